@@ -1,0 +1,86 @@
+/**
+ * Snapshots of state machines as Web Streams: take them without stopping the machine, store them so that no crash or bad
+ * disk loses one, ship them over `fetch` from any number of sources, install them, and compact the log behind them.
+ *
+ * This is the core: it runs on Deno, Node, Bun, workerd and in browsers, and needs no disk. `DirectoryStorage` is in
+ * `@snapstream/snapstream/fs`, `SqliteLog` in `@snapstream/snapstream/sqlite`.
+ *
+ * @example A state machine, snapshotted while it runs
+ * ```ts
+ * import { KeyValueMachine, MemoryLog, MemoryStorage, Replica, utf8Codec } from "@snapstream/snapstream";
+ *
+ * const machine = new KeyValueMachine(utf8Codec());
+ * const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });
+ * await replica.propose(machine.put("hello", "world"));
+ * const { snapshot } = await replica.snapshot().result;
+ * console.assert(snapshot?.meta.lastIncludedIndex === 1n);
+ * await replica.close();
+ * ```
+ *
+ * @module
+ */
+
+export {
+  hasCode,
+  SnapshotError,
+  type SnapshotErrorCode,
+  type SnapshotErrorFields,
+  type SnapshotErrorOptions,
+} from "./src/errors.ts";
+export {
+  chunked,
+  type Chunking,
+  ChunkMap,
+  DEFAULT_CHUNK_SIZE,
+  digested,
+  type DigestedChunk,
+  type DigestedOptions,
+  MAX_CHUNK_SIZE,
+  MIN_CHUNK_SIZE,
+  Operation,
+  type PassedBytes,
+  type Progress,
+  progress,
+  pump,
+  type PumpOptions,
+  Throttle,
+  throttled,
+  Tracker,
+  type VerifiableFile,
+  verified,
+} from "./src/stream/mod.ts";
+export {
+  archive,
+  type BadChunk,
+  type ByteRange,
+  checkName,
+  type ChunkRun,
+  type CommitOptions,
+  completeManifest,
+  type CreateOptions,
+  type FileAttributes,
+  type FileInfo,
+  type FileOptions,
+  FORMAT_VERSION,
+  MANIFEST_NAME,
+  MAX_INDEX,
+  MAX_MANIFEST_BYTES,
+  MAX_NAME_BYTES,
+  type PrepareOptions,
+  type SnapshotInfo,
+  type SnapshotInstall,
+  SnapshotManifest,
+  type SnapshotMeta,
+  type SnapshotReader,
+  type SnapshotStorage,
+  type SnapshotWriter,
+  unarchive,
+  type UnarchiveOptions,
+  type VerifyOptions,
+  type VerifyResult,
+} from "./src/snapshot/mod.ts";
+export * from "./src/state/mod.ts";
+export * from "./src/storage/mod.ts";
+export * from "./src/log/mod.ts";
+export * from "./src/executor/mod.ts";
+export * from "./src/transfer/mod.ts";

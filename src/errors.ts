@@ -1,0 +1,154 @@
+/**
+ * The one error class of the library, its codes, and what turns a cancelled signal into one.
+ *
+ * @module
+ */
+
+/**
+ * What went wrong, for a program:
+ *
+ * | code | meaning |
+ * |---|---|
+ * | `BUSY` | something that excludes this is running; try again later |
+ * | `STALE` | newer state, or a newer snapshot, is already here |
+ * | `NOT_FOUND` | no such snapshot or file |
+ * | `CLOSED` | the object was closed before, or during, the call |
+ * | `CANCELLED` | the caller's `AbortSignal` fired; `name` is `"AbortError"`, `cause` the signal's reason |
+ * | `TIMEOUT` | a time limit of the library passed |
+ * | `CORRUPT` | bytes that were right once are not any more: a digest, a size or a total does not match |
+ * | `MALFORMED` | input that never was right: a name, a format, an argument |
+ * | `UNSUPPORTED` | a version or a feature that this release does not know |
+ * | `NO_SPACE` | the disk or the quota is full |
+ * | `FORBIDDEN` | the file system or the server does not permit it |
+ * | `UNAVAILABLE` | a disk or a source does not answer, or fails |
+ */
+export type SnapshotErrorCode =
+  | "BUSY"
+  | "STALE"
+  | "NOT_FOUND"
+  | "CLOSED"
+  | "CANCELLED"
+  | "TIMEOUT"
+  | "CORRUPT"
+  | "MALFORMED"
+  | "UNSUPPORTED"
+  | "NO_SPACE"
+  | "FORBIDDEN"
+  | "UNAVAILABLE";
+
+/** Where and what, for a program; every field is there only where it means something. */
+export interface SnapshotErrorFields {
+  /** The file's name in the snapshot, or its path on the disk. */
+  readonly file?: string;
+  /** The number of the chunk in the file, from 0. */
+  readonly chunk?: number;
+  /** What should have been found. */
+  readonly expected?: string | number | bigint;
+  /** What was found. */
+  readonly actual?: string | number | bigint;
+  /** The index of the snapshot. */
+  readonly index?: bigint;
+  /** The address that answered wrongly or not at all. */
+  readonly source?: string;
+  /** The HTTP status that said so. */
+  readonly status?: number;
+  /** Milliseconds after which it is worth trying again. */
+  readonly retryAfter?: number;
+}
+
+/** Options of {@linkcode SnapshotError}. */
+export interface SnapshotErrorOptions extends SnapshotErrorFields {
+  /** What made this happen. */
+  readonly cause?: unknown;
+}
+
+/**
+ * The error that everything in this library throws.
+ *
+ * @example Telling errors apart
+ * ```ts
+ * import { MemoryStorage, SnapshotError } from "@snapstream/snapstream";
+ *
+ * const storage = new MemoryStorage();
+ * try {
+ *   await storage.open();
+ * } catch (error) {
+ *   if (!(error instanceof SnapshotError) || error.code !== "NOT_FOUND") throw error;
+ * }
+ * ```
+ */
+export class SnapshotError extends Error {
+  /** `"AbortError"` for `CANCELLED`, as the platform's own cancelled calls have it; else `"SnapshotError"`. */
+  override readonly name: string;
+  /** What went wrong. */
+  readonly code: SnapshotErrorCode;
+  /** Where and what. */
+  readonly fields: SnapshotErrorFields;
+
+  /**
+   * Makes an error.
+   *
+   * @param code what went wrong
+   * @param message what happened, where, and what to do, for a person
+   * @param options the fields, and the cause
+   */
+  constructor(code: SnapshotErrorCode, message: string, options: SnapshotErrorOptions = {}) {
+    const { cause, ...fields } = options;
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = code === "CANCELLED" ? "AbortError" : "SnapshotError";
+    this.code = code;
+    this.fields = fields;
+  }
+
+  /** The file's name in the snapshot, or its path on the disk. */
+  get file(): string | undefined {
+    return this.fields.file;
+  }
+
+  /** The number of the chunk in the file, from 0. */
+  get chunk(): number | undefined {
+    return this.fields.chunk;
+  }
+
+  /** The index of the snapshot. */
+  get index(): bigint | undefined {
+    return this.fields.index;
+  }
+
+  /** The address that answered wrongly or not at all. */
+  get source(): string | undefined {
+    return this.fields.source;
+  }
+
+  /** What should have been found. */
+  get expected(): string | number | bigint | undefined {
+    return this.fields.expected;
+  }
+
+  /** What was found. */
+  get actual(): string | number | bigint | undefined {
+    return this.fields.actual;
+  }
+}
+
+/** Whether `error` is a {@linkcode SnapshotError} with that code. */
+export function hasCode(error: unknown, ...codes: SnapshotErrorCode[]): error is SnapshotError {
+  return error instanceof SnapshotError && codes.includes(error.code);
+}
+
+/** The error of a call whose signal fired; one that the library itself put there is passed on as it is. */
+export function cancelled(signal: AbortSignal): SnapshotError {
+  return signal.reason instanceof SnapshotError
+    ? signal.reason
+    : new SnapshotError("CANCELLED", `Cancelled: ${messageOf(signal.reason)}`, { cause: signal.reason });
+}
+
+/** Throws {@linkcode cancelled} if the signal has fired. */
+export function throwIfCancelled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw cancelled(signal);
+}
+
+/** The text of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,13 @@
+/**
+ * When, and in what order: triggers, save, install, retention, purge; and the replica on top.
+ *
+ * @module
+ */
+
+export { type Clock, systemClock } from "./clock.ts";
+export * from "./events.ts";
+export * from "./executor.ts";
+export { type Member, purgeIndex, type PurgeOptions, type PurgeState } from "./purge.ts";
+export * from "./replica.ts";
+export type { Applied } from "./save.ts";
+export type { RetryOptions, TriggerOptions } from "./triggers.ts";

@@ -1,0 +1,86 @@
+/**
+ * How much of the log may go: Ratis's rules (facts: `StateMachineUpdater`, `RaftLogBase.purge`) with the holes closed.
+ *
+ * @module
+ */
+
+/** A member of the group, as far as it is known. */
+export interface Member {
+  /** The last entry that it is known to have. */
+  readonly matchIndex: bigint;
+  /** When it was heard of last: milliseconds since 1970. */
+  readonly lastSeen: number;
+}
+
+/** What may be purged. */
+export interface PurgeOptions {
+  /**
+   * Whether members that lag behind the snapshot are left to install one. If not, the log is kept for them, as long as
+   * they are alive.
+   *
+   * @default {false}
+   */
+  readonly upToSnapshotIndex?: boolean;
+  /**
+   * Entries before the last that are kept in any case.
+   *
+   * @default {0}
+   */
+  readonly preserve?: number;
+  /**
+   * Fewer entries than this are not worth a purge.
+   *
+   * @default {1024}
+   */
+  readonly gap?: number;
+  /**
+   * How long a member that is not heard of holds purging back, in milliseconds. In Ratis a dead one does so for ever.
+   *
+   * @default {600000}
+   */
+  readonly safeIndexTimeout?: number;
+  /** The other members; by default none. */
+  readonly members?: () => Iterable<Member>;
+}
+
+/** What {@linkcode purgeIndex} goes by. */
+export interface PurgeState {
+  /** The newest snapshot that is known to be durable. */
+  readonly snapshotIndex: bigint;
+  /**
+   * The oldest snapshot that is kept, for fallback or because somebody is reading it; 0 as long as there are fewer than
+   * are to be kept, since what one falls back to then is the log from its first entry on.
+   */
+  readonly oldestSnapshot: bigint;
+  /** The first entry of the log. */
+  readonly firstIndex: bigint;
+  /** The last entry of the log. */
+  readonly lastIndex: bigint;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+}
+
+/**
+ * The index up to which the log may be purged now.
+ *
+ * @param state where snapshots and log stand
+ * @param options what may be purged
+ * @returns the index; nothing if there is nothing to purge, or too little
+ */
+export function purgeIndex(state: PurgeState, options: PurgeOptions): bigint | undefined {
+  const { upToSnapshotIndex = false, preserve = 0, gap = 1024, safeIndexTimeout = 600_000, members } = options;
+  const limits = [
+    state.snapshotIndex,
+    // So that falling back to it loses nothing, and who downloads it finds what comes after. With two snapshots
+    // retained this is braft's rule of truncating up to the last but one, and not at all behind the first.
+    state.oldestSnapshot,
+  ];
+  if (preserve > 0) limits.push(state.lastIndex - BigInt(preserve));
+  if (!upToSnapshotIndex) {
+    for (const { matchIndex, lastSeen } of members?.() ?? []) {
+      if (state.now - lastSeen < safeIndexTimeout) limits.push(matchIndex);
+    }
+  }
+  const index = limits.reduce((lowest, limit) => limit < lowest ? limit : lowest);
+  return index >= state.firstIndex && index - (state.firstIndex - 1n) >= BigInt(gap) ? index : undefined;
+}

@@ -1,0 +1,358 @@
+/**
+ * A state machine with its log and its snapshots.
+ *
+ * @module
+ */
+
+import { messageOf, SnapshotError } from "../errors.ts";
+import type { LogStorage } from "../log/mod.ts";
+import { type SnapshotInfo, type SnapshotMeta, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
+import type { Configuration, LogEntry, StateMachine } from "../state/mod.ts";
+import { Operation, type Tracker } from "../stream/mod.ts";
+import { pull, type PullOptions, type Source } from "../transfer/mod.ts";
+import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
+import { type ExecutorOptions, type Receiver, SnapshotExecutor, type SnapshotOptions } from "./executor.ts";
+import { alignLog, checkNoGap, loadNewest } from "./recovery.ts";
+import type { Applied } from "./save.ts";
+
+/** Entries appended and applied in one go. */
+const BATCH = 4096;
+
+/** Options of {@linkcode Replica.open}. */
+export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions {
+  /** The state. It must be as new: what is in storage and log is loaded and applied. */
+  readonly machine: M;
+  /** The log. Closed with the replica. */
+  readonly log: LogStorage;
+  /** Where snapshots are. Closed with the replica. */
+  readonly storage: SnapshotStorage;
+  /** The members of the group, as long as nothing in storage or log says otherwise. */
+  readonly configuration?: Configuration;
+  /** The term of proposed entries. By default the last one that is known, and 1 at first. */
+  readonly term?: bigint;
+}
+
+/** Where a {@linkcode Replica} stands. */
+export interface ReplicaStatus {
+  /** What its executor is doing. */
+  readonly state: ExecutorState;
+  /** The last entry that was applied. */
+  readonly appliedIndex: bigint;
+  /** Its term. */
+  readonly appliedTerm: bigint;
+  /** The members. */
+  readonly configuration: Configuration;
+  /** The newest snapshot. */
+  readonly snapshot: SnapshotInfo | undefined;
+  /** The first entry of the log. */
+  readonly firstIndex: bigint;
+  /** The last entry of the log. */
+  readonly lastIndex: bigint;
+  /** Bytes of the log. */
+  readonly logBytes: number;
+  /** Counts. */
+  readonly metrics: ExecutorMetrics;
+}
+
+/** Options of {@linkcode Replica.install}. */
+export interface InstallOptions extends Omit<PullOptions, "onManifest"> {
+  /** The index that the snapshot must have; for sources, which one of theirs. */
+  readonly index?: bigint;
+}
+
+/** Something to be appended and applied. */
+interface Pending {
+  /** Gives the entries; those that are proposed get their index here. */
+  readonly entries: (lastIndex: bigint) => readonly LogEntry[];
+  readonly resolve: (entries: readonly LogEntry[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Ties state machine, log and snapshots. With a `SqliteLog` and a `DirectoryStorage` it is a durable machine in one
+ * process, without a server.
+ *
+ * What was acknowledged is in the newest good snapshot or in the log after it, whatever crashes when.
+ *
+ * @typeParam M the state machine
+ *
+ * @example
+ * ```ts
+ * import { KeyValueMachine, MemoryLog, MemoryStorage, Replica, utf8Codec } from "@snapstream/snapstream";
+ *
+ * const machine = new KeyValueMachine(utf8Codec());
+ * const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });
+ * await replica.propose(machine.put("hello", "world"));
+ * const { snapshot, syncDuration } = await replica.snapshot().result;
+ * console.assert(snapshot?.meta.lastIncludedIndex === 1n && syncDuration < 100);
+ * await replica.close();
+ * ```
+ */
+export class Replica<M extends StateMachine> implements AsyncDisposable {
+  /** The state machine. Not to be changed but by {@linkcode propose}. */
+  readonly machine: M;
+  readonly #log: LogStorage;
+  readonly #storage: SnapshotStorage;
+  readonly #executor: SnapshotExecutor;
+  readonly #term: bigint | undefined;
+  #applied: Applied;
+  /** What runs on the machine, one after the other. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #queue: Pending[] = [];
+  #draining: Promise<void> | undefined;
+  /** Why nothing can be applied any more. */
+  #failure: SnapshotError | undefined;
+  #closed: Promise<void> | undefined;
+
+  private constructor(options: ReplicaOptions<M>, snapshot: SnapshotInfo | undefined) {
+    const { machine, log, storage, configuration = { peers: [] }, term } = options;
+    this.machine = machine;
+    this.#log = log;
+    this.#storage = storage;
+    this.#term = term;
+    this.#applied = snapshot === undefined ? { index: 0n, term: 0n, configuration } : appliedOf(snapshot.meta);
+    this.#executor = new SnapshotExecutor({
+      machine,
+      storage,
+      log,
+      newest: snapshot,
+      applied: () => this.#applied,
+      exclusive: (work) => this.#exclusive(work),
+      loaded: (meta) => this.#applied = appliedOf(meta),
+    }, options);
+  }
+
+  /**
+   * Opens a replica: loads the newest good snapshot, and applies the log after it. A snapshot that turns out to be
+   * damaged is put aside, and the one before it used.
+   *
+   * @param options what it is made of
+   * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot and log
+   * @throws whatever the machine's `load` or `apply` fails with
+   */
+  static async open<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {
+    const { machine, log, storage } = options;
+    const snapshot = await loadNewest(storage, machine);
+    checkNoGap(log, snapshot?.meta);
+    if (snapshot !== undefined) await alignLog(log, snapshot.meta);
+    const replica = new Replica(options, snapshot);
+    try {
+      for await (const entry of log.entries(replica.#applied.index + 1n)) await replica.#apply(entry);
+    } catch (error) {
+      await replica.#executor.close();
+      throw error;
+    }
+    return replica;
+  }
+
+  /**
+   * Appends a command to the log and applies it. Many at once share one write to the disk.
+   *
+   * @param data the command
+   * @returns the entry: it is durable, and was applied
+   * @throws {SnapshotError} `CLOSED`, `NO_SPACE` … : it was not appended
+   */
+  async propose(data: Uint8Array): Promise<LogEntry> {
+    return await this.#proposeEntry({ data });
+  }
+
+  /**
+   * Changes the membership: appends an entry that says so.
+   *
+   * @param configuration the members from that entry on; snapshots say who they were
+   */
+  async reconfigure(configuration: Configuration): Promise<LogEntry> {
+    return await this.#proposeEntry({ data: new Uint8Array(0), configuration });
+  }
+
+  /**
+   * Appends committed entries that another replica gave, and applies them. Those that are here already are passed over.
+   *
+   * @param entries in order, the first not beyond the next of the log
+   * @throws {SnapshotError} `MALFORMED` if there is a gap: install a snapshot then
+   */
+  async append(entries: readonly LogEntry[]): Promise<void> {
+    await this.#enqueue((lastIndex) => entries.filter(({ index }) => index > lastIndex));
+  }
+
+  /** The entries of the log from an index on, to be given to other replicas. */
+  entries(from: bigint): AsyncIterable<LogEntry> {
+    return this.#log.entries(from);
+  }
+
+  /** Takes a snapshot, while entries go on being applied: see {@linkcode SnapshotExecutor.snapshot}. */
+  snapshot(options?: SnapshotOptions): Operation<SaveResult> {
+    return this.#executor.snapshot(options);
+  }
+
+  /**
+   * Installs a snapshot: receives it, verifies it, makes it durable, and then replaces the state by it.
+   *
+   * @param from an archive, as it comes from a `PUT`; or the servers to pull from
+   * @param options which, and the signal
+   * @returns the install: see {@linkcode SnapshotExecutor.install}
+   */
+  install(from: ReadableStream<Uint8Array> | readonly Source[], options: InstallOptions = {}): Operation<SnapshotInfo> {
+    const receiver = from instanceof ReadableStream
+      ? archiveReceiver(from, this.#storage, options.index)
+      : pullReceiver(from, this.#storage, options);
+    return this.#executor.install(receiver, options.signal);
+  }
+
+  /** Where it stands. */
+  status(): ReplicaStatus {
+    const { index, term, configuration } = this.#applied;
+    return {
+      state: this.#executor.state,
+      appliedIndex: index,
+      appliedTerm: term,
+      configuration,
+      snapshot: this.#executor.newest,
+      firstIndex: this.#log.firstIndex,
+      lastIndex: this.#log.lastIndex,
+      logBytes: this.#log.byteLength,
+      metrics: this.#executor.metrics,
+    };
+  }
+
+  /** Drops what need not be kept of the log; also done after each snapshot. */
+  purge(): Promise<void> {
+    return this.#executor.purge();
+  }
+
+  /** Applies what was proposed, ends what is running, and closes log and storage. */
+  close(): Promise<void> {
+    return this.#closed ??= (async () => {
+      await this.#draining;
+      await this.#executor.close();
+      await this.#turn.catch(() => {});
+      await this.#log.close();
+      await this.#storage.close();
+    })();
+  }
+
+  /** As {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #proposeEntry(entry: Pick<LogEntry, "data" | "configuration">): Promise<LogEntry> {
+    const [proposed] = await this.#enqueue((lastIndex) => {
+      const last = this.#applied.term;
+      const term = this.#term === undefined ? (last > 0n ? last : 1n) : this.#term;
+      return [{ ...entry, index: lastIndex + 1n, term }];
+    });
+    return proposed!;
+  }
+
+  #enqueue(entries: Pending["entries"]): Promise<readonly LogEntry[]> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed !== undefined) return reject(new SnapshotError("CLOSED", "The replica was closed"));
+      this.#queue.push({ entries, resolve, reject });
+      this.#draining ??= this.#drain().finally(() => this.#draining = undefined);
+    });
+  }
+
+  /** Appends and applies what is queued; what is queued meanwhile goes with the next batch. */
+  async #drain(): Promise<void> {
+    await Promise.resolve(); // all that is proposed in this turn goes together
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.splice(0, BATCH);
+      await this.#exclusive(() => this.#appendAndApply(batch));
+    }
+  }
+
+  async #appendAndApply(batch: readonly Pending[]): Promise<void> {
+    const settled: { readonly pending: Pending; readonly entries: readonly LogEntry[] }[] = [];
+    const all: LogEntry[] = [];
+    let lastIndex = this.#log.lastIndex;
+    for (const pending of batch) {
+      const entries = pending.entries(lastIndex);
+      const [first] = entries;
+      if (first !== undefined && first.index !== lastIndex + 1n) {
+        pending.reject(
+          new SnapshotError(
+            "MALFORMED",
+            `Entry ${first.index} does not follow entry ${lastIndex}: install a snapshot`,
+            {
+              index: first.index,
+              expected: lastIndex + 1n,
+              actual: first.index,
+            },
+          ),
+        );
+        continue;
+      }
+      all.push(...entries);
+      lastIndex = entries.at(-1)?.index ?? lastIndex;
+      settled.push({ pending, entries });
+    }
+    try {
+      if (this.#failure !== undefined) throw this.#failure;
+      await this.#log.append(all);
+      for (const entry of all) await this.#apply(entry);
+      for (const { pending, entries } of settled) pending.resolve(entries);
+    } catch (error) {
+      for (const { pending } of settled) pending.reject(error);
+    }
+  }
+
+  async #apply(entry: LogEntry): Promise<void> {
+    try {
+      if (entry.configuration === undefined) {
+        const applying = this.machine.apply(entry);
+        if (applying !== undefined) await applying; // most machines apply at once: no turn of the event loop each
+      }
+    } catch (error) {
+      this.#failure = new SnapshotError(
+        "UNAVAILABLE",
+        `The machine could not apply entry ${entry.index}: ${messageOf(error)}. Nothing is applied any more, since ` +
+          `the state would not be that of the other replicas`,
+        { index: entry.index, cause: error },
+      );
+      throw this.#failure;
+    }
+    const { index, term, configuration = this.#applied.configuration } = entry;
+    this.#applied = { index, term, configuration };
+    this.#executor.applied(entry.data.length);
+  }
+
+  #exclusive<T>(work: () => T | Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+}
+
+function appliedOf({ lastIncludedIndex: index, lastIncludedTerm: term, peers, oldPeers }: SnapshotMeta): Applied {
+  return { index, term, configuration: { peers, ...(oldPeers !== undefined && { oldPeers }) } };
+}
+
+function archiveReceiver(
+  stream: ReadableStream<Uint8Array>,
+  storage: SnapshotStorage,
+  index: bigint | undefined,
+): Receiver {
+  return {
+    index,
+    async receive(signal, tracker) {
+      return await follow(unarchive(stream, storage, { signal, index }), tracker);
+    },
+  };
+}
+
+function pullReceiver(sources: readonly Source[], storage: SnapshotStorage, options: InstallOptions): Receiver {
+  return {
+    index: options.index,
+    async receive(signal, tracker, found) {
+      const onManifest = ({ index }: { readonly index: bigint }) => found(index);
+      return (await follow(pull(storage, sources, { ...options, signal, onManifest }), tracker)).snapshot;
+    },
+  };
+}
+
+/** The result of work whose progress is that of other work. */
+async function follow<T>(operation: Operation<T>, tracker: Tracker): Promise<T> {
+  for await (const progress of operation) tracker.set(progress);
+  return await operation.result;
+}

@@ -1,0 +1,108 @@
+/**
+ * One save: the two parts, and everything given back whatever happens.
+ *
+ * @module
+ */
+
+import { throwIfCancelled } from "../errors.ts";
+import type { SnapshotInfo, SnapshotStorage, SnapshotWriter } from "../snapshot/mod.ts";
+import type { Configuration, SaveTask } from "../state/mod.ts";
+import { raceAbort, type Tracker } from "../stream/mod.ts";
+import type { Clock } from "./clock.ts";
+
+/** Up to where entries were applied. */
+export interface Applied {
+  /** The index of the last. */
+  readonly index: bigint;
+  /** Its term. */
+  readonly term: bigint;
+  /** The members at that index. */
+  readonly configuration: Configuration;
+}
+
+/** What a save goes by. */
+export interface SaveContext {
+  /** Where to. */
+  readonly storage: SnapshotStorage;
+  /** Time, for the grace period. */
+  readonly clock: Clock;
+  /** Runs the synchronous part between two applies. */
+  readonly prepare: () => Promise<Prepared>;
+  /** Gives it up. */
+  readonly signal: AbortSignal;
+  /** Is told how far it is. */
+  readonly tracker: Tracker;
+}
+
+/** What the synchronous part gave. */
+export interface Prepared {
+  /** The asynchronous part; nothing if there is nothing to save. */
+  readonly task: SaveTask | undefined;
+  /** Of what. */
+  readonly applied: Applied;
+  /** Milliseconds. */
+  readonly duration: number;
+}
+
+/** What a save gave. */
+export interface Saved {
+  /** The new snapshot; nothing if there was nothing to save. */
+  readonly snapshot: SnapshotInfo | undefined;
+  /** The synchronous part, in milliseconds. */
+  readonly syncDuration: number;
+  /** The asynchronous part, in milliseconds. */
+  readonly asyncDuration: number;
+}
+
+/** How long a task that was told to stop may take to do so before its view is taken away, in milliseconds. */
+const GRACE = 1000;
+
+/** Takes a snapshot. After any failure nothing is left of it. */
+export async function runSave(context: SaveContext): Promise<Saved> {
+  const { storage, prepare, signal, tracker } = context;
+  throwIfCancelled(signal);
+  const writer = await storage.create({ onBytes: (bytes) => tracker.add(bytes) });
+  try {
+    throwIfCancelled(signal);
+    const { task, applied, duration } = await prepare();
+    const start = performance.now();
+    let snapshot: SnapshotInfo | undefined;
+    if (task !== undefined) {
+      tracker.phase("save");
+      await write(task, writer, context);
+      throwIfCancelled(signal);
+      tracker.phase("commit");
+      const { index, term, configuration } = applied;
+      snapshot = await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: term, ...configuration });
+    }
+    return { snapshot, syncDuration: duration, asyncDuration: performance.now() - start };
+  } finally {
+    await writer.abort(); // nothing, if it was committed
+  }
+}
+
+/** Runs the asynchronous part, and lets its view go exactly once. */
+async function write(task: SaveTask, writer: SnapshotWriter, { signal, clock }: SaveContext): Promise<void> {
+  try {
+    throwIfCancelled(signal);
+    const written = (async () => await task.write(writer, signal))();
+    try {
+      await raceAbort(written, signal);
+    } catch (error) {
+      // Its streams fail from here on. It gets a moment to see that, before what it reads is taken away.
+      await writer.abort(error);
+      await settledWithin(written, clock);
+      throw error;
+    }
+  } finally {
+    task.release();
+  }
+}
+
+/** Waits until a promise has settled, but not for ever. */
+async function settledWithin(promise: Promise<unknown>, clock: Clock): Promise<void> {
+  let cancel = () => {};
+  const over = new Promise<void>((resolve) => cancel = clock.after(GRACE, resolve));
+  await Promise.race([promise.catch(() => {}), over]);
+  cancel();
+}

@@ -1,0 +1,166 @@
+/**
+ * When a snapshot is due.
+ *
+ * @module
+ */
+
+import type { Clock } from "./clock.ts";
+
+/** What makes a snapshot be taken, besides being asked. */
+export interface TriggerOptions {
+  /**
+   * Milliseconds between two snapshots; the first after a random part of it, so that replicas do not all save at once.
+   * 0 for never.
+   *
+   * @default {3600000}
+   */
+  readonly interval?: number;
+  /**
+   * By how much an interval varies, as a share of it.
+   *
+   * @default {0.1}
+   */
+  readonly jitter?: number;
+  /**
+   * Entries applied since the last snapshot. 0 for never.
+   *
+   * @default {400000}
+   */
+  readonly entries?: number;
+  /**
+   * Bytes of the entries that were applied since the last snapshot. 0 for never.
+   *
+   * @default {0}
+   */
+  readonly logBytes?: number;
+  /**
+   * The same, as a multiple of the size of the last snapshot; not below 1 MiB. 0 for never.
+   *
+   * @default {0}
+   */
+  readonly logFactor?: number;
+  /**
+   * Whether one is taken on close, if anything was applied since the last.
+   *
+   * @default {false}
+   */
+  readonly onClose?: boolean;
+}
+
+/** How a failed save is tried again. */
+export interface RetryOptions {
+  /**
+   * Milliseconds before the first try; each later one waits twice as long.
+   *
+   * @default {1000}
+   */
+  readonly initial?: number;
+  /**
+   * The longest wait, in milliseconds.
+   *
+   * @default {60000}
+   */
+  readonly max?: number;
+}
+
+/** Where state and log stand. */
+export interface TriggerState {
+  /** The last entry that was applied. */
+  readonly appliedIndex: bigint;
+  /** The last entry of the last snapshot; 0 if there is none. */
+  readonly snapshotIndex: bigint;
+  /** Bytes of the last snapshot; 0 if there is none. */
+  readonly snapshotBytes: number;
+  /** Bytes of the entries that were applied since the last snapshot. */
+  readonly logBytes: number;
+}
+
+/** Below this a log is not worth a snapshot, however small the last one was. */
+const MIN_LOG_BYTES = 1024 * 1024;
+
+/** Calls for snapshots when one is due: by time, by what was applied, and again after a failure. */
+export class Triggers {
+  readonly #options: Required<TriggerOptions>;
+  readonly #retry: Required<RetryOptions>;
+  readonly #clock: Clock;
+  readonly #due: () => void;
+  #cancelInterval: (() => void) | undefined;
+  #cancelRetry: (() => void) | undefined;
+  #failures = 0;
+
+  /**
+   * @param options what makes one due
+   * @param retry how failures are met
+   * @param clock time
+   * @param due called when one is due; takes it, or not if there is something in the way
+   */
+  constructor(options: TriggerOptions, retry: RetryOptions, clock: Clock, due: () => void) {
+    this.#options = {
+      interval: 3_600_000,
+      jitter: 0.1,
+      entries: 400_000,
+      logBytes: 0,
+      logFactor: 0,
+      onClose: false,
+      ...options,
+    };
+    this.#retry = { initial: 1000, max: 60_000, ...retry };
+    this.#clock = clock;
+    this.#due = due;
+  }
+
+  /** Whether one is to be taken on close. */
+  get onClose(): boolean {
+    return this.#options.onClose;
+  }
+
+  /** Starts the timer. */
+  start(): void {
+    if (this.#options.interval > 0) this.#schedule(Math.random() * this.#options.interval);
+  }
+
+  /** Stops all timers. */
+  stop(): void {
+    this.#cancelInterval?.();
+    this.#cancelRetry?.();
+    this.#cancelInterval = this.#cancelRetry = undefined;
+  }
+
+  /** Something was applied: calls if that makes a snapshot due. After a failure the wait comes first. */
+  applied(state: TriggerState): void {
+    if (this.#cancelRetry === undefined && this.#isDue(state)) this.#due();
+  }
+
+  /** A snapshot was taken. */
+  succeeded(): void {
+    this.#failures = 0;
+    this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
+  }
+
+  /** A snapshot could not be taken: it is tried again, later each time. */
+  failed(): void {
+    this.#cancelRetry?.();
+    const wait = Math.min(this.#retry.initial * 2 ** this.#failures++, this.#retry.max);
+    this.#cancelRetry = this.#clock.after(wait, () => {
+      this.#cancelRetry = undefined;
+      this.#due();
+    });
+  }
+
+  #isDue({ appliedIndex, snapshotIndex, snapshotBytes, logBytes }: TriggerState): boolean {
+    if (appliedIndex <= snapshotIndex) return false;
+    const { entries, logBytes: bytes, logFactor } = this.#options;
+    return (entries > 0 && appliedIndex - snapshotIndex >= BigInt(entries)) ||
+      (bytes > 0 && logBytes >= bytes) ||
+      (logFactor > 0 && logBytes >= Math.max(snapshotBytes * logFactor, MIN_LOG_BYTES));
+  }
+
+  #schedule(ms: number): void {
+    this.#cancelInterval = this.#clock.after(ms, () => {
+      const { interval, jitter } = this.#options;
+      this.#schedule(interval * (1 + (Math.random() * 2 - 1) * jitter));
+      this.#due();
+    });
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * The disk of Node and Bun, on `node:fs/promises`; and file handles and locks for every runtime, since positional
+ * reads and writes are right on Deno there too, while `Deno.FsFile` can only seek and then write.
+ *
+ * @module
+ */
+
+import { constants } from "node:fs";
+import { type FileHandle, link, lstat, mkdir, open as openHandle, readdir, rename, rm } from "node:fs/promises";
+import type { DatabaseSync } from "node:sqlite";
+import { messageOf, SnapshotError } from "../errors.ts";
+import type { Disk, DiskEntry, DiskFile, DiskStat } from "./disk.ts";
+import { onDisk, systemCode } from "./errors.ts";
+
+/** The disk of Node and Bun. */
+export class NodeDisk implements Disk {
+  async open(path: string, mode: "read" | "create" | "update"): Promise<DiskFile> {
+    const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = constants;
+    const flags = mode === "read" ? O_RDONLY : mode === "update" ? O_RDWR : O_RDWR | O_CREAT | O_EXCL;
+    return new NodeFile(
+      path,
+      await onDisk(mode === "read" ? "open" : mode, path, () => openHandle(path, flags | O_NOFOLLOW)),
+    );
+  }
+
+  stat(path: string): Promise<DiskStat | undefined> {
+    return onDisk("look at", path, async () => {
+      try {
+        const stat = await lstat(path);
+        return {
+          kind: stat.isFile() ? "file" : stat.isDirectory() ? "directory" : "other",
+          size: stat.size,
+          changedAt: stat.mtimeMs,
+        };
+      } catch (error) {
+        if (["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return undefined;
+        throw error;
+      }
+    });
+  }
+
+  list(path: string): Promise<DiskEntry[]> {
+    return onDisk("list", path, async () => {
+      const entries = await readdir(path, { withFileTypes: true });
+      return entries.map((entry) => ({
+        name: entry.name,
+        kind: entry.isFile() ? "file" : entry.isDirectory() ? "directory" : "other",
+      }));
+    });
+  }
+
+  async makeDirectory(path: string): Promise<void> {
+    await onDisk("make", path, () => mkdir(path, { recursive: true }));
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return onDisk("rename", from, () => rename(from, to));
+  }
+
+  link(from: string, to: string): Promise<boolean> {
+    return onDisk("link", from, async () => {
+      try {
+        await link(from, to);
+        return true;
+      } catch (error) {
+        if (["EPERM", "EXDEV", "ENOTSUP", "EOPNOTSUPP", "EMLINK", "ENOSYS"].includes(systemCode(error) ?? "")) {
+          return false;
+        }
+        throw error;
+      }
+    });
+  }
+
+  remove(path: string): Promise<void> {
+    return onDisk("remove", path, () => rm(path, { recursive: true, force: true }));
+  }
+
+  syncDirectory(path: string): Promise<void> {
+    return onDisk("sync", path, async () => {
+      const handle = await openHandle(path, constants.O_RDONLY);
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    });
+  }
+
+  lock(path: string): Promise<() => Promise<void>> {
+    return onDisk("lock", path, () => lockFile(path));
+  }
+}
+
+/** A file of `node:fs/promises`. */
+class NodeFile implements DiskFile {
+  readonly #path: string;
+  readonly #handle: FileHandle;
+
+  constructor(path: string, handle: FileHandle) {
+    this.#path = path;
+    this.#handle = handle;
+  }
+
+  read(buffer: Uint8Array, position: number): Promise<number> {
+    return onDisk("read", this.#path, async () => {
+      let done = 0;
+      while (done < buffer.length) {
+        const { bytesRead } = await this.#handle.read(buffer, done, buffer.length - done, position + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      return done;
+    });
+  }
+
+  write(bytes: Uint8Array, position: number): Promise<void> {
+    return onDisk("write", this.#path, async () => {
+      let done = 0;
+      while (done < bytes.length) {
+        const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, position + done);
+        done += bytesWritten;
+      }
+    });
+  }
+
+  sync(): Promise<void> {
+    return onDisk("sync", this.#path, () => this.#handle.datasync());
+  }
+
+  size(): Promise<number> {
+    return onDisk("look at", this.#path, async () => (await this.#handle.stat()).size);
+  }
+
+  close(): Promise<void> {
+    return onDisk("close", this.#path, () => this.#handle.close());
+  }
+}
+
+/**
+ * A lock of the operating system's, by way of SQLite: the one thing that all three runtimes have that takes one
+ * (`fcntl`, also between connections of one process), so that a Deno process and a Node process exclude each other.
+ */
+async function lockFile(path: string): Promise<() => Promise<void>> {
+  const { DatabaseSync } = await import("node:sqlite");
+  let database: DatabaseSync;
+  try {
+    database = new DatabaseSync(path);
+  } catch (error) {
+    throw new SnapshotError("FORBIDDEN", `Cannot make ${path}: ${messageOf(error)}: see to its permissions`, {
+      file: path,
+      cause: error,
+    });
+  }
+  try {
+    // In memory: no journal file beside it. Nothing is ever written.
+    database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
+  } catch (error) {
+    database.close();
+    if (!/locked|busy/i.test(messageOf(error))) throw error;
+    throw new SnapshotError("BUSY", `${path} is locked: another process, or this one, has the storage open`, {
+      file: path,
+      cause: error,
+    });
+  }
+  return () => {
+    database.close();
+    return Promise.resolve();
+  };
+}

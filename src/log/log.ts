@@ -1,0 +1,90 @@
+/**
+ * The log behind the snapshots.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import type { LogEntry } from "../state/mod.ts";
+
+/**
+ * Keeps the entries after the last snapshot, and some before. Indices have no gaps: the log holds
+ * `firstIndex … lastIndex`, and is empty if `lastIndex` is `firstIndex - 1`.
+ */
+export interface LogStorage extends AsyncDisposable {
+  /** The index of the first entry, or the one that the first entry will have. */
+  readonly firstIndex: bigint;
+  /** The index of the last entry; `firstIndex - 1` if there is none. */
+  readonly lastIndex: bigint;
+  /** How many bytes the entries have: their data, without what keeping them costs. */
+  readonly byteLength: number;
+
+  /**
+   * Adds entries at the end. They are durable when this resolves; of several calls at once, all in one go.
+   *
+   * @throws {SnapshotError} `MALFORMED` if they do not follow the last entry without a gap, or a term falls; `NO_SPACE`
+   */
+  append(entries: readonly LogEntry[]): Promise<void>;
+
+  /**
+   * The entries from an index on, in order, up to the last that there is when they are read.
+   *
+   * @param from the first index
+   * @throws {SnapshotError} `NOT_FOUND` if it was purged
+   */
+  entries(from: bigint): AsyncIterable<LogEntry>;
+
+  /** The term of an entry, also of the one before the first if it was purged; nothing if it is not known. */
+  term(index: bigint): Promise<bigint | undefined>;
+
+  /** Drops all entries up to and with an index; not beyond the last. Nothing happens if they are gone already. */
+  purge(index: bigint): Promise<void>;
+
+  /** Drops all entries. The next has `index + 1`; the term of the one before it is `term`. After an install. */
+  reset(index: bigint, term: bigint): Promise<void>;
+
+  /** Closes the log. */
+  close(): Promise<void>;
+}
+
+/**
+ * Checks that entries may be added.
+ *
+ * @throws {SnapshotError} `MALFORMED`
+ */
+export function checkFollows(entries: readonly LogEntry[], lastIndex: bigint, lastTerm: bigint): void {
+  for (const { index, term } of entries) {
+    if (index !== lastIndex + 1n) {
+      throw new SnapshotError("MALFORMED", `Entry ${index} does not follow entry ${lastIndex} of the log`, {
+        index,
+        expected: lastIndex + 1n,
+        actual: index,
+      });
+    }
+    if (term < lastTerm) {
+      throw new SnapshotError(
+        "MALFORMED",
+        `Entry ${index} has term ${term}, lower than ${lastTerm} of the one before`,
+        {
+          index,
+          expected: lastTerm,
+          actual: term,
+        },
+      );
+    }
+    lastIndex = index;
+    lastTerm = term;
+  }
+}
+
+/** The error for entries that are not there any more. */
+export function purged(from: bigint, firstIndex: bigint): SnapshotError {
+  return new SnapshotError(
+    "NOT_FOUND",
+    `Entry ${from} was purged: the log begins with ${firstIndex}; install a snapshot`,
+    {
+      index: from,
+      expected: firstIndex,
+    },
+  );
+}

@@ -1,0 +1,77 @@
+/**
+ * A log in memory.
+ *
+ * @module
+ */
+
+import type { LogEntry } from "../state/mod.ts";
+import { checkFollows, type LogStorage, purged } from "./log.ts";
+
+/** Keeps entries in memory: for tests, and where another node has them. */
+export class MemoryLog implements LogStorage {
+  #entries: LogEntry[] = [];
+  #firstIndex = 1n;
+  #termBefore = 0n;
+  #byteLength = 0;
+
+  get firstIndex(): bigint {
+    return this.#firstIndex;
+  }
+
+  get lastIndex(): bigint {
+    return this.#firstIndex + BigInt(this.#entries.length) - 1n;
+  }
+
+  get byteLength(): number {
+    return this.#byteLength;
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async append(entries: readonly LogEntry[]): Promise<void> {
+    checkFollows(entries, this.lastIndex, this.#entries.at(-1)?.term ?? this.#termBefore);
+    for (const entry of entries) {
+      this.#entries.push({ ...entry, data: entry.data.slice() });
+      this.#byteLength += entry.data.length;
+    }
+  }
+
+  async *entries(from: bigint): AsyncGenerator<LogEntry, void, undefined> {
+    for (let index = from;; index++) {
+      if (index < this.#firstIndex) throw purged(index, this.#firstIndex);
+      if (index > this.lastIndex) return;
+      yield this.#entries[Number(index - this.#firstIndex)]!;
+    }
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async term(index: bigint): Promise<bigint | undefined> {
+    if (index === this.#firstIndex - 1n) return this.#termBefore;
+    return this.#entries[Number(index - this.#firstIndex)]?.term;
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async purge(index: bigint): Promise<void> {
+    const count = Math.min(Number(index - this.#firstIndex) + 1, this.#entries.length);
+    if (count <= 0) return;
+    const dropped = this.#entries.splice(0, count);
+    this.#firstIndex += BigInt(count);
+    this.#termBefore = dropped.at(-1)!.term;
+    for (const { data } of dropped) this.#byteLength -= data.length;
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async reset(index: bigint, term: bigint): Promise<void> {
+    this.#entries = [];
+    this.#firstIndex = index + 1n;
+    this.#termBefore = term;
+    this.#byteLength = 0;
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

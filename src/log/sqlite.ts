@@ -1,0 +1,264 @@
+/**
+ * A durable log in one file, on the SQLite that Deno, Node and Bun have built in.
+ *
+ * @example
+ * ```ts
+ * import { SqliteLog } from "@snapstream/snapstream/sqlite";
+ *
+ * const directory = await Deno.makeTempDir();
+ * await using log = await SqliteLog.open(`${directory}/log.db`);
+ * await log.append([{ index: 1n, term: 1n, data: new TextEncoder().encode("hello") }]); // durable from here on
+ * console.assert(log.lastIndex === 1n);
+ * ```
+ *
+ * @module
+ */
+
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { setImmediate } from "node:timers";
+import { messageOf, SnapshotError } from "../errors.ts";
+import type { Configuration, LogEntry } from "../state/mod.ts";
+import { checkFollows, type LogStorage, purged } from "./log.ts";
+
+export type { LogStorage } from "./log.ts";
+
+/** Entries read at once. */
+const READ_BATCH = 64;
+/** Entries dropped in one transaction: others get their turn in between. */
+const PURGE_BATCH = 10_000n;
+
+/** A row of the table of entries. */
+interface Row {
+  readonly idx: bigint;
+  readonly term: bigint;
+  readonly data: Uint8Array;
+  readonly configuration: string | null;
+}
+
+/**
+ * Keeps entries in an SQLite database (write-ahead log, `synchronous = FULL`): what {@linkcode append} has resolved
+ * for survives a power failure. One process at a time has it open.
+ */
+export class SqliteLog implements LogStorage {
+  readonly #path: string;
+  readonly #database: DatabaseSync;
+  readonly #insert: StatementSync;
+  readonly #select: StatementSync;
+  #firstIndex: bigint;
+  #lastIndex: bigint;
+  #lastTerm: bigint;
+  #termBefore: bigint;
+  #byteLength: number;
+  #closed = false;
+
+  private constructor(path: string, database: DatabaseSync) {
+    this.#path = path;
+    this.#database = database;
+    this.#insert = database.prepare("INSERT INTO entries (idx, term, data, configuration) VALUES (?, ?, ?, ?)");
+    this.#select = database.prepare(
+      "SELECT idx, term, data, configuration FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?",
+    );
+    this.#select.setReadBigInts(true);
+    const base = this.#one<{ idx: bigint; term: bigint }>("SELECT idx, term FROM base")!;
+    const last = this.#one<{ idx: bigint; term: bigint }>("SELECT idx, term FROM entries ORDER BY idx DESC LIMIT 1");
+    const all = this.#one<{ count: bigint; bytes: bigint }>(
+      "SELECT count(*) AS count, ifnull(sum(length(data)), 0) AS bytes FROM entries",
+    )!;
+    this.#firstIndex = base.idx + 1n;
+    this.#termBefore = base.term;
+    this.#lastIndex = last?.idx ?? base.idx;
+    this.#lastTerm = last?.term ?? base.term;
+    this.#byteLength = Number(all.bytes);
+    if (all.count !== this.#lastIndex - base.idx) {
+      throw new SnapshotError(
+        "CORRUPT",
+        `${path} has ${all.count} entries after ${base.idx} up to ${this.#lastIndex}: some are missing`,
+        {
+          file: path,
+          expected: this.#lastIndex - base.idx,
+          actual: all.count,
+        },
+      );
+    }
+  }
+
+  /**
+   * Opens a log; makes it if there is none.
+   *
+   * @param path the file; SQLite keeps two more beside it
+   * @throws {SnapshotError} `BUSY` if a process has it open, `CORRUPT` if it is no log or has lost entries,
+   *   `FORBIDDEN` if it cannot be made
+   */
+  static async open(path: string): Promise<SqliteLog> {
+    const { DatabaseSync } = await import("node:sqlite");
+    let database: DatabaseSync | undefined;
+    try {
+      const opened = database = new DatabaseSync(path);
+      // In this order: an exclusive lock taken before the write-ahead log is begun is held until the end.
+      opened.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL");
+      opened.exec("PRAGMA synchronous = FULL");
+      opened.exec("BEGIN IMMEDIATE");
+      opened.exec(`
+        CREATE TABLE IF NOT EXISTS entries
+          (idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, data BLOB NOT NULL, configuration TEXT);
+        CREATE TABLE IF NOT EXISTS base
+          (id INTEGER PRIMARY KEY CHECK (id = 0), idx INTEGER NOT NULL, term INTEGER NOT NULL);
+        INSERT OR IGNORE INTO base VALUES (0, 0, 0);
+      `);
+      opened.exec("COMMIT");
+      return new SqliteLog(path, opened);
+    } catch (error) {
+      database?.close();
+      throw wrap(error, "open", path);
+    }
+  }
+
+  get firstIndex(): bigint {
+    return this.#firstIndex;
+  }
+
+  get lastIndex(): bigint {
+    return this.#lastIndex;
+  }
+
+  get byteLength(): number {
+    return this.#byteLength;
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async append(entries: readonly LogEntry[]): Promise<void> {
+    this.#check();
+    checkFollows(entries, this.#lastIndex, this.#lastTerm);
+    const last = entries.at(-1);
+    if (last === undefined) return;
+    let bytes = 0;
+    this.#transaction("append to", () => {
+      for (const { index, term, data, configuration } of entries) {
+        this.#insert.run(index, term, data, configuration === undefined ? null : JSON.stringify(configuration));
+        bytes += data.length;
+      }
+    });
+    this.#lastIndex = last.index;
+    this.#lastTerm = last.term;
+    this.#byteLength += bytes;
+  }
+
+  async *entries(from: bigint): AsyncGenerator<LogEntry, void, undefined> {
+    for (let next = from;;) {
+      this.#check();
+      if (next < this.#firstIndex) throw purged(next, this.#firstIndex);
+      const rows = this.#select.all(next, READ_BATCH) as unknown as Row[];
+      if (rows.length === 0) return;
+      for (const row of rows) {
+        const { idx: index, term, data, configuration } = row;
+        yield {
+          index,
+          term,
+          data,
+          ...(configuration !== null && { configuration: JSON.parse(configuration) as Configuration }),
+        };
+      }
+      next = rows.at(-1)!.idx + 1n;
+    }
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async term(index: bigint): Promise<bigint | undefined> {
+    this.#check();
+    if (index === this.#firstIndex - 1n) return this.#termBefore;
+    if (index < this.#firstIndex || index > this.#lastIndex) return undefined;
+    return this.#one<{ term: bigint }>("SELECT term FROM entries WHERE idx = ?", index)?.term;
+  }
+
+  async purge(index: bigint): Promise<void> {
+    const target = index < this.#lastIndex ? index : this.#lastIndex;
+    while (this.#firstIndex <= target) {
+      this.#check();
+      const limit = this.#firstIndex + PURGE_BATCH - 1n;
+      const upTo = limit < target ? limit : target;
+      const { term } = this.#one<{ term: bigint }>("SELECT term FROM entries WHERE idx = ?", upTo)!;
+      const { bytes } = this.#one<{ bytes: bigint }>(
+        "SELECT sum(length(data)) AS bytes FROM entries WHERE idx <= ?",
+        upTo,
+      )!;
+      this.#transaction("purge", () => {
+        this.#database.prepare("DELETE FROM entries WHERE idx <= ?").run(upTo);
+        this.#database.prepare("UPDATE base SET idx = ?, term = ?").run(upTo, term);
+      });
+      this.#firstIndex = upTo + 1n;
+      this.#termBefore = term;
+      this.#byteLength -= Number(bytes);
+      if (upTo < target) await new Promise<void>((resolve) => void setImmediate(resolve));
+    }
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async reset(index: bigint, term: bigint): Promise<void> {
+    this.#check();
+    this.#transaction("reset", () => {
+      this.#database.exec("DELETE FROM entries");
+      this.#database.prepare("UPDATE base SET idx = ?, term = ?").run(index, term);
+    });
+    this.#firstIndex = index + 1n;
+    this.#lastIndex = index;
+    this.#lastTerm = this.#termBefore = term;
+    this.#byteLength = 0;
+  }
+
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#database.close();
+    }
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #check(): void {
+    if (this.#closed) throw new SnapshotError("CLOSED", "The log was closed");
+  }
+
+  #one<T>(sql: string, ...parameters: bigint[]): T | undefined {
+    const statement = this.#database.prepare(sql);
+    statement.setReadBigInts(true);
+    return (statement.get(...parameters) ?? undefined) as T | undefined;
+  }
+
+  #transaction(what: string, work: () => void): void {
+    try {
+      this.#database.exec("BEGIN IMMEDIATE");
+      try {
+        work();
+        this.#database.exec("COMMIT");
+      } catch (error) {
+        try {
+          this.#database.exec("ROLLBACK");
+        } catch {
+          // SQLite rolled it back itself, as it does when the disk is full
+        }
+        throw error;
+      }
+    } catch (error) {
+      throw wrap(error, what, this.#path);
+    }
+  }
+}
+
+/** What SQLite says, as the library's errors. */
+function wrap(error: unknown, what: string, path: string): SnapshotError {
+  if (error instanceof SnapshotError) return error;
+  const message = messageOf(error);
+  const code = /locked|busy/i.test(message)
+    ? "BUSY"
+    : /full/i.test(message)
+    ? "NO_SPACE"
+    : /malformed|not a database|corrupt/i.test(message)
+    ? "CORRUPT"
+    : /unable to open|readonly|permission/i.test(message)
+    ? "FORBIDDEN"
+    : "UNAVAILABLE";
+  return new SnapshotError(code, `Cannot ${what} the log ${path}: ${message}`, { file: path, cause: error });
+}

@@ -1,0 +1,33 @@
+/**
+ * What is missing in the manifest of a snapshot that another system wrote, computed from its files.
+ *
+ * @module
+ */
+
+import { chunked, ChunkMapBuilder, DEFAULT_CHUNK_SIZE, digested } from "../stream/mod.ts";
+import { SnapshotManifest } from "./manifest.ts";
+import { completeFile, completeMeta, type FileInfo } from "./meta.ts";
+import type { SnapshotReader } from "./storage.ts";
+
+/**
+ * The manifest of a snapshot, with chunk digests: its own; or, for a snapshot that braft wrote, one that is made by
+ * reading all its files once. What was damaged before that is not noticed; what is damaged later, or on the way, is.
+ *
+ * @param reader the snapshot
+ * @throws {SnapshotError} `NOT_FOUND` if a file is only a reference to something outside of the snapshot
+ */
+export async function completeManifest(reader: SnapshotReader): Promise<SnapshotManifest> {
+  if (reader.manifest.verifiable) return reader.manifest;
+  const files: FileInfo[] = [];
+  for (const file of reader.manifest.files) {
+    const chunks = new ChunkMapBuilder(DEFAULT_CHUNK_SIZE);
+    let size = 0;
+    const content = reader.file(file.name).pipeThrough(chunked(DEFAULT_CHUNK_SIZE)).pipeThrough(digested());
+    for await (const { bytes, digest } of content) {
+      chunks.add(digest);
+      size += bytes.length;
+    }
+    files.push(completeFile(file, await chunks.build(size)));
+  }
+  return await SnapshotManifest.of(completeMeta(reader.meta, 0), files);
+}

@@ -1,0 +1,315 @@
+/**
+ * The manifest: what is in a snapshot, in braft's bytes.
+ *
+ * ```text
+ * __raft_snapshot_meta = length body       length = u32 big-endian, body = LocalSnapshotPbMeta (manifest.proto)
+ * ```
+ *
+ * Without Snapstream's extensions the bytes are those that braft's `LocalSnapshotMetaTable::save_to_file` writes. With
+ * them braft still reads, copies and keeps it all, since it keeps unknown fields of the two messages that they are in.
+ *
+ * @module
+ */
+
+import { create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
+import { messageOf, SnapshotError } from "../errors.ts";
+import { ChunkMap, compareBytes, concat, equal, MAX_CHUNK_SIZE, sha256, toHex, u32 } from "../stream/mod.ts";
+import {
+  FileExtensionSchema,
+  FileSource,
+  LocalFileMetaSchema,
+  type LocalSnapshotPbMeta,
+  LocalSnapshotPbMetaSchema,
+  SnapshotExtensionSchema,
+  SnapshotMetaSchema,
+} from "./gen/manifest_pb.ts";
+import { checkMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
+import { NameSet } from "./names.ts";
+
+/** The largest manifest: 64 MiB, which is two million chunks. */
+export const MAX_MANIFEST_BYTES: number = 64 * 1024 * 1024;
+/** The version of the extensions that this release writes, and the highest that it reads. */
+export const FORMAT_VERSION: number = 1;
+
+/** The first byte of either extension: field 1 as a varint. What begins otherwise at field 1000 is somebody else's. */
+const EXTENSION_TAG = 0x08;
+
+/** What is in a snapshot. Immutable. */
+export class SnapshotManifest {
+  /** What it is a snapshot of. */
+  readonly meta: SnapshotMeta;
+  /** The files, in the order of their raw UTF-8 bytes. */
+  readonly files: readonly FileInfo[];
+  /** Names the snapshot: the SHA-256 of the manifest without digest and signature; 32 bytes. */
+  readonly digest: Uint8Array;
+  /** The manifest as protobuf: a `LocalSnapshotPbMeta`. */
+  readonly bytes: Uint8Array;
+  readonly #byName: ReadonlyMap<string, FileInfo>;
+
+  private constructor(meta: SnapshotMeta, files: readonly FileInfo[], digest: Uint8Array, bytes: Uint8Array) {
+    this.meta = meta;
+    this.files = files;
+    this.digest = digest;
+    this.bytes = bytes;
+    this.#byName = new Map(files.map((file) => [file.name, file]));
+  }
+
+  /**
+   * Makes a manifest. It has Snapstream's extensions if all files have chunks and `meta` has a `createdAt`; else it is
+   * what braft would write.
+   *
+   * @param meta what it is a snapshot of
+   * @param files in any order
+   * @throws {SnapshotError} `MALFORMED` if a name, the index or the term is not allowed, or it is over 64 MiB
+   */
+  static async of(meta: SnapshotMeta, files: readonly FileInfo[]): Promise<SnapshotManifest> {
+    checkMeta(meta);
+    const names = new NameSet();
+    for (const { name } of files) names.add(name);
+    const encoder = new TextEncoder();
+    const sorted = files.map((file) => ({ file, key: encoder.encode(file.name) }))
+      .sort((a, b) => compareBytes(a.key, b.key)).map(({ file }) => file);
+    const digest = await sha256(encode(meta, sorted, undefined));
+    const bytes = encode(meta, sorted, digest);
+    if (bytes.length > MAX_MANIFEST_BYTES) {
+      throw new SnapshotError(
+        "MALFORMED",
+        `The manifest would have ${bytes.length} bytes, over ${MAX_MANIFEST_BYTES}: use larger chunks or fewer files`,
+        { expected: MAX_MANIFEST_BYTES, actual: bytes.length },
+      );
+    }
+    return new SnapshotManifest(meta, sorted, digest, bytes);
+  }
+
+  /**
+   * Reads a manifest.
+   *
+   * @param bytes a `LocalSnapshotPbMeta`
+   * @throws {SnapshotError} `MALFORMED` if it is none, or has names or numbers that are not allowed; `CORRUPT` if it
+   *   does not have its digest; `UNSUPPORTED` if a newer release wrote it
+   */
+  static async decode(bytes: Uint8Array): Promise<SnapshotManifest> {
+    if (bytes.length > MAX_MANIFEST_BYTES) {
+      throw new SnapshotError("MALFORMED", `The manifest has ${bytes.length} bytes, over ${MAX_MANIFEST_BYTES}`, {
+        expected: MAX_MANIFEST_BYTES,
+        actual: bytes.length,
+      });
+    }
+    const message = parse(() => fromBinary(LocalSnapshotPbMetaSchema, bytes));
+    const { field } = SnapshotMetaSchema;
+    if (
+      message.meta === undefined || !isFieldSet(message.meta, field.lastIncludedIndex) ||
+      !isFieldSet(message.meta, field.lastIncludedTerm)
+    ) {
+      throw malformed("it does not say which index and term it is of");
+    }
+    const extension = decodeSnapshotExtension(message.meta.extension);
+    const files: FileInfo[] = [];
+    for (const file of message.files) files.push(await decodeFile(file, extension !== undefined));
+    const { lastIncludedIndex, lastIncludedTerm, peers, oldPeers } = message.meta;
+    const manifest = await SnapshotManifest.of({
+      lastIncludedIndex,
+      lastIncludedTerm,
+      peers,
+      ...(oldPeers.length > 0 && { oldPeers }),
+      ...extension?.fields,
+    }, files);
+    if (extension !== undefined && !equal(extension.digest, manifest.digest)) {
+      throw new SnapshotError("CORRUPT", "The manifest does not have its SHA-256: it was changed or damaged", {
+        index: lastIncludedIndex,
+        expected: toHex(extension.digest),
+        actual: toHex(manifest.digest),
+      });
+    }
+    return manifest;
+  }
+
+  /** Reads a manifest in its frame: the content of a file `__raft_snapshot_meta`. See {@linkcode decode}. */
+  static decodeFramed(bytes: Uint8Array): Promise<SnapshotManifest> {
+    if (bytes.length < 4) {
+      throw malformed(`it has ${bytes.length} bytes, less than its frame`);
+    }
+    const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+    if (length !== bytes.length - 4) {
+      throw malformed(`its frame says ${length} bytes, and ${bytes.length - 4} follow`);
+    }
+    return SnapshotManifest.decode(bytes.subarray(4));
+  }
+
+  /** The manifest in its frame: the content of a file `__raft_snapshot_meta`. */
+  get framed(): Uint8Array {
+    return concat([u32(this.bytes.length), this.bytes]);
+  }
+
+  /** The index of the last log entry that it covers. */
+  get index(): bigint {
+    return this.meta.lastIncludedIndex;
+  }
+
+  /** Whether the content can be verified: it has Snapstream's extensions. */
+  get verifiable(): boolean {
+    return isExtended(this.meta, this.files);
+  }
+
+  /** The bytes of all files; of those without a size nothing. */
+  get size(): number {
+    return this.files.reduce((sum, { chunks }) => sum + (chunks?.size ?? 0), 0);
+  }
+
+  /**
+   * A file by its name.
+   *
+   * @throws {SnapshotError} `NOT_FOUND`
+   */
+  file(name: string): FileInfo {
+    const found = this.#byName.get(name);
+    if (found !== undefined) return found;
+    throw new SnapshotError("NOT_FOUND", `Snapshot ${this.index} has no file ${JSON.stringify(name)}`, {
+      file: name,
+      index: this.index,
+    });
+  }
+}
+
+function isExtended(meta: SnapshotMeta, files: readonly FileInfo[]): boolean {
+  return meta.createdAt !== undefined && files.every((file) => file.chunks !== undefined);
+}
+
+/** The bytes; without a digest those that the digest is of. */
+function encode(meta: SnapshotMeta, files: readonly FileInfo[], digest: Uint8Array | undefined): Uint8Array {
+  const extended = isExtended(meta, files);
+  return toBinary(
+    LocalSnapshotPbMetaSchema,
+    create(LocalSnapshotPbMetaSchema, {
+      meta: {
+        lastIncludedIndex: meta.lastIncludedIndex,
+        lastIncludedTerm: meta.lastIncludedTerm,
+        peers: [...meta.peers],
+        oldPeers: [...meta.oldPeers ?? []],
+        ...(extended && { extension: encodeSnapshotExtension(meta, digest) }),
+      },
+      files: files.map((file) => ({ name: file.name, meta: encodeFileMeta(file, extended) })),
+    }),
+  );
+}
+
+function encodeSnapshotExtension(meta: SnapshotMeta, digest: Uint8Array | undefined): Uint8Array {
+  return toBinary(
+    SnapshotExtensionSchema,
+    create(SnapshotExtensionSchema, {
+      formatVersion: FORMAT_VERSION,
+      createdAt: BigInt(meta.createdAt!),
+      ...(meta.writer !== undefined && { writer: meta.writer }),
+      ...(meta.parentIndex !== undefined && { parentIndex: meta.parentIndex }),
+      ...(digest !== undefined && { digest, ...(meta.signature !== undefined && { signature: meta.signature }) }),
+    }),
+  );
+}
+
+function encodeFileMeta({ userMeta, source, checksum, chunks }: FileInfo, extended: boolean) {
+  return {
+    ...(userMeta !== undefined && { userMeta }),
+    ...(source !== undefined && {
+      source: source === "local" ? FileSource.LOCAL : FileSource.REFERENCE,
+    }),
+    ...(checksum !== undefined && { checksum }),
+    ...(extended && {
+      extension: toBinary(
+        FileExtensionSchema,
+        create(FileExtensionSchema, {
+          size: BigInt(chunks!.size),
+          ...("chunkSize" in chunks!.chunking
+            ? { chunkSize: chunks!.chunking.chunkSize }
+            : { chunkLengths: [...chunks!.chunking.chunkLengths] }),
+          chunkDigests: chunks!.digests,
+          root: chunks!.root,
+        }),
+      ),
+    }),
+  };
+}
+
+function decodeSnapshotExtension(
+  bytes: Uint8Array,
+): { fields: Partial<SnapshotMeta>; digest: Uint8Array } | undefined {
+  if (bytes[0] !== EXTENSION_TAG) return undefined;
+  const message = parse(() => fromBinary(SnapshotExtensionSchema, bytes));
+  if (message.formatVersion > FORMAT_VERSION) {
+    throw new SnapshotError(
+      "UNSUPPORTED",
+      `The manifest has format version ${message.formatVersion}; this release reads up to ${FORMAT_VERSION}`,
+      { expected: FORMAT_VERSION, actual: message.formatVersion },
+    );
+  }
+  return {
+    fields: {
+      createdAt: Number(message.createdAt),
+      ...(message.writer !== "" && { writer: message.writer }),
+      ...(message.parentIndex !== 0n && { parentIndex: message.parentIndex }),
+      ...(message.signature.length > 0 && { signature: message.signature }),
+    },
+    digest: message.digest,
+  };
+}
+
+async function decodeFile(file: LocalSnapshotPbMeta["files"][number], extended: boolean): Promise<FileInfo> {
+  const { name, meta } = file;
+  const has = (field: "userMeta" | "source" | "checksum") =>
+    meta !== undefined && isFieldSet(meta, LocalFileMetaSchema.field[field]);
+  const chunks = await decodeChunks(name, meta?.extension ?? new Uint8Array(0));
+  if ((chunks !== undefined) !== extended) {
+    throw new SnapshotError(
+      "CORRUPT",
+      extended
+        ? `The manifest lost what it said of the chunks of ${JSON.stringify(name)}`
+        : `The manifest has the chunks of ${JSON.stringify(name)}, and lost what it said of the snapshot`,
+      { file: name },
+    );
+  }
+  return {
+    name,
+    ...(has("userMeta") && { userMeta: meta!.userMeta }),
+    ...(has("source") && { source: meta!.source === FileSource.LOCAL ? "local" : "reference" }),
+    ...(has("checksum") && { checksum: meta!.checksum }),
+    ...(chunks !== undefined && { chunks }),
+  };
+}
+
+async function decodeChunks(file: string, bytes: Uint8Array): Promise<ChunkMap | undefined> {
+  if (bytes[0] !== EXTENSION_TAG) return undefined;
+  const message = parse(() => fromBinary(FileExtensionSchema, bytes));
+  if (message.compression !== "" || message.keyGroups !== undefined) {
+    throw new SnapshotError("UNSUPPORTED", `${JSON.stringify(file)} was written by a newer release`, { file });
+  }
+  const longest = message.chunkLengths.reduce((max, length) => Math.max(max, length), message.chunkSize);
+  if (longest > MAX_CHUNK_SIZE) {
+    throw new SnapshotError("MALFORMED", `${JSON.stringify(file)} has chunks of ${longest} bytes`, {
+      file,
+      expected: MAX_CHUNK_SIZE,
+      actual: longest,
+    });
+  }
+  const chunks = await ChunkMap.of(
+    Number(message.size),
+    message.chunkSize > 0 ? { chunkSize: message.chunkSize } : { chunkLengths: Uint32Array.from(message.chunkLengths) },
+    message.chunkDigests,
+  );
+  if (equal(chunks.root, message.root)) return chunks;
+  throw new SnapshotError("CORRUPT", `The chunk digests of ${JSON.stringify(file)} do not give its root digest`, {
+    file,
+    expected: toHex(message.root),
+    actual: toHex(chunks.root),
+  });
+}
+
+function parse<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw malformed(messageOf(error), error);
+  }
+}
+
+function malformed(what: string, cause?: unknown): SnapshotError {
+  return new SnapshotError("MALFORMED", `This is not the manifest of a snapshot, or it is damaged: ${what}`, { cause });
+}

@@ -1,0 +1,84 @@
+/**
+ * What is said of a snapshot and of its files.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import type { ChunkMap } from "../stream/mod.ts";
+
+/** The highest index and term: 2^63 - 1. */
+export const MAX_INDEX: bigint = (1n << 63n) - 1n;
+
+/** What a snapshot is a snapshot of: braft's `SnapshotMeta`, and what Snapstream adds. */
+export interface SnapshotMeta {
+  /** The index of the last log entry that the snapshot covers; 1 or more. */
+  readonly lastIncludedIndex: bigint;
+  /** The term of that entry. */
+  readonly lastIncludedTerm: bigint;
+  /** The members of the group at that index. */
+  readonly peers: readonly string[];
+  /** While the membership is changing (joint consensus): the members before. */
+  readonly oldPeers?: readonly string[];
+  /** When it was taken: milliseconds since 1970. Filled in by a commit. */
+  readonly createdAt?: number;
+  /** What wrote it. Filled in by a commit. */
+  readonly writer?: string;
+  /** The index of the snapshot that this one was built upon. */
+  readonly parentIndex?: bigint;
+  /** A signature over the snapshot digest. */
+  readonly signature?: Uint8Array;
+}
+
+/** What is said of a file when it is added. */
+export interface FileAttributes {
+  /** Bytes of the user's own: braft's `user_meta`. */
+  readonly userMeta?: Uint8Array;
+  /** Where the file is: braft's `source`. A `"reference"` need not be in the snapshot's directory. */
+  readonly source?: "local" | "reference";
+  /** braft's `checksum`, a text of the user's own. Filled in as `chunks-sha256:` and the root if absent. */
+  readonly checksum?: string;
+}
+
+/** A file of a snapshot. */
+export interface FileInfo extends FileAttributes {
+  /** Its name: see {@linkcode checkName}. */
+  readonly name: string;
+  /** Its chunks and size. Absent in a snapshot that braft wrote. */
+  readonly chunks?: ChunkMap;
+}
+
+/**
+ * Checks what was said of a snapshot.
+ *
+ * @throws {SnapshotError} `MALFORMED` if the index or the term is out of range
+ */
+export function checkMeta(meta: SnapshotMeta): void {
+  const { lastIncludedIndex: index, lastIncludedTerm: term } = meta;
+  if (index < 1n || index > MAX_INDEX) {
+    throw new SnapshotError("MALFORMED", `A snapshot's index is 1 to 2^63-1, not ${index}: index 0 means "none"`, {
+      index,
+    });
+  }
+  if (term < 0n || term > MAX_INDEX) {
+    throw new SnapshotError("MALFORMED", `A snapshot's term is 0 to 2^63-1, not ${term}`, { index });
+  }
+}
+
+/** What this release says of itself in a manifest. */
+export const WRITER: string = "snapstream/0.1.0";
+
+/**
+ * `meta` with what a commit fills in: when, and by what.
+ *
+ * @param meta what is known
+ * @param createdAt when, if `meta` does not say; 0 for a snapshot of which nobody knows
+ */
+export function completeMeta(meta: SnapshotMeta, createdAt: number): SnapshotMeta & { readonly createdAt: number } {
+  return { writer: WRITER, ...meta, createdAt: meta.createdAt ?? createdAt };
+}
+
+/** A file with its chunks, and the checksum that a commit fills in. */
+export function completeFile(file: Omit<FileInfo, "chunks">, chunks: ChunkMap): FileInfo {
+  return { ...file, checksum: file.checksum ?? chunks.checksum, chunks };
+}

@@ -1,0 +1,12 @@
+/**
+ * What a snapshot is: its meta, its manifest, the contracts of what keeps it, and the archive that it travels as.
+ *
+ * @module
+ */
+
+export * from "./archive.ts";
+export * from "./complete.ts";
+export * from "./manifest.ts";
+export * from "./meta.ts";
+export * from "./names.ts";
+export * from "./storage.ts";

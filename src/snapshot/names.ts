@@ -1,0 +1,80 @@
+/**
+ * The names of files in a snapshot.
+ *
+ * @module
+ */
+
+import { isAbsolute, normalize } from "@std/path/posix";
+import { SnapshotError } from "../errors.ts";
+
+/** The longest name, in bytes of UTF-8. */
+export const MAX_NAME_BYTES: number = 1024;
+/** The name of the manifest in a directory, which no file may have. */
+export const MANIFEST_NAME: string = "__raft_snapshot_meta";
+/** The name that the manifest has while it is being written. */
+export const MANIFEST_TEMP_NAME: string = `${MANIFEST_NAME}.tmp`;
+
+/**
+ * Checks the name of a file in a snapshot: a relative POSIX path without an empty, `.` or `..` part, without backslash
+ * or NUL, at most 1024 bytes of UTF-8, and not the manifest's own.
+ *
+ * @param name what to check
+ * @returns the name
+ * @throws {SnapshotError} `MALFORMED`, saying what is wrong with it
+ */
+export function checkName(name: string): string {
+  const wrong = wrongWith(name);
+  if (wrong === undefined) return name;
+  const shown = JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}…` : name);
+  throw new SnapshotError("MALFORMED", `A file of a snapshot cannot be called ${shown}: ${wrong}`, { file: name });
+}
+
+function wrongWith(name: string): string | undefined {
+  if (name === "") return "it is empty";
+  if (new TextEncoder().encode(name).length > MAX_NAME_BYTES) return `it is longer than ${MAX_NAME_BYTES} bytes`;
+  if (!name.isWellFormed()) return "it has half of a surrogate pair, which UTF-8 cannot hold";
+  if (name.includes("\0")) return "it has a NUL";
+  if (name.includes("\\")) return "it has a backslash";
+  if (isAbsolute(name)) return "it is absolute";
+  if (name.split("/").includes("..")) return "it leads out of the snapshot";
+  // What is left to find: an empty or a `.` part, a slash at the end.
+  if (normalize(name) !== name || name.endsWith("/") || name === ".") return "it is not in its shortest form";
+  if (name === MANIFEST_NAME || name === MANIFEST_TEMP_NAME) return "that is the manifest's name";
+  return undefined;
+}
+
+/** The names of one snapshot: no two the same, and none a directory of another. */
+export class NameSet {
+  readonly #files = new Set<string>();
+  readonly #directories = new Set<string>();
+
+  /**
+   * Adds the name of a file.
+   *
+   * @throws {SnapshotError} `MALFORMED` if the name is not allowed, there already, or in the way of another
+   */
+  add(name: string): void {
+    checkName(name);
+    const directories = directoriesOf(name);
+    const clash = this.#files.has(name)
+      ? "it is there twice"
+      : this.#directories.has(name)
+      ? "it is the directory of another file"
+      : directories.some((directory) => this.#files.has(directory))
+      ? "a directory in it is a file"
+      : undefined;
+    if (clash !== undefined) {
+      throw new SnapshotError("MALFORMED", `${JSON.stringify(name)} cannot be in the snapshot: ${clash}`, {
+        file: name,
+      });
+    }
+    this.#files.add(name);
+    for (const directory of directories) this.#directories.add(directory);
+  }
+}
+
+/** The directories in which a file lies, outermost first: `a/b/c` has `a` and `a/b`. */
+export function directoriesOf(name: string): string[] {
+  const parts = name.split("/");
+  return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join("/"));
+}

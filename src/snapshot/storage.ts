@@ -1,0 +1,264 @@
+/**
+ * The contracts of whatever keeps snapshots: braft's `SnapshotStorage`, `SnapshotWriter` and `SnapshotReader`, as streams.
+ *
+ * @module
+ */
+
+import type { Operation } from "../stream/mod.ts";
+import type { SnapshotManifest } from "./manifest.ts";
+import type { FileAttributes, FileInfo, SnapshotMeta } from "./meta.ts";
+
+/** Keeps snapshots. Every method is safe to call at any time; what excludes the call makes it fail with `BUSY`. */
+export interface SnapshotStorage extends AsyncDisposable {
+  /** How many snapshots are kept, beside pinned ones. */
+  readonly retain: number;
+
+  /**
+   * Begins a snapshot. One at a time.
+   *
+   * @param options who is told of progress
+   * @throws {SnapshotError} `BUSY` while another is being written, `CLOSED`, `NO_SPACE`, `FORBIDDEN`
+   */
+  create(options?: CreateOptions): Promise<SnapshotWriter>;
+
+  /**
+   * Opens a snapshot, and pins it: it is not deleted before its reader was closed.
+   *
+   * @param index which one; the newest good one if absent
+   * @throws {SnapshotError} `NOT_FOUND` if there is none, `CORRUPT` if it is damaged, `CLOSED`
+   */
+  open(index?: bigint): Promise<SnapshotReader>;
+
+  /** What is here and good, newest first. */
+  list(): Promise<SnapshotInfo[]>;
+
+  /**
+   * Begins, or goes on with, taking in a snapshot whose manifest is known and whose chunks come one by one, from
+   * anywhere and in any order. What was received stays when the install is closed, where the storage can keep it.
+   *
+   * @param manifest what is to be received; every file must have chunks
+   * @throws {SnapshotError} `STALE` if it is not newer than the newest here, `BUSY` while another install is open,
+   *   `UNSUPPORTED` if it has a file without chunks
+   */
+  install(manifest: SnapshotManifest): Promise<SnapshotInstall>;
+
+  /**
+   * Puts a snapshot that was found bad aside. The next older one is the newest then. It is done when the last reader
+   * of the snapshot was closed; from now on nobody can open it.
+   *
+   * @param index which one
+   * @param reason why, for a person
+   */
+  quarantine(index: bigint, reason: string): Promise<void>;
+
+  /** Closes the storage, its readers, and its writer and install, which are given up. */
+  close(): Promise<void>;
+}
+
+/** A snapshot in a storage. */
+export interface SnapshotInfo {
+  /** What it is a snapshot of. */
+  readonly meta: SnapshotMeta;
+  /** Its name: 32 bytes. */
+  readonly digest: Uint8Array;
+  /** Bytes of all files; 0 where it is not known (a snapshot of braft's before it was opened). */
+  readonly size: number;
+  /** How many files it has. */
+  readonly files: number;
+  /** How many chunks they have; 0 for a snapshot that braft wrote. */
+  readonly chunks: number;
+  /** Whether a reader keeps it from being deleted. */
+  readonly pinned: boolean;
+}
+
+/** A snapshot being written. Not to be seen by anybody before {@linkcode commit} has resolved. */
+export interface SnapshotWriter extends AsyncDisposable {
+  /**
+   * A new file. Several may be written at the same time. The stream's chunks are copied: they may be changed as soon
+   * as their write has resolved. Closing the stream makes the file durable.
+   *
+   * @param name see {@linkcode checkName}
+   * @param options attributes, and the size if it is known
+   * @returns a stream that fails with `MALFORMED` if the name is not allowed or there already
+   */
+  file(name: string, options?: FileOptions): WritableStream<Uint8Array>;
+
+  /**
+   * Makes the snapshot durable, reads it back, and only then lets it be seen. Then retention takes what is too old.
+   *
+   * @param meta what it is a snapshot of
+   * @param options what is expected
+   * @returns the new snapshot
+   * @throws {SnapshotError} `STALE` if a snapshot with this or a higher index is here; `CORRUPT` if the digest is not
+   *   the expected one; `MALFORMED` if a file was not closed; `NO_SPACE` … After any failure nothing is left of it.
+   */
+  commit(meta: SnapshotMeta, options?: CommitOptions): Promise<SnapshotInfo>;
+
+  /** Gives the snapshot up and leaves nothing of it. Nothing happens after a commit. */
+  abort(reason?: unknown): Promise<void>;
+}
+
+/** Options of {@linkcode SnapshotStorage.create}. */
+export interface CreateOptions {
+  /** Called with each number of bytes that a file has taken in. */
+  readonly onBytes?: (bytes: number) => void;
+}
+
+/** Options of {@linkcode SnapshotWriter.file}. */
+export interface FileOptions extends FileAttributes {
+  /**
+   * The size of the file in bytes, if it is known: a very large file gets larger chunks, so that its manifest stays
+   * small. Not a promise: the file may turn out otherwise.
+   */
+  readonly size?: number;
+  /** The size of its chunks, 64 KiB to 4 MiB. By default 256 KiB, or more if `size` asks for it. */
+  readonly chunkSize?: number;
+}
+
+/** Options of {@linkcode SnapshotWriter.commit}. */
+export interface CommitOptions {
+  /** The digest that the snapshot must have, 32 bytes. */
+  readonly digest?: Uint8Array;
+}
+
+/** An open snapshot. */
+export interface SnapshotReader extends AsyncDisposable {
+  /** What it is a snapshot of. */
+  readonly meta: SnapshotMeta;
+  /** Its manifest. */
+  readonly manifest: SnapshotManifest;
+  /** Whether what is read was verified: chunk by chunk, or (a snapshot that braft wrote) not at all. */
+  readonly verified: "chunks" | "none";
+
+  /**
+   * What is known of a file.
+   *
+   * @throws {SnapshotError} `NOT_FOUND`
+   */
+  info(name: string): FileInfo;
+
+  /**
+   * The size of a file in bytes, from the disk if the manifest does not say.
+   *
+   * @throws {SnapshotError} `NOT_FOUND`
+   */
+  size(name: string): Promise<number>;
+
+  /**
+   * The content of a file, or a part of it. Each chunk is verified before any byte of it is handed on. Read without a
+   * range, a file with chunks comes chunk by chunk.
+   *
+   * @param name the file
+   * @param range which bytes
+   * @returns a stream that fails with `NOT_FOUND`, `CORRUPT`, `CLOSED` …
+   */
+  file(name: string, range?: ByteRange): ReadableStream<Uint8Array>;
+
+  /**
+   * Reads everything and checks it.
+   *
+   * @param options the signal
+   * @returns what was found bad; does not reject because of it
+   */
+  verify(options?: VerifyOptions): Operation<VerifyResult>;
+
+  /** Lets the snapshot go. Streams that are still being read fail with `CLOSED`. */
+  close(): Promise<void>;
+}
+
+/** A range of bytes. */
+export interface ByteRange {
+  /**
+   * The first byte.
+   *
+   * @default {0}
+   */
+  readonly start?: number;
+  /** The byte before which it ends; by default the end of the file. Beyond the end means the end. */
+  readonly end?: number;
+}
+
+/** Options of {@linkcode SnapshotReader.verify}. */
+export interface VerifyOptions {
+  /** Stops it. */
+  readonly signal?: AbortSignal;
+}
+
+/** What {@linkcode SnapshotReader.verify} found. */
+export interface VerifyResult {
+  /** Whether nothing bad was found. */
+  readonly ok: boolean;
+  /** How it was verified: against chunk digests, or only that all files can be read. */
+  readonly verified: "chunks" | "none";
+  /** Bytes read. */
+  readonly bytes: number;
+  /** Chunks checked. */
+  readonly chunks: number;
+  /** What is bad; at most 1000 are listed. */
+  readonly bad: readonly BadChunk[];
+}
+
+/** A part of a snapshot that is not as it was saved. */
+export interface BadChunk {
+  /** The file. */
+  readonly file: string;
+  /** The chunk; absent if it is the file as a whole. */
+  readonly chunk?: number;
+  /** What is wrong with it, for a person. */
+  readonly message: string;
+}
+
+/** A snapshot being received. */
+export interface SnapshotInstall extends AsyncDisposable {
+  /** What is being received. */
+  readonly manifest: SnapshotManifest;
+
+  /**
+   * Looks what is here already: chunks that an earlier, interrupted install left, and chunks of other snapshots of
+   * this storage, found by their digest. All are verified. To be called once, first.
+   *
+   * @param options the signal, and who wants to know
+   */
+  prepare(options?: PrepareOptions): Promise<void>;
+
+  /** What is missing: runs of chunks, in the order of the files and their chunks. Changes as chunks are written. */
+  missing(): IterableIterator<ChunkRun>;
+
+  /**
+   * Takes in a chunk. Verifies it first. Several may be written at the same time.
+   *
+   * @param file the name of the file
+   * @param chunk the number of the chunk
+   * @param bytes its bytes, not to be changed before this resolves
+   * @throws {SnapshotError} `CORRUPT` if they are not that chunk's; nothing is written then
+   */
+  write(file: string, chunk: number, bytes: Uint8Array): Promise<void>;
+
+  /**
+   * Makes it a snapshot: see {@linkcode SnapshotWriter.commit}.
+   *
+   * @throws {SnapshotError} `MALFORMED` if chunks are missing, `STALE`, `NO_SPACE` …
+   */
+  commit(): Promise<SnapshotInfo>;
+
+  /** Closes it. What was received stays for the next time, where the storage can keep it. */
+  close(): Promise<void>;
+}
+
+/** Options of {@linkcode SnapshotInstall.prepare}. */
+export interface PrepareOptions {
+  /** Stops it. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called with each number of bytes (and chunks) that need not be fetched. */
+  readonly onReused?: (bytes: number, chunks: number) => void;
+}
+
+/** Consecutive chunks of a file. */
+export interface ChunkRun {
+  /** The file. */
+  readonly file: FileInfo;
+  /** The first chunk. */
+  readonly first: number;
+  /** The chunk before which it ends. */
+  readonly end: number;
+}

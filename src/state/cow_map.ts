@@ -1,0 +1,234 @@
+/**
+ * A map of which a view can be taken at any moment, at no cost.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import { hides, Layer, lookUp } from "./layer.ts";
+
+/** How many entries a change folds back. More than one, so that folding ends though every change adds an entry. */
+const FOLD_STEPS = 4;
+
+/**
+ * A `Map` with {@linkcode snapshot}: a view of the map as it is now, in constant time, whatever its size. Copy on
+ * write, by layers: taking a view freezes the layer that is being written to and puts an empty one on top. When the views
+ * were released, each change folds a few entries back, until one native `Map` is left.
+ *
+ * Order, equality of keys and speed are those of `Map`; an entry is no object. Values are to be replaced, not
+ * changed: a view has the same values as the map (see {@linkcode update}). Iterating while changing gives each entry
+ * that is there all the time once; one that is put or deleted meanwhile may or may not be seen.
+ *
+ * @typeParam K keys
+ * @typeParam V values
+ *
+ * @example
+ * ```ts
+ * import { CowMap } from "@snapstream/snapstream";
+ *
+ * const map = new CowMap([["a", 1], ["b", 2]]);
+ * const view = map.snapshot();
+ * map.set("a", 10).delete("b");
+ * console.assert([...view].join() === "a,1,b,2" && [...map].join() === "a,10");
+ * view.release();
+ * ```
+ */
+export class CowMap<K, V> implements Iterable<[K, V]> {
+  /** What is written to. The only layer, unless views are open or were until lately. */
+  #top: Layer<K, V> = new Layer<K, V>(undefined);
+  /** The number of entries; kept only while there are several layers. */
+  #size = 0;
+  /** Open views by the layer that is their topmost. */
+  readonly #views = new Map<Layer<K, V>, number>();
+  /** Iterations over several layers that are under way: nothing may be moved under them. */
+  #iterating = 0;
+
+  /** @param entries what it holds at first */
+  constructor(entries?: Iterable<readonly [K, V]>) {
+    if (entries !== undefined) { for (const [key, value] of entries) this.set(key, value); }
+  }
+
+  /** How many entries it has. */
+  get size(): number {
+    return this.#top.below === undefined ? this.#top.values.size : this.#size;
+  }
+
+  /** The value of a key. */
+  get(key: K): V | undefined {
+    const top = this.#top;
+    const value = top.values.get(key);
+    return value !== undefined || top.below === undefined || hides(top, key) ? value : lookUp(top.below, key);
+  }
+
+  /** Whether there is an entry with this key. */
+  has(key: K): boolean {
+    const top = this.#top;
+    return top.values.has(key) || (top.below !== undefined && top.visibleBelow(key));
+  }
+
+  /** Puts an entry. */
+  set(key: K, value: V): this {
+    const top = this.#top;
+    const before = top.values.size;
+    top.values.set(key, value);
+    if (top.below !== undefined) {
+      if (top.values.size !== before && !top.visibleBelow(key)) this.#size++;
+      this.#fold();
+    }
+    return this;
+  }
+
+  /** Takes an entry away; whether there was one. */
+  delete(key: K): boolean {
+    const top = this.#top;
+    if (top.below === undefined) return top.values.delete(key);
+    const inTop = top.values.delete(key);
+    const below = top.visibleBelow(key);
+    if (below) top.deleted.add(key);
+    if (inTop || below) this.#size--;
+    this.#fold();
+    return inTop || below;
+  }
+
+  /**
+   * Replaces a value by one made of it.
+   *
+   * @param key the key
+   * @param change makes the new value of the old one, which it must leave as it is
+   * @returns the new value
+   */
+  update(key: K, change: (value: V | undefined) => V): V {
+    const value = change(this.get(key));
+    this.set(key, value);
+    return value;
+  }
+
+  /** Takes all entries away; in constant time. */
+  clear(): void {
+    this.#top = new Layer<K, V>(undefined); // the views keep what they need
+    this.#size = 0;
+    this.#views.clear();
+  }
+
+  /** Calls back for each entry. */
+  forEach(callback: (value: V, key: K, map: CowMap<K, V>) => void): void {
+    for (const [key, value] of this) callback(value, key, this);
+  }
+
+  /** The entries, in the order in which they were put first. */
+  entries(): IterableIterator<[K, V]> {
+    if (this.#top.below === undefined) return this.#top.values.entries();
+    return this.#iterate();
+  }
+
+  /** The keys. */
+  *keys(): IterableIterator<K> {
+    for (const [key] of this.entries()) yield key;
+  }
+
+  /** The values. */
+  *values(): IterableIterator<V> {
+    for (const [, value] of this.entries()) yield value;
+  }
+
+  /** The entries. */
+  [Symbol.iterator](): IterableIterator<[K, V]> {
+    return this.entries();
+  }
+
+  /** A view of the map as it is now. Constant time. To be released. */
+  snapshot(): CowView<K, V> {
+    let frozen = this.#top;
+    if (frozen.below !== undefined && frozen.isEmpty) {
+      frozen = frozen.below; // nothing was changed since the last view: the same layers will do
+    } else {
+      this.#size = this.size;
+      this.#top = new Layer<K, V>(frozen);
+    }
+    this.#views.set(frozen, (this.#views.get(frozen) ?? 0) + 1);
+    return new CowView<K, V>(frozen, this.#size, () => this.#release(frozen));
+  }
+
+  #release(frozen: Layer<K, V>): void {
+    const count = this.#views.get(frozen);
+    if (count === undefined) return; // the map was cleared meanwhile
+    if (count > 1) this.#views.set(frozen, count - 1);
+    else this.#views.delete(frozen);
+  }
+
+  *#iterate(): Generator<[K, V], void, undefined> {
+    this.#iterating++;
+    try {
+      yield* this.#top.entries();
+    } finally {
+      this.#iterating--;
+    }
+  }
+
+  /**
+   * Moves a few changes from the top layer into the one below it, if no view ends there. Open views see only what
+   * lies further down, so that this changes nothing for them.
+   */
+  #fold(): void {
+    const lower = this.#top.below!;
+    if (this.#iterating === 0 && !this.#views.has(lower) && this.#top.foldDown(FOLD_STEPS)) this.#top = lower;
+  }
+}
+
+/**
+ * A map as it was when the view was taken. Several may be open; each keeps the memory of what was changed since.
+ *
+ * @typeParam K keys
+ * @typeParam V values
+ */
+export class CowView<K, V> implements Iterable<[K, V]>, Disposable {
+  /** How many entries it has. */
+  readonly size: number;
+  #layer: Layer<K, V> | undefined;
+  readonly #onRelease: () => void;
+
+  /** Made by {@linkcode CowMap.snapshot}. */
+  constructor(layer: Layer<K, V>, size: number, onRelease: () => void) {
+    this.#layer = layer;
+    this.size = size;
+    this.#onRelease = onRelease;
+  }
+
+  /** The value that a key had. */
+  get(key: K): V | undefined {
+    return lookUp(this.#open(), key);
+  }
+
+  /** Whether there was an entry with this key. */
+  has(key: K): boolean {
+    return this.#open().visible(key);
+  }
+
+  /** The entries as they were, in order. Not to be used when the view was released. */
+  entries(): IterableIterator<[K, V]> {
+    const layer = this.#open();
+    return layer.below === undefined ? layer.values.entries() : layer.entries();
+  }
+
+  /** The entries as they were, in order. */
+  [Symbol.iterator](): IterableIterator<[K, V]> {
+    return this.entries();
+  }
+
+  /** Lets the view go; once is enough, and more does no harm. */
+  release(): void {
+    if (this.#layer === undefined) return;
+    this.#layer = undefined;
+    this.#onRelease();
+  }
+
+  /** As {@linkcode release}. */
+  [Symbol.dispose](): void {
+    this.release();
+  }
+
+  #open(): Layer<K, V> {
+    if (this.#layer === undefined) throw new SnapshotError("CLOSED", "The view of the map was released");
+    return this.#layer;
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * A key-value store as a state machine.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import type { SnapshotReader } from "../snapshot/mod.ts";
+import { concat, pump, u32 } from "../stream/mod.ts";
+import type { Codec } from "./codec.ts";
+import { CowMap } from "./cow_map.ts";
+import { decodeEntries, encodeEntries } from "./entries.ts";
+import type { LogEntry, SaveTask, StateMachine } from "./machine.ts";
+
+const Op = { PUT: 1, DELETE: 2 } as const;
+/** The file of a snapshot in which the entries are. */
+const STATE_FILE = "state";
+
+/**
+ * Keys and values in a {@linkcode CowMap}. It is changed by commands: {@linkcode put} and {@linkcode delete} make
+ * them, the log carries them, {@linkcode apply} carries them out.
+ *
+ * @typeParam V the values
+ *
+ * @example
+ * ```ts
+ * import { jsonCodec, KeyValueMachine, MemoryLog, MemoryStorage, Replica } from "@snapstream/snapstream";
+ *
+ * const machine = new KeyValueMachine(jsonCodec<{ population: number }>());
+ * const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });
+ * await replica.propose(machine.put("Ulm", { population: 120_714 }));
+ * console.assert(machine.get("Ulm")?.population === 120_714);
+ * await replica.close();
+ * ```
+ */
+export class KeyValueMachine<V> implements StateMachine {
+  readonly #codec: Codec<V>;
+  #map = new CowMap<string, V>();
+
+  /** @param codec turns values into bytes */
+  constructor(codec: Codec<V>) {
+    this.#codec = codec;
+  }
+
+  /** How many entries there are. */
+  get size(): number {
+    return this.#map.size;
+  }
+
+  /** The value of a key. Not to be changed. */
+  get(key: string): V | undefined {
+    return this.#map.get(key);
+  }
+
+  /** Whether there is an entry with this key. */
+  has(key: string): boolean {
+    return this.#map.has(key);
+  }
+
+  /** The entries, in the order in which they were put first: the same on every replica. */
+  entries(): IterableIterator<[string, V]> {
+    return this.#map.entries();
+  }
+
+  /**
+   * The command that puts an entry.
+   *
+   * @throws {SnapshotError} `MALFORMED` if the key has half of a surrogate pair, or the codec cannot hold the value
+   */
+  put(key: string, value: V): Uint8Array {
+    const bytes = encodeKey(key);
+    return concat([Uint8Array.of(Op.PUT), u32(bytes.length), bytes, this.#codec.encode(value)]);
+  }
+
+  /** The command that deletes an entry. */
+  delete(key: string): Uint8Array {
+    const bytes = encodeKey(key);
+    return concat([Uint8Array.of(Op.DELETE), u32(bytes.length), bytes]);
+  }
+
+  /** Carries out a command. */
+  apply({ data, index }: LogEntry): void {
+    const op = data[0];
+    const length = data.length < 5 ? Infinity : new DataView(data.buffer, data.byteOffset).getUint32(1);
+    if ((op !== Op.PUT && op !== Op.DELETE) || 5 + length > data.length) {
+      throw new SnapshotError("MALFORMED", `Entry ${index} is no command of a key-value machine`, { index });
+    }
+    const key = new TextDecoder("utf-8", { ignoreBOM: true }).decode(data.subarray(5, 5 + length));
+    if (op === Op.PUT) this.#map.set(key, this.#codec.decode(data.subarray(5 + length)));
+    else this.#map.delete(key);
+  }
+
+  /** Takes a view; the rest of the save writes it. */
+  save(): SaveTask {
+    const view = this.#map.snapshot();
+    return {
+      write: (writer, signal) =>
+        pump(ReadableStream.from(encodeEntries(view, this.#codec)), writer.file(STATE_FILE), { signal }),
+      release: () => view.release(),
+    };
+  }
+
+  /** Replaces all entries by those of a snapshot. */
+  async load(reader: SnapshotReader): Promise<void> {
+    const map = new CowMap<string, V>();
+    await decodeEntries(reader.file(STATE_FILE), this.#codec, (key, value) => map.set(key, value));
+    this.#map = map;
+  }
+}
+
+function encodeKey(key: string): Uint8Array {
+  if (key.isWellFormed()) return new TextEncoder().encode(key);
+  throw new SnapshotError("MALFORMED", "A key has half of a surrogate pair, which UTF-8 cannot hold");
+}

@@ -1,0 +1,116 @@
+/**
+ * A layer of a copy-on-write map: what was put and deleted since the layer below it was frozen.
+ *
+ * @module
+ */
+
+/** One layer. The lowest holds all entries of its time; each other one what changed. */
+export class Layer<K, V> {
+  /**
+   * What was put. A key that is visible below stays at its place there; a new one, or one that was deleted here
+   * and put again, has its place here.
+   */
+  readonly values: Map<K, V> = new Map();
+  /** Keys visible below that were deleted; also those that were put again afterwards. */
+  readonly deleted: Set<K> = new Set();
+  /** What lies under this layer. */
+  readonly below: Layer<K, V> | undefined;
+  // Kept from step to step: a new iterator would walk over all that was deleted at the front, each time.
+  #values: Iterator<[K, V]> | undefined;
+  #deleted: Iterator<K> | undefined;
+
+  /** @param below what lies under it; nothing for the lowest */
+  constructor(below: Layer<K, V> | undefined) {
+    this.below = below;
+  }
+
+  /** Whether nothing changed here. */
+  get isEmpty(): boolean {
+    return this.values.size === 0 && this.deleted.size === 0;
+  }
+
+  /** Whether a key has a value, here or below. */
+  visible(key: K): boolean {
+    return this.values.has(key) || this.visibleBelow(key);
+  }
+
+  /** Whether a key has a value below, seen through what was deleted here. */
+  visibleBelow(key: K): boolean {
+    // deno-lint-ignore no-this-alias -- a walk down
+    for (let layer: Layer<K, V> = this; layer.below !== undefined;) {
+      if (layer.deleted.size > 0 && layer.deleted.has(key)) return false;
+      layer = layer.below;
+      if (layer.values.has(key)) return true;
+    }
+    return false;
+  }
+
+  /** All entries, seen from this layer, in the order of a `Map` to which all layers were applied. */
+  *entries(): Generator<[K, V], void, undefined> {
+    const layers: Layer<K, V>[] = [];
+    // deno-lint-ignore no-this-alias -- a walk down
+    for (let layer: Layer<K, V> | undefined = this; layer !== undefined; layer = layer.below) layers.unshift(layer);
+    for (let i = 0; i < layers.length; i++) {
+      const layer = layers[i]!;
+      for (const entry of layer.values) {
+        if (i > 0 && layer.visibleBelow(entry[0])) continue; // it has its place further down
+        const seen = i + 1 === layers.length ? entry : seenThrough(layers, i + 1, entry);
+        if (seen !== undefined) yield seen;
+      }
+    }
+  }
+
+  /** Applies up to `steps` changes to the layer below, and forgets them here. Returns whether none are left. */
+  foldDown(steps: number): boolean {
+    const below = this.below!;
+    // Deletions first: a key that was put again has then no place below, and gets its new one in its turn.
+    for (; steps > 0 && this.deleted.size > 0; steps--) {
+      const next = (this.#deleted ??= this.deleted.values()).next();
+      if (next.done) {
+        this.#deleted = undefined; // came to the end before the last were added
+        continue;
+      }
+      below.values.delete(next.value);
+      if (below.visibleBelow(next.value)) below.deleted.add(next.value);
+      this.deleted.delete(next.value);
+    }
+    for (; steps > 0 && this.values.size > 0; steps--) {
+      const next = (this.#values ??= this.values.entries()).next();
+      if (next.done) {
+        this.#values = undefined;
+        continue;
+      }
+      const [key, value] = next.value;
+      below.values.set(key, value);
+      this.values.delete(key);
+    }
+    return this.isEmpty;
+  }
+}
+
+/** The value of a key, seen from a layer. */
+export function lookUp<K, V>(from: Layer<K, V>, key: K): V | undefined {
+  for (let layer: Layer<K, V> | undefined = from; layer !== undefined; layer = layer.below) {
+    const value = layer.values.get(key);
+    if (value !== undefined || (layer.below !== undefined && hides(layer, key))) return value;
+  }
+  return undefined;
+}
+
+/** Whether a layer that gives no value for a key has one all the same (`undefined`), or has it deleted. */
+export function hides<K, V>(layer: Layer<K, V>, key: K): boolean {
+  return (layer.deleted.size > 0 && layer.deleted.has(key)) || layer.values.has(key);
+}
+
+/** An entry as the layers above show it; nothing if it was deleted there. */
+function seenThrough<K, V>(layers: readonly Layer<K, V>[], from: number, entry: [K, V]): [K, V] | undefined {
+  const [key] = entry;
+  let seen = entry;
+  for (let i = from; i < layers.length; i++) {
+    const { values, deleted } = layers[i]!;
+    if (deleted.size > 0 && deleted.has(key)) return undefined;
+    const value = values.get(key);
+    if (value !== undefined || values.has(key)) seen = [key, value as V];
+  }
+  return seen;
+}

@@ -1,0 +1,144 @@
+/**
+ * Snapshots on a disk, for Deno, Node and Bun.
+ *
+ * @example
+ * ```ts
+ * import { DirectoryStorage } from "@snapstream/snapstream/fs";
+ *
+ * const root = await Deno.makeTempDir();
+ * await using storage = await DirectoryStorage.open(root);
+ * const writer = await storage.create();
+ * await ReadableStream.from([new TextEncoder().encode("hello")]).pipeTo(writer.file("greeting"));
+ * await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] }); // durable from here on
+ * ```
+ *
+ * @module
+ */
+
+import { dirname } from "@std/path";
+import { hasCode, SnapshotError } from "../errors.ts";
+import { defaultDisk, type Disk } from "../fs/mod.ts";
+import { DirectoryMedium, type Durability } from "./directory_medium.ts";
+import { indexOfDirectory, isInstall, isTrash, LOCK, TEMP } from "./layout.ts";
+import type { StoredSnapshot } from "./medium.ts";
+import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
+
+export type { Durability } from "./directory_medium.ts";
+export type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
+export { MediumStorage, type StorageOptions } from "./medium_storage.ts";
+export { defaultDisk, type Disk, type DiskEntry, type DiskFile, type DiskStat } from "../fs/mod.ts";
+
+/** Options of {@linkcode DirectoryStorage.open}. */
+export interface DirectoryStorageOptions extends StorageOptions {
+  /**
+   * What is made durable before it is acknowledged.
+   *
+   * @default {"full"}
+   */
+  readonly durability?: Durability;
+  /**
+   * Look only: nothing in the directory is changed, not even swept or locked.
+   *
+   * @default {false}
+   */
+  readonly readOnly?: boolean;
+  /**
+   * How long an interrupted install is kept to be gone on with, in milliseconds.
+   *
+   * @default {604800000}
+   */
+  readonly keepInstalls?: number;
+  /** The disk; by default that of the runtime. */
+  readonly disk?: Disk;
+}
+
+/** A snapshot that was found damaged when its storage was opened. */
+export interface DamagedSnapshot {
+  /** Its index, from the name of its directory. */
+  readonly index: bigint;
+  /** What is wrong with it. */
+  readonly error: SnapshotError;
+}
+
+/**
+ * A directory of snapshots, laid out as braft's: a real braft storage can be opened, and braft can open this one.
+ * One process at a time has it open.
+ *
+ * Opening sweeps what a crash left, and looks at the manifest and the sizes of every snapshot. One that is damaged is
+ * renamed to `corrupt-…` and the next older is used; nothing that is good is ever deleted by an opening.
+ */
+export class DirectoryStorage extends MediumStorage {
+  /** What was found damaged when the storage was opened. */
+  readonly damaged: readonly DamagedSnapshot[];
+
+  private constructor(
+    medium: DirectoryMedium,
+    found: readonly StoredSnapshot[],
+    damaged: readonly DamagedSnapshot[],
+    options: StorageOptions,
+  ) {
+    super(medium, found, options);
+    this.damaged = damaged;
+  }
+
+  /**
+   * Opens a storage; makes it if there is none.
+   *
+   * @param root the directory
+   * @param options see {@linkcode DirectoryStorageOptions}
+   * @throws {SnapshotError} `BUSY` if a process has it open, `FORBIDDEN` if it, or a snapshot in it, may not be read,
+   *   `NOT_FOUND` if it is not there and opened read-only, `UNSUPPORTED` if a newer release wrote a snapshot in it
+   */
+  static async open(root: string, options: DirectoryStorageOptions = {}): Promise<DirectoryStorage> {
+    const { disk = defaultDisk(), durability = "full", readOnly = false, keepInstalls = 7 * 24 * 3600 * 1000 } =
+      options;
+    if (!readOnly) await makeRoot(disk, root, durability);
+    const unlock = readOnly ? undefined : await disk.lock(`${root}/${LOCK}`);
+    try {
+      const medium = new DirectoryMedium(disk, root, durability, unlock);
+      if (!readOnly) await sweep(disk, root, medium, keepInstalls);
+      const found: StoredSnapshot[] = [];
+      const damaged: DamagedSnapshot[] = [];
+      for (const { name, kind } of await disk.list(root)) {
+        const index = indexOfDirectory(name);
+        if (index === undefined || kind !== "directory") continue; // somebody else's: left alone
+        try {
+          found.push(await medium.inspect(name, index));
+        } catch (error) {
+          // Only what is known to be damaged. What may not be read may well be good, and newer than all the rest.
+          if (!hasCode(error, "CORRUPT", "MALFORMED")) throw error;
+          damaged.push({ index, error });
+          options.onWarning?.(error);
+          await medium.quarantine(name, index);
+        }
+      }
+      return new DirectoryStorage(medium, found, damaged, options);
+    } catch (error) {
+      await unlock?.();
+      throw error;
+    }
+  }
+}
+
+/** Makes the root, and its name durable. */
+async function makeRoot(disk: Disk, root: string, durability: Durability): Promise<void> {
+  const missing: string[] = [];
+  for (let path = root; await disk.stat(path) === undefined && dirname(path) !== path; path = dirname(path)) {
+    missing.push(path);
+  }
+  await disk.makeDirectory(root);
+  if (durability === "full") { for (const path of missing) await disk.syncDirectory(dirname(path)); }
+}
+
+/** Removes what a crash left: the snapshot that was being written, what was on its way out, installs of old. */
+async function sweep(disk: Disk, root: string, medium: DirectoryMedium, keepInstalls: number): Promise<void> {
+  for (const { name, kind } of await disk.list(root)) {
+    if (kind !== "directory") continue;
+    if (isTrash(name)) await disk.remove(`${root}/${name}`);
+    else if (name === TEMP) await medium.remove(name);
+    else if (isInstall(name)) {
+      const changedAt = (await disk.stat(`${root}/${name}`))?.changedAt ?? 0;
+      if (Date.now() - changedAt > keepInstalls) await medium.remove(name);
+    }
+  }
+}

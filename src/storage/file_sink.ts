@@ -1,0 +1,134 @@
+/**
+ * Writing one file: cutting, hashing, writing and syncing in one hop.
+ *
+ * @module
+ */
+
+import { type ChunkMap, ChunkMapBuilder, InFlight, sha256 } from "../stream/mod.ts";
+import type { MediumFile } from "./medium.ts";
+import { PacedFile } from "./paced_file.ts";
+
+/** What goes to the disk at once: several chunks, since a call costs the same for 256 KiB as for 1 MiB. */
+const BLOCK_SIZE = 1024 * 1024;
+/** Blocks being hashed and written at the same time, beside the one being filled. */
+const BLOCKS_IN_FLIGHT = 3;
+
+/** A block that was written, and what its chunks hash to. */
+interface WrittenBlock {
+  readonly block: Uint8Array;
+  readonly digests: readonly Uint8Array[];
+}
+
+/** What {@linkcode FileSink} tells its owner. */
+export interface FileSinkEvents {
+  /** The file is complete, durable and closed. */
+  onClose(chunks: ChunkMap): void;
+  /** So many bytes were taken in. */
+  readonly onBytes: ((bytes: number) => void) | undefined;
+}
+
+/**
+ * A file as a sink. Bytes are copied into blocks of its own, which go round: whoever writes may change its buffer as
+ * soon as the write has resolved, and memory is four blocks, whatever the size of the file.
+ */
+export class FileSink implements UnderlyingSink<Uint8Array> {
+  readonly #open: () => Promise<MediumFile>;
+  readonly #chunkSize: number;
+  readonly #events: FileSinkEvents;
+  readonly #blockSize: number;
+  readonly #chunks: ChunkMapBuilder;
+  readonly #running = new InFlight<WrittenBlock>();
+  readonly #free: Uint8Array[] = [];
+  #file: PacedFile | undefined;
+  #block: Uint8Array | undefined;
+  #filled = 0;
+  #position = 0;
+  #controller: WritableStreamDefaultController | undefined;
+  #discarded: Promise<void> | undefined;
+
+  /**
+   * @param open makes the file
+   * @param chunkSize the size of its chunks
+   * @param events who is told
+   */
+  constructor(open: () => Promise<MediumFile>, chunkSize: number, events: FileSinkEvents) {
+    this.#open = open;
+    this.#chunkSize = chunkSize;
+    this.#events = events;
+    this.#blockSize = Math.max(Math.floor(BLOCK_SIZE / chunkSize), 1) * chunkSize;
+    this.#chunks = new ChunkMapBuilder(chunkSize);
+  }
+
+  async start(controller: WritableStreamDefaultController): Promise<void> {
+    this.#controller = controller;
+    const file = new PacedFile(await this.#open());
+    if (this.#discarded === undefined) this.#file = file;
+    else await file.close();
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length;) {
+      this.#block ??= this.#free.pop() ?? new Uint8Array(this.#blockSize);
+      const taken = Math.min(this.#blockSize - this.#filled, bytes.length - at);
+      this.#block.set(at === 0 && taken === bytes.length ? bytes : bytes.subarray(at, at + taken), this.#filled);
+      this.#filled += taken;
+      at += taken;
+      if (this.#filled < this.#blockSize) continue;
+      this.#dispatch();
+      if (this.#running.size >= BLOCKS_IN_FLIGHT) await this.#settle();
+    }
+    this.#events.onBytes?.(bytes.length);
+  }
+
+  async close(): Promise<void> {
+    try {
+      if (this.#filled > 0) this.#dispatch();
+      while (this.#running.size > 0) await this.#settle();
+      const chunks = await this.#chunks.build(this.#position);
+      await this.#file!.sync();
+      const file = this.#file!;
+      this.#file = undefined;
+      await file.close();
+      this.#events.onClose(chunks);
+    } catch (error) {
+      await this.discard();
+      throw error;
+    }
+  }
+
+  abort(): Promise<void> {
+    return this.discard();
+  }
+
+  /** Ends the stream with an error, and lets the file go once nothing is being written to it. */
+  discard(reason?: unknown): Promise<void> {
+    return this.#discarded ??= (async () => {
+      this.#controller?.error(reason);
+      await this.#running.settled();
+      const file = this.#file;
+      this.#file = undefined;
+      await file?.close().catch(() => {}); // it is on its way out: what else is wrong with it does not matter
+    })();
+  }
+
+  /** Begins hashing and writing the block that was filled. */
+  #dispatch(): void {
+    const block = this.#block!;
+    const bytes = block.subarray(0, this.#filled);
+    const written = this.#file!.write(bytes, this.#position);
+    const digests: Promise<Uint8Array>[] = [];
+    for (let at = 0; at < bytes.length; at += this.#chunkSize) {
+      digests.push(sha256(bytes.subarray(at, at + this.#chunkSize)));
+    }
+    this.#running.add(Promise.all([Promise.all(digests), written]).then(([digests]) => ({ block, digests })));
+    this.#position += bytes.length;
+    this.#block = undefined;
+    this.#filled = 0;
+  }
+
+  async #settle(): Promise<void> {
+    const { block, digests } = await this.#running.next();
+    for (const digest of digests) this.#chunks.add(digest);
+    this.#free.push(block);
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * A few open files for many.
+ *
+ * @module
+ */
+
+import type { MediumFile } from "./medium.ts";
+import { PacedFile } from "./paced_file.ts";
+
+/** Files kept open at the same time, beside those in use. */
+const MAX_IDLE = 16;
+
+/** An open file of the pool. */
+interface Handle {
+  readonly file: Promise<PacedFile>;
+  users: number;
+}
+
+/** Opens files as they are written to, and makes them durable when they are complete. */
+export class HandlePool {
+  readonly #open: (name: string) => Promise<MediumFile>;
+  /** In the order in which they were last used. */
+  readonly #handles = new Map<string, Handle>();
+  readonly #durable = new Set<string>();
+
+  /** @param open opens a file to be written to */
+  constructor(open: (name: string) => Promise<MediumFile>) {
+    this.#open = open;
+  }
+
+  /** Does something with a file. */
+  async use<T>(name: string, verb: (file: PacedFile) => Promise<T>): Promise<T> {
+    const handle = this.#handles.get(name) ?? {
+      file: this.#open(name).then((file) => new PacedFile(file)),
+      users: 0,
+    };
+    this.#handles.delete(name);
+    this.#handles.set(name, handle);
+    this.#durable.delete(name);
+    handle.users++;
+    try {
+      return await verb(await handle.file);
+    } catch (error) {
+      await handle.file.catch(() => this.#handles.delete(name));
+      throw error;
+    } finally {
+      handle.users--;
+      await this.#shrink();
+    }
+  }
+
+  /** Makes a file durable and closes it, if nobody else is using it. */
+  async finish(name: string): Promise<void> {
+    if (this.#durable.has(name)) return;
+    await this.use(name, (file) => file.sync());
+    if ((this.#handles.get(name)?.users ?? 0) > 0) return;
+    this.#durable.add(name);
+    await this.#close(name);
+  }
+
+  /** Closes all files, durable or not. */
+  async close(): Promise<void> {
+    for (const name of [...this.#handles.keys()]) await this.#close(name);
+  }
+
+  async #shrink(): Promise<void> {
+    while (this.#handles.size > MAX_IDLE) {
+      const idle = [...this.#handles].find(([, { users }]) => users === 0);
+      if (idle === undefined) return;
+      const [name, { file }] = idle;
+      this.#handles.delete(name);
+      await (await file).sync(); // what it has in the background would be lost with it
+      await (await file).close();
+    }
+  }
+
+  async #close(name: string): Promise<void> {
+    const handle = this.#handles.get(name);
+    this.#handles.delete(name);
+    await (await handle?.file)?.close();
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * The names in the root of a directory storage: braft's, and ours.
+ *
+ * ```text
+ * snapshot_00000000000000001000/   a snapshot: 20 digits, no more and no less
+ * temp/                            the one being written
+ * install-1000-1a2b3c4d/           one being received: index, first 8 hexadecimal digits of its digest
+ * trash-…/                         on its way out
+ * corrupt-1000-…/                  found bad, kept for a person
+ * .lock                            held by the process that has the storage open
+ * ```
+ *
+ * braft takes anything that begins with `snapshot_` and a digit for a snapshot, and deletes all but the one with the
+ * greatest number: nothing of ours is called so.
+ *
+ * @module
+ */
+
+import { MAX_INDEX } from "../snapshot/mod.ts";
+import { toHex } from "../stream/mod.ts";
+
+/** The place of the snapshot that is being written. */
+export const TEMP = "temp";
+/** The lock of the root. */
+export const LOCK = ".lock";
+
+/** The directory of a snapshot. */
+export function snapshotDirectory(index: bigint): string {
+  return `snapshot_${String(index).padStart(20, "0")}`;
+}
+
+/** The index of a snapshot's directory; nothing for what is not called like one. */
+export function indexOfDirectory(name: string): bigint | undefined {
+  if (!/^snapshot_[0-9]{20}$/.test(name)) return undefined;
+  const index = BigInt(name.slice("snapshot_".length));
+  return index >= 1n && index <= MAX_INDEX ? index : undefined;
+}
+
+/** The directory of an install. */
+export function installDirectory(index: bigint, digest: Uint8Array): string {
+  return `install-${index}-${toHex(digest.subarray(0, 4))}`;
+}
+
+/** Whether this is the directory of an install. */
+export function isInstall(name: string): boolean {
+  return /^install-[1-9][0-9]{0,18}-[0-9a-f]{8}$/.test(name);
+}
+
+/** Whether this is on its way out. */
+export function isTrash(name: string): boolean {
+  return /^trash-[0-9a-f-]+$/.test(name);
+}
+
+/** A name for what is on its way out. */
+export function trashDirectory(): string {
+  return `trash-${crypto.randomUUID()}`;
+}
+
+/** A name for what was found bad; it says when, and is never there already. */
+export function corruptDirectory(index: bigint): string {
+  return `corrupt-${index}-${Date.now()}-${crypto.randomUUID().slice(0, 8)}`;
+}

@@ -1,0 +1,70 @@
+/**
+ * What a storage is built on: places that hold files.
+ *
+ * @module
+ */
+
+import type { SnapshotManifest } from "../snapshot/mod.ts";
+
+/** A file on a medium; reads and writes at positions, several at once. */
+export interface MediumFile {
+  /** Reads until the buffer is full or the file ends, and returns how many bytes that were. */
+  read(buffer: Uint8Array, position: number): Promise<number>;
+  /** Writes all the bytes. They must not be changed before this resolves. */
+  write(bytes: Uint8Array, position: number): Promise<void>;
+  /** Makes the content durable. */
+  sync(): Promise<void>;
+  /** How large the file is, in bytes. */
+  size(): Promise<number>;
+  /** Closes the file. */
+  close(): Promise<void>;
+}
+
+/** A snapshot, or one being received, where it lies. */
+export interface PlacedSnapshot {
+  /** The name of the place. */
+  readonly place: string;
+  /** What is there, or will be. */
+  readonly manifest: SnapshotManifest;
+}
+
+/** A snapshot that is complete. */
+export interface StoredSnapshot extends PlacedSnapshot {
+  /** Bytes of all its files. */
+  readonly size: number;
+}
+
+/** Places with files. A place is where a snapshot lies, or is being put together; its name is the medium's affair. */
+export interface Medium {
+  /** The place for the one snapshot that is being written. */
+  readonly temp: string;
+  /** The place for receiving this snapshot. */
+  installPlace(manifest: SnapshotManifest): string;
+  /** What earlier installs left, where the manifest says what it is. */
+  installs(): Promise<PlacedSnapshot[]>;
+  /** Makes an empty place; what was there is gone. */
+  clear(place: string): Promise<void>;
+  /** Writes the manifest of a place, before or after its files. */
+  describe(place: string, manifest: SnapshotManifest): Promise<void>;
+  /**
+   * Opens a file. `"create"` makes it, and the directories that it is in; it must not exist.
+   *
+   * @throws {SnapshotError} `NOT_FOUND`
+   */
+  open(place: string, name: string, mode: "read" | "create" | "update"): Promise<MediumFile>;
+  /** Puts a file of one place into another too, without a copy. Returns whether that can be done. */
+  link(from: string, to: string, name: string, as: string): Promise<boolean>;
+  /** Takes a file away. */
+  unlink(place: string, name: string): Promise<void>;
+  /**
+   * Makes a place with all its files a snapshot, durable, and read back before it is seen; or leaves everything as it
+   * is and throws.
+   */
+  publish(place: string, manifest: SnapshotManifest): Promise<StoredSnapshot>;
+  /** Removes a place with everything in it. */
+  remove(place: string): Promise<void>;
+  /** Keeps the snapshot of a place for a person, where no storage finds it. */
+  quarantine(place: string, index: bigint): Promise<void>;
+  /** Lets the medium go. */
+  close(): Promise<void>;
+}

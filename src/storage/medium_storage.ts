@@ -1,0 +1,235 @@
+/**
+ * A storage on a medium: which snapshots there are, who uses them, and what may go.
+ *
+ * @module
+ */
+
+import { hasCode, messageOf, SnapshotError } from "../errors.ts";
+import {
+  type CreateOptions,
+  type SnapshotInfo,
+  type SnapshotInstall,
+  type SnapshotManifest,
+  type SnapshotReader,
+  type SnapshotStorage,
+  type SnapshotWriter,
+  stale,
+} from "../snapshot/mod.ts";
+import { StoredInstall } from "./install.ts";
+import type { Medium, StoredSnapshot } from "./medium.ts";
+import { StoredReader } from "./reader.ts";
+import { StoredWriter } from "./writer.ts";
+
+/** Options of every storage. */
+export interface StorageOptions {
+  /**
+   * How many snapshots are kept, 1 or more; pinned ones, while they are, on top of that.
+   *
+   * @default {2}
+   */
+  readonly retain?: number;
+  /**
+   * Told of what went wrong where nobody waits for it: an old snapshot that could not be removed, one that was found
+   * bad and put aside.
+   */
+  readonly onWarning?: (error: SnapshotError) => void;
+}
+
+/** A snapshot of the storage. */
+interface Entry extends StoredSnapshot {
+  readonly readers: Set<StoredReader>;
+  /** Why nobody may open it any more. */
+  bad?: string;
+}
+
+/** A storage on a {@linkcode Medium}. */
+export class MediumStorage implements SnapshotStorage {
+  readonly #medium: Medium;
+  readonly retain: number;
+  readonly #onWarning: (error: SnapshotError) => void;
+  /** Newest first. */
+  #entries: Entry[];
+  #writer: StoredWriter | undefined;
+  #install: StoredInstall | undefined;
+  /** What is being begun: taken before the first `await`, so that of two calls one is `BUSY`. */
+  #beginning = false;
+  /** Commits, one after the other. */
+  #publishing: Promise<unknown> = Promise.resolve();
+  /** What closed readers let go. */
+  #settling: Promise<void> = Promise.resolve();
+  #closed: Promise<void> | undefined;
+
+  /**
+   * @param medium belongs to the storage from now on
+   * @param found what is on it
+   * @param options see {@linkcode StorageOptions}
+   * @throws {SnapshotError} `MALFORMED` if `retain` is not a positive integer
+   */
+  constructor(medium: Medium, found: readonly StoredSnapshot[], options: StorageOptions = {}) {
+    const { retain = 2, onWarning = () => {} } = options;
+    if (!Number.isSafeInteger(retain) || retain < 1) {
+      throw new SnapshotError("MALFORMED", `A storage keeps one snapshot or more, not ${retain}`);
+    }
+    this.#medium = medium;
+    this.retain = retain;
+    this.#onWarning = onWarning;
+    this.#entries = found.map((snapshot) => ({ ...snapshot, readers: new Set<StoredReader>() })).sort(newestFirst);
+  }
+
+  async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
+    this.#check();
+    if (this.#beginning || this.#writer !== undefined) throw busy("written");
+    this.#beginning = true;
+    try {
+      await this.#medium.clear(this.#medium.temp);
+      this.#check();
+      return this.#writer = new StoredWriter(this.#medium, {
+        publish: (place, manifest) => this.#publish(place, manifest),
+        released: () => this.#writer = undefined,
+        onBytes: options.onBytes,
+      });
+    } finally {
+      this.#beginning = false;
+    }
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async open(index?: bigint): Promise<SnapshotReader> {
+    this.#check();
+    const entry = this.#good().find(({ manifest }) => index === undefined || manifest.index === index);
+    if (entry === undefined) {
+      throw new SnapshotError(
+        "NOT_FOUND",
+        index === undefined ? "There is no snapshot here" : `There is no snapshot ${index} here`,
+        index === undefined ? {} : { index },
+      );
+    }
+    const reader = new StoredReader(this.#medium, entry, {
+      found: (error) => void this.quarantine(entry.manifest.index, error.message),
+      released: () => {
+        entry.readers.delete(reader);
+        this.#settling = this.#settling.then(() => this.#settle());
+      },
+    });
+    entry.readers.add(reader);
+    return reader;
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async list(): Promise<SnapshotInfo[]> {
+    this.#check();
+    return this.#good().map(infoOf);
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
+    this.#check();
+    if (this.#install !== undefined) throw busy("received");
+    this.#checkNewer(manifest);
+    return this.#install = new StoredInstall(this.#medium, manifest, {
+      snapshots: () => this.#good(),
+      publish: (place, manifest) => this.#publish(place, manifest),
+      released: () => this.#install = undefined,
+    });
+  }
+
+  async quarantine(index: bigint, reason: string): Promise<void> {
+    const entry = this.#good().find(({ manifest }) => manifest.index === index);
+    if (entry === undefined) return;
+    entry.bad = reason;
+    this.#onWarning(
+      new SnapshotError("CORRUPT", `Snapshot ${index} was found bad and is put aside: ${reason}`, { index }),
+    );
+    await this.#settle();
+  }
+
+  close(): Promise<void> {
+    return this.#closed ??= (async () => {
+      await this.#publishing.catch(() => {});
+      await this.#writer?.abort(closed());
+      await this.#install?.close();
+      await Promise.all(this.#entries.flatMap(({ readers }) => [...readers]).map((reader) => reader.close()));
+      await this.#settling;
+      await this.#medium.close();
+    })();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #check(): void {
+    if (this.#closed !== undefined) throw closed();
+  }
+
+  #good(): Entry[] {
+    return this.#entries.filter(({ bad }) => bad === undefined);
+  }
+
+  #checkNewer(manifest: SnapshotManifest): void {
+    const [newest] = this.#good();
+    if (newest !== undefined && manifest.index <= newest.manifest.index) {
+      throw stale(manifest.index, newest.manifest.meta);
+    }
+  }
+
+  #publish(place: string, manifest: SnapshotManifest): Promise<SnapshotInfo> {
+    const published = this.#publishing.catch(() => {}).then(async () => {
+      this.#check();
+      this.#checkNewer(manifest);
+      const stored = await this.#medium.publish(place, manifest);
+      const entry: Entry = { ...stored, readers: new Set() };
+      this.#entries = [entry, ...this.#entries].sort(newestFirst);
+      await this.#settle();
+      return infoOf(entry);
+    });
+    this.#publishing = published;
+    return published;
+  }
+
+  /** Lets go what nobody uses: what is bad is put aside, what is too old removed. Nothing waits for what fails here. */
+  async #settle(): Promise<void> {
+    const old = this.#good().slice(this.retain);
+    const going = this.#entries.filter((entry) =>
+      entry.readers.size === 0 && (entry.bad !== undefined || old.includes(entry))
+    );
+    this.#entries = this.#entries.filter((entry) => !going.includes(entry));
+    for (const { place, manifest, bad } of going) {
+      try {
+        if (bad === undefined) await this.#medium.remove(place);
+        else await this.#medium.quarantine(place, manifest.index);
+      } catch (error) {
+        this.#onWarning(
+          hasCode(error, "CLOSED") ? error : new SnapshotError(
+            "UNAVAILABLE",
+            `Snapshot ${manifest.index} could not be put away, and is left to the next opening: ${messageOf(error)}`,
+            { index: manifest.index, cause: error },
+          ),
+        );
+      }
+    }
+  }
+}
+
+function newestFirst(a: Entry, b: Entry): number {
+  return a.manifest.index > b.manifest.index ? -1 : a.manifest.index < b.manifest.index ? 1 : 0;
+}
+
+function infoOf({ manifest, size, readers }: Entry): SnapshotInfo {
+  return {
+    meta: manifest.meta,
+    digest: manifest.digest,
+    size,
+    files: manifest.files.length,
+    chunks: manifest.files.reduce((sum, { chunks }) => sum + (chunks?.count ?? 0), 0),
+    pinned: readers.size > 0,
+  };
+}
+
+function busy(what: string): SnapshotError {
+  return new SnapshotError("BUSY", `Another snapshot is being ${what}: one at a time`);
+}
+
+function closed(): SnapshotError {
+  return new SnapshotError("CLOSED", "The storage was closed");
+}

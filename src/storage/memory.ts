@@ -1,0 +1,175 @@
+/**
+ * Snapshots in memory: for tests, and for runtimes without a disk.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import type { SnapshotManifest } from "../snapshot/mod.ts";
+import type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
+import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
+
+/**
+ * Keeps snapshots in memory. The same rules as on a disk; what is not there is what a crash would leave.
+ *
+ * @example
+ * ```ts
+ * import { MemoryStorage } from "@snapstream/snapstream";
+ *
+ * const storage = new MemoryStorage();
+ * const writer = await storage.create();
+ * await ReadableStream.from([new TextEncoder().encode("hello")]).pipeTo(writer.file("greeting"));
+ * await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
+ *
+ * const reader = await storage.open();
+ * const text = await new Response(reader.file("greeting")).text();
+ * await reader.close();
+ * console.assert(text === "hello");
+ * ```
+ */
+export class MemoryStorage extends MediumStorage {
+  /** @param options how many are kept, and who is told of problems */
+  constructor(options: StorageOptions = {}) {
+    super(new MemoryMedium(), [], options);
+  }
+}
+
+/** A place in memory. */
+interface Place {
+  manifest?: SnapshotManifest;
+  readonly files: Map<string, MemoryFile>;
+}
+
+class MemoryMedium implements Medium {
+  readonly temp = "temp";
+  readonly #places = new Map<string, Place>();
+
+  installPlace(manifest: SnapshotManifest): string {
+    return `install-${manifest.index}`;
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async installs(): Promise<PlacedSnapshot[]> {
+    return [...this.#places].flatMap(([place, { manifest }]) =>
+      place.startsWith("install-") && manifest !== undefined ? [{ place, manifest }] : []
+    );
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async clear(place: string): Promise<void> {
+    this.#places.set(place, { files: new Map() });
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async describe(place: string, manifest: SnapshotManifest): Promise<void> {
+    this.#place(place).manifest = manifest;
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async open(place: string, name: string, mode: "read" | "create" | "update"): Promise<MediumFile> {
+    const { files } = this.#place(place);
+    if (mode === "create") files.set(name, new MemoryFile());
+    const file = files.get(name);
+    if (file !== undefined) return file;
+    throw new SnapshotError("NOT_FOUND", `There is no file ${JSON.stringify(name)}`, { file: name });
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async link(from: string, to: string, name: string, as: string): Promise<boolean> {
+    const file = this.#place(from).files.get(name);
+    if (file === undefined) return false;
+    this.#place(to).files.set(as, file);
+    return true;
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async unlink(place: string, name: string): Promise<void> {
+    this.#place(place).files.delete(name);
+  }
+
+  async publish(place: string, manifest: SnapshotManifest): Promise<StoredSnapshot> {
+    const found = this.#place(place);
+    let size = 0;
+    for (const { name, chunks } of manifest.files) {
+      const actual = await found.files.get(name)?.size();
+      if (actual !== chunks?.size) {
+        throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} is not complete`, { file: name });
+      }
+      size += actual!;
+    }
+    const stored = { place: `snapshot-${manifest.index}`, manifest, size };
+    this.#places.delete(place);
+    this.#places.set(stored.place, { ...found, manifest });
+    return stored;
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async remove(place: string): Promise<void> {
+    this.#places.delete(place);
+  }
+
+  quarantine(place: string): Promise<void> {
+    return this.remove(place); // nobody can look at it any more
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async close(): Promise<void> {
+    this.#places.clear();
+  }
+
+  #place(place: string): Place {
+    const found = this.#places.get(place);
+    if (found !== undefined) return found;
+    throw new SnapshotError("CLOSED", "The storage was closed");
+  }
+}
+
+/** Bytes in pages, so that a growing file is never copied as a whole. */
+class MemoryFile implements MediumFile {
+  static readonly #PAGE = 256 * 1024;
+  readonly #pages: Uint8Array[] = [];
+  #size = 0;
+
+  // deno-lint-ignore require-await -- the interface's
+  async read(buffer: Uint8Array, position: number): Promise<number> {
+    const length = Math.max(Math.min(buffer.length, this.#size - position), 0);
+    this.#walk(position, length, (page, at, done, count) => buffer.set(page.subarray(at, at + count), done));
+    return length;
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async write(bytes: Uint8Array, position: number): Promise<void> {
+    this.#walk(position, bytes.length, (page, at, done, count) => page.set(bytes.subarray(done, done + count), at));
+    this.#size = Math.max(this.#size, position + bytes.length);
+  }
+
+  sync(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  size(): Promise<number> {
+    return Promise.resolve(this.#size);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #walk(
+    position: number,
+    length: number,
+    visit: (page: Uint8Array, at: number, done: number, count: number) => void,
+  ): void {
+    for (let done = 0; done < length;) {
+      const at = (position + done) % MemoryFile.#PAGE;
+      const count = Math.min(MemoryFile.#PAGE - at, length - done);
+      visit(
+        this.#pages[Math.floor((position + done) / MemoryFile.#PAGE)] ??= new Uint8Array(MemoryFile.#PAGE),
+        at,
+        done,
+        count,
+      );
+      done += count;
+    }
+  }
+}

@@ -1,0 +1,9 @@
+/**
+ * Where snapshots live; what of it needs no disk.
+ *
+ * @module
+ */
+
+export { MemoryStorage } from "./memory.ts";
+export type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
+export { MediumStorage, type StorageOptions } from "./medium_storage.ts";

@@ -1,0 +1,52 @@
+/**
+ * Writing a large file so that making it durable does not come all at the end.
+ *
+ * @module
+ */
+
+import type { MediumFile } from "./medium.ts";
+
+/** After so many bytes the disk is told to begin: it writes while more is hashed, and little is left for the end. */
+const SYNC_EVERY = 64 * 1024 * 1024;
+
+/** A file that is synced in the background as it grows. */
+export class PacedFile {
+  readonly #file: MediumFile;
+  #unsynced = 0;
+  #syncing: Promise<void> | undefined;
+  #failure: { readonly error: unknown } | undefined;
+
+  /** @param file to be written by way of this only */
+  constructor(file: MediumFile) {
+    this.#file = file;
+  }
+
+  /** As the file's. Fails also with what a sync in the background failed with. */
+  async write(bytes: Uint8Array, position: number): Promise<void> {
+    this.#check();
+    await this.#file.write(bytes, position);
+    this.#unsynced += bytes.length;
+    if (this.#unsynced < SYNC_EVERY || this.#syncing !== undefined) return;
+    this.#unsynced = 0;
+    this.#syncing = this.#file.sync().catch((error) => void (this.#failure ??= { error }))
+      .finally(() => this.#syncing = undefined);
+  }
+
+  /** Makes everything that was written durable. */
+  async sync(): Promise<void> {
+    await this.#syncing;
+    this.#check();
+    await this.#file.sync();
+  }
+
+  /** Closes the file, without making it durable. */
+  async close(): Promise<void> {
+    await this.#syncing;
+    await this.#file.close();
+  }
+
+  /** A failed sync is final: the kernel may have dropped the pages, and the next one would say that all is well. */
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}

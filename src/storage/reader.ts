@@ -1,0 +1,240 @@
+/**
+ * Reading a snapshot from a place of a medium, verified.
+ *
+ * @module
+ */
+
+import { messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
+import type {
+  BadChunk,
+  ByteRange,
+  FileInfo,
+  SnapshotManifest,
+  SnapshotMeta,
+  SnapshotReader,
+  VerifyOptions,
+  VerifyResult,
+} from "../snapshot/mod.ts";
+import { type ChunkMap, DEFAULT_CHUNK_SIZE, equal, InFlight, Operation, sha256 } from "../stream/mod.ts";
+import type { Medium, MediumFile, StoredSnapshot } from "./medium.ts";
+
+/** Chunks read and hashed ahead. */
+const READ_AHEAD = 4;
+/** How many bad chunks a verification lists. */
+const MAX_LISTED = 1000;
+
+/** What a {@linkcode StoredReader} needs of its storage. */
+export interface ReaderOwner {
+  /** The snapshot was found bad. */
+  found(error: SnapshotError): void;
+  /** The reader was closed. */
+  released(): void;
+}
+
+/** The reader of a storage on a medium. */
+export class StoredReader implements SnapshotReader {
+  readonly manifest: SnapshotManifest;
+  readonly #medium: Medium;
+  readonly #place: string;
+  readonly #owner: ReaderOwner;
+  readonly #files = new Set<MediumFile>();
+  #closed: Promise<void> | undefined;
+
+  /**
+   * @param medium where it lies
+   * @param snapshot what and where
+   * @param owner the storage
+   */
+  constructor(medium: Medium, { place, manifest }: StoredSnapshot, owner: ReaderOwner) {
+    this.#medium = medium;
+    this.#place = place;
+    this.manifest = manifest;
+    this.#owner = owner;
+  }
+
+  get meta(): SnapshotMeta {
+    return this.manifest.meta;
+  }
+
+  get verified(): "chunks" | "none" {
+    return this.manifest.verifiable ? "chunks" : "none";
+  }
+
+  info(name: string): FileInfo {
+    return this.manifest.file(name);
+  }
+
+  async size(name: string): Promise<number> {
+    const { chunks } = this.info(name);
+    return chunks?.size ?? await this.#withFile(name, (file) => file.size());
+  }
+
+  file(name: string, range: ByteRange = {}): ReadableStream<Uint8Array> {
+    return ReadableStream.from(this.#read(name, range));
+  }
+
+  async *#read(name: string, { start = 0, end = Infinity }: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
+    const { chunks } = this.info(name);
+    const file = await this.#open(name);
+    const running = new InFlight<Uint8Array>();
+    try {
+      const plan = chunks === undefined
+        ? blocks(file, start, Math.min(end, await file.size()))
+        : verifiedChunks(file, name, chunks, start, Math.min(end, chunks.size));
+      for (const part of plan) {
+        running.add(part());
+        if (running.size >= READ_AHEAD) yield await running.next();
+      }
+      while (running.size > 0) yield await running.next();
+    } catch (error) {
+      if (this.#closed !== undefined) throw closed();
+      if (error instanceof SnapshotError && error.code === "CORRUPT") this.#owner.found(error);
+      throw error;
+    } finally {
+      await running.settled();
+      await this.#release(file);
+    }
+  }
+
+  verify(options: VerifyOptions = {}): Operation<VerifyResult> {
+    const { signal } = options;
+    return new Operation<VerifyResult>(async (tracker) => {
+      tracker.phase("verify", this.manifest.size);
+      const bad: BadChunk[] = [];
+      let worst: SnapshotError | undefined;
+      for (const { name, chunks, source } of this.manifest.files) {
+        try {
+          await this.#withFile(name, async (file) => {
+            const parts = chunks === undefined
+              ? blocks(file, 0, await file.size())
+              : verifiedChunks(file, name, chunks, 0, chunks.size);
+            let chunk = 0;
+            for (const part of parts) {
+              throwIfCancelled(signal);
+              if (this.#closed !== undefined) throw closed();
+              const i = chunk++;
+              try {
+                tracker.add((await part()).length);
+              } catch (error) {
+                if (!(error instanceof SnapshotError && error.code === "CORRUPT")) throw error;
+                worst ??= error;
+                if (bad.length < MAX_LISTED) bad.push({ file: name, chunk: i, message: error.message });
+              }
+            }
+          });
+        } catch (error) {
+          if (source === "reference" && isMissing(error)) continue;
+          if (!(error instanceof SnapshotError && isDamage(error))) throw error;
+          worst ??= error;
+          if (bad.length < MAX_LISTED) bad.push({ file: name, message: messageOf(error) });
+        }
+      }
+      if (worst !== undefined) this.#owner.found(worst);
+      const { bytes, chunks } = tracker.progress;
+      return { ok: worst === undefined, verified: this.verified, bytes, chunks, bad };
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#closed ??= (async () => {
+      try {
+        await Promise.all([...this.#files].map((file) => this.#release(file)));
+      } finally {
+        this.#owner.released();
+      }
+    })();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #withFile<T>(name: string, use: (file: MediumFile) => Promise<T>): Promise<T> {
+    const file = await this.#open(name);
+    try {
+      return await use(file);
+    } finally {
+      await this.#release(file);
+    }
+  }
+
+  async #open(name: string): Promise<MediumFile> {
+    if (this.#closed !== undefined) throw closed();
+    this.info(name);
+    const file = await this.#medium.open(this.#place, name, "read");
+    this.#files.add(file);
+    if (this.#closed === undefined) return file;
+    await this.#release(file);
+    throw closed();
+  }
+
+  async #release(file: MediumFile): Promise<void> {
+    if (this.#files.delete(file)) await file.close();
+  }
+}
+
+/** Reads the chunks in which a range lies, verifies each as a whole, and cuts off what is out of the range. */
+function* verifiedChunks(
+  file: MediumFile,
+  name: string,
+  chunks: ChunkMap,
+  start: number,
+  end: number,
+): Generator<() => Promise<Uint8Array>, void, undefined> {
+  for (let i = chunks.at(start); i < chunks.count && chunks.offset(i) < end; i++) {
+    const offset = chunks.offset(i);
+    yield async () => {
+      const bytes = await readChunk(file, name, chunks, i);
+      return bytes.subarray(Math.max(start - offset, 0), Math.min(end - offset, bytes.length));
+    };
+  }
+}
+
+/**
+ * Reads one chunk and verifies it.
+ *
+ * @throws {SnapshotError} `CORRUPT`
+ */
+export async function readChunk(file: MediumFile, name: string, chunks: ChunkMap, i: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(chunks.length(i));
+  const length = await file.read(bytes, chunks.offset(i));
+  if (length < bytes.length) {
+    throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} ends in its chunk ${i}: it was cut short`, {
+      file: name,
+      chunk: i,
+      expected: bytes.length,
+      actual: length,
+    });
+  }
+  const digest = await sha256(bytes);
+  if (!equal(digest, chunks.digest(i))) throw chunks.corrupt(i, name, digest);
+  return bytes;
+}
+
+/** Reads a range of a file of which no digests are known. */
+function* blocks(
+  file: MediumFile,
+  start: number,
+  end: number,
+): Generator<() => Promise<Uint8Array>, void, undefined> {
+  for (let at = start; at < end; at += DEFAULT_CHUNK_SIZE) {
+    yield async () => {
+      const bytes = new Uint8Array(Math.min(DEFAULT_CHUNK_SIZE, end - at));
+      const length = await file.read(bytes, at);
+      if (length === bytes.length) return bytes;
+      throw new SnapshotError("CORRUPT", "A file became shorter while it was read");
+    };
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof SnapshotError && error.code === "NOT_FOUND";
+}
+
+function isDamage(error: SnapshotError): boolean {
+  return ["NOT_FOUND", "CORRUPT", "UNAVAILABLE", "FORBIDDEN"].includes(error.code);
+}
+
+function closed(): SnapshotError {
+  return new SnapshotError("CLOSED", "The snapshot's reader was closed");
+}

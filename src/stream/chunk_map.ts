@@ -1,0 +1,152 @@
+/**
+ * How a file is cut into chunks, and what each must hash to.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import { concat, toHex, u64 } from "./bytes.ts";
+import { DIGEST_SIZE, sha256 } from "./digest.ts";
+
+/** How a file is cut: into chunks of one size (the last may be shorter), or into chunks of these lengths. */
+export type Chunking = { readonly chunkSize: number } | { readonly chunkLengths: Uint32Array };
+
+/**
+ * The chunks of one file: where each begins, how long it is, and its SHA-256. Holds 32 bytes a chunk.
+ * The *root* is the SHA-256 of the size (u64, big-endian) and all the digests: it stands for the whole file.
+ */
+export class ChunkMap {
+  /** The size of the file in bytes. */
+  readonly size: number;
+  /** How many chunks it has; an empty file has none. */
+  readonly count: number;
+  /** How it is cut. */
+  readonly chunking: Chunking;
+  /** The digests, 32 bytes each, one after the other. */
+  readonly digests: Uint8Array;
+  /** The root: 32 bytes. */
+  readonly root: Uint8Array;
+  readonly #offsets: Float64Array | undefined;
+
+  private constructor(size: number, chunking: Chunking, digests: Uint8Array, root: Uint8Array) {
+    this.size = size;
+    this.chunking = chunking;
+    this.digests = digests;
+    this.root = root;
+    this.count = digests.length / DIGEST_SIZE;
+    if ("chunkLengths" in chunking) {
+      this.#offsets = new Float64Array(this.count + 1);
+      chunking.chunkLengths.forEach((length, i) => this.#offsets![i + 1] = this.#offsets![i]! + length);
+    }
+  }
+
+  /**
+   * Makes the map of a file.
+   *
+   * @param size the size of the file in bytes
+   * @param chunking how it is cut
+   * @param digests the digests, one after the other
+   * @throws {SnapshotError} `MALFORMED` if the three do not fit each other
+   */
+  static async of(size: number, chunking: Chunking, digests: Uint8Array): Promise<ChunkMap> {
+    const misfit = misfits(size, chunking, digests);
+    if (misfit !== undefined) throw new SnapshotError("MALFORMED", `The chunks of a file do not fit: ${misfit}`);
+    return new ChunkMap(size, chunking, digests, await sha256(concat([u64(size), digests])));
+  }
+
+  /** Where chunk `i` begins, in bytes. */
+  offset(i: number): number {
+    return this.#offsets === undefined ? i * (this.chunking as { chunkSize: number }).chunkSize : this.#offsets[i]!;
+  }
+
+  /** How many bytes chunk `i` has. */
+  length(i: number): number {
+    return (i + 1 === this.count ? this.size : this.offset(i + 1)) - this.offset(i);
+  }
+
+  /** The SHA-256 that chunk `i` must have. */
+  digest(i: number): Uint8Array {
+    return this.digests.subarray(i * DIGEST_SIZE, (i + 1) * DIGEST_SIZE);
+  }
+
+  /** The chunk in which the byte at `position` lies; `count` for the end of the file. */
+  at(position: number): number {
+    if (position >= this.size) return this.count;
+    if (this.#offsets === undefined) {
+      return Math.floor(position / (this.chunking as { chunkSize: number }).chunkSize);
+    }
+    let low = 0;
+    let high = this.count;
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1;
+      if (this.#offsets[middle]! <= position) low = middle;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** What braft's `checksum` field holds for such a file: `chunks-sha256:` and the root in hexadecimal. */
+  get checksum(): string {
+    return `chunks-sha256:${toHex(this.root)}`;
+  }
+
+  /**
+   * The error for bytes that are not those of chunk `i`.
+   *
+   * @param i the chunk
+   * @param file the name of the file
+   * @param actual the digest that the bytes have
+   */
+  corrupt(i: number, file: string, actual: Uint8Array): SnapshotError {
+    return new SnapshotError(
+      "CORRUPT",
+      `Chunk ${i} of ${JSON.stringify(file)} (bytes ${this.offset(i)} to ${this.offset(i) + this.length(i)}) does ` +
+        `not have its SHA-256: the bytes are not those that were saved`,
+      { file, chunk: i, expected: toHex(this.digest(i)), actual: toHex(actual) },
+    );
+  }
+}
+
+/** What is wrong with the three, in words; nothing if they fit. */
+function misfits(size: number, chunking: Chunking, digests: Uint8Array): string | undefined {
+  if (!Number.isSafeInteger(size) || size < 0) return `${size} is no size`;
+  if (digests.length % DIGEST_SIZE !== 0) return `${digests.length} bytes of digests`;
+  const count = digests.length / DIGEST_SIZE;
+  if ("chunkSize" in chunking) {
+    if (!Number.isSafeInteger(chunking.chunkSize) || chunking.chunkSize < 1) return `chunk size ${chunking.chunkSize}`;
+    const expected = Math.ceil(size / chunking.chunkSize);
+    return count === expected ? undefined : `${count} digests for ${expected} chunks`;
+  }
+  const { chunkLengths } = chunking;
+  if (count !== chunkLengths.length) return `${count} digests for ${chunkLengths.length} chunks`;
+  if (chunkLengths.includes(0)) return "a chunk without bytes";
+  const sum = chunkLengths.reduce((all, length) => all + length, 0);
+  return sum === size ? undefined : `chunks of ${sum} bytes in all for a file of ${size}`;
+}
+
+/** Gathers the digests of a file that is being written. */
+export class ChunkMapBuilder {
+  readonly #chunkSize: number;
+  #digests = new Uint8Array(64 * DIGEST_SIZE);
+  #count = 0;
+
+  /** @param chunkSize the size of every chunk but the last */
+  constructor(chunkSize: number) {
+    this.#chunkSize = chunkSize;
+  }
+
+  /** Adds the digest of the next chunk. */
+  add(digest: Uint8Array): void {
+    if ((this.#count + 1) * DIGEST_SIZE > this.#digests.length) {
+      const larger = new Uint8Array(this.#digests.length * 2);
+      larger.set(this.#digests);
+      this.#digests = larger;
+    }
+    this.#digests.set(digest, this.#count++ * DIGEST_SIZE);
+  }
+
+  /** The map of a file of `size` bytes. */
+  build(size: number): Promise<ChunkMap> {
+    return ChunkMap.of(size, { chunkSize: this.#chunkSize }, this.#digests.slice(0, this.#count * DIGEST_SIZE));
+  }
+}

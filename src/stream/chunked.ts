@@ -1,0 +1,65 @@
+/**
+ * Cutting a stream into chunks of one size.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+
+/** The smallest chunk of a file in a snapshot, but its last: 64 KiB. */
+export const MIN_CHUNK_SIZE: number = 64 * 1024;
+/** The chunk of a file in a snapshot unless asked otherwise: 256 KiB. */
+export const DEFAULT_CHUNK_SIZE: number = 256 * 1024;
+/** The largest chunk of a file in a snapshot: 4 MiB. */
+export const MAX_CHUNK_SIZE: number = 4 * 1024 * 1024;
+
+/**
+ * Cuts a stream of bytes, however it comes, into chunks of `size` bytes; the last one may be shorter.
+ * Whole chunks that stand in one piece are passed on without a copy. Empty pieces disappear.
+ *
+ * @param size bytes, at least 1
+ * @returns a stage to pipe through
+ * @throws {SnapshotError} `MALFORMED` if `size` is not a positive integer
+ *
+ * @example
+ * ```ts
+ * import { chunked } from "@snapstream/snapstream";
+ *
+ * const sizes: number[] = [];
+ * const body = ReadableStream.from([new Uint8Array(5), new Uint8Array(6)]);
+ * for await (const chunk of body.pipeThrough(chunked(4))) sizes.push(chunk.length);
+ * console.assert(sizes.join() === "4,4,3");
+ * ```
+ */
+export function chunked(size: number): TransformStream<Uint8Array, Uint8Array> {
+  if (!Number.isSafeInteger(size) || size < 1) {
+    throw new SnapshotError("MALFORMED", `A chunk size is a positive integer, not ${size}`);
+  }
+  let partial: Uint8Array | undefined;
+  let filled = 0;
+  return new TransformStream<Uint8Array, Uint8Array>({
+    transform(piece, controller) {
+      let at = 0;
+      while (at < piece.length) {
+        if (partial === undefined && piece.length - at >= size) {
+          controller.enqueue(piece.subarray(at, at + size));
+          at += size;
+          continue;
+        }
+        partial ??= new Uint8Array(size);
+        const taken = Math.min(size - filled, piece.length - at);
+        partial.set(piece.subarray(at, at + taken), filled);
+        filled += taken;
+        at += taken;
+        if (filled === size) {
+          controller.enqueue(partial);
+          partial = undefined;
+          filled = 0;
+        }
+      }
+    },
+    flush(controller) {
+      if (partial !== undefined) controller.enqueue(partial.subarray(0, filled));
+    },
+  });
+}

@@ -1,0 +1,155 @@
+/**
+ * Work that takes a while: a result to wait for, and progress to watch.
+ *
+ * @module
+ */
+
+/** How far an {@linkcode Operation} is. */
+export interface Progress {
+  /** What is being done now, in a word: `"save"`, `"fetch"`, `"verify"`, `"commit"` … */
+  readonly phase: string;
+  /** Bytes done. */
+  readonly bytes: number;
+  /** Bytes in all, where that is known. */
+  readonly total?: number | undefined;
+  /** Chunks done. */
+  readonly chunks: number;
+  /** Of `bytes`, those that were here already and did not have to be fetched or written. */
+  readonly reused: number;
+  /** Bytes a second since the start. */
+  readonly rate: number;
+}
+
+/**
+ * Work that is running. `result` settles when it ends; iterating gives its progress, newest state first served (a slow
+ * watcher skips, nothing piles up), ends with the work, and throws what it failed with.
+ *
+ * @typeParam T what the work gives
+ *
+ * @example
+ * ```ts
+ * import type { Operation } from "@snapstream/snapstream";
+ *
+ * async function watch<T>(operation: Operation<T>): Promise<T> {
+ *   for await (const { phase, bytes, total } of operation) console.log(phase, bytes, total);
+ *   return await operation.result;
+ * }
+ * console.assert(typeof watch === "function");
+ * ```
+ */
+export class Operation<T> implements AsyncIterable<Progress> {
+  /** What the work gives; rejects if it fails. Never reported as unhandled: not to look is a choice. */
+  readonly result: Promise<T>;
+  readonly #tracker: Tracker;
+
+  /**
+   * Starts work.
+   *
+   * @param work does it, and tells the tracker how far it is
+   */
+  constructor(work: (tracker: Tracker) => Promise<T>) {
+    this.#tracker = new Tracker();
+    this.result = work(this.#tracker).finally(() => this.#tracker.end());
+    this.result.catch(() => {});
+  }
+
+  /** How far it is now. */
+  get progress(): Progress {
+    return this.#tracker.progress;
+  }
+
+  /** Progress as it happens. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Progress, void, undefined> {
+    let seen = -1;
+    while (!this.#tracker.ended) {
+      if (seen === this.#tracker.version) {
+        await this.#tracker.changed();
+        continue;
+      }
+      seen = this.#tracker.version;
+      yield this.#tracker.progress;
+    }
+    yield this.#tracker.progress;
+    await this.result;
+  }
+}
+
+/** What running work says of itself. */
+export class Tracker {
+  #phase = "start";
+  #bytes = 0;
+  #total: number | undefined;
+  #chunks = 0;
+  #reused = 0;
+  #wake: (() => void) | undefined;
+  #changed: Promise<void> | undefined;
+  readonly #start: number = performance.now();
+  /** Counts the changes. */
+  version = 0;
+  /** Whether the work is over. */
+  ended = false;
+
+  /** How far the work is. */
+  get progress(): Progress {
+    const seconds = (performance.now() - this.#start) / 1000;
+    return {
+      phase: this.#phase,
+      bytes: this.#bytes,
+      total: this.#total,
+      chunks: this.#chunks,
+      reused: this.#reused,
+      rate: seconds > 0 ? this.#bytes / seconds : 0,
+    };
+  }
+
+  /** Begins a phase; `total` is how many bytes the work has in all, if that is known by now. */
+  phase(name: string, total: number | undefined = this.#total): void {
+    this.#phase = name;
+    this.#total = total;
+    this.#notify();
+  }
+
+  /** Counts bytes that were done. */
+  add(bytes: number, chunks = 1): void {
+    this.#bytes += bytes;
+    this.#chunks += chunks;
+    this.#notify();
+  }
+
+  /** Counts bytes that were here already. */
+  reuse(bytes: number, chunks = 1): void {
+    this.#reused += bytes;
+    this.add(bytes, chunks);
+  }
+
+  /** Starts counting anew: what is being done changed. */
+  restart(): void {
+    this.#bytes = this.#chunks = this.#reused = 0;
+    this.#notify();
+  }
+
+  /** Takes over the progress of other work. */
+  set({ phase, bytes, total, chunks, reused }: Progress): void {
+    this.#bytes = bytes;
+    this.#chunks = chunks;
+    this.#reused = reused;
+    this.phase(phase, total);
+  }
+
+  /** Says that the work is over. */
+  end(): void {
+    this.ended = true;
+    this.#notify();
+  }
+
+  /** Resolves at the next change. */
+  changed(): Promise<void> {
+    return this.#changed ??= new Promise((resolve) => this.#wake = resolve);
+  }
+
+  #notify(): void {
+    this.version++;
+    this.#wake?.();
+    this.#wake = this.#changed = undefined;
+  }
+}

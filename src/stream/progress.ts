@@ -1,0 +1,42 @@
+/**
+ * Counting what passes.
+ *
+ * @module
+ */
+
+/** What has passed a {@linkcode progress} stage. */
+export interface PassedBytes {
+  /** Bytes so far. */
+  readonly bytes: number;
+  /** Pieces so far. */
+  readonly pieces: number;
+}
+
+/**
+ * Counts the bytes of a stream.
+ *
+ * @param callback called with the totals after each piece, before it is handed on; what it throws fails the stream
+ * @returns a stage to pipe through
+ *
+ * @example
+ * ```ts
+ * import { progress } from "@snapstream/snapstream";
+ *
+ * let seen = 0;
+ * const body = ReadableStream.from([new Uint8Array(10), new Uint8Array(20)]);
+ * for await (const _ of body.pipeThrough(progress(({ bytes }) => seen = bytes))) console.assert(seen > 0);
+ * console.assert(seen === 30);
+ * ```
+ */
+export function progress(callback: (passed: PassedBytes) => void): TransformStream<Uint8Array, Uint8Array> {
+  let bytes = 0;
+  let pieces = 0;
+  return new TransformStream<Uint8Array, Uint8Array>({
+    transform(piece, controller) {
+      bytes += piece.length;
+      pieces++;
+      callback({ bytes, pieces });
+      controller.enqueue(piece);
+    },
+  });
+}

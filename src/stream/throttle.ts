@@ -1,0 +1,143 @@
+/**
+ * Holding a stream to a rate.
+ *
+ * @module
+ */
+
+import { cancelled, SnapshotError, throwIfCancelled } from "../errors.ts";
+
+/** Somebody who waits for bytes. */
+interface Waiter {
+  bytes: number;
+  readonly go: () => void;
+}
+
+/** What may pass at once after a pause, in milliseconds of the rate. */
+const BURST_MS = 50;
+
+/**
+ * A rate that any number of streams share, first come, first served. Smooth: a token bucket that holds a twentieth
+ * of a second, where braft's `ThroughputSnapshotThrottle` counts in windows and lets bursts through at their borders.
+ *
+ * @example One limit for everything that a process sends
+ * ```ts
+ * import { Throttle, throttled } from "@snapstream/snapstream";
+ *
+ * const throttle = new Throttle(50 * 1024 * 1024);
+ * const body = ReadableStream.from([new Uint8Array(1024)]).pipeThrough(throttled(throttle));
+ * throttle.bytesPerSecond = Infinity; // adjusted while it runs
+ * for await (const chunk of body) console.assert(chunk.length === 1024);
+ * ```
+ */
+export class Throttle {
+  #rate: number;
+  #balance = 0;
+  #at = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #waiters: Waiter[] = [];
+
+  /**
+   * Makes a throttle.
+   *
+   * @param bytesPerSecond the rate; `Infinity` for none
+   * @throws {SnapshotError} `MALFORMED` if it is not positive
+   */
+  constructor(bytesPerSecond: number) {
+    this.#rate = checkRate(bytesPerSecond);
+  }
+
+  /** The rate; may be set while streams are running. */
+  get bytesPerSecond(): number {
+    return this.#rate;
+  }
+
+  set bytesPerSecond(rate: number) {
+    checkRate(rate);
+    this.#refill();
+    this.#rate = rate;
+    this.#serve();
+  }
+
+  /**
+   * Waits until so many bytes may pass.
+   *
+   * @param bytes how many
+   * @param signal gives up waiting
+   * @throws {SnapshotError} `CANCELLED`
+   */
+  take(bytes: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      throwIfCancelled(signal);
+      const onAbort = () => {
+        this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+        reject(cancelled(signal!));
+        this.#serve();
+      };
+      const waiter: Waiter = {
+        bytes,
+        go: () => {
+          signal?.removeEventListener("abort", onAbort);
+          resolve();
+        },
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#waiters.push(waiter);
+      this.#serve();
+    });
+  }
+
+  #refill(): void {
+    const now = performance.now();
+    const earned = (now - this.#at) / 1000 * this.#rate;
+    this.#balance = Math.min(this.#balance + earned, this.#rate * BURST_MS / 1000);
+    this.#at = now;
+  }
+
+  /** Lets pass what may; a chunk passes on a positive balance, and what it overdraws the next one waits for. */
+  #serve(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#waiters.length === 0) return;
+    if (this.#rate === Infinity) {
+      this.#balance = 0;
+      for (const waiter of this.#waiters.splice(0)) waiter.go();
+      return;
+    }
+    this.#refill();
+    while (this.#waiters.length > 0 && this.#balance >= 0) {
+      const waiter = this.#waiters.shift()!;
+      this.#balance -= waiter.bytes;
+      waiter.go();
+    }
+    if (this.#waiters.length > 0) {
+      this.#timer = setTimeout(() => this.#serve(), Math.min(-this.#balance / this.#rate * 1000 + 1, 2 ** 31 - 1));
+    }
+  }
+}
+
+function checkRate(bytesPerSecond: number): number {
+  if (bytesPerSecond > 0) return bytesPerSecond;
+  throw new SnapshotError(
+    "MALFORMED",
+    `A throttle lets a positive number of bytes a second pass, not ${bytesPerSecond}`,
+  );
+}
+
+/**
+ * Lets bytes pass at the rate of a {@linkcode Throttle}.
+ *
+ * @param throttle the rate, shared with every other stream that has it
+ * @returns a stage to pipe through
+ */
+export function throttled(throttle: Throttle): TransformStream<Uint8Array, Uint8Array> {
+  const gone = new AbortController();
+  return new TransformStream<Uint8Array, Uint8Array>({
+    async transform(bytes, controller) {
+      await throttle.take(bytes.length, gone.signal);
+      controller.enqueue(bytes);
+    },
+    cancel(reason) {
+      gone.abort(reason);
+    },
+  });
+}

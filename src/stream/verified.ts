@@ -1,0 +1,102 @@
+/**
+ * Checking a stream against the digests of its chunks, before anything of it is handed on.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import { equal } from "./bytes.ts";
+import type { ChunkMap } from "./chunk_map.ts";
+import { sha256 } from "./digest.ts";
+import { InFlight } from "./in_flight.ts";
+
+/** What {@linkcode verified} needs to know of a file. */
+export interface VerifiableFile {
+  /** The name of the file, for errors. */
+  readonly name: string;
+  /** Its chunks. */
+  readonly chunks: ChunkMap;
+}
+
+/** How many chunks are hashed at the same time. */
+const IN_FLIGHT = 4;
+
+/**
+ * Lets a file's bytes through chunk by chunk, each only after its SHA-256 was found right.
+ * Bytes may come in pieces of any size; they go out one whole chunk at a time.
+ *
+ * @param file the name and the chunks
+ * @param first the chunk with which the stream begins
+ * @param end the chunk before which it ends
+ * @returns a stage to pipe through, which fails with `CORRUPT` on a wrong chunk, a missing or a surplus byte
+ *
+ * @example Reading a file from anywhere, verified
+ * ```ts
+ * import { MemoryStorage, verified } from "@snapstream/snapstream";
+ *
+ * const storage = new MemoryStorage();
+ * const writer = await storage.create();
+ * await ReadableStream.from([new Uint8Array(300_000)]).pipeTo(writer.file("state"));
+ * await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
+ *
+ * const reader = await storage.open();
+ * const { name, chunks } = reader.info("state");
+ * const bytes = ReadableStream.from([new Uint8Array(300_000)]).pipeThrough(verified({ name, chunks: chunks! }));
+ * for await (const chunk of bytes) console.assert(chunk.length > 0);
+ * await reader.close();
+ * ```
+ */
+export function verified(
+  file: VerifiableFile,
+  first = 0,
+  end: number = file.chunks.count,
+): TransformStream<Uint8Array, Uint8Array> {
+  const { name, chunks } = file;
+  const running = new InFlight<Uint8Array>();
+  let i = first;
+  let partial: Uint8Array | undefined;
+  let filled = 0;
+
+  const check = async (chunk: number, bytes: Uint8Array) => {
+    const digest = await sha256(bytes);
+    if (!equal(digest, chunks.digest(chunk))) throw chunks.corrupt(chunk, name, digest);
+    return bytes;
+  };
+  return new TransformStream<Uint8Array, Uint8Array>({
+    async transform(piece, controller) {
+      for (let at = 0; at < piece.length;) {
+        if (i >= end) {
+          throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} goes on where it should end`, { file: name });
+        }
+        const length = chunks.length(i);
+        let whole: Uint8Array | undefined;
+        if (partial === undefined && piece.length - at >= length) {
+          whole = piece.subarray(at, at + length);
+          at += length;
+        } else {
+          partial ??= new Uint8Array(length);
+          const taken = Math.min(length - filled, piece.length - at);
+          partial.set(piece.subarray(at, at + taken), filled);
+          filled += taken;
+          at += taken;
+          if (filled === length) whole = partial;
+        }
+        if (whole === undefined) continue;
+        running.add(check(i++, whole));
+        partial = undefined;
+        filled = 0;
+        if (running.size >= IN_FLIGHT) controller.enqueue(await running.next());
+      }
+    },
+    async flush(controller) {
+      while (running.size > 0) controller.enqueue(await running.next());
+      if (i < end) {
+        throw new SnapshotError(
+          "CORRUPT",
+          `${JSON.stringify(name)} ends in or before its chunk ${i} of ${chunks.count}: the stream was cut short`,
+          { file: name, chunk: i, expected: chunks.length(i), actual: filled },
+        );
+      }
+    },
+  });
+}

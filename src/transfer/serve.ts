@@ -1,0 +1,149 @@
+/**
+ * A server for a handler, on Deno, Node and Bun.
+ *
+ * @example
+ * ```ts
+ * import { MemoryStorage, snapshotHandler } from "@snapstream/snapstream";
+ * import { serve } from "@snapstream/snapstream/serve";
+ *
+ * const handler = snapshotHandler(new MemoryStorage());
+ * const server = await serve(handler, { port: 0 });
+ * const list = await (await fetch(`${server.url}/snapshots`)).json();
+ * console.assert(list.length === 0);
+ * await server.close();
+ * await handler.close();
+ * ```
+ *
+ * @module
+ */
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/** Options of {@linkcode serve}. */
+export interface ServeOptions {
+  /** The port; 0 for any that is free. */
+  readonly port: number;
+  /**
+   * The address to listen at.
+   *
+   * @default {"127.0.0.1"}
+   */
+  readonly hostname?: string;
+}
+
+/** A server that is running. */
+export interface Server {
+  /** Where it can be reached. */
+  readonly url: string;
+  /** Stops it; requests that are running are cut off. */
+  close(): Promise<void>;
+}
+
+/** Answers requests. */
+type Handler = (request: Request) => Response | Promise<Response>;
+
+/** What is used of Bun. */
+interface BunLike {
+  serve(options: {
+    port: number;
+    hostname: string;
+    idleTimeout: number;
+    maxRequestBodySize: number;
+    fetch: Handler;
+  }): { port: number; stop(closeActiveConnections: boolean): Promise<void> };
+}
+
+/**
+ * Serves a handler with what the runtime has for that: `Deno.serve`, `Bun.serve`, or `node:http`.
+ *
+ * @param handler answers requests
+ * @param options where to listen
+ */
+export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
+  const { port, hostname = "127.0.0.1" } = options;
+  const url = (actual: number) => `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${actual}`;
+  const { Bun } = globalThis as { Bun?: BunLike };
+  if ("Deno" in globalThis) {
+    const stop = new AbortController();
+    const server = Deno.serve({ port, hostname, signal: stop.signal, onListen() {} }, (request) => handler(request));
+    return {
+      url: url(server.addr.port),
+      async close() {
+        stop.abort();
+        await server.finished;
+      },
+    };
+  }
+  if (Bun !== undefined) {
+    // No limit on a body, which is 128 MiB otherwise; no end of a connection on which a large one is being verified.
+    const server = Bun.serve({
+      port,
+      hostname,
+      idleTimeout: 0,
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      fetch: handler,
+    });
+    return { url: url(server.port), close: () => server.stop(true) };
+  }
+  const { createServer } = await import("node:http");
+  const server = createServer((request, response) => void answer(handler, request, response));
+  server.requestTimeout = 0; // five minutes otherwise, for the whole of a body
+  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, hostname, resolve));
+  return {
+    url: url((server.address() as AddressInfo).port),
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+/** Answers a request of `node:http`. */
+async function answer(handler: Handler, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  const gone = new AbortController();
+  outgoing.once("close", () => outgoing.writableFinished || gone.abort(new Error("The client has gone")));
+  try {
+    const response = await handler(requestOf(incoming, gone.signal));
+    outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+    if (response.body !== null) await send(response.body, outgoing, gone.signal);
+    outgoing.end();
+    incoming.resume(); // what nobody read must not keep the connection
+  } catch (error) {
+    outgoing.destroy(error instanceof Error ? error : undefined); // a body that is cut off is seen as such
+  }
+}
+
+function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request {
+  const headers = new Headers();
+  for (let i = 0; i < incoming.rawHeaders.length; i += 2) {
+    headers.append(incoming.rawHeaders[i]!, incoming.rawHeaders[i + 1]!);
+  }
+  const method = incoming.method!;
+  const hasBody = method !== "GET" && method !== "HEAD";
+  // Not destroyed when it is not read to its end: the answer goes out on the same connection.
+  const body = hasBody ? ReadableStream.from(incoming.iterator({ destroyOnReturn: false })) : null;
+  const init = { method, headers, signal, body, ...(hasBody && { duplex: "half" }) };
+  return new Request(new URL(incoming.url!, `http://${headers.get("host") ?? "localhost"}`), init as RequestInit);
+}
+
+/** Sends a body no faster than it is taken. */
+async function send(body: ReadableStream<Uint8Array>, outgoing: ServerResponse, signal: AbortSignal): Promise<void> {
+  const reader = body.getReader();
+  const onGone = () => void reader.cancel(signal.reason).catch(() => {});
+  if (signal.aborted) onGone();
+  signal.addEventListener("abort", onGone, { once: true });
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done || signal.aborted) return;
+    if (outgoing.write(value)) continue;
+    await new Promise<void>((resolve) => {
+      const go = () => {
+        outgoing.off("drain", go).off("close", go);
+        resolve();
+      };
+      outgoing.once("drain", go).once("close", go);
+    });
+  }
+}

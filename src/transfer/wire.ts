@@ -1,0 +1,185 @@
+/**
+ * What handler and clients agree on: paths, tags, lists, and errors as problem documents.
+ *
+ * @module
+ */
+
+import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
+import type { FileInfo, SnapshotInfo, SnapshotManifest } from "../snapshot/mod.ts";
+import { concat, toBase64, toHex } from "../stream/mod.ts";
+
+/** The media type of a manifest in protobuf. */
+export const PROTOBUF_TYPE = "application/x-protobuf";
+/** The media type of an archive, and of files. */
+export const BYTES_TYPE = "application/octet-stream";
+
+/** A snapshot in the list. */
+export interface ListedSnapshot {
+  /** The index, decimal. */
+  readonly index: string;
+  /** The term, decimal. */
+  readonly term: string;
+  /** The digest, hexadecimal. */
+  readonly digest: string;
+  /** Bytes of all files. */
+  readonly size: number;
+  /** How many files. */
+  readonly files: number;
+  /** The members. */
+  readonly peers: readonly string[];
+  /** The members before, while the membership is changing. */
+  readonly oldPeers: readonly string[];
+  /** When it was taken: milliseconds since 1970; absent for a snapshot that braft wrote. */
+  readonly createdAt?: number;
+}
+
+/** A snapshot as JSON. */
+export function listed({ meta, digest, size, files }: SnapshotInfo): ListedSnapshot {
+  return {
+    index: String(meta.lastIncludedIndex),
+    term: String(meta.lastIncludedTerm),
+    digest: toHex(digest),
+    size,
+    files,
+    peers: meta.peers,
+    oldPeers: meta.oldPeers ?? [],
+    ...(meta.createdAt !== undefined && { createdAt: meta.createdAt }),
+  };
+}
+
+/** A manifest as JSON, for people and for tools. */
+export function manifestJson(manifest: SnapshotManifest): unknown {
+  const { meta, digest, files, size } = manifest;
+  return {
+    ...listed({ meta, digest, size, files: files.length, chunks: 0, pinned: false }),
+    files: files.map(({ name, chunks, checksum, source }) => ({
+      name,
+      size: chunks?.size,
+      checksum,
+      source,
+      chunks: chunks?.count,
+      root: chunks && toHex(chunks.root),
+    })),
+  };
+}
+
+/** The path of a file of a snapshot. */
+export function filePath(index: bigint, name: string): string {
+  return `/snapshots/${index}/files/${name.split("/").map(encodeURIComponent).join("/")}`;
+}
+
+/** The strong tag of a manifest. */
+export function manifestTag(manifest: SnapshotManifest): string {
+  return `"${toHex(manifest.digest)}"`;
+}
+
+/** The strong tag of a file: its root, or what stands for it in a snapshot that braft wrote. */
+export function fileTag(manifest: SnapshotManifest, { name, chunks }: FileInfo): string {
+  if (chunks !== undefined) return `"${toHex(chunks.root)}"`;
+  return `"${toHex(manifest.digest)}-${manifest.files.findIndex((file) => file.name === name)}"`;
+}
+
+/**
+ * The value of `Repr-Digest` (RFC 9530) for a file: `sha-256` where the file is one chunk, and its root under a name of
+ * our own, which others pass over.
+ */
+export function reprDigest({ chunks }: FileInfo): string | undefined {
+  if (chunks === undefined) return undefined;
+  const root = `chunks-sha256=:${toBase64(chunks.root)}:`;
+  return chunks.count === 1 ? `sha-256=:${toBase64(chunks.digest(0))}:, ${root}` : root;
+}
+
+const STATUS: Readonly<Record<SnapshotErrorCode, number>> = {
+  BUSY: 409,
+  STALE: 409,
+  NOT_FOUND: 404,
+  CLOSED: 503,
+  CANCELLED: 503,
+  TIMEOUT: 504,
+  CORRUPT: 500,
+  MALFORMED: 400,
+  UNSUPPORTED: 501,
+  NO_SPACE: 507,
+  FORBIDDEN: 500,
+  UNAVAILABLE: 503,
+};
+
+/** The code that a status stands for, where the body does not say. */
+function codeOf(status: number): SnapshotErrorCode {
+  if (status === 401 || status === 403) return "FORBIDDEN";
+  if (status === 404 || status === 410) return "NOT_FOUND";
+  if (status === 409) return "STALE";
+  if (status === 422) return "CORRUPT";
+  return status === 507 ? "NO_SPACE" : "UNAVAILABLE";
+}
+
+/**
+ * An error as a problem document (RFC 9457). What is wrong inside of the server, paths among it, does not leave it.
+ *
+ * @param error what happened
+ * @param status the status, if it is not the usual one of the error's code
+ * @param headers more of them
+ */
+export function problem(error: unknown, status?: number, headers: HeadersInit = {}): Response {
+  const code = error instanceof SnapshotError ? error.code : "UNAVAILABLE";
+  const chosen = status ?? (error instanceof SnapshotError ? STATUS[code] : 500);
+  const response = new Response(
+    JSON.stringify({
+      type: "about:blank",
+      title: code,
+      status: chosen,
+      code,
+      detail: chosen < 500 || chosen === 507 ? messageOf(error) : "The server could not do it",
+    }),
+    { status: chosen, headers },
+  );
+  response.headers.set("Content-Type", "application/problem+json");
+  return response;
+}
+
+/** The longest problem document that is read. */
+const MAX_PROBLEM = 64 * 1024;
+
+/**
+ * The error that an answer stands for.
+ *
+ * @param response the answer; its body is read, as far as it is small, or cancelled
+ * @param source who answered
+ */
+export async function responseError(response: Response, source: string): Promise<SnapshotError> {
+  const { status } = response;
+  let code = codeOf(status);
+  let detail = "";
+  try {
+    const text = new TextDecoder().decode(await readLimited(response, MAX_PROBLEM));
+    const said = JSON.parse(text) as { code?: unknown; detail?: unknown };
+    if (typeof said.code === "string" && Object.hasOwn(STATUS, said.code)) code = said.code as SnapshotErrorCode;
+    if (typeof said.detail === "string") detail = `: ${said.detail.slice(0, 1000)}`;
+  } catch {
+    // no problem document: the status has to do
+  }
+  const seconds = Number(response.headers.get("Retry-After"));
+  return new SnapshotError(code, `${source} answered ${status}${detail}`, {
+    source,
+    status,
+    ...(seconds > 0 && { retryAfter: seconds * 1000 }),
+  });
+}
+
+/**
+ * The body of an answer, if it is not too large.
+ *
+ * @throws {SnapshotError} `MALFORMED` if it is
+ */
+export async function readLimited(response: Response, limit: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of response.body ?? []) {
+    length += part.length;
+    if (length > limit) {
+      throw new SnapshotError("MALFORMED", `An answer has more than ${limit} bytes`, { expected: limit });
+    }
+    parts.push(part);
+  }
+  return concat(parts);
+}

@@ -39,6 +39,8 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
   readonly #chunks: ChunkMapBuilder;
   readonly #running = new InFlight<WrittenBlock>();
   readonly #free: Uint8Array[] = [];
+  /** Awaited by what needs it: a `start` that fails does not fail the stream on workerd. */
+  #opening: Promise<PacedFile> | undefined;
   #file: PacedFile | undefined;
   #block: Uint8Array | undefined;
   #filled = 0;
@@ -59,14 +61,14 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
     this.#chunks = new ChunkMapBuilder(chunkSize);
   }
 
-  async start(controller: WritableStreamDefaultController): Promise<void> {
+  start(controller: WritableStreamDefaultController): void {
     this.#controller = controller;
-    const file = new PacedFile(await this.#open());
-    if (this.#discarded === undefined) this.#file = file;
-    else await file.close();
+    this.#opening = (async () => new PacedFile(await this.#open()))();
+    this.#opening.catch(() => {});
   }
 
   async write(bytes: Uint8Array): Promise<void> {
+    this.#file ??= await this.#opening;
     for (let at = 0; at < bytes.length;) {
       this.#block ??= this.#free.pop() ?? new Uint8Array(this.#blockSize);
       const taken = Math.min(this.#blockSize - this.#filled, bytes.length - at);
@@ -82,13 +84,13 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
 
   async close(): Promise<void> {
     try {
+      this.#file ??= await this.#opening;
       if (this.#filled > 0) this.#dispatch();
       while (this.#running.size > 0) await this.#settle();
       const chunks = await this.#chunks.build(this.#position);
       await this.#file!.sync();
-      const file = this.#file!;
-      this.#file = undefined;
-      await file.close();
+      await this.#file!.close();
+      this.#opening = this.#file = undefined;
       this.#events.onClose(chunks);
     } catch (error) {
       await this.discard();
@@ -105,9 +107,9 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
     return this.#discarded ??= (async () => {
       this.#controller?.error(reason);
       await this.#running.settled();
-      const file = this.#file;
-      this.#file = undefined;
-      await file?.close().catch(() => {}); // it is on its way out: what else is wrong with it does not matter
+      // It is on its way out: what else is wrong with it does not matter.
+      await this.#opening?.then((file) => file.close()).catch(() => {});
+      this.#opening = this.#file = undefined;
     })();
   }
 

@@ -83,9 +83,9 @@ export class StoredReader implements SnapshotReader {
         : verifiedChunks(file, name, chunks, start, Math.min(end, chunks.size));
       for (const part of plan) {
         running.add(part());
-        if (running.size >= READ_AHEAD) yield await running.next();
+        if (running.size >= READ_AHEAD) yield await this.#whileOpen(running.next());
       }
-      while (running.size > 0) yield await running.next();
+      while (running.size > 0) yield await this.#whileOpen(running.next());
     } catch (error) {
       if (this.#closed !== undefined) throw closed();
       if (error instanceof SnapshotError && error.code === "CORRUPT") this.#owner.found(error);
@@ -166,6 +166,12 @@ export class StoredReader implements SnapshotReader {
     if (this.#closed === undefined) return file;
     await this.#release(file);
     throw closed();
+  }
+
+  async #whileOpen<T>(part: Promise<T>): Promise<T> {
+    const result = await part;
+    if (this.#closed !== undefined) throw closed();
+    return result;
   }
 
   async #release(file: MediumFile): Promise<void> {

@@ -57,7 +57,7 @@ export class StoredWriter implements SnapshotWriter {
     const { size, chunkSize, ...attributes } = options;
     const sink = new FileSink(
       () => {
-        // In the stream's start, so that a wrong name fails the stream that was asked for, as everything else does.
+        // Here, so that a wrong name fails the stream that was asked for, as everything else does.
         if (this.#state !== "open") throw closed();
         this.#names.add(name);
         this.#open.set(name, sink);

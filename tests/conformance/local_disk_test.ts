@@ -1,0 +1,40 @@
+import { rm } from "node:fs/promises";
+import { defaultDisk } from "../../src/fs/mod.ts";
+import { SqliteLog } from "../../src/log/sqlite.ts";
+import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { testAll } from "../harness.ts";
+import { tempDirectory } from "../temp.ts";
+import { diskConformance, logConformance, storageConformance } from "./mod.ts";
+
+testAll(
+  "the disk",
+  diskConformance(async () => {
+    const directory = await tempDirectory();
+    return { disk: defaultDisk(), directory, cleanUp: () => rm(directory, { recursive: true }) };
+  }),
+);
+
+testAll(
+  "DirectoryStorage",
+  storageConformance(async () => {
+    const directory = await tempDirectory();
+    const storage = await DirectoryStorage.open(`${directory}/storage`, { retain: 2 });
+    return { storage, cleanUp: () => rm(directory, { recursive: true }) };
+  }),
+);
+
+testAll(
+  "SqliteLog",
+  logConformance(async () => {
+    const directory = await tempDirectory();
+    let log = await SqliteLog.open(`${directory}/log.db`);
+    return {
+      log,
+      async reopen() {
+        await log.close();
+        return log = await SqliteLog.open(`${directory}/log.db`);
+      },
+      cleanUp: () => rm(directory, { recursive: true }),
+    };
+  }),
+);

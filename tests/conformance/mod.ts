@@ -1,0 +1,20 @@
+/**
+ * Suites by which other storages, logs and disks can prove themselves. A suite is a list of cases, to be given to any
+ * test runner.
+ *
+ * @example
+ * ```ts
+ * import { MemoryStorage } from "@snapstream/snapstream";
+ * import { storageConformance } from "@snapstream/snapstream/testing";
+ *
+ * const suite = storageConformance(() => Promise.resolve({ storage: new MemoryStorage(), cleanUp: async () => {} }));
+ * for (const { name, run } of suite) Deno.test(name, run);
+ * ```
+ *
+ * @module
+ */
+
+export type { ConformanceCase } from "./check.ts";
+export { diskConformance, type DiskUnderTest } from "./disk.ts";
+export { logConformance, type LogUnderTest } from "./log.ts";
+export { storageConformance, type StorageUnderTest } from "./storage.ts";

@@ -1,0 +1,349 @@
+/**
+ * What every storage must do.
+ *
+ * @module
+ */
+
+import { archive, type SnapshotManifest, type SnapshotStorage, unarchive } from "../../src/snapshot/mod.ts";
+import { check, type ConformanceCase, fails, same } from "./check.ts";
+
+/** A storage to be tested, empty; and how to get rid of it. */
+export interface StorageUnderTest {
+  /** The storage. It keeps two snapshots. */
+  readonly storage: SnapshotStorage;
+  /** Called in the end; the storage may be closed by then. */
+  cleanUp(): Promise<void>;
+}
+
+/**
+ * The suite for storages.
+ *
+ * @param make makes an empty storage that keeps two snapshots
+ */
+export function storageConformance(make: () => Promise<StorageUnderTest>): ConformanceCase[] {
+  const cases: ConformanceCase[] = [];
+  const add = (name: string, body: (storage: SnapshotStorage) => Promise<void>) =>
+    cases.push({
+      name,
+      async run() {
+        const { storage, cleanUp } = await make();
+        try {
+          await body(storage);
+        } finally {
+          await storage.close();
+          await cleanUp();
+        }
+      },
+    });
+
+  add("what was committed is read back", async (storage) => {
+    const content = bytes(700_001, 1);
+    const info = await save(storage, 5n, { "a/b": content, empty: new Uint8Array(0) });
+    same(info.meta.lastIncludedIndex, 5n, "index");
+    same(info.size, content.length, "size");
+    const reader = await storage.open();
+    same(reader.verified, "chunks", "verified");
+    same(reader.meta.peers.join(), "p1,p2", "peers");
+    same(reader.manifest.files.map(({ name }) => name).join(), "a/b,empty", "files");
+    check(equal(await read(reader.file("a/b")), content), "the content is the same");
+    same((await read(reader.file("empty"))).length, 0, "length of the empty file");
+    check((await reader.verify().result).ok, "it verifies");
+  });
+
+  add("ranges", async (storage) => {
+    const content = bytes(600_000, 2);
+    await save(storage, 5n, { state: content });
+    const reader = await storage.open();
+    const size = content.length;
+    for (const [start, end] of [[0, 1], [0, size], [262_143, 262_145], [599_999, 700_000], [5, 5], [size, size + 1]]) {
+      const got = await read(reader.file("state", { start: start!, end: end! }));
+      check(equal(got, content.slice(start, end)), `bytes ${start} to ${end}`);
+    }
+  });
+
+  add("nothing is seen before the commit, and nothing stays of what was given up", async (storage) => {
+    const writer = await storage.create();
+    await write(writer.file("state"), bytes(10, 1));
+    same((await storage.list()).length, 0, "snapshots before the commit");
+    await fails(() => storage.open(), "NOT_FOUND");
+    await writer.abort();
+    same((await storage.list()).length, 0, "snapshots after the abort");
+    await fails(() => writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] }), "CLOSED");
+    await save(storage, 1n, { state: bytes(10, 1) });
+  });
+
+  add("one is written at a time", async (storage) => {
+    const [first, second] = await Promise.allSettled([storage.create(), storage.create()]);
+    same(first!.status, "fulfilled", "the first");
+    check(second!.status === "rejected" && (second.reason as { code?: string }).code === "BUSY", "the second is BUSY");
+    await (first as PromiseFulfilledResult<AsyncDisposable>).value[Symbol.asyncDispose]();
+    await save(storage, 1n, {});
+  });
+
+  add("an index not above the newest is refused, and costs nothing", async (storage) => {
+    await save(storage, 10n, { state: bytes(10, 1) });
+    for (const index of [10n, 9n, 1n]) await fails(() => save(storage, index, { state: bytes(10, 2) }), "STALE");
+    for (const index of [0n, -1n, 1n << 63n]) await fails(() => save(storage, index, {}), "MALFORMED");
+    same((await storage.list()).length, 1, "snapshots");
+    const reader = await storage.open();
+    check(equal(await read(reader.file("state")), bytes(10, 1)), "the old one is as it was");
+  });
+
+  add("two are kept, newest first", async (storage) => {
+    for (const index of [1n, 2n, 3n, 1n << 62n]) await save(storage, index, { state: bytes(10, 1) });
+    same((await storage.list()).map(({ meta }) => meta.lastIncludedIndex).join(), `${1n << 62n},3`, "indices");
+    await fails(() => storage.open(1n), "NOT_FOUND");
+    await (await storage.open(3n)).close();
+  });
+
+  add("a reader pins its snapshot", async (storage) => {
+    await save(storage, 1n, { state: bytes(300_000, 1) });
+    const reader = await storage.open(1n);
+    for (const index of [2n, 3n, 4n]) await save(storage, index, { state: bytes(10, 1) });
+    same(
+      (await storage.list()).map((info) => `${info.meta.lastIncludedIndex}${info.pinned ? "!" : ""}`).join(),
+      "4,3,1!",
+      "list",
+    );
+    check(equal(await read(reader.file("state")), bytes(300_000, 1)), "it can be read");
+    await reader.close();
+    await fails(() => read(reader.file("state")), "CLOSED");
+    await save(storage, 5n, {});
+    same((await storage.list()).map(({ meta }) => meta.lastIncludedIndex).join(), "5,4", "list");
+  });
+
+  add("names that are not allowed", async (storage) => {
+    const names = ["", ".", "..", "a/../b", "/a", "a//b", "a/", "./a", "a\\b", "a\0b", "x".repeat(1025), "\ud800"];
+    for (const name of [...names, "__raft_snapshot_meta", "__raft_snapshot_meta.tmp"]) {
+      const writer = await storage.create();
+      await fails(() => write(writer.file(name), bytes(1, 1)), "MALFORMED");
+      await writer.abort();
+    }
+    for (const [first, second] of [["a", "a"], ["a", "a/b"], ["a/b", "a"]]) {
+      const writer = await storage.create();
+      await write(writer.file(first!), bytes(1, 1));
+      await fails(() => write(writer.file(second!), bytes(1, 1)), "MALFORMED");
+      await writer.abort();
+    }
+    await save(storage, 1n, {
+      "～": bytes(1, 1),
+      "😀": bytes(1, 2),
+      "a b": bytes(1, 3),
+      ["x".repeat(200)]: bytes(1, 1),
+    });
+  });
+
+  add("a file that was not closed cannot be committed", async (storage) => {
+    const writer = await storage.create();
+    const file = writer.file("state").getWriter();
+    file.closed.catch(() => {});
+    await file.write(bytes(1, 1));
+    await fails(() => writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] }), "MALFORMED");
+    same((await storage.list()).length, 0, "snapshots");
+  });
+
+  add("a buffer may be changed when its write has resolved", async (storage) => {
+    const writer = await storage.create();
+    const file = writer.file("state").getWriter();
+    const buffer = new Uint8Array(100_000);
+    const whole = new Uint8Array(1_000_000);
+    for (let i = 0; i < 10; i++) {
+      buffer.fill(i);
+      whole.fill(i, i * 100_000, (i + 1) * 100_000);
+      await file.write(buffer);
+    }
+    buffer.fill(255);
+    await file.close();
+    await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
+    const reader = await storage.open();
+    check(equal(await read(reader.file("state")), whole), "the content is what was written");
+  });
+
+  add("attributes and the meta are kept", async (storage) => {
+    const writer = await storage.create();
+    await write(writer.file("state", { userMeta: bytes(3, 1), checksum: "mine", source: "local" }), bytes(3, 2));
+    await writer.commit({
+      lastIncludedIndex: (1n << 63n) - 1n,
+      lastIncludedTerm: 1n << 40n,
+      peers: ["a"],
+      oldPeers: ["b", "c"],
+      createdAt: 12345,
+      parentIndex: 7n,
+      signature: bytes(64, 3),
+    });
+    const reader = await storage.open();
+    same(reader.meta.lastIncludedIndex, (1n << 63n) - 1n, "index");
+    same(reader.meta.lastIncludedTerm, 1n << 40n, "term");
+    same(reader.meta.oldPeers!.join(), "b,c", "old peers");
+    same(reader.meta.createdAt, 12345, "created at");
+    same(reader.meta.parentIndex, 7n, "parent");
+    check(equal(reader.meta.signature!, bytes(64, 3)), "the signature is the same");
+    const { userMeta, checksum, source } = reader.info("state");
+    check(equal(userMeta!, bytes(3, 1)) && checksum === "mine" && source === "local", "the attributes are the same");
+  });
+
+  add("an archive carries a snapshot over, and is all or nothing", async (storage) => {
+    await save(storage, 3n, { "a/b": bytes(600_000, 1), c: bytes(5, 2) });
+    const reader = await storage.open();
+    const whole = await read(archive(reader));
+    const { digest } = reader.manifest;
+    await reader.close();
+    const { storage: other, cleanUp } = await make();
+    try {
+      for (const length of [0, 5, 100, 300_000, whole.length - 1]) {
+        await fails(
+          () => unarchive(streamOf(whole.slice(0, length)), other).result,
+          length < 9 ? length === 0 ? "MALFORMED" : "CORRUPT" : "CORRUPT",
+        );
+      }
+      same((await other.list()).length, 0, "snapshots after archives that were cut short");
+      const info = await unarchive(streamOf(whole), other).result;
+      check(equal(info.digest, digest), "the digest is the same");
+      const copy = await other.open(3n);
+      check(equal(await read(copy.file("a/b")), bytes(600_000, 1)), "the content is the same");
+      await fails(() => unarchive(streamOf(whole), other).result, "STALE");
+    } finally {
+      await other.close();
+      await cleanUp();
+    }
+  });
+
+  add("an install: verified, in any order, gone on with, and nothing twice", async (storage) => {
+    const old = bytes(1_500_000, 7);
+    const content = old.slice();
+    content.set(bytes(1000, 9), 300_000); // one chunk differs
+    const manifest = await manifestOf(make, 20n, { state: content, same: old, tiny: bytes(5, 1) });
+    await save(storage, 10n, { state: old });
+    let install = await storage.install(manifest);
+    await fails(() => storage.install(manifest), "BUSY");
+    let reused = 0;
+    await install.prepare({ onReused: (count) => reused += count });
+    same(reused, 2 * old.length - 262_144, "bytes that were here");
+    const missing = [...install.missing()].flatMap(({ file, first, end }) =>
+      Array.from({ length: end - first }, (_, i) => `${file.name} ${first + i}`)
+    );
+    same(missing.join(), "state 1,tiny 0", "what is missing");
+    await fails(() => install.write("state", 1, old.slice(262_144, 2 * 262_144)), "CORRUPT");
+    await fails(() => install.write("state", 99, old), "MALFORMED");
+    await fails(() => install.write("other", 0, old), "MALFORMED");
+    await fails(() => install.commit(), "MALFORMED");
+    await install.write("state", 1, content.slice(262_144, 2 * 262_144));
+    await install.close();
+    await fails(() => install.write("tiny", 0, bytes(5, 1)), "CLOSED");
+
+    install = await storage.install(manifest);
+    await install.prepare();
+    const left = [...install.missing()];
+    check(left.length <= 3, "no more is missing than before");
+    for (const { file, first, end } of left) {
+      const whole = file.name === "tiny" ? bytes(5, 1) : file.name === "same" ? old : content;
+      for (let i = first; i < end; i++) await install.write(file.name, i, whole.slice(i * 262_144, (i + 1) * 262_144));
+    }
+    await install.commit();
+    await install.close();
+    const reader = await storage.open();
+    same(reader.meta.lastIncludedIndex, 20n, "index");
+    check(equal(reader.manifest.digest, manifest.digest), "the digest is the same");
+    check(
+      equal(await read(reader.file("state")), content) && equal(await read(reader.file("same")), old),
+      "the content is right",
+    );
+    await fails(() => storage.install(manifest), "STALE");
+  });
+
+  add("what is put aside is not opened any more; the one before it is", async (storage) => {
+    await save(storage, 1n, { state: bytes(10, 1) });
+    await save(storage, 2n, { state: bytes(10, 2) });
+    const reader = await storage.open();
+    await storage.quarantine(2n, "a test");
+    await fails(() => storage.open(2n), "NOT_FOUND");
+    await reader.close();
+    const older = await storage.open();
+    same(older.meta.lastIncludedIndex, 1n, "index");
+    await save(storage, 2n, { state: bytes(10, 3) }); // can be taken again
+  });
+
+  add("closed", async (storage) => {
+    await save(storage, 1n, { state: bytes(1_000_000, 1) });
+    const writer = await storage.create();
+    const reader = await storage.open();
+    const stream = reader.file("state").getReader();
+    await stream.read();
+    await storage.close();
+    for (const call of [() => storage.list(), () => storage.open(), () => storage.create()]) {
+      await fails(call, "CLOSED");
+    }
+    await fails(() => writer.commit({ lastIncludedIndex: 2n, lastIncludedTerm: 1n, peers: [] }), "CLOSED");
+    await fails(async () => {
+      for (let i = 0; i < 20; i++) await stream.read();
+    }, "CLOSED");
+  });
+  return cases;
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+/** Bytes that look random. */
+function bytes(length: number, seed: number): Uint8Array {
+  const all = new Uint8Array(length);
+  let x = seed * 2_654_435_761 | 1;
+  for (let i = 0; i < length; i++) {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    all[i] = x;
+  }
+  return all;
+}
+
+function streamOf(all: Uint8Array): ReadableStream<Uint8Array> {
+  return ReadableStream.from((function* () {
+    for (let at = 0; at < all.length; at += 50_000) yield all.slice(at, at + 50_000);
+  })());
+}
+
+async function read(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of stream) parts.push(part);
+  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+function write(sink: WritableStream<Uint8Array>, content: Uint8Array): Promise<void> {
+  return streamOf(content).pipeTo(sink);
+}
+
+async function save(storage: SnapshotStorage, index: bigint, files: Readonly<Record<string, Uint8Array>>) {
+  const writer = await storage.create();
+  try {
+    for (const [name, content] of Object.entries(files)) await write(writer.file(name), content);
+    return await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: ["p1", "p2"] });
+  } finally {
+    await writer.abort();
+  }
+}
+
+/** The manifest of a snapshot as another node has it. */
+async function manifestOf(
+  make: () => Promise<StorageUnderTest>,
+  index: bigint,
+  files: Readonly<Record<string, Uint8Array>>,
+): Promise<SnapshotManifest> {
+  const { storage, cleanUp } = await make();
+  try {
+    await save(storage, index, files);
+    const reader = await storage.open();
+    await reader.close();
+    return reader.manifest;
+  } finally {
+    await storage.close();
+    await cleanUp();
+  }
+}

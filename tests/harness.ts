@@ -1,0 +1,99 @@
+// The one way in which tests are written, so that the same file runs on every runtime: Deno's own runner (with its leak
+// detection) on Deno, a plain loop on Node, Bun and workerd.
+
+import { assert } from "chai";
+import { SnapshotError, type SnapshotErrorCode } from "../mod.ts";
+
+export { assert };
+
+export interface Case {
+  readonly name: string;
+  readonly run: () => void | Promise<void>;
+}
+
+const cases: Case[] = [];
+
+/** Says that there is a test. */
+export function test(name: string, run: () => void | Promise<void>): void {
+  if ("Deno" in globalThis) Deno.test(name, run);
+  else cases.push({ name, run });
+}
+
+/** Says that there are the tests of a conformance suite. */
+export function testAll(subject: string, suite: readonly Case[]): void {
+  for (const { name, run } of suite) test(`${subject}: ${name}`, run);
+}
+
+/** Runs all tests one after the other. A test that takes a minute hangs. */
+export async function runAll(log: (line: string) => void): Promise<number> {
+  const failed: string[] = [];
+  for (const { name, run } of cases) {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    try {
+      await Promise.race([
+        (async () => await run())(),
+        new Promise((_, reject) => timer = setTimeout(() => reject(new Error("It hangs")), 60_000)),
+      ]);
+    } catch (error) {
+      failed.push(name);
+      log(`FAILED ${name}\n${error instanceof Error ? error.stack ?? error.message : String(error)}`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+  log(`${cases.length - failed.length} passed, ${failed.length} failed`);
+  return failed.length;
+}
+
+/** Waits for a `SnapshotError` with a code, and returns it. */
+export async function rejects(
+  work: Promise<unknown> | (() => unknown),
+  code: SnapshotErrorCode,
+): Promise<SnapshotError> {
+  try {
+    await (typeof work === "function" ? work() : work);
+  } catch (error) {
+    if (error instanceof SnapshotError && error.code === code) return error;
+    throw new Error(`Expected ${code}, got ${error instanceof SnapshotError ? error.code : ""} ${error}`, {
+      cause: error,
+    });
+  }
+  throw new Error(`Expected ${code}, got no error`);
+}
+
+/** Bytes that look random and are the same each time: xorshift32, little-endian (as in the fixtures). */
+export function noise(length: number, seed: number): Uint8Array<ArrayBuffer> {
+  const words = new Uint32Array(Math.ceil(length / 4));
+  let x = seed | 0 || 1;
+  for (let i = 0; i < words.length; i++) {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    words[i] = x;
+  }
+  return new Uint8Array(words.buffer, 0, length);
+}
+
+/** A stream of some bytes, in pieces of a length. */
+export function pieces(bytes: Uint8Array, length = 100_000): ReadableStream<Uint8Array> {
+  return ReadableStream.from((function* () {
+    for (let at = 0; at < bytes.length; at += length) yield bytes.slice(at, at + length);
+  })());
+}
+
+/** All bytes of a stream. */
+export async function bytesOf(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
+}
+
+/** A promise and what settles it. */
+export function gate<T = void>(): { readonly promise: Promise<T>; open(value: T): void } {
+  let open!: (value: T) => void;
+  const promise = new Promise<T>((resolve) => open = resolve);
+  return { promise, open };
+}
+
+/** Lets everything run that needs no input or output. */
+export async function turns(count = 20): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setTimeout(resolve, 0));
+}

@@ -1,0 +1,127 @@
+// Runs the tests on every runtime, or on those that are named: deno, node, bun, workerd, pack, jsr.
+// Files called `*_test.ts` run everywhere; `*_disk_test.ts` where there is a disk.
+
+import { walk } from "./walk.ts";
+import { runtime } from "./runtimes.ts";
+import { runPack } from "./pack.ts";
+import { runWorkerd } from "./workerd.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname;
+const BUILD = `${ROOT}.build`;
+
+/** What a run gave. */
+export interface Outcome {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+/** Runs a program, shows what it prints, and takes the counts from its last line of them. */
+async function run(
+  name: string,
+  program: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Outcome> {
+  console.log(`\n== ${name}`);
+  const child = new Deno.Command(program, { args: [...args], cwd: ROOT, env, stdout: "piped", stderr: "inherit" })
+    .spawn();
+  let output = "";
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    output += text;
+    await Deno.stdout.write(new TextEncoder().encode(text));
+  }
+  const { code } = await child.status;
+  // deno-lint-ignore no-control-regex -- colours
+  const counts = [
+    ...output.replace(/\x1b\[[0-9;]*m/g, "").matchAll(/(\d+) passed(?: \([^)]*\))?(?:,| \|) (\d+) failed/g),
+  ].at(-1);
+  const [passed, failed] = counts === undefined ? [0, 0] : [Number(counts[1]), Number(counts[2])];
+  if (code === 0 && counts !== undefined) return { passed, failed };
+  console.log(`${name} ended with code ${code}`);
+  return { passed, failed: Math.max(failed, 1) };
+}
+
+/** One module of all tests that fit, for a runtime without TypeScript and import maps. */
+async function bundle(name: string, withDisk: boolean, platform: "deno" | "browser", tail: string): Promise<string> {
+  await Deno.mkdir(BUILD, { recursive: true });
+  const files = (await walk(`${ROOT}tests`)).filter((path) =>
+    withDisk ? path.endsWith("_test.ts") : path.endsWith("_test.ts") && !path.endsWith("_disk_test.ts")
+  );
+  const entry = `${BUILD}/${name}.ts`;
+  await Deno.writeTextFile(entry, [...files.map((path) => `import "${path}";`), tail].join("\n"));
+  const output = `${BUILD}/${name}.mjs`;
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["bundle", "--quiet", "--platform", platform, "--output", output, entry],
+    cwd: ROOT,
+  }).output();
+  if (!success) throw new Error(`Cannot bundle ${entry}:\n${new TextDecoder().decode(stderr)}`);
+  return output;
+}
+
+const ON_NODE = `
+import { runAll } from "${ROOT}tests/harness.ts";
+process.exitCode = await runAll(console.log) > 0 ? 1 : 0;
+`;
+
+const ON_WORKERD = `
+import { runAll } from "${ROOT}tests/harness.ts";
+export default { async test() { if (await runAll(console.log) > 0) throw new Error("There are failures"); } };
+`;
+
+const suites: Readonly<Record<string, () => Promise<Outcome[]>>> = {
+  deno: async () => [await run("Deno", Deno.execPath(), ["test", "--allow-all", "--trace-leaks", "tests/"])],
+  async node() {
+    const suite = await bundle("disk", true, "deno", ON_NODE);
+    return [
+      await run("Node 22", await runtime("node22"), ["--disable-warning=ExperimentalWarning", suite]),
+      await run("Node 24", await runtime("node24"), ["--disable-warning=ExperimentalWarning", suite]),
+    ];
+  },
+  async bun() {
+    return [await run("Bun", await runtime("bun"), [await bundle("disk", true, "deno", ON_NODE)])];
+  },
+  async workerd() {
+    const suite = await bundle("edge", false, "browser", ON_WORKERD);
+    const outcomes: Outcome[] = [];
+    for (const compatible of [true, false]) {
+      const [program, args] = await runWorkerd(suite, BUILD, compatible);
+      outcomes.push(await run(`workerd ${compatible ? "with" : "without"} nodejs_compat`, program, args));
+    }
+    return outcomes;
+  },
+  pack: async () => [await runPack(ROOT, BUILD, run)],
+  async jsr() {
+    const config = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+    delete config.links;
+    await Deno.writeTextFile(`${ROOT}.deno.jsr.json`, JSON.stringify(config));
+    try {
+      return [
+        await run("Deno, with the real @std", Deno.execPath(), [
+          "test",
+          "--config",
+          ".deno.jsr.json",
+          "--no-lock",
+          "--allow-all",
+          "--trace-leaks",
+          "tests/",
+        ]),
+      ];
+    } finally {
+      await Deno.remove(`${ROOT}.deno.jsr.json`);
+    }
+  },
+};
+
+if (import.meta.main) {
+  const asked = Deno.args.length > 0 ? Deno.args : ["deno", "node", "bun", "workerd", "pack"];
+  const outcomes: Outcome[] = [];
+  for (const name of asked) {
+    const suite = suites[name];
+    if (suite === undefined) throw new Error(`There is no suite ${name}, but ${Object.keys(suites).join(", ")}`);
+    outcomes.push(...await suite());
+  }
+  const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
+  const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);
+  console.log(`\n${passed} passed, ${failed} failed`);
+  Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
+}

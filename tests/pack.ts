@@ -27,12 +27,20 @@ export async function runPack(root: string, build: string, run: Run): Promise<Ou
   const project = `${build}/project`;
   await Deno.remove(project, { recursive: true }).catch(() => {});
   await Deno.mkdir(project, { recursive: true });
-  await command(Deno.execPath(), ["pack", "--quiet", "--allow-dirty", "--output", `${project}/package.tgz`], root);
+  // The stand-ins for @std too: without JSR's registry they are what the package depends on.
+  const { links } = JSON.parse(await Deno.readTextFile(`${root}deno.json`)) as { links: string[] };
+  const packages: string[] = [];
+  for (const directory of [".", ...links]) {
+    const file = `${directory.replace(/\W+/g, "-")}.tgz`;
+    const args = ["pack", "--quiet", "--allow-dirty", "--output", `${project}/${file}`];
+    await command(Deno.execPath(), args, `${root}${directory}`);
+    packages.push(`./${file}`);
+  }
   await Deno.writeTextFile(`${project}/package.json`, JSON.stringify({ private: true, type: "module" }));
   await Deno.writeTextFile(`${project}/main.ts`, PROGRAM);
   await command(
     "npm",
-    ["install", "--no-audit", "--no-fund", "--ignore-scripts", "./package.tgz", "@types/node@24"],
+    ["install", "--no-audit", "--no-fund", "--ignore-scripts", ...packages, "@types/node@24"],
     project,
   );
   const flags = [

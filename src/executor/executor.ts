@@ -119,6 +119,8 @@ export class SnapshotExecutor {
   #closed: Promise<void> | undefined;
 
   /**
+   * Makes an executor, and starts its timer.
+   *
    * @param context what it works with
    * @param options see {@linkcode ExecutorOptions}
    */

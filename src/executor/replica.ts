@@ -8,7 +8,7 @@ import { messageOf, SnapshotError } from "../errors.ts";
 import type { LogStorage } from "../log/mod.ts";
 import { type SnapshotInfo, type SnapshotMeta, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry, StateMachine } from "../state/mod.ts";
-import { Operation, type Tracker } from "../stream/mod.ts";
+import type { Operation, Tracker } from "../stream/mod.ts";
 import { pull, type PullOptions, type Source } from "../transfer/mod.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { type ExecutorOptions, type Receiver, SnapshotExecutor, type SnapshotOptions } from "./executor.ts";

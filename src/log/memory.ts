@@ -71,6 +71,7 @@ export class MemoryLog implements LogStorage {
     return Promise.resolve();
   }
 
+  /** As {@linkcode close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -213,6 +213,7 @@ export class SqliteLog implements LogStorage {
     return Promise.resolve();
   }
 
+  /** As {@linkcode close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

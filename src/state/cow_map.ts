@@ -43,7 +43,11 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
   /** Iterations over several layers that are under way: nothing may be moved under them. */
   #iterating = 0;
 
-  /** @param entries what it holds at first */
+  /**
+   * Makes a map.
+   *
+   * @param entries what it holds at first
+   */
   constructor(entries?: Iterable<readonly [K, V]>) {
     if (entries !== undefined) { for (const [key, value] of entries) this.set(key, value); }
   }

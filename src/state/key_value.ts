@@ -37,7 +37,11 @@ export class KeyValueMachine<V> implements StateMachine {
   readonly #codec: Codec<V>;
   #map = new CowMap<string, V>();
 
-  /** @param codec turns values into bytes */
+  /**
+   * Makes an empty machine.
+   *
+   * @param codec turns values into bytes
+   */
   constructor(codec: Codec<V>) {
     this.#codec = codec;
   }

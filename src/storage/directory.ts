@@ -16,7 +16,7 @@
  */
 
 import { dirname } from "@std/path";
-import { hasCode, SnapshotError } from "../errors.ts";
+import { hasCode, type SnapshotError } from "../errors.ts";
 import { defaultDisk, type Disk } from "../fs/mod.ts";
 import { DirectoryMedium, type Durability } from "./directory_medium.ts";
 import { indexOfDirectory, isInstall, isTrash, LOCK, TEMP } from "./layout.ts";

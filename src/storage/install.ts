@@ -168,6 +168,7 @@ export class StoredInstall implements SnapshotInstall {
     }
   }
 
+  /** As {@linkcode close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -60,6 +60,8 @@ export class MediumStorage implements SnapshotStorage {
   #closed: Promise<void> | undefined;
 
   /**
+   * Makes a storage.
+   *
    * @param medium belongs to the storage from now on
    * @param found what is on it
    * @param options see {@linkcode StorageOptions}
@@ -154,6 +156,7 @@ export class MediumStorage implements SnapshotStorage {
     })();
   }
 
+  /** As {@linkcode close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

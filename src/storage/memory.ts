@@ -28,7 +28,11 @@ import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
  * ```
  */
 export class MemoryStorage extends MediumStorage {
-  /** @param options how many are kept, and who is told of problems */
+  /**
+   * Makes an empty storage.
+   *
+   * @param options how many are kept, and who is told of problems
+   */
   constructor(options: StorageOptions = {}) {
     super(new MemoryMedium(), [], options);
   }

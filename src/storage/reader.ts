@@ -145,6 +145,7 @@ export class StoredReader implements SnapshotReader {
     })();
   }
 
+  /** As {@linkcode close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

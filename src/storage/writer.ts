@@ -121,6 +121,7 @@ export class StoredWriter implements SnapshotWriter {
     })();
   }
 
+  /** As {@linkcode abort}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.abort();
   }

@@ -129,7 +129,8 @@ class Pull {
 
   async run(): Promise<PullResult> {
     let fetched = 0;
-    for (let last: bigint | undefined;;) {
+    let last: bigint | undefined;
+    for (;;) {
       const manifest = await this.#manifest();
       if (last !== undefined && manifest.index <= last) {
         throw new SnapshotError("NOT_FOUND", `No source has snapshot ${last} any more, nor a newer one`, {

@@ -41,7 +41,7 @@ export interface Server {
 }
 
 /** Answers requests. */
-type Handler = (request: Request) => Response | Promise<Response>;
+export type Handler = (request: Request) => Response | Promise<Response>;
 
 /** What is used of Bun. */
 interface BunLike {

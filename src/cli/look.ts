@@ -1,0 +1,160 @@
+/**
+ * Commands that only look: `ls`, `inspect`, `verify`. They open the directory read-only and change nothing in it.
+ *
+ * @module
+ */
+
+import type { SnapshotReader } from "../snapshot/mod.ts";
+import { DirectoryStorage } from "../storage/directory.ts";
+import { toHex } from "../stream/mod.ts";
+import { type Command, Exit, type Invocation, parseIndex } from "./command.ts";
+
+/** What wrote the snapshots: braft's carry no digests. */
+function formatOf(verifiable: readonly boolean[]): "braft" | "snapstream" {
+  return verifiable.length > 0 && verifiable.every((is) => !is) ? "braft" : "snapstream";
+}
+
+/** `ls DIR` */
+export const ls: Command = {
+  usage: "DIR",
+  summary: "lists the snapshots of a directory, newest first",
+  help:
+    "Prints index, term, size, number of files and age of each. Damaged ones are named on standard error (exit code 3).",
+  positionals: [1, 1],
+  options: {},
+  run: (invocation) =>
+    withStorage(invocation, async (storage) => {
+      const { io, json } = invocation;
+      const snapshots = await storage.list();
+      if (json) {
+        io.print(JSON.stringify({
+          format: formatOf(snapshots.map(({ meta }) => meta.createdAt !== undefined)),
+          snapshots: snapshots.map(({ meta, digest, size, files }) => ({
+            index: String(meta.lastIncludedIndex),
+            term: String(meta.lastIncludedTerm),
+            digest: toHex(digest),
+            size,
+            files,
+            createdAt: meta.createdAt ?? null,
+          })),
+        }));
+        return;
+      }
+      for (const { meta, size, files } of snapshots) {
+        const when = meta.createdAt ? new Date(meta.createdAt).toISOString() : "-";
+        io.print(`${meta.lastIncludedIndex}\t${meta.lastIncludedTerm}\t${size}\t${files}\t${when}`);
+      }
+    }),
+};
+
+/** `inspect DIR [INDEX]` */
+export const inspect: Command = {
+  usage: "DIR [INDEX]",
+  summary: "shows what is in one snapshot, or in all",
+  help: "Reads manifests and sizes, not the content: see `verify`.",
+  positionals: [1, 2],
+  options: {},
+  run: (invocation) =>
+    withStorage(invocation, async (storage) => {
+      const { io, json } = invocation;
+      const snapshots: Awaited<ReturnType<typeof describe>>[] = [];
+      for (const index of await indicesOf(storage, invocation)) {
+        const reader = await storage.open(index);
+        try {
+          snapshots.push(await describe(reader));
+        } finally {
+          await reader.close();
+        }
+      }
+      if (json) {
+        return io.print(
+          JSON.stringify({ format: formatOf(snapshots.map(({ verified }) => verified === "chunks")), snapshots }),
+        );
+      }
+      for (const { index, term, peers, oldPeers, digest, verified, files } of snapshots) {
+        io.print(`snapshot ${index}, term ${term}`);
+        io.print(
+          `  peers     ${peers.join(", ") || "-"}${oldPeers.length > 0 ? ` (before: ${oldPeers.join(", ")})` : ""}`,
+        );
+        io.print(`  digest    ${digest}`);
+        io.print(`  verified  ${verified === "chunks" ? "chunk by chunk" : "not possible: it has no digests"}`);
+        for (const { name, size, checksum } of files) io.print(`  ${size ?? "-"}\t${name}\t${checksum ?? ""}`);
+      }
+    }),
+};
+
+/** `verify DIR [INDEX]` */
+export const verify: Command = {
+  usage: "DIR [INDEX]",
+  summary: "reads everything and checks it",
+  help: "Exit code 3 if anything is damaged. What is damaged is named, and left as it is.",
+  positionals: [1, 2],
+  options: {},
+  run: (invocation) =>
+    withStorage(invocation, async (storage) => {
+      const { io, json, signal } = invocation;
+      let code: number = Exit.DONE;
+      const snapshots: unknown[] = [];
+      for (const index of await indicesOf(storage, invocation)) {
+        const reader = await storage.open(index);
+        try {
+          const { ok, verified, bytes, chunks, bad } = await io.watch(reader.verify({ signal }));
+          if (!ok) code = Exit.DAMAGED;
+          snapshots.push({ index: String(index), ok, verified, bytes, chunks, bad });
+          if (json) continue;
+          io.print(
+            `${index}\t${
+              ok ? verified === "chunks" ? "good" : "can be read" : "DAMAGED"
+            }\t${bytes} bytes\t${chunks} chunks`,
+          );
+          for (const { file, message } of bad) io.print(`  ${file}: ${message}`);
+        } finally {
+          await reader.close();
+        }
+      }
+      if (json) io.print(JSON.stringify({ snapshots }));
+      return code;
+    }),
+};
+
+async function describe(reader: SnapshotReader) {
+  const { meta, manifest, verified } = reader;
+  const files: { name: string; size: number | null; checksum: string | null }[] = [];
+  for (const { name, checksum, source, chunks } of manifest.files) {
+    const size = chunks?.size ?? (source === "reference" ? null : await reader.size(name));
+    files.push({ name, size, checksum: checksum ?? null });
+  }
+  return {
+    index: String(meta.lastIncludedIndex),
+    term: String(meta.lastIncludedTerm),
+    peers: meta.peers,
+    oldPeers: meta.oldPeers ?? [],
+    digest: toHex(manifest.digest),
+    verified,
+    files,
+  };
+}
+
+/** The index that was asked for, or all that there are. */
+async function indicesOf(storage: DirectoryStorage, { positionals }: Invocation): Promise<bigint[]> {
+  const index = parseIndex(positionals[1]);
+  return index === undefined ? (await storage.list()).map(({ meta }) => meta.lastIncludedIndex) : [index];
+}
+
+/** Opens the directory read-only. Exit code 3 if a snapshot in it is damaged, also if it was not asked for. */
+async function withStorage(
+  { positionals, io }: Invocation,
+  use: (storage: DirectoryStorage) => Promise<number | void>,
+): Promise<number> {
+  const storage = await DirectoryStorage.open(positionals[0]!, { readOnly: true });
+  try {
+    for (const { index, error } of storage.damaged) io.note(`snapshot ${index} is damaged: ${error.message}`);
+    const asked = parseIndex(positionals[1]);
+    const damaged = storage.damaged.find(({ index }) => index === asked);
+    if (damaged !== undefined) throw damaged.error;
+    const code = await use(storage) ?? Exit.DONE;
+    return code === Exit.DONE && storage.damaged.length > 0 && asked === undefined ? Exit.DAMAGED : code;
+  } finally {
+    await storage.close();
+  }
+}

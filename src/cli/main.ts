@@ -1,0 +1,14 @@
+/**
+ * The program: `deno run -A jsr:@snapstream/snapstream/cli/main`.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import { runCli } from "./mod.ts";
+
+const stop = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => stop.abort(new Error(`${signal} was received`)));
+}
+process.exitCode = await runCli(process.argv.slice(2), stop.signal);

@@ -1,0 +1,126 @@
+/**
+ * Commands that move snapshots: `serve`, `pull`, `archive`, `unarchive`.
+ *
+ * @module
+ */
+
+import { archive as archiveOf, unarchive as takeIn } from "../snapshot/mod.ts";
+import { DirectoryStorage } from "../storage/directory.ts";
+import { pump } from "../stream/mod.ts";
+import { pull as fetchInto, snapshotHandler } from "../transfer/mod.ts";
+import { serve as listen } from "../transfer/serve.ts";
+import { type Command, Exit, parseIndex, UsageError } from "./command.ts";
+
+/** `serve DIR --port P` */
+export const serve: Command = {
+  usage: "DIR --port P [--host H] [--token T]",
+  summary: "serves the snapshots of a directory over HTTP, until Ctrl-C",
+  help:
+    "Reads only: nothing can be sent to it, and nothing in the directory is changed. What is added to the directory\n" +
+    "later is not seen. --host is 127.0.0.1 unless given; with --token only requests with that bearer token pass.",
+  positionals: [1, 1],
+  options: { port: "P", host: "H", token: "T" },
+  async run({ positionals, options, json, signal, io }) {
+    const port = Number(options.port ?? NaN);
+    if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+      throw new UsageError("--port takes a number from 0 to 65535");
+    }
+    const storage = await DirectoryStorage.open(positionals[0]!, { readOnly: true });
+    try {
+      const { token } = options;
+      const handler = snapshotHandler(storage, {
+        authorize: ({ method, headers }) =>
+          (method === "GET" || method === "HEAD") &&
+          (token === undefined || headers.get("Authorization") === `Bearer ${token}`),
+        onError: (error, { url }) => io.note(`${new URL(url).pathname}: ${error}`),
+      });
+      const server = await listen(handler, { port, ...(options.host !== undefined && { hostname: options.host }) });
+      io.print(json ? JSON.stringify({ url: server.url }) : `Serving ${positionals[0]} at ${server.url}`);
+      if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+      await server.close();
+      await handler.close();
+      return Exit.DONE;
+    } finally {
+      await storage.close();
+    }
+  },
+};
+
+/** `pull URL… DIR` */
+export const pull: Command = {
+  usage: "URL… DIR [--index I] [--token T]",
+  summary: "fetches the newest snapshot from one or more servers",
+  help:
+    "Can be stopped at any time, and goes on where it was when it is called again. The servers must be servers of one\n" +
+    "group: which snapshot it is says the first that can be reached.",
+  positionals: [2, Infinity],
+  options: { index: "I", token: "T" },
+  async run({ positionals, options, json, signal, io }) {
+    const headers: HeadersInit = options.token === undefined ? {} : { Authorization: `Bearer ${options.token}` };
+    const sources = positionals.slice(0, -1).map((url) => {
+      if (!URL.canParse(url)) throw new UsageError(`${JSON.stringify(url)} is no address`);
+      return { url, headers };
+    });
+    const index = parseIndex(options.index);
+    const storage = await DirectoryStorage.open(positionals.at(-1)!);
+    try {
+      const { snapshot, fetched, reused } = await io.watch(fetchInto(storage, sources, {
+        index,
+        signal,
+        onSourceError: (error) => io.note(error.message),
+      }));
+      const found = String(snapshot.meta.lastIncludedIndex);
+      io.print(
+        json
+          ? JSON.stringify({ index: found, size: snapshot.size, fetched, reused })
+          : `snapshot ${found}: ${snapshot.size} bytes, ${fetched} of them fetched, ${reused} here already`,
+      );
+      return Exit.DONE;
+    } finally {
+      await storage.close();
+    }
+  },
+};
+
+/** `archive DIR [INDEX] > FILE` */
+export const archive: Command = {
+  usage: "DIR [INDEX] > FILE",
+  summary: "writes a snapshot as one stream to standard output",
+  help: "The newest, or the one that is named. The directory is not changed.",
+  positionals: [1, 2],
+  options: {},
+  async run({ positionals, signal, io }) {
+    const storage = await DirectoryStorage.open(positionals[0]!, { readOnly: true });
+    try {
+      const reader = await storage.open(parseIndex(positionals[1]));
+      try {
+        await pump(archiveOf(reader), io.stdout(), { signal });
+      } finally {
+        await reader.close();
+      }
+      return Exit.DONE;
+    } finally {
+      await storage.close();
+    }
+  },
+};
+
+/** `unarchive DIR < FILE` */
+export const unarchive: Command = {
+  usage: "DIR < FILE",
+  summary: "takes a snapshot from standard input into a directory",
+  help: "All or nothing: an archive that is cut short or damaged leaves the directory as it was (exit code 3).",
+  positionals: [1, 1],
+  options: {},
+  async run({ positionals, json, signal, io }) {
+    const storage = await DirectoryStorage.open(positionals[0]!);
+    try {
+      const { meta, size } = await io.watch(takeIn(io.stdin(), storage, { signal }));
+      const index = String(meta.lastIncludedIndex);
+      io.print(json ? JSON.stringify({ index, size }) : `snapshot ${index}: ${size} bytes`);
+      return Exit.DONE;
+    } finally {
+      await storage.close();
+    }
+  },
+};

@@ -5,7 +5,7 @@
  */
 
 import { messageOf, SnapshotError } from "../errors.ts";
-import type { LogStorage } from "../log/mod.ts";
+import { checkFollows, type LogStorage } from "../log/mod.ts";
 import { type SnapshotInfo, type SnapshotMeta, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry, StateMachine } from "../state/mod.ts";
 import type { Operation, Tracker } from "../stream/mod.ts";
@@ -14,9 +14,13 @@ import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { type ExecutorOptions, type Receiver, SnapshotExecutor, type SnapshotOptions } from "./executor.ts";
 import { alignLog, checkNoGap, loadNewest } from "./recovery.ts";
 import type { Applied } from "./save.ts";
+import { yieldTurn } from "./yield.ts";
 
 /** Entries appended and applied in one go. */
-const BATCH = 4096;
+const BATCH = 1024;
+
+/** How long applying may keep the event loop to itself, in milliseconds. */
+const YIELD_AFTER = 5;
 
 /** Options of {@linkcode Replica.open}. */
 export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions {
@@ -62,8 +66,8 @@ export interface InstallOptions extends Omit<PullOptions, "onManifest"> {
 
 /** Something to be appended and applied. */
 interface Pending {
-  /** Gives the entries; those that are proposed get their index here. */
-  readonly entries: (lastIndex: bigint) => readonly LogEntry[];
+  /** Gives the entries; those that are proposed get their index and term here. */
+  readonly entries: (last: Pick<LogEntry, "index" | "term">) => readonly LogEntry[];
   readonly resolve: (entries: readonly LogEntry[]) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -100,6 +104,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   #turn: Promise<unknown> = Promise.resolve();
   #queue: Pending[] = [];
   #draining: Promise<void> | undefined;
+  #yieldedAt = 0;
   /** Why nothing can be applied any more. */
   #failure: SnapshotError | undefined;
   #closed: Promise<void> | undefined;
@@ -117,6 +122,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       log,
       newest: snapshot,
       applied: () => this.#applied,
+      checkSavable: () => this.#checkRunning(),
       exclusive: (work) => this.#exclusive(work),
       loaded: (meta) => this.#applied = appliedOf(meta),
     }, options);
@@ -137,7 +143,9 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     if (snapshot !== undefined) await alignLog(log, snapshot.meta);
     const replica = new Replica(options, snapshot);
     try {
-      for await (const entry of log.entries(replica.#applied.index + 1n)) await replica.#apply(entry);
+      await replica.#exclusive(async () => { // a trigger may be set off
+        for await (const entry of log.entries(replica.#applied.index + 1n)) await replica.#apply(entry);
+      });
     } catch (error) {
       await replica.#executor.close();
       throw error;
@@ -172,7 +180,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * @throws {SnapshotError} `MALFORMED` if there is a gap: install a snapshot then
    */
   async append(entries: readonly LogEntry[]): Promise<void> {
-    await this.#enqueue((lastIndex) => entries.filter(({ index }) => index > lastIndex));
+    await this.#enqueue((last) => entries.filter(({ index }) => index > last.index));
   }
 
   /** The entries of the log from an index on, to be given to other replicas. */
@@ -196,7 +204,11 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     const receiver = from instanceof ReadableStream
       ? archiveReceiver(from, this.#storage, options.index)
       : pullReceiver(from, this.#storage, options);
-    return this.#executor.install(receiver, options.signal);
+    const install = this.#executor.install(receiver, options.signal);
+    if (from instanceof ReadableStream) {
+      install.result.then(() => discard(from), (error) => discard(from, error));
+    }
+    return install;
   }
 
   /** Where it stands. */
@@ -237,10 +249,9 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   }
 
   async #proposeEntry(entry: Pick<LogEntry, "data" | "configuration">): Promise<LogEntry> {
-    const [proposed] = await this.#enqueue((lastIndex) => {
-      const last = this.#applied.term;
-      const term = this.#term === undefined ? (last > 0n ? last : 1n) : this.#term;
-      return [{ ...entry, index: lastIndex + 1n, term }];
+    const [proposed] = await this.#enqueue((last) => {
+      const term = this.#term ?? (last.term > 0n ? last.term : 1n);
+      return [{ ...entry, index: last.index + 1n, term }];
     });
     return proposed!;
   }
@@ -249,7 +260,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       if (this.#closed !== undefined) return reject(new SnapshotError("CLOSED", "The replica was closed"));
       this.#queue.push({ entries, resolve, reject });
-      this.#draining ??= this.#drain().finally(() => this.#draining = undefined);
+      this.#draining ??= this.#drain();
     });
   }
 
@@ -259,42 +270,32 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     while (this.#queue.length > 0) {
       const batch = this.#queue.splice(0, BATCH);
       await this.#exclusive(() => this.#appendAndApply(batch));
+      if (performance.now() - this.#yieldedAt < YIELD_AFTER) continue;
+      await yieldTurn();
+      this.#yieldedAt = performance.now();
     }
+    this.#draining = undefined; // in the turn that saw the queue empty, so that nothing is queued that nobody takes
   }
 
   async #appendAndApply(batch: readonly Pending[]): Promise<void> {
-    const settled: { readonly pending: Pending; readonly entries: readonly LogEntry[] }[] = [];
-    const all: LogEntry[] = [];
-    let lastIndex = this.#log.lastIndex;
-    for (const pending of batch) {
-      const entries = pending.entries(lastIndex);
-      const [first] = entries;
-      if (first !== undefined && first.index !== lastIndex + 1n) {
-        pending.reject(
-          new SnapshotError(
-            "MALFORMED",
-            `Entry ${first.index} does not follow entry ${lastIndex}: install a snapshot`,
-            {
-              index: first.index,
-              expected: lastIndex + 1n,
-              actual: first.index,
-            },
-          ),
-        );
-        continue;
-      }
-      all.push(...entries);
-      lastIndex = entries.at(-1)?.index ?? lastIndex;
-      settled.push({ pending, entries });
-    }
     try {
-      if (this.#failure !== undefined) throw this.#failure;
-      await this.#log.append(all);
-      for (const entry of all) await this.#apply(entry);
-      for (const { pending, entries } of settled) pending.resolve(entries);
+      this.#checkRunning();
+      // The log ends with what was applied, unless an install could not make it so.
+      const { index, term } = this.#applied;
+      if (this.#log.lastIndex < index) await this.#log.reset(index, term);
+      const { accepted, entries } = choose(batch, { index, term });
+      await this.#log.append(entries);
+      for (const [pending, entries] of accepted) {
+        for (const entry of entries) await this.#apply(entry);
+        pending.resolve(entries);
+      }
     } catch (error) {
-      for (const { pending } of settled) pending.reject(error);
+      for (const pending of batch) pending.reject(error); // but for those that were settled
     }
+  }
+
+  #checkRunning(): void {
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   async #apply(entry: LogEntry): Promise<void> {
@@ -324,8 +325,34 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   }
 }
 
+/** What of a batch can be appended to a log. What cannot is rejected, and harms no other. */
+function choose(batch: readonly Pending[], last: Pick<LogEntry, "index" | "term">): {
+  readonly accepted: readonly (readonly [Pending, readonly LogEntry[]])[];
+  readonly entries: readonly LogEntry[];
+} {
+  const accepted: [Pending, readonly LogEntry[]][] = [];
+  const all: LogEntry[] = [];
+  for (const pending of batch) {
+    try {
+      const entries = pending.entries(last);
+      checkFollows(entries, last.index, last.term);
+      for (const entry of entries) all.push(entry); // maybe too many for an argument list
+      last = entries.at(-1) ?? last;
+      accepted.push([pending, entries]);
+    } catch (error) {
+      pending.reject(error);
+    }
+  }
+  return { accepted, entries: all };
+}
+
 function appliedOf({ lastIncludedIndex: index, lastIncludedTerm: term, peers, oldPeers }: SnapshotMeta): Applied {
   return { index, term, configuration: { peers, ...(oldPeers !== undefined && { oldPeers }) } };
+}
+
+/** Ends an archive that was not read, since it is here already or was refused. */
+function discard(stream: ReadableStream<Uint8Array>, reason?: unknown): void {
+  if (!stream.locked) stream.cancel(reason).catch(() => {});
 }
 
 function archiveReceiver(

@@ -63,6 +63,7 @@ export {
   type FileOptions,
   FORMAT_VERSION,
   MANIFEST_NAME,
+  MAX_FILES,
   MAX_INDEX,
   MAX_MANIFEST_BYTES,
   MAX_NAME_BYTES,

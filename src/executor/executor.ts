@@ -32,7 +32,7 @@ export interface ExecutorOptions {
    */
   readonly saveTimeout?: number;
   /**
-   * How long a save may take without writing a byte, in milliseconds.
+   * How long a save or an install may take without coming further, in milliseconds.
    *
    * @default {60000}
    */
@@ -61,6 +61,8 @@ export interface ExecutorContext {
   readonly newest: SnapshotInfo | undefined;
   /** Up to where entries were applied. */
   applied(): Applied;
+  /** Throws if the state must not be saved: an entry was applied by half. Called between two applies. */
+  checkSavable(): void;
   /** Runs something between two applies. */
   exclusive<T>(work: () => T | Promise<T>): Promise<T>;
   /** The machine was loaded from this snapshot. Called between two applies. */
@@ -174,7 +176,7 @@ export class SnapshotExecutor {
     const { gap = 1, signal } = options;
     const refusal = this.#closed !== undefined ? closed() : this.#running !== undefined ? this.#busy() : undefined;
     if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
-    if (this.#context.applied().index - this.#snapshotIndex < BigInt(Math.max(gap, 1))) {
+    if (this.#context.applied().index - this.#snapshotIndex < Math.max(gap, 1)) {
       const snapshot = this.#newest;
       const nothing = { taken: false, syncDuration: 0, asyncDuration: 0, bytes: 0, chunks: 0, reused: 0 };
       return new Operation(() => Promise.resolve({ ...nothing, ...(snapshot !== undefined && { snapshot }) }));
@@ -215,12 +217,12 @@ export class SnapshotExecutor {
   close(): Promise<void> {
     return this.#closed ??= (async () => {
       this.#triggers.stop();
-      if (this.#triggers.onClose && this.#running === undefined && this.#isBehind()) {
+      const { onClose } = this.#triggers;
+      if (!onClose || this.#running?.kind !== "save") this.#running?.stop.abort(closed());
+      await this.#running?.operation().result.catch(() => {});
+      if (onClose && this.#isBehind()) {
         await this.#startSave(undefined).result.catch(() => {}); // an event said so; the log has what it would have held
       }
-      this.#running?.stop.abort(closed());
-      await this.#running?.operation().result.catch(() => {});
-      this.#triggers.stop();
       await this.#purging;
       this.#setState("closed");
     })();
@@ -280,7 +282,7 @@ export class SnapshotExecutor {
 
   async #save({ stop }: Running, tracker: Tracker): Promise<SaveResult> {
     this.#setState("saving");
-    const watch = this.#watch(stop, tracker);
+    const watch = this.#watch("save", stop, tracker);
     let logBytes = 0;
     try {
       const { snapshot, syncDuration, asyncDuration } = await runSave({
@@ -291,6 +293,7 @@ export class SnapshotExecutor {
         prepare: () =>
           this.#context.exclusive(() => {
             throwIfCancelled(stop.signal);
+            this.#context.checkSavable();
             const applied = this.#context.applied();
             logBytes = this.#logBytes;
             const start = performance.now();
@@ -328,16 +331,21 @@ export class SnapshotExecutor {
     }
   }
 
-  /** Gives a save up that takes too long, or does not come further. Returns what stops watching. */
-  #watch(stop: AbortController, tracker: Tracker): () => void {
+  /** Gives up what takes too long, or does not come further. Returns what stops watching. */
+  #watch(kind: Running["kind"], stop: AbortController, tracker: Tracker): () => void {
     const { saveTimeout = 600_000, stallTimeout = 60_000 } = this.#options;
     const giveUp = (what: string, limit: number) =>
-      stop.abort(new SnapshotError("TIMEOUT", `The save ${what} ${limit} ms, and was given up`, { expected: limit }));
-    const cancelTimeout = this.#clock.after(saveTimeout, () => giveUp("took more than", saveTimeout));
+      stop.abort(
+        new SnapshotError("TIMEOUT", `The ${kind} ${what} ${limit} ms, and was given up`, { expected: limit }),
+      );
+    // An install takes as long as it takes, while it goes on.
+    const cancelTimeout = kind === "install"
+      ? () => {}
+      : this.#clock.after(saveTimeout, () => giveUp("took more than", saveTimeout));
     let cancelStall = () => {};
     let seen = -1;
     const look = () => {
-      if (tracker.version === seen) giveUp("wrote nothing for", stallTimeout);
+      if (tracker.version === seen) giveUp("came no further for", stallTimeout);
       seen = tracker.version;
       cancelStall = this.#clock.after(stallTimeout, look);
     };
@@ -364,9 +372,17 @@ export class SnapshotExecutor {
       if (running === undefined) {
         return await this.#run("install", index, signal, operation, (run) => this.#install(receiver, run, tracker));
       }
-      if (this.#state === "receiving") {
+      if (running.kind === "install" && this.#state !== "loading") {
         if (index === undefined || running.index === undefined) throw this.#busy();
-        if (index === running.index) return await running.operation().result as SnapshotInfo;
+        if (index === running.index) {
+          try {
+            return await raceAbort(running.operation().result as Promise<SnapshotInfo>, signal);
+          } catch (error) {
+            // Who asked for that one gave it up; who asked for this one did not.
+            if (hasCode(error, "CANCELLED") && !signal?.aborted) continue;
+            throw error;
+          }
+        }
         if (index < running.index) {
           throw new SnapshotError(
             "STALE",
@@ -390,7 +406,8 @@ export class SnapshotExecutor {
   /** @throws {SnapshotError} `STALE` if the state here is as new */
   #checkNewer(index: bigint): void {
     const { index: applied } = this.#context.applied();
-    if (this.#newest !== undefined && index <= this.#snapshotIndex) throw stale(index, this.#newest.meta);
+    const old = this.#snapshotIndex > applied ? index < this.#snapshotIndex : index <= this.#snapshotIndex;
+    if (this.#newest !== undefined && old) throw stale(index, this.#newest.meta);
     if (index <= applied) throw this.#notNewer(index, applied);
   }
 
@@ -403,12 +420,8 @@ export class SnapshotExecutor {
 
   async #install(receiver: Receiver, running: Running, tracker: Tracker): Promise<SnapshotInfo> {
     this.#setState("receiving");
-    const { signal } = running.stop;
     try {
-      const snapshot = await receiver.receive(signal, tracker, (index) => {
-        this.#checkNewer(index);
-        running.index = index;
-      });
+      const snapshot = this.#unloaded(running.index) ?? await this.#receive(receiver, running, tracker);
       this.#newest = snapshot; // durable from here on, whether it can be loaded or not
       this.#setState("loading");
       tracker.phase("load");
@@ -424,24 +437,59 @@ export class SnapshotExecutor {
     }
   }
 
+  async #receive(receiver: Receiver, running: Running, tracker: Tracker): Promise<SnapshotInfo> {
+    const { signal } = running.stop;
+    const watch = this.#watch("install", running.stop, tracker);
+    try {
+      return await receiver.receive(signal, tracker, (index) => {
+        this.#checkNewer(index);
+        running.index = index;
+      });
+    } catch (error) {
+      const here = this.#unloaded(running.index);
+      if (here !== undefined && hasCode(error, "STALE") && !signal.aborted) return here; // it turned out to be that one
+      throw error;
+    } finally {
+      watch();
+    }
+  }
+
+  /** A snapshot that was received and could not be loaded, if it is the one that is asked for. */
+  #unloaded(index: bigint | undefined): SnapshotInfo | undefined {
+    return index === this.#snapshotIndex && index > this.#context.applied().index ? this.#newest : undefined;
+  }
+
   /** Replaces the machine's state, and what of the log does not fit to it. Between two applies. */
   async #load({ meta }: SnapshotInfo): Promise<void> {
-    const { machine, storage, log } = this.#context;
+    const { machine, log } = this.#context;
     const { index: applied } = this.#context.applied();
     if (meta.lastIncludedIndex <= applied) throw this.#notNewer(meta.lastIncludedIndex, applied); // applied meanwhile
     await machine.pause?.();
     try {
-      const reader = await storage.open(meta.lastIncludedIndex);
+      await this.#loadMachine(meta.lastIncludedIndex);
+      this.#logBytes = 0;
+      this.#context.loaded(meta); // whatever becomes of the log
+      await alignLog(log, meta);
+    } finally {
+      await machine.reinitialize?.();
+    }
+  }
+
+  async #loadMachine(index: bigint): Promise<void> {
+    const { machine, storage } = this.#context;
+    try {
+      const reader = await storage.open(index);
       try {
         await machine.load(reader);
       } finally {
         await reader.close();
       }
-      await alignLog(log, meta);
-      this.#logBytes = 0;
-      this.#context.loaded(meta);
-    } finally {
-      await machine.reinitialize?.();
+    } catch (error) {
+      if (hasCode(error, "CORRUPT")) {
+        await storage.quarantine(index, error.message);
+        [this.#newest] = await storage.list(); // so that it can be received anew
+      }
+      throw error;
     }
   }
 

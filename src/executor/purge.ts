@@ -75,12 +75,12 @@ export function purgeIndex(state: PurgeState, options: PurgeOptions): bigint | u
     // retained this is braft's rule of truncating up to the last but one, and not at all behind the first.
     state.oldestSnapshot,
   ];
-  if (preserve > 0) limits.push(state.lastIndex - BigInt(preserve));
+  if (preserve > 0) limits.push(preserve < state.lastIndex ? state.lastIndex - BigInt(Math.ceil(preserve)) : 0n);
   if (!upToSnapshotIndex) {
     for (const { matchIndex, lastSeen } of members?.() ?? []) {
       if (state.now - lastSeen < safeIndexTimeout) limits.push(matchIndex);
     }
   }
   const index = limits.reduce((lowest, limit) => limit < lowest ? limit : lowest);
-  return index >= state.firstIndex && index - (state.firstIndex - 1n) >= BigInt(gap) ? index : undefined;
+  return index >= state.firstIndex && index - (state.firstIndex - 1n) >= gap ? index : undefined;
 }

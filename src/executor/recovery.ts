@@ -20,15 +20,17 @@ export async function loadNewest(storage: SnapshotStorage, machine: StateMachine
     const [newest] = await storage.list();
     if (newest === undefined) return undefined;
     const index = newest.meta.lastIncludedIndex;
-    const reader = await storage.open(index);
     try {
-      await machine.load(reader);
-      return newest;
+      const reader = await storage.open(index);
+      try {
+        await machine.load(reader);
+        return newest;
+      } finally {
+        await reader.close();
+      }
     } catch (error) {
       if (!hasCode(error, "CORRUPT")) throw error;
       await storage.quarantine(index, error.message);
-    } finally {
-      await reader.close();
     }
   }
 }

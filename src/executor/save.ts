@@ -61,10 +61,10 @@ const GRACE = 1000;
 export async function runSave(context: SaveContext): Promise<Saved> {
   const { storage, prepare, signal, tracker } = context;
   throwIfCancelled(signal);
-  const writer = await storage.create({ onBytes: (bytes) => tracker.add(bytes) });
+  const created = storage.create({ onBytes: (bytes) => tracker.add(bytes) });
+  const writer = await orPutAway(created, signal, (writer) => writer.abort());
   try {
-    throwIfCancelled(signal);
-    const { task, applied, duration } = await prepare();
+    const { task, applied, duration } = await orPutAway(prepare(), signal, ({ task }) => task?.release());
     const start = performance.now();
     let snapshot: SnapshotInfo | undefined;
     if (task !== undefined) {
@@ -78,6 +78,16 @@ export async function runSave(context: SaveContext): Promise<Saved> {
     return { snapshot, syncDuration: duration, asyncDuration: performance.now() - start };
   } finally {
     await writer.abort(); // nothing, if it was committed
+  }
+}
+
+/** Waits for something, but not longer than the signal allows; what comes later is put away. */
+async function orPutAway<T>(promise: Promise<T>, signal: AbortSignal, putAway: (late: T) => unknown): Promise<T> {
+  try {
+    return await raceAbort(promise, signal);
+  } catch (error) {
+    promise.then(putAway).catch(() => {});
+    throw error;
   }
 }
 

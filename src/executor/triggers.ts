@@ -151,7 +151,7 @@ export class Triggers {
   #isDue({ appliedIndex, snapshotIndex, snapshotBytes, logBytes }: TriggerState): boolean {
     if (appliedIndex <= snapshotIndex) return false;
     const { entries, logBytes: bytes, logFactor } = this.#options;
-    return (entries > 0 && appliedIndex - snapshotIndex >= BigInt(entries)) ||
+    return (entries > 0 && appliedIndex - snapshotIndex >= entries) ||
       (bytes > 0 && logBytes >= bytes) ||
       (logFactor > 0 && logBytes >= Math.max(snapshotBytes * logFactor, MIN_LOG_BYTES));
   }

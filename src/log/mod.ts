@@ -4,5 +4,5 @@
  * @module
  */
 
-export type { LogStorage } from "./log.ts";
+export { checkFollows, type LogStorage } from "./log.ts";
 export { MemoryLog } from "./memory.ts";

@@ -49,6 +49,7 @@ export class SqliteLog implements LogStorage {
   #lastTerm: bigint;
   #termBefore: bigint;
   #byteLength: number;
+  #resets = 0;
   #closed = false;
 
   private constructor(path: string, database: DatabaseSync) {
@@ -172,7 +173,8 @@ export class SqliteLog implements LogStorage {
 
   async purge(index: bigint): Promise<void> {
     const target = index < this.#lastIndex ? index : this.#lastIndex;
-    while (this.#firstIndex <= target) {
+    const resets = this.#resets; // after one, other entries may have these indices
+    while (this.#firstIndex <= target && this.#resets === resets) {
       this.#check();
       const limit = this.#firstIndex + PURGE_BATCH - 1n;
       const upTo = limit < target ? limit : target;
@@ -199,6 +201,7 @@ export class SqliteLog implements LogStorage {
       this.#database.exec("DELETE FROM entries");
       this.#database.prepare("UPDATE base SET idx = ?, term = ?").run(index, term);
     });
+    this.#resets++;
     this.#firstIndex = index + 1n;
     this.#lastIndex = index;
     this.#lastTerm = this.#termBefore = term;

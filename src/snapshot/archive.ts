@@ -142,6 +142,7 @@ export function unarchive(
 function limitOf(type: number): number {
   switch (type) {
     case Type.HEADER:
+      return 1024 * 1024;
     case Type.FILE:
       return 16 * 1024 * 1024;
     case Type.CHUNK:
@@ -172,14 +173,17 @@ class Unarchiver {
     try {
       const first = await records.next();
       if (first.done || first.value.type !== Type.HEADER) throw malformed("it does not begin with a HEADER");
-      const { meta } = await SnapshotManifest.decode(first.value.payload);
+      const { meta, files, bytes } = await SnapshotManifest.decode(first.value.payload);
+      if (files.length > 0 || meta.createdAt === undefined || !equal(bytes, first.value.payload)) {
+        throw malformed("its HEADER is not what an archive has there");
+      }
       await this.#checkWanted(meta);
       this.#tracker.phase("receive");
       const writer = await this.#storage.create();
       const onAbort = () => void writer.abort(signal!.reason).catch(() => {});
       signal?.addEventListener("abort", onAbort, { once: true });
       try {
-        const digest = await this.#receive(records, writer);
+        const digest = await this.#receive(records, writer, meta);
         this.#tracker.phase("commit");
         return await writer.commit(meta, { digest });
       } catch (error) {
@@ -213,7 +217,9 @@ class Unarchiver {
   async #receive(
     records: AsyncGenerator<ArchiveRecord>,
     writer: SnapshotWriter,
+    meta: SnapshotMeta,
   ): Promise<Uint8Array> {
+    const { createdAt: _, ...bare } = meta;
     let files = 0;
     let total = 0;
     let described = 0;
@@ -229,7 +235,7 @@ class Unarchiver {
       }
       described += record.payload.length;
       if (described > MAX_MANIFEST_BYTES) throw malformed("it has more files than a manifest can hold");
-      total += await this.#receiveFile(records, writer, record.payload);
+      total += await this.#receiveFile(records, writer, record.payload, bare);
       files++;
     }
   }
@@ -238,10 +244,18 @@ class Unarchiver {
     records: AsyncGenerator<ArchiveRecord>,
     writer: SnapshotWriter,
     head: Uint8Array,
+    bare: SnapshotMeta,
   ): Promise<number> {
     const chunkSize = view(head).getUint32(0);
-    const [info] = (await SnapshotManifest.decode(head.subarray(4))).files;
-    if (info === undefined) throw malformed("a FILE without a name");
+    const described = await SnapshotManifest.decode(head.subarray(4));
+    const [info] = described.files;
+    if (info === undefined || described.files.length > 1) throw malformed("a FILE that is not of one file");
+    const { bytes } = await SnapshotManifest.of(bare, [info]);
+    if (!equal(bytes, head.subarray(4))) {
+      throw new SnapshotError("CORRUPT", `The archive does not describe ${JSON.stringify(info.name)} as it should`, {
+        file: info.name,
+      });
+    }
     const { name, ...attributes } = info;
     const sink = writer.file(name, { ...attributes, chunkSize }).getWriter();
     sink.closed.catch(() => {});

@@ -24,10 +24,14 @@ import {
   SnapshotMetaSchema,
 } from "./gen/manifest_pb.ts";
 import { checkMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
-import { NameSet } from "./names.ts";
+import { checkNames } from "./names.ts";
 
 /** The largest manifest: 64 MiB, which is two million chunks. */
 export const MAX_MANIFEST_BYTES: number = 64 * 1024 * 1024;
+/** The most files that a snapshot can have. */
+export const MAX_FILES: number = 250_000;
+/** Field 2 of `LocalSnapshotPbMeta`, length-delimited. */
+const FILES_TAG = 2 << 3 | 2;
 /** The version of the extensions that this release writes, and the highest that it reads. */
 export const FORMAT_VERSION: number = 1;
 
@@ -64,8 +68,13 @@ export class SnapshotManifest {
    */
   static async of(meta: SnapshotMeta, files: readonly FileInfo[]): Promise<SnapshotManifest> {
     checkMeta(meta);
-    const names = new NameSet();
-    for (const { name } of files) names.add(name);
+    if (files.length > MAX_FILES) {
+      throw new SnapshotError("MALFORMED", `A snapshot has at most ${MAX_FILES} files, not ${files.length}`, {
+        expected: MAX_FILES,
+        actual: files.length,
+      });
+    }
+    checkNames(files.map(({ name }) => name));
     const encoder = new TextEncoder();
     const sorted = files.map((file) => ({ file, key: encoder.encode(file.name) }))
       .sort((a, b) => compareBytes(a.key, b.key)).map(({ file }) => file);
@@ -95,6 +104,7 @@ export class SnapshotManifest {
         actual: bytes.length,
       });
     }
+    checkFileCount(bytes);
     const message = parse(() => fromBinary(LocalSnapshotPbMetaSchema, bytes));
     const { field } = SnapshotMetaSchema;
     if (
@@ -114,7 +124,8 @@ export class SnapshotManifest {
       ...(oldPeers.length > 0 && { oldPeers }),
       ...extension?.fields,
     }, files);
-    if (extension !== undefined && !equal(extension.digest, manifest.digest)) {
+    // Byte by byte: some changes (of a wire type, of the order) mean nothing to protobuf, and are damage all the same.
+    if (extension !== undefined && !(equal(extension.digest, manifest.digest) && equal(bytes, manifest.bytes))) {
       throw new SnapshotError("CORRUPT", "The manifest does not have its SHA-256: it was changed or damaged", {
         index: lastIncludedIndex,
         expected: toHex(extension.digest),
@@ -125,7 +136,7 @@ export class SnapshotManifest {
   }
 
   /** Reads a manifest in its frame: the content of a file `__raft_snapshot_meta`. See {@linkcode decode}. */
-  static decodeFramed(bytes: Uint8Array): Promise<SnapshotManifest> {
+  static async decodeFramed(bytes: Uint8Array): Promise<SnapshotManifest> {
     if (bytes.length < 4) {
       throw malformed(`it has ${bytes.length} bytes, less than its frame`);
     }
@@ -133,7 +144,7 @@ export class SnapshotManifest {
     if (length !== bytes.length - 4) {
       throw malformed(`its frame says ${length} bytes, and ${bytes.length - 4} follow`);
     }
-    return SnapshotManifest.decode(bytes.subarray(4));
+    return await SnapshotManifest.decode(bytes.subarray(4));
   }
 
   /** The manifest in its frame: the content of a file `__raft_snapshot_meta`. */
@@ -241,12 +252,14 @@ function decodeSnapshotExtension(
       { expected: FORMAT_VERSION, actual: message.formatVersion },
     );
   }
+  const has = (field: "writer" | "parentIndex" | "signature") =>
+    isFieldSet(message, SnapshotExtensionSchema.field[field]);
   return {
     fields: {
       createdAt: Number(message.createdAt),
-      ...(message.writer !== "" && { writer: message.writer }),
-      ...(message.parentIndex !== 0n && { parentIndex: message.parentIndex }),
-      ...(message.signature.length > 0 && { signature: message.signature }),
+      ...(has("writer") && { writer: message.writer }),
+      ...(has("parentIndex") && { parentIndex: message.parentIndex }),
+      ...(has("signature") && { signature: message.signature }),
     },
     digest: message.digest,
   };
@@ -300,6 +313,31 @@ async function decodeChunks(file: string, bytes: Uint8Array): Promise<ChunkMap |
     expected: toHex(message.root),
     actual: toHex(chunks.root),
   });
+}
+
+/**
+ * Refuses a manifest with too many files before it is parsed: five bytes of it can become half a kilobyte of objects.
+ * Walks over the fields of the message, and leaves what is wrong with them to the parser.
+ */
+function checkFileCount(bytes: Uint8Array): void {
+  let at = 0;
+  const varint = () => {
+    let value = 0;
+    for (let factor = 1; at < bytes.length; factor *= 0x80) {
+      const byte = bytes[at++]!;
+      value += (byte & 0x7f) * factor;
+      if (byte < 0x80) break;
+    }
+    return value;
+  };
+  for (let files = 0; at < bytes.length;) {
+    const tag = varint();
+    if (tag % 8 !== 2) return; // no message has other fields than messages
+    at += varint();
+    if (tag === FILES_TAG && ++files > MAX_FILES) {
+      throw new SnapshotError("MALFORMED", `The manifest has more than ${MAX_FILES} files`, { expected: MAX_FILES });
+    }
+  }
 }
 
 function parse<T>(read: () => T): T {

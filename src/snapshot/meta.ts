@@ -51,7 +51,7 @@ export interface FileInfo extends FileAttributes {
 /**
  * Checks what was said of a snapshot.
  *
- * @throws {SnapshotError} `MALFORMED` if the index or the term is out of range
+ * @throws {SnapshotError} `MALFORMED` if a number is out of range
  */
 export function checkMeta(meta: SnapshotMeta): void {
   const { lastIncludedIndex: index, lastIncludedTerm: term } = meta;
@@ -62,6 +62,15 @@ export function checkMeta(meta: SnapshotMeta): void {
   }
   if (term < 0n || term > MAX_INDEX) {
     throw new SnapshotError("MALFORMED", `A snapshot's term is 0 to 2^63-1, not ${term}`, { index });
+  }
+  const { createdAt = 0, parentIndex = 0n } = meta;
+  if (!Number.isSafeInteger(createdAt) || createdAt < 0) {
+    throw new SnapshotError("MALFORMED", `A snapshot was taken a number of milliseconds after 1970, not ${createdAt}`, {
+      index,
+    });
+  }
+  if (parentIndex < 0n || parentIndex > MAX_INDEX) {
+    throw new SnapshotError("MALFORMED", `The index of a parent is 0 to 2^63-1, not ${parentIndex}`, { index });
   }
 }
 

@@ -59,7 +59,12 @@ export function jsonCodec<T>(): Codec<T> {
   return {
     name: "json",
     encode(value) {
-      const json = JSON.stringify(value) as string | undefined;
+      let json: string | undefined;
+      try {
+        json = JSON.stringify(value) as string | undefined;
+      } catch (error) {
+        throw new SnapshotError("MALFORMED", `JSON cannot hold a value: ${messageOf(error)}`, { cause: error });
+      }
       if (json !== undefined) return text.encode(json);
       throw new SnapshotError("MALFORMED", `JSON cannot hold a value of type ${typeof value}`);
     },

@@ -5,7 +5,7 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import { hides, Layer, lookUp } from "./layer.ts";
+import { hides, Layer, LayerEntries, lookUp } from "./layer.ts";
 
 /** How many entries a change folds back. More than one, so that folding ends though every change adds an entry. */
 const FOLD_STEPS = 4;
@@ -38,10 +38,12 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
   #top: Layer<K, V> = new Layer<K, V>(undefined);
   /** The number of entries; kept only while there are several layers. */
   #size = 0;
-  /** Open views by the layer that is their topmost. */
-  readonly #views = new Map<Layer<K, V>, number>();
-  /** Iterations over several layers that are under way: nothing may be moved under them. */
-  #iterating = 0;
+  /** Iterations over several layers that are under way: nothing may be moved about under them. */
+  readonly #iterations = new Set<LayerEntries<K, V>>();
+  /** How many changes they have kept from folding. */
+  #heldUp = 0;
+  /** That layer's entries while it is the only one, for speed; else nothing. */
+  #only: Map<K, V> | undefined = this.#top.values;
 
   /**
    * Makes a map.
@@ -54,38 +56,33 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
 
   /** How many entries it has. */
   get size(): number {
-    return this.#top.below === undefined ? this.#top.values.size : this.#size;
+    return this.#only === undefined ? this.#size : this.#only.size;
   }
 
   /** The value of a key. */
   get(key: K): V | undefined {
+    if (this.#only !== undefined) return this.#only.get(key);
     const top = this.#top;
     const value = top.values.get(key);
-    return value !== undefined || top.below === undefined || hides(top, key) ? value : lookUp(top.below, key);
+    return value !== undefined || hides(top, key) ? value : lookUp(top.below!, key);
   }
 
   /** Whether there is an entry with this key. */
   has(key: K): boolean {
-    const top = this.#top;
-    return top.values.has(key) || (top.below !== undefined && top.visibleBelow(key));
+    return this.#only === undefined ? this.#top.visible(key) : this.#only.has(key);
   }
 
   /** Puts an entry. */
   set(key: K, value: V): this {
-    const top = this.#top;
-    const before = top.values.size;
-    top.values.set(key, value);
-    if (top.below !== undefined) {
-      if (top.values.size !== before && !top.visibleBelow(key)) this.#size++;
-      this.#fold();
-    }
+    if (this.#only === undefined) this.#setOnTop(key, value);
+    else this.#only.set(key, value);
     return this;
   }
 
   /** Takes an entry away; whether there was one. */
   delete(key: K): boolean {
+    if (this.#only !== undefined) return this.#only.delete(key);
     const top = this.#top;
-    if (top.below === undefined) return top.values.delete(key);
     const inTop = top.values.delete(key);
     const below = top.visibleBelow(key);
     if (below) top.deleted.add(key);
@@ -110,8 +107,7 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
   /** Takes all entries away; in constant time. */
   clear(): void {
     this.#top = new Layer<K, V>(undefined); // the views keep what they need
-    this.#size = 0;
-    this.#views.clear();
+    this.#only = this.#top.values;
   }
 
   /** Calls back for each entry. */
@@ -121,8 +117,10 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
 
   /** The entries, in the order in which they were put first. */
   entries(): IterableIterator<[K, V]> {
-    if (this.#top.below === undefined) return this.#top.values.entries();
-    return this.#iterate();
+    if (this.#only !== undefined) return this.#only.entries();
+    const entries: LayerEntries<K, V> = new LayerEntries(this.#top, () => this.#iterations.delete(entries));
+    this.#iterations.add(entries);
+    return entries;
   }
 
   /** The keys. */
@@ -148,25 +146,17 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
     } else {
       this.#size = this.size;
       this.#top = new Layer<K, V>(frozen);
+      this.#only = undefined;
     }
-    this.#views.set(frozen, (this.#views.get(frozen) ?? 0) + 1);
-    return new CowView<K, V>(frozen, this.#size, () => this.#release(frozen));
+    return new CowView<K, V>(frozen, this.#size);
   }
 
-  #release(frozen: Layer<K, V>): void {
-    const count = this.#views.get(frozen);
-    if (count === undefined) return; // the map was cleared meanwhile
-    if (count > 1) this.#views.set(frozen, count - 1);
-    else this.#views.delete(frozen);
-  }
-
-  *#iterate(): Generator<[K, V], void, undefined> {
-    this.#iterating++;
-    try {
-      yield* this.#top.entries();
-    } finally {
-      this.#iterating--;
-    }
+  #setOnTop(key: K, value: V): void {
+    const top = this.#top;
+    const before = top.values.size;
+    top.values.set(key, value);
+    if (top.values.size !== before && !top.visibleBelow(key)) this.#size++;
+    this.#fold();
   }
 
   /**
@@ -174,8 +164,25 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
    * lies further down, so that this changes nothing for them.
    */
   #fold(): void {
-    const lower = this.#top.below!;
-    if (this.#iterating === 0 && !this.#views.has(lower) && this.#top.foldDown(FOLD_STEPS)) this.#top = lower;
+    if (this.#top.below!.views > 0 || (this.#iterations.size > 0 && !this.#detachIterations())) return;
+    let steps = FOLD_STEPS;
+    for (let lower = this.#top.below; lower !== undefined && lower.views === 0; lower = lower.below) {
+      steps = this.#top.foldDown(steps);
+      if (!this.#top.isEmpty) return;
+      this.#top = lower;
+    }
+    if (this.#top.below === undefined) this.#only = this.#top.values;
+  }
+
+  /**
+   * Sets aside, for iterations that were left in the middle (`map.keys().next()`), what they have not given yet: they
+   * would keep everything from folding for ever. Not before so many changes that this costs each of them an entry.
+   */
+  #detachIterations(): boolean {
+    if (this.#heldUp++ < this.#size) return false;
+    this.#heldUp = 0;
+    for (const entries of this.#iterations) entries.detach();
+    return true;
   }
 }
 
@@ -189,13 +196,12 @@ export class CowView<K, V> implements Iterable<[K, V]>, Disposable {
   /** How many entries it has. */
   readonly size: number;
   #layer: Layer<K, V> | undefined;
-  readonly #onRelease: () => void;
 
   /** Made by {@linkcode CowMap.snapshot}. */
-  constructor(layer: Layer<K, V>, size: number, onRelease: () => void) {
+  constructor(layer: Layer<K, V>, size: number) {
+    layer.views++;
     this.#layer = layer;
     this.size = size;
-    this.#onRelease = onRelease;
   }
 
   /** The value that a key had. */
@@ -211,7 +217,7 @@ export class CowView<K, V> implements Iterable<[K, V]>, Disposable {
   /** The entries as they were, in order. Not to be used when the view was released. */
   entries(): IterableIterator<[K, V]> {
     const layer = this.#open();
-    return layer.below === undefined ? layer.values.entries() : layer.entries();
+    return layer.below === undefined ? layer.values.entries() : new LayerEntries(layer);
   }
 
   /** The entries as they were, in order. */
@@ -222,8 +228,8 @@ export class CowView<K, V> implements Iterable<[K, V]>, Disposable {
   /** Lets the view go; once is enough, and more does no harm. */
   release(): void {
     if (this.#layer === undefined) return;
+    this.#layer.views--;
     this.#layer = undefined;
-    this.#onRelease();
   }
 
   /** As {@linkcode release}. */

@@ -30,6 +30,7 @@ const MAX_VARINT = 7;
  *
  * @param entries what to encode
  * @param codec for the values; keys are UTF-8
+ * @throws {SnapshotError} `MALFORMED` for a key or value of more than 1 GiB
  */
 export function* encodeEntries<V>(
   entries: Iterable<readonly [string, V]>,
@@ -45,6 +46,7 @@ export function* encodeEntries<V>(
   let count = 0;
   for (const [key, value] of entries) {
     const bytes = codec.encode(value);
+    if (bytes.length > MAX_LENGTH) throw tooLong(key);
     // In UTF-8 a key has at most three bytes a unit.
     if (!block.fits(key.length * 3 + bytes.length + 2 * MAX_VARINT)) {
       if (block.length > 0) yield block.take();
@@ -92,6 +94,7 @@ class Block {
       this.length += 1 + written;
     } else {
       const bytes = encoder.encode(text);
+      if (bytes.length > MAX_LENGTH) throw tooLong(text);
       this.varint(bytes.length + 1);
       this.put(bytes);
     }
@@ -188,20 +191,19 @@ class EntryDecoder<V> {
 
   #head(): boolean {
     const head = this.#take(MAGIC.length + 1);
-    const length = head && this.#varint();
+    if (head === undefined) return false;
+    // Before the rest is read, which in anything else than this version may be anything.
+    if (this.#text(head.subarray(0, MAGIC.length)) !== MAGIC) throw malformed("it does not begin like one");
+    const version = head[MAGIC.length]!;
+    if (version !== VERSION) {
+      throw new SnapshotError("UNSUPPORTED", `The state has version ${version}; this release reads ${VERSION}`, {
+        expected: VERSION,
+        actual: version,
+      });
+    }
+    const length = this.#varint();
     const name = length === undefined ? undefined : this.#take(length);
     if (name === undefined) return false;
-    if (this.#text(head!.subarray(0, MAGIC.length)) !== MAGIC) throw malformed("it does not begin like one");
-    if (head![MAGIC.length] !== VERSION) {
-      throw new SnapshotError(
-        "UNSUPPORTED",
-        `The state has version ${head![MAGIC.length]}; this release reads ${VERSION}`,
-        {
-          expected: VERSION,
-          actual: head![MAGIC.length]!,
-        },
-      );
-    }
     if (this.#text(name) !== this.#codec.name) {
       throw new SnapshotError("UNSUPPORTED", `The state was saved with another codec: load it with that one`, {
         expected: this.#codec.name,
@@ -242,6 +244,17 @@ class EntryDecoder<V> {
       throw malformed("a key in it is not UTF-8", error);
     }
   }
+}
+
+function tooLong(key: string): SnapshotError {
+  const name = JSON.stringify(key.slice(0, 100));
+  return new SnapshotError(
+    "MALFORMED",
+    `The key ${name}, or its value, is longer than ${MAX_LENGTH}: nobody could read it`,
+    {
+      expected: MAX_LENGTH,
+    },
+  );
 }
 
 function malformed(what: string, cause?: unknown): SnapshotError {

@@ -35,6 +35,7 @@ const STATE_FILE = "state";
  */
 export class KeyValueMachine<V> implements StateMachine {
   readonly #codec: Codec<V>;
+  readonly #keys = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   #map = new CowMap<string, V>();
 
   /**
@@ -86,10 +87,15 @@ export class KeyValueMachine<V> implements StateMachine {
   apply({ data, index }: LogEntry): void {
     const op = data[0];
     const length = data.length < 5 ? Infinity : new DataView(data.buffer, data.byteOffset).getUint32(1);
-    if ((op !== Op.PUT && op !== Op.DELETE) || 5 + length > data.length) {
-      throw new SnapshotError("MALFORMED", `Entry ${index} is no command of a key-value machine`, { index });
+    if (op === Op.PUT ? 5 + length > data.length : op !== Op.DELETE || 5 + length !== data.length) {
+      throw noCommand(index);
     }
-    const key = new TextDecoder("utf-8", { ignoreBOM: true }).decode(data.subarray(5, 5 + length));
+    let key: string;
+    try {
+      key = this.#keys.decode(data.subarray(5, 5 + length));
+    } catch (error) {
+      throw noCommand(index, error);
+    }
     if (op === Op.PUT) this.#map.set(key, this.#codec.decode(data.subarray(5 + length)));
     else this.#map.delete(key);
   }
@@ -110,6 +116,10 @@ export class KeyValueMachine<V> implements StateMachine {
     await decodeEntries(reader.file(STATE_FILE), this.#codec, (key, value) => map.set(key, value));
     this.#map = map;
   }
+}
+
+function noCommand(index: bigint, cause?: unknown): SnapshotError {
+  return new SnapshotError("MALFORMED", `Entry ${index} is no command of a key-value machine`, { index, cause });
 }
 
 function encodeKey(key: string): Uint8Array {

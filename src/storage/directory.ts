@@ -105,6 +105,7 @@ export class DirectoryStorage extends MediumStorage {
         try {
           found.push(await medium.inspect(name, index));
         } catch (error) {
+          if (readOnly && await disk.stat(`${root}/${name}`) === undefined) continue; // its owner removed it since
           // Only what is known to be damaged. What may not be read may well be good, and newer than all the rest.
           if (!hasCode(error, "CORRUPT", "MALFORMED")) throw error;
           damaged.push({ index, error });
@@ -137,8 +138,20 @@ async function sweep(disk: Disk, root: string, medium: DirectoryMedium, keepInst
     if (isTrash(name)) await disk.remove(`${root}/${name}`);
     else if (name === TEMP) await medium.remove(name);
     else if (isInstall(name)) {
-      const changedAt = (await disk.stat(`${root}/${name}`))?.changedAt ?? 0;
-      if (Date.now() - changedAt > keepInstalls) await medium.remove(name);
+      if (Date.now() - await lastChange(disk, `${root}/${name}`) > keepInstalls) await medium.remove(name);
     }
   }
+}
+
+/** When something in a directory was changed last: writing to a file does not change the directory that it is in. */
+async function lastChange(disk: Disk, directory: string): Promise<number> {
+  let last = (await disk.stat(directory))?.changedAt ?? 0;
+  for (const { name, kind } of await disk.list(directory)) {
+    const path = `${directory}/${name}`;
+    last = Math.max(
+      last,
+      kind === "directory" ? await lastChange(disk, path) : (await disk.stat(path))?.changedAt ?? 0,
+    );
+  }
+  return last;
 }

@@ -16,7 +16,15 @@ import {
   SnapshotManifest,
 } from "../snapshot/mod.ts";
 import { equal } from "../stream/mod.ts";
-import { corruptDirectory, installDirectory, isInstall, snapshotDirectory, TEMP, trashDirectory } from "./layout.ts";
+import {
+  corruptDirectory,
+  indexOfDirectory,
+  installDirectory,
+  isInstall,
+  snapshotDirectory,
+  TEMP,
+  trashDirectory,
+} from "./layout.ts";
 import type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
 
 /**
@@ -74,6 +82,7 @@ export class DirectoryMedium implements Medium {
   }
 
   async describe(place: string, manifest: SnapshotManifest): Promise<void> {
+    this.#checkWritable();
     const temp = this.#path(place, MANIFEST_TEMP_NAME);
     await this.#disk.remove(temp);
     const file = await this.#disk.open(temp, "create");
@@ -96,14 +105,18 @@ export class DirectoryMedium implements Medium {
   }
 
   async link(from: string, to: string, name: string, as: string): Promise<boolean> {
+    this.#checkWritable();
     const target = this.#path(to, checkName(as));
     if (as.includes("/")) await this.#disk.makeDirectory(dirname(target));
     await this.#checkNoLinks(from, name);
     return await this.#disk.link(this.#path(from, name), target);
   }
 
-  unlink(place: string, name: string): Promise<void> {
-    return this.#disk.remove(this.#path(place, checkName(name)));
+  async unlink(place: string, name: string): Promise<void> {
+    this.#checkWritable();
+    const path = this.#path(place, checkName(name));
+    await this.#checkNoLinks(place, name);
+    await this.#disk.remove(path);
   }
 
   /** DESIGN's commit, steps 2 to 6; every file was synced and closed when it was complete. */
@@ -129,7 +142,13 @@ export class DirectoryMedium implements Medium {
       });
     }
     await this.#disk.rename(this.#path(place), this.#path(final));
-    if (this.#durability === "full") await this.#disk.syncDirectory(this.#root);
+    try {
+      if (this.#durability === "full") await this.#disk.syncDirectory(this.#root);
+    } catch (error) {
+      // It was not acknowledged: it must not be found later, nor be in the way of the next try.
+      await this.#disk.rename(this.#path(final), this.#path(place)).catch(() => {});
+      throw error;
+    }
     return { ...written, place: final };
   }
 
@@ -183,6 +202,10 @@ export class DirectoryMedium implements Medium {
     if (this.#readOnly || await this.#disk.stat(this.#path(place)) === undefined) return;
     const trash = this.#path(trashDirectory());
     await this.#disk.rename(this.#path(place), trash);
+    // Else a power failure could bring back the name, with half of the files.
+    if (this.#durability === "full" && indexOfDirectory(place) !== undefined) {
+      await this.#disk.syncDirectory(this.#root);
+    }
     await this.#disk.remove(trash);
   }
 
@@ -198,13 +221,10 @@ export class DirectoryMedium implements Medium {
 
   async #readManifest(place: string): Promise<SnapshotManifest> {
     const path = this.#path(place, MANIFEST_NAME);
-    let file: DiskFile;
-    try {
-      file = await this.#disk.open(path, "read");
-    } catch (error) {
-      if (!hasCode(error, "NOT_FOUND")) throw error;
-      throw new SnapshotError("CORRUPT", `${this.#path(place)} has no manifest`, { file: path, cause: error });
+    if ((await this.#disk.stat(path))?.kind !== "file") {
+      throw new SnapshotError("CORRUPT", `${this.#path(place)} has no manifest`, { file: path });
     }
+    const file = await this.#disk.open(path, "read");
     try {
       const size = await file.size();
       if (size > MAX_MANIFEST_BYTES + 4) {

@@ -14,6 +14,8 @@ const MAX_IDLE = 16;
 interface Handle {
   readonly file: Promise<PacedFile>;
   users: number;
+  /** Called when nobody uses it any more. */
+  onIdle?: () => void;
 }
 
 /** Opens files as they are written to, and makes them durable when they are complete. */
@@ -30,7 +32,7 @@ export class HandlePool {
 
   /** Does something with a file. */
   async use<T>(name: string, verb: (file: PacedFile) => Promise<T>): Promise<T> {
-    const handle = this.#handles.get(name) ?? {
+    const handle: Handle = this.#handles.get(name) ?? {
       file: this.#open(name).then((file) => new PacedFile(file)),
       users: 0,
     };
@@ -44,7 +46,7 @@ export class HandlePool {
       await handle.file.catch(() => this.#handles.delete(name));
       throw error;
     } finally {
-      handle.users--;
+      if (--handle.users === 0) handle.onIdle?.();
       await this.#shrink();
     }
   }
@@ -58,25 +60,41 @@ export class HandlePool {
     await this.#close(name);
   }
 
+  /** Whether a file could not be made durable; if so it is closed, to be written anew. */
+  async discardBroken(name: string): Promise<boolean> {
+    const handle = this.#handles.get(name);
+    if (handle === undefined || !(await handle.file).broken) return false;
+    await this.#close(name);
+    return true;
+  }
+
   /** Closes all files, durable or not. */
   async close(): Promise<void> {
     for (const name of [...this.#handles.keys()]) await this.#close(name);
   }
 
   async #shrink(): Promise<void> {
-    while (this.#handles.size > MAX_IDLE) {
-      const idle = [...this.#handles].find(([, { users }]) => users === 0);
-      if (idle === undefined) return;
-      const [name, { file }] = idle;
-      this.#handles.delete(name);
-      await (await file).sync(); // what it has in the background would be lost with it
-      await (await file).close();
+    for (const [name, handle] of this.#handles) {
+      if (this.#handles.size <= MAX_IDLE) return;
+      if (handle.users > 0) continue;
+      handle.users++;
+      try {
+        await (await handle.file).sync(); // what it has in the background would be lost with it
+      } catch {
+        continue; // whoever uses it next is told
+      } finally {
+        if (--handle.users === 0) handle.onIdle?.();
+      }
+      if (handle.users === 0) await this.#close(name);
     }
   }
 
   async #close(name: string): Promise<void> {
     const handle = this.#handles.get(name);
     this.#handles.delete(name);
-    await (await handle?.file)?.close();
+    if (handle === undefined) return;
+    // The number of a file that is closed may be another file's before what is being written to it is written.
+    if (handle.users > 0) await new Promise<void>((resolve) => handle.onIdle = resolve);
+    await (await handle.file).close();
   }
 }

@@ -39,6 +39,10 @@ interface Incoming {
   /** For each chunk whether it is here, verified: 1, or 0. */
   readonly have: Uint8Array;
   missing: number;
+  /** How often it was begun anew. */
+  begun: number;
+  /** While it is being begun anew. */
+  beginning?: Promise<void>;
 }
 
 /** The install of a storage on a medium. */
@@ -49,7 +53,9 @@ export class StoredInstall implements SnapshotInstall {
   readonly #owner: InstallOwner;
   readonly #files: ReadonlyMap<string, Incoming>;
   readonly #handles: HandlePool;
+  readonly #running = new Set<Promise<void>>();
   #state: "open" | "committing" | "done" = "open";
+  #committing: Promise<SnapshotInfo> | undefined;
 
   /**
    * @param medium has, or will have, a place for it
@@ -73,13 +79,17 @@ export class StoredInstall implements SnapshotInstall {
         );
       }
       const { chunks } = info;
-      return [info.name, { info, chunks, have: new Uint8Array(chunks.count), missing: chunks.count }];
+      return [info.name, { info, chunks, have: new Uint8Array(chunks.count), missing: chunks.count, begun: 0 }];
     }));
   }
 
   async prepare(options: PrepareOptions = {}): Promise<void> {
-    const { signal } = options;
     this.#check();
+    await this.#track(this.#prepare(options));
+  }
+
+  async #prepare(options: PrepareOptions): Promise<void> {
+    const { signal } = options;
     const others = await this.#medium.installs();
     const mine = others.find(({ place }) => place === this.#place);
     const resumed = mine !== undefined && equal(mine.manifest.digest, this.manifest.digest);
@@ -89,6 +99,7 @@ export class StoredInstall implements SnapshotInstall {
     }
     for (const file of this.#files.values()) {
       throwIfCancelled(signal);
+      this.#check();
       if (resumed && await this.#adopt(file, options)) continue;
       if (await this.#link(file, options)) continue;
       await (await this.#medium.open(this.#place, file.info.name, "create")).close();
@@ -112,6 +123,10 @@ export class StoredInstall implements SnapshotInstall {
 
   async write(name: string, chunk: number, bytes: Uint8Array): Promise<void> {
     this.#check();
+    await this.#track(this.#write(name, chunk, bytes));
+  }
+
+  async #write(name: string, chunk: number, bytes: Uint8Array): Promise<void> {
     const file = this.#files.get(name);
     if (file === undefined || !(chunk >= 0 && chunk < file.chunks.count)) {
       throw new SnapshotError(
@@ -126,8 +141,18 @@ export class StoredInstall implements SnapshotInstall {
     const digest = await sha256(bytes);
     if (!equal(digest, file.chunks.digest(chunk))) throw file.chunks.corrupt(chunk, name, digest);
     if (file.have[chunk] === 1) return;
-    await this.#handles.use(name, (handle) => handle.write(bytes, file.chunks.offset(chunk)));
-    if (this.#mark(file, chunk) === 0) await this.#handles.finish(name);
+    this.#check();
+    await this.#durably(file, async () => {
+      const { begun } = file;
+      await this.#handles.use(name, (handle) => handle.write(bytes, file.chunks.offset(chunk)));
+      if (file.begun !== begun) {
+        throw new SnapshotError("UNAVAILABLE", `${JSON.stringify(name)} is begun anew, since it could not be synced`, {
+          file: name,
+          chunk,
+        });
+      }
+      if (this.#mark(file, chunk) === 0) await this.#handles.finish(name);
+    });
   }
 
   async commit(): Promise<SnapshotInfo> {
@@ -143,14 +168,17 @@ export class StoredInstall implements SnapshotInstall {
       );
     }
     this.#state = "committing";
+    return await (this.#committing = this.#commit());
+  }
+
+  async #commit(): Promise<SnapshotInfo> {
     try {
+      await Promise.allSettled(this.#running); // chunks that came twice
       // Also what was found here: it may be in the page cache only, written by a process that was killed.
-      for (const name of this.#files.keys()) await this.#handles.finish(name);
+      for (const [name, file] of this.#files) await this.#durably(file, () => this.#handles.finish(name));
       const info = await this.#owner.publish(this.#place, this.manifest);
       this.#state = "done";
-      for (const { place, manifest } of await this.#medium.installs()) {
-        if (manifest.index <= this.manifest.index) await this.#medium.remove(place);
-      }
+      await this.#removeOlder().catch(() => {}); // it is a snapshot, whatever becomes of them
       return info;
     } finally {
       if (this.#state === "committing") this.#state = "open";
@@ -158,10 +186,18 @@ export class StoredInstall implements SnapshotInstall {
     }
   }
 
+  async #removeOlder(): Promise<void> {
+    for (const { place, manifest } of await this.#medium.installs()) {
+      if (manifest.index <= this.manifest.index) await this.#medium.remove(place);
+    }
+  }
+
   async close(): Promise<void> {
+    await this.#committing?.catch(() => {});
     if (this.#state !== "open") return;
     this.#state = "done";
     try {
+      await Promise.allSettled(this.#running);
       await this.#handles.close();
     } finally {
       this.#owner.released();
@@ -177,6 +213,16 @@ export class StoredInstall implements SnapshotInstall {
     if (this.#state !== "open") throw new SnapshotError("CLOSED", "This snapshot is not being received any more");
   }
 
+  /** Runs what {@linkcode close} waits for, so that nothing is changed any more when it has resolved. */
+  async #track(work: Promise<void>): Promise<void> {
+    this.#running.add(work);
+    try {
+      await work;
+    } finally {
+      this.#running.delete(work);
+    }
+  }
+
   /** Notes that a chunk is here; returns how many of the file are not. */
   #mark(file: Incoming, chunk: number): number {
     if (file.have[chunk] === 0) {
@@ -186,45 +232,69 @@ export class StoredInstall implements SnapshotInstall {
     return file.missing;
   }
 
-  /** Takes what an earlier install left of a file. Returns whether there is such a file, to be written to. */
-  async #adopt(file: Incoming, options: PrepareOptions): Promise<boolean> {
-    let handle: MediumFile;
+  /**
+   * Writes to a file, or makes it durable. If the latter fails, the kernel may have dropped what was written though it
+   * can still be read, and another try would say that all is well: the file is begun anew.
+   */
+  async #durably(file: Incoming, verb: () => Promise<void>): Promise<void> {
+    while (file.beginning !== undefined) await file.beginning;
     try {
-      handle = await this.#medium.open(this.#place, file.info.name, "read");
+      await verb();
     } catch (error) {
-      if (hasCode(error, "NOT_FOUND")) return false;
+      // What else goes wrong is seen by whoever writes next: there is no file then.
+      await (file.beginning ??= this.#beginAnew(file).catch(() => {}).finally(() => delete file.beginning));
       throw error;
     }
-    try {
-      await this.#scan(file, handle, options);
-    } finally {
-      await handle.close();
-    }
+  }
+
+  /** Begins a file anew if it could not be made durable. */
+  async #beginAnew(file: Incoming): Promise<void> {
+    const { name } = file.info;
+    if (!await this.#handles.discardBroken(name)) return;
+    await this.#forget(file);
+    await (await this.#medium.open(this.#place, name, "create")).close();
+  }
+
+  /** Takes what an earlier install left of a file. Returns whether there is such a file, to be written to. */
+  async #adopt(file: Incoming, options: PrepareOptions): Promise<boolean> {
     // It may be a link to a file of another snapshot that was damaged since: not to be written to.
-    if (file.missing > 0 && this.#linkable(file) !== undefined) {
-      await this.#forget(file);
-      return false;
-    }
-    return true;
+    if (await this.#look(file, options) && (file.missing === 0 || this.#linkable(file) === undefined)) return true;
+    await this.#forget(file);
+    return false;
   }
 
   /** Puts a file that is here as a whole, in another snapshot, into this one. */
   async #link(file: Incoming, options: PrepareOptions): Promise<boolean> {
-    const { name } = file.info;
     const source = this.#linkable(file);
-    if (source === undefined || !await this.#medium.link(source.place, this.#place, source.name, name)) return false;
-    const handle = await this.#medium.open(this.#place, name, "read");
+    if (source === undefined) return false;
     try {
-      await this.#scan(file, handle, { signal: options.signal });
-    } finally {
-      await handle.close();
+      if (!await this.#medium.link(source.place, this.#place, source.name, file.info.name)) return false;
+    } catch (error) {
+      if (isUnusable(error)) return false;
+      throw error;
     }
-    if (file.missing === 0) {
+    if (await this.#look(file, { signal: options.signal }) && file.missing === 0) {
       options.onReused?.(file.chunks.size, file.chunks.count);
       return true;
     }
     await this.#forget(file);
     return false;
+  }
+
+  /** Finds out what is right of a file in our place. Returns whether it can be used: read, and is not too long. */
+  async #look(file: Incoming, options: PrepareOptions): Promise<boolean> {
+    try {
+      const handle = await this.#medium.open(this.#place, file.info.name, "read");
+      try {
+        await this.#scan(file, handle, options);
+        return await handle.size() <= file.chunks.size;
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      if (isUnusable(error)) return false;
+      throw error;
+    }
   }
 
   #linkable(file: Incoming): { place: string; name: string } | undefined {
@@ -239,9 +309,10 @@ export class StoredInstall implements SnapshotInstall {
 
   /** Takes a file away and everything that is known of it. */
   async #forget(file: Incoming): Promise<void> {
-    await this.#medium.unlink(this.#place, file.info.name);
     file.have.fill(0);
     file.missing = file.chunks.count;
+    file.begun++;
+    await this.#medium.unlink(this.#place, file.info.name);
   }
 
   /** Finds out which chunks of a file are there and right. */
@@ -253,7 +324,7 @@ export class StoredInstall implements SnapshotInstall {
         this.#mark(file, i);
         onReused?.(length, 1);
       } catch (error) {
-        if (!hasCode(error, "CORRUPT")) throw error;
+        if (!isUnusable(error)) throw error;
       }
     };
     try {
@@ -288,7 +359,8 @@ export class StoredInstall implements SnapshotInstall {
           }
           while (running.size > 0) await running.next();
         } catch (error) {
-          if (!hasCode(error, "NOT_FOUND")) throw error; // an install that had not come to this file
+          // An install that had not come to this file, or a file that cannot be read. What fails on our side throws.
+          if (source !== undefined || !isUnusable(error)) throw error;
         } finally {
           await running.settled();
           await source?.close();
@@ -309,7 +381,7 @@ export class StoredInstall implements SnapshotInstall {
     try {
       bytes = await readChunk(source, name, chunks, i);
     } catch (error) {
-      if (hasCode(error, "CORRUPT")) return; // to be fetched, then
+      if (isUnusable(error)) return; // to be fetched, then
       throw error;
     }
     for (const { file, chunk } of wanted.take(chunks.digest(i))) {
@@ -318,6 +390,11 @@ export class StoredInstall implements SnapshotInstall {
       onReused?.(bytes.length, 1);
     }
   }
+}
+
+/** Whether what is here cannot be used, for what is wrong with it or with the disk below it: it is fetched, then. */
+function isUnusable(error: unknown): boolean {
+  return hasCode(error, "CORRUPT", "NOT_FOUND", "FORBIDDEN", "UNAVAILABLE");
 }
 
 /** The chunks of several files, to be found by their digests. */

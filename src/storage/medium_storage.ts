@@ -40,6 +40,8 @@ interface Entry extends StoredSnapshot {
   readonly readers: Set<StoredReader>;
   /** Why nobody may open it any more. */
   bad?: string;
+  /** Whether a commit has found it too old. What an opening finds stays until then. */
+  retired?: boolean;
 }
 
 /** A storage on a {@linkcode Medium}. */
@@ -52,7 +54,7 @@ export class MediumStorage implements SnapshotStorage {
   #writer: StoredWriter | undefined;
   #install: StoredInstall | undefined;
   /** What is being begun: taken before the first `await`, so that of two calls one is `BUSY`. */
-  #beginning = false;
+  #beginning: Promise<void> | undefined;
   /** Commits, one after the other. */
   #publishing: Promise<unknown> = Promise.resolve();
   /** What closed readers let go. */
@@ -80,10 +82,9 @@ export class MediumStorage implements SnapshotStorage {
 
   async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
     this.#check();
-    if (this.#beginning || this.#writer !== undefined) throw busy("written");
-    this.#beginning = true;
+    if (this.#beginning !== undefined || this.#writer !== undefined) throw busy("written");
     try {
-      await this.#medium.clear(this.#medium.temp);
+      await (this.#beginning = this.#medium.clear(this.#medium.temp));
       this.#check();
       return this.#writer = new StoredWriter(this.#medium, {
         publish: (place, manifest) => this.#publish(place, manifest),
@@ -91,7 +92,7 @@ export class MediumStorage implements SnapshotStorage {
         onBytes: options.onBytes,
       });
     } finally {
-      this.#beginning = false;
+      this.#beginning = undefined;
     }
   }
 
@@ -107,10 +108,10 @@ export class MediumStorage implements SnapshotStorage {
       );
     }
     const reader = new StoredReader(this.#medium, entry, {
-      found: (error) => void this.quarantine(entry.manifest.index, error.message),
+      found: (error) => void this.quarantine(entry.manifest.index, error.message).catch(() => {}),
       released: () => {
         entry.readers.delete(reader);
-        this.#settling = this.#settling.then(() => this.#settle());
+        void this.#settleNext();
       },
     });
     entry.readers.add(reader);
@@ -136,23 +137,28 @@ export class MediumStorage implements SnapshotStorage {
   }
 
   async quarantine(index: bigint, reason: string): Promise<void> {
+    this.#check();
     const entry = this.#good().find(({ manifest }) => manifest.index === index);
     if (entry === undefined) return;
     entry.bad = reason;
     this.#onWarning(
       new SnapshotError("CORRUPT", `Snapshot ${index} was found bad and is put aside: ${reason}`, { index }),
     );
-    await this.#settle();
+    await this.#settleNext();
   }
 
   close(): Promise<void> {
     return this.#closed ??= (async () => {
-      await this.#publishing.catch(() => {});
-      await this.#writer?.abort(closed());
-      await this.#install?.close();
-      await Promise.all(this.#entries.flatMap(({ readers }) => [...readers]).map((reader) => reader.close()));
+      // All of them, whatever becomes of each: then nothing is being changed any more, and somebody else may have it.
+      await Promise.allSettled([this.#beginning, this.#publishing]);
+      const ended = await Promise.allSettled([
+        this.#writer?.abort(closed()),
+        this.#install?.close(),
+        ...this.#entries.flatMap(({ readers }) => [...readers]).map((reader) => reader.close()),
+      ]);
       await this.#settling;
       await this.#medium.close();
+      for (const outcome of ended) if (outcome.status === "rejected") throw outcome.reason;
     })();
   }
 
@@ -183,6 +189,7 @@ export class MediumStorage implements SnapshotStorage {
       const stored = await this.#medium.publish(place, manifest);
       const entry: Entry = { ...stored, readers: new Set() };
       this.#entries = [entry, ...this.#entries].sort(newestFirst);
+      for (const old of this.#good().slice(this.retain)) old.retired = true;
       await this.#settle();
       return infoOf(entry);
     });
@@ -190,11 +197,16 @@ export class MediumStorage implements SnapshotStorage {
     return published;
   }
 
+  /** {@linkcode #settle}, which {@linkcode close} waits for. */
+  #settleNext(): Promise<void> {
+    return this.#settling = this.#settling.then(() => this.#settle());
+  }
+
   /** Lets go what nobody uses: what is bad is put aside, what is too old removed. Nothing waits for what fails here. */
   async #settle(): Promise<void> {
     const old = this.#good().slice(this.retain);
     const going = this.#entries.filter((entry) =>
-      entry.readers.size === 0 && (entry.bad !== undefined || old.includes(entry))
+      entry.readers.size === 0 && (entry.bad !== undefined || (entry.retired && old.includes(entry)))
     );
     this.#entries = this.#entries.filter((entry) => !going.includes(entry));
     for (const { place, manifest, bad } of going) {

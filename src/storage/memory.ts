@@ -47,6 +47,7 @@ interface Place {
 class MemoryMedium implements Medium {
   readonly temp = "temp";
   readonly #places = new Map<string, Place>();
+  #published = 0;
 
   installPlace(manifest: SnapshotManifest): string {
     return `install-${manifest.index}`;
@@ -101,7 +102,8 @@ class MemoryMedium implements Medium {
       }
       size += actual!;
     }
-    const stored = { place: `snapshot-${manifest.index}`, manifest, size };
+    // Not by its index, which may be taken again while a reader still has what was put aside.
+    const stored = { place: `snapshot-${++this.#published}`, manifest, size };
     this.#places.delete(place);
     this.#places.set(stored.place, { ...found, manifest });
     return stored;

@@ -36,7 +36,17 @@ export class PacedFile {
   async sync(): Promise<void> {
     await this.#syncing;
     this.#check();
-    await this.#file.sync();
+    try {
+      await this.#file.sync();
+    } catch (error) {
+      this.#failure = { error };
+      throw error;
+    }
+  }
+
+  /** Whether a sync failed: what was written before may be lost, though it can still be read. */
+  get broken(): boolean {
+    return this.#failure !== undefined;
   }
 
   /** Closes the file, without making it durable. */

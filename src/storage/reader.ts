@@ -4,7 +4,7 @@
  * @module
  */
 
-import { messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type {
   BadChunk,
   ByteRange,
@@ -75,11 +75,12 @@ export class StoredReader implements SnapshotReader {
 
   async *#read(name: string, { start = 0, end = Infinity }: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
     const { chunks } = this.info(name);
+    checkRange(start, end);
     const file = await this.#open(name);
     const running = new InFlight<Uint8Array>();
     try {
       const plan = chunks === undefined
-        ? blocks(file, start, Math.min(end, await file.size()))
+        ? blocks(file, name, start, Math.min(end, await file.size()))
         : verifiedChunks(file, name, chunks, start, Math.min(end, chunks.size));
       for (const part of plan) {
         running.add(part());
@@ -106,7 +107,7 @@ export class StoredReader implements SnapshotReader {
         try {
           await this.#withFile(name, async (file) => {
             const parts = chunks === undefined
-              ? blocks(file, 0, await file.size())
+              ? blocks(file, name, 0, await file.size())
               : verifiedChunks(file, name, chunks, 0, chunks.size);
             let chunk = 0;
             for (const part of parts) {
@@ -123,15 +124,17 @@ export class StoredReader implements SnapshotReader {
             }
           });
         } catch (error) {
-          if (source === "reference" && isMissing(error)) continue;
-          if (!(error instanceof SnapshotError && isDamage(error))) throw error;
-          worst ??= error;
+          if (source === "reference" && hasCode(error, "NOT_FOUND")) continue;
+          if (this.#closed !== undefined) throw closed();
+          // What cannot be read now may be good: it is listed, and not put aside.
+          if (!hasCode(error, "CORRUPT", "UNAVAILABLE", "FORBIDDEN")) throw error;
+          if (error.code === "CORRUPT") worst ??= error;
           if (bad.length < MAX_LISTED) bad.push({ file: name, message: messageOf(error) });
         }
       }
       if (worst !== undefined) this.#owner.found(worst);
       const { bytes, chunks } = tracker.progress;
-      return { ok: worst === undefined, verified: this.verified, bytes, chunks, bad };
+      return { ok: bad.length === 0, verified: this.verified, bytes, chunks, bad };
     });
   }
 
@@ -161,8 +164,16 @@ export class StoredReader implements SnapshotReader {
 
   async #open(name: string): Promise<MediumFile> {
     if (this.#closed !== undefined) throw closed();
-    this.info(name);
-    const file = await this.#medium.open(this.#place, name, "read");
+    const { source } = this.info(name);
+    let file: MediumFile;
+    try {
+      file = await this.#medium.open(this.#place, name, "read");
+    } catch (error) {
+      if (source === "reference" || !hasCode(error, "NOT_FOUND")) throw error;
+      const missing = new SnapshotError("CORRUPT", `${JSON.stringify(name)} is missing`, { file: name, cause: error });
+      this.#owner.found(missing);
+      throw missing;
+    }
     this.#files.add(file);
     if (this.#closed === undefined) return file;
     await this.#release(file);
@@ -221,6 +232,7 @@ export async function readChunk(file: MediumFile, name: string, chunks: ChunkMap
 /** Reads a range of a file of which no digests are known. */
 function* blocks(
   file: MediumFile,
+  name: string,
   start: number,
   end: number,
 ): Generator<() => Promise<Uint8Array>, void, undefined> {
@@ -229,17 +241,16 @@ function* blocks(
       const bytes = new Uint8Array(Math.min(DEFAULT_CHUNK_SIZE, end - at));
       const length = await file.read(bytes, at);
       if (length === bytes.length) return bytes;
-      throw new SnapshotError("CORRUPT", "A file became shorter while it was read");
+      throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} became shorter while it was read`, { file: name });
     };
   }
 }
 
-function isMissing(error: unknown): boolean {
-  return error instanceof SnapshotError && error.code === "NOT_FOUND";
-}
-
-function isDamage(error: SnapshotError): boolean {
-  return ["NOT_FOUND", "CORRUPT", "UNAVAILABLE", "FORBIDDEN"].includes(error.code);
+function checkRange(start: number, end: number): void {
+  for (const position of [start, end]) {
+    if (position === Infinity || Number.isSafeInteger(position) && position >= 0) continue;
+    throw new SnapshotError("MALFORMED", `A range begins and ends at a byte, 0 or more, not ${position}`);
+  }
 }
 
 function closed(): SnapshotError {

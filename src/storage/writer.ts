@@ -43,6 +43,7 @@ export class StoredWriter implements SnapshotWriter {
   readonly #files: FileInfo[] = [];
   #state: "open" | "committing" | "done" = "open";
   #aborted: Promise<void> | undefined;
+  #committing: Promise<SnapshotInfo> | undefined;
 
   /**
    * @param medium has an empty place for it
@@ -78,6 +79,10 @@ export class StoredWriter implements SnapshotWriter {
   async commit(meta: SnapshotMeta, options: CommitOptions = {}): Promise<SnapshotInfo> {
     if (this.#state !== "open") throw closed();
     this.#state = "committing";
+    return await (this.#committing = this.#commit(meta, options));
+  }
+
+  async #commit(meta: SnapshotMeta, options: CommitOptions): Promise<SnapshotInfo> {
     try {
       const [unclosed] = this.#open.keys();
       if (unclosed !== undefined) {
@@ -103,12 +108,13 @@ export class StoredWriter implements SnapshotWriter {
       return info;
     } catch (error) {
       this.#state = "open";
-      await this.abort(error);
+      await this.abort(error).catch(() => {}); // what cannot be removed now goes with the next create
       throw error;
     }
   }
 
   abort(reason?: unknown): Promise<void> {
+    if (this.#state === "committing") return this.#committing!.then(() => {}, () => {});
     if (this.#state !== "open") return this.#aborted ?? Promise.resolve();
     this.#state = "done";
     return this.#aborted = (async () => {

@@ -7,18 +7,18 @@
 import { equal } from "./bytes.ts";
 import { DIGEST_SIZE } from "./digest.ts";
 
-const WORDS = DIGEST_SIZE / 4;
-
 /**
  * Where each digest of a list stands in it: an open-addressing table, with equal digests (a file full of zeros has
- * nothing else) in chains. Hashed with random factors, so that nobody can choose digests that make it slow.
+ * nothing else) in chains. Hashed by a universal family (multiply-shift over the bytes: Dietzfelbinger, 1996), so that
+ * nobody can choose digests that make it slow.
  */
 export class DigestIndex {
   readonly #digest: (i: number) => Uint8Array;
   readonly #table: Uint32Array;
   readonly #next: Uint32Array;
   readonly #mask: number;
-  readonly #factors: Uint32Array = crypto.getRandomValues(new Uint32Array(WORDS));
+  readonly #shift: number;
+  readonly #factors: Uint32Array = crypto.getRandomValues(new Uint32Array(DIGEST_SIZE));
 
   /**
    * @param count how many digests there are
@@ -26,8 +26,10 @@ export class DigestIndex {
    */
   constructor(count: number, digest: (i: number) => Uint8Array) {
     this.#digest = digest;
-    const slots = 2 ** Math.ceil(Math.log2(Math.max(count, 1) * 2));
+    const bits = Math.ceil(Math.log2(Math.max(count, 1) * 2));
+    const slots = 2 ** bits;
     this.#mask = slots - 1;
+    this.#shift = 32 - bits;
     this.#table = new Uint32Array(slots); // 0 for none, else the position + 1
     this.#next = new Uint32Array(count);
     for (let i = 0; i < count; i++) {
@@ -44,12 +46,9 @@ export class DigestIndex {
 
   /** The slot that holds this digest, or the free one for it. */
   #slot(digest: Uint8Array): number {
-    const view = new DataView(digest.buffer, digest.byteOffset, DIGEST_SIZE);
     let hash = 0;
-    for (let word = 0; word < WORDS; word++) {
-      hash = (hash + Math.imul(view.getUint32(word * 4), this.#factors[word]! | 1)) | 0;
-    }
-    let slot = (hash ^ (hash >>> 15)) & this.#mask;
+    for (let i = 0; i < DIGEST_SIZE; i++) hash = (hash + Math.imul(digest[i]!, this.#factors[i]!)) | 0;
+    let slot = hash >>> this.#shift; // the high bits: a low one does not depend on the higher ones of the bytes
     while (this.#table[slot] !== 0 && !equal(this.#digest(this.#table[slot]! - 1), digest)) {
       slot = (slot + 1) & this.#mask;
     }

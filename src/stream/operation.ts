@@ -48,8 +48,8 @@ export class Operation<T> implements AsyncIterable<Progress> {
    * @param work does it, and tells the tracker how far it is
    */
   constructor(work: (tracker: Tracker) => Promise<T>) {
-    this.#tracker = new Tracker();
-    this.result = work(this.#tracker).finally(() => this.#tracker.end());
+    const tracker = this.#tracker = new Tracker();
+    this.result = (async () => await work(tracker))().finally(() => tracker.end());
     this.result.catch(() => {});
   }
 

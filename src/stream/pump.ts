@@ -46,12 +46,18 @@ export async function pump<T>(
   const { signal } = options;
   const reader = source.getReader();
   const writer = sink.getWriter();
-  reader.closed.catch(() => {});
-  writer.closed.catch(() => {});
+  let failure: { readonly error: unknown } | undefined;
   const stop = (reason: unknown) => {
     reader.cancel(reason).catch(() => {});
     writer.abort(reason).catch(() => {}); // fires the sink's controller.signal at once
   };
+  // Either end that fails is noticed at once, also while the other is stalled.
+  const onFailure = (error: unknown) => {
+    failure ??= { error };
+    stop(error);
+  };
+  reader.closed.catch(onFailure);
+  writer.closed.catch(onFailure);
   const onAbort = () => stop(signal!.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
@@ -66,8 +72,13 @@ export async function pump<T>(
     await writer.close();
     throwIfCancelled(signal);
   } catch (error) {
-    stop(signal?.aborted ? signal.reason : error);
-    throw signal?.aborted ? cancelled(signal) : error;
+    if (signal?.aborted) {
+      stop(signal.reason);
+      throw cancelled(signal);
+    }
+    const reason = failure === undefined ? error : failure.error; // not what closing a failed sink says
+    stop(reason);
+    throw reason;
   } finally {
     signal?.removeEventListener("abort", onAbort);
     reader.releaseLock();

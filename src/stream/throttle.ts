@@ -88,7 +88,8 @@ export class Throttle {
 
   #refill(): void {
     const now = performance.now();
-    const earned = (now - this.#at) / 1000 * this.#rate;
+    // Where the clock stands still (workerd, between I/O) nothing is earned, and nothing times Infinity is NaN.
+    const earned = now === this.#at ? 0 : (now - this.#at) / 1000 * this.#rate;
     this.#balance = Math.min(this.#balance + earned, this.#rate * BURST_MS / 1000);
     this.#at = now;
   }

@@ -146,11 +146,12 @@ class Routes {
 
   async #manifest(index: bigint | undefined, request: Request): Promise<Response> {
     const manifest = await this.#leases.renew(index);
-    const headers = { ETag: manifestTag(manifest), Vary: "Accept" };
+    const json = wantsJson(request.headers.get("Accept"));
+    const headers = { ETag: manifestTag(manifest, json), Vary: "Accept" };
     if (matchesTag(request.headers.get("If-None-Match"), headers.ETag)) {
       return new Response(null, { status: 304, headers });
     }
-    if (wantsJson(request.headers.get("Accept"))) return Response.json(manifestJson(manifest), { headers });
+    if (json) return Response.json(manifestJson(manifest), { headers });
     return new Response(manifest.bytes as Uint8Array<ArrayBuffer>, {
       headers: { ...headers, "Content-Type": PROTOBUF_TYPE },
     });

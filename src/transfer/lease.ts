@@ -5,6 +5,7 @@
  */
 
 import { completeManifest, type SnapshotManifest, type SnapshotReader, type SnapshotStorage } from "../snapshot/mod.ts";
+import { toHex } from "../stream/mod.ts";
 
 /** A lease: an open reader, closed when nobody has renewed it for a while. */
 interface Lease {
@@ -17,7 +18,9 @@ interface Lease {
 export class Leases {
   readonly #storage: SnapshotStorage;
   readonly #duration: number;
-  readonly #leases = new Map<bigint, Lease>();
+  /** By the digest: an index may be used again after its snapshot was put aside. */
+  readonly #leases = new Map<string, Lease>();
+  #closed = false;
 
   /**
    * @param storage has the snapshots
@@ -37,7 +40,7 @@ export class Leases {
    */
   async renew(index: bigint | undefined): Promise<SnapshotManifest> {
     const reader = await this.#storage.open(index);
-    const found = reader.meta.lastIncludedIndex;
+    const found = toHex(reader.manifest.digest);
     let lease = this.#leases.get(found);
     if (lease === undefined) {
       const manifest = completeManifest(reader);
@@ -48,19 +51,25 @@ export class Leases {
       await reader.close();
     }
     clearTimeout(lease.timer);
-    lease.timer = setTimeout(() => this.#end(found), this.#duration);
-    return await lease.manifest;
+    try {
+      return await lease.manifest; // which may take longer than a lease lasts
+    } finally {
+      clearTimeout(lease.timer);
+      if (this.#closed) await this.#end(found);
+      else if (this.#leases.get(found) === lease) lease.timer = setTimeout(() => this.#end(found), this.#duration);
+    }
   }
 
   /** Ends all leases. */
   async close(): Promise<void> {
-    await Promise.all([...this.#leases.keys()].map((index) => this.#end(index)));
+    this.#closed = true;
+    await Promise.all([...this.#leases.keys()].map((digest) => this.#end(digest)));
   }
 
-  async #end(index: bigint): Promise<void> {
-    const lease = this.#leases.get(index);
+  async #end(digest: string): Promise<void> {
+    const lease = this.#leases.get(digest);
     if (lease === undefined) return;
-    this.#leases.delete(index);
+    this.#leases.delete(digest);
     clearTimeout(lease.timer);
     await lease.reader.close().catch(() => {});
   }

@@ -109,6 +109,8 @@ export function pull(
 interface Peer {
   readonly source: HttpSource;
   failures: number;
+  /** Until when nothing is asked of it, after a failure. */
+  paused?: Promise<void>;
   /** Why it is not used any more. */
   dropped?: SnapshotError;
 }
@@ -129,15 +131,10 @@ class Pull {
 
   async run(): Promise<PullResult> {
     let fetched = 0;
-    let last: bigint | undefined;
+    let retired: { readonly index: bigint; readonly error: SnapshotError } | undefined;
     for (;;) {
       const manifest = await this.#manifest();
-      if (last !== undefined && manifest.index <= last) {
-        throw new SnapshotError("NOT_FOUND", `No source has snapshot ${last} any more, nor a newer one`, {
-          index: last,
-        });
-      }
-      last = manifest.index;
+      if (retired !== undefined && manifest.index <= retired.index) throw retired.error;
       const [newest] = await this.#storage.list();
       if (newest !== undefined && manifest.index <= newest.meta.lastIncludedIndex) {
         throw stale(manifest.index, newest.meta);
@@ -153,9 +150,12 @@ class Pull {
         });
         const { reused } = this.#tracker.progress;
         this.#tracker.phase("fetch");
-        const complete = await this.#fetch(install);
+        const error = await this.#fetch(install);
         fetched += this.#tracker.progress.bytes - reused;
-        if (!complete) continue; // it was retired: on with the newest
+        if (error !== undefined) {
+          retired = { index: manifest.index, error }; // on with the newest
+          continue;
+        }
         this.#tracker.phase("commit");
         return { snapshot: await install.commit(), fetched, reused };
       } finally {
@@ -186,8 +186,8 @@ class Pull {
     }
   }
 
-  /** Fetches what is missing. False if the sources do not have this snapshot any more. */
-  async #fetch(install: SnapshotInstall): Promise<boolean> {
+  /** Fetches what is missing. Gives why not if a source does not have this snapshot any more, and may have a newer one. */
+  async #fetch(install: SnapshotInstall): Promise<SnapshotError | undefined> {
     const { concurrency = 3, signal } = this.#options;
     const pool = new SpanPool(install.missing());
     const stop = new AbortController();
@@ -210,12 +210,12 @@ class Pull {
       await Promise.all(peers.flatMap((peer) => Array.from({ length: concurrency }, () => worker(peer))));
       throwIfCancelled(signal);
       if (fatal !== undefined) throw fatal.error;
-      if (install.missing().next().done) return true;
+      if (install.missing().next().done) return undefined;
       const reasons = peers.map(({ dropped }) => dropped!);
-      if (reasons.every((reason) => hasCode(reason, "NOT_FOUND"))) {
-        return this.#options.index !== undefined ? raise(reasons[0]) : false;
-      }
-      throw reasons.find((reason) => !hasCode(reason, "NOT_FOUND"))!;
+      const reason = reasons.find((reason) => !hasCode(reason, "NOT_FOUND")) ?? reasons[0]!;
+      const retired = reasons.some((reason) => hasCode(reason, "NOT_FOUND"));
+      if (retired && this.#options.index === undefined) return reason;
+      throw reason;
     } finally {
       signal?.removeEventListener("abort", onAbort);
     }
@@ -226,7 +226,8 @@ class Pull {
     while (peer.dropped === undefined) {
       const span = await raceAbort(pool.take(), signal);
       if (span === undefined) return;
-      const transfer = new SpanTransfer(install, span, this.#tracker);
+      const { failures } = peer;
+      const transfer = new SpanTransfer(install, span, peer.source.url, this.#tracker);
       try {
         await transfer.run(peer.source, signal);
         peer.failures = 0;
@@ -237,11 +238,14 @@ class Pull {
         this.#report(error);
         if (transfer.progressed) peer.failures = 0;
         const attempts = this.#options.attempts ?? 5;
-        if (++peer.failures >= attempts || !isPassing(error)) {
+        const first = peer.failures === failures; // of the requests that failed together, which count as one
+        if (first) peer.failures++;
+        if (peer.failures >= attempts || !isPassing(error)) {
           peer.dropped ??= asError(error);
           return;
         }
-        await pause(peer.failures, error, signal);
+        if (first) peer.paused = pause(peer.failures, error, signal, pool.drained);
+        await peer.paused;
       }
     }
   }
@@ -255,6 +259,7 @@ class Pull {
 class SpanTransfer {
   readonly #install: SnapshotInstall;
   readonly #span: ChunkRun;
+  readonly #source: string;
   readonly #tracker: Tracker;
   readonly #writes = new InFlight<void>();
   /** Chunks that were written; not always in order. */
@@ -266,9 +271,10 @@ class SpanTransfer {
   /** Whether it was the storage that failed, and not the source. */
   failedToWrite = false;
 
-  constructor(install: SnapshotInstall, span: ChunkRun, tracker: Tracker) {
+  constructor(install: SnapshotInstall, span: ChunkRun, source: string, tracker: Tracker) {
     this.#install = install;
     this.#span = span;
+    this.#source = source;
     this.#tracker = tracker;
     this.#next = span.first;
   }
@@ -325,7 +331,14 @@ class SpanTransfer {
     try {
       await this.#install.write(this.#span.file.name, chunk, bytes);
     } catch (error) {
-      if (!hasCode(error, "CORRUPT")) this.failedToWrite = true;
+      if (hasCode(error, "CORRUPT")) {
+        throw new SnapshotError("CORRUPT", `${this.#source} sent wrong bytes: ${error.message}`, {
+          ...error.fields,
+          source: this.#source,
+          cause: error,
+        });
+      }
+      this.failedToWrite = true;
       throw error;
     }
     this.#written.add(chunk);
@@ -342,17 +355,19 @@ function asError(error: unknown): SnapshotError {
   return error instanceof SnapshotError ? error : new SnapshotError("UNAVAILABLE", messageOf(error), { cause: error });
 }
 
-function raise(error: unknown): never {
-  throw error;
-}
-
-/** Waits before another try: longer each time, and as long as the source asks for. */
-async function pause(failures: number, error: unknown, signal: AbortSignal | undefined): Promise<void> {
+/** Waits before another try: longer each time, and as long as the source asks for; not if there is nothing to do. */
+async function pause(
+  failures: number,
+  error: unknown,
+  signal: AbortSignal | undefined,
+  needless: Promise<void> = new Promise(() => {}),
+): Promise<void> {
   const asked = error instanceof SnapshotError ? error.fields.retryAfter ?? 0 : 0;
   const wait = Math.min(Math.max(FIRST_WAIT * 2 ** (failures - 1), asked), LONGEST_WAIT);
   let timer: ReturnType<typeof setTimeout> | undefined;
   try {
-    await raceAbort(new Promise<void>((resolve) => timer = setTimeout(resolve, wait)), signal);
+    const over = new Promise<void>((resolve) => timer = setTimeout(resolve, wait));
+    await raceAbort(Promise.race([over, needless]), signal);
   } finally {
     clearTimeout(timer);
   }

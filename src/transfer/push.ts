@@ -6,7 +6,7 @@
 
 import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { archive, type SnapshotReader } from "../snapshot/mod.ts";
-import { Operation, progress, type Throttle, throttled } from "../stream/mod.ts";
+import { Operation, progress, raceAbort, type Throttle, throttled } from "../stream/mod.ts";
 import type { Source } from "./pull.ts";
 import { BYTES_TYPE, responseError } from "./wire.ts";
 
@@ -46,7 +46,8 @@ export function push(reader: SnapshotReader, target: Source, options: PushOption
     all.set("Content-Type", BYTES_TYPE);
     try {
       const request = { method: "PUT", headers: all, body: body.stream, duplex: "half", ...(signal && { signal }) };
-      const response = await send(new Request(address, request as RequestInit));
+      const answer = send(new Request(address, request as RequestInit));
+      const response = await raceAbort(answer, signal); // also if who sends does not know of signals
       if (!response.ok) throw await responseError(response, address);
       await response.body?.cancel();
     } catch (error) {
@@ -66,6 +67,7 @@ export function push(reader: SnapshotReader, target: Source, options: PushOption
 /** A stream that can be cancelled though somebody else has it, and that keeps what its source failed with. */
 function cancellable(source: ReadableStream<Uint8Array>) {
   const reader = source.getReader();
+  let cancelled = false;
   const body: {
     readonly stream: ReadableStream<Uint8Array>;
     failure: { readonly error: unknown } | undefined;
@@ -73,16 +75,21 @@ function cancellable(source: ReadableStream<Uint8Array>) {
   } = {
     stream: new ReadableStream<Uint8Array>({
       async pull(controller) {
+        let result: ReadableStreamReadResult<Uint8Array>;
         try {
-          const { done, value } = await reader.read();
-          if (done) controller.close();
-          else controller.enqueue(value);
+          result = await reader.read();
         } catch (error) {
           body.failure = { error };
           throw error;
         }
+        if (cancelled) return;
+        if (result.done) controller.close();
+        else controller.enqueue(result.value);
       },
-      cancel: (reason) => reader.cancel(reason),
+      cancel(reason) {
+        cancelled = true;
+        return reader.cancel(reason);
+      },
     }, { highWaterMark: 0 }),
     failure: undefined,
     cancel: () => reader.cancel().catch(() => {}),

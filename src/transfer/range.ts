@@ -21,7 +21,7 @@ export interface Range {
  *   understood, or asks for several ranges
  */
 export function parseRange(header: string | null, size: number): Range | "unsatisfiable" | undefined {
-  const match = /^bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*$/.exec(header ?? "");
+  const match = /^bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*$/i.exec(header ?? "");
   if (match === null) return undefined;
   const [, first, last] = match as unknown as [string, string, string];
   if (first === "") {

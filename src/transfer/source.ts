@@ -6,6 +6,7 @@
 
 import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { type FileInfo, MAX_MANIFEST_BYTES, SnapshotManifest } from "../snapshot/mod.ts";
+import { raceAbort } from "../stream/mod.ts";
 import { filePath, fileTag, PROTOBUF_TYPE, readLimited, responseError } from "./wire.ts";
 
 /** Where a snapshot can be fetched from. */
@@ -66,7 +67,13 @@ export class HttpSource {
       signal,
       async (response) => {
         if (response.status !== 200) throw await responseError(response, this.url);
-        return await SnapshotManifest.decode(await readLimited(response, MAX_MANIFEST_BYTES));
+        const manifest = await SnapshotManifest.decode(await readLimited(response, MAX_MANIFEST_BYTES));
+        if (index === undefined || manifest.index === index) return manifest;
+        throw new SnapshotError("MALFORMED", `${this.url} sent snapshot ${manifest.index}, not ${index}`, {
+          source: this.url,
+          expected: index,
+          actual: manifest.index,
+        });
       },
     );
   }
@@ -95,7 +102,7 @@ export class HttpSource {
       Range: `bytes=${start}-${end - 1}`,
       "If-Range": fileTag(manifest, file),
     };
-    await this.#exchange(filePath(manifest.index, file.name), headers, signal, async (response, watch) => {
+    await this.#exchange(filePath(manifest.index, file.name), headers, signal, async (response) => {
       const whole = response.status === 200 && start === 0 && end === file.chunks!.size;
       if (response.status === 200 && !whole) {
         throw new SnapshotError(
@@ -112,9 +119,7 @@ export class HttpSource {
       for await (const piece of response.body ?? []) {
         left -= piece.length;
         if (left < 0) break;
-        watch.pause(); // what the disk takes is not the server's fault
         await visit(piece);
-        watch.resume();
       }
       if (left === 0) return;
       throw new SnapshotError("UNAVAILABLE", `${this.url} sent ${left < 0 ? "more" : "less"} than it was asked for`, {
@@ -129,7 +134,7 @@ export class HttpSource {
     path: string,
     headers: Record<string, string>,
     signal: AbortSignal | undefined,
-    read: (response: Response, watch: { pause(): void; resume(): void }) => Promise<T>,
+    read: (response: Response) => Promise<T>,
   ): Promise<T> {
     throwIfCancelled(signal);
     const stop = new AbortController();
@@ -150,8 +155,11 @@ export class HttpSource {
       resume();
       const all = new Headers(this.#headers);
       for (const [name, value] of Object.entries(headers)) all.set(name, value);
-      response = await this.#fetch(new Request(this.url + path, { headers: all, signal: stop.signal }));
-      return await read(response, { pause, resume });
+      const answer = this.#fetch(new Request(this.url + path, { headers: all, signal: stop.signal }));
+      // Whoever makes requests need not know of signals: what comes too late is put away.
+      answer.then((late) => stop.signal.aborted ? late.body?.cancel() : undefined).catch(() => {});
+      response = watched(await raceAbort(answer, stop.signal), stop.signal, { pause, resume });
+      return await read(response);
     } catch (error) {
       if (signal?.aborted) throw cancelled(signal);
       if (stop.signal.aborted) throw stop.signal.reason;
@@ -166,4 +174,28 @@ export class HttpSource {
       if (response !== undefined && !response.bodyUsed) await response.body?.cancel().catch(() => {});
     }
   }
+}
+
+/** An answer whose body ends with an error when a signal fires, and is watched while it is waited for. */
+function watched(response: Response, signal: AbortSignal, watch: { pause(): void; resume(): void }): Response {
+  if (response.body === null) return response;
+  const reader = response.body.getReader();
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    start(controller) {
+      signal.addEventListener("abort", () => {
+        controller.error(signal.reason);
+        reader.cancel(signal.reason).catch(() => {});
+      }, { once: true });
+    },
+    async pull(controller) {
+      watch.resume();
+      const { done, value } = await reader.read();
+      watch.pause(); // what the disk takes is not the server's fault
+      if (signal.aborted) return;
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: (reason) => reader.cancel(reason),
+  }, { highWaterMark: 0 });
+  return new Response(body, response);
 }

@@ -16,6 +16,9 @@ export class SpanPool {
   #rest: ChunkRun | undefined;
   #outstanding = 0;
   #waiters: (() => void)[] = [];
+  #drain: () => void = () => {};
+  /** Resolves when all is fetched. */
+  readonly drained: Promise<void> = new Promise((resolve) => this.#drain = resolve);
 
   /** @param missing what is missing; looked at as it is needed */
   constructor(missing: Iterator<ChunkRun>) {
@@ -30,7 +33,7 @@ export class SpanPool {
         this.#outstanding++;
         return span;
       }
-      if (this.#outstanding === 0) return undefined;
+      if (this.#outstanding === 0) return void this.#drain();
       await new Promise<void>((resolve) => this.#waiters.push(resolve));
     }
   }

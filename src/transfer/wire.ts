@@ -68,9 +68,9 @@ export function filePath(index: bigint, name: string): string {
   return `/snapshots/${index}/files/${name.split("/").map(encodeURIComponent).join("/")}`;
 }
 
-/** The strong tag of a manifest. */
-export function manifestTag(manifest: SnapshotManifest): string {
-  return `"${toHex(manifest.digest)}"`;
+/** The strong tag of a manifest: the snapshot digest; as JSON, which is other bytes, another. */
+export function manifestTag(manifest: SnapshotManifest, json = false): string {
+  return `"${toHex(manifest.digest)}${json ? "-json" : ""}"`;
 }
 
 /** The strong tag of a file: its root, or what stands for it in a snapshot that braft wrote. */
@@ -129,12 +129,19 @@ export function problem(error: unknown, status?: number, headers: HeadersInit = 
       title: code,
       status: chosen,
       code,
-      detail: chosen < 500 || chosen === 507 ? messageOf(error) : "The server could not do it",
+      detail: (chosen < 500 || chosen === 507) && !isOfDisk(error) ? messageOf(error) : "The server could not do it",
     }),
     { status: chosen, headers },
   );
   response.headers.set("Content-Type", "application/problem+json");
   return response;
+}
+
+/** Whether an error may have a path of the server's in its message. */
+function isOfDisk(error: unknown): boolean {
+  if (!(error instanceof SnapshotError)) return true;
+  const { file, code, cause } = error;
+  return code === "BUSY" || file !== undefined && (cause !== undefined || /^([/\\]|[A-Za-z]:[/\\])/.test(file));
 }
 
 /** The longest problem document that is read. */

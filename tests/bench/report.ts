@@ -1,0 +1,70 @@
+import process from "node:process";
+
+/** What a benchmark found. */
+export interface Finding {
+  readonly bench: string;
+  readonly case: string;
+  readonly runtime: string;
+  readonly value: number;
+  readonly unit: string;
+  /** What this project has set itself, and whether it is reached. */
+  readonly goal?: string;
+  readonly met?: boolean;
+}
+
+/** What this is running on. */
+export function runtimeName(): string {
+  const { versions } = process as { versions: Record<string, string | undefined> };
+  if (versions.deno !== undefined) return `deno ${versions.deno}`;
+  return versions.bun !== undefined ? `bun ${versions.bun}` : `node ${versions.node}`;
+}
+
+/** Says what was found: a line of JSON, which `run.ts` makes a table of. */
+export function report(
+  bench: string,
+  name: string,
+  value: number,
+  unit: string,
+  goal?: { atLeast?: number; atMost?: number },
+): void {
+  const finding: Finding = {
+    bench,
+    case: name,
+    runtime: runtimeName(),
+    value: Number(value.toPrecision(4)),
+    unit,
+    ...(goal !== undefined && {
+      goal: goal.atLeast !== undefined ? `>= ${goal.atLeast}` : `<= ${goal.atMost}`,
+      met: goal.atLeast !== undefined ? value >= goal.atLeast : value <= goal.atMost!,
+    }),
+  };
+  console.log(JSON.stringify(finding));
+}
+
+/** The median: of what is measured on a shared machine the one figure that means something. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** How long something takes, in seconds. */
+export async function seconds(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return (performance.now() - start) / 1000;
+}
+
+/** Random bytes. */
+export function randomBytes(length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  for (let at = 0; at < length; at += 65_536) crypto.getRandomValues(bytes.subarray(at, Math.min(at + 65_536, length)));
+  return bytes;
+}
+
+/** So many bytes, made of a block over and over. */
+export function repeated(block: Uint8Array, length: number): ReadableStream<Uint8Array> {
+  return ReadableStream.from((function* () {
+    for (let at = 0; at < length; at += block.length) yield block.subarray(0, Math.min(block.length, length - at));
+  })());
+}

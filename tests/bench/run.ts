@@ -1,0 +1,76 @@
+// `deno task bench [name] [--runtime deno|node|bun] [--json]`
+
+import { parseArgs } from "node:util";
+import { runtime } from "../runtimes.ts";
+import type { Finding } from "./report.ts";
+
+const HERE = new URL(".", import.meta.url).pathname;
+const ROOT = new URL("../..", import.meta.url).pathname;
+const BENCHES = ["save", "pull", "pause", "cow", "memory"];
+const CHILDREN = ["pull_server", "memory_child"];
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { runtime: { type: "string", default: "deno" }, json: { type: "boolean", default: false } },
+});
+const names = positionals.length > 0 ? positionals : BENCHES;
+for (const name of names) {
+  if (!BENCHES.includes(name)) throw new Error(`There is no benchmark ${name}, but ${BENCHES.join(", ")}`);
+}
+
+/** The command that runs a module on the runtime. */
+async function commandFor(name: string): Promise<[program: string, args: string[]]> {
+  if (values.runtime === "deno") {
+    return [Deno.execPath(), [
+      "run",
+      "--allow-all",
+      "--quiet",
+      "--v8-flags=--max-old-space-size=8192",
+      `${HERE}${name}.ts`,
+    ]];
+  }
+  for (const module of [name, ...CHILDREN]) {
+    const args = [
+      "bundle",
+      "--quiet",
+      "--platform",
+      "deno",
+      "--output",
+      `${ROOT}.build/bench-${module}.mjs`,
+      `${HERE}${module}.ts`,
+    ];
+    const { success } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stderr: "inherit" }).output();
+    if (!success) throw new Error(`Cannot bundle ${module}`);
+  }
+  const path = `${ROOT}.build/bench-${name}.mjs`;
+  if (values.runtime === "bun") return [await runtime("bun"), [path]];
+  if (values.runtime === "node") {
+    return [await runtime("node24"), ["--disable-warning=ExperimentalWarning", "--max-old-space-size=8192", path]];
+  }
+  throw new Error(`There is no runtime ${values.runtime}, but deno, node and bun`);
+}
+
+await Deno.mkdir(`${ROOT}.build`, { recursive: true });
+let failed = false;
+for (const name of names) {
+  const [program, args] = await commandFor(name);
+  const child = new Deno.Command(program, { args, cwd: ROOT, stdout: "piped", stderr: "inherit" }).spawn();
+  let rest = "";
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) {
+      if (values.json) {
+        console.log(line);
+        continue;
+      }
+      const { bench, case: what, runtime: where, value, unit, goal, met } = JSON.parse(line) as Finding;
+      const verdict = goal === undefined ? "" : `  ${met ? "✓" : "✗"} ${goal}`;
+      console.log(
+        `${where.padEnd(14)} ${bench.padEnd(7)} ${what.padEnd(42)} ${String(value).padStart(9)} ${unit}${verdict}`,
+      );
+    }
+  }
+  if (!(await child.status).success) failed = true;
+}
+Deno.exit(failed ? 1 : 0);

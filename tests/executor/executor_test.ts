@@ -1,0 +1,288 @@
+// Which of save and install excludes which: the table in the design, cell by cell.
+
+import type { SnapshotInfo } from "../../mod.ts";
+import { assert, gate, rejects, test, turns } from "../harness.ts";
+import { onBench } from "./probe.ts";
+
+test("saving: another save is BUSY until it is over", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    bench.machine.onWrite = (_writer, _signal, write) => held.promise.then(write);
+    await bench.apply(3);
+    const first = bench.executor.snapshot();
+    await rejects(bench.executor.snapshot().result, "BUSY"); // in the same turn
+    await turns();
+    await rejects(bench.executor.snapshot().result, "BUSY");
+    held.open();
+    assert.isTrue((await first.result).taken);
+    await bench.apply(1);
+    assert.equal((await bench.executor.snapshot().result).snapshot?.meta.lastIncludedIndex, 4n);
+  }));
+
+test("saving: an install waits until it is committed", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    bench.machine.onWrite = (_writer, _signal, write) => held.promise.then(write);
+    await bench.apply(3);
+    const save = bench.executor.snapshot();
+    const install = bench.executor.install(bench.receiver(9n));
+    await turns();
+    assert.equal(bench.executor.state, "saving");
+    held.open();
+    assert.isTrue((await save.result).taken);
+    assert.equal((await install.result).meta.lastIncludedIndex, 9n);
+    assert.equal(bench.machine.state, "installed 9 ");
+    assert.deepEqual((await bench.storage.list()).map(({ meta }) => meta.lastIncludedIndex), [9n, 3n]);
+  }));
+
+test("saving: an install cancels it, if so configured, and the save is not tried again", () =>
+  onBench(async (bench) => {
+    bench.machine.onWrite = (_writer, signal) =>
+      new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    await bench.apply(3);
+    const save = bench.executor.snapshot();
+    await turns();
+    const install = bench.executor.install(bench.receiver(9n));
+    await rejects(save.result, "CANCELLED");
+    assert.equal((await install.result).meta.lastIncludedIndex, 9n);
+    assert.deepEqual(bench.clock.waiting, []);
+    assert.equal(bench.machine.calls.filter((it) => it === "release").length, 1);
+  }, { whileSaving: "cancel" }));
+
+test("saving: an install that waits for it can be cancelled, and the save goes on", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    bench.machine.onWrite = (_writer, _signal, write) => held.promise.then(write);
+    await bench.apply(3);
+    const save = bench.executor.snapshot();
+    const stop = new AbortController();
+    const receiver = bench.receiver(9n);
+    const install = bench.executor.install(receiver, stop.signal);
+    await turns();
+    stop.abort();
+    await rejects(install.result, "CANCELLED");
+    held.open();
+    assert.isTrue((await save.result).taken);
+    assert.equal(receiver.calls, 0);
+  }));
+
+test("saving: an install that has become old meanwhile is STALE", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    bench.machine.onWrite = (_writer, _signal, write) => held.promise.then(write);
+    await bench.apply(3);
+    const save = bench.executor.snapshot();
+    const install = bench.executor.install(bench.receiver(5n));
+    await bench.apply(2);
+    held.open();
+    await save.result;
+    await rejects(install.result, "STALE");
+  }));
+
+for (const phase of ["receiving", "loading"] as const) {
+  test(`${phase}: a save is BUSY`, () =>
+    onBench(async (bench) => {
+      const held = gate();
+      if (phase === "loading") bench.machine.onLoad = () => held.promise;
+      await bench.apply(3);
+      const install = bench.executor.install(bench.receiver(9n, phase === "receiving" ? held.promise : undefined));
+      await rejects(bench.executor.snapshot().result, "BUSY"); // in the same turn
+      await turns();
+      assert.equal(bench.executor.state, phase);
+      await rejects(bench.executor.snapshot().result, "BUSY");
+      held.open();
+      await install.result;
+    }));
+}
+
+// The same whether the first has begun for long, or was asked for in the same turn.
+for (const later of [false, true]) {
+  const when = later ? "later" : "in the same turn";
+
+  test(`receiving: a lower one, asked for ${when}, is STALE`, () =>
+    onBench(async (bench) => {
+      const held = gate();
+      const first = bench.executor.install(bench.receiver(9n, held.promise));
+      if (later) await turns();
+      const lower = bench.receiver(8n);
+      const refused = rejects(bench.executor.install(lower).result, "STALE");
+      await turns();
+      await Promise.race([refused, turns().then(() => assert.fail("It waits"))]);
+      held.open();
+      await first.result;
+      assert.equal(lower.calls, 0);
+    }));
+
+  test(`receiving: the same, asked for ${when}, joins`, () =>
+    onBench(async (bench) => {
+      const held = gate();
+      const first = bench.executor.install(bench.receiver(9n, held.promise));
+      if (later) await turns();
+      const same = bench.receiver(9n);
+      const second = bench.executor.install(same);
+      await turns();
+      held.open();
+      const results: SnapshotInfo[] = await Promise.all([first.result, second.result]);
+      assert.deepEqual(results.map(({ meta }) => meta.lastIncludedIndex), [9n, 9n]);
+      assert.equal(same.calls, 0);
+      assert.equal(bench.executor.metrics.installs, 1);
+    }));
+
+  test(`receiving: a higher one, asked for ${when}, takes over`, () =>
+    onBench(async (bench) => {
+      const first = bench.executor.install(bench.receiver(9n, new Promise(() => {})));
+      if (later) await turns();
+      const second = bench.executor.install(bench.receiver(10n));
+      await rejects(first.result, "STALE");
+      assert.equal((await second.result).meta.lastIncludedIndex, 10n);
+    }));
+}
+
+test("receiving: of three that wait for a save, the highest wins and none hangs", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    bench.machine.onWrite = (_writer, _signal, write) => held.promise.then(write);
+    await bench.apply(3);
+    const save = bench.executor.snapshot();
+    const installs = [8n, 10n, 10n, 9n].map((index) => bench.executor.install(bench.receiver(index, turns(5))));
+    await turns();
+    held.open();
+    await save.result;
+    const settled = await Promise.allSettled(installs.map(({ result }) => result));
+    assert.deepEqual(settled.map(({ status }) => status === "fulfilled"), [false, true, true, false]);
+    for (const one of settled) if (one.status === "rejected") assert.equal(one.reason.code, "STALE");
+    assert.equal(bench.applied.index, 10n);
+  }));
+
+test("receiving: who joined can leave, and the install goes on", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    const first = bench.executor.install(bench.receiver(9n, held.promise));
+    await turns();
+    const stop = new AbortController();
+    const second = bench.executor.install(bench.receiver(9n), stop.signal);
+    await turns();
+    stop.abort();
+    await rejects(second.result, "CANCELLED");
+    held.open();
+    await first.result;
+  }));
+
+test("receiving: when the first is cancelled, who joined it goes on with its own", () =>
+  onBench(async (bench) => {
+    const stop = new AbortController();
+    const first = bench.executor.install(bench.receiver(9n, new Promise(() => {})), stop.signal);
+    await turns();
+    const own = bench.receiver(9n);
+    const second = bench.executor.install(own);
+    await turns();
+    stop.abort();
+    await rejects(first.result, "CANCELLED");
+    assert.equal((await second.result).meta.lastIncludedIndex, 9n);
+    assert.equal(own.calls, 1);
+  }));
+
+test("receiving: one whose index is not known is BUSY, and one that turns out to be old is STALE", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    const first = bench.executor.install(bench.receiver(9n, held.promise));
+    await turns();
+    await rejects(bench.executor.install(bench.receiver(10n, undefined, false)).result, "BUSY");
+    held.open();
+    await first.result;
+    await rejects(bench.executor.install(bench.receiver(9n, undefined, false)).result, "STALE");
+    assert.equal(bench.machine.state, "installed 9 ");
+  }));
+
+test("loading: an install waits, whichever", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    bench.machine.onLoad = () => held.promise;
+    const first = bench.executor.install(bench.receiver(9n));
+    await turns();
+    assert.equal(bench.executor.state, "loading");
+    const higher = bench.executor.install(bench.receiver(10n));
+    await turns();
+    assert.equal(bench.executor.state, "loading");
+    held.open();
+    assert.equal((await first.result).meta.lastIncludedIndex, 9n);
+    assert.equal((await higher.result).meta.lastIncludedIndex, 10n);
+    assert.equal(bench.machine.state, "installed 10 ");
+  }));
+
+test("install: what is not newer than what was applied is STALE, and nothing is received", () =>
+  onBench(async (bench) => {
+    await bench.apply(5);
+    const receiver = bench.receiver(5n);
+    const error = await rejects(bench.executor.install(receiver).result, "STALE");
+    assert.deepEqual([error.index, error.actual], [5n, 5n]);
+    assert.equal(receiver.calls, 0);
+  }));
+
+test("install: newer state is never replaced, though it got newer while the snapshot was received", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    const install = bench.executor.install(bench.receiver(5n, held.promise));
+    await turns();
+    await bench.apply(5);
+    held.open();
+    await rejects(install.result, "STALE");
+    assert.equal(bench.applied.index, 5n);
+    assert.notInclude(bench.machine.calls, "load");
+    assert.equal(bench.executor.metrics.installFailures, 1);
+  }));
+
+test("install: one that cannot be loaded leaves the state, and can be loaded later", () =>
+  onBench(async (bench) => {
+    await bench.apply(2);
+    const { state } = bench.machine;
+    bench.machine.onLoad = () => Promise.reject(new Error("no memory"));
+    const failed = await bench.executor.install(bench.receiver(9n)).result.catch((error) => error);
+    assert.equal(failed.message, "no memory");
+    assert.deepEqual([bench.machine.state, bench.applied.index, bench.log.lastIndex], [state, 2n, 2n]);
+    assert.deepEqual(bench.machine.calls, ["pause", "load", "reinitialize"]);
+  }));
+
+// It is in the storage, durable and newer than the state: to ask for it again must load it.
+for (const known of [true, false]) {
+  test(`install: one that could not be loaded is loaded the next time, its index known before: ${known}`, () =>
+    onBench(async (bench) => {
+      bench.machine.onLoad = () => Promise.reject(new Error("no memory"));
+      await bench.executor.install(bench.receiver(9n)).result.catch(() => {});
+      await rejects(bench.executor.install(bench.receiver(8n, undefined, known)).result, "STALE");
+      bench.machine.onLoad = () => {};
+      await bench.executor.install(bench.receiver(9n, undefined, known)).result;
+      assert.equal(bench.machine.state, "installed 9 ");
+      await rejects(bench.executor.install(bench.receiver(9n, undefined, known)).result, "STALE");
+    }));
+}
+
+test("close: what is running ends with CLOSED, and nothing begins any more", () =>
+  onBench(async (bench) => {
+    const install = bench.executor.install(bench.receiver(9n, new Promise(() => {})));
+    const waiting = bench.executor.install(bench.receiver(9n));
+    await turns();
+    const closing = bench.executor.close();
+    await rejects(install.result, "CLOSED");
+    await rejects(waiting.result, "CLOSED");
+    await closing;
+    await bench.apply(1);
+    await rejects(bench.executor.snapshot().result, "CLOSED");
+    await rejects(bench.executor.install(bench.receiver(9n)).result, "CLOSED");
+    assert.equal(bench.executor.state, "closed");
+    assert.deepEqual(bench.clock.waiting, []);
+  }));
+
+test("close: waits until what is being loaded was loaded", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    bench.machine.onLoad = () => held.promise;
+    const install = bench.executor.install(bench.receiver(9n));
+    await turns();
+    const closing = bench.executor.close();
+    await turns();
+    held.open();
+    await install.result;
+    await closing;
+    assert.equal(bench.machine.state, "installed 9 ");
+  }));

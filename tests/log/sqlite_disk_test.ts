@@ -1,0 +1,148 @@
+import { truncate, writeFile } from "node:fs/promises";
+import { DatabaseSync } from "node:sqlite";
+import type { LogEntry } from "../../mod.ts";
+import { SqliteLog } from "../../src/log/sqlite.ts";
+import { assert, noise, rejects, test } from "../harness.ts";
+import { inTemp } from "../temp.ts";
+import { checkLog } from "./model.ts";
+
+function entries(from: number, count: number, size = 3): LogEntry[] {
+  return Array.from({ length: count }, (_, i) => ({ index: BigInt(from + i), term: 1n, data: new Uint8Array(size) }));
+}
+
+/** Does something with a new log. */
+function onLog(work: (log: SqliteLog, path: string) => Promise<void>): Promise<void> {
+  return inTemp(async (directory) => {
+    const path = `${directory}/log.db`;
+    const log = await SqliteLog.open(path);
+    try {
+      await work(log, path);
+    } finally {
+      await log.close();
+    }
+  });
+}
+
+test("SqliteLog: a model of it", () =>
+  inTemp(async (directory) => {
+    let count = 0;
+    await checkLog(async () => {
+      const path = `${directory}/${count++}.db`;
+      return {
+        log: await SqliteLog.open(path),
+        reopen: async (log) => {
+          await log.close();
+          return await SqliteLog.open(path);
+        },
+      };
+    }, 30);
+  }));
+
+test("SqliteLog: a batch of which one entry cannot be written leaves nothing, on the disk nor in the figures", () =>
+  onLog(async (log, path) => {
+    await log.append(entries(1, 2));
+    const tooHigh = { index: 4n, term: 2n ** 63n, data: new Uint8Array(1) };
+    await rejects(log.append([...entries(3, 1), tooHigh]), "UNAVAILABLE");
+    assert.deepEqual([log.lastIndex, log.byteLength], [2n, 6]);
+    await log.append(entries(3, 1));
+    await log.close();
+    const again = await SqliteLog.open(path);
+    assert.deepEqual([again.lastIndex, again.byteLength], [3n, 9]);
+    await again.close();
+  }));
+
+test("SqliteLog: a second one on the same file is BUSY, in the same process too, until the first is closed", () =>
+  onLog(async (log, path) => {
+    await rejects(SqliteLog.open(path), "BUSY");
+    await log.append(entries(1, 1));
+    await log.close();
+    await (await SqliteLog.open(path)).close();
+  }));
+
+test("SqliteLog: after closing, everything is CLOSED", () =>
+  onLog(async (log) => {
+    await log.append(entries(1, 100));
+    const reader = log.entries(1n)[Symbol.asyncIterator]();
+    await reader.next();
+    await Promise.all([log.close(), log.close()]);
+    await rejects(log.append(entries(101, 1)), "CLOSED");
+    await rejects(log.append([]), "CLOSED");
+    await rejects(log.term(1n), "CLOSED");
+    await rejects(log.purge(1n), "CLOSED");
+    await rejects(log.reset(1n, 1n), "CLOSED");
+    await rejects(log.entries(1n)[Symbol.asyncIterator]().next(), "CLOSED");
+    await rejects(async () => {
+      while (!(await reader.next()).done);
+    }, "CLOSED");
+  }));
+
+test("SqliteLog: a large purge goes in steps between which others get their turn", () =>
+  onLog(async (log) => {
+    await log.append(entries(1, 35_000, 1));
+    const purging = log.purge(34_000n);
+    const first = log.firstIndex;
+    await log.append(entries(35_001, 10, 1));
+    await purging;
+    assert.isBelow(Number(first), 34_001);
+    assert.deepEqual([log.firstIndex, log.lastIndex, log.byteLength], [34_001n, 35_010n, 1010]);
+  }));
+
+test("SqliteLog: a reset or another purge in the middle of a large purge", () =>
+  onLog(async (log) => {
+    await log.append(entries(1, 35_000, 1));
+    const purging = log.purge(34_000n);
+    await log.reset(5n, 1n); // lower than what is being purged
+    await log.append(entries(6, 3, 1));
+    await purging;
+    // Nothing of the new entries may go with the old ones.
+    assert.deepEqual([log.firstIndex, log.lastIndex, log.byteLength], [6n, 8n, 3]);
+    await log.append(entries(9, 35_000, 1));
+    await Promise.all([log.purge(30_000n), log.purge(20_000n)]);
+    assert.equal(log.firstIndex, 30_001n);
+  }));
+
+test("SqliteLog: who reads while it is purged learns of it, or has read further already", () =>
+  onLog(async (log) => {
+    await log.append(entries(1, 1000));
+    const seen: bigint[] = [];
+    await rejects(async () => {
+      for await (const { index } of log.entries(1n)) {
+        seen.push(index);
+        if (index === 10n) await log.purge(900n);
+      }
+    }, "NOT_FOUND");
+    assert.deepEqual(seen, seen.map((_, i) => BigInt(i + 1)), "without a gap");
+  }));
+
+test("SqliteLog: a file that is no log is CORRUPT, one that cannot be made FORBIDDEN", () =>
+  inTemp(async (directory) => {
+    await writeFile(`${directory}/noise`, noise(10_000, 1));
+    await rejects(SqliteLog.open(`${directory}/noise`), "CORRUPT");
+    await rejects(SqliteLog.open(`${directory}/no/such/directory`), "FORBIDDEN");
+    await rejects(SqliteLog.open(directory), "FORBIDDEN");
+  }));
+
+test("SqliteLog: a log that lost entries, or its end, is CORRUPT", () =>
+  onLog(async (log, path) => {
+    await log.append(entries(1, 5000, 100));
+    await log.close();
+    const database = new DatabaseSync(path);
+    database.exec("DELETE FROM entries WHERE idx = 1000");
+    database.close();
+    const error = await rejects(SqliteLog.open(path), "CORRUPT");
+    assert.deepEqual([error.expected, error.actual], [5000n, 4999n]);
+    await truncate(path, 20_000);
+    await rejects(SqliteLog.open(path), "CORRUPT");
+  }));
+
+test("SqliteLog: an entry of ten megabytes, and data that lies in a larger buffer", () =>
+  onLog(async (log) => {
+    const large = noise(10_000_000, 1);
+    const part = large.subarray(5, 9);
+    await log.append([{ index: 1n, term: 1n, data: large }, { index: 2n, term: 1n, data: part }]);
+    const read: Uint8Array[] = [];
+    for await (const { data } of log.entries(1n)) read.push(new Uint8Array(data));
+    assert.equal(read[0]!.length, large.length);
+    assert.deepEqual(read[0]!.slice(-1000), large.slice(-1000));
+    assert.deepEqual(read[1], new Uint8Array(part));
+  }));

@@ -1,0 +1,102 @@
+// Manifests made by hand, as no honest release writes them.
+
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  FileExtensionSchema,
+  LocalSnapshotPbMetaSchema,
+  SnapshotExtensionSchema,
+} from "../../src/snapshot/gen/manifest_pb.ts";
+import { SnapshotManifest } from "../../src/snapshot/mod.ts";
+import { concat } from "../../src/stream/mod.ts";
+import { SnapshotError } from "../../src/errors.ts";
+import { assert, noise, rejects, test } from "../harness.ts";
+
+type Extension = Parameters<typeof create<typeof SnapshotExtensionSchema>>[1];
+type FileExtension = Parameters<typeof create<typeof FileExtensionSchema>>[1];
+
+/** A manifest with one file, or none. */
+function manifest(snapshot: Extension, file?: FileExtension): Uint8Array {
+  return toBinary(
+    LocalSnapshotPbMetaSchema,
+    create(LocalSnapshotPbMetaSchema, {
+      meta: {
+        lastIncludedIndex: 1n,
+        lastIncludedTerm: 1n,
+        extension: toBinary(
+          SnapshotExtensionSchema,
+          create(SnapshotExtensionSchema, { formatVersion: 1, createdAt: 0n, digest: noise(32, 1), ...snapshot }),
+        ),
+      },
+      files: file === undefined
+        ? []
+        : [{ name: "a", meta: { extension: toBinary(FileExtensionSchema, create(FileExtensionSchema, file)) } }],
+    }),
+  );
+}
+
+const CHUNK = { size: 10n, chunkSize: 10, chunkDigests: noise(32, 1), root: noise(32, 2) };
+
+test("hostile manifests: a newer version", async () => {
+  for (const formatVersion of [2, 2 ** 32 - 1]) {
+    const error = await rejects(SnapshotManifest.decode(manifest({ formatVersion }, CHUNK)), "UNSUPPORTED");
+    assert.strictEqual(error.actual, formatVersion);
+  }
+  await rejects(SnapshotManifest.decode(manifest({}, { ...CHUNK, compression: "zstd" })), "UNSUPPORTED");
+  await rejects(SnapshotManifest.decode(manifest({}, { ...CHUNK, keyGroups: { first: 0 } })), "UNSUPPORTED");
+});
+
+const SIZES: Readonly<Record<string, FileExtension>> = {
+  "a size that no number holds": { ...CHUNK, size: (1n << 64n) - 1n },
+  "a size for which there are too few digests": { ...CHUNK, size: 1n << 50n },
+  "a chunk of 4 GiB": { ...CHUNK, size: (1n << 32n) - 1n, chunkSize: 2 ** 32 - 1 },
+  "a chunk of 4 GiB among others": { ...CHUNK, chunkSize: 0, chunkLengths: [2 ** 32 - 1] },
+  "no chunk size": { ...CHUNK, chunkSize: 0 },
+  "a chunk of nothing": { size: 0n, chunkSize: 0, chunkLengths: [0], chunkDigests: noise(32, 1), root: noise(32, 2) },
+  "half a digest": { ...CHUNK, chunkDigests: noise(16, 1) },
+  "more digests than chunks": { ...CHUNK, chunkDigests: noise(64, 1) },
+  "lengths that do not add up": { ...CHUNK, chunkSize: 0, chunkLengths: [9] },
+  "a wrong root": CHUNK,
+  "no root": { ...CHUNK, root: new Uint8Array(0) },
+};
+
+for (const [what, file] of Object.entries(SIZES)) {
+  test(`hostile manifests: ${what}`, async () => {
+    const error = await SnapshotManifest.decode(manifest({}, file)).catch((error) => error);
+    assert.instanceOf(error, SnapshotError);
+    assert.include(["MALFORMED", "CORRUPT"], error.code);
+  });
+}
+
+test("hostile manifests: times and indices that no number holds", async () => {
+  for (const createdAt of [(1n << 63n) - 1n, -1n, -(1n << 63n), 1n << 60n]) {
+    const bytes = manifest({ createdAt, parentIndex: -1n });
+    const error = await SnapshotManifest.decode(bytes).catch((error) => error);
+    assert.instanceOf(error, SnapshotError, String(error));
+  }
+});
+
+/** A field of bytes, by hand. */
+function field(tag: number, content: Uint8Array): Uint8Array {
+  const length: number[] = [];
+  for (let left = content.length;; left >>>= 7) {
+    if (left < 128) {
+      length.push(left);
+      break;
+    }
+    length.push(left & 127 | 128);
+  }
+  return concat([Uint8Array.of(tag, ...length), content]);
+}
+
+test("hostile manifests: many files below each other cost no more than their bytes allow", async () => {
+  const head = field(0x0a, Uint8Array.of(8, 1, 16, 1));
+  const encoder = new TextEncoder();
+  const files = Array.from(
+    { length: 2000 },
+    (_, i) => field(0x12, field(0x0a, encoder.encode(`${i}/${"a/".repeat(500)}a`))),
+  );
+  const start = performance.now();
+  const read = await SnapshotManifest.decode(concat([head, ...files]));
+  assert.strictEqual(read.files.length, 2000);
+  assert.isBelow(performance.now() - start, 5000); // 2 MB; a million directories
+});

@@ -1,0 +1,236 @@
+// What a crash, or somebody else, left in the directory: what is good is found, what is not is never taken for good.
+
+import { appendFile, cp, mkdir, readFile, rename, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
+import { SnapshotManifest } from "../../mod.ts";
+import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { assert, bytesOf, rejects, test } from "../harness.ts";
+import { inTemp } from "../temp.ts";
+import { directoryOf, flip, isWhole, listing, namesIn, put, save, wholeOnes } from "./kit.ts";
+
+const MANIFEST = "__raft_snapshot_meta";
+const DAY = 24 * 3600 * 1000;
+
+/** A directory with the snapshots 1 and 2. */
+function withTwo(work: (root: string) => Promise<void>): Promise<void> {
+  return inTemp(async (directory) => {
+    const root = `${directory}/storage`;
+    const storage = await DirectoryStorage.open(root);
+    await save(storage, 1n);
+    await save(storage, 2n);
+    await storage.close();
+    await work(root);
+  });
+}
+
+/** Opens the storage, and gives the indices of what is whole and of what was put aside. */
+async function opened(root: string): Promise<{ whole: bigint[]; damaged: bigint[] }> {
+  const storage = await DirectoryStorage.open(root);
+  try {
+    return { whole: await wholeOnes(storage), damaged: storage.damaged.map(({ index }) => index) };
+  } finally {
+    await storage.close();
+  }
+}
+
+test("what a crash left is swept; installs stay for a while", () =>
+  withTwo(async (root) => {
+    await put(`${root}/temp/a`, "b");
+    await put(`${root}/trash-0-1`, "x");
+    for (const name of ["install-9-00c0ffee", "install-8-00c0ffee"]) await put(`${root}/${name}`, "state");
+    const old = (Date.now() - 8 * DAY) / 1000;
+    for (const name of ["state", ""]) await utimes(`${root}/install-8-00c0ffee/${name}`, old, old);
+    // Not ours: names that only look like it.
+    for (const name of ["trash", "install-x", "install-9-00c0ffee.bak", "temp2", "corrupt-1-x"]) {
+      await put(`${root}/${name}`, "x");
+    }
+    assert.deepEqual(await opened(root), { whole: [2n, 1n], damaged: [] });
+    assert.deepEqual(await namesIn(root), [
+      ".lock",
+      "corrupt-1-x",
+      "install-9-00c0ffee",
+      "install-9-00c0ffee.bak",
+      "install-x",
+      "snapshot_00000000000000000001",
+      "snapshot_00000000000000000002",
+      "temp2",
+      "trash",
+    ]);
+  }));
+
+test("an install that began long ago stays if it was written to since", () =>
+  withTwo(async (root) => {
+    const install = `${root}/install-9-00c0ffee`;
+    await put(`${install}/a/b`, "state");
+    const old = (Date.now() - 8 * DAY) / 1000;
+    for (const name of ["/a/b", "/a", ""]) await utimes(install + name, old, old);
+    await opened(root);
+    assert.include(await namesIn(root), "install-9-00c0ffee");
+  }));
+
+test("no manifest that was cut short is taken for good", () =>
+  withTwo(async (root) => {
+    const path = `${directoryOf(root, 2n)}/${MANIFEST}`;
+    const whole = await readFile(path);
+    for (let length = whole.length - 1; length >= 0; length--) {
+      await truncate(path, length);
+      const storage = await DirectoryStorage.open(root, { readOnly: true });
+      assert.deepEqual(storage.damaged.map(({ index }) => index), [2n], `cut at ${length}`);
+      assert.equal((await storage.list())[0]!.meta.lastIncludedIndex, 1n);
+      await storage.close();
+    }
+    await writeFile(path, whole.subarray(0, 50));
+    assert.deepEqual(await opened(root), { whole: [1n], damaged: [2n] });
+  }));
+
+test("no manifest in which a bit was flipped is taken for good", () =>
+  withTwo(async (root) => {
+    const path = `${directoryOf(root, 2n)}/${MANIFEST}`;
+    const whole = Uint8Array.from(await readFile(path));
+    const bytes = whole.slice();
+    for (let at = 0; at < bytes.length * 8; at++) {
+      bytes[at >> 3]! ^= 1 << (at & 7);
+      // Protobuf has several ways to write the same: what is read is what was written then, bit for bit.
+      const read = await SnapshotManifest.decodeFramed(bytes).catch((error) => error.code as string);
+      if (typeof read !== "string") assert.deepEqual(read.framed, whole, `bit ${at}`);
+      if ((at & 7) === (at >> 3 & 7)) await isSeenAs(read, bytes);
+      bytes[at >> 3]! ^= 1 << (at & 7);
+    }
+    async function isSeenAs(read: SnapshotManifest | string, bytes: Uint8Array): Promise<void> {
+      await writeFile(path, bytes);
+      const opening = DirectoryStorage.open(root, { readOnly: true });
+      // What looks like the snapshot of a newer release is not put aside, since it would be lost to that release.
+      if (read === "UNSUPPORTED") return void await rejects(opening, "UNSUPPORTED");
+      const storage = await opening;
+      assert.deepEqual(storage.damaged.map(({ error }) => error.code), typeof read === "string" ? [read] : []);
+      await storage.close();
+    }
+    await writeFile(path, whole);
+    assert.deepEqual(await opened(root), { whole: [2n, 1n], damaged: [] });
+  }));
+
+// What becomes of snapshot 2: each is found when the storage is opened, and 1 is used.
+const DAMAGE: Record<string, (directory: string, outside: string) => Promise<unknown>> = {
+  "a file without its last byte": (directory) => truncate(`${directory}/state`, 299_999),
+  "an empty file": (directory) => truncate(`${directory}/a/b`, 0),
+  "a file that is longer": (directory) => appendFile(`${directory}/state`, "x"),
+  "a file that is gone": (directory) => rm(`${directory}/state`),
+  "a directory that is gone": (directory) => rm(`${directory}/a`, { recursive: true }),
+  "a manifest that is gone": (directory) => rm(`${directory}/${MANIFEST}`),
+  "a manifest that was not renamed": (directory) => rename(`${directory}/${MANIFEST}`, `${directory}/${MANIFEST}.tmp`),
+  "a link in the place of a file": async (directory, outside) => {
+    await rename(`${directory}/state`, outside);
+    await symlink(outside, `${directory}/state`);
+  },
+  "a link in the place of a directory": async (directory, outside) => {
+    await rename(`${directory}/a`, outside);
+    await symlink(outside, `${directory}/a`);
+  },
+  "a link in the place of the manifest": async (directory, outside) => {
+    await rename(`${directory}/${MANIFEST}`, outside);
+    await symlink(outside, `${directory}/${MANIFEST}`);
+  },
+  "a directory in the place of a file": async (directory) => {
+    await rm(`${directory}/state`);
+    await mkdir(`${directory}/state`);
+  },
+  "a directory in the place of the manifest": async (directory) => {
+    await rm(`${directory}/${MANIFEST}`);
+    await mkdir(`${directory}/${MANIFEST}`);
+  },
+  "a file in the place of a directory": async (directory) => {
+    await rm(`${directory}/a`, { recursive: true });
+    await writeFile(`${directory}/a`, "x");
+  },
+  "the manifest of another snapshot": (directory) =>
+    cp(`${directory.slice(0, -1)}1/${MANIFEST}`, `${directory}/${MANIFEST}`),
+};
+
+for (const [what, damage] of Object.entries(DAMAGE)) {
+  test(`found when the storage is opened: ${what}`, () =>
+    withTwo(async (root) => {
+      await damage(directoryOf(root, 2n), `${root}/../outside`);
+      const before = await listing(`${root}/..`);
+      const looked = await DirectoryStorage.open(root, { readOnly: true });
+      assert.deepEqual((await looked.list()).map(({ meta }) => meta.lastIncludedIndex), [1n]);
+      await looked.close();
+      assert.deepEqual(await listing(`${root}/..`), before);
+      assert.deepEqual(await opened(root), { whole: [1n], damaged: [2n] });
+      assert.isTrue((await namesIn(root))[1]!.startsWith("corrupt-2-"));
+      assert.deepEqual(await opened(root), { whole: [1n], damaged: [] });
+      const storage = await DirectoryStorage.open(root);
+      await save(storage, 2n); // can be taken again
+      await storage.close();
+      assert.deepEqual(await opened(root), { whole: [2n, 1n], damaged: [] });
+    }));
+}
+
+test("a link that is called like a snapshot is left alone", () =>
+  withTwo(async (root) => {
+    await rename(directoryOf(root, 2n), `${root}/../outside`);
+    await symlink(`${root}/../outside`, directoryOf(root, 2n));
+    assert.deepEqual(await opened(root), { whole: [1n], damaged: [] });
+  }));
+
+test("files that the manifest does not name are no concern of ours", () =>
+  withTwo(async (root) => {
+    await put(directoryOf(root, 2n), "extra");
+    await put(`${directoryOf(root, 2n)}/a/c`, "d");
+    await put(directoryOf(root, 2n), `${MANIFEST}.tmp`, "half a mani");
+    assert.deepEqual(await opened(root), { whole: [2n, 1n], damaged: [] });
+  }));
+
+test("files in the place of directories of ours", () =>
+  withTwo(async (root) => {
+    await put(root, "temp");
+    await put(root, "trash-00");
+    await put(root, "snapshot_00000000000000000009");
+    await put(root, "install-9-00c0ffee");
+    const storage = await DirectoryStorage.open(root);
+    await save(storage, 3n);
+    assert.deepEqual(await wholeOnes(storage), [3n, 2n]);
+    await storage.close();
+  }));
+
+test("a file that is lost while the storage is open: that is damage, and the snapshot is put aside", () =>
+  withTwo(async (root) => {
+    const storage = await DirectoryStorage.open(root);
+    const reader = await storage.open();
+    await rm(`${directoryOf(root, 2n)}/state`);
+    const error = await rejects(bytesOf(reader.file("state")), "CORRUPT");
+    assert.equal(error.file, "state");
+    const result = await reader.verify().result;
+    assert.deepEqual(result.bad.map(({ file, chunk }) => [file, chunk]), [["state", undefined]]);
+    await reader.close();
+    const older = await storage.open();
+    assert.equal(older.meta.lastIncludedIndex, 1n);
+    await isWhole(older);
+    await storage.close();
+    assert.isTrue((await namesIn(root))[1]!.startsWith("corrupt-2-"));
+  }));
+
+test("an empty directory, none at all, and a link to one", () =>
+  inTemp(async (directory) => {
+    await rejects(DirectoryStorage.open(`${directory}/none`, { readOnly: true }), "NOT_FOUND");
+    assert.deepEqual(await namesIn(directory), []);
+    assert.deepEqual(await opened(`${directory}/a/b/c`), { whole: [], damaged: [] });
+    await symlink(`${directory}/a/b/c`, `${directory}/link`);
+    const storage = await DirectoryStorage.open(`${directory}/link`);
+    await save(storage, 1n);
+    await storage.close();
+    assert.deepEqual(await opened(`${directory}/a/b/c`), { whole: [1n], damaged: [] });
+    await put(directory, "file");
+    await rejects(DirectoryStorage.open(`${directory}/file`), "BUSY");
+  }));
+
+test("a bit that was flipped, of which only the manifest knows", () =>
+  withTwo(async (root) => {
+    await flip(`${directoryOf(root, 2n)}/a/b`, 99);
+    const storage = await DirectoryStorage.open(root);
+    assert.deepEqual(storage.damaged, []); // content is verified when it is read
+    const reader = await storage.open();
+    await rejects(bytesOf(reader.file("a/b")), "CORRUPT");
+    await reader.close();
+    assert.deepEqual(await wholeOnes(storage), [1n]);
+    await storage.close();
+    assert.deepEqual(await opened(root), { whole: [1n], damaged: [] });
+  }));

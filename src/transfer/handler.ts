@@ -14,13 +14,13 @@ import { BYTES_TYPE, fileTag, listed, manifestJson, manifestTag, problem, PROTOB
 /** What takes and installs snapshots: a `Replica`, or anything like it. */
 export interface SnapshotTarget {
   /** Takes a snapshot. */
-  snapshot(options: { gap?: number; signal?: AbortSignal }): {
+  snapshot(options: { gap?: number }): {
     readonly result: Promise<{ readonly taken: boolean; readonly snapshot?: SnapshotInfo }>;
   };
   /** Installs an archive. */
   install(
     archive: ReadableStream<Uint8Array>,
-    options: { index?: bigint; signal?: AbortSignal },
+    options: { index?: bigint },
   ): { readonly result: Promise<SnapshotInfo> };
 }
 
@@ -124,7 +124,7 @@ class Routes {
     if (which === undefined || which === "") {
       return await byMethod(request, {
         GET: async () => Response.json((await this.#storage.list()).map(listed)),
-        POST: () => this.#take(searchParams.get("gap"), request.signal),
+        POST: () => this.#take(searchParams.get("gap")),
       });
     }
     const index = which === "latest" ? undefined : indexOf(which);
@@ -206,7 +206,8 @@ class Routes {
   async #install(index: bigint, request: Request): Promise<Response> {
     if (request.body === null) throw new SnapshotError("MALFORMED", "The request has no archive in its body");
     const { target } = this.#options;
-    const options = { index, signal: request.signal };
+    // Without the request's signal: a client that goes is seen by its body, and on Deno the signal fires in any case.
+    const options = { index };
     try {
       const work = target === undefined
         ? unarchive(request.body, this.#storage, options)
@@ -223,13 +224,13 @@ class Routes {
     }
   }
 
-  async #take(gap: string | null, signal: AbortSignal): Promise<Response> {
+  async #take(gap: string | null): Promise<Response> {
     const { target } = this.#options;
     if (target === undefined) throw new SnapshotError("UNSUPPORTED", "Nothing takes snapshots here");
     if (gap !== null && !/^[0-9]{1,15}$/.test(gap)) {
       throw new SnapshotError("MALFORMED", `A gap is a number, not ${gap}`);
     }
-    const { taken, snapshot } = await target.snapshot({ gap: gap === null ? CREATION_GAP : Number(gap), signal })
+    const { taken, snapshot } = await target.snapshot({ gap: gap === null ? CREATION_GAP : Number(gap) })
       .result;
     if (snapshot === undefined) {
       throw new SnapshotError("NOT_FOUND", "There is no snapshot, and too little to take one");

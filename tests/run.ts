@@ -41,7 +41,17 @@ async function run(
   return { passed, failed: Math.max(failed, 1) };
 }
 
-/** One module of all tests that fit, for a runtime without TypeScript and import maps. */
+/** One module of a program, for a runtime without TypeScript and import maps. */
+async function bundleModule(entry: string, output: string, platform: "deno" | "browser"): Promise<string> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["bundle", "--quiet", "--platform", platform, "--output", output, entry],
+    cwd: ROOT,
+  }).output();
+  if (!success) throw new Error(`Cannot bundle ${entry}:\n${new TextDecoder().decode(stderr)}`);
+  return output;
+}
+
+/** One module of all tests that fit. */
 async function bundle(name: string, withDisk: boolean, platform: "deno" | "browser", tail: string): Promise<string> {
   await Deno.mkdir(BUILD, { recursive: true });
   const files = (await walk(`${ROOT}tests`)).filter((path) =>
@@ -49,13 +59,8 @@ async function bundle(name: string, withDisk: boolean, platform: "deno" | "brows
   );
   const entry = `${BUILD}/${name}.ts`;
   await Deno.writeTextFile(entry, [...files.map((path) => `import "${path}";`), tail].join("\n"));
-  const output = `${BUILD}/${name}.mjs`;
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["bundle", "--quiet", "--platform", platform, "--output", output, entry],
-    cwd: ROOT,
-  }).output();
-  if (!success) throw new Error(`Cannot bundle ${entry}:\n${new TextDecoder().decode(stderr)}`);
-  return output;
+  if (withDisk) await bundleModule(`${ROOT}src/cli/main.ts`, `${BUILD}/cli.mjs`, platform);
+  return await bundleModule(entry, `${BUILD}/${name}.mjs`, platform);
 }
 
 const ON_NODE = `

@@ -4,12 +4,19 @@
  * @module
  */
 
+import { timingSafeEqual } from "@std/crypto/timing-safe-equal";
 import { archive as archiveOf, unarchive as takeIn } from "../snapshot/mod.ts";
 import { DirectoryStorage } from "../storage/directory.ts";
 import { pump } from "../stream/mod.ts";
 import { pull as fetchInto, snapshotHandler } from "../transfer/mod.ts";
 import { serve as listen } from "../transfer/serve.ts";
 import { type Command, Exit, parseIndex, UsageError } from "./command.ts";
+
+/** Compares what is secret, in a time that does not tell how much of it is right. */
+function isSame(given: string, secret: string): boolean {
+  const encoder = new TextEncoder();
+  return timingSafeEqual(encoder.encode(given), encoder.encode(secret));
+}
 
 /** `serve DIR --port P` */
 export const serve: Command = {
@@ -31,7 +38,7 @@ export const serve: Command = {
       const handler = snapshotHandler(storage, {
         authorize: ({ method, headers }) =>
           (method === "GET" || method === "HEAD") &&
-          (token === undefined || headers.get("Authorization") === `Bearer ${token}`),
+          (token === undefined || isSame(headers.get("Authorization") ?? "", `Bearer ${token}`)),
         onError: (error, { url }) => io.note(`${new URL(url).pathname}: ${error}`),
       });
       const server = await listen(handler, { port, ...(options.host !== undefined && { hostname: options.host }) });

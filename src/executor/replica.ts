@@ -158,9 +158,12 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    *
    * @param data the command
    * @returns the entry: it is durable, and was applied
-   * @throws {SnapshotError} `CLOSED`, `NO_SPACE` … : it was not appended
+   * @throws {SnapshotError} `CLOSED`, `NO_SPACE` … : it was not appended; or `UNAVAILABLE` if it was, and the machine
+   *   could not apply it
+   * @throws whatever the machine's `validate` refuses it with
    */
   async propose(data: Uint8Array): Promise<LogEntry> {
+    this.machine.validate?.(data);
     return await this.#proposeEntry({ data });
   }
 

@@ -83,21 +83,20 @@ export class KeyValueMachine<V> implements StateMachine {
     return concat([Uint8Array.of(Op.DELETE), u32(bytes.length), bytes]);
   }
 
+  /**
+   * Looks whether this is a command.
+   *
+   * @throws {SnapshotError} `MALFORMED` if it is none
+   */
+  validate(data: Uint8Array): void {
+    this.#decode(data);
+  }
+
   /** Carries out a command. */
-  apply({ data, index }: LogEntry): void {
-    const op = data[0];
-    const length = data.length < 5 ? Infinity : new DataView(data.buffer, data.byteOffset).getUint32(1);
-    if (op === Op.PUT ? 5 + length > data.length : op !== Op.DELETE || 5 + length !== data.length) {
-      throw noCommand(index);
-    }
-    let key: string;
-    try {
-      key = this.#keys.decode(data.subarray(5, 5 + length));
-    } catch (error) {
-      throw noCommand(index, error);
-    }
-    if (op === Op.PUT) this.#map.set(key, this.#codec.decode(data.subarray(5 + length)));
-    else this.#map.delete(key);
+  apply({ data }: LogEntry): void {
+    const { key, put } = this.#decode(data);
+    if (put === undefined) this.#map.delete(key);
+    else this.#map.set(key, put.value);
   }
 
   /** Takes a view; the rest of the save writes it. */
@@ -116,10 +115,23 @@ export class KeyValueMachine<V> implements StateMachine {
     await decodeEntries(reader.file(STATE_FILE), this.#codec, (key, value) => map.set(key, value));
     this.#map = map;
   }
+
+  #decode(data: Uint8Array): { readonly key: string; readonly put?: { readonly value: V } } {
+    const op = data[0];
+    const length = data.length < 5 ? Infinity : new DataView(data.buffer, data.byteOffset).getUint32(1);
+    if (op === Op.PUT ? 5 + length > data.length : op !== Op.DELETE || 5 + length !== data.length) throw noCommand();
+    let key: string;
+    try {
+      key = this.#keys.decode(data.subarray(5, 5 + length));
+    } catch (error) {
+      throw noCommand(error);
+    }
+    return op === Op.PUT ? { key, put: { value: this.#codec.decode(data.subarray(5 + length)) } } : { key };
+  }
 }
 
-function noCommand(index: bigint, cause?: unknown): SnapshotError {
-  return new SnapshotError("MALFORMED", `Entry ${index} is no command of a key-value machine`, { index, cause });
+function noCommand(cause?: unknown): SnapshotError {
+  return new SnapshotError("MALFORMED", "This is no command of a key-value machine", { cause });
 }
 
 function encodeKey(key: string): Uint8Array {

@@ -38,6 +38,14 @@ export interface StateMachine {
   apply(entry: LogEntry): void | Promise<void>;
 
   /**
+   * Looks at a command before it is appended: what is in the log cannot be taken back, and a command that cannot be
+   * applied would stop the replica, now and after each restart.
+   *
+   * @throws if it is none that can be applied; whoever proposed it is told
+   */
+  validate?(data: Uint8Array): void;
+
+  /**
    * The synchronous part of a save, between two applies: takes a point-in-time view. Short, since nothing is applied
    * meanwhile.
    *

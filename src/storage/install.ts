@@ -14,8 +14,9 @@ import type {
   SnapshotInstall,
   SnapshotManifest,
 } from "../snapshot/mod.ts";
-import { type ChunkMap, DigestIndex, equal, InFlight, sha256 } from "../stream/mod.ts";
+import { type ChunkMap, equal, InFlight, sha256, toHex } from "../stream/mod.ts";
 import { HandlePool } from "./handle_pool.ts";
+import { type Incoming, WantedChunks } from "./incoming.ts";
 import type { Medium, MediumFile, PlacedSnapshot } from "./medium.ts";
 import { readChunk } from "./reader.ts";
 
@@ -32,19 +33,6 @@ export interface InstallOwner {
   released(): void;
 }
 
-/** A file that is being received. */
-interface Incoming {
-  readonly info: FileInfo;
-  readonly chunks: ChunkMap;
-  /** For each chunk whether it is here, verified: 1, or 0. */
-  readonly have: Uint8Array;
-  missing: number;
-  /** How often it was begun anew. */
-  begun: number;
-  /** While it is being begun anew. */
-  beginning?: Promise<void>;
-}
-
 /** The install of a storage on a medium. */
 export class StoredInstall implements SnapshotInstall {
   readonly manifest: SnapshotManifest;
@@ -54,6 +42,7 @@ export class StoredInstall implements SnapshotInstall {
   readonly #files: ReadonlyMap<string, Incoming>;
   readonly #handles: HandlePool;
   readonly #running = new Set<Promise<void>>();
+  #whole: ReadonlyMap<string, WholeFile> | undefined;
   #state: "open" | "committing" | "done" = "open";
   #committing: Promise<SnapshotInfo> | undefined;
 
@@ -297,14 +286,10 @@ export class StoredInstall implements SnapshotInstall {
     }
   }
 
-  #linkable(file: Incoming): { place: string; name: string } | undefined {
-    for (const { place, manifest } of this.#owner.snapshots()) {
-      const same = manifest.files.find(({ chunks }) =>
-        chunks !== undefined && chunks.size > 0 && equal(chunks.root, file.chunks.root)
-      );
-      if (same !== undefined) return { place, name: same.name };
-    }
-    return undefined;
+  /** A file of another snapshot that has the same content. */
+  #linkable({ chunks }: Incoming): WholeFile | undefined {
+    this.#whole ??= wholeFiles(this.#owner.snapshots());
+    return chunks.size > 0 ? this.#whole.get(toHex(chunks.root)) : undefined;
   }
 
   /** Takes a file away and everything that is known of it. */
@@ -397,50 +382,19 @@ function isUnusable(error: unknown): boolean {
   return hasCode(error, "CORRUPT", "NOT_FOUND", "FORBIDDEN", "UNAVAILABLE");
 }
 
-/** The chunks of several files, to be found by their digests. */
-class WantedChunks {
-  readonly count: number;
-  readonly #files: readonly Incoming[];
-  readonly #starts: Float64Array;
-  readonly #index: DigestIndex;
-  /** By the first position of a digest: whether all its chunks were taken. */
-  readonly #taken: Uint8Array;
+/** A file of a complete snapshot. */
+interface WholeFile {
+  readonly place: string;
+  readonly name: string;
+}
 
-  constructor(files: readonly Incoming[]) {
-    this.#files = files;
-    this.#starts = new Float64Array(files.length + 1);
-    files.forEach(({ chunks }, i) => this.#starts[i + 1] = this.#starts[i]! + chunks.count);
-    this.count = this.#starts[files.length]!;
-    this.#taken = new Uint8Array(this.count);
-    this.#index = new DigestIndex(this.count, (n) => {
-      const { file, chunk } = this.#locate(n);
-      return file.chunks.digest(chunk);
-    });
-  }
-
-  /** Whether a chunk with this digest is wanted. */
-  has(digest: Uint8Array): boolean {
-    const { done, value } = this.#index.find(digest).next();
-    return !done && this.#taken[value] === 0;
-  }
-
-  /** All chunks with this digest, once. */
-  *take(digest: Uint8Array): Generator<{ file: Incoming; chunk: number }, void, undefined> {
-    if (!this.has(digest)) return;
-    for (const n of this.#index.find(digest)) {
-      this.#taken[n] = 1;
-      yield this.#locate(n);
+/** The files of snapshots by their roots; of the same in several, that of the newest. */
+function wholeFiles(snapshots: readonly PlacedSnapshot[]): ReadonlyMap<string, WholeFile> {
+  const files = new Map<string, WholeFile>();
+  for (const { place, manifest } of [...snapshots].reverse()) {
+    for (const { name, chunks } of manifest.files) {
+      if (chunks !== undefined) files.set(toHex(chunks.root), { place, name });
     }
   }
-
-  #locate(n: number): { file: Incoming; chunk: number } {
-    let low = 0;
-    let high = this.#files.length;
-    while (high - low > 1) {
-      const middle = (low + high) >>> 1;
-      if (this.#starts[middle]! <= n) low = middle;
-      else high = middle;
-    }
-    return { file: this.#files[low]!, chunk: n - this.#starts[low]! };
-  }
+  return files;
 }

@@ -1,0 +1,169 @@
+// The command line as its users meet it: a process with arguments, standard input and output, and an exit code.
+
+import { spawn } from "node:child_process";
+import { cp, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import process from "node:process";
+import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { assert, noise, pieces, test } from "../harness.ts";
+import { inTemp } from "../temp.ts";
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: Uint8Array;
+  readonly stderr: string;
+}
+
+/** Starts the program. On Node and Bun the bundled one, which the test runner puts beside the suites. */
+function start(...args: string[]) {
+  const program = "Deno" in globalThis
+    ? ["run", "--allow-all", "--quiet", `${process.cwd()}/src/cli/main.ts`]
+    : [`${process.cwd()}/.build/cli.mjs`];
+  return spawn(process.execPath, [...program, ...args], { stdio: "pipe" });
+}
+
+async function run(args: string[], input?: Uint8Array): Promise<Outcome> {
+  const child = start(...args);
+  child.stdin.on("error", () => {}); // who reads only the beginning
+  child.stdin.end(input);
+  const stdout: Uint8Array[] = [];
+  let stderr = "";
+  child.stdout.on("data", (part: Uint8Array) => stdout.push(part));
+  child.stderr.on("data", (part: Uint8Array) => stderr += new TextDecoder().decode(part));
+  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+  return { code, stdout: new Uint8Array(await new Blob(stdout as Uint8Array<ArrayBuffer>[]).arrayBuffer()), stderr };
+}
+
+const text = ({ stdout }: Outcome) => new TextDecoder().decode(stdout);
+
+/** Everything in a directory, with sizes and times of change. */
+async function listing(directory: string): Promise<string> {
+  const names = await readdir(directory, { recursive: true });
+  const lines = await Promise.all(
+    names.sort().map(async (name) => {
+      const { size, mtimeMs } = await stat(`${directory}/${name}`);
+      return `${name} ${size} ${mtimeMs}`;
+    }),
+  );
+  return lines.join("\n");
+}
+
+async function save(root: string, index: bigint, size: number): Promise<void> {
+  const storage = await DirectoryStorage.open(root);
+  const writer = await storage.create();
+  await pieces(noise(size, Number(index))).pipeTo(writer.file("a/state"));
+  await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 2n, peers: ["127.0.0.1:1:0:0"], oldPeers: [] });
+  await storage.close();
+}
+
+test("cli: help, and wrong use", async () => {
+  assert.equal((await run(["--help"])).code, 0);
+  for (const name of ["ls", "inspect", "verify", "serve", "pull", "archive", "unarchive"]) {
+    const help = await run([name, "--help"]);
+    assert.equal(help.code, 0);
+    assert.include(text(help), `snapstream ${name}`);
+  }
+  for (
+    const args of [[], ["nothing"], ["ls"], ["ls", ".", "--wrong"], ["inspect", ".", "x"], ["serve", "."], [
+      "pull",
+      "x",
+      ".",
+    ]]
+  ) {
+    const { code, stdout, stderr } = await run(args);
+    assert.equal(code, 2, args.join(" "));
+    assert.equal(stdout.length, 0);
+    assert.notEqual(stderr, "");
+  }
+});
+
+test("cli: looking changes nothing, and says what is there", async () => {
+  await inTemp(async (directory) => {
+    const root = `${directory}/braft`;
+    await cp(`${process.cwd()}/tests/fixtures/braft/joint/storage`, root, { recursive: true });
+    const before = await listing(directory);
+    const inspected = JSON.parse(text(await run(["inspect", root, "--json"])));
+    assert.equal(inspected.format, "braft");
+    const { digest, ...snapshot } = inspected.snapshots[0];
+    assert.match(digest, /^[0-9a-f]{64}$/);
+    assert.deepEqual(snapshot, {
+      index: "2048",
+      term: "7",
+      peers: ["10.0.0.2:8200:0:0", "10.0.0.3:8200:0:0", "10.0.0.4:8200:0:0"],
+      oldPeers: ["10.0.0.1:8200:0:0", "10.0.0.2:8200:0:0", "10.0.0.3:8200:0:0"],
+      verified: "none",
+      files: [{ name: "state", size: 16, checksum: null }],
+    });
+    for (const command of ["ls", "inspect", "verify"]) assert.equal((await run([command, root])).code, 0);
+    assert.equal((await run(["archive", root])).code, 0);
+    assert.equal(await listing(directory), before);
+    assert.equal((await run(["ls", `${directory}/none`])).code, 1);
+    assert.equal((await run(["verify", root, "5"])).code, 1);
+  });
+});
+
+test("cli: newest first; damage is exit code 3, and stays where it is", async () => {
+  await inTemp(async (directory) => {
+    const root = `${directory}/storage`;
+    await save(root, 5n, 300_000);
+    await save(root, 6n, 300_000);
+    const inspected = JSON.parse(text(await run(["inspect", root, "--json"])));
+    assert.equal(inspected.format, "snapstream");
+    assert.deepEqual(inspected.snapshots.map(({ index }: { index: string }) => index), ["6", "5"]);
+    assert.match(inspected.snapshots[0].files[0].checksum, /^chunks-sha256:[0-9a-f]{64}$/);
+    assert.equal((await run(["verify", root])).code, 0);
+    const file = `${root}/snapshot_00000000000000000006/a/state`;
+    const bytes = await readFile(file);
+    bytes[290_000]! ^= 1;
+    await writeFile(file, bytes);
+    const before = await listing(root);
+    const verified = await run(["verify", root, "--json"]);
+    assert.equal(verified.code, 3);
+    const [newest, older] = JSON.parse(text(verified)).snapshots;
+    assert.deepEqual([newest.ok, older.ok, newest.bad[0].file, newest.bad[0].chunk], [false, true, "a/state", 1]);
+    assert.equal((await run(["verify", root, "5"])).code, 0);
+    await writeFile(`${root}/snapshot_00000000000000000006/__raft_snapshot_meta`, "rubbish");
+    assert.equal((await run(["ls", root])).code, 3);
+    assert.notEqual(await listing(root), before); // by this test alone
+    assert.include(await listing(root), "snapshot_00000000000000000006/a/state");
+  });
+});
+
+test("cli: archive, unarchive, and what is cut short", async () => {
+  await inTemp(async (directory) => {
+    await save(`${directory}/a`, 7n, 1_000_000);
+    const archive = await run(["archive", `${directory}/a`]);
+    assert.equal(archive.code, 0);
+    assert.isAbove(archive.stdout.length, 1_000_000);
+    const cut = await run(["unarchive", `${directory}/b`], archive.stdout.slice(0, 900_000));
+    assert.equal(cut.code, 3);
+    assert.equal((await run(["unarchive", `${directory}/b`, "--json"], archive.stdout)).code, 0);
+    assert.equal((await run(["verify", `${directory}/b`])).code, 0);
+    assert.equal((await run(["unarchive", `${directory}/b`], archive.stdout)).code, 1); // stale
+    assert.deepEqual((await readdir(`${directory}/b`)).sort(), [".lock", "snapshot_00000000000000000007"]);
+  });
+});
+
+test("cli: serve, pull, and Ctrl-C", async () => {
+  await inTemp(async (directory) => {
+    await save(`${directory}/a`, 8n, 2_000_000);
+    const before = await listing(`${directory}/a`);
+    const server = start("serve", `${directory}/a`, "--port", "0", "--json", "--token", "secret");
+    const line = await new Promise<string>((resolve) => server.stdout.once("data", (part) => resolve(String(part))));
+    const { url } = JSON.parse(line) as { url: string };
+    assert.equal((await run(["pull", url, `${directory}/b`])).code, 1); // no token
+    const pulled = await run(["pull", url, `${directory}/b`, "--token", "secret", "--json"]);
+    assert.deepEqual(JSON.parse(text(pulled)), { index: "8", size: 2_000_000, fetched: 2_000_000, reused: 0 });
+    assert.equal((await run(["verify", `${directory}/b`])).code, 0);
+    const put = await fetch(`${url}/snapshots/9`, {
+      method: "PUT",
+      body: "x",
+      headers: { Authorization: "Bearer secret" },
+    });
+    assert.equal(put.status, 403);
+    await put.body?.cancel();
+    process.kill(server.pid!, "SIGINT"); // not server.kill(): then Deno says that it was killed, whatever it did
+    const code = await new Promise((resolve) => server.on("close", resolve));
+    assert.equal(code, 0);
+    assert.equal(await listing(`${directory}/a`), before);
+  });
+});

@@ -1,12 +1,11 @@
 import { runtime } from "./runtimes.ts";
 
-/** From this date on `nodejs_compat` is on unless it is switched off. */
-const COMPATIBILITY_DATE = "2026-08-04";
+/** The last date on which `nodejs_compat` is not on by itself. */
+const COMPATIBILITY_DATE = "2026-08-03";
 
 /** What runs a bundled suite in workerd: a program and its arguments. */
 export async function runWorkerd(suite: string, build: string, nodejsCompat: boolean): Promise<[string, string[]]> {
-  const flag = nodejsCompat ? "nodejs_compat" : "no_nodejs_compat";
-  const config = `${build}/workerd-${flag}.capnp`;
+  const config = `${build}/workerd-${nodejsCompat ? "nodejs" : "plain"}.capnp`;
   await Deno.writeTextFile(
     config,
     `using Workerd = import "/workerd/workerd.capnp";
@@ -14,7 +13,7 @@ const config :Workerd.Config = (
   services = [( name = "main", worker = (
     modules = [( name = "suite", esModule = embed "${suite.slice(build.length + 1)}" )],
     compatibilityDate = "${COMPATIBILITY_DATE}",
-    compatibilityFlags = ["${flag}"]
+    compatibilityFlags = [${nodejsCompat ? `"nodejs_compat"` : ""}]
   ))]
 );
 `,

@@ -11,7 +11,7 @@ import { PacedFile } from "./paced_file.ts";
 /** What goes to the disk at once: several chunks, since a call costs the same for 256 KiB as for 1 MiB. */
 const BLOCK_SIZE = 1024 * 1024;
 /** Blocks being hashed and written at the same time, beside the one being filled. */
-const BLOCKS_IN_FLIGHT = 3;
+const BLOCKS_IN_FLIGHT = 6;
 
 /** A block that was written, and what its chunks hash to. */
 interface WrittenBlock {
@@ -29,7 +29,7 @@ export interface FileSinkEvents {
 
 /**
  * A file as a sink. Bytes are copied into blocks of its own, which go round: whoever writes may change its buffer as
- * soon as the write has resolved, and memory is four blocks, whatever the size of the file.
+ * soon as the write has resolved, and memory is seven blocks, whatever the size of the file.
  */
 export class FileSink implements UnderlyingSink<Uint8Array> {
   readonly #open: () => Promise<MediumFile>;

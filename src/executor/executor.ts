@@ -6,95 +6,16 @@
  */
 
 import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
-import type { LogStorage } from "../log/mod.ts";
-import { type SnapshotInfo, type SnapshotMeta, type SnapshotStorage, stale } from "../snapshot/mod.ts";
-import type { StateMachine } from "../state/mod.ts";
+import { type SnapshotInfo, stale } from "../snapshot/mod.ts";
 import { Operation, raceAbort, type Tracker } from "../stream/mod.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { ExecutorEvent, ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
-import { purgeIndex, type PurgeOptions } from "./purge.ts";
+import type { ExecutorContext, ExecutorOptions, Receiver, SnapshotOptions } from "./options.ts";
+import { purgeIndex } from "./purge.ts";
 import { alignLog } from "./recovery.ts";
-import { type Applied, runSave } from "./save.ts";
-import { type RetryOptions, type TriggerOptions, Triggers } from "./triggers.ts";
-
-/** What an executor may be told. */
-export interface ExecutorOptions {
-  /** What makes a snapshot be taken, besides being asked. */
-  readonly triggers?: TriggerOptions;
-  /** How a failed save is tried again. */
-  readonly retry?: RetryOptions;
-  /** What may be purged of the log. */
-  readonly purge?: PurgeOptions;
-  /**
-   * How long a save may take, in milliseconds.
-   *
-   * @default {600000}
-   */
-  readonly saveTimeout?: number;
-  /**
-   * How long a save or an install may take without coming further, in milliseconds.
-   *
-   * @default {60000}
-   */
-  readonly stallTimeout?: number;
-  /**
-   * What an install does that finds a save running: waits until it is committed, or cancels it.
-   *
-   * @default {"wait"}
-   */
-  readonly whileSaving?: "wait" | "cancel";
-  /** Time. */
-  readonly clock?: Clock;
-  /** Told of everything that happens. What it throws is thrown away. */
-  readonly onEvent?: (event: ExecutorEvent) => void;
-}
-
-/** What an executor works with. */
-export interface ExecutorContext {
-  /** What is saved and loaded. */
-  readonly machine: StateMachine;
-  /** Where snapshots are. */
-  readonly storage: SnapshotStorage;
-  /** The log behind them. */
-  readonly log: LogStorage;
-  /** The newest snapshot in the storage, which the machine was loaded from; none if there is none. */
-  readonly newest: SnapshotInfo | undefined;
-  /** Up to where entries were applied. */
-  applied(): Applied;
-  /** Throws if the state must not be saved: an entry was applied by half. Called between two applies. */
-  checkSavable(): void;
-  /** Runs something between two applies. */
-  exclusive<T>(work: () => T | Promise<T>): Promise<T>;
-  /** The machine was loaded from this snapshot. Called between two applies. */
-  loaded(meta: SnapshotMeta): void;
-}
-
-/** Options of {@linkcode SnapshotExecutor.snapshot}. */
-export interface SnapshotOptions {
-  /**
-   * How many entries must have been applied since the last snapshot; fewer, and there is none taken.
-   *
-   * @default {1}
-   */
-  readonly gap?: number;
-  /** Gives it up. */
-  readonly signal?: AbortSignal;
-}
-
-/** What receives a snapshot into the storage. */
-export interface Receiver {
-  /** The index of the snapshot, if it is known before it is received. */
-  readonly index: bigint | undefined;
-  /**
-   * Receives it.
-   *
-   * @param signal gives it up
-   * @param tracker is told how far it is
-   * @param found is told the index, when it is known or when it changes; throws if it is not wanted
-   * @returns the snapshot, committed
-   */
-  receive(signal: AbortSignal, tracker: Tracker, found: (index: bigint) => void): Promise<SnapshotInfo>;
-}
+import { runSave } from "./save.ts";
+import { Triggers } from "./triggers.ts";
+import { watchWork } from "./watch.ts";
 
 /** A save or install that is running. */
 interface Running {
@@ -282,7 +203,7 @@ export class SnapshotExecutor {
 
   async #save({ stop }: Running, tracker: Tracker): Promise<SaveResult> {
     this.#setState("saving");
-    const watch = this.#watch("save", stop, tracker);
+    const watch = watchWork("save", stop, tracker, this.#clock, this.#options);
     let logBytes = 0;
     try {
       const { snapshot, syncDuration, asyncDuration } = await runSave({
@@ -329,31 +250,6 @@ export class SnapshotExecutor {
     } finally {
       watch();
     }
-  }
-
-  /** Gives up what takes too long, or does not come further. Returns what stops watching. */
-  #watch(kind: Running["kind"], stop: AbortController, tracker: Tracker): () => void {
-    const { saveTimeout = 600_000, stallTimeout = 60_000 } = this.#options;
-    const giveUp = (what: string, limit: number) =>
-      stop.abort(
-        new SnapshotError("TIMEOUT", `The ${kind} ${what} ${limit} ms, and was given up`, { expected: limit }),
-      );
-    // An install takes as long as it takes, while it goes on.
-    const cancelTimeout = kind === "install"
-      ? () => {}
-      : this.#clock.after(saveTimeout, () => giveUp("took more than", saveTimeout));
-    let cancelStall = () => {};
-    let seen = -1;
-    const look = () => {
-      if (tracker.version === seen) giveUp("came no further for", stallTimeout);
-      seen = tracker.version;
-      cancelStall = this.#clock.after(stallTimeout, look);
-    };
-    look();
-    return () => {
-      cancelTimeout();
-      cancelStall();
-    };
   }
 
   /** Waits for, or ends, what is in the way of an install, until nothing is; then installs. Or refuses it. */
@@ -439,7 +335,7 @@ export class SnapshotExecutor {
 
   async #receive(receiver: Receiver, running: Running, tracker: Tracker): Promise<SnapshotInfo> {
     const { signal } = running.stop;
-    const watch = this.#watch("install", running.stop, tracker);
+    const watch = watchWork("install", running.stop, tracker, this.#clock, this.#options);
     try {
       return await receiver.receive(signal, tracker, (index) => {
         this.#checkNewer(index);

@@ -6,14 +6,7 @@
  */
 
 import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
-import type {
-  ChunkRun,
-  FileInfo,
-  PrepareOptions,
-  SnapshotInfo,
-  SnapshotInstall,
-  SnapshotManifest,
-} from "../snapshot/mod.ts";
+import type { ChunkRun, PrepareOptions, SnapshotInfo, SnapshotInstall, SnapshotManifest } from "../snapshot/mod.ts";
 import { type ChunkMap, equal, InFlight, sha256, toHex } from "../stream/mod.ts";
 import { HandlePool } from "./handle_pool.ts";
 import { type Incoming, WantedChunks } from "./incoming.ts";

@@ -9,6 +9,7 @@ export * from "./chunk_map.ts";
 export * from "./chunked.ts";
 export * from "./digest.ts";
 export * from "./digest_index.ts";
+export * from "./gather.ts";
 export * from "./in_flight.ts";
 export * from "./operation.ts";
 export * from "./progress.ts";

@@ -14,12 +14,11 @@
 
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import { concat, equal, u32 } from "./bytes.ts";
+import { Gathered } from "./gather.ts";
 
 const MAGIC: readonly number[] = [0x89, 0x53, 0x4e, 0x41, 0x50, 0x53, 0x54, 0x0a];
 const VERSION = 1;
 const HEAD_SIZE = 5;
-/** What a record is gathered in at first: enough for a chunk of the usual size. */
-const FIRST_SIZE = 512 * 1024;
 
 /** One record of an archive. */
 export interface ArchiveRecord {
@@ -113,25 +112,13 @@ class ByteSource {
   /** So many bytes; nothing at the end of the stream. */
   async take(length: number): Promise<Uint8Array | undefined> {
     if (this.#piece.length >= length) return this.#cut(length);
-    // Grown as the bytes come: a length that a peer claims does not allocate much before the bytes are here. And no list
-    // of pieces, which a peer can make as small as one byte each.
-    let bytes = new Uint8Array(Math.min(length, FIRST_SIZE));
-    let have = 0;
+    const gathered = new Gathered(length);
     for (;;) {
-      if (this.#piece.length > 0) {
-        const part = this.#cut(Math.min(length - have, this.#piece.length));
-        if (have + part.length > bytes.length) {
-          const larger = new Uint8Array(Math.min(length, Math.max(have + part.length, 2 * bytes.length)));
-          larger.set(bytes.subarray(0, have));
-          bytes = larger;
-        }
-        bytes.set(part, have);
-        have += part.length;
-      }
-      if (have === length) return bytes;
+      if (this.#piece.length > 0) gathered.add(this.#cut(Math.min(length - gathered.length, this.#piece.length)));
+      if (gathered.length === length) return gathered.bytes;
       const { done, value } = await this.#reader.read();
       throwIfCancelled(this.#signal);
-      if (done && have === 0) return undefined;
+      if (done && gathered.length === 0) return undefined;
       if (done) throw cutShort();
       this.#piece = value;
     }

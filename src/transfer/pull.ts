@@ -120,6 +120,8 @@ class Pull {
   readonly #options: PullOptions;
   readonly #tracker: Tracker;
   readonly #sources: readonly HttpSource[];
+  /** For chunks, to be used again: a runtime does not hurry to collect what it cannot see the size of. */
+  readonly #buffers: Uint8Array[] = [];
 
   constructor(storage: SnapshotStorage, sources: readonly Source[], options: PullOptions, tracker: Tracker) {
     this.#storage = storage;
@@ -227,7 +229,7 @@ class Pull {
       const span = await raceAbort(pool.take(), signal);
       if (span === undefined) return;
       const { failures } = peer;
-      const transfer = new SpanTransfer(install, span, peer.source.url, this.#tracker);
+      const transfer = new SpanTransfer(install, span, peer.source.url, this.#tracker, this.#buffers);
       try {
         await transfer.run(peer.source, signal);
         peer.failures = 0;
@@ -261,6 +263,7 @@ class SpanTransfer {
   readonly #span: ChunkRun;
   readonly #source: string;
   readonly #tracker: Tracker;
+  readonly #buffers: Uint8Array[];
   readonly #writes = new InFlight<void>();
   /** Chunks that were written; not always in order. */
   readonly #written = new Set<number>();
@@ -271,7 +274,8 @@ class SpanTransfer {
   /** Whether it was the storage that failed, and not the source. */
   failedToWrite = false;
 
-  constructor(install: SnapshotInstall, span: ChunkRun, source: string, tracker: Tracker) {
+  constructor(install: SnapshotInstall, span: ChunkRun, source: string, tracker: Tracker, buffers: Uint8Array[]) {
+    this.#buffers = buffers;
     this.#install = install;
     this.#span = span;
     this.#source = source;
@@ -314,7 +318,7 @@ class SpanTransfer {
     const { file: { chunks } } = this.#span;
     for (let at = 0; at < piece.length;) {
       const length = chunks!.length(this.#next);
-      this.#chunk ??= new Uint8Array(length);
+      this.#chunk ??= this.#buffer(length);
       const taken = Math.min(length - this.#filled, piece.length - at);
       this.#chunk.set(piece.subarray(at, at + taken), this.#filled);
       this.#filled += taken;
@@ -343,6 +347,12 @@ class SpanTransfer {
     }
     this.#written.add(chunk);
     this.#tracker.add(bytes.length);
+    this.#buffers.push(bytes);
+  }
+
+  #buffer(length: number): Uint8Array {
+    const buffer = this.#buffers.pop();
+    return buffer?.length === length ? buffer : new Uint8Array(length);
   }
 }
 

@@ -7,7 +7,8 @@
 import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { type FileInfo, MAX_MANIFEST_BYTES, SnapshotManifest } from "../snapshot/mod.ts";
 import { raceAbort } from "../stream/mod.ts";
-import { filePath, fileTag, PROTOBUF_TYPE, readLimited, responseError } from "./wire.ts";
+import { type BodyWatch, readBody, readLimited } from "./body.ts";
+import { filePath, fileTag, PROTOBUF_TYPE, responseError } from "./wire.ts";
 
 /** Where a snapshot can be fetched from. */
 export interface SourceOptions {
@@ -65,9 +66,9 @@ export class HttpSource {
       `/snapshots/${index ?? "latest"}/manifest`,
       { Accept: PROTOBUF_TYPE },
       signal,
-      async (response) => {
-        if (response.status !== 200) throw await responseError(response, this.url);
-        const manifest = await SnapshotManifest.decode(await readLimited(response, MAX_MANIFEST_BYTES));
+      async (response, watch) => {
+        if (response.status !== 200) throw await responseError(response, this.url, watch);
+        const manifest = await SnapshotManifest.decode(await readLimited(response, MAX_MANIFEST_BYTES, watch));
         if (index === undefined || manifest.index === index) return manifest;
         throw new SnapshotError("MALFORMED", `${this.url} sent snapshot ${manifest.index}, not ${index}`, {
           source: this.url,
@@ -102,7 +103,7 @@ export class HttpSource {
       Range: `bytes=${start}-${end - 1}`,
       "If-Range": fileTag(manifest, file),
     };
-    await this.#exchange(filePath(manifest.index, file.name), headers, signal, async (response) => {
+    await this.#exchange(filePath(manifest.index, file.name), headers, signal, async (response, watch) => {
       const whole = response.status === 200 && start === 0 && end === file.chunks!.size;
       if (response.status === 200 && !whole) {
         throw new SnapshotError(
@@ -114,13 +115,13 @@ export class HttpSource {
           },
         );
       }
-      if (response.status !== 206 && !whole) throw await responseError(response, this.url);
+      if (response.status !== 206 && !whole) throw await responseError(response, this.url, watch);
       let left = end - start;
-      for await (const piece of response.body ?? []) {
+      await readBody(response, async (piece) => {
         left -= piece.length;
-        if (left < 0) break;
+        if (left < 0) return false;
         await visit(piece);
-      }
+      }, watch);
       if (left === 0) return;
       throw new SnapshotError("UNAVAILABLE", `${this.url} sent ${left < 0 ? "more" : "less"} than it was asked for`, {
         source: this.url,
@@ -134,7 +135,7 @@ export class HttpSource {
     path: string,
     headers: Record<string, string>,
     signal: AbortSignal | undefined,
-    read: (response: Response) => Promise<T>,
+    read: (response: Response, watch: BodyWatch) => Promise<T>,
   ): Promise<T> {
     throwIfCancelled(signal);
     const stop = new AbortController();
@@ -158,8 +159,8 @@ export class HttpSource {
       const answer = this.#fetch(new Request(this.url + path, { headers: all, signal: stop.signal }));
       // Whoever makes requests need not know of signals: what comes too late is put away.
       answer.then((late) => stop.signal.aborted ? late.body?.cancel() : undefined).catch(() => {});
-      response = watched(await raceAbort(answer, stop.signal), stop.signal, { pause, resume });
-      return await read(response);
+      response = await raceAbort(answer, stop.signal);
+      return await read(response, { signal: stop.signal, pause, resume });
     } catch (error) {
       if (signal?.aborted) throw cancelled(signal);
       if (stop.signal.aborted) throw stop.signal.reason;
@@ -174,28 +175,4 @@ export class HttpSource {
       if (response !== undefined && !response.bodyUsed) await response.body?.cancel().catch(() => {});
     }
   }
-}
-
-/** An answer whose body ends with an error when a signal fires, and is watched while it is waited for. */
-function watched(response: Response, signal: AbortSignal, watch: { pause(): void; resume(): void }): Response {
-  if (response.body === null) return response;
-  const reader = response.body.getReader();
-  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
-    start(controller) {
-      signal.addEventListener("abort", () => {
-        controller.error(signal.reason);
-        reader.cancel(signal.reason).catch(() => {});
-      }, { once: true });
-    },
-    async pull(controller) {
-      watch.resume();
-      const { done, value } = await reader.read();
-      watch.pause(); // what the disk takes is not the server's fault
-      if (signal.aborted) return;
-      if (done) controller.close();
-      else controller.enqueue(value);
-    },
-    cancel: (reason) => reader.cancel(reason),
-  }, { highWaterMark: 0 });
-  return new Response(body, response);
 }

@@ -6,7 +6,8 @@
 
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
 import type { FileInfo, SnapshotInfo, SnapshotManifest } from "../snapshot/mod.ts";
-import { concat, toBase64, toHex } from "../stream/mod.ts";
+import { toBase64, toHex } from "../stream/mod.ts";
+import { type BodyWatch, readLimited } from "./body.ts";
 
 /** The media type of a manifest in protobuf. */
 export const PROTOBUF_TYPE = "application/x-protobuf";
@@ -152,13 +153,14 @@ const MAX_PROBLEM = 64 * 1024;
  *
  * @param response the answer; its body is read, as far as it is small, or cancelled
  * @param source who answered
+ * @param watch keeps an eye on the reading
  */
-export async function responseError(response: Response, source: string): Promise<SnapshotError> {
+export async function responseError(response: Response, source: string, watch?: BodyWatch): Promise<SnapshotError> {
   const { status } = response;
   let code = codeOf(status);
   let detail = "";
   try {
-    const text = new TextDecoder().decode(await readLimited(response, MAX_PROBLEM));
+    const text = new TextDecoder().decode(await readLimited(response, MAX_PROBLEM, watch));
     const said = JSON.parse(text) as { code?: unknown; detail?: unknown };
     if (typeof said.code === "string" && Object.hasOwn(STATUS, said.code)) code = said.code as SnapshotErrorCode;
     if (typeof said.detail === "string") detail = `: ${said.detail.slice(0, 1000)}`;
@@ -171,22 +173,4 @@ export async function responseError(response: Response, source: string): Promise
     status,
     ...(seconds > 0 && { retryAfter: seconds * 1000 }),
   });
-}
-
-/**
- * The body of an answer, if it is not too large.
- *
- * @throws {SnapshotError} `MALFORMED` if it is
- */
-export async function readLimited(response: Response, limit: number): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of response.body ?? []) {
-    length += part.length;
-    if (length > limit) {
-      throw new SnapshotError("MALFORMED", `An answer has more than ${limit} bytes`, { expected: limit });
-    }
-    parts.push(part);
-  }
-  return concat(parts);
 }

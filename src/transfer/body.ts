@@ -1,0 +1,64 @@
+/**
+ * Reading the body of an answer.
+ *
+ * @module
+ */
+
+import { cancelled, SnapshotError } from "../errors.ts";
+import { Gathered } from "../stream/mod.ts";
+
+/** Who keeps an eye on a transfer. */
+export interface BodyWatch {
+  /** Ends it, also if the body stalls and whoever sends it knows of no signals. */
+  readonly signal: AbortSignal;
+  /** Something is waited for from now on. */
+  resume(): void;
+  /** It is not the other side that is waited for. */
+  pause(): void;
+}
+
+/**
+ * Reads a body piece by piece; cancels it if it is not read to its end.
+ *
+ * @param response the answer
+ * @param visit called with each piece; the next is read when it has resolved; `false` ends the reading
+ * @param watch keeps an eye on it
+ */
+export async function readBody(
+  response: Response,
+  visit: (piece: Uint8Array) => Promise<boolean | void> | boolean | void,
+  watch?: BodyWatch,
+): Promise<void> {
+  if (response.body === null) return;
+  const reader = response.body.getReader();
+  const cancel = () => reader.cancel(watch?.signal.reason).catch(() => {}); // lets a read that is waiting end, too
+  watch?.signal.addEventListener("abort", cancel, { once: true });
+  try {
+    for (;;) {
+      watch?.resume();
+      const { done, value } = await reader.read();
+      watch?.pause();
+      if (watch?.signal.aborted) throw cancelled(watch.signal);
+      if (done || await visit(value) === false) return;
+    }
+  } finally {
+    watch?.signal.removeEventListener("abort", cancel);
+    await cancel();
+  }
+}
+
+/**
+ * The whole of a body, if it is not too large.
+ *
+ * @throws {SnapshotError} `MALFORMED` if it is
+ */
+export async function readLimited(response: Response, limit: number, watch?: BodyWatch): Promise<Uint8Array> {
+  const gathered = new Gathered(limit);
+  await readBody(response, (piece) => {
+    if (gathered.length + piece.length > limit) {
+      throw new SnapshotError("MALFORMED", `An answer has more than ${limit} bytes`, { expected: limit });
+    }
+    gathered.add(piece);
+  }, watch);
+  return gathered.bytes;
+}

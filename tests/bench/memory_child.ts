@@ -1,4 +1,4 @@
-// What is measured by `memory`: nothing, a save, or a pull; prints its peak.
+// What is measured by `memory`: nothing, a fetch, a save, or a pull; prints its peak.
 
 import process from "node:process";
 import { pull } from "../../mod.ts";
@@ -12,6 +12,8 @@ const size = what === "nothing" ? MiB : 4096 * MiB;
 const storage = await DirectoryStorage.open(root);
 if (what === "pull") {
   await pull(storage, [url]).result;
+} else if (what === "fetch") {
+  for await (const _ of (await fetch(`${url}/raw`)).body!); // thrown away
 } else {
   const writer = await storage.create();
   await repeated(randomBytes(MiB), size).pipeTo(writer.file("state"));

@@ -9,7 +9,7 @@ import { randomBytes, repeated, report, seconds, warmPages } from "./report.ts";
 
 const MiB = 1024 * 1024;
 const SIZE = 1024 * MiB;
-const ROUNDS = 7;
+const ROUNDS = 5;
 
 async function fetchToFile(url: string, path: string): Promise<void> {
   const file = await open(path, "w");

@@ -4,10 +4,7 @@
  * @module
  */
 
-import { once } from "node:events";
-import { createReadStream, createWriteStream } from "node:fs";
 import process from "node:process";
-import type { Writable } from "node:stream";
 import type { Operation } from "../stream/mod.ts";
 
 /** Where a command writes to. */
@@ -29,23 +26,20 @@ export function processIo(): Io {
   return {
     print: (line) => void process.stdout.write(`${line}\n`),
     note: (line) => void process.stderr.write(`${line}\n`),
-    stdin: () => ReadableStream.from(createReadStream("", { fd: 0, highWaterMark: 256 * 1024 })),
-    stdout: () => sinkOf(createWriteStream("", { fd: 1, autoClose: false })),
+    // Not by their numbers: what is not blocking (a pipe that somebody else set so) gives EAGAIN then.
+    stdin: () => ReadableStream.from(process.stdin),
+    stdout: stdoutSink,
     watch,
   };
 }
 
-/** A sink that is no faster than what it writes to. */
-function sinkOf(output: Writable): WritableStream<Uint8Array> {
-  let failure: unknown;
-  output.on("error", (error) => failure ??= error);
+/** Standard output as a sink: a write is done when all of it was taken. */
+function stdoutSink(): WritableStream<Uint8Array> {
+  const { stdout } = process;
+  stdout.on("error", () => {}); // whoever reads has gone: the write that saw it says so
   return new WritableStream<Uint8Array>({
-    async write(bytes, controller) {
-      if (failure !== undefined) throw failure;
-      if (!output.write(bytes)) await once(output, "drain", { signal: controller.signal });
-    },
-    close: () =>
-      new Promise((resolve, reject) => output.end(() => failure === undefined ? resolve() : reject(failure))),
+    write: (bytes) =>
+      new Promise((resolve, reject) => void stdout.write(bytes, (error) => error ? reject(error) : resolve())),
   });
 }
 

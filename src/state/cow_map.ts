@@ -63,8 +63,11 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
   get(key: K): V | undefined {
     if (this.#only !== undefined) return this.#only.get(key);
     const top = this.#top;
-    const value = top.values.get(key);
-    return value !== undefined || hides(top, key) ? value : lookUp(top.below!, key);
+    if (!top.isEmpty) {
+      const value = top.values.get(key);
+      if (value !== undefined || hides(top, key)) return value;
+    }
+    return lookUp(top.below!, key);
   }
 
   /** Whether there is an entry with this key. */
@@ -154,7 +157,7 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
   #setOnTop(key: K, value: V): void {
     const top = this.#top;
     const before = top.values.size;
-    top.values.set(key, value);
+    top.put(key, value);
     if (top.values.size !== before && !top.visibleBelow(key)) this.#size++;
     this.#fold();
   }

@@ -15,6 +15,8 @@ export class Layer<K, V> {
   readonly deleted: Set<K> = new Set();
   /** What lies under this layer. */
   readonly below: Layer<K, V> | undefined;
+  /** Whether a value was ever `undefined`: only then does a key without a value have to be looked up once more. */
+  holdsUndefined = false;
   /** How many open views have this as their topmost layer. */
   views = 0;
   // Kept from step to step: a new iterator would walk over all that was deleted at the front, each time.
@@ -29,6 +31,12 @@ export class Layer<K, V> {
   /** Whether nothing changed here. */
   get isEmpty(): boolean {
     return this.values.size === 0 && this.deleted.size === 0;
+  }
+
+  /** Puts an entry. */
+  put(key: K, value: V): void {
+    this.values.set(key, value);
+    if (value === undefined) this.holdsUndefined = true;
   }
 
   /** Whether a key has a value, here or below. */
@@ -68,7 +76,7 @@ export class Layer<K, V> {
         continue;
       }
       const [key, value] = next.value;
-      below.values.set(key, value);
+      below.put(key, value);
       this.values.delete(key);
     }
     return steps;
@@ -86,7 +94,7 @@ export function lookUp<K, V>(from: Layer<K, V>, key: K): V | undefined {
 
 /** Whether a layer that gives no value for a key has one all the same (`undefined`), or has it deleted. */
 export function hides<K, V>(layer: Layer<K, V>, key: K): boolean {
-  return (layer.deleted.size > 0 && layer.deleted.has(key)) || layer.values.has(key);
+  return (layer.deleted.size > 0 && layer.deleted.has(key)) || (layer.holdsUndefined && layer.values.has(key));
 }
 
 /** An entry as the layers above show it; nothing if it was deleted there. */

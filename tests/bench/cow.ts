@@ -4,8 +4,10 @@ import { CowMap } from "../../mod.ts";
 import { median, report } from "./report.ts";
 
 const SIZE = 1e6;
-const OPERATIONS = 3e5;
-const ROUNDS = 7;
+const OPERATIONS = 1e6;
+const ROUNDS = 5;
+/** Rounds before those, until the compiler has made up its mind. */
+const WARM_UP = 2;
 
 const keys = Array.from({ length: SIZE }, (_, i) => `key-${(i * 2_654_435_761 >>> 0).toString(36)}-${i}`);
 const order = Uint32Array.from({ length: OPERATIONS }, () => Math.random() * SIZE);
@@ -46,10 +48,11 @@ const viewed = new CowMap(keys.map((key, i) => [key, i] as const));
 for (const [name, subject, goal] of [["no view", plain, 0.9], ["one view open", viewed, 0.5]] as const) {
   for (const operation of ["get", "set", "iterate"]) {
     const ratios: number[] = [];
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = -WARM_UP; round < ROUNDS; round++) {
       const base = time(operation, native);
       const view = subject === viewed ? viewed.snapshot() : undefined;
-      ratios.push(base / time(operation, subject));
+      const ratio = base / time(operation, subject);
+      if (round >= 0) ratios.push(ratio);
       view?.release();
       // Folded back, so that the next round begins as this one did.
       for (let i = 0; i < OPERATIONS && operation === "set"; i++) subject.set(keys[i]!, i);

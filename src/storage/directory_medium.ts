@@ -68,7 +68,7 @@ export class DirectoryMedium implements Medium {
       try {
         found.push({ place, manifest: await this.#readManifest(place) });
       } catch (error) {
-        // A crash before its manifest was there, or damage: of no use, and gone with the next commit of an install.
+        // A crash before its manifest was there, or damage: of no use, and swept when it is old.
         if (!hasCode(error, "NOT_FOUND", "MALFORMED", "CORRUPT", "UNSUPPORTED")) throw error;
       }
     }

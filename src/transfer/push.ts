@@ -8,6 +8,7 @@ import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors
 import { archive, type SnapshotReader } from "../snapshot/mod.ts";
 import { Operation, progress, raceAbort, type Throttle, throttled } from "../stream/mod.ts";
 import type { Source } from "./pull.ts";
+import { fetchOf, sourceOptions } from "./source.ts";
 import { BYTES_TYPE, responseError } from "./wire.ts";
 
 /** Options of {@linkcode push}. */
@@ -31,8 +32,9 @@ export function push(reader: SnapshotReader, target: Source, options: PushOption
   return new Operation(async (tracker) => {
     const { signal, throttle } = options;
     throwIfCancelled(signal);
-    const { url, headers, fetch: send = (request: Request) => fetch(request) } =
-      typeof target === "string" || target instanceof URL ? { url: target } : target;
+    const source = sourceOptions(target);
+    const { url, headers } = source;
+    const send = fetchOf(source);
     const address = `${String(url).replace(/\/+$/, "")}/snapshots/${reader.meta.lastIncludedIndex}`;
     tracker.phase("send", reader.manifest.size);
     let passed = 0;

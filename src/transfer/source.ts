@@ -27,6 +27,16 @@ export interface SourceOptions {
   readonly chunksOnly?: boolean;
 }
 
+/** What is known of a source, of which perhaps the address only was given. */
+export function sourceOptions(source: string | URL | SourceOptions): SourceOptions {
+  return typeof source === "string" || source instanceof URL ? { url: source } : source;
+}
+
+/** What makes requests to a source. */
+export function fetchOf({ fetch: own }: SourceOptions): (request: Request) => Promise<Response> {
+  return own ?? ((request) => fetch(request));
+}
+
 /** A server, and requests to it. */
 export class HttpSource {
   /** Its address, for messages. */
@@ -43,7 +53,7 @@ export class HttpSource {
    * @throws {SnapshotError} `MALFORMED` if the address is none
    */
   constructor(source: string | URL | SourceOptions, timeout: number) {
-    const options = typeof source === "string" || source instanceof URL ? { url: source } : source;
+    const options = sourceOptions(source);
     const url = URL.canParse(options.url) ? new URL(options.url) : undefined;
     if (url === undefined || !/^https?:$/.test(url.protocol)) {
       throw new SnapshotError("MALFORMED", `${options.url} is no address of a server`, { source: String(options.url) });
@@ -51,7 +61,7 @@ export class HttpSource {
     this.url = (url.origin + url.pathname).replace(/\/+$/, "");
     this.chunksOnly = options.chunksOnly ?? false;
     this.#headers = options.headers ?? {};
-    this.#fetch = options.fetch ?? ((request) => fetch(request));
+    this.#fetch = fetchOf(options);
     this.#timeout = timeout;
   }
 

@@ -35,7 +35,9 @@ export interface ListedSnapshot {
 }
 
 /** A snapshot as JSON. */
-export function listed({ meta, digest, size, files }: SnapshotInfo): ListedSnapshot {
+export function listed(
+  { meta, digest, size, files }: Pick<SnapshotInfo, "meta" | "digest" | "size" | "files">,
+): ListedSnapshot {
   return {
     index: String(meta.lastIncludedIndex),
     term: String(meta.lastIncludedTerm),
@@ -52,7 +54,7 @@ export function listed({ meta, digest, size, files }: SnapshotInfo): ListedSnaps
 export function manifestJson(manifest: SnapshotManifest): unknown {
   const { meta, digest, files, size } = manifest;
   return {
-    ...listed({ meta, digest, size, files: files.length, chunks: 0, pinned: false }),
+    ...listed({ meta, digest, size, files: files.length }),
     files: files.map(({ name, chunks, checksum, source }) => ({
       name,
       size: chunks?.size,

@@ -5,6 +5,7 @@
  */
 
 import { archive, type SnapshotManifest, type SnapshotStorage, unarchive } from "../../src/snapshot/mod.ts";
+import { concat, equal } from "../../src/stream/mod.ts";
 import { check, type ConformanceCase, fails, same } from "./check.ts";
 
 /** A storage to be tested, empty; and how to get rid of it. */
@@ -281,10 +282,6 @@ export function storageConformance(make: () => Promise<StorageUnderTest>): Confo
   return cases;
 }
 
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
-}
-
 /** Bytes that look random. */
 function bytes(length: number, seed: number): Uint8Array {
   const all = new Uint8Array(length);
@@ -307,13 +304,7 @@ function streamOf(all: Uint8Array): ReadableStream<Uint8Array> {
 async function read(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for await (const part of stream) parts.push(part);
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+  return concat(parts);
 }
 
 function write(sink: WritableStream<Uint8Array>, content: Uint8Array): Promise<void> {

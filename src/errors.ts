@@ -46,6 +46,8 @@ export interface SnapshotErrorFields {
   readonly expected?: string | number | bigint;
   /** What was found. */
   readonly actual?: string | number | bigint;
+  /** The key group. */
+  readonly keyGroup?: number;
   /** The index of the snapshot. */
   readonly index?: bigint;
   /** The address that answered wrongly or not at all. */
@@ -108,6 +110,11 @@ export class SnapshotError extends Error {
   /** The number of the chunk in the file, from 0. */
   get chunk(): number | undefined {
     return this.fields.chunk;
+  }
+
+  /** The key group. */
+  get keyGroup(): number | undefined {
+    return this.fields.keyGroup;
   }
 
   /** The index of the snapshot. */

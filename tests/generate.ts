@@ -1,27 +1,29 @@
-// Generates src/snapshot/gen from src/snapshot/manifest.proto, with buf and protoc-gen-es.
+// Generates src/*/gen from the .proto files of src/*, with buf and protoc-gen-es.
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const PACKAGES = ["@bufbuild/buf@1.75.0", "@bufbuild/protoc-gen-es@2.17.0"];
 
-const template = JSON.stringify({
-  version: "v2",
-  plugins: [{
-    local: "protoc-gen-es",
-    out: `${ROOT}src/snapshot/gen`,
-    opt: ["target=ts", "import_extension=ts", "erasable_syntax=true"],
-  }],
-});
-const { success } = await new Deno.Command("npx", {
-  args: [
-    "-y",
-    ...PACKAGES.flatMap((name) => ["-p", name]),
-    "buf",
-    "generate",
-    `${ROOT}src/snapshot`,
-    "--template",
-    template,
-  ],
-  stdout: "inherit",
-  stderr: "inherit",
-}).output();
-Deno.exit(success ? 0 : 1);
+for (const folder of ["snapshot", "state"]) {
+  const template = JSON.stringify({
+    version: "v2",
+    plugins: [{
+      local: "protoc-gen-es",
+      out: `${ROOT}src/${folder}/gen`,
+      opt: ["target=ts", "import_extension=ts", "erasable_syntax=true"],
+    }],
+  });
+  const { success } = await new Deno.Command("npx", {
+    args: [
+      "-y",
+      ...PACKAGES.flatMap((name) => ["-p", name]),
+      "buf",
+      "generate",
+      `${ROOT}src/${folder}`,
+      "--template",
+      template,
+    ],
+    stdout: "inherit",
+    stderr: "inherit",
+  }).output();
+  if (!success) Deno.exit(1);
+}

@@ -8,14 +8,13 @@ import { messageOf, SnapshotError } from "../errors.ts";
 import { checkFollows, type LogStorage } from "../log/mod.ts";
 import { type SnapshotInfo, type SnapshotMeta, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry, StateMachine } from "../state/mod.ts";
-import type { Operation, Tracker } from "../stream/mod.ts";
+import { type Operation, type Tracker, yieldTurn } from "../stream/mod.ts";
 import { pull, type PullOptions, type Source } from "../transfer/mod.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
 import type { ExecutorOptions, Receiver, SnapshotOptions } from "./options.ts";
 import { alignLog, checkNoGap, loadNewest } from "./recovery.ts";
 import type { Applied } from "./save.ts";
-import { yieldTurn } from "./yield.ts";
 
 /** Entries appended and applied in one go. */
 const BATCH = 1024;

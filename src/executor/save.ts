@@ -61,20 +61,15 @@ const GRACE = 1000;
 export async function runSave(context: SaveContext): Promise<Saved> {
   const { storage, prepare, signal, tracker } = context;
   throwIfCancelled(signal);
-  const created = storage.create({ onBytes: (bytes) => tracker.add(bytes) });
+  const created = storage.create({
+    onBytes: (bytes) => tracker.add(bytes),
+    onReused: (bytes, chunks) => tracker.reuse(bytes, chunks),
+  });
   const writer = await orPutAway(created, signal, (writer) => writer.abort());
   try {
     const { task, applied, duration } = await orPutAway(prepare(), signal, ({ task }) => task?.release());
     const start = performance.now();
-    let snapshot: SnapshotInfo | undefined;
-    if (task !== undefined) {
-      tracker.phase("save");
-      await write(task, writer, context);
-      throwIfCancelled(signal);
-      tracker.phase("commit");
-      const { index, term, configuration } = applied;
-      snapshot = await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: term, ...configuration });
-    }
+    const snapshot = task && await saveTask(task, applied, writer, context);
     return { snapshot, syncDuration: duration, asyncDuration: performance.now() - start };
   } finally {
     await writer.abort(); // nothing, if it was committed
@@ -91,21 +86,37 @@ async function orPutAway<T>(promise: Promise<T>, signal: AbortSignal, putAway: (
   }
 }
 
-/** Runs the asynchronous part, and lets its view go exactly once. */
-async function write(task: SaveTask, writer: SnapshotWriter, { signal, clock }: SaveContext): Promise<void> {
+/** Runs the asynchronous part, commits what it wrote, and lets its view go exactly once. */
+async function saveTask(
+  task: SaveTask,
+  { index, term, configuration }: Applied,
+  writer: SnapshotWriter,
+  context: SaveContext,
+): Promise<SnapshotInfo> {
+  const { signal, tracker } = context;
   try {
     throwIfCancelled(signal);
-    const written = (async () => await task.write(writer, signal))();
-    try {
-      await raceAbort(written, signal);
-    } catch (error) {
-      // Its streams fail from here on. It gets a moment to see that, before what it reads is taken away.
-      await writer.abort(error);
-      await settledWithin(written, clock);
-      throw error;
-    }
+    tracker.phase("save");
+    await write(task, writer, context);
+    throwIfCancelled(signal);
+    tracker.phase("commit");
+    const snapshot = await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: term, ...configuration });
+    task.committed?.(snapshot);
+    return snapshot;
   } finally {
     task.release();
+  }
+}
+
+async function write(task: SaveTask, writer: SnapshotWriter, { signal, clock }: SaveContext): Promise<void> {
+  const written = (async () => await task.write(writer, signal))();
+  try {
+    await raceAbort(written, signal);
+  } catch (error) {
+    // Its streams fail from here on. It gets a moment to see that, before what it reads is taken away.
+    await writer.abort(error);
+    await settledWithin(written, clock);
+    throw error;
   }
 }
 

@@ -5,9 +5,10 @@
  * archive  = magic HEADER file* END                        records: see stream/records.ts
  * file     = FILE CHUNK* FILE_END
  * HEADER   (1) a manifest with the meta and no files
- * FILE     (2) chunk size (u32 big-endian), a manifest with this one file as braft would write it
+ * FILE     (2) chunk size (u32 big-endian; 0 if chunks have different ones), a manifest with this one file as braft
+ *              would write it
  * CHUNK    (3) SHA-256 of the bytes (32), the bytes: of the chunk size, but for the last of a file
- * FILE_END (4) size of the file (u64)
+ * FILE_END (4) size of the file (u64), its key groups (`KeyGroups` of manifest.proto) if it has any
  * END      (5) files (u32), bytes of all files (u64), snapshot digest (32)
  * ```
  *
@@ -39,8 +40,9 @@ import {
   u32,
   u64,
 } from "../stream/mod.ts";
+import { decodeKeyGroups, encodeKeyGroups, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "./manifest.ts";
-import { completeFile, completeMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
+import { completeFile, completeMeta, type FileInfo, type KeyGroupOffsets, type SnapshotMeta } from "./meta.ts";
 import type { SnapshotInfo, SnapshotReader, SnapshotStorage, SnapshotWriter } from "./storage.ts";
 
 const Type = { HEADER: 1, FILE: 2, CHUNK: 3, FILE_END: 4, END: 5 } as const;
@@ -81,21 +83,18 @@ async function* encodeArchive(reader: SnapshotReader): AsyncGenerator<Uint8Array
   let total = 0;
   for (const { chunks: known, ...file } of reader.manifest.files) {
     const chunking = known?.chunking ?? { chunkSize: DEFAULT_CHUNK_SIZE };
-    if (!("chunkSize" in chunking)) {
-      throw new SnapshotError("UNSUPPORTED", `${JSON.stringify(file.name)} has chunks of different lengths`, {
-        file: file.name,
-      });
-    }
-    yield* encodeRecord(Type.FILE, u32(chunking.chunkSize), (await SnapshotManifest.of(bare, [file])).bytes);
-    const builder = new ChunkMapBuilder(chunking.chunkSize);
+    const chunkSize = "chunkSize" in chunking ? chunking.chunkSize : undefined;
+    yield* encodeRecord(Type.FILE, u32(chunkSize ?? 0), (await SnapshotManifest.of(bare, [file])).bytes);
+    const builder = new ChunkMapBuilder(chunkSize);
     let size = 0;
     for await (const { bytes, digest } of digestedFile(reader, file.name)) {
       yield* encodeRecord(Type.CHUNK, digest, bytes);
-      builder.add(digest);
+      builder.add(digest, bytes.length);
       size += bytes.length;
     }
-    yield* encodeRecord(Type.FILE_END, u64(size));
-    files.push(completeFile(file, await builder.build(size)));
+    const groups = file.keyGroups === undefined ? new Uint8Array(0) : encodeKeyGroups(file.keyGroups);
+    yield* encodeRecord(Type.FILE_END, u64(size), groups);
+    files.push(completeFile(file, await builder.build()));
     total += size;
   }
   const { digest } = await SnapshotManifest.of(meta, files);
@@ -148,7 +147,7 @@ function limitOf(type: number): number {
     case Type.CHUNK:
       return DIGEST_SIZE + MAX_CHUNK_SIZE;
     case Type.FILE_END:
-      return 8;
+      return 8 + MAX_KEY_GROUPS_BYTES;
     case Type.END:
       return 12 + DIGEST_SIZE;
     default:
@@ -257,7 +256,12 @@ class Unarchiver {
       });
     }
     const { name, ...attributes } = info;
-    const sink = writer.file(name, { ...attributes, chunkSize }).getWriter();
+    let keyGroups: KeyGroupOffsets | undefined;
+    const sink = writer.file(name, {
+      ...attributes,
+      chunkSize: chunkSize === 0 ? "pieces" : chunkSize,
+      keyGroups: () => keyGroups,
+    }).getWriter();
     sink.closed.catch(() => {});
     const checked = new InFlight<Uint8Array>();
     let size = 0;
@@ -275,9 +279,10 @@ class Unarchiver {
           throw new SnapshotError("CORRUPT", `The archive was cut short in ${JSON.stringify(name)}`, { file: name });
         }
         if (record.type === Type.FILE_END) {
-          if (record.payload.length !== 8 || view(record.payload).getBigUint64(0) !== BigInt(size)) {
+          if (record.payload.length < 8 || view(record.payload).getBigUint64(0) !== BigInt(size)) {
             throw new SnapshotError("CORRUPT", `The archive lost a part of ${JSON.stringify(name)}`, { file: name });
           }
+          if (record.payload.length > 8) keyGroups = decodeKeyGroups(record.payload.subarray(8));
           while (checked.size > 0) await write();
           await sink.close();
           return size;

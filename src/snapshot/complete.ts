@@ -21,13 +21,11 @@ export async function completeManifest(reader: SnapshotReader): Promise<Snapshot
   const files: FileInfo[] = [];
   for (const file of reader.manifest.files) {
     const chunks = new ChunkMapBuilder(DEFAULT_CHUNK_SIZE);
-    let size = 0;
     const content = reader.file(file.name).pipeThrough(chunked(DEFAULT_CHUNK_SIZE)).pipeThrough(digested());
     for await (const { bytes, digest } of content) {
-      chunks.add(digest);
-      size += bytes.length;
+      chunks.add(digest, bytes.length);
     }
-    files.push(completeFile(file, await chunks.build(size)));
+    files.push(completeFile(file, await chunks.build()));
   }
   return await SnapshotManifest.of(completeMeta(reader.meta, 0), files);
 }

@@ -24,6 +24,7 @@ import {
   SnapshotMetaSchema,
 } from "./gen/manifest_pb.ts";
 import { checkMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
+import { keyGroupsMessage, keyGroupsOf } from "./key_groups.ts";
 import { checkNames } from "./names.ts";
 
 /** The largest manifest: 64 MiB, which is two million chunks. */
@@ -217,7 +218,7 @@ function encodeSnapshotExtension(meta: SnapshotMeta, digest: Uint8Array | undefi
   );
 }
 
-function encodeFileMeta({ userMeta, source, checksum, chunks }: FileInfo, extended: boolean) {
+function encodeFileMeta({ userMeta, source, checksum, chunks, keyGroups }: FileInfo, extended: boolean) {
   return {
     ...(userMeta !== undefined && { userMeta }),
     ...(source !== undefined && {
@@ -234,6 +235,7 @@ function encodeFileMeta({ userMeta, source, checksum, chunks }: FileInfo, extend
             : { chunkLengths: [...chunks!.chunking.chunkLengths] }),
           chunkDigests: chunks!.digests,
           root: chunks!.root,
+          ...(keyGroups !== undefined && { keyGroups: keyGroupsMessage(keyGroups) }),
         }),
       ),
     }),
@@ -269,8 +271,8 @@ async function decodeFile(file: LocalSnapshotPbMeta["files"][number], extended: 
   const { name, meta } = file;
   const has = (field: "userMeta" | "source" | "checksum") =>
     meta !== undefined && isFieldSet(meta, LocalFileMetaSchema.field[field]);
-  const chunks = await decodeChunks(name, meta?.extension ?? new Uint8Array(0));
-  if ((chunks !== undefined) !== extended) {
+  const extension = await decodeExtension(name, meta?.extension ?? new Uint8Array(0));
+  if ((extension !== undefined) !== extended) {
     throw new SnapshotError(
       "CORRUPT",
       extended
@@ -284,14 +286,17 @@ async function decodeFile(file: LocalSnapshotPbMeta["files"][number], extended: 
     ...(has("userMeta") && { userMeta: meta!.userMeta }),
     ...(has("source") && { source: meta!.source === FileSource.LOCAL ? "local" : "reference" }),
     ...(has("checksum") && { checksum: meta!.checksum }),
-    ...(chunks !== undefined && { chunks }),
+    ...extension,
   };
 }
 
-async function decodeChunks(file: string, bytes: Uint8Array): Promise<ChunkMap | undefined> {
+async function decodeExtension(
+  file: string,
+  bytes: Uint8Array,
+): Promise<Required<Pick<FileInfo, "chunks">> & Pick<FileInfo, "keyGroups"> | undefined> {
   if (bytes[0] !== EXTENSION_TAG) return undefined;
   const message = parse(() => fromBinary(FileExtensionSchema, bytes));
-  if (message.compression !== "" || message.keyGroups !== undefined) {
+  if (message.compression !== "") {
     throw new SnapshotError("UNSUPPORTED", `${JSON.stringify(file)} was written by a newer release`, { file });
   }
   const longest = message.chunkLengths.reduce((max, length) => Math.max(max, length), message.chunkSize);
@@ -307,7 +312,12 @@ async function decodeChunks(file: string, bytes: Uint8Array): Promise<ChunkMap |
     message.chunkSize > 0 ? { chunkSize: message.chunkSize } : { chunkLengths: Uint32Array.from(message.chunkLengths) },
     message.chunkDigests,
   );
-  if (equal(chunks.root, message.root)) return chunks;
+  if (equal(chunks.root, message.root)) {
+    return {
+      chunks,
+      ...(message.keyGroups !== undefined && { keyGroups: keyGroupsOf(message.keyGroups, chunks.size) }),
+    };
+  }
   throw new SnapshotError("CORRUPT", `The chunk digests of ${JSON.stringify(file)} do not give its root digest`, {
     file,
     expected: toHex(message.root),

@@ -40,10 +40,25 @@ export interface FileAttributes {
   readonly checksum?: string;
 }
 
+/** Which key groups a file holds, and where each begins: Flink's `KeyGroupRangeOffsets`. */
+export interface KeyGroupOffsets {
+  /** The first key group. */
+  readonly first: number;
+  /** The last key group. */
+  readonly last: number;
+  /**
+   * Where each begins, in bytes from the start of the file, from `first` to `last`. It ends where the next one begins; the
+   * last one with the file. What stands before the first belongs to all.
+   */
+  readonly offsets: Float64Array;
+}
+
 /** A file of a snapshot. */
 export interface FileInfo extends FileAttributes {
   /** Its name: see {@linkcode checkName}. */
   readonly name: string;
+  /** Its key groups, if it is of keyed state. */
+  readonly keyGroups?: KeyGroupOffsets;
   /** Its chunks and size. Absent in a snapshot that braft wrote. */
   readonly chunks?: ChunkMap;
 }

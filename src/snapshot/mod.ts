@@ -6,6 +6,7 @@
 
 export * from "./archive.ts";
 export * from "./complete.ts";
+export { MAX_KEY_GROUPS } from "./key_groups.ts";
 export * from "./manifest.ts";
 export * from "./meta.ts";
 export * from "./names.ts";

@@ -67,6 +67,11 @@ export class NameSet {
     this.#files.add(name);
     for (const directory of directories) this.#directories.add(directory);
   }
+
+  /** Takes a name back, of a file that did not come about. */
+  delete(name: string): void {
+    this.#files.delete(name);
+  }
 }
 
 /**

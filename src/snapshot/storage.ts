@@ -6,7 +6,7 @@
 
 import type { Operation } from "../stream/mod.ts";
 import type { SnapshotManifest } from "./manifest.ts";
-import type { FileAttributes, FileInfo, SnapshotMeta } from "./meta.ts";
+import type { FileAttributes, FileInfo, KeyGroupOffsets, SnapshotMeta } from "./meta.ts";
 
 /** Keeps snapshots. Every method is safe to call at any time; what excludes the call makes it fail with `BUSY`. */
 export interface SnapshotStorage extends AsyncDisposable {
@@ -84,6 +84,23 @@ export interface SnapshotWriter extends AsyncDisposable {
   file(name: string, options?: FileOptions): WritableStream<Uint8Array>;
 
   /**
+   * Puts files of earlier snapshots of this storage into this one, found by their root digests, under the names that are
+   * given: without a copy where that can be done. The newest snapshot that one was found in is the parent of this one.
+   *
+   * @param files which
+   * @returns whether all of them are here, and now in this snapshot too; else none is
+   * @throws {SnapshotError} `MALFORMED` if a name is not allowed or there already
+   */
+  reuse(files: readonly FileInfo[]): Promise<boolean>;
+
+  /**
+   * What is known of a file that was written to its end, or reused.
+   *
+   * @throws {SnapshotError} `NOT_FOUND`
+   */
+  info(name: string): FileInfo;
+
+  /**
    * Makes the snapshot durable, reads it back, and only then lets it be seen. Then retention takes what is too old.
    *
    * @param meta what it is a snapshot of
@@ -102,6 +119,8 @@ export interface SnapshotWriter extends AsyncDisposable {
 export interface CreateOptions {
   /** Called with each number of bytes that a file has taken in. */
   readonly onBytes?: (bytes: number) => void;
+  /** Called with the bytes and chunks of each file that was reused. */
+  readonly onReused?: (bytes: number, chunks: number) => void;
 }
 
 /** Options of {@linkcode SnapshotWriter.file}. */
@@ -111,8 +130,13 @@ export interface FileOptions extends FileAttributes {
    * small. Not a promise: the file may turn out otherwise.
    */
   readonly size?: number;
-  /** The size of its chunks, 64 KiB to 4 MiB. By default 256 KiB, or more if `size` asks for it. */
-  readonly chunkSize?: number;
+  /**
+   * The size of its chunks, 64 KiB to 4 MiB. By default 256 KiB, or more if `size` asks for it. Or `"pieces"`: each
+   * piece that is written is a chunk, of up to 4 MiB. So that a chunk begins where a key group does, or the content says.
+   */
+  readonly chunkSize?: number | "pieces";
+  /** Asked when the file was written to its end: which key groups it holds, and where. */
+  readonly keyGroups?: () => KeyGroupOffsets | undefined;
 }
 
 /** Options of {@linkcode SnapshotWriter.commit}. */

@@ -163,18 +163,30 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
   }
 
   /**
-   * Moves a few changes from the top layer into the one below it, if no view ends there. Open views see only what
-   * lies further down, so that this changes nothing for them.
+   * Moves a few changes from a layer into the one below it, if no view ends there. What is seen from either of them, or
+   * from above, stays the same. The lowest such pair first, so that each change is moved once, straight to where it
+   * stays: a view that is kept open while others come and go (that of the last committed snapshot) costs one layer more,
+   * not one for each of them.
    */
   #fold(): void {
-    if (this.#top.below!.views > 0 || (this.#iterations.size > 0 && !this.#detachIterations())) return;
-    let steps = FOLD_STEPS;
-    for (let lower = this.#top.below; lower !== undefined && lower.views === 0; lower = lower.below) {
-      steps = this.#top.foldDown(steps);
-      if (!this.#top.isEmpty) return;
-      this.#top = lower;
+    if (this.#iterations.size > 0 && !this.#detachIterations()) return;
+    for (let steps = FOLD_STEPS; steps > 0;) {
+      let above: Layer<K, V> | undefined; // of the layer that is looked at, then of the one that is folded down
+      let upper: Layer<K, V> | undefined;
+      let before: Layer<K, V> | undefined;
+      for (let layer = this.#top; layer.below !== undefined && layer.pins === 0; before = layer, layer = layer.below) {
+        if (layer.below.views > 0) continue;
+        above = before;
+        upper = layer;
+      }
+      if (upper === undefined) return;
+      steps = upper.foldDown(steps);
+      if (!upper.isEmpty) return;
+      const lower = upper.mergeDown();
+      if (above === undefined) this.#top = lower;
+      else above.below = lower;
+      if (this.#top.below === undefined) this.#only = this.#top.values;
     }
-    if (this.#top.below === undefined) this.#only = this.#top.values;
   }
 
   /**
@@ -199,6 +211,7 @@ export class CowView<K, V> implements Iterable<[K, V]>, Disposable {
   /** How many entries it has. */
   readonly size: number;
   #layer: Layer<K, V> | undefined;
+  #pinned = false;
 
   /** Made by {@linkcode CowMap.snapshot}. */
   constructor(layer: Layer<K, V>, size: number) {
@@ -220,7 +233,9 @@ export class CowView<K, V> implements Iterable<[K, V]>, Disposable {
   /** The entries as they were, in order. Not to be used when the view was released. */
   entries(): IterableIterator<[K, V]> {
     const layer = this.#open();
-    return layer.below === undefined ? layer.values.entries() : new LayerEntries(layer);
+    if (layer.below === undefined) return layer.values.entries();
+    this.#pin(layer);
+    return new LayerEntries(layer);
   }
 
   /** The entries as they were, in order. */
@@ -228,10 +243,36 @@ export class CowView<K, V> implements Iterable<[K, V]>, Disposable {
     return this.entries();
   }
 
+  /**
+   * What was changed between an earlier view of the same map and this one. Not to be used when this view was released.
+   *
+   * @param earlier open, too
+   * @returns what to do, one after the other, to get from the one to the other, with the same order of entries; nothing
+   *   if the map was cleared in between, so that the two have nothing in common
+   */
+  changesSince(earlier: CowView<K, V>): readonly CowChanges<K, V>[] | undefined {
+    const from = earlier.#open();
+    const changes: CowChanges<K, V>[] = [];
+    let layer: Layer<K, V> | undefined = this.#open();
+    this.#pin(layer);
+    for (; layer !== from; layer = layer.below) {
+      if (layer === undefined) return undefined;
+      if (!layer.isEmpty) changes.unshift({ deleted: layer.deleted, put: layer.values });
+    }
+    return changes;
+  }
+
+  /** Another view of the same, to be released by itself. */
+  share(): CowView<K, V> {
+    return new CowView(this.#open(), this.size);
+  }
+
   /** Lets the view go; once is enough, and more does no harm. */
   release(): void {
     if (this.#layer === undefined) return;
-    this.#layer.views--;
+    const layer = this.#open();
+    layer.views--;
+    if (this.#pinned) layer.pins--;
     this.#layer = undefined;
   }
 
@@ -242,6 +283,22 @@ export class CowView<K, V> implements Iterable<[K, V]>, Disposable {
 
   #open(): Layer<K, V> {
     if (this.#layer === undefined) throw new SnapshotError("CLOSED", "The view of the map was released");
+    while (this.#layer.mergedInto !== undefined) this.#layer = this.#layer.mergedInto;
     return this.#layer;
   }
+
+  /** Keeps the layers of the view as they are, while somebody walks over them. */
+  #pin(layer: Layer<K, V>): void {
+    if (this.#pinned) return;
+    this.#pinned = true;
+    layer.pins++;
+  }
+}
+
+/** Changes of a {@linkcode CowMap}: first the keys that were deleted, then what was put. */
+export interface CowChanges<K, V> {
+  /** Keys that were deleted; also those that were put again afterwards, at the end. */
+  readonly deleted: ReadonlySet<K>;
+  /** Entries that were put, in order. */
+  readonly put: ReadonlyMap<K, V>;
 }

@@ -6,18 +6,20 @@
 
 import { SnapshotError } from "../errors.ts";
 import type { SnapshotReader } from "../snapshot/mod.ts";
-import { concat, pump, u32 } from "../stream/mod.ts";
+import { concat, u32 } from "../stream/mod.ts";
 import type { Codec } from "./codec.ts";
-import { CowMap } from "./cow_map.ts";
-import { decodeEntries, encodeEntries } from "./entries.ts";
+import { stringKeys } from "./key_codec.ts";
+import { KeyedState, type KeyedStateOptions } from "./keyed_state.ts";
 import type { LogEntry, SaveTask, StateMachine } from "./machine.ts";
+import type { ValueState } from "./states.ts";
 
 const Op = { PUT: 1, DELETE: 2 } as const;
-/** The file of a snapshot in which the entries are. */
-const STATE_FILE = "state";
+
+/** Options of {@linkcode KeyValueMachine}. */
+export type KeyValueOptions = Omit<KeyedStateOptions<string>, "keys">;
 
 /**
- * Keys and values in a {@linkcode CowMap}. It is changed by commands: {@linkcode put} and {@linkcode delete} make
+ * Keys and values in a {@linkcode KeyedState}, as its one state `entries`. It is changed by commands: {@linkcode put} and {@linkcode delete} make
  * them, the log carries them, {@linkcode apply} carries them out.
  *
  * @typeParam V the values
@@ -36,35 +38,39 @@ const STATE_FILE = "state";
 export class KeyValueMachine<V> implements StateMachine {
   readonly #codec: Codec<V>;
   readonly #keys = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  #map = new CowMap<string, V>();
+  readonly #state: KeyedState<string>;
+  readonly #entries: ValueState<string, V>;
 
   /**
    * Makes an empty machine.
    *
    * @param codec turns values into bytes
+   * @param options how it is saved, and which key groups it has
    */
-  constructor(codec: Codec<V>) {
+  constructor(codec: Codec<V>, options: KeyValueOptions = {}) {
     this.#codec = codec;
+    this.#state = new KeyedState({ ...options, keys: stringKeys() });
+    this.#entries = this.#state.value("entries", codec);
   }
 
   /** How many entries there are. */
   get size(): number {
-    return this.#map.size;
+    return this.#entries.size;
   }
 
   /** The value of a key. Not to be changed. */
   get(key: string): V | undefined {
-    return this.#map.get(key);
+    return this.#entries.get(key);
   }
 
   /** Whether there is an entry with this key. */
   has(key: string): boolean {
-    return this.#map.has(key);
+    return this.#entries.has(key);
   }
 
-  /** The entries, in the order in which they were put first: the same on every replica. */
+  /** The entries: by key groups, in each in the order in which they were put first. The same on every replica. */
   entries(): IterableIterator<[string, V]> {
-    return this.#map.entries();
+    return this.#entries.entries();
   }
 
   /**
@@ -84,36 +90,33 @@ export class KeyValueMachine<V> implements StateMachine {
   }
 
   /**
-   * Looks whether this is a command.
+   * Looks whether this is a command, of a key that belongs here.
    *
-   * @throws {SnapshotError} `MALFORMED` if it is none
+   * @throws {SnapshotError} `MALFORMED` if it is not
    */
   validate(data: Uint8Array): void {
-    this.#decode(data);
+    this.#entries.has(this.#decode(data).key);
   }
 
   /** Carries out a command. */
   apply({ data }: LogEntry): void {
     const { key, put } = this.#decode(data);
-    if (put === undefined) this.#map.delete(key);
-    else this.#map.set(key, put.value);
+    if (put === undefined) this.#entries.delete(key);
+    else this.#entries.set(key, put.value);
   }
 
-  /** Takes a view; the rest of the save writes it. */
+  /** Takes a view, in constant time; the rest of the save writes it. */
   save(): SaveTask {
-    const view = this.#map.snapshot();
-    return {
-      write: (writer, signal) =>
-        pump(ReadableStream.from(encodeEntries(view, this.#codec)), writer.file(STATE_FILE), { signal }),
-      release: () => view.release(),
-    };
+    return this.#state.save();
   }
 
-  /** Replaces all entries by those of a snapshot. */
-  async load(reader: SnapshotReader): Promise<void> {
-    const map = new CowMap<string, V>();
-    await decodeEntries(reader.file(STATE_FILE), this.#codec, (key, value) => map.set(key, value));
-    this.#map = map;
+  /**
+   * Replaces all entries by those of snapshots, in the key groups of this machine: see {@linkcode KeyedState.load}.
+   *
+   * @param readers usually one; several if the state was spread over more machines
+   */
+  async load(...readers: SnapshotReader[]): Promise<void> {
+    await this.#state.load(...readers);
   }
 
   #decode(data: Uint8Array): { readonly key: string; readonly put?: { readonly value: V } } {

@@ -14,11 +14,15 @@ export class Layer<K, V> {
   /** Keys visible below that were deleted; also those that were put again afterwards. */
   readonly deleted: Set<K> = new Set();
   /** What lies under this layer. */
-  readonly below: Layer<K, V> | undefined;
+  below: Layer<K, V> | undefined;
+  /** Where everything of this layer, and its views, went. */
+  mergedInto: Layer<K, V> | undefined;
   /** Whether a value was ever `undefined`: only then does a key without a value have to be looked up once more. */
   holdsUndefined = false;
   /** How many open views have this as their topmost layer. */
   views = 0;
+  /** How many of them were iterated over: this layer, and what lies under it, must stay as it is. */
+  pins = 0;
   // Kept from step to step: a new iterator would walk over all that was deleted at the front, each time.
   #values: Iterator<[K, V]> | undefined;
   #deleted: Iterator<K> | undefined;
@@ -80,6 +84,14 @@ export class Layer<K, V> {
       this.values.delete(key);
     }
     return steps;
+  }
+
+  /** Gives what is left of an empty layer, its views, to the one below it. */
+  mergeDown(): Layer<K, V> {
+    const below = this.below!;
+    below.views += this.views;
+    this.mergedInto = below;
+    return below;
   }
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { SnapshotReader, SnapshotWriter } from "../snapshot/mod.ts";
+import type { SnapshotInfo, SnapshotReader, SnapshotWriter } from "../snapshot/mod.ts";
 
 /** The members of a group. */
 export interface Configuration {
@@ -73,6 +73,17 @@ export interface SaveTask {
    */
   write(writer: SnapshotWriter, signal: AbortSignal): Promise<void>;
 
-  /** Lets the view go. Called exactly once, whatever happens: success, failure, cancel before or during the write. */
+  /**
+   * Called once, before `release`, if what was written is a snapshot now, durable and read back: only that may be built
+   * upon by the next save.
+   *
+   * @param snapshot the snapshot
+   */
+  committed?(snapshot: SnapshotInfo): void;
+
+  /**
+   * Lets the view go. Called exactly once, whatever happens: success, failure, cancel before or during the write. If a
+   * write was told to stop and has not, it is called all the same, after a second.
+   */
   release(): void;
 }

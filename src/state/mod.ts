@@ -4,7 +4,13 @@
  * @module
  */
 
+export type { Block } from "./block.ts";
+export type { IncrementalOptions } from "./chain.ts";
 export * from "./codec.ts";
 export * from "./cow_map.ts";
+export * from "./key_codec.ts";
+export * from "./key_groups.ts";
 export * from "./key_value.ts";
+export * from "./keyed_state.ts";
 export * from "./machine.ts";
+export type { ListState, MapState, ValueState } from "./states.ts";

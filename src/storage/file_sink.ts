@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type ChunkMap, ChunkMapBuilder, InFlight, sha256 } from "../stream/mod.ts";
+import { SnapshotError } from "../errors.ts";
+import { type ChunkMap, ChunkMapBuilder, InFlight, MAX_CHUNK_SIZE, sha256 } from "../stream/mod.ts";
 import type { MediumFile } from "./medium.ts";
 import { PacedFile } from "./paced_file.ts";
 
@@ -16,7 +17,7 @@ const BLOCKS_IN_FLIGHT = 6;
 /** A block that was written, and what its chunks hash to. */
 interface WrittenBlock {
   readonly block: Uint8Array;
-  readonly digests: readonly Uint8Array[];
+  readonly chunks: readonly { readonly digest: Uint8Array; readonly length: number }[];
 }
 
 /** What {@linkcode FileSink} tells its owner. */
@@ -33,7 +34,7 @@ export interface FileSinkEvents {
  */
 export class FileSink implements UnderlyingSink<Uint8Array> {
   readonly #open: () => Promise<MediumFile>;
-  readonly #chunkSize: number;
+  readonly #chunkSize: number | undefined;
   readonly #events: FileSinkEvents;
   readonly #blockSize: number;
   readonly #chunks: ChunkMapBuilder;
@@ -44,20 +45,24 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
   #file: PacedFile | undefined;
   #block: Uint8Array | undefined;
   #filled = 0;
+  /** Where the chunks of the block end, if each piece is one. */
+  #ends: number[] = [];
   #position = 0;
   #controller: WritableStreamDefaultController | undefined;
   #discarded: Promise<void> | undefined;
 
   /**
    * @param open makes the file
-   * @param chunkSize the size of its chunks
+   * @param chunkSize the size of its chunks; absent if each piece that is written is one
    * @param events who is told
    */
-  constructor(open: () => Promise<MediumFile>, chunkSize: number, events: FileSinkEvents) {
+  constructor(open: () => Promise<MediumFile>, chunkSize: number | undefined, events: FileSinkEvents) {
     this.#open = open;
     this.#chunkSize = chunkSize;
     this.#events = events;
-    this.#blockSize = Math.max(Math.floor(BLOCK_SIZE / chunkSize), 1) * chunkSize;
+    this.#blockSize = chunkSize === undefined
+      ? BLOCK_SIZE
+      : Math.max(Math.floor(BLOCK_SIZE / chunkSize), 1) * chunkSize;
     this.#chunks = new ChunkMapBuilder(chunkSize);
   }
 
@@ -69,17 +74,43 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
 
   async write(bytes: Uint8Array): Promise<void> {
     this.#file ??= await this.#opening;
+    if (this.#chunkSize === undefined) await this.#writeChunk(bytes);
+    else await this.#writePiece(bytes);
+    this.#events.onBytes?.(bytes.length);
+  }
+
+  /** Takes in a piece, which ends anywhere. */
+  async #writePiece(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length;) {
       this.#block ??= this.#free.pop() ?? new Uint8Array(this.#blockSize);
       const taken = Math.min(this.#blockSize - this.#filled, bytes.length - at);
       this.#block.set(at === 0 && taken === bytes.length ? bytes : bytes.subarray(at, at + taken), this.#filled);
       this.#filled += taken;
       at += taken;
-      if (this.#filled < this.#blockSize) continue;
-      this.#dispatch();
-      if (this.#running.size >= BLOCKS_IN_FLIGHT) await this.#settle();
+      if (this.#filled === this.#blockSize) await this.#flush();
     }
-    this.#events.onBytes?.(bytes.length);
+  }
+
+  /** Takes in a piece that is a chunk. */
+  async #writeChunk(bytes: Uint8Array): Promise<void> {
+    if (bytes.length === 0) return;
+    if (bytes.length > MAX_CHUNK_SIZE) {
+      throw new SnapshotError("MALFORMED", `A chunk has at most ${MAX_CHUNK_SIZE} bytes, not ${bytes.length}`, {
+        expected: MAX_CHUNK_SIZE,
+        actual: bytes.length,
+      });
+    }
+    if (this.#block !== undefined && this.#filled + bytes.length > this.#block.length) await this.#flush();
+    const block = this.#block ??= bytes.length <= this.#blockSize
+      ? this.#free.pop() ?? new Uint8Array(this.#blockSize)
+      : new Uint8Array(bytes.length);
+    block.set(bytes, this.#filled);
+    this.#ends.push(this.#filled += bytes.length);
+  }
+
+  async #flush(): Promise<void> {
+    this.#dispatch();
+    if (this.#running.size >= BLOCKS_IN_FLIGHT) await this.#settle();
   }
 
   async close(): Promise<void> {
@@ -87,7 +118,7 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
       this.#file ??= await this.#opening;
       if (this.#filled > 0) this.#dispatch();
       while (this.#running.size > 0) await this.#settle();
-      const chunks = await this.#chunks.build(this.#position);
+      const chunks = await this.#chunks.build();
       await this.#file!.sync();
       await this.#file!.close();
       this.#opening = this.#file = undefined;
@@ -118,19 +149,28 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
     const block = this.#block!;
     const bytes = block.subarray(0, this.#filled);
     const written = this.#file!.write(bytes, this.#position);
-    const digests: Promise<Uint8Array>[] = [];
-    for (let at = 0; at < bytes.length; at += this.#chunkSize) {
-      digests.push(sha256(bytes.subarray(at, at + this.#chunkSize)));
+    const chunks: Promise<{ digest: Uint8Array; length: number }>[] = [];
+    let at = 0;
+    for (const end of this.#chunkEnds(bytes.length)) {
+      const chunk = bytes.subarray(at, at = end);
+      chunks.push(sha256(chunk).then((digest) => ({ digest, length: chunk.length })));
     }
-    this.#running.add(Promise.all([Promise.all(digests), written]).then(([digests]) => ({ block, digests })));
+    this.#running.add(Promise.all([Promise.all(chunks), written]).then(([chunks]) => ({ block, chunks })));
     this.#position += bytes.length;
     this.#block = undefined;
+    this.#ends = [];
     this.#filled = 0;
   }
 
+  /** Where the chunks of a block of this length end. */
+  *#chunkEnds(length: number): Generator<number, void, undefined> {
+    if (this.#chunkSize === undefined) yield* this.#ends;
+    else for (let at = 0; at < length; at += this.#chunkSize) yield Math.min(at + this.#chunkSize, length);
+  }
+
   async #settle(): Promise<void> {
-    const { block, digests } = await this.#running.next();
-    for (const digest of digests) this.#chunks.add(digest);
-    this.#free.push(block);
+    const { block, chunks } = await this.#running.next();
+    for (const { digest, length } of chunks) this.#chunks.add(digest, length);
+    if (block.length === this.#blockSize) this.#free.push(block);
   }
 }

@@ -12,6 +12,7 @@ import { HandlePool } from "./handle_pool.ts";
 import { type Incoming, WantedChunks } from "./incoming.ts";
 import type { Medium, MediumFile, PlacedSnapshot } from "./medium.ts";
 import { readChunk } from "./reader.ts";
+import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
 /** Chunks verified at the same time while looking what is here. */
 const IN_FLIGHT = 4;
@@ -373,21 +374,4 @@ export class StoredInstall implements SnapshotInstall {
 /** Whether what is here cannot be used, for what is wrong with it or with the disk below it: it is fetched, then. */
 function isUnusable(error: unknown): boolean {
   return hasCode(error, "CORRUPT", "NOT_FOUND", "FORBIDDEN", "UNAVAILABLE");
-}
-
-/** A file of a complete snapshot. */
-interface WholeFile {
-  readonly place: string;
-  readonly name: string;
-}
-
-/** The files of snapshots by their roots; of the same in several, that of the newest. */
-function wholeFiles(snapshots: readonly PlacedSnapshot[]): ReadonlyMap<string, WholeFile> {
-  const files = new Map<string, WholeFile>();
-  for (const { place, manifest } of [...snapshots].reverse()) {
-    for (const { name, chunks } of manifest.files) {
-      if (chunks !== undefined) files.set(toHex(chunks.root), { place, name });
-    }
-  }
-  return files;
 }

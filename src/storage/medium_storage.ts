@@ -87,9 +87,10 @@ export class MediumStorage implements SnapshotStorage {
       await (this.#beginning = this.#medium.clear(this.#medium.temp));
       this.#check();
       return this.#writer = new StoredWriter(this.#medium, {
+        snapshots: () => this.#good(),
         publish: (place, manifest) => this.#publish(place, manifest),
         released: () => this.#writer = undefined,
-        onBytes: options.onBytes,
+        options,
       });
     } finally {
       this.#beginning = undefined;

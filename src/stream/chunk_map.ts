@@ -126,27 +126,38 @@ function misfits(size: number, chunking: Chunking, digests: Uint8Array): string 
 
 /** Gathers the digests of a file that is being written. */
 export class ChunkMapBuilder {
-  readonly #chunkSize: number;
+  readonly #chunkSize: number | undefined;
   #digests = new Uint8Array(64 * DIGEST_SIZE);
+  #lengths = new Uint32Array(64);
   #count = 0;
+  #size = 0;
 
-  /** @param chunkSize the size of every chunk but the last */
-  constructor(chunkSize: number) {
+  /** @param chunkSize the size of every chunk but the last; absent if each has its own */
+  constructor(chunkSize: number | undefined) {
     this.#chunkSize = chunkSize;
   }
 
-  /** Adds the digest of the next chunk. */
-  add(digest: Uint8Array): void {
-    if ((this.#count + 1) * DIGEST_SIZE > this.#digests.length) {
-      const larger = new Uint8Array(this.#digests.length * 2);
-      larger.set(this.#digests);
-      this.#digests = larger;
+  /** Adds the next chunk. */
+  add(digest: Uint8Array, length: number): void {
+    if (this.#count === this.#lengths.length) {
+      const lengths = new Uint32Array(this.#count * 2);
+      lengths.set(this.#lengths);
+      this.#lengths = lengths;
+      const digests = new Uint8Array(this.#count * 2 * DIGEST_SIZE);
+      digests.set(this.#digests);
+      this.#digests = digests;
     }
+    this.#lengths[this.#count] = length;
     this.#digests.set(digest, this.#count++ * DIGEST_SIZE);
+    this.#size += length;
   }
 
-  /** The map of a file of `size` bytes. */
-  build(size: number): Promise<ChunkMap> {
-    return ChunkMap.of(size, { chunkSize: this.#chunkSize }, this.#digests.slice(0, this.#count * DIGEST_SIZE));
+  /** The map of what was added. */
+  build(): Promise<ChunkMap> {
+    const digests = this.#digests.slice(0, this.#count * DIGEST_SIZE);
+    const chunking = this.#chunkSize === undefined
+      ? { chunkLengths: this.#lengths.slice(0, this.#count) }
+      : { chunkSize: this.#chunkSize };
+    return ChunkMap.of(this.#size, chunking, digests);
   }
 }

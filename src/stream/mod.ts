@@ -18,3 +18,4 @@ export * from "./race_abort.ts";
 export * from "./records.ts";
 export * from "./throttle.ts";
 export * from "./verified.ts";
+export * from "./yield.ts";

@@ -6,6 +6,7 @@ import { jsonCodec, KeyValueMachine, Replica, type ReplicaOptions } from "../../
 import { SqliteLog } from "../../src/log/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { assert, rejects, test } from "../harness.ts";
+import { byGroups } from "../state/kit.ts";
 import { inTemp } from "../temp.ts";
 import { FakeClock } from "./fake_clock.ts";
 import { bytes } from "./parts.ts";
@@ -160,11 +161,13 @@ test("a model of what was acknowledged: whatever is saved, purged, closed and ro
           const { snapshot } = replica.status();
           await replica.close();
           // One that rots is borne: there is one before it, or the whole log.
-          if (rots && save && (await taken)?.taken) await rot(directory, snapshot!.meta.lastIncludedIndex);
+          if (rots && save && (await taken)?.taken) {
+            await rot(directory, snapshot!.meta.lastIncludedIndex, "state/0000");
+          }
           replica = await openKeys(directory);
-          assert.deepEqual([...replica.machine.entries()], [...model]);
+          assert.deepEqual([...replica.machine.entries()], byGroups(model));
         }
-        assert.deepEqual([...replica.machine.entries()], [...model]);
+        assert.deepEqual([...replica.machine.entries()], byGroups(model));
         await replica.close();
       }),
       { numRuns: 40 },

@@ -1,29 +1,12 @@
 import fc from "fast-check";
-import { bytesCodec, jsonCodec, KeyValueMachine, MemoryStorage, type SnapshotReader, utf8Codec } from "../../mod.ts";
+import { bytesCodec, jsonCodec, keyGroupRange, KeyValueMachine, MemoryStorage, utf8Codec } from "../../mod.ts";
 import { concat, u32 } from "../../src/stream/mod.ts";
-import { assert, bytesOf, pieces, rejects, test } from "../harness.ts";
+import { assert, bytesOf, rejects, test } from "../harness.ts";
+import { byGroups, commit, holding, saved } from "./kit.ts";
 
 let index = 0n;
 function apply(machine: KeyValueMachine<never> | KeyValueMachine<string>, data: Uint8Array): void {
   machine.apply({ index: ++index, term: 1n, data });
-}
-
-/** The file of a snapshot, as the machine writes it. */
-async function saved<V>(machine: KeyValueMachine<V>): Promise<Uint8Array> {
-  const storage = new MemoryStorage();
-  const writer = await storage.create();
-  const task = machine.save();
-  await task.write(writer, new AbortController().signal);
-  task.release();
-  await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
-  const reader = await storage.open();
-  const bytes = await bytesOf(reader.file("state"));
-  await storage.close();
-  return bytes;
-}
-
-function reader(bytes: Uint8Array, length?: number): SnapshotReader {
-  return { file: () => pieces(bytes, length) } as Partial<SnapshotReader> as SnapshotReader;
 }
 
 test("commands do to the machine what they say, and a save holds the same, in the same order", async () => {
@@ -38,10 +21,10 @@ test("commands do to the machine what they say, and a save holds the same, in th
         if (value === undefined) model.delete(key);
         else model.set(key, JSON.parse(JSON.stringify(value)));
       }
-      assert.deepEqual([...machine.entries()], [...model]);
+      assert.deepEqual([...machine.entries()], byGroups(model));
       const loaded = new KeyValueMachine(jsonCodec<unknown>());
-      await loaded.load(reader(await saved(machine)));
-      assert.deepEqual([...loaded.entries()], [...model]);
+      await loaded.load(await saved(machine));
+      assert.deepEqual([...loaded.entries()], byGroups(model));
     }),
     { numRuns: 100 },
   );
@@ -50,17 +33,13 @@ test("commands do to the machine what they say, and a save holds the same, in th
 test("a save is of the moment it was begun", async () => {
   const machine = new KeyValueMachine(utf8Codec());
   apply(machine, machine.put("a", "1"));
-  const before = await saved(machine);
+  const before = await bytesOf((await saved(machine)).file("state/0000"));
   const task = machine.save();
   apply(machine, machine.put("a", "2"));
   apply(machine, machine.put("b", "2"));
   const storage = new MemoryStorage();
-  const writer = await storage.create();
-  await task.write(writer, new AbortController().signal);
-  task.release();
-  await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
-  const opened = await storage.open();
-  assert.deepEqual(await bytesOf(opened.file("state")), before);
+  await commit(task, storage, 1n);
+  assert.deepEqual(await bytesOf((await storage.open()).file("state/0000")), before);
   await storage.close();
 });
 
@@ -69,7 +48,7 @@ test("a key of a megabyte, of letters that take three bytes", async () => {
   const key = "€".repeat(400_000);
   apply(machine, machine.put(key, "value"));
   const loaded = new KeyValueMachine(utf8Codec());
-  await loaded.load(reader(await saved(machine), 1000));
+  await loaded.load(await saved(machine));
   assert.equal(loaded.get(key), "value");
 });
 
@@ -114,22 +93,52 @@ test("a command may lie anywhere in a larger buffer", () => {
   assert.deepEqual(machine.get("key"), Uint8Array.of(7));
 });
 
-test("a load that fails leaves the old state, also at the last byte", async () => {
+test("a load that fails leaves the old state, wherever the file ends", async () => {
   const source = new KeyValueMachine(utf8Codec());
   for (let i = 0; i < 10; i++) apply(source, source.put(`key ${i}`, "value"));
-  const bytes = await saved(source);
+  const right = await saved(source);
+  const { keyGroups } = right.info("state/0000");
+  const bytes = await bytesOf(right.file("state/0000"));
   const machine = new KeyValueMachine(utf8Codec());
   apply(machine, machine.put("old", "state"));
   const view = machine.save();
-  for (let length = 0; length < bytes.length; length += 7) {
-    await rejects(machine.load(reader(bytes.slice(0, length), 5)), "CORRUPT");
+  const cut = (length: number) => {
+    const offsets = keyGroups!.offsets.map((offset) => Math.min(offset, length));
+    return holding({ "state/0000": { bytes: bytes.slice(0, length), keyGroups: { ...keyGroups!, offsets } } });
+  };
+  for (let length = 1; length < bytes.length; length += 3) {
+    // Between two key groups nobody can tell, but by the digests.
+    if (!keyGroups!.offsets.includes(length)) await rejects(machine.load(await cut(length)), "MALFORMED");
   }
-  await rejects(machine.load(reader(bytes.slice(0, -1))), "CORRUPT");
-  await rejects(machine.load(reader(concat([bytes, Uint8Array.of(0)]))), "MALFORMED");
-  await rejects(machine.load(reader(await saved(new KeyValueMachine(bytesCodec())))), "UNSUPPORTED");
+  await rejects(
+    machine.load(await holding({ "state/0000": { bytes: concat([bytes, Uint8Array.of(0)]), keyGroups: keyGroups! } })),
+    "MALFORMED",
+  );
+  const other = new KeyValueMachine(bytesCodec());
+  other.apply({ index: 1n, term: 1n, data: other.put("a", new Uint8Array(1)) });
+  await rejects(machine.load(await saved(other)), "UNSUPPORTED");
   assert.deepEqual([...machine.entries()], [["old", "state"]]);
-  await machine.load(reader(bytes));
+  await machine.load(right);
   assert.equal(machine.size, 10);
   assert.isFalse(machine.has("old"));
   view.release(); // of the state before: harmless
 });
+
+test("a command of a key that is another worker's is refused before it is in a log", async () => {
+  const machine = new KeyValueMachine(utf8Codec(), { range: keyGroupRange(128, 2, 0) });
+  const mine = [..."abcdefghijklmnop"].find((key) => byGroups([[key, 0]]).length === 1 && canPut(machine, key))!;
+  apply(machine, machine.put(mine, "here"));
+  const others = [..."abcdefghijklmnop"].filter((key) => !canPut(machine, key));
+  assert.isAbove(others.length, 2);
+  for (const key of others) await rejects(() => machine.validate(machine.put(key, "there")), "MALFORMED");
+  assert.deepEqual([...machine.entries()], [[mine, "here"]]);
+});
+
+function canPut(machine: KeyValueMachine<string>, key: string): boolean {
+  try {
+    machine.validate(machine.put(key, ""));
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * The key groups of a file in the manifest: which it holds, and where each begins.
+ *
+ * @module
+ */
+
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { messageOf, SnapshotError } from "../errors.ts";
+import { type KeyGroups, KeyGroupsSchema } from "./gen/manifest_pb.ts";
+import type { KeyGroupOffsets } from "./meta.ts";
+
+/** The most key groups that there can be: Flink's upper bound of the maximum parallelism. */
+export const MAX_KEY_GROUPS: number = 32_768;
+/** The longest encoding: an offset takes up to eight bytes (2^53). */
+export const MAX_KEY_GROUPS_BYTES: number = MAX_KEY_GROUPS * 8 + 32;
+
+/** As a message. */
+export function keyGroupsMessage({ first, last, offsets }: KeyGroupOffsets): KeyGroups {
+  return create(KeyGroupsSchema, { first, last, offsets: Array.from(offsets, (offset) => BigInt(offset)) });
+}
+
+/** As bytes. */
+export function encodeKeyGroups(groups: KeyGroupOffsets): Uint8Array {
+  return toBinary(KeyGroupsSchema, keyGroupsMessage(groups));
+}
+
+/**
+ * From bytes.
+ *
+ * @throws {SnapshotError} `MALFORMED`
+ */
+export function decodeKeyGroups(bytes: Uint8Array): KeyGroupOffsets {
+  try {
+    return keyGroupsOf(fromBinary(KeyGroupsSchema, bytes), Number.MAX_SAFE_INTEGER);
+  } catch (error) {
+    if (error instanceof SnapshotError) throw error;
+    throw malformed(messageOf(error), error);
+  }
+}
+
+/**
+ * From a message.
+ *
+ * @param message the message
+ * @param size the size of the file
+ * @throws {SnapshotError} `MALFORMED` if the range is none, or the offsets do not rise within the file
+ */
+export function keyGroupsOf({ first, last, offsets }: KeyGroups, size: number): KeyGroupOffsets {
+  if (first > last || last >= MAX_KEY_GROUPS) throw malformed(`there is no range from ${first} to ${last}`);
+  if (offsets.length !== last - first + 1) {
+    throw malformed(`${offsets.length} offsets for the key groups ${first} to ${last}`);
+  }
+  const numbers = Float64Array.from(offsets, Number);
+  for (let i = 0; i < numbers.length; i++) {
+    const before = i === 0 ? 0 : numbers[i - 1]!;
+    if (numbers[i]! < before || numbers[i]! > size) {
+      throw malformed(`key group ${first + i} begins at ${numbers[i]}, outside of ${before} to ${size}`);
+    }
+  }
+  return { first, last, offsets: numbers };
+}
+
+function malformed(what: string, cause?: unknown): SnapshotError {
+  return new SnapshotError("MALFORMED", `The table of key groups of a file is wrong: ${what}`, { cause });
+}

@@ -1,0 +1,115 @@
+/**
+ * Key groups: how keyed state is cut so that it can be spread over workers anew, with Flink's own arithmetic
+ * (`KeyGroupRangeAssignment`, `MathUtils.murmurHash`), so that a key has the group that it has there.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import { MAX_KEY_GROUPS } from "../snapshot/mod.ts";
+
+/** A run of key groups, both ends included. */
+export interface KeyGroupRange {
+  /** The first key group. */
+  readonly first: number;
+  /** The last key group. */
+  readonly last: number;
+}
+
+/** The hash that Java gives a `String`: `31 * hash + unit` over the UTF-16 units. */
+export function hashString(text: string): number {
+  let hash = 0;
+  for (let i = 0; i < text.length; i++) hash = (Math.imul(31, hash) + text.charCodeAt(i)) | 0;
+  return hash;
+}
+
+/** The hash that Java gives a `Long`: its two halves, exclusive-or. */
+export function hashLong(value: bigint): number {
+  return Number(BigInt.asIntN(32, value ^ (BigInt.asUintN(64, value) >> 32n)));
+}
+
+/** Flink's `MathUtils.murmurHash`: one round and the finaliser of Murmur3 over 32 bits, not negative. */
+export function murmurHash(code: number): number {
+  let hash = Math.imul(code, 0xcc9e2d51);
+  hash = (hash << 15) | (hash >>> 17);
+  hash = Math.imul(hash, 0x1b873593);
+  hash = (hash << 13) | (hash >>> 19);
+  hash = (Math.imul(hash, 5) + 0xe6546b64) | 0;
+  hash ^= 4;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  hash ^= hash >>> 16;
+  return hash >= 0 ? hash : hash === -0x80000000 ? 0 : -hash;
+}
+
+/**
+ * The key group of a key.
+ *
+ * @param hash what Java's `hashCode` gives for the key: {@linkcode hashString}, {@linkcode hashLong}, or the key itself
+ *   if it is an `Integer`
+ * @param maxParallelism how many key groups there are
+ *
+ * @example
+ * ```ts
+ * import { hashString, keyGroupOf } from "@snapstream/snapstream";
+ *
+ * console.assert(keyGroupOf(hashString("user:42"), 128) === 11);
+ * ```
+ */
+export function keyGroupOf(hash: number, maxParallelism: number): number {
+  return murmurHash(hash) % maxParallelism;
+}
+
+/** How many key groups Flink makes by default for so many workers: a power of two, at least 128. */
+export function defaultMaxParallelism(parallelism: number): number {
+  checkParallelism(parallelism, MAX_KEY_GROUPS);
+  const wanted = parallelism + Math.floor(parallelism / 2);
+  return Math.min(Math.max(2 ** (32 - Math.clz32(wanted - 1)), 128), MAX_KEY_GROUPS);
+}
+
+/**
+ * The key groups of a worker.
+ *
+ * @param maxParallelism how many key groups there are; fixed for the life of the state
+ * @param parallelism how many workers there are
+ * @param worker which one, from 0
+ * @throws {SnapshotError} `MALFORMED` if there is no such worker
+ */
+export function keyGroupRange(maxParallelism: number, parallelism: number, worker: number): KeyGroupRange {
+  checkParallelism(maxParallelism, MAX_KEY_GROUPS);
+  checkParallelism(parallelism, maxParallelism);
+  if (!Number.isSafeInteger(worker) || worker < 0 || worker >= parallelism) {
+    throw new SnapshotError("MALFORMED", `There is no worker ${worker} of ${parallelism}`, { actual: worker });
+  }
+  return {
+    first: Math.floor((worker * maxParallelism + parallelism - 1) / parallelism),
+    last: Math.floor(((worker + 1) * maxParallelism - 1) / parallelism),
+  };
+}
+
+/** The worker that has a key group. */
+export function workerOf(keyGroup: number, maxParallelism: number, parallelism: number): number {
+  return Math.floor(keyGroup * parallelism / maxParallelism);
+}
+
+/**
+ * Checks a range.
+ *
+ * @throws {SnapshotError} `MALFORMED` if it is none of `maxParallelism` key groups
+ */
+export function checkRange({ first, last }: KeyGroupRange, maxParallelism: number): void {
+  checkParallelism(maxParallelism, MAX_KEY_GROUPS);
+  if (
+    Number.isSafeInteger(first) && Number.isSafeInteger(last) && first >= 0 && first <= last && last < maxParallelism
+  ) {
+    return;
+  }
+  throw new SnapshotError("MALFORMED", `There is no range of key groups ${first} to ${last} of ${maxParallelism}`, {
+    actual: `${first} to ${last}`,
+  });
+}
+
+function checkParallelism(count: number, limit: number): void {
+  if (Number.isSafeInteger(count) && count >= 1 && count <= limit) return;
+  throw new SnapshotError("MALFORMED", `A parallelism is 1 to ${limit}, not ${count}`, { actual: count });
+}

@@ -1,0 +1,183 @@
+/**
+ * What is between the states of a {@linkcode KeyedState} and a file: walking over its key groups when they are saved, and
+ * filling new ones when they are loaded.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import type { Block } from "./block.ts";
+import type { StateView } from "./chain.ts";
+import type { AnyView, Group, Groups, GroupsView } from "./groups.ts";
+import type { KeyGroupRange } from "./key_groups.ts";
+import { Pace } from "./pace.ts";
+import type { StateVisitor } from "./state_decoder.ts";
+import type { StateEncoder } from "./state_encoder.ts";
+import type { Head } from "./state_head.ts";
+import { changesBetween, type OneState } from "./states.ts";
+
+/** A map of a state that may have been changed. */
+interface ChangedMap<K> {
+  readonly state: OneState<K>;
+  /** As it was; nothing if it was not there. */
+  readonly from: AnyView | undefined;
+  /** As it is. */
+  readonly to: AnyView;
+}
+
+/** A view of all states, as it is saved. */
+export class KeyedView<K> implements StateView {
+  readonly head: StateView["head"];
+  readonly #states: readonly OneState<K>[];
+  readonly #view: GroupsView;
+  readonly #committed: GroupsView | undefined;
+  readonly #count: number;
+
+  /**
+   * @param head what the file says
+   * @param states the states
+   * @param view what is saved
+   * @param committed what the last committed snapshot was of
+   */
+  constructor(
+    head: StateView["head"],
+    states: readonly OneState<K>[],
+    view: GroupsView,
+    committed: GroupsView | undefined,
+  ) {
+    this.head = head;
+    this.#states = states;
+    this.#view = view;
+    this.#committed = committed;
+    this.#count = head.range.last - head.range.first + 1;
+  }
+
+  isEmpty(): boolean {
+    for (let i = 0; i < this.#count; i++) if (this.#view.group(i).some(hasEntries)) return false;
+    return true;
+  }
+
+  size(): number {
+    return this.#states.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  async changed(): Promise<number | undefined> {
+    if (this.#committed === undefined) return undefined;
+    const pace = new Pace();
+    let changed = 0;
+    for (let i = 0; i < this.#count; i++) {
+      for (const { from, to } of this.#changedMaps(i)) changed += changesBetween(from, to);
+      if (pace.step()) await pace.turn();
+    }
+    return changed;
+  }
+
+  async write(encoder: StateEncoder, changesOnly: boolean): Promise<void> {
+    for (let i = 0; i < this.#count; i++) {
+      if (changesOnly) await this.#writeChanges(encoder, i);
+      else await this.#writeAll(encoder, i);
+      this.#view.releaseGroup(i);
+    }
+  }
+
+  async #writeAll(encoder: StateEncoder, i: number): Promise<void> {
+    const views = this.#view.group(i);
+    if (!views.some(hasEntries)) return;
+    encoder.beginGroup(this.head.range.first + i);
+    for (const state of this.#states) {
+      const view = views[state.place];
+      if (view !== undefined) await state.encodeAll(encoder, view);
+    }
+    await encoder.endGroup();
+  }
+
+  async #writeChanges(encoder: StateEncoder, i: number): Promise<void> {
+    const changed = this.#changedMaps(i).filter(({ from, to }) => changesBetween(from, to) > 0);
+    if (changed.length === 0) return;
+    encoder.beginGroup(this.head.range.first + i);
+    for (const { state, from, to } of changed) await state.encodeChanges(encoder, from, to);
+    await encoder.endGroup();
+  }
+
+  /** The maps of a group that may have been changed. */
+  #changedMaps(i: number): ChangedMap<K>[] {
+    if (!this.#committed!.isWritten(i)) return [];
+    const [before, now] = [this.#committed!.group(i), this.#view.group(i)];
+    return this.#states.flatMap((state) => {
+      const to = now[state.place];
+      return to === undefined ? [] : [{ state, from: before[state.place], to }];
+    });
+  }
+}
+
+function hasEntries(view: AnyView | undefined): boolean {
+  return view !== undefined && view.size > 0;
+}
+
+/** Fills key groups with what a file has. */
+export class KeyedLoader<K> implements StateVisitor {
+  readonly #owner: { readonly range: KeyGroupRange; keyGroup(key: K): number };
+  readonly #states: readonly OneState<K>[];
+  readonly #loaders: readonly ReturnType<OneState<K>["loader"]>[];
+  readonly #groups: Groups;
+  #keyGroup = 0;
+  #group: Group | undefined;
+  #state = 0;
+
+  /**
+   * @param owner whose key groups they are
+   * @param head what the file says
+   * @param states the states that are declared
+   * @param groups what to fill
+   * @throws {SnapshotError} `UNSUPPORTED` if a state of the file is not declared, or cannot be read
+   */
+  constructor(
+    owner: { readonly range: KeyGroupRange; keyGroup(key: K): number },
+    head: Head,
+    states: ReadonlyMap<string, OneState<K>>,
+    groups: Groups,
+  ) {
+    this.#owner = owner;
+    this.#groups = groups;
+    this.#states = head.states.map(({ name }) => {
+      const state = states.get(name);
+      if (state !== undefined) return state;
+      throw new SnapshotError(
+        "UNSUPPORTED",
+        `The snapshot has a state ${JSON.stringify(name)}: declare it, and load then`,
+        {
+          actual: name,
+        },
+      );
+    });
+    this.#loaders = this.#states.map((state, i) => state.loader(head.states[i]!));
+  }
+
+  section(keyGroup: number, state: number, replaces: boolean): void {
+    this.#keyGroup = keyGroup;
+    this.#group = this.#groups.writable(keyGroup - this.#owner.range.first);
+    this.#state = state;
+    const { place } = this.#states[state]!;
+    if (!replaces) return;
+    this.#group.maps[place]?.clear();
+    this.#group.indexes[place]?.clear();
+  }
+
+  put(block: Block, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void {
+    this.#check(this.#loaders[this.#state]!.put(this.#group!, block, keyStart, keyEnd, valueStart, valueEnd));
+  }
+
+  delete(block: Block, keyStart: number, keyEnd: number): void {
+    this.#check(this.#loaders[this.#state]!.delete(this.#group!, block, keyStart, keyEnd, 0, 0));
+  }
+
+  #check(key: K): void {
+    const actual = this.#owner.keyGroup(key);
+    if (actual === this.#keyGroup) return;
+    throw new SnapshotError(
+      "CORRUPT",
+      `Key group ${this.#keyGroup} of the snapshot has ${String(key)}, which is of key group ${actual}`,
+      { keyGroup: this.#keyGroup, expected: this.#keyGroup, actual },
+    );
+  }
+}

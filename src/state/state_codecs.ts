@@ -1,0 +1,130 @@
+/**
+ * How the entries of each kind of state stand in a file: what their keys and values are there.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import { concat, u32 } from "../stream/mod.ts";
+import { Block } from "./block.ts";
+import type { Codec } from "./codec.ts";
+import type { KeyCodec } from "./key_codec.ts";
+import type { DescribedState } from "./state_head.ts";
+
+/** Reads a value of a range of bytes. */
+export type Decode<T> = (block: Block, start: number, end: number) => T;
+
+/** What reads with a codec what that codec wrote. */
+export function decodeWith<T>(codec: Codec<T>): Decode<T> {
+  return codec.decodeFrom === undefined
+    ? ({ bytes }, start, end) => codec.decode(bytes.subarray(start, end))
+    : (block, start, end) => codec.decodeFrom!(block, start, end);
+}
+
+/**
+ * What reads values as a file has them, whichever version of the codec wrote them.
+ *
+ * @throws {SnapshotError} `UNSUPPORTED` if the codec does not know how to
+ */
+export function decoderOf<T>(codec: Codec<T>, described: DescribedState): Decode<T> {
+  const { name, version = 0 } = codec;
+  const from = { name: described.codec, version: described.version };
+  if (from.version === version && from.name === name) return decodeWith(codec);
+  if (from.version < version && codec.migrate !== undefined) {
+    return ({ bytes }, start, end) => codec.migrate!(bytes.subarray(start, end), from);
+  }
+  const written = `${from.name}, version ${from.version}`;
+  throw new SnapshotError(
+    "UNSUPPORTED",
+    `The state ${JSON.stringify(described.name)} was saved with ${written}, and is to be read with ${name}, version ` +
+      `${version}: ${from.version > version ? "use a newer release of the program" : "give its codec a migration"}`,
+    { expected: `${name}, version ${version}`, actual: written },
+  );
+}
+
+/** A list that is only ever added to, or replaced: its array may have more items than belong to it. */
+export interface ListValue<T> {
+  /** The items, and maybe later ones. */
+  readonly items: T[];
+  /** How many belong to this list. */
+  readonly length: number;
+}
+
+/** Items, each with its length before it (u32, big-endian). */
+export function encodeList<T>(codec: Codec<T>, { items, length }: ListValue<T>): Uint8Array {
+  const parts: Uint8Array[] = [];
+  for (let i = 0; i < length; i++) {
+    const item = codec.encode(items[i]!);
+    parts.push(u32(item.length), item);
+  }
+  return concat(parts);
+}
+
+/** What reads a list whose items are read so. */
+export function listDecoder<T>(item: Decode<T>): Decode<ListValue<T>> {
+  return (block, start, end) => {
+    const { bytes } = block;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const items: T[] = [];
+    for (let at = start; at < end;) {
+      const length = at + 4 <= end ? view.getUint32(at) : Infinity;
+      if (at + 4 + length > end) throw new SnapshotError("MALFORMED", "A list ends in the middle of an item");
+      items.push(item(block, at + 4, at + 4 + length));
+      at += 4 + length;
+    }
+    return { items, length: items.length };
+  };
+}
+
+/** Lists of what a codec is for. */
+export function listCodec<T>(codec: Codec<T>): Codec<ListValue<T>> {
+  const decode = listDecoder(decodeWith(codec));
+  return {
+    name: codec.name,
+    encode: (list) => encodeList(codec, list),
+    decode: (bytes) => decode(new Block(bytes), 0, bytes.length),
+    decodeFrom: decode,
+  };
+}
+
+/** The key of an entry of a map state: the key, and the map's own key. */
+export interface MapKeyCodec<K, UK> extends Codec<string> {
+  /** The two as one text, which is what the codec is for. */
+  join(key: K, userKey: UK): string;
+  /** The two of a text. */
+  split(text: string): readonly [key: K, userKey: UK];
+}
+
+/** The codec of the keys of a map state: in bytes, the length of the key (u32, big-endian), the key, the map's own. */
+export function mapKeyCodec<K, UK>(keys: KeyCodec<K>, userKeys: KeyCodec<UK>): MapKeyCodec<K, UK> {
+  const decodeKey = decodeWith(keys);
+  const decodeUserKey = decodeWith(userKeys);
+  const join = (key: K, userKey: UK) => {
+    const text = keys.text(key);
+    return `${text.length}:${text}${userKeys.text(userKey)}`;
+  };
+  const split = (text: string): readonly [K, UK] => {
+    const colon = text.indexOf(":");
+    const end = colon + 1 + Number(text.slice(0, colon));
+    return [keys.ofText(text.slice(colon + 1, end)), userKeys.ofText(text.slice(end))];
+  };
+  const decode: Decode<string> = (block, start, end) => {
+    const { bytes } = block;
+    const length = end - start < 4 ? Infinity : new DataView(bytes.buffer, bytes.byteOffset + start).getUint32(0);
+    if (start + 4 + length > end) throw new SnapshotError("MALFORMED", "A key of a map is cut short");
+    const middle = start + 4 + length;
+    return join(decodeKey(block, start + 4, middle), decodeUserKey(block, middle, end));
+  };
+  return {
+    name: userKeys.name,
+    join,
+    split,
+    encode(text) {
+      const [key, userKey] = split(text);
+      const bytes = keys.encode(key);
+      return concat([u32(bytes.length), bytes, userKeys.encode(userKey)]);
+    },
+    decode: (bytes) => decode(new Block(bytes), 0, bytes.length),
+    decodeFrom: decode,
+  };
+}

@@ -1,0 +1,63 @@
+// Saving and loading keyed state, and files of it that are not as they should be.
+
+import {
+  hashString,
+  keyGroupOf,
+  type KeyGroupOffsets,
+  MemoryStorage,
+  type SaveTask,
+  type SnapshotInfo,
+  type SnapshotReader,
+  type SnapshotStorage,
+} from "../../mod.ts";
+import { pieces } from "../harness.ts";
+
+/** What can be saved. */
+export interface Savable {
+  save(): SaveTask | undefined;
+}
+
+/** Takes a snapshot as an executor does. */
+export async function saveTo(state: Savable, storage: SnapshotStorage, index: bigint): Promise<SnapshotInfo> {
+  return await commit(state.save()!, storage, index);
+}
+
+/** Writes and commits what was begun. */
+export async function commit(task: SaveTask, storage: SnapshotStorage, index: bigint): Promise<SnapshotInfo> {
+  const writer = await storage.create();
+  try {
+    await task.write(writer, new AbortController().signal);
+    const info = await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: [] });
+    task.committed?.(info);
+    return info;
+  } finally {
+    await writer.abort();
+    task.release();
+  }
+}
+
+/** Saves into a storage of its own, and opens the snapshot. */
+export async function saved(state: Savable): Promise<SnapshotReader> {
+  const storage = new MemoryStorage();
+  await saveTo(state, storage, 1n);
+  return await storage.open();
+}
+
+/** Entries by key groups, in each in the order in which they came: as keyed state gives them. */
+export function byGroups<V>(entries: Iterable<readonly [string, V]>, maxParallelism = 128): [string, V][] {
+  const group = (key: string) => keyGroupOf(hashString(key), maxParallelism);
+  return [...entries].map(([key, value]): [string, V] => [key, value]).sort(([a], [b]) => group(a) - group(b));
+}
+
+/** A snapshot with files of these bytes: right by its digests, whatever is in them. */
+export async function holding(
+  files: Readonly<Record<string, { readonly bytes: Uint8Array; readonly keyGroups?: KeyGroupOffsets }>>,
+): Promise<SnapshotReader> {
+  const storage = new MemoryStorage();
+  const writer = await storage.create();
+  for (const [name, { bytes, keyGroups }] of Object.entries(files)) {
+    await pieces(bytes).pipeTo(writer.file(name, { keyGroups: () => keyGroups }));
+  }
+  await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
+  return await storage.open();
+}

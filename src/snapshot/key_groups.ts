@@ -38,26 +38,33 @@ export function decodeKeyGroups(bytes: Uint8Array): KeyGroupOffsets {
   }
 }
 
+/** From a message; see {@linkcode checkKeyGroups}. */
+export function keyGroupsOf({ first, last, offsets }: KeyGroups, size: number): KeyGroupOffsets {
+  return checkKeyGroups({ first, last, offsets: Float64Array.from(offsets, Number) }, size);
+}
+
 /**
- * From a message.
+ * Checks a table of key groups.
  *
- * @param message the message
+ * @param groups the table
  * @param size the size of the file
  * @throws {SnapshotError} `MALFORMED` if the range is none, or the offsets do not rise within the file
  */
-export function keyGroupsOf({ first, last, offsets }: KeyGroups, size: number): KeyGroupOffsets {
-  if (first > last || last >= MAX_KEY_GROUPS) throw malformed(`there is no range from ${first} to ${last}`);
+export function checkKeyGroups(groups: KeyGroupOffsets, size: number): KeyGroupOffsets {
+  const { first, last, offsets } = groups;
+  if (!(Number.isSafeInteger(first) && first >= 0 && first <= last && last < MAX_KEY_GROUPS)) {
+    throw malformed(`there is no range from ${first} to ${last}`);
+  }
   if (offsets.length !== last - first + 1) {
     throw malformed(`${offsets.length} offsets for the key groups ${first} to ${last}`);
   }
-  const numbers = Float64Array.from(offsets, Number);
-  for (let i = 0; i < numbers.length; i++) {
-    const before = i === 0 ? 0 : numbers[i - 1]!;
-    if (numbers[i]! < before || numbers[i]! > size) {
-      throw malformed(`key group ${first + i} begins at ${numbers[i]}, outside of ${before} to ${size}`);
+  for (let i = 0; i < offsets.length; i++) {
+    const before = i === 0 ? 0 : offsets[i - 1]!;
+    if (!(Number.isSafeInteger(offsets[i]) && offsets[i]! >= before && offsets[i]! <= size)) {
+      throw malformed(`key group ${first + i} begins at ${offsets[i]}, outside of ${before} to ${size}`);
     }
   }
-  return { first, last, offsets: numbers };
+  return groups;
 }
 
 function malformed(what: string, cause?: unknown): SnapshotError {

@@ -24,7 +24,7 @@ import {
   SnapshotMetaSchema,
 } from "./gen/manifest_pb.ts";
 import { checkMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
-import { keyGroupsMessage, keyGroupsOf } from "./key_groups.ts";
+import { checkKeyGroups, keyGroupsMessage, keyGroupsOf } from "./key_groups.ts";
 import { checkNames } from "./names.ts";
 
 /** The largest manifest: 64 MiB, which is two million chunks. */
@@ -76,6 +76,9 @@ export class SnapshotManifest {
       });
     }
     checkNames(files.map(({ name }) => name));
+    for (const { keyGroups, chunks } of files) {
+      if (keyGroups !== undefined) checkKeyGroups(keyGroups, chunks?.size ?? Infinity);
+    }
     const encoder = new TextEncoder();
     const sorted = files.map((file) => ({ file, key: encoder.encode(file.name) }))
       .sort((a, b) => compareBytes(a.key, b.key)).map(({ file }) => file);

@@ -6,6 +6,7 @@
 
 import { SnapshotError } from "../errors.ts";
 import type { FileInfo, KeyGroupOffsets, SnapshotWriter } from "../snapshot/mod.ts";
+import { raceAbort } from "../stream/mod.ts";
 import type { KeyGroupRange } from "./key_groups.ts";
 import { StateEncoder } from "./state_encoder.ts";
 import { encodeHead, type Head } from "./state_head.ts";
@@ -34,7 +35,7 @@ export interface StateView {
   /** What all files of it say. */
   readonly head: Omit<Head, "buildsUpon">;
   /** Whether there are no entries. */
-  isEmpty(): boolean;
+  isEmpty(): Promise<boolean>;
   /** About how many there are. */
   size(): number;
   /** How many changes there were since the last committed snapshot; nothing if that is not known. */
@@ -67,7 +68,7 @@ export async function saveChain(
   options: IncrementalOptions,
   signal: AbortSignal,
 ): Promise<Chain> {
-  const isEmpty = view.isEmpty();
+  const isEmpty = await view.isEmpty();
   const changed = isEmpty || chain === undefined ? undefined : await view.changed();
   if (changed !== undefined && isWorthIt(changed, view.size(), chain!, options) && await writer.reuse(chain!)) {
     if (changed === 0) return chain!;
@@ -110,20 +111,15 @@ async function writeFile(
   const sink = writer.file(name, { chunkSize: "pieces", keyGroups }).getWriter();
   sink.closed.catch(() => {});
   const encoder = new StateEncoder(range, async (chunk) => {
-    signal.throwIfAborted();
-    await sink.write(chunk);
+    await raceAbort(sink.write(chunk), signal); // a sink may be stalled, and not see that it is told to stop
   });
-  const onAbort = () => void sink.abort(signal.reason).catch(() => {}); // also while a write is stalled
-  signal.addEventListener("abort", onAbort, { once: true });
   try {
     signal.throwIfAborted();
     await write(encoder);
-    await sink.close();
+    await raceAbort(sink.close(), signal);
   } catch (error) {
-    await sink.abort(error).catch(() => {});
+    sink.abort(error).catch(() => {});
     throw signal.aborted ? signal.reason : error;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }
 

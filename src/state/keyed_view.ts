@@ -5,7 +5,6 @@
  * @module
  */
 
-import { SnapshotError } from "../errors.ts";
 import type { Block } from "./block.ts";
 import type { StateView } from "./chain.ts";
 import type { AnyView, Group, Groups, GroupsView } from "./groups.ts";
@@ -14,6 +13,7 @@ import { Pace } from "./pace.ts";
 import type { StateVisitor } from "./state_decoder.ts";
 import type { StateEncoder } from "./state_encoder.ts";
 import type { Head } from "./state_head.ts";
+import { declaredStates, misplaced } from "./restore.ts";
 import { changesBetween, type OneState } from "./states.ts";
 
 /** A map of a state that may have been changed. */
@@ -52,9 +52,9 @@ export class KeyedView<K> implements StateView {
     this.#count = head.range.last - head.range.first + 1;
   }
 
-  isEmpty(): boolean {
-    for (let i = 0; i < this.#count; i++) if (this.#view.group(i).some(hasEntries)) return false;
-    return true;
+  isEmpty(): Promise<boolean> {
+    for (let i = 0; i < this.#count; i++) if (this.#view.group(i).some(hasEntries)) return Promise.resolve(false);
+    return Promise.resolve(true);
   }
 
   size(): number {
@@ -139,17 +139,7 @@ export class KeyedLoader<K> implements StateVisitor {
   ) {
     this.#owner = owner;
     this.#groups = groups;
-    this.#states = head.states.map(({ name }) => {
-      const state = states.get(name);
-      if (state !== undefined) return state;
-      throw new SnapshotError(
-        "UNSUPPORTED",
-        `The snapshot has a state ${JSON.stringify(name)}: declare it, and load then`,
-        {
-          actual: name,
-        },
-      );
-    });
+    this.#states = declaredStates(head, states);
     this.#loaders = this.#states.map((state, i) => state.loader(head.states[i]!));
   }
 
@@ -174,10 +164,6 @@ export class KeyedLoader<K> implements StateVisitor {
   #check(key: K): void {
     const actual = this.#owner.keyGroup(key);
     if (actual === this.#keyGroup) return;
-    throw new SnapshotError(
-      "CORRUPT",
-      `Key group ${this.#keyGroup} of the snapshot has ${String(key)}, which is of key group ${actual}`,
-      { keyGroup: this.#keyGroup, expected: this.#keyGroup, actual },
-    );
+    throw misplaced(this.#keyGroup, key, actual);
   }
 }

@@ -6,11 +6,16 @@
 
 export type { Block } from "./block.ts";
 export type { IncrementalOptions } from "./chain.ts";
+export * from "./cbor_codec.ts";
 export * from "./codec.ts";
 export * from "./cow_map.ts";
+export type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 export * from "./key_codec.ts";
 export * from "./key_groups.ts";
 export * from "./key_value.ts";
 export * from "./keyed_state.ts";
 export * from "./machine.ts";
 export type { ListState, MapState, ValueState } from "./states.ts";
+export * from "./protobuf_codec.ts";
+export * from "./stored_state.ts";
+export type { StoredList, StoredMap, StoredValue } from "./stored_states.ts";

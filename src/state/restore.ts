@@ -143,7 +143,10 @@ async function readGroups(
   const start = offsets[range.first - first]!;
   const end = offsets[range.last + 1 - first] ?? chunks!.size;
   const decoder = new StateDecoder(name, chunks!.size, keyGroups!, range, head.states.length, visitor);
-  if (end > start) { for await (const piece of reader.file(name, { start, end })) decoder.push(piece); }
+  if (end > start) {
+    for await (const piece of reader.file(name, { start, end })) decoder.push(piece);
+    await visitor.flush?.();
+  }
   decoder.end();
 }
 
@@ -187,4 +190,30 @@ function wrong(
   fields: { readonly expected?: string | number; readonly actual?: string | number } = {},
 ): SnapshotError {
   return new SnapshotError("MALFORMED", `The file ${name} of the snapshot ${what}`, { file: name, ...fields });
+}
+
+/**
+ * The states that a file has, of those that are declared.
+ *
+ * @throws {SnapshotError} `UNSUPPORTED` if one is not
+ */
+export function declaredStates<S>(head: Head, states: ReadonlyMap<string, S>): readonly S[] {
+  return head.states.map(({ name }) => {
+    const state = states.get(name);
+    if (state !== undefined) return state;
+    throw new SnapshotError(
+      "UNSUPPORTED",
+      `The snapshot has a state ${JSON.stringify(name)}: declare it, and load then`,
+      { actual: name },
+    );
+  });
+}
+
+/** The error for a key group that holds a key of another one. */
+export function misplaced(keyGroup: number, key: unknown, actual: number): SnapshotError {
+  return new SnapshotError(
+    "CORRUPT",
+    `Key group ${keyGroup} of the snapshot has ${String(key)}, which is of key group ${actual}`,
+    { keyGroup, expected: keyGroup, actual },
+  );
 }

@@ -82,7 +82,7 @@ class Task implements SaveTask {
 
   async write(writer: SnapshotWriter, signal: AbortSignal): Promise<void> {
     throwIfCancelled(signal);
-    this.#stop.signal.throwIfAborted(); // closed, or released, before it began
+    if (this.#cleanUp !== undefined) throw this.#closed();
     const onAbort = () => this.#stop.abort(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     try {
@@ -93,12 +93,13 @@ class Task implements SaveTask {
       throwIfCancelled(signal);
       throw this.#stop.signal.aborted ? this.#stop.signal.reason : error;
     } finally {
+      this.#writing = undefined;
       signal.removeEventListener("abort", onAbort);
     }
   }
 
   committed(snapshot: SnapshotInfo): void {
-    if (!this.#stop.signal.aborted) this.#parts.committed?.(snapshot);
+    if (this.#cleanUp === undefined) this.#parts.committed?.(snapshot);
   }
 
   release(): void {
@@ -108,15 +109,19 @@ class Task implements SaveTask {
   /** Gives up what is running, and cleans up when nothing uses it any more. */
   close(): Promise<void> {
     return this.#cleanUp ??= (async () => {
-      this.#stop.abort(
-        new SnapshotError("CLOSED", `The ${this.#what} was closed, or its save released, while it was saved`),
-      );
-      await this.#writing?.catch(() => {});
+      if (this.#writing !== undefined) {
+        this.#stop.abort(this.#closed());
+        await this.#writing.catch(() => {});
+      }
       try {
         await this.#parts.cleanUp();
       } finally {
         this.#done();
       }
     })();
+  }
+
+  #closed(): SnapshotError {
+    return new SnapshotError("CLOSED", `The ${this.#what} was closed, or its save given up`);
   }
 }

@@ -93,9 +93,16 @@ export interface MapKeyCodec<K, UK> extends Codec<string> {
   join(key: K, userKey: UK): string;
   /** The two of a text. */
   split(text: string): readonly [key: K, userKey: UK];
+  /** The key of an entry in bytes. */
+  keyOf(block: Block, start: number, end: number): K;
 }
 
-/** The codec of the keys of a map state: in bytes, the length of the key (u32, big-endian), the key, the map's own. */
+/** A key and a map's own key in bytes: the length of the key (u32, big-endian), the one, the other. */
+export function joinKeys(key: Uint8Array, userKey: Uint8Array): Uint8Array {
+  return concat([u32(key.length), key, userKey]);
+}
+
+/** The codec of the keys of a map state: see {@linkcode joinKeys}. */
 export function mapKeyCodec<K, UK>(keys: KeyCodec<K>, userKeys: KeyCodec<UK>): MapKeyCodec<K, UK> {
   const decodeKey = decodeWith(keys);
   const decodeUserKey = decodeWith(userKeys);
@@ -108,21 +115,22 @@ export function mapKeyCodec<K, UK>(keys: KeyCodec<K>, userKeys: KeyCodec<UK>): M
     const end = colon + 1 + Number(text.slice(0, colon));
     return [keys.ofText(text.slice(colon + 1, end)), userKeys.ofText(text.slice(end))];
   };
-  const decode: Decode<string> = (block, start, end) => {
-    const { bytes } = block;
+  const middleOf = ({ bytes }: Block, start: number, end: number) => {
     const length = end - start < 4 ? Infinity : new DataView(bytes.buffer, bytes.byteOffset + start).getUint32(0);
-    if (start + 4 + length > end) throw new SnapshotError("MALFORMED", "A key of a map is cut short");
-    const middle = start + 4 + length;
-    return join(decodeKey(block, start + 4, middle), decodeUserKey(block, middle, end));
+    if (start + 4 + length <= end) return start + 4 + length;
+    throw new SnapshotError("MALFORMED", "A key of a map is cut short");
   };
+  const keyOf: Decode<K> = (block, start, end) => decodeKey(block, start + 4, middleOf(block, start, end));
+  const decode: Decode<string> = (block, start, end) =>
+    join(keyOf(block, start, end), decodeUserKey(block, middleOf(block, start, end), end));
   return {
     name: userKeys.name,
     join,
     split,
+    keyOf,
     encode(text) {
       const [key, userKey] = split(text);
-      const bytes = keys.encode(key);
-      return concat([u32(bytes.length), bytes, userKeys.encode(userKey)]);
+      return joinKeys(keys.encode(key), userKeys.encode(userKey));
     },
     decode: (bytes) => decode(new Block(bytes), 0, bytes.length),
     decodeFrom: decode,

@@ -22,6 +22,8 @@ export interface StateVisitor {
   put(block: Block, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void;
   /** The key of an entry that was deleted. */
   delete(block: Block, keyStart: number, keyEnd: number): void;
+  /** Called now and then, and waited for, while nothing is read. */
+  flush?(): Promise<void>;
 }
 
 /** Decodes consecutive key groups. */

@@ -89,13 +89,24 @@ export function encodeHead({ maxParallelism, range, keys, states, buildsUpon }: 
  * @throws {SnapshotError} `MALFORMED` if it has none, `UNSUPPORTED` if a newer release wrote it
  */
 export async function readHead(reader: SnapshotReader, name: string, end: number): Promise<Head> {
-  if (end < FRAME || end > FRAME + MAX_HEAD) throw malformed(`its head has ${end} bytes`, name);
+  if (end > FRAME + MAX_HEAD) throw malformed(`its head has ${end} bytes`, name);
   const gathered = new Gathered(end);
   for await (const piece of reader.file(name, { end })) gathered.add(piece);
-  const { bytes } = gathered;
+  return decodeHead(gathered.bytes, name);
+}
+
+/**
+ * The head of bytes.
+ *
+ * @param bytes all of it
+ * @param name what it is the head of
+ * @throws {SnapshotError} as {@linkcode readHead}
+ */
+export function decodeHead(bytes: Uint8Array, name: string): Head {
   if (new TextDecoder().decode(bytes.subarray(0, MAGIC.length)) !== MAGIC) {
     throw malformed("it does not begin like one", name);
   }
+  if (bytes.length < FRAME) throw malformed(`its head has ${bytes.length} bytes`, name);
   const version = bytes[MAGIC.length]!;
   if (version !== VERSION) {
     throw new SnapshotError(

@@ -302,9 +302,13 @@ export class MapState<K, UK, V> extends AnyState<K, string, V> {
     return (this.#mapOf(key) ?? new Map<UK, V>()).entries();
   }
 
-  /** The keys that have a map. */
+  /** The keys that have a map: by key groups, in each by the oldest entry of their maps. The same on every replica. */
   *keys(): IterableIterator<K> {
-    for (const group of this.owner.groups()) yield* (group.indexes[this.place]?.keys() ?? []) as Iterable<K>;
+    for (const group of this.owner.groups()) {
+      const keys = new Set<K>(); // not the index's, which remembers entries that are gone: a replica that loaded does not
+      for (const mapKey of this.entriesOf(group)?.keys() ?? []) keys.add(this.#keys.split(mapKey)[0]);
+      yield* keys;
+    }
   }
 
   /** Takes the map of a key away; whether there was one. */

@@ -17,4 +17,5 @@
 export type { ConformanceCase } from "./check.ts";
 export { diskConformance, type DiskUnderTest } from "./disk.ts";
 export { logConformance, type LogUnderTest } from "./log.ts";
+export { stateConformance, type StateUnderTest } from "./state.ts";
 export { storageConformance, type StorageUnderTest } from "./storage.ts";

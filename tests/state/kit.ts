@@ -10,7 +10,6 @@ import {
   type SnapshotReader,
   type SnapshotStorage,
 } from "../../mod.ts";
-import { pieces } from "../harness.ts";
 
 /** What can be saved. */
 export interface Savable {
@@ -56,7 +55,13 @@ export async function holding(
   const storage = new MemoryStorage();
   const writer = await storage.create();
   for (const [name, { bytes, keyGroups }] of Object.entries(files)) {
-    await pieces(bytes).pipeTo(writer.file(name, { keyGroups: () => keyGroups }));
+    // Cut where it was, so that it has the root that it had.
+    const ends = [...new Set([...keyGroups?.offsets ?? [], bytes.length])].filter((it) =>
+      it >= 0 && it <= bytes.length
+    );
+    ends.sort((a, b) => a - b);
+    const chunks = ends.map((end, i) => bytes.slice(ends[i - 1] ?? 0, end));
+    await ReadableStream.from(chunks).pipeTo(writer.file(name, { chunkSize: "pieces", keyGroups: () => keyGroups }));
   }
   await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
   return await storage.open();

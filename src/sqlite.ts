@@ -1,0 +1,8 @@
+/**
+ * What is kept in SQLite: a log, and keyed state.
+ *
+ * @module
+ */
+
+export * from "./log/sqlite.ts";
+export * from "./state/sqlite.ts";

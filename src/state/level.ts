@@ -1,0 +1,121 @@
+/**
+ * State in any `abstract-level` database: LevelDB (`classic-level`), a memory store, a browser's IndexedDB …
+ *
+ * @module
+ */
+
+import type { AbstractLevel, AbstractSnapshot } from "abstract-level";
+import { SnapshotError, type SnapshotErrorCode } from "../errors.ts";
+import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
+
+/** Entries, and bytes, that are read at once. */
+const BATCH = { entries: 1000, bytes: 1024 * 1024 };
+
+/** The encodings of every call: bytes, whatever those of the database are. */
+const BYTES = { keyEncoding: "view", valueEncoding: "view" } as const;
+
+/** Any database: its own keys and values do not matter, since every call says what it wants. */
+// deno-lint-ignore no-explicit-any -- as above
+type Level = AbstractLevel<any, any, any>;
+
+/**
+ * An `abstract-level` database for a `StoredState`. It belongs to the caller, who closes it after the state, and puts
+ * nothing else into it: a sublevel of a larger one will do.
+ *
+ * @param database one with explicit snapshots; opened if it is not
+ * @throws {SnapshotError} `UNSUPPORTED` if it has none
+ *
+ * @example
+ * ```ts ignore
+ * import { StoredState, stringKeys, utf8Codec } from "@snapstream/snapstream";
+ * import { levelEngine } from "@snapstream/snapstream/level";
+ * import { ClassicLevel } from "classic-level";
+ *
+ * const database = new ClassicLevel("state.db");
+ * const state = await StoredState.open(await levelEngine(database), { keys: stringKeys(), incremental: true });
+ * await state.value("names", utf8Codec()).set("7", "Ada");
+ * await state.close();
+ * await database.close();
+ * ```
+ */
+// deno-lint-ignore no-explicit-any -- any database
+export async function levelEngine(database: AbstractLevel<any, any, any>): Promise<Engine> {
+  if (database.supports.explicitSnapshots !== true) {
+    throw new SnapshotError(
+      "UNSUPPORTED",
+      "The database has no explicit snapshots: use another abstract-level database",
+    );
+  }
+  const engine = new LevelEngine(database);
+  try {
+    await database.open();
+  } catch (error) {
+    throw new SnapshotError(engine.codeOf(error), "The database cannot be opened", { cause: error });
+  }
+  return engine;
+}
+
+class LevelEngine implements Engine {
+  readonly #database: Level;
+  readonly #now: Readable;
+
+  constructor(database: Level) {
+    this.#database = database;
+    this.#now = readable(database, undefined);
+  }
+
+  getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    return this.#now.getMany(keys);
+  }
+
+  entries(from: Uint8Array, to: Uint8Array): AsyncIterable<readonly Pair[]> {
+    return this.#now.entries(from, to);
+  }
+
+  async write(changes: readonly Change[]): Promise<void> {
+    await this.#database.batch(
+      changes.map(({ key, value }) => value === undefined ? { type: "del", key } : { type: "put", key, value }),
+      BYTES,
+    );
+  }
+
+  async clear(gte: Uint8Array, lt: Uint8Array): Promise<void> {
+    await this.#database.clear({ gte, lt, keyEncoding: "view" });
+  }
+
+  view(): EngineView {
+    const snapshot = this.#database.snapshot();
+    return { ...readable(this.#database, snapshot), close: () => snapshot.close() };
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve(); // it is the caller's
+  }
+
+  codeOf(error: unknown): SnapshotErrorCode {
+    const { code = "", cause } = error as { readonly code?: string; readonly cause?: { readonly code?: string } };
+    if (cause?.code === "LEVEL_LOCKED" || code === "LEVEL_LOCKED") return "BUSY";
+    if (/^LEVEL_(DATABASE|ITERATOR|SNAPSHOT)_NOT_OPEN$/.test(code)) return "CLOSED";
+    return /no space left|ENOSPC/i.test(String(error)) ? "NO_SPACE" : "UNAVAILABLE";
+  }
+}
+
+function readable(database: Level, snapshot: AbstractSnapshot | undefined): Readable {
+  const options = snapshot === undefined ? BYTES : { ...BYTES, snapshot };
+  return {
+    getMany: (keys) => database.getMany([...keys], options),
+    async *entries(gte, lt) {
+      const range = { gte, lt, highWaterMarkBytes: BATCH.bytes }; // the latter is classic-level's; others pass over it
+      const iterator = database.iterator<Uint8Array, Uint8Array>({ ...options, ...range });
+      try {
+        for (;;) {
+          const pairs = await iterator.nextv(BATCH.entries);
+          if (pairs.length === 0) return; // only the end is empty: a short batch is not the end
+          yield pairs;
+        }
+      } finally {
+        await iterator.close(); // one that stays open brings a whole process down when it ends
+      }
+    },
+  };
+}

@@ -1,0 +1,242 @@
+/**
+ * State in SQLite, by way of `node:sqlite`: on Deno, Node and Bun.
+ *
+ * @module
+ */
+
+import { statSync } from "node:fs";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
+import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
+
+/** Rows that are read at once; the thread is SQLite's meanwhile. */
+const PAGE = 256;
+/** A longer value is read by itself, so that a page cannot be of any size. */
+const LONG = 64 * 1024;
+/** Memory for pages of the database, in KiB: keys come in no order, and the default of 2 MiB is soon too little. */
+const CACHE = 64 * 1024;
+
+/** Options of {@linkcode sqliteEngine}. */
+export interface SqliteEngineOptions {
+  /**
+   * The table that the state is in; made if it is not there.
+   *
+   * @default {"keyed_state"}
+   */
+  readonly table?: string;
+}
+
+/**
+ * A table of an SQLite database for a `StoredState`. Saves read from connections of their own, so that writing goes on.
+ * What else is in the database does not matter.
+ *
+ * What is acknowledged survives a crash of the process; of a power failure, the log (as `synchronous = NORMAL`).
+ *
+ * @param path the file; made if it is not there. It gets write-ahead logging.
+ * @param options which table
+ * @throws {SnapshotError} `UNAVAILABLE`, `FORBIDDEN` or `BUSY` if it cannot be opened
+ *
+ * @example
+ * ```ts ignore
+ * import { StoredState, stringKeys, utf8Codec } from "@snapstream/snapstream";
+ * import { sqliteEngine } from "@snapstream/snapstream/sqlite";
+ *
+ * const state = await StoredState.open(sqliteEngine("state.db"), { keys: stringKeys(), incremental: true });
+ * await state.value("names", utf8Codec()).set("7", "Ada");
+ * await state.close();
+ * ```
+ */
+export function sqliteEngine(path: string, options: SqliteEngineOptions = {}): Engine {
+  const table = `"${(options.table ?? "keyed_state").replaceAll(`"`, `""`)}"`;
+  try {
+    return new SqliteEngine(path, table);
+  } catch (error) {
+    throw new SnapshotError(codeOf(error), `Cannot open ${path}: ${messageOf(error)}`, { file: path, cause: error });
+  }
+}
+
+class SqliteEngine implements Engine {
+  readonly #path: string;
+  readonly #inode: number;
+  readonly #database: DatabaseSync;
+  readonly #table: string;
+  readonly #now: Reading;
+  readonly #put: StatementSync;
+  readonly #delete: StatementSync;
+  readonly #clear: StatementSync;
+  /** Connections for views, opened before they are needed: to open one takes longer than a view may. */
+  readonly #free: ViewConnection[] = [];
+
+  constructor(path: string, table: string) {
+    this.#path = path;
+    this.#database = new DatabaseSync(path);
+    this.#table = table;
+    this.#database.exec(
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -${CACHE};
+       CREATE TABLE IF NOT EXISTS ${table} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID`,
+    );
+    this.#inode = statSync(path).ino;
+    this.#put = this.#database.prepare(`INSERT OR REPLACE INTO ${table} (key, value) VALUES (?, ?)`);
+    this.#delete = this.#database.prepare(`DELETE FROM ${table} WHERE key = ?`);
+    this.#clear = this.#database.prepare(`DELETE FROM ${table} WHERE key >= ? AND key < ?`);
+    this.#now = new Reading(this.#database, table);
+    this.#free.push(new ViewConnection(path, table));
+  }
+
+  getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    return this.#now.getMany(keys);
+  }
+
+  entries(from: Uint8Array, to: Uint8Array): AsyncIterable<readonly Pair[]> {
+    return this.#now.entries(from, to);
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async write(changes: readonly Change[]): Promise<void> {
+    this.#database.exec("BEGIN IMMEDIATE");
+    try {
+      for (const { key, value } of changes) {
+        if (value === undefined) this.#delete.run(key);
+        else this.#put.run(key, value);
+      }
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async clear(from: Uint8Array, to: Uint8Array): Promise<void> {
+    this.#clear.run(from, to);
+  }
+
+  view(): EngineView {
+    // SQLite itself would go on in a file that nobody can find any more.
+    if (statSync(this.#path, { throwIfNoEntry: false })?.ino !== this.#inode) {
+      throw new SnapshotError(
+        "UNAVAILABLE",
+        `${this.#path} was deleted or replaced: what is in it is lost when it is closed`,
+        {
+          file: this.#path,
+        },
+      );
+    }
+    const connection = this.#free.pop() ?? new ViewConnection(this.#path, this.#table);
+    connection.begin();
+    return {
+      getMany: (keys) => connection.reading.getMany(keys),
+      entries: (from, to) => connection.reading.entries(from, to),
+      close: () => {
+        connection.end();
+        this.#free.push(connection);
+        return Promise.resolve();
+      },
+    };
+  }
+
+  close(): Promise<void> {
+    for (const connection of this.#free) connection.close(); // before the last writer, who then tidies up
+    this.#database.close();
+    return Promise.resolve();
+  }
+
+  codeOf(error: unknown): SnapshotErrorCode {
+    return codeOf(error);
+  }
+}
+
+/** A connection that only reads. */
+class ViewConnection {
+  readonly reading: Reading;
+  readonly #database: DatabaseSync;
+  readonly #begin: StatementSync;
+  readonly #pin: StatementSync;
+  readonly #end: StatementSync;
+
+  constructor(path: string, table: string) {
+    this.#database = new DatabaseSync(path, { readOnly: true });
+    this.#begin = this.#database.prepare("BEGIN");
+    this.#pin = this.#database.prepare("SELECT 1 FROM sqlite_schema LIMIT 1");
+    this.#end = this.#database.prepare("COMMIT");
+    this.reading = new Reading(this.#database, table);
+  }
+
+  /** From now on it sees what is committed now. */
+  begin(): void {
+    this.#begin.run();
+    this.#pin.get(); // `BEGIN` alone does not look at the file yet
+  }
+
+  end(): void {
+    this.#end.run();
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}
+
+/** Reading from a connection, a page at a time: a statement that is left open in the middle ends early on some runtimes. */
+class Reading implements Readable {
+  readonly #get: StatementSync;
+  readonly #first: StatementSync;
+  readonly #next: StatementSync;
+
+  constructor(database: DatabaseSync, table: string) {
+    const page = (from: string) =>
+      database.prepare(
+        `SELECT key, CASE WHEN length(value) <= ${LONG} THEN value END AS value
+         FROM ${table} WHERE key ${from} ? AND key < ? ORDER BY key LIMIT ${PAGE}`,
+      );
+    this.#get = database.prepare(`SELECT value FROM ${table} WHERE key = ?`);
+    this.#first = page(">=");
+    this.#next = page(">");
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    return keys.map((key) => this.#value(key));
+  }
+
+  async *entries(from: Uint8Array, to: Uint8Array): AsyncGenerator<readonly Pair[], void, undefined> {
+    let rows = this.#first.all(from, to);
+    for (;;) {
+      if (rows.length > 0) yield* this.#pairs(rows);
+      if (rows.length < PAGE) return;
+      rows = this.#next.all(rows.at(-1)!.key as Uint8Array, to);
+    }
+  }
+
+  /** The entries of a page: all that are short together, a long one by itself. */
+  *#pairs(rows: ReturnType<StatementSync["all"]>): Generator<readonly Pair[], void, undefined> {
+    let pairs: Pair[] = [];
+    for (const { key, value } of rows as unknown as { readonly key: Uint8Array; readonly value: Uint8Array | null }[]) {
+      if (value !== null) {
+        pairs.push([key, value]);
+        continue;
+      }
+      if (pairs.length > 0) yield pairs;
+      pairs = [];
+      const long = this.#value(key);
+      if (long !== undefined) yield [[key, long]];
+    }
+    if (pairs.length > 0) yield pairs;
+  }
+
+  #value(key: Uint8Array): Uint8Array | undefined {
+    return (this.#get.get(key) as { readonly value: Uint8Array } | undefined)?.value;
+  }
+}
+
+/** What an error of SQLite means: https://www.sqlite.org/rescode.html; by its text where a runtime does not give the number. */
+function codeOf(error: unknown): SnapshotErrorCode {
+  const { code, errcode = 0 } = error as { readonly code?: string; readonly errcode?: number };
+  if (code === "ERR_INVALID_STATE") return "CLOSED";
+  const text = String(error);
+  const primary = errcode & 0xff;
+  if (primary === 13 || /is full/.test(text)) return "NO_SPACE";
+  if (primary === 5 || primary === 6 || /is locked/.test(text)) return "BUSY";
+  if (primary === 11 || primary === 26 || /malformed|not a database/.test(text)) return "CORRUPT";
+  return primary === 8 || primary === 3 || /readonly|permission/.test(text) ? "FORBIDDEN" : "UNAVAILABLE";
+}

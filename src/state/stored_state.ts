@@ -1,0 +1,409 @@
+/**
+ * State by key in a database, saved out of a point-in-time view of it.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import { checkName, type SnapshotReader } from "../snapshot/mod.ts";
+import { concat } from "../stream/mod.ts";
+import { ChangedKeys, textOfBytes } from "./changed_keys.ts";
+import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from "./chain.ts";
+import type { Codec } from "./codec.ts";
+import { type Change, type Engine, guarded, typed } from "./engine.ts";
+import type { KeyCodec } from "./key_codec.ts";
+import { checkRange, keyGroupOf, type KeyGroupRange } from "./key_groups.ts";
+import type { KeyedStateOptions } from "./keyed_state.ts";
+import type { SaveTask } from "./machine.ts";
+import { restore } from "./restore.ts";
+import { SaveTasks } from "./save_tasks.ts";
+import { decodeHead, type DescribedState, encodeHead, type Head } from "./state_head.ts";
+import { endOf, groupKey, metaKey, prefixOf, type Slot, splitKey } from "./stored_keys.ts";
+import { type AnyStored, StoredList, StoredMap, type StoredOwner, StoredValue } from "./stored_states.ts";
+import { StoredLoader, StoredView } from "./stored_view.ts";
+
+/** Changes that are written at once. */
+const BATCH = 1024;
+
+/** A change that waits to be written. */
+interface Pending {
+  readonly keyGroup: number;
+  readonly state: string;
+  /** The key in the state. */
+  readonly key: Uint8Array;
+  readonly change: Change;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** What the next save can be built upon. */
+interface Committed {
+  readonly chain: Chain;
+  /** About how many entries it has. */
+  readonly entries: number;
+}
+
+/**
+ * Named states by key in a database: what `KeyedState` is in memory, for state that is larger than that. Files are the
+ * same: what one has saved the other can load.
+ *
+ * Entries lie in the order of their key groups. A save takes a point-in-time view of the database, and streams it at
+ * constant memory while the state goes on changing. A load fills a place beside the state, and then changes over: if it
+ * fails, everything is as it was.
+ *
+ * @typeParam K keys
+ *
+ * @example With any `abstract-level` database
+ * ```ts ignore
+ * import { jsonCodec, StoredState, stringKeys } from "@snapstream/snapstream";
+ * import { levelEngine } from "@snapstream/snapstream/level";
+ * import { ClassicLevel } from "classic-level";
+ *
+ * const state = await StoredState.open(levelEngine(new ClassicLevel("state.db")), { keys: stringKeys() });
+ * const users = state.value("users", jsonCodec<{ name: string }>());
+ * await users.set("7", { name: "Ada" });
+ * ```
+ */
+export class StoredState<K> implements AsyncDisposable {
+  /** How many key groups there are. */
+  readonly maxParallelism: number;
+  /** Those that are kept here. */
+  readonly range: KeyGroupRange;
+  readonly #engine: Engine;
+  readonly #keys: KeyCodec<K>;
+  readonly #name: string;
+  readonly #incremental: IncrementalOptions | undefined;
+  readonly #states = new Map<string, AnyStored<K>>();
+  /** What the database says of its states, beside those that are declared. */
+  readonly #known: Map<string, DescribedState>;
+  readonly #owner: StoredOwner<K>;
+  readonly #tasks = new SaveTasks("state");
+  #slot: Slot;
+  /** Whether the database has to be told of a state. */
+  #undescribed = true;
+  #queue: Pending[] = [];
+  #draining: Promise<void> | undefined;
+  #alone: Promise<unknown> = Promise.resolve();
+  #committed: Committed | undefined;
+  /** What changed since that. */
+  #changed: ChangedKeys | undefined;
+  #saving = false;
+  #loading = false;
+  #closed: Promise<void> | undefined;
+
+  private constructor(engine: Engine, options: KeyedStateOptions<K>, slot: Slot, known: readonly DescribedState[]) {
+    const { keys, maxParallelism = 128, name = "state", incremental = false } = options;
+    this.maxParallelism = maxParallelism;
+    this.range = options.range ?? { first: 0, last: maxParallelism - 1 };
+    this.#engine = engine;
+    this.#keys = keys;
+    this.#name = checkName(name);
+    this.#incremental = incrementalOf(incremental);
+    this.#slot = slot;
+    this.#known = new Map(known.map((state) => [state.name, state]));
+    this.#owner = {
+      keys,
+      read: (state, key, entryKey) => this.#read(state, key, entryKey),
+      write: (state, key, entryKey, value) => this.#write(state, key, entryKey, value),
+      entries: (state, key, begin) => this.#entries(state, key, begin),
+      alone: (work) => this.#runAlone(work),
+    };
+  }
+
+  /**
+   * Opens the state that is in a database, or an empty one.
+   *
+   * @param engine the database: see `levelEngine`, `rocksEngine`, `sqliteEngine`
+   * @param options as of `KeyedState`; what is in the database must have the same key groups and keys
+   * @throws {SnapshotError} `MALFORMED` if they are not allowed, or do not fit to the database; `UNAVAILABLE`, `CLOSED`
+   */
+  static async open<K>(engine: Engine, options: KeyedStateOptions<K>): Promise<StoredState<K>> {
+    const { keys, maxParallelism = 128, range = { first: 0, last: maxParallelism - 1 } } = options;
+    checkRange(range, maxParallelism);
+    const meta = await guarded(engine, async () => (await engine.getMany([metaKey()]))[0]);
+    if (meta === undefined) return new StoredState(engine, options, 0, []);
+    if (meta[0] !== 0 && meta[0] !== 1) throw misfit("it is not keyed state");
+    const head = decodeHead(meta.subarray(1), "the database");
+    if (head.keys !== keys.name) throw misfit(`its keys are ${head.keys}, not ${keys.name}`);
+    if (
+      head.maxParallelism !== maxParallelism || head.range.first !== range.first || head.range.last !== range.last
+    ) {
+      throw misfit(`it has the key groups ${head.range.first} to ${head.range.last} of ${head.maxParallelism}`);
+    }
+    return new StoredState(engine, options, meta[0], head.states);
+  }
+
+  /** Whether a key belongs here. */
+  owns(key: K): boolean {
+    const group = this.keyGroup(key);
+    return group >= this.range.first && group <= this.range.last;
+  }
+
+  /** The key group of a key. */
+  keyGroup(key: K): number {
+    return keyGroupOf(this.#keys.hash(key), this.maxParallelism);
+  }
+
+  /**
+   * A state with one value for each key. To be declared before anything is loaded.
+   *
+   * @param name its name
+   * @param values the codec of the values
+   * @throws {SnapshotError} `MALFORMED` if there is one with this name; `UNSUPPORTED` if what the database has of it is of
+   *   another kind or codec
+   */
+  value<V>(name: string, values: Codec<V>): StoredValue<K, V> {
+    return this.#add(new StoredValue<K, V>(this.#owner, name, values));
+  }
+
+  /** A state with a list for each key. As {@linkcode value}. */
+  list<T>(name: string, items: Codec<T>): StoredList<K, T> {
+    return this.#add(new StoredList<K, T>(this.#owner, name, items));
+  }
+
+  /** A state with a map for each key. As {@linkcode value}. */
+  map<UK, V>(name: string, userKeys: KeyCodec<UK>, values: Codec<V>): StoredMap<K, UK, V> {
+    return this.#add(new StoredMap<K, UK, V>(this.#owner, name, userKeys, values));
+  }
+
+  /**
+   * The synchronous part of a save: takes a view of the database. It has every change whose promise has resolved.
+   *
+   * @returns the rest of the save; writes nothing if there are no entries
+   * @throws {SnapshotError} `BUSY` while another save has not ended, `CLOSED`, `UNAVAILABLE`
+   */
+  save(): SaveTask {
+    this.#tasks.check();
+    if (this.#saving) throw new SnapshotError("BUSY", "The state is being saved: one save at a time");
+    if (this.#loading) throw new SnapshotError("BUSY", "The state is being loaded");
+    const committed = this.#committed;
+    const changed = this.#changed;
+    const viewed = {
+      head: this.#head(),
+      view: this.#view(),
+      slot: this.#slot,
+      changed,
+      entries: committed?.entries ?? 0,
+    };
+    if (this.#incremental !== undefined) this.#changed = new ChangedKeys();
+    this.#saving = true;
+    let saved: Committed | undefined;
+    const isCurrent = () => this.#committed === committed && this.#slot === viewed.slot;
+    return this.#tasks.begin({
+      write: async (writer, signal) => {
+        const view = new StoredView(viewed);
+        const chain = await guarded(
+          this.#engine,
+          () => saveChain(writer, this.#name, view, committed?.chain, this.#incremental ?? {}, signal),
+        );
+        saved = { chain, entries: view.written > 0 ? view.written : viewed.entries };
+      },
+      committed: () => {
+        if (this.#incremental !== undefined && isCurrent()) this.#committed = saved;
+      },
+      cleanUp: async () => {
+        // What was not committed is still to be written, by the next save.
+        if (this.#committed !== saved && isCurrent() && changed !== undefined) this.#changed?.addAll(changed);
+        this.#saving = false;
+        await guarded(this.#engine, () => viewed.view.close());
+      },
+    });
+  }
+
+  /**
+   * Replaces all entries by those that snapshots have in the key groups of this state; or throws and leaves everything as
+   * it is. Nothing is to be changed meanwhile.
+   *
+   * @param readers the snapshots; together they must have each key group of this state once
+   * @throws {SnapshotError} as `KeyedState.load`; `BUSY` while it is being saved or loaded
+   */
+  async load(...readers: SnapshotReader[]): Promise<void> {
+    this.#tasks.check();
+    if (this.#saving || this.#loading) throw new SnapshotError("BUSY", "The state is being saved, or loaded, already");
+    this.#loading = true;
+    try {
+      await this.#draining;
+      await guarded(this.#engine, () => this.#load(readers));
+    } finally {
+      this.#loading = false;
+    }
+  }
+
+  /**
+   * Writes what is queued, gives up a save that is under way and waits for it, and gives back what the engine opened. A
+   * database that was passed in stays open.
+   */
+  close(): Promise<void> {
+    return this.#closed ??= (async () => {
+      await this.#tasks.close();
+      await this.#draining;
+      await guarded(this.#engine, () => this.#engine.close());
+    })();
+  }
+
+  /** As {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #load(readers: readonly SnapshotReader[]): Promise<void> {
+    const engine = this.#engine;
+    const [old, slot] = this.#slot === 0 ? [0, 1] as const : [1, 0] as const;
+    await engine.clear(...slotRange(slot)); // what a load that failed, or a crash, left there
+    const { maxParallelism, range } = this;
+    const expected = { name: this.#name, maxParallelism, range, keys: this.#keys.name };
+    const loaders: StoredLoader<K>[] = [];
+    let chain: Chain | undefined;
+    try {
+      chain = await restore(readers, expected, (head) => {
+        const loader = new StoredLoader(engine, this.#keys, head, this.#states, slot);
+        loaders.push(loader);
+        return loader;
+      });
+      this.#tasks.check();
+      await engine.write([this.#meta(slot)]); // from here on that is the state
+    } catch (error) {
+      await engine.clear(...slotRange(slot)).catch(() => {}); // or else by the next load
+      throw error;
+    }
+    this.#slot = slot;
+    this.#undescribed = false;
+    const entries = loaders.reduce((sum, loader) => sum + loader.entries, 0);
+    this.#committed = this.#incremental && chain && { chain, entries };
+    this.#changed = this.#committed && new ChangedKeys();
+    await engine.clear(...slotRange(old)).catch(() => {}); // of no use any more; or else by the next load
+  }
+
+  #add<S extends AnyStored<K>>(state: S): S {
+    const { name, described } = state;
+    if (this.#states.has(name)) {
+      throw new SnapshotError("MALFORMED", `There is a state called ${JSON.stringify(name)} already`);
+    }
+    const known = this.#known.get(name);
+    if (known !== undefined && JSON.stringify(known) !== JSON.stringify(described)) {
+      throw new SnapshotError(
+        "UNSUPPORTED",
+        `The database has a ${known.kind} state ${
+          JSON.stringify(name)
+        } of ${known.codec}, version ${known.version}, not ` +
+          `a ${described.kind} state of ${described.codec}, version ${described.version}: load a snapshot of it into a new one`,
+        { expected: described.codec, actual: known.codec },
+      );
+    }
+    this.#states.set(name, state);
+    this.#known.set(name, described);
+    this.#undescribed = true;
+    return state;
+  }
+
+  #head(): Omit<Head, "buildsUpon"> {
+    const { maxParallelism, range } = this;
+    return { maxParallelism, range, keys: this.#keys.name, states: [...this.#known.values()] };
+  }
+
+  #meta(slot: Slot): Change {
+    const head = encodeHead({ ...this.#head(), buildsUpon: undefined });
+    return { key: metaKey(), value: concat([Uint8Array.of(slot), head]) };
+  }
+
+  #view(): ReturnType<Engine["view"]> {
+    try {
+      return this.#engine.view();
+    } catch (error) {
+      throw typed(this.#engine, error);
+    }
+  }
+
+  /** What the keys of a state begin with in the group of a key. */
+  #prefix(state: AnyStored<K>, keyGroup: number): Uint8Array {
+    return prefixOf(this.#slot, keyGroup, state.nameBytes);
+  }
+
+  /** The group of a key, which must be kept here. */
+  #groupOf(key: K): number {
+    this.#tasks.check();
+    const group = this.keyGroup(key);
+    const { first, last } = this.range;
+    if (group >= first && group <= last) return group;
+    throw new SnapshotError("MALFORMED", `Key group ${group}, of ${String(key)}, is not among ${first} to ${last}`, {
+      keyGroup: group,
+    });
+  }
+
+  async #read(state: AnyStored<K>, key: K, entryKey: Uint8Array): Promise<Uint8Array | undefined> {
+    const stored = concat([this.#prefix(state, this.#groupOf(key)), entryKey]);
+    return await guarded(this.#engine, async () => (await this.#engine.getMany([stored]))[0]);
+  }
+
+  async *#entries(
+    state: AnyStored<K>,
+    key?: K,
+    begin: Uint8Array = new Uint8Array(0),
+  ): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
+    const { first, last } = key === undefined ? this.range : { first: this.#groupOf(key), last: this.#groupOf(key) };
+    try {
+      for (let group = first; group <= last; group++) {
+        this.#tasks.check();
+        const from = concat([this.#prefix(state, group), begin]);
+        for await (const pairs of this.#engine.entries(from, endOf(from))) {
+          for (const [stored, value] of pairs) yield [splitKey(stored).key, value];
+        }
+      }
+    } catch (error) {
+      throw typed(this.#engine, error);
+    }
+  }
+
+  #write(state: AnyStored<K>, key: K, entryKey: Uint8Array, value: Uint8Array | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const keyGroup = this.#groupOf(key);
+      if (this.#loading) throw new SnapshotError("BUSY", "The state is being loaded");
+      const change = { key: concat([this.#prefix(state, keyGroup), entryKey]), value };
+      this.#queue.push({ keyGroup, state: state.name, key: entryKey, change, resolve, reject });
+      this.#draining ??= this.#drain();
+    });
+  }
+
+  /** Writes what is queued; what is queued meanwhile goes with the next batch. */
+  async #drain(): Promise<void> {
+    await Promise.resolve(); // all that is changed in this turn goes together
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.splice(0, BATCH);
+      const changes = batch.map(({ change }) => change);
+      if (this.#undescribed) changes.unshift(this.#meta(this.#slot));
+      const before = this.#note(batch);
+      try {
+        await guarded(this.#engine, () => this.#engine.write(changes));
+        this.#undescribed = false;
+        // A save that was begun meanwhile may or may not have seen it: so the next one has to write it as well.
+        if (this.#changed !== before) this.#note(batch);
+        for (const { resolve } of batch) resolve();
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    this.#draining = undefined;
+  }
+
+  #note(batch: readonly Pending[]): ChangedKeys | undefined {
+    const changed = this.#changed;
+    if (changed !== undefined) {
+      for (const { keyGroup, state, key } of batch) changed.add(keyGroup, state, textOfBytes(key));
+    }
+    return changed;
+  }
+
+  #runAlone<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#alone.then(work);
+    this.#alone = result.catch(() => {});
+    return result;
+  }
+}
+
+function slotRange(slot: Slot): [Uint8Array, Uint8Array] {
+  return [Uint8Array.of(slot), groupKey(slot, 0x1_0000)];
+}
+
+function misfit(what: string): SnapshotError {
+  return new SnapshotError("MALFORMED", `The state in the database is another one: ${what}`);
+}

@@ -1,0 +1,249 @@
+/**
+ * The states of a {@linkcode StoredState}: one value for each key, a list, or a map, as in memory, but awaited.
+ *
+ * @module
+ */
+
+import { Block } from "./block.ts";
+import type { Codec } from "./codec.ts";
+import type { KeyCodec } from "./key_codec.ts";
+import {
+  type Decode,
+  decoderOf,
+  decodeWith,
+  joinKeys,
+  listCodec,
+  listDecoder,
+  type ListValue,
+  mapKeyCodec,
+} from "./state_codecs.ts";
+import type { DescribedState } from "./state_head.ts";
+import { nameBytes } from "./stored_keys.ts";
+
+/** What a state needs of the {@linkcode StoredState} that it is in. */
+export interface StoredOwner<K> {
+  /** The codec of the keys. */
+  readonly keys: KeyCodec<K>;
+  /** A value of a state. */
+  read(state: AnyStored<K>, key: K, entryKey: Uint8Array): Promise<Uint8Array | undefined>;
+  /** Puts a value, or deletes it. Resolves when it is in the database. */
+  write(state: AnyStored<K>, key: K, entryKey: Uint8Array, value: Uint8Array | undefined): Promise<void>;
+  /** The entries of a state, or of those whose key in the state begins with some bytes, in one key group or in all. */
+  entries(
+    state: AnyStored<K>,
+    key?: K,
+    begin?: Uint8Array,
+  ): AsyncGenerator<readonly [entryKey: Uint8Array, value: Uint8Array]>;
+  /** Runs work that reads and then writes; no two at a time. */
+  alone<T>(work: () => Promise<T>): Promise<T>;
+}
+
+/** What all states have in common. */
+export abstract class AnyStored<K> {
+  /** What is said of it in a file. */
+  readonly described: DescribedState;
+  /** Its name, in keys. */
+  readonly nameBytes: Uint8Array;
+  protected readonly owner: StoredOwner<K>;
+
+  /** Made by a {@linkcode StoredState}. */
+  constructor(owner: StoredOwner<K>, described: DescribedState) {
+    this.owner = owner;
+    this.described = described;
+    this.nameBytes = nameBytes(described.name);
+  }
+
+  /** Its name. */
+  get name(): string {
+    return this.described.name;
+  }
+
+  /** The key of an entry. */
+  keyOf(block: Block, start: number, end: number): K {
+    return decodeWith(this.owner.keys)(block, start, end);
+  }
+
+  /**
+   * What makes the bytes of a value of those that a file has; nothing if they are the same.
+   *
+   * @throws {SnapshotError} `UNSUPPORTED` if the codec cannot read them
+   */
+  abstract converter(described: DescribedState): ((block: Block, start: number, end: number) => Uint8Array) | undefined;
+}
+
+/** Bytes that nobody else has: a codec may give its own, and a database keep them until they are written. */
+function encoded<T>(codec: Codec<T>, value: T): Uint8Array {
+  return codec.encode(value).slice();
+}
+
+function decoded<T>(decode: Decode<T>, bytes: Uint8Array): T {
+  return decode(new Block(bytes), 0, bytes.length);
+}
+
+function describe(
+  name: string,
+  kind: DescribedState["kind"],
+  { name: codec, version = 0 }: Codec<never>,
+  userKeys = "",
+): DescribedState {
+  return { name, kind, codec, version, userKeys };
+}
+
+function converterOf<T>(
+  codec: Codec<T>,
+  decoder: (described: DescribedState) => Decode<T>,
+  described: DescribedState,
+): ReturnType<AnyStored<unknown>["converter"]> {
+  const decode = decoder(described); // refuses what cannot be read
+  if (described.codec === codec.name && described.version === (codec.version ?? 0)) return undefined;
+  return (block, start, end) => encoded(codec, decode(block, start, end));
+}
+
+/** One value for each key: see `ValueState`. */
+export class StoredValue<K, V> extends AnyStored<K> {
+  readonly #values: Codec<V>;
+
+  /** Made by {@linkcode StoredState.value}. */
+  constructor(owner: StoredOwner<K>, name: string, values: Codec<V>) {
+    super(owner, describe(name, "value", values as Codec<never>));
+    this.#values = values;
+  }
+
+  /** The value of a key. */
+  async get(key: K): Promise<V | undefined> {
+    const bytes = await this.owner.read(this, key, this.owner.keys.encode(key));
+    return bytes && decoded(decodeWith(this.#values), bytes);
+  }
+
+  /** Puts a value. */
+  async set(key: K, value: V): Promise<void> {
+    await this.owner.write(this, key, encoded(this.owner.keys, key), encoded(this.#values, value));
+  }
+
+  /** Takes a value away. */
+  async delete(key: K): Promise<void> {
+    await this.owner.write(this, key, encoded(this.owner.keys, key), undefined);
+  }
+
+  /** The entries as they are now: by key groups, in each in the order of the bytes of the keys. */
+  async *entries(): AsyncGenerator<[K, V], void, undefined> {
+    const [key, value] = [decodeWith(this.owner.keys), decodeWith(this.#values)];
+    for await (const [keyBytes, bytes] of this.owner.entries(this)) {
+      yield [decoded(key, keyBytes), decoded(value, bytes)];
+    }
+  }
+
+  override converter(described: DescribedState): ReturnType<AnyStored<K>["converter"]> {
+    return converterOf(this.#values, (it) => decoderOf(this.#values, it), described);
+  }
+}
+
+/** A list for each key: see `ListState`. To add to one reads and writes all of it. */
+export class StoredList<K, T> extends AnyStored<K> {
+  readonly #items: Codec<T>;
+  readonly #lists: Codec<ListValue<T>>;
+
+  /** Made by {@linkcode StoredState.list}. */
+  constructor(owner: StoredOwner<K>, name: string, items: Codec<T>) {
+    super(owner, describe(name, "list", items as Codec<never>));
+    this.#items = items;
+    this.#lists = listCodec(items);
+  }
+
+  /** The items of a key. */
+  async get(key: K): Promise<T[]> {
+    const bytes = await this.owner.read(this, key, this.owner.keys.encode(key));
+    return bytes === undefined ? [] : decoded(decodeWith(this.#lists), bytes).items;
+  }
+
+  /** Adds items at the end. */
+  async add(key: K, ...added: readonly T[]): Promise<void> {
+    if (added.length === 0) return;
+    await this.owner.alone(async () => await this.#write(key, [...await this.get(key), ...added]));
+  }
+
+  /** Replaces the items of a key; without items there is no list. */
+  async set(key: K, items: readonly T[]): Promise<void> {
+    await this.owner.alone(() => this.#write(key, items));
+  }
+
+  /** Takes the list of a key away. */
+  async delete(key: K): Promise<void> {
+    await this.set(key, []);
+  }
+
+  /** The keys that have a list, and the lists: in the order of {@linkcode StoredValue.entries}. */
+  async *entries(): AsyncGenerator<[K, T[]], void, undefined> {
+    const [key, list] = [decodeWith(this.owner.keys), decodeWith(this.#lists)];
+    for await (const [keyBytes, bytes] of this.owner.entries(this)) {
+      yield [decoded(key, keyBytes), decoded(list, bytes).items];
+    }
+  }
+
+  async #write(key: K, items: readonly T[]): Promise<void> {
+    const list = { items: [...items], length: items.length };
+    await this.owner.write(
+      this,
+      key,
+      encoded(this.owner.keys, key),
+      items.length === 0 ? undefined : this.#lists.encode(list),
+    );
+  }
+
+  override converter(described: DescribedState): ReturnType<AnyStored<K>["converter"]> {
+    const { name, version } = this.#items;
+    const lists = { ...this.#lists, name, ...(version !== undefined && { version }) };
+    return converterOf(lists, (it) => listDecoder(decoderOf(this.#items, it)), described);
+  }
+}
+
+/** A map for each key: see `MapState`. */
+export class StoredMap<K, UK, V> extends AnyStored<K> {
+  readonly #userKeys: KeyCodec<UK>;
+  readonly #values: Codec<V>;
+
+  /** Made by {@linkcode StoredState.map}. */
+  constructor(owner: StoredOwner<K>, name: string, userKeys: KeyCodec<UK>, values: Codec<V>) {
+    super(owner, describe(name, "map", values as Codec<never>, userKeys.name));
+    this.#userKeys = userKeys;
+    this.#values = values;
+  }
+
+  /** A value of the map of a key. */
+  async get(key: K, userKey: UK): Promise<V | undefined> {
+    const bytes = await this.owner.read(this, key, this.#entryKey(key, userKey));
+    return bytes && decoded(decodeWith(this.#values), bytes);
+  }
+
+  /** Puts an entry into the map of a key. */
+  async set(key: K, userKey: UK, value: V): Promise<void> {
+    await this.owner.write(this, key, this.#entryKey(key, userKey), encoded(this.#values, value));
+  }
+
+  /** Takes an entry out of the map of a key. */
+  async delete(key: K, userKey: UK): Promise<void> {
+    await this.owner.write(this, key, this.#entryKey(key, userKey), undefined);
+  }
+
+  /** The entries of the map of a key, in the order of the bytes of the map's own keys. */
+  async *entries(key: K): AsyncGenerator<[UK, V], void, undefined> {
+    const [userKey, value] = [decodeWith(this.#userKeys), decodeWith(this.#values)];
+    const begin = joinKeys(this.owner.keys.encode(key), new Uint8Array(0));
+    for await (const [entryKey, bytes] of this.owner.entries(this, key, begin)) {
+      yield [decoded(userKey, entryKey.subarray(begin.length)), decoded(value, bytes)];
+    }
+  }
+
+  #entryKey(key: K, userKey: UK): Uint8Array {
+    this.#userKeys.hash(userKey); // refuses what cannot be a key
+    return joinKeys(this.owner.keys.encode(key), this.#userKeys.encode(userKey));
+  }
+
+  override keyOf(block: Block, start: number, end: number): K {
+    return mapKeyCodec(this.owner.keys, this.#userKeys).keyOf(block, start, end);
+  }
+
+  override converter(described: DescribedState): ReturnType<AnyStored<K>["converter"]> {
+    return converterOf(this.#values, (it) => decoderOf(this.#values, it), described);
+  }
+}

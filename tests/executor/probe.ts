@@ -67,6 +67,7 @@ export class Probe implements StateMachine {
         this.calls.push("write");
         return this.onWrite(writer, signal, () => writeText(writer, state)) as Promise<void>;
       },
+      committed: (snapshot) => this.calls.push(`committed ${snapshot.meta.lastIncludedIndex}`),
       release: () => {
         this.calls.push("release");
         this.onRelease();

@@ -24,7 +24,7 @@ test("a save: the two parts, the view let go, the snapshot, the figures", () =>
     await bench.apply(3);
     const { state } = bench.machine;
     const result = await bench.executor.snapshot().result;
-    assert.deepEqual(bench.machine.calls, ["save", "write", "release"]);
+    assert.deepEqual(bench.machine.calls, ["save", "write", "committed 3", "release"]);
     assert.equal(result.bytes, state.length);
     assert.equal(result.chunks, 1);
     assert.isTrue(result.taken);

@@ -2,7 +2,7 @@
 // Files called `*_test.ts` run everywhere; `*_disk_test.ts` where there is a disk.
 
 import { walk } from "./walk.ts";
-import { NATIVE_PACKAGES, nativePackages, runtime } from "./runtimes.ts";
+import { linkNativePackages, NATIVE_PACKAGES, runtime } from "./runtimes.ts";
 import { runPack } from "./pack.ts";
 import { runWorkerd } from "./workerd.ts";
 
@@ -52,13 +52,6 @@ async function bundleModule(entry: string, output: string, platform: "deno" | "b
   return output;
 }
 
-/** Lets what is in the build directory find the packages that are not bundled. */
-async function linkNativePackages(): Promise<void> {
-  const link = `${BUILD}/node_modules`;
-  await Deno.remove(link).catch(() => {});
-  await Deno.symlink(await nativePackages(), link);
-}
-
 /** One module of all tests that fit. */
 async function bundle(name: string, withDisk: boolean, platform: "deno" | "browser", tail: string): Promise<string> {
   await Deno.mkdir(BUILD, { recursive: true });
@@ -67,7 +60,7 @@ async function bundle(name: string, withDisk: boolean, platform: "deno" | "brows
   );
   const entry = `${BUILD}/${name}.ts`;
   await Deno.writeTextFile(entry, [...files.map((path) => `import "${path}";`), tail].join("\n"));
-  if (withDisk) await linkNativePackages();
+  if (withDisk) await linkNativePackages(BUILD);
   if (withDisk) await bundleModule(`${ROOT}src/cli/main.ts`, `${BUILD}/cli.mjs`, platform);
   return await bundleModule(entry, `${BUILD}/${name}.mjs`, platform);
 }

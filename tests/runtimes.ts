@@ -22,10 +22,12 @@ function platform(arm = "arm64"): string {
 /** What cannot be bundled, since it looks for a binary beside itself; installed here for Node and Bun. */
 export const NATIVE_PACKAGES: readonly string[] = ["classic-level", "rocksdb-native"];
 
-/** Where programs find these packages: a link to it has to stand beside them. */
-export async function nativePackages(): Promise<string> {
+/** Lets programs in a directory find these packages. */
+export async function linkNativePackages(directory: string): Promise<void> {
   if (!existsSync(`${DIRECTORY}/node_modules/${NATIVE_PACKAGES.at(-1)}`)) await install();
-  return `${DIRECTORY}/node_modules`;
+  const link = `${directory}/node_modules`;
+  await Deno.remove(link).catch(() => {});
+  await Deno.symlink(`${DIRECTORY}/node_modules`, link);
 }
 
 /** Where a runtime's program is; installs it if it is not there. */

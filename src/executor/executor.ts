@@ -206,7 +206,7 @@ export class SnapshotExecutor {
     const watch = watchWork("save", stop, tracker, this.#clock, this.#options);
     let logBytes = 0;
     try {
-      const { snapshot, syncDuration, asyncDuration } = await runSave({
+      const { snapshot, reusedChunks, syncDuration, asyncDuration } = await runSave({
         storage: this.#context.storage,
         clock: this.#clock,
         signal: stop.signal,
@@ -228,8 +228,8 @@ export class SnapshotExecutor {
         ...((snapshot ?? this.#newest) !== undefined && { snapshot: snapshot ?? this.#newest! }),
         syncDuration,
         asyncDuration,
-        bytes,
-        chunks: snapshot?.chunks ?? 0,
+        bytes: bytes - reused,
+        chunks: snapshot === undefined ? 0 : snapshot.chunks - reusedChunks,
         reused,
       };
       this.#triggers.succeeded();

@@ -48,6 +48,8 @@ export interface Prepared {
 export interface Saved {
   /** The new snapshot; nothing if there was nothing to save. */
   readonly snapshot: SnapshotInfo | undefined;
+  /** How many of its chunks are an earlier snapshot's. */
+  readonly reusedChunks: number;
   /** The synchronous part, in milliseconds. */
   readonly syncDuration: number;
   /** The asynchronous part, in milliseconds. */
@@ -61,16 +63,20 @@ const GRACE = 1000;
 export async function runSave(context: SaveContext): Promise<Saved> {
   const { storage, prepare, signal, tracker } = context;
   throwIfCancelled(signal);
+  let reusedChunks = 0;
   const created = storage.create({
     onBytes: (bytes) => tracker.add(bytes),
-    onReused: (bytes, chunks) => tracker.reuse(bytes, chunks),
+    onReused(bytes, chunks) {
+      tracker.reuse(bytes, chunks);
+      reusedChunks += chunks;
+    },
   });
   const writer = await orPutAway(created, signal, (writer) => writer.abort());
   try {
     const { task, applied, duration } = await orPutAway(prepare(), signal, ({ task }) => task?.release());
     const start = performance.now();
     const snapshot = task && await saveTask(task, applied, writer, context);
-    return { snapshot, syncDuration: duration, asyncDuration: performance.now() - start };
+    return { snapshot, reusedChunks, syncDuration: duration, asyncDuration: performance.now() - start };
   } finally {
     await writer.abort(); // nothing, if it was committed
   }

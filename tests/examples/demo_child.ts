@@ -36,7 +36,7 @@ function stuckDisk(writes: number): Disk {
   });
 }
 
-const { replica } = await openNode(directory, { disk: stuckDisk(what === "save" ? 1 : 12) });
+const { replica } = await openNode(directory, { disk: stuckDisk(what === "save" ? 0 : 12) });
 if (what === "save") {
   const commands = cityCommands(replica.machine);
   const count = Number(argument);

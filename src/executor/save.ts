@@ -107,7 +107,11 @@ async function saveTask(
     throwIfCancelled(signal);
     tracker.phase("commit");
     const snapshot = await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: term, ...configuration });
-    task.committed?.(snapshot);
+    try {
+      task.committed?.(snapshot);
+    } catch {
+      // the machine's mistake: there is a snapshot all the same, and to say otherwise would have it taken again
+    }
     return snapshot;
   } finally {
     task.release();

@@ -159,6 +159,7 @@ class Unarchiver {
   readonly #storage: SnapshotStorage;
   readonly #options: UnarchiveOptions;
   readonly #tracker: Tracker;
+  #described = 0;
 
   constructor(storage: SnapshotStorage, options: UnarchiveOptions, tracker: Tracker) {
     this.#storage = storage;
@@ -221,7 +222,6 @@ class Unarchiver {
     const { createdAt: _, ...bare } = meta;
     let files = 0;
     let total = 0;
-    let described = 0;
     for (;;) {
       const { done, value: record } = await records.next();
       if (done) throw new SnapshotError("CORRUPT", "The archive was cut short: it has no END");
@@ -232,8 +232,7 @@ class Unarchiver {
       if (record.type !== Type.FILE || record.payload.length < 4) {
         throw malformed(`a record of type ${record.type} where a FILE or the END should be`);
       }
-      described += record.payload.length;
-      if (described > MAX_MANIFEST_BYTES) throw malformed("it has more files than a manifest can hold");
+      this.#describe(record.payload);
       total += await this.#receiveFile(records, writer, record.payload, bare);
       files++;
     }
@@ -282,6 +281,7 @@ class Unarchiver {
           if (record.payload.length < 8 || view(record.payload).getBigUint64(0) !== BigInt(size)) {
             throw new SnapshotError("CORRUPT", `The archive lost a part of ${JSON.stringify(name)}`, { file: name });
           }
+          this.#describe(record.payload);
           if (record.payload.length > 8) keyGroups = decodeKeyGroups(record.payload.subarray(8));
           while (checked.size > 0) await write();
           await sink.close();
@@ -298,6 +298,12 @@ class Unarchiver {
       await sink.abort(error).catch(() => {});
       throw error;
     }
+  }
+
+  /** Counts what goes into the manifest. */
+  #describe(payload: Uint8Array): void {
+    this.#described += payload.length;
+    if (this.#described > MAX_MANIFEST_BYTES) throw malformed("it has more files than a manifest can hold");
   }
 
   async #checkEnd(

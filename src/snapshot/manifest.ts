@@ -13,7 +13,17 @@
 
 import { create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
 import { messageOf, SnapshotError } from "../errors.ts";
-import { ChunkMap, compareBytes, concat, equal, MAX_CHUNK_SIZE, sha256, toHex, u32 } from "../stream/mod.ts";
+import {
+  ChunkMap,
+  compareBytes,
+  concat,
+  DIGEST_SIZE,
+  equal,
+  MAX_CHUNK_SIZE,
+  sha256,
+  toHex,
+  u32,
+} from "../stream/mod.ts";
 import {
   FileExtensionSchema,
   FileSource,
@@ -24,7 +34,7 @@ import {
   SnapshotMetaSchema,
 } from "./gen/manifest_pb.ts";
 import { checkMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
-import { checkKeyGroups, keyGroupsMessage, keyGroupsOf } from "./key_groups.ts";
+import { checkKeyGroups, keyGroupsMessage, keyGroupsOf, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
 import { checkNames } from "./names.ts";
 
 /** The largest manifest: 64 MiB, which is two million chunks. */
@@ -38,6 +48,8 @@ export const FORMAT_VERSION: number = 1;
 
 /** The first byte of either extension: field 1 as a varint. What begins otherwise at field 1000 is somebody else's. */
 const EXTENSION_TAG = 0x08;
+/** Fields that are not known are not written again, and each of two bytes would become an object. */
+const KNOWN_ONLY = { readUnknownFields: false } as const;
 
 /** What is in a snapshot. Immutable. */
 export class SnapshotManifest {
@@ -109,7 +121,7 @@ export class SnapshotManifest {
       });
     }
     checkFileCount(bytes);
-    const message = parse(() => fromBinary(LocalSnapshotPbMetaSchema, bytes));
+    const message = parse(() => fromBinary(LocalSnapshotPbMetaSchema, bytes, KNOWN_ONLY));
     const { field } = SnapshotMetaSchema;
     if (
       message.meta === undefined || !isFieldSet(message.meta, field.lastIncludedIndex) ||
@@ -249,7 +261,7 @@ function decodeSnapshotExtension(
   bytes: Uint8Array,
 ): { fields: Partial<SnapshotMeta>; digest: Uint8Array } | undefined {
   if (bytes[0] !== EXTENSION_TAG) return undefined;
-  const message = parse(() => fromBinary(SnapshotExtensionSchema, bytes));
+  const message = parse(() => fromBinary(SnapshotExtensionSchema, bytes, KNOWN_ONLY));
   if (message.formatVersion > FORMAT_VERSION) {
     throw new SnapshotError(
       "UNSUPPORTED",
@@ -298,7 +310,8 @@ async function decodeExtension(
   bytes: Uint8Array,
 ): Promise<Required<Pick<FileInfo, "chunks">> & Pick<FileInfo, "keyGroups"> | undefined> {
   if (bytes[0] !== EXTENSION_TAG) return undefined;
-  const message = parse(() => fromBinary(FileExtensionSchema, bytes));
+  checkLists(file, bytes);
+  const message = parse(() => fromBinary(FileExtensionSchema, bytes, KNOWN_ONLY));
   if (message.compression !== "") {
     throw new SnapshotError("UNSUPPORTED", `${JSON.stringify(file)} was written by a newer release`, { file });
   }
@@ -328,11 +341,36 @@ async function decodeExtension(
   });
 }
 
-/**
- * Refuses a manifest with too many files before it is parsed: five bytes of it can become half a kilobyte of objects.
- * Walks over the fields of the message, and leaves what is wrong with them to the parser.
- */
+/** Refuses a manifest with too many files before it is parsed: five bytes of it can become half a kilobyte of objects. */
 function checkFileCount(bytes: Uint8Array): void {
+  let files = 0;
+  for (const { tag } of fieldsOf(bytes)) {
+    if (tag === FILES_TAG && ++files > MAX_FILES) {
+      throw new SnapshotError("MALFORMED", `The manifest has more than ${MAX_FILES} files`, { expected: MAX_FILES });
+    }
+  }
+}
+
+/** Refuses lists that are longer than they can be before they are parsed: a byte of them can become forty. */
+function checkLists(file: string, bytes: Uint8Array): void {
+  const { chunkLengths, chunkDigests, keyGroups } = FileExtensionSchema.field;
+  const sizes = new Map<number, number>();
+  for (const { tag, size } of fieldsOf(bytes)) {
+    const field = Math.floor(tag / 8);
+    sizes.set(field, (sizes.get(field) ?? 0) + size);
+  }
+  const sizeOf = ({ number }: { number: number }) => sizes.get(number) ?? 0;
+  // A length takes up to four bytes (4 MiB), and comes with a digest.
+  if (sizeOf(chunkLengths) <= sizeOf(chunkDigests) * 4 / DIGEST_SIZE && sizeOf(keyGroups) <= MAX_KEY_GROUPS_BYTES) {
+    return;
+  }
+  throw new SnapshotError("MALFORMED", `${JSON.stringify(file)} has longer lists of chunks or key groups than it can`, {
+    file,
+  });
+}
+
+/** Walks over the fields of a message, and leaves what is wrong with them to the parser. */
+function* fieldsOf(bytes: Uint8Array): Generator<{ tag: number; size: number }, void, undefined> {
   let at = 0;
   const varint = () => {
     let value = 0;
@@ -343,13 +381,14 @@ function checkFileCount(bytes: Uint8Array): void {
     }
     return value;
   };
-  for (let files = 0; at < bytes.length;) {
+  while (at < bytes.length) {
     const tag = varint();
-    if (tag % 8 !== 2) return; // no message has other fields than messages
-    at += varint();
-    if (tag === FILES_TAG && ++files > MAX_FILES) {
-      throw new SnapshotError("MALFORMED", `The manifest has more than ${MAX_FILES} files`, { expected: MAX_FILES });
-    }
+    const type = tag % 8; // a varint, 8 bytes, a length and so many bytes, begin and end of a group, 4 bytes
+    const size = type === 2 ? varint() : type === 1 ? 8 : type === 5 ? 4 : 0;
+    const start = at;
+    at += size;
+    if (type === 0) varint();
+    yield { tag, size: at - start };
   }
 }
 

@@ -87,6 +87,7 @@ export interface SnapshotWriter extends AsyncDisposable {
   /**
    * Puts files of earlier snapshots of this storage into this one, found by their root digests, under the names that are
    * given: without a copy where that can be done. The newest snapshot that one was found in is the parent of this one.
+   * Once a snapshot was found bad none is taken from those that were there with it: they may share what is bad.
    *
    * @param files which
    * @returns whether all of them are here, and now in this snapshot too; else none is
@@ -120,7 +121,10 @@ export interface SnapshotWriter extends AsyncDisposable {
 export interface CreateOptions {
   /** Called with each number of bytes that a file has taken in. */
   readonly onBytes?: (bytes: number) => void;
-  /** Called with the bytes and chunks of each file that was reused. */
+  /**
+   * Called with the bytes and chunks of what is reused: of each file, or of each chunk where they have to be copied. And
+   * with negative numbers if it turns out that they cannot be.
+   */
   readonly onReused?: (bytes: number, chunks: number) => void;
 }
 

@@ -81,7 +81,16 @@ export function versioned<T>(
   if (!Number.isSafeInteger(version) || version < 1 || version > 0xffff_ffff) {
     throw new SnapshotError("MALFORMED", `A version is 1 to 2^32-1, not ${version}`, { actual: version });
   }
-  return { ...codec, version, migrate };
+  const { encodeInto, decodeFrom } = codec; // one by one, since a codec may be of a class, whose methods no spread has
+  return {
+    name: codec.name,
+    version,
+    migrate,
+    encode: (value) => codec.encode(value),
+    decode: (bytes) => codec.decode(bytes),
+    ...(encodeInto && { encodeInto: encodeInto.bind(codec) }),
+    ...(decodeFrom && { decodeFrom: decodeFrom.bind(codec) }),
+  };
 }
 
 /** Bytes as they are. */

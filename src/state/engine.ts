@@ -46,12 +46,43 @@ export interface EngineView extends Readable {
 }
 
 /**
- * Makes errors of a database typed ones.
+ * A store whose errors are typed ones. What others throw meanwhile (a codec, a file) is not the database's, and stays as
+ * it is.
  *
  * @param engine the store
- * @param work what may fail
  */
-export async function guarded<T>(engine: Engine, work: () => Promise<T>): Promise<T> {
+export function guarded(engine: Engine): Engine {
+  return {
+    ...guardedReads(engine, engine),
+    write: (changes) => attempt(engine, () => engine.write(changes)),
+    clear: (from, to) => attempt(engine, () => engine.clear(from, to)),
+    view() {
+      try {
+        const view = engine.view();
+        return { ...guardedReads(engine, view), close: () => attempt(engine, () => view.close()) };
+      } catch (error) {
+        throw typed(engine, error);
+      }
+    },
+    close: () => attempt(engine, () => engine.close()),
+    codeOf: (error) => engine.codeOf(error),
+  };
+}
+
+function guardedReads(engine: Engine, source: Readable): Readable {
+  return {
+    getMany: (keys) => attempt(engine, () => source.getMany(keys)),
+    async *entries(from, to) {
+      try {
+        yield* source.entries(from, to);
+      } catch (error) {
+        throw typed(engine, error);
+      }
+    },
+  };
+}
+
+async function attempt<T>(engine: Engine, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -59,8 +90,7 @@ export async function guarded<T>(engine: Engine, work: () => Promise<T>): Promis
   }
 }
 
-/** An error of a database as a typed one; what is typed already stays as it is. */
-export function typed(engine: Engine, error: unknown): unknown {
+function typed(engine: Engine, error: unknown): unknown {
   if (error instanceof SnapshotError) return error;
   const code = engine.codeOf(error);
   const what = code === "CLOSED" ? "was closed" : code === "NO_SPACE" ? "has no space left" : "failed";

@@ -90,6 +90,8 @@ export class GroupsView {
   readonly #groups: readonly (Group | undefined)[];
   readonly #onRelease: () => void;
   readonly #frozen: (readonly (AnyView | undefined)[] | undefined)[];
+  /** How many keep it. */
+  #holders = 1;
 
   /** Made by {@linkcode Groups.view}. */
   constructor(groups: readonly (Group | undefined)[], onRelease: () => void) {
@@ -119,8 +121,15 @@ export class GroupsView {
     this.#frozen[i] = NONE;
   }
 
-  /** Lets everything go. */
+  /** Keeps it for one more, who releases it, too. */
+  share(): this {
+    this.#holders++;
+    return this;
+  }
+
+  /** Lets everything go, if nobody else keeps it. */
   release(): void {
+    if (--this.#holders > 0) return;
     this.#onRelease();
     for (const i in this.#frozen) this.releaseGroup(Number(i));
   }

@@ -180,6 +180,7 @@ export class KeyedState<K> {
     const view = groups.view();
     const mark = this.#incremental && groups.view(); // to be compared with by the next save, if this one succeeds
     const committed = this.#committed;
+    committed?.view.share(); // stays what it is though another save commits, or something is loaded, meanwhile
     const states = [...this.#states.values()];
     let chain: Chain | undefined;
     return this.#tasks.begin({
@@ -190,12 +191,11 @@ export class KeyedState<K> {
       committed: () => {
         // Not if something was loaded, or another save committed, meanwhile.
         if (mark !== undefined && this.#groups === groups && this.#committed === committed) {
-          this.#setCommitted({ chain: chain!, view: mark });
+          this.#setCommitted({ chain: chain!, view: mark.share() });
         }
       },
       cleanUp: () => {
-        view.release();
-        if (mark !== this.#committed?.view) mark?.release();
+        for (const held of [view, mark, committed?.view]) held?.release();
       },
     });
   }

@@ -5,7 +5,7 @@
  */
 
 import type { AbstractLevel, AbstractSnapshot } from "abstract-level";
-import { SnapshotError, type SnapshotErrorCode } from "../errors.ts";
+import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 
 /** Entries, and bytes, that are read at once. */
@@ -50,7 +50,8 @@ export async function levelEngine(database: AbstractLevel<any, any, any>): Promi
   try {
     await database.open();
   } catch (error) {
-    throw new SnapshotError(engine.codeOf(error), "The database cannot be opened", { cause: error });
+    const cause = (error as Error).cause ?? error; // the error itself only says that it is not open
+    throw new SnapshotError(engine.codeOf(cause), `The database cannot be opened: ${messageOf(cause)}`, { cause });
   }
   return engine;
 }
@@ -93,9 +94,10 @@ class LevelEngine implements Engine {
   }
 
   codeOf(error: unknown): SnapshotErrorCode {
-    const { code = "", cause } = error as { readonly code?: string; readonly cause?: { readonly code?: string } };
-    if (cause?.code === "LEVEL_LOCKED" || code === "LEVEL_LOCKED") return "BUSY";
+    const { code = "" } = error as { readonly code?: string };
+    if (code === "LEVEL_LOCKED") return "BUSY";
     if (/^LEVEL_(DATABASE|ITERATOR|SNAPSHOT)_NOT_OPEN$/.test(code)) return "CLOSED";
+    if (code === "LEVEL_CORRUPTION") return "CORRUPT";
     return /no space left|ENOSPC/i.test(String(error)) ? "NO_SPACE" : "UNAVAILABLE";
   }
 }

@@ -66,7 +66,7 @@ export interface StateMachine {
 /** The asynchronous part of a save. */
 export interface SaveTask {
   /**
-   * Writes the view that was taken.
+   * Writes the view that was taken. Called once at the most.
    *
    * @param writer where to; committed by the caller
    * @param signal fires if the save is given up; to be honoured promptly

@@ -5,11 +5,12 @@
  * @module
  */
 
-import { SnapshotError } from "../errors.ts";
+import { messageOf, SnapshotError } from "../errors.ts";
 import type { FileInfo, SnapshotReader } from "../snapshot/mod.ts";
 import { equal, toHex } from "../stream/mod.ts";
 import { type Chain, stateFile } from "./chain.ts";
 import type { KeyGroupRange } from "./key_groups.ts";
+import { Pace } from "./pace.ts";
 import { StateDecoder, type StateVisitor } from "./state_decoder.ts";
 import { type Head, readHead } from "./state_head.ts";
 
@@ -72,7 +73,8 @@ export async function restore(
 
 async function openPart(reader: SnapshotReader, expected: Expected): Promise<Part> {
   const { name } = expected;
-  const infos = reader.manifest.files.filter((file) => file.name.startsWith(`${name}/`));
+  // What lies deeper is of a state whose name begins like this one's.
+  const infos = reader.manifest.files.filter((file) => file.name.slice(0, file.name.lastIndexOf("/")) === name);
   const [base] = infos;
   if (base === undefined) {
     throw new SnapshotError(
@@ -144,8 +146,16 @@ async function readGroups(
   const end = offsets[range.last + 1 - first] ?? chunks!.size;
   const decoder = new StateDecoder(name, chunks!.size, keyGroups!, range, head.states.length, visitor);
   if (end > start) {
-    for await (const piece of reader.file(name, { start, end })) decoder.push(piece);
-    await visitor.flush?.();
+    const pace = new Pace();
+    for await (const piece of reader.file(name, { start, end })) {
+      try {
+        decoder.push(piece);
+      } catch (error) {
+        throw error instanceof SnapshotError ? error : unreadable(name, decoder.keyGroup, error);
+      }
+      await visitor.flush?.(); // each time: else a whole file would be held
+      await pace.turn(); // what was read already comes without one
+    }
   }
   decoder.end();
 }
@@ -207,6 +217,15 @@ export function declaredStates<S>(head: Head, states: ReadonlyMap<string, S>): r
       { actual: name },
     );
   });
+}
+
+/** The error for what a codec, or its migration, threw. */
+function unreadable(file: string, keyGroup: number, cause: unknown): SnapshotError {
+  return new SnapshotError(
+    "MALFORMED",
+    `Key group ${keyGroup} in the file ${file} of the snapshot cannot be read: ${messageOf(cause)}`,
+    { file, keyGroup, cause },
+  );
 }
 
 /** The error for a key group that holds a key of another one. */

@@ -5,13 +5,13 @@
  * @module
  */
 
-import type { SnapshotErrorCode } from "../errors.ts";
+import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 
-/** Entries that are read at once. */
-const BATCH = 1000;
-/** Bytes of entries that are handed on at once. */
-const BATCH_BYTES = 1024 * 1024;
+/** Entries that are read at once: few, since nothing says how long they are. */
+const READ = 64;
+/** Entries, and bytes, that are handed on at once. */
+const BATCH = { entries: 1000, bytes: 1024 * 1024 };
 
 /** What of a `rocksdb-native` database, or of a snapshot of one, is read with. */
 export interface RocksReadable {
@@ -51,6 +51,7 @@ export interface RocksDatabase extends RocksReadable {
  * into it.
  *
  * @param database a `RocksDB` of `rocksdb-native` 3; opened if it is not
+ * @throws {SnapshotError} `BUSY`, `NO_SPACE` or `UNAVAILABLE` if it cannot be opened
  *
  * @example
  * ```ts ignore
@@ -66,8 +67,15 @@ export interface RocksDatabase extends RocksReadable {
  * ```
  */
 export async function rocksEngine(database: RocksDatabase): Promise<Engine> {
-  await database.ready();
-  return new RocksEngine(database);
+  const engine = new RocksEngine(database);
+  try {
+    await database.ready();
+  } catch (error) {
+    throw new SnapshotError(engine.codeOf(error), `The database cannot be opened: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  return engine;
 }
 
 class RocksEngine implements Engine {
@@ -145,10 +153,10 @@ function readable(source: RocksReadable): Readable {
       let pairs: Pair[] = [];
       let bytes = 0;
       // Its batches are not to be had: they are gathered anew.
-      for await (const { key, value } of source.iterator({ gte, lt }, { capacity: BATCH })) {
+      for await (const { key, value } of source.iterator({ gte, lt }, { capacity: READ })) {
         pairs.push([key, value]);
         bytes += key.length + value.length;
-        if (pairs.length < BATCH && bytes < BATCH_BYTES) continue;
+        if (pairs.length < BATCH.entries && bytes < BATCH.bytes) continue;
         yield pairs;
         pairs = [];
         bytes = 0;

@@ -72,6 +72,7 @@ class Task implements SaveTask {
   readonly #done: () => void;
   readonly #stop = new AbortController();
   #writing: Promise<void> | undefined;
+  #begun = false;
   #cleanUp: Promise<void> | undefined;
 
   constructor(parts: SaveParts, what: string, done: () => void) {
@@ -83,6 +84,9 @@ class Task implements SaveTask {
   async write(writer: SnapshotWriter, signal: AbortSignal): Promise<void> {
     throwIfCancelled(signal);
     if (this.#cleanUp !== undefined) throw this.#closed();
+    // A view is let go while it is written: what is left of it is not the state any more.
+    if (this.#begun) throw new SnapshotError("CLOSED", `This save of the ${this.#what} was written, or begun to be`);
+    this.#begun = true;
     const onAbort = () => this.#stop.abort(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     try {

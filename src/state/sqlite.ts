@@ -8,8 +8,9 @@ import { statSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
+import { Pace } from "./pace.ts";
 
-/** Rows that are read at once; the thread is SQLite's meanwhile. */
+/** Rows that are read, or deleted, at once; the thread is SQLite's meanwhile. */
 const PAGE = 256;
 /** A longer value is read by itself, so that a page cannot be of any size. */
 const LONG = 64 * 1024;
@@ -64,6 +65,8 @@ class SqliteEngine implements Engine {
   readonly #put: StatementSync;
   readonly #delete: StatementSync;
   readonly #clear: StatementSync;
+  /** All calls are synchronous: who only ever waits for them would keep the event loop to himself. */
+  readonly #pace = new Pace();
   /** Connections for views, opened before they are needed: to open one takes longer than a view may. */
   readonly #free: ViewConnection[] = [];
 
@@ -71,16 +74,23 @@ class SqliteEngine implements Engine {
     this.#path = path;
     this.#database = new DatabaseSync(path);
     this.#table = table;
-    this.#database.exec(
-      `PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -${CACHE};
-       CREATE TABLE IF NOT EXISTS ${table} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID`,
-    );
-    this.#inode = statSync(path).ino;
-    this.#put = this.#database.prepare(`INSERT OR REPLACE INTO ${table} (key, value) VALUES (?, ?)`);
-    this.#delete = this.#database.prepare(`DELETE FROM ${table} WHERE key = ?`);
-    this.#clear = this.#database.prepare(`DELETE FROM ${table} WHERE key >= ? AND key < ?`);
-    this.#now = new Reading(this.#database, table);
-    this.#free.push(new ViewConnection(path, table));
+    try {
+      this.#database.exec(
+        `PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -${CACHE};
+         CREATE TABLE IF NOT EXISTS ${table} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID`,
+      );
+      this.#inode = statSync(path).ino;
+      this.#put = this.#database.prepare(`INSERT OR REPLACE INTO ${table} (key, value) VALUES (?, ?)`);
+      this.#delete = this.#database.prepare(`DELETE FROM ${table} WHERE key = ?`);
+      this.#clear = this.#database.prepare(
+        `DELETE FROM ${table} WHERE key IN (SELECT key FROM ${table} WHERE key >= ? AND key < ? LIMIT ${PAGE})`,
+      );
+      this.#now = new Reading(this.#database, table, this.#pace);
+      this.#free.push(new ViewConnection(path, table, this.#pace));
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
   }
 
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
@@ -91,7 +101,6 @@ class SqliteEngine implements Engine {
     return this.#now.entries(from, to);
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async write(changes: readonly Change[]): Promise<void> {
     this.#database.exec("BEGIN IMMEDIATE");
     try {
@@ -104,11 +113,11 @@ class SqliteEngine implements Engine {
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
       throw error;
     }
+    await this.#pace.turn();
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async clear(from: Uint8Array, to: Uint8Array): Promise<void> {
-    this.#clear.run(from, to);
+    while (Number(this.#clear.run(from, to).changes) === PAGE) await this.#pace.turn();
   }
 
   view(): EngineView {
@@ -122,23 +131,23 @@ class SqliteEngine implements Engine {
         },
       );
     }
-    const connection = this.#free.pop() ?? new ViewConnection(this.#path, this.#table);
+    const connection = this.#free.pop() ?? new ViewConnection(this.#path, this.#table, this.#pace);
     connection.begin();
     return {
       getMany: (keys) => connection.reading.getMany(keys),
       entries: (from, to) => connection.reading.entries(from, to),
-      close: () => {
+      // deno-lint-ignore require-await -- so that it rejects, and never throws
+      close: async () => {
         connection.end();
         this.#free.push(connection);
-        return Promise.resolve();
       },
     };
   }
 
-  close(): Promise<void> {
-    for (const connection of this.#free) connection.close(); // before the last writer, who then tidies up
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async close(): Promise<void> {
+    for (const connection of this.#free.splice(0)) connection.close(); // before the last writer, who then tidies up
     this.#database.close();
-    return Promise.resolve();
   }
 
   codeOf(error: unknown): SnapshotErrorCode {
@@ -154,22 +163,38 @@ class ViewConnection {
   readonly #pin: StatementSync;
   readonly #end: StatementSync;
 
-  constructor(path: string, table: string) {
+  constructor(path: string, table: string, pace: Pace) {
     this.#database = new DatabaseSync(path, { readOnly: true });
-    this.#begin = this.#database.prepare("BEGIN");
-    this.#pin = this.#database.prepare("SELECT 1 FROM sqlite_schema LIMIT 1");
-    this.#end = this.#database.prepare("COMMIT");
-    this.reading = new Reading(this.#database, table);
+    try {
+      this.#begin = this.#database.prepare("BEGIN");
+      this.#pin = this.#database.prepare("SELECT 1 FROM sqlite_schema LIMIT 1");
+      this.#end = this.#database.prepare("COMMIT");
+      this.reading = new Reading(this.#database, table, pace);
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
   }
 
-  /** From now on it sees what is committed now. */
+  /** From now on it sees what is committed now; or it is closed. */
   begin(): void {
-    this.#begin.run();
-    this.#pin.get(); // `BEGIN` alone does not look at the file yet
+    try {
+      this.#begin.run();
+      this.#pin.get(); // `BEGIN` alone does not look at the file yet
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
   }
 
+  /** Lets go of that; or it is closed. */
   end(): void {
-    this.#end.run();
+    try {
+      this.#end.run();
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
   }
 
   close(): void {
@@ -182,8 +207,10 @@ class Reading implements Readable {
   readonly #get: StatementSync;
   readonly #first: StatementSync;
   readonly #next: StatementSync;
+  readonly #pace: Pace;
 
-  constructor(database: DatabaseSync, table: string) {
+  constructor(database: DatabaseSync, table: string, pace: Pace) {
+    this.#pace = pace;
     const page = (from: string) =>
       database.prepare(
         `SELECT key, CASE WHEN length(value) <= ${LONG} THEN value END AS value
@@ -194,15 +221,17 @@ class Reading implements Readable {
     this.#next = page(">");
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
-    return keys.map((key) => this.#value(key));
+    const values = keys.map((key) => this.#value(key));
+    await this.#pace.turn();
+    return values;
   }
 
   async *entries(from: Uint8Array, to: Uint8Array): AsyncGenerator<readonly Pair[], void, undefined> {
     let rows = this.#first.all(from, to);
     for (;;) {
       if (rows.length > 0) yield* this.#pairs(rows);
+      await this.#pace.turn();
       if (rows.length < PAGE) return;
       rows = this.#next.all(rows.at(-1)!.key as Uint8Array, to);
     }

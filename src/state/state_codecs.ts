@@ -42,6 +42,25 @@ export function decoderOf<T>(codec: Codec<T>, described: DescribedState): Decode
   );
 }
 
+/**
+ * Writes a value at a place. What a codec writes beyond the end of its target is nowhere, and no error: so it is looked at
+ * where it says that it ended.
+ *
+ * @returns where it ends; -1 if there may not be enough room for it
+ * @throws {SnapshotError} `MALFORMED` if that cannot be
+ */
+export function encodeAt<T>(codec: Codec<T>, value: T, target: Uint8Array, at: number): number {
+  if (codec.encodeInto === undefined) {
+    const bytes = codec.encode(value);
+    if (at + bytes.length > target.length) return -1;
+    target.set(bytes, at);
+    return at + bytes.length;
+  }
+  const end = codec.encodeInto(value, target, at);
+  if (end === -1 || (end >= at && end <= target.length)) return end;
+  throw new SnapshotError("MALFORMED", `The codec ${codec.name} wrote from ${at} to ${end} of ${target.length} bytes`);
+}
+
 /** A list that is only ever added to, or replaced: its array may have more items than belong to it. */
 export interface ListValue<T> {
   /** The items, and maybe later ones. */
@@ -81,8 +100,19 @@ export function listCodec<T>(codec: Codec<T>): Codec<ListValue<T>> {
   const decode = listDecoder(decodeWith(codec));
   return {
     name: codec.name,
+    ...(codec.version !== undefined && { version: codec.version }),
     encode: (list) => encodeList(codec, list),
     decode: (bytes) => decode(new Block(bytes), 0, bytes.length),
+    encodeInto({ items, length }, target, at) {
+      const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
+      for (let i = 0; i < length; i++) {
+        const end = at + 4 > target.length ? -1 : encodeAt(codec, items[i]!, target, at + 4);
+        if (end < 0) return -1;
+        view.setUint32(at, end - at - 4);
+        at = end;
+      }
+      return at;
+    },
     decodeFrom: decode,
   };
 }

@@ -35,7 +35,6 @@ export class StateDecoder {
   readonly #states: number;
   readonly #decoders = textDecoders();
   readonly #last: number;
-  /** The key group that is being read, or is to be read next. */
   #group: number;
   /** What the last pieces left, and how many bytes must be here before it is worth looking again. */
   #rest: Uint8Array[] = [];
@@ -72,6 +71,11 @@ export class StateDecoder {
     this.#group = range.first;
     this.#last = range.last;
     this.#position = table.offsets[range.first - table.first]!;
+  }
+
+  /** The key group that is being read, or is to be read next. */
+  get keyGroup(): number {
+    return this.#group;
   }
 
   /** Takes in a piece. */

@@ -9,9 +9,12 @@ import { DEFAULT_CHUNK_SIZE } from "../stream/mod.ts";
 import type { Codec } from "./codec.ts";
 import type { KeyGroupRange } from "./key_groups.ts";
 import { Pace } from "./pace.ts";
+import { encodeAt } from "./state_codecs.ts";
 
 /** The longest key or value: 1 GiB. */
 export const MAX_LENGTH: number = 1024 * 1024 * 1024;
+/** The largest buffer that is made larger for a codec: it has room for the longest value, and for three bytes a character. */
+const MAX_ROOM = 2 * MAX_LENGTH;
 /** The longest varint: of 2^49. */
 const MAX_VARINT = 7;
 /** Room for the last entry of a chunk, and for what ends a group. */
@@ -19,18 +22,18 @@ const SLACK = 64 * 1024;
 
 /** Encodes key groups, and hands them on in chunks. */
 export class StateEncoder {
-  /** Where each key group begins. */
-  readonly offsets: Float64Array;
   /** Whether {@linkcode turn} is to be called before more is put. */
   due = false;
   readonly #first: number;
+  readonly #offsets: Float64Array;
+  /** How many of them are known. */
+  #known = 0;
   readonly #write: (chunk: Uint8Array) => Promise<void>;
   readonly #pace = new Pace();
   #bytes = new Uint8Array(DEFAULT_CHUNK_SIZE + SLACK);
   #length = 0;
   /** Bytes handed on. */
   #position = 0;
-  #group = 0;
   /** Entries of the section. */
   #count = 0;
 
@@ -40,21 +43,26 @@ export class StateEncoder {
    */
   constructor({ first, last }: KeyGroupRange, write: (chunk: Uint8Array) => Promise<void>) {
     this.#first = first;
-    this.offsets = new Float64Array(last - first + 1);
+    this.#offsets = new Float64Array(last - first + 1);
     this.#write = write;
+  }
+
+  /** Where each key group begins; one that was not written, where the next one does, or all that was written ends. */
+  get offsets(): Float64Array {
+    return this.#offsets.fill(this.#position, this.#known);
   }
 
   /** Writes what stands before the first group. */
   async head(bytes: Uint8Array): Promise<void> {
     await this.#write(bytes);
     this.#position = bytes.length;
-    this.offsets.fill(this.#position);
   }
 
   /** Begins a key group. The groups come in order; what is left out is empty. */
   beginGroup(keyGroup: number): void {
-    this.#group = keyGroup;
-    this.offsets.fill(this.#position, keyGroup - this.#first);
+    const known = keyGroup - this.#first + 1;
+    this.#offsets.fill(this.#position, this.#known, known);
+    this.#known = known;
     this.#varint(keyGroup);
   }
 
@@ -104,7 +112,6 @@ export class StateEncoder {
     this.#bytes[this.#length++] = 0;
     await this.#flush(0);
     if (this.#bytes.length > DEFAULT_CHUNK_SIZE + SLACK) this.#bytes = new Uint8Array(DEFAULT_CHUNK_SIZE + SLACK);
-    this.offsets.fill(this.#position, this.#group + 1 - this.#first);
     await this.#pace.turn();
   }
 
@@ -164,8 +171,14 @@ export class StateEncoder {
       return at + bytes.length;
     }
     for (;;) {
-      const end = codec.encodeInto(value, this.#bytes, at);
+      const end = encodeAt(codec, value, this.#bytes, at);
       if (end >= 0) return end;
+      if (this.#bytes.length > MAX_ROOM) {
+        throw new SnapshotError(
+          "MALFORMED",
+          `its codec ${codec.name} finds no room for it in ${this.#bytes.length} bytes`,
+        );
+      }
       this.#grow(this.#bytes.length * 2);
     }
   }
@@ -176,7 +189,7 @@ export class StateEncoder {
 
   #grow(size: number): void {
     const larger = new Uint8Array(size);
-    larger.set(this.#bytes);
+    larger.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = larger;
   }
 

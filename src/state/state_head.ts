@@ -12,7 +12,7 @@
  * ```
  *
  * A varint is protobuf's: seven bits a byte, lowest first. The key of an entry of a map is the length of the key
- * (varint), the key, and the map's own key.
+ * (u32, big-endian), the key, and the map's own key.
  *
  * @module
  */
@@ -64,8 +64,22 @@ export interface Head {
 
 const KINDS: Readonly<Record<StateKind, Kind>> = { value: Kind.VALUE, list: Kind.LIST, map: Kind.MAP };
 
-/** A head as bytes. */
+/**
+ * A head as bytes.
+ *
+ * @throws {SnapshotError} `MALFORMED` if it would not come back as it is
+ */
 export function encodeHead({ maxParallelism, range, keys, states, buildsUpon }: Head): Uint8Array {
+  for (const { name, codec, version, userKeys } of states) {
+    const isText = [keys, name, codec, userKeys].every((text) => text.isWellFormed());
+    if (isText && version >>> 0 === version) continue;
+    throw new SnapshotError(
+      "MALFORMED",
+      `The state ${
+        JSON.stringify(name)
+      } cannot be saved: a name has half of a surrogate pair, or ${version} is no version`,
+    );
+  }
   const message = toBinary(
     StateHeadSchema,
     create(StateHeadSchema, {

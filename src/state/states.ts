@@ -195,7 +195,9 @@ export class ValueState<K, V> extends AnyState<K, K, V> {
 
   /** Replaces a value by one made of it, and returns the new one. */
   update(key: K, change: (value: V | undefined) => V): V {
-    return this.owner.writable(key).map(this.place).update(key, change);
+    const value = change(this.get(key)); // may itself save, or change this state: only then is the group written to
+    this.set(key, value);
+    return value;
   }
 
   /** Takes a value away; whether there was one. */

@@ -68,9 +68,10 @@ export function splitKey(
 /**
  * The name of a state as it is in keys.
  *
- * @throws {SnapshotError} `MALFORMED` if it is too long
+ * @throws {SnapshotError} `MALFORMED` if it is too long, or UTF-8 cannot hold it: two such names would be the same bytes
  */
 export function nameBytes(name: string): Uint8Array {
+  if (!name.isWellFormed()) throw new SnapshotError("MALFORMED", "The name of a state has half of a surrogate pair");
   const bytes = new TextEncoder().encode(name);
   if (bytes.length <= MAX_NAME) return bytes;
   throw new SnapshotError("MALFORMED", `The name of a state has at most ${MAX_NAME} bytes here, not ${bytes.length}`, {

@@ -6,11 +6,11 @@
 
 import { SnapshotError } from "../errors.ts";
 import { checkName, type SnapshotReader } from "../snapshot/mod.ts";
-import { concat } from "../stream/mod.ts";
+import { concat, raceAbort } from "../stream/mod.ts";
 import { ChangedKeys, textOfBytes } from "./changed_keys.ts";
 import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from "./chain.ts";
 import type { Codec } from "./codec.ts";
-import { type Change, type Engine, guarded, typed } from "./engine.ts";
+import { type Change, type Engine, guarded } from "./engine.ts";
 import type { KeyCodec } from "./key_codec.ts";
 import { checkRange, keyGroupOf, type KeyGroupRange } from "./key_groups.ts";
 import type { KeyedStateOptions } from "./keyed_state.ts";
@@ -22,8 +22,8 @@ import { endOf, groupKey, metaKey, prefixOf, type Slot, splitKey } from "./store
 import { type AnyStored, StoredList, StoredMap, type StoredOwner, StoredValue } from "./stored_states.ts";
 import { StoredLoader, StoredView } from "./stored_view.ts";
 
-/** Changes that are written at once. */
-const BATCH = 1024;
+/** Changes that are written at once; the thread is a database's meanwhile, if it is a synchronous one. */
+const BATCH = 256;
 
 /** A change that waits to be written. */
 interface Pending {
@@ -88,7 +88,9 @@ export class StoredState<K> implements AsyncDisposable {
   /** What changed since that. */
   #changed: ChangedKeys | undefined;
   #saving = false;
-  #loading = false;
+  #loading: Promise<void> | undefined;
+  /** Gives up a load. */
+  readonly #stop = new AbortController();
   #closed: Promise<void> | undefined;
 
   private constructor(engine: Engine, options: KeyedStateOptions<K>, slot: Slot, known: readonly DescribedState[]) {
@@ -120,8 +122,9 @@ export class StoredState<K> implements AsyncDisposable {
   static async open<K>(engine: Engine, options: KeyedStateOptions<K>): Promise<StoredState<K>> {
     const { keys, maxParallelism = 128, range = { first: 0, last: maxParallelism - 1 } } = options;
     checkRange(range, maxParallelism);
-    const meta = await guarded(engine, async () => (await engine.getMany([metaKey()]))[0]);
-    if (meta === undefined) return new StoredState(engine, options, 0, []);
+    const database = guarded(engine);
+    const [meta] = await database.getMany([metaKey()]);
+    if (meta === undefined) return new StoredState(database, options, 0, []);
     if (meta[0] !== 0 && meta[0] !== 1) throw misfit("it is not keyed state");
     const head = decodeHead(meta.subarray(1), "the database");
     if (head.keys !== keys.name) throw misfit(`its keys are ${head.keys}, not ${keys.name}`);
@@ -130,7 +133,7 @@ export class StoredState<K> implements AsyncDisposable {
     ) {
       throw misfit(`it has the key groups ${head.range.first} to ${head.range.last} of ${head.maxParallelism}`);
     }
-    return new StoredState(engine, options, meta[0], head.states);
+    return new StoredState(database, options, meta[0], head.states);
   }
 
   /** Whether a key belongs here. */
@@ -175,12 +178,12 @@ export class StoredState<K> implements AsyncDisposable {
   save(): SaveTask {
     this.#tasks.check();
     if (this.#saving) throw new SnapshotError("BUSY", "The state is being saved: one save at a time");
-    if (this.#loading) throw new SnapshotError("BUSY", "The state is being loaded");
+    if (this.#loading !== undefined) throw new SnapshotError("BUSY", "The state is being loaded");
     const committed = this.#committed;
     const changed = this.#changed;
     const viewed = {
       head: this.#head(),
-      view: this.#view(),
+      view: this.#engine.view(),
       slot: this.#slot,
       changed,
       entries: committed?.entries ?? 0,
@@ -192,10 +195,7 @@ export class StoredState<K> implements AsyncDisposable {
     return this.#tasks.begin({
       write: async (writer, signal) => {
         const view = new StoredView(viewed);
-        const chain = await guarded(
-          this.#engine,
-          () => saveChain(writer, this.#name, view, committed?.chain, this.#incremental ?? {}, signal),
-        );
+        const chain = await saveChain(writer, this.#name, view, committed?.chain, this.#incremental ?? {}, signal);
         saved = { chain, entries: view.written > 0 ? view.written : viewed.entries };
       },
       committed: () => {
@@ -205,7 +205,7 @@ export class StoredState<K> implements AsyncDisposable {
         // What was not committed is still to be written, by the next save.
         if (this.#committed !== saved && isCurrent() && changed !== undefined) this.#changed?.addAll(changed);
         this.#saving = false;
-        await guarded(this.#engine, () => viewed.view.close());
+        await viewed.view.close();
       },
     });
   }
@@ -219,25 +219,28 @@ export class StoredState<K> implements AsyncDisposable {
    */
   async load(...readers: SnapshotReader[]): Promise<void> {
     this.#tasks.check();
-    if (this.#saving || this.#loading) throw new SnapshotError("BUSY", "The state is being saved, or loaded, already");
-    this.#loading = true;
+    if (this.#saving || this.#loading !== undefined) {
+      throw new SnapshotError("BUSY", "The state is being saved, or loaded, already");
+    }
+    this.#loading = this.#load(readers);
     try {
-      await this.#draining;
-      await guarded(this.#engine, () => this.#load(readers));
+      await this.#loading;
     } finally {
-      this.#loading = false;
+      this.#loading = undefined;
     }
   }
 
   /**
-   * Writes what is queued, gives up a save that is under way and waits for it, and gives back what the engine opened. A
-   * database that was passed in stays open.
+   * Writes what is queued, gives up a save or a load that is under way and waits for it, and gives back what the engine
+   * opened. A database that was passed in stays open.
    */
   close(): Promise<void> {
     return this.#closed ??= (async () => {
+      this.#stop.abort(new SnapshotError("CLOSED", "The state was closed"));
       await this.#tasks.close();
+      await this.#loading?.catch(() => {});
       await this.#draining;
-      await guarded(this.#engine, () => this.#engine.close());
+      await this.#engine.close();
     })();
   }
 
@@ -247,6 +250,7 @@ export class StoredState<K> implements AsyncDisposable {
   }
 
   async #load(readers: readonly SnapshotReader[]): Promise<void> {
+    await this.#draining;
     const engine = this.#engine;
     const [old, slot] = this.#slot === 0 ? [0, 1] as const : [1, 0] as const;
     await engine.clear(...slotRange(slot)); // what a load that failed, or a crash, left there
@@ -255,19 +259,21 @@ export class StoredState<K> implements AsyncDisposable {
     const loaders: StoredLoader<K>[] = [];
     let chain: Chain | undefined;
     try {
-      chain = await restore(readers, expected, (head) => {
+      const restored = restore(readers, expected, (head) => {
         const loader = new StoredLoader(engine, this.#keys, head, this.#states, slot);
         loaders.push(loader);
         return loader;
       });
+      chain = await raceAbort(restored, this.#stop.signal); // what is read may be stalled
       this.#tasks.check();
-      await engine.write([this.#meta(slot)]); // from here on that is the state
+      await this.#describe(slot, [...this.#states.values()].map(({ described }) => described));
     } catch (error) {
+      for (const loader of loaders) await loader.stop();
       await engine.clear(...slotRange(slot)).catch(() => {}); // or else by the next load
-      throw error;
+      throw this.#stop.signal.aborted ? this.#stop.signal.reason : error;
     }
-    this.#slot = slot;
-    this.#undescribed = false;
+    this.#slot = slot; // from here on that is the state
+    for (const name of this.#known.keys()) if (!this.#states.has(name)) this.#known.delete(name);
     const entries = loaders.reduce((sum, loader) => sum + loader.entries, 0);
     this.#committed = this.#incremental && chain && { chain, entries };
     this.#changed = this.#committed && new ChangedKeys();
@@ -301,16 +307,15 @@ export class StoredState<K> implements AsyncDisposable {
     return { maxParallelism, range, keys: this.#keys.name, states: [...this.#known.values()] };
   }
 
-  #meta(slot: Slot): Change {
-    const head = encodeHead({ ...this.#head(), buildsUpon: undefined });
-    return { key: metaKey(), value: concat([Uint8Array.of(slot), head]) };
-  }
-
-  #view(): ReturnType<Engine["view"]> {
+  /** Writes changes, and with them what the database has to be told of its states. */
+  async #describe(slot: Slot, states: readonly DescribedState[], changes: readonly Change[] = []): Promise<void> {
+    const head = encodeHead({ ...this.#head(), states, buildsUpon: undefined });
+    this.#undescribed = false; // now: a state may be declared while this is written
     try {
-      return this.#engine.view();
+      await this.#engine.write([{ key: metaKey(), value: concat([Uint8Array.of(slot), head]) }, ...changes]);
     } catch (error) {
-      throw typed(this.#engine, error);
+      this.#undescribed = true;
+      throw error;
     }
   }
 
@@ -332,7 +337,7 @@ export class StoredState<K> implements AsyncDisposable {
 
   async #read(state: AnyStored<K>, key: K, entryKey: Uint8Array): Promise<Uint8Array | undefined> {
     const stored = concat([this.#prefix(state, this.#groupOf(key)), entryKey]);
-    return await guarded(this.#engine, async () => (await this.#engine.getMany([stored]))[0]);
+    return (await this.#engine.getMany([stored]))[0];
   }
 
   async *#entries(
@@ -341,23 +346,19 @@ export class StoredState<K> implements AsyncDisposable {
     begin: Uint8Array = new Uint8Array(0),
   ): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
     const { first, last } = key === undefined ? this.range : { first: this.#groupOf(key), last: this.#groupOf(key) };
-    try {
-      for (let group = first; group <= last; group++) {
-        this.#tasks.check();
-        const from = concat([this.#prefix(state, group), begin]);
-        for await (const pairs of this.#engine.entries(from, endOf(from))) {
-          for (const [stored, value] of pairs) yield [splitKey(stored).key, value];
-        }
+    for (let group = first; group <= last; group++) {
+      this.#tasks.check();
+      const from = concat([this.#prefix(state, group), begin]);
+      for await (const pairs of this.#engine.entries(from, endOf(from))) {
+        for (const [stored, value] of pairs) yield [splitKey(stored).key, value];
       }
-    } catch (error) {
-      throw typed(this.#engine, error);
     }
   }
 
   #write(state: AnyStored<K>, key: K, entryKey: Uint8Array, value: Uint8Array | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const keyGroup = this.#groupOf(key);
-      if (this.#loading) throw new SnapshotError("BUSY", "The state is being loaded");
+      if (this.#loading !== undefined) throw new SnapshotError("BUSY", "The state is being loaded");
       const change = { key: concat([this.#prefix(state, keyGroup), entryKey]), value };
       this.#queue.push({ keyGroup, state: state.name, key: entryKey, change, resolve, reject });
       this.#draining ??= this.#drain();
@@ -370,17 +371,16 @@ export class StoredState<K> implements AsyncDisposable {
     while (this.#queue.length > 0) {
       const batch = this.#queue.splice(0, BATCH);
       const changes = batch.map(({ change }) => change);
-      if (this.#undescribed) changes.unshift(this.#meta(this.#slot));
       const before = this.#note(batch);
       try {
-        await guarded(this.#engine, () => this.#engine.write(changes));
-        this.#undescribed = false;
-        // A save that was begun meanwhile may or may not have seen it: so the next one has to write it as well.
-        if (this.#changed !== before) this.#note(batch);
+        if (this.#undescribed) await this.#describe(this.#slot, [...this.#known.values()], changes);
+        else await this.#engine.write(changes);
         for (const { resolve } of batch) resolve();
       } catch (error) {
         for (const { reject } of batch) reject(error);
       }
+      // A save that was begun meanwhile may or may not have seen it: so the next one has to write it as well.
+      if (this.#changed !== before) this.#note(batch);
     }
     this.#draining = undefined;
   }

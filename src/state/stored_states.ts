@@ -164,7 +164,8 @@ export class StoredList<K, T> extends AnyStored<K> {
 
   /** Replaces the items of a key; without items there is no list. */
   async set(key: K, items: readonly T[]): Promise<void> {
-    await this.owner.alone(() => this.#write(key, items));
+    const now = [...items]; // the caller's may be another one when it is its turn
+    await this.owner.alone(() => this.#write(key, now));
   }
 
   /** Takes the list of a key away. */
@@ -180,8 +181,8 @@ export class StoredList<K, T> extends AnyStored<K> {
     }
   }
 
-  async #write(key: K, items: readonly T[]): Promise<void> {
-    const list = { items: [...items], length: items.length };
+  async #write(key: K, items: T[]): Promise<void> {
+    const list = { items, length: items.length };
     await this.owner.write(
       this,
       key,

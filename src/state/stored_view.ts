@@ -21,8 +21,10 @@ import { endOf, groupKey, nameBytes, prefixOf, type Slot, splitKey } from "./sto
 import { declaredStates, misplaced } from "./restore.ts";
 import type { AnyStored } from "./stored_states.ts";
 
-/** Changed entries that are looked up at once. */
-const LOOKED_UP = 256;
+/** Changed entries that are looked up at once: few, since nothing says how long they are. */
+const LOOKED_UP = 64;
+/** Changes that are written at once. */
+const BATCH = 256;
 
 /** What a {@linkcode StoredView} is of. */
 export interface Viewed {
@@ -161,6 +163,8 @@ export class StoredLoader<K> implements StateVisitor {
   #keyGroup = 0;
   #state = 0;
   #prefix: Uint8Array = new Uint8Array(0);
+  #flushing: Promise<void> = Promise.resolve();
+  #stopped = false;
 
   /**
    * @param engine the database
@@ -207,11 +211,22 @@ export class StoredLoader<K> implements StateVisitor {
     this.#add(block, keyStart, keyEnd, undefined);
   }
 
-  async flush(): Promise<void> {
+  flush(): Promise<void> {
+    return this.#flushing = this.#flush();
+  }
+
+  /** From when it resolves on nothing is written any more, whatever is still read. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#flushing.catch(() => {});
+  }
+
+  async #flush(): Promise<void> {
     const steps = this.#steps;
     this.#steps = [];
     this.#changes = undefined;
     for (const step of steps) {
+      if (this.#stopped) throw new SnapshotError("CLOSED", "The load was given up");
       if (step instanceof Uint8Array) await this.#engine.clear(step, endOf(step));
       else await this.#engine.write(step);
     }
@@ -221,7 +236,7 @@ export class StoredLoader<K> implements StateVisitor {
     const key = this.#states[this.#state]!.keyOf(block, keyStart, keyEnd);
     const actual = keyGroupOf(this.#keys.hash(key), this.#head.maxParallelism);
     if (actual !== this.#keyGroup) throw misplaced(this.#keyGroup, key, actual);
-    if (this.#changes === undefined) this.#steps.push(this.#changes = []);
+    if (this.#changes === undefined || this.#changes.length === BATCH) this.#steps.push(this.#changes = []);
     this.#changes.push({ key: concat([this.#prefix, block.bytes.subarray(keyStart, keyEnd)]), value });
   }
 }

@@ -13,6 +13,8 @@ import { PacedFile } from "./paced_file.ts";
 const BLOCK_SIZE = 1024 * 1024;
 /** Blocks being hashed and written at the same time, beside the one being filled. */
 const BLOCKS_IN_FLIGHT = 6;
+/** The most chunks in a block: a million digests at the same time take gigabytes, and minutes. */
+const MAX_BLOCK_CHUNKS = 512;
 
 /** A block that was written, and what its chunks hash to. */
 interface WrittenBlock {
@@ -26,6 +28,8 @@ export interface FileSinkEvents {
   onClose(chunks: ChunkMap): void;
   /** So many bytes were taken in. */
   readonly onBytes: ((bytes: number) => void) | undefined;
+  /** So many chunks were written; throws if they are too many. */
+  onChunks(chunks: number): void;
 }
 
 /**
@@ -100,7 +104,9 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
         actual: bytes.length,
       });
     }
-    if (this.#block !== undefined && this.#filled + bytes.length > this.#block.length) await this.#flush();
+    const isFull = this.#block !== undefined &&
+      (this.#filled + bytes.length > this.#block.length || this.#ends.length === MAX_BLOCK_CHUNKS);
+    if (isFull) await this.#flush();
     const block = this.#block ??= bytes.length <= this.#blockSize
       ? this.#free.pop() ?? new Uint8Array(this.#blockSize)
       : new Uint8Array(bytes.length);
@@ -170,6 +176,7 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
 
   async #settle(): Promise<void> {
     const { block, chunks } = await this.#running.next();
+    this.#events.onChunks(chunks.length);
     for (const { digest, length } of chunks) this.#chunks.add(digest, length);
     if (block.length === this.#blockSize) this.#free.push(block);
   }

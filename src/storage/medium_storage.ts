@@ -40,6 +40,8 @@ interface Entry extends StoredSnapshot {
   readonly readers: Set<StoredReader>;
   /** Why nobody may open it any more. */
   bad?: string;
+  /** Whether another was found bad while it was there: with files that are linked, what is bad in one is in both. */
+  doubtful?: boolean;
   /** Whether a commit has found it too old. What an opening finds stays until then. */
   retired?: boolean;
 }
@@ -87,7 +89,7 @@ export class MediumStorage implements SnapshotStorage {
       await (this.#beginning = this.#medium.clear(this.#medium.temp));
       this.#check();
       return this.#writer = new StoredWriter(this.#medium, {
-        snapshots: () => this.#good(),
+        snapshots: () => this.#good().filter(({ doubtful }) => !doubtful),
         publish: (place, manifest) => this.#publish(place, manifest),
         released: () => this.#writer = undefined,
         options,
@@ -142,6 +144,7 @@ export class MediumStorage implements SnapshotStorage {
     const entry = this.#good().find(({ manifest }) => manifest.index === index);
     if (entry === undefined) return;
     entry.bad = reason;
+    for (const other of this.#entries) other.doubtful = true;
     this.#onWarning(
       new SnapshotError("CORRUPT", `Snapshot ${index} was found bad and is put aside: ${reason}`, { index }),
     );

@@ -76,13 +76,13 @@ class MemoryMedium implements Medium {
     if (mode === "create") files.set(name, new MemoryFile());
     const file = files.get(name);
     if (file !== undefined) return file;
-    throw new SnapshotError("NOT_FOUND", `There is no file ${JSON.stringify(name)}`, { file: name });
+    throw notFound(name);
   }
 
   // deno-lint-ignore require-await -- the interface's
   async link(from: string, to: string, name: string, as: string): Promise<boolean> {
-    const file = this.#place(from).files.get(name);
-    if (file === undefined) return false;
+    const file = this.#places.get(from)?.files.get(name);
+    if (file === undefined) throw notFound(name);
     this.#place(to).files.set(as, file);
     return true;
   }
@@ -128,6 +128,10 @@ class MemoryMedium implements Medium {
     if (found !== undefined) return found;
     throw new SnapshotError("CLOSED", "The storage was closed");
   }
+}
+
+function notFound(name: string): SnapshotError {
+  return new SnapshotError("NOT_FOUND", `There is no file ${JSON.stringify(name)}`, { file: name });
 }
 
 /** Bytes in pages, so that a growing file is never copied as a whole. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { toHex } from "../stream/mod.ts";
+import { type ChunkMap, toHex } from "../stream/mod.ts";
 import type { PlacedSnapshot } from "./medium.ts";
 
 /** A file of a complete snapshot. */
@@ -15,6 +15,8 @@ export interface WholeFile {
   readonly place: string;
   /** What the file is called there. */
   readonly name: string;
+  /** Its chunks there. */
+  readonly chunks: ChunkMap;
 }
 
 /** The files of snapshots by their roots in hexadecimal; of the same in several, that of the newest. */
@@ -22,7 +24,7 @@ export function wholeFiles(snapshots: readonly PlacedSnapshot[]): ReadonlyMap<st
   const files = new Map<string, WholeFile>();
   for (const { place, manifest } of [...snapshots].reverse()) {
     for (const { name, chunks } of manifest.files) {
-      if (chunks !== undefined) files.set(toHex(chunks.root), { index: manifest.index, place, name });
+      if (chunks !== undefined) files.set(toHex(chunks.root), { index: manifest.index, place, name, chunks });
     }
   }
   return files;

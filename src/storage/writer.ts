@@ -12,13 +12,14 @@ import {
   type CreateOptions,
   type FileInfo,
   type FileOptions,
+  MAX_MANIFEST_BYTES,
   NameSet,
   type SnapshotInfo,
   SnapshotManifest,
   type SnapshotMeta,
   type SnapshotWriter,
 } from "../snapshot/mod.ts";
-import { type ChunkMap, DEFAULT_CHUNK_SIZE, equal, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, toHex } from "../stream/mod.ts";
+import { DEFAULT_CHUNK_SIZE, DIGEST_SIZE, equal, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, toHex } from "../stream/mod.ts";
 import { FileSink } from "./file_sink.ts";
 import { PacedFile } from "./paced_file.ts";
 import type { Medium, PlacedSnapshot } from "./medium.ts";
@@ -27,6 +28,8 @@ import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
 /** A file grows larger chunks so that it has at most so many: 16 MiB of digests. */
 const AIMED_CHUNKS = 512 * 1024;
+/** More do not fit into a manifest. Noticed as they come: what an archive holds is not known before its end. */
+const MAX_CHUNKS = MAX_MANIFEST_BYTES / DIGEST_SIZE;
 
 /** What a {@linkcode StoredWriter} needs of its storage. */
 export interface WriterOwner {
@@ -34,11 +37,13 @@ export interface WriterOwner {
   publish(place: string, manifest: SnapshotManifest): Promise<SnapshotInfo>;
   /** The writer is done with, for good or ill. */
   released(): void;
-  /** Complete snapshots to reuse files of, newest first. */
+  /** Complete snapshots to reuse files of, newest first; none of which there is reason to doubt. */
   snapshots(): readonly PlacedSnapshot[];
   /** Who is told of progress. */
   readonly options: CreateOptions;
 }
+
+type Tell = (bytes: number, chunks: number) => void;
 
 /** The writer of a storage on a medium. */
 export class StoredWriter implements SnapshotWriter {
@@ -48,7 +53,7 @@ export class StoredWriter implements SnapshotWriter {
   readonly #open = new Map<string, FileSink>();
   readonly #files = new Map<string, FileInfo>();
   readonly #reusing = new Set<Promise<boolean>>();
-  #whole: ReadonlyMap<string, WholeFile> | undefined;
+  #chunks = 0;
   #parentIndex: bigint | undefined;
   #state: "open" | "committing" | "done" = "open";
   #aborted: Promise<void> | undefined;
@@ -76,14 +81,22 @@ export class StoredWriter implements SnapshotWriter {
       chunkSize === "pieces" ? undefined : chooseChunkSize(chunkSize, size),
       {
         onClose: (chunks) => {
-          this.#open.delete(name);
           const groups = keyGroups?.();
           this.#files.set(
             name,
             completeFile({ name, ...attributes, ...(groups !== undefined && { keyGroups: groups }) }, chunks),
           );
+          this.#open.delete(name);
         },
         onBytes: this.#owner.options.onBytes,
+        onChunks: (chunks) => {
+          this.#chunks += chunks;
+          if (this.#chunks <= MAX_CHUNKS) return;
+          throw new SnapshotError("MALFORMED", `A snapshot has at most ${MAX_CHUNKS} chunks: use larger ones`, {
+            file: name,
+            expected: MAX_CHUNKS,
+          });
+        },
       },
     );
     return new WritableStream(sink);
@@ -91,61 +104,94 @@ export class StoredWriter implements SnapshotWriter {
 
   async reuse(files: readonly FileInfo[]): Promise<boolean> {
     if (this.#state !== "open") throw closed();
-    this.#whole ??= wholeFiles(this.#owner.snapshots());
-    const found = files.map((file) => ({ file, whole: file.chunks && this.#whole!.get(toHex(file.chunks.root)) }));
-    if (found.some(({ whole }) => whole === undefined)) return false;
-    for (const { name } of files) this.#names.add(name);
-    const reusing = this.#reuseAll(files, found.map(({ whole }) => whole!));
+    const whole = wholeFiles(this.#owner.snapshots());
+    const found: [FileInfo, WholeFile][] = [];
+    for (const file of files) {
+      const same = file.chunks && whole.get(toHex(file.chunks.root));
+      if (same === undefined) return false;
+      found.push([file, same]);
+    }
+    const reusing = this.#reuseAll(found);
     this.#reusing.add(reusing);
     try {
       if (!await reusing) return false;
     } finally {
       this.#reusing.delete(reusing);
     }
-    for (const { file, whole } of found) {
-      this.#files.set(file.name, file);
-      if (whole!.index > (this.#parentIndex ?? 0n)) this.#parentIndex = whole!.index;
-      this.#owner.options.onReused?.(file.chunks!.size, file.chunks!.count);
+    for (const [file, { index, chunks }] of found) {
+      // With the chunks that the other snapshot has: the root says nothing of their lengths.
+      this.#files.set(file.name, completeFile(file, chunks));
+      if (index > (this.#parentIndex ?? 0n)) this.#parentIndex = index;
     }
     return true;
   }
 
-  async #reuseAll(files: readonly FileInfo[], whole: readonly WholeFile[]): Promise<boolean> {
-    for (const [i, { name, chunks }] of files.entries()) {
-      if (await this.#reuse(whole[i]!, name, chunks!)) continue;
-      for (const { name } of files.slice(0, i + 1)) await this.#medium.unlink(this.#medium.temp, name);
-      for (const { name } of files) this.#names.delete(name);
-      return false;
-    }
-    return true;
-  }
-
-  /** Links a file of another snapshot, or copies it where that cannot be done. Whether it is right then. */
-  async #reuse(whole: WholeFile, name: string, chunks: ChunkMap): Promise<boolean> {
-    const { temp } = this.#medium;
+  async #reuseAll(files: readonly [FileInfo, WholeFile][]): Promise<boolean> {
+    const taken: string[] = [];
+    const told = { bytes: 0, chunks: 0 };
+    const tell = (bytes: number, chunks: number) => {
+      told.bytes += bytes;
+      told.chunks += chunks;
+      this.#owner.options.onReused?.(bytes, chunks);
+    };
+    let complete = false;
     try {
-      if (!await this.#medium.link(whole.place, temp, whole.name, name)) await this.#copy(whole, name, chunks);
-      const file = await this.#medium.open(temp, name, "read");
-      try {
-        return await file.size() === chunks.size;
-      } finally {
-        await file.close();
+      for (const [{ name }] of files) {
+        this.#names.add(name);
+        taken.push(name);
       }
+      for (const [{ name }, whole] of files) await this.#reuse(whole, name, tell);
+      for (const [{ name }, { chunks }] of files) if (!await this.#keep(name, chunks.size)) return false;
+      complete = true;
     } catch (error) {
-      // What is wrong with what is there: whoever writes it anew is better off.
-      if (hasCode(error, "CORRUPT", "NOT_FOUND")) return false;
+      // What is wrong with what is there, or with the disk below it: whoever writes it anew is better off, or is told.
+      if (hasCode(error, "CORRUPT", "NOT_FOUND", "FORBIDDEN", "UNAVAILABLE")) return false;
       throw error;
+    } finally {
+      if (!complete) {
+        tell(-told.bytes, -told.chunks);
+        await this.#giveBack(taken);
+      }
+    }
+    return true;
+  }
+
+  async #giveBack(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      await this.#medium.unlink(this.#medium.temp, name);
+      this.#names.delete(name);
     }
   }
 
-  async #copy(whole: WholeFile, name: string, chunks: ChunkMap): Promise<void> {
-    const source = await this.#medium.open(whole.place, whole.name, "read");
+  /** Links a file of another snapshot, or copies it where that cannot be done. */
+  async #reuse(whole: WholeFile, name: string, tell: Tell): Promise<void> {
+    this.#checkNotGivenUp();
+    const { place, chunks } = whole;
+    if (await this.#medium.link(place, this.#medium.temp, whole.name, name)) tell(chunks.size, chunks.count);
+    else await this.#copy(whole, name, tell);
+  }
+
+  /** Makes a file that was linked durable: a storage that syncs nothing may have written it. Whether its size is right. */
+  async #keep(name: string, size: number): Promise<boolean> {
+    const file = await this.#medium.open(this.#medium.temp, name, "update");
     try {
-      const target = new PacedFile(await this.#medium.open(this.#medium.temp, name, "create"));
+      await file.sync();
+      return await file.size() === size;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Copies a file, and says so chunk by chunk: who watches it must not take a large one for a hang. */
+  async #copy({ place, name, chunks }: WholeFile, as: string, tell: Tell): Promise<void> {
+    const source = await this.#medium.open(place, name, "read");
+    try {
+      const target = new PacedFile(await this.#medium.open(this.#medium.temp, as, "create"));
       try {
         for (let i = 0; i < chunks.count; i++) {
-          if (this.#state !== "open") throw closed();
-          await target.write(await readChunk(source, whole.name, chunks, i), chunks.offset(i));
+          this.#checkNotGivenUp();
+          await target.write(await readChunk(source, name, chunks, i), chunks.offset(i));
+          tell(chunks.length(i), 1);
         }
         await target.sync();
       } finally {
@@ -154,6 +200,11 @@ export class StoredWriter implements SnapshotWriter {
     } finally {
       await source.close();
     }
+  }
+
+  /** A commit waits for what is being reused; an abort does not. */
+  #checkNotGivenUp(): void {
+    if (this.#state === "done") throw closed();
   }
 
   info(name: string): FileInfo {

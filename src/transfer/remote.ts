@@ -94,10 +94,26 @@ class RemoteReader implements SnapshotReader {
   }
 
   file(name: string, range: ByteRange = {}): ReadableStream<Uint8Array> {
-    return ReadableStream.from(this.#read(name, range));
+    const stop = new AbortController();
+    const parts = this.#read(name, range, stop.signal);
+    return new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        const { done, value } = await parts.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      async cancel() {
+        stop.abort(); // or it would wait for a read that is stalled
+        await parts.return();
+      },
+    }, { highWaterMark: 0 });
   }
 
-  async *#read(name: string, { start = 0, end = Infinity }: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#read(
+    name: string,
+    { start = 0, end = Infinity }: ByteRange,
+    giveUp: AbortSignal | undefined,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
     const info = this.info(name);
     const chunks = info.chunks!;
     checkByteRange(start, end);
@@ -106,8 +122,8 @@ class RemoteReader implements SnapshotReader {
     if (start >= stop) return;
     const first = chunks.at(start);
     const last = chunks.at(stop - 1);
-    const giveUp = new AbortController();
-    const signal = AbortSignal.any([giveUp.signal, this.#closed.signal]);
+    const leaveOff = new AbortController();
+    const signal = AbortSignal.any([leaveOff.signal, this.#closed.signal, ...(giveUp === undefined ? [] : [giveUp])]);
     const { readable, writable } = verified({ name, chunks }, first, last + 1);
     const writer = writable.getWriter();
     writer.closed.catch(() => {});
@@ -133,7 +149,7 @@ class RemoteReader implements SnapshotReader {
       this.#check();
       throw error;
     } finally {
-      giveUp.abort();
+      leaveOff.abort();
       await fetching;
     }
   }
@@ -145,7 +161,7 @@ class RemoteReader implements SnapshotReader {
       for (const { name, chunks } of this.manifest.files) {
         for (let start = 0; start < chunks!.size;) {
           try {
-            for await (const chunk of this.file(name, { start })) {
+            for await (const chunk of this.#read(name, { start }, options.signal)) {
               throwIfCancelled(options.signal);
               tracker.add(chunk.length);
             }

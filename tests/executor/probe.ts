@@ -33,6 +33,7 @@ export class Probe implements StateMachine {
   onApply: (entry: LogEntry) => void | Promise<void> = () => {};
   onSave: () => void | "nothing" = () => {};
   onWrite: Write = (_writer, _signal, write) => write();
+  onCommitted: () => void = () => {};
   onRelease: () => void = () => {};
   onLoad: (reader: SnapshotReader) => void | Promise<void> = () => {};
 
@@ -67,7 +68,10 @@ export class Probe implements StateMachine {
         this.calls.push("write");
         return this.onWrite(writer, signal, () => writeText(writer, state)) as Promise<void>;
       },
-      committed: (snapshot) => this.calls.push(`committed ${snapshot.meta.lastIncludedIndex}`),
+      committed: (snapshot) => {
+        this.calls.push(`committed ${snapshot.meta.lastIncludedIndex}`);
+        this.onCommitted();
+      },
       release: () => {
         this.calls.push("release");
         this.onRelease();

@@ -35,6 +35,19 @@ test("a save: the two parts, the view let go, the snapshot, the figures", () =>
     assert.equal(bench.story, "(saving) saved (idle)");
   }));
 
+test("a save: it is taken, whatever the machine makes of that", () =>
+  onBench(async (bench) => {
+    bench.machine.onCommitted = () => {
+      throw new Error("as asked");
+    };
+    await bench.apply(3);
+    const { taken, snapshot } = await bench.executor.snapshot().result;
+    assert.isTrue(taken);
+    assert.equal(bench.executor.newest, snapshot);
+    assert.deepEqual(bench.machine.calls, ["save", "write", "committed 3", "release"]);
+    assert.isFalse((await bench.executor.snapshot().result).taken); // and not again
+  }));
+
 test("a save: what is applied while it is written is not in it, nor in its meta", () =>
   onBench(async (bench) => {
     const held = gate();

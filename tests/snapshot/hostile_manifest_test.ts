@@ -7,7 +7,7 @@ import {
   SnapshotExtensionSchema,
 } from "../../src/snapshot/gen/manifest_pb.ts";
 import { SnapshotManifest } from "../../src/snapshot/mod.ts";
-import { concat } from "../../src/stream/mod.ts";
+import { ChunkMap, concat } from "../../src/stream/mod.ts";
 import { SnapshotError } from "../../src/errors.ts";
 import { assert, noise, rejects, test } from "../harness.ts";
 
@@ -98,4 +98,52 @@ test("hostile manifests: many files below each other cost no more than their byt
   const read = await SnapshotManifest.decode(concat([head, ...files]));
   assert.strictEqual(read.files.length, 2000);
   assert.isBelow(performance.now() - start, 5000); // 2 MB; a million directories
+});
+
+/** A manifest with one file, whose extension is made by hand. */
+function withExtension(extension: Uint8Array): Uint8Array {
+  const template = manifest({}, CHUNK);
+  const head = template.subarray(0, 2 + template[1]!);
+  const file = concat([Uint8Array.of(0xc2), field(0x3e, extension)]); // field 1000
+  return concat([head, field(0x12, concat([field(0x0a, Uint8Array.of(97)), field(0x12, file)]))]);
+}
+
+const MANY = 2_000_000;
+const HIDDEN = { "": [], "after a fixed field": [0x7d, 0, 0, 0, 0], "in a group": [0x7b] };
+
+for (const [where, before] of Object.entries(HIDDEN)) {
+  const lists: Readonly<Record<string, Uint8Array>> = {
+    "chunk lengths": field(0x1a, new Uint8Array(MANY).fill(1)),
+    "chunk lengths one by one": new Uint8Array(2 * MANY).fill(1).map((_, i) => i % 2 === 0 ? 0x18 : 1),
+    "key groups": field(0x3a, concat([Uint8Array.of(8, 0, 16, 1), field(0x1a, new Uint8Array(MANY))])),
+    "key groups in parts": concat(Array(20).fill(field(0x3a, field(0x1a, new Uint8Array(MANY / 20))))),
+  };
+  for (const [what, list] of Object.entries(lists)) {
+    test(`hostile manifests: millions of ${what} ${where}`, async () => {
+      const bytes = withExtension(concat([Uint8Array.of(8, 10), Uint8Array.from(before), list]));
+      const error = await rejects(SnapshotManifest.decode(bytes), "MALFORMED");
+      assert.include(error.message, "longer lists"); // before it is parsed
+      assert.strictEqual(error.file, "a");
+    });
+  }
+}
+
+test("hostile manifests: tables of key groups", async () => {
+  const chunks = await ChunkMap.of(10, { chunkSize: 10 }, noise(32, 1));
+  const file = { size: 10n, chunkSize: 10, chunkDigests: chunks.digests, root: chunks.root };
+  for (
+    const keyGroups of [
+      { first: 0, last: 0, offsets: [11n] },
+      { first: 0, last: 0, offsets: [(1n << 64n) - 1n] },
+      { first: 0, last: 0, offsets: [1n << 53n] },
+      { first: 0, last: 1, offsets: [5n, 4n] },
+      { first: 0, last: 1, offsets: [0n] },
+      { first: 1, last: 0, offsets: [] },
+      { first: 0, last: 2 ** 32 - 1, offsets: [] },
+      { first: 32_768, last: 32_768, offsets: [0n] },
+      {},
+    ]
+  ) {
+    await rejects(SnapshotManifest.decode(manifest({}, { ...file, keyGroups })), "MALFORMED");
+  }
 });

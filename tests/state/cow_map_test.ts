@@ -34,7 +34,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 test("a CowMap is a Map, and each view is the map of its time, in order", () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), fc.boolean(), (steps, walking) => {
+    fc.property(fc.array(step, { maxLength: 60, size: "max" }), fc.boolean(), (steps, walking) => {
       const map = new CowMap<Key, Value>();
       const model = new Map<Key, Value>();
       const open: Open[] = [];
@@ -47,14 +47,14 @@ test("a CowMap is a Map, and each view is the map of its time, in order", () => 
       same(map, model);
       for (const { view, copy } of open) same(view, new Map(copy), copy);
     }),
-    { numRuns: 5000 },
+    { numRuns: 1000 },
   );
 });
 
 test("what changed between two views leads from the one to the other, in order", () => {
   let compared = 0;
   fc.assert(
-    fc.property(fc.array(step, { minLength: 20, maxLength: 80 }), (steps) => {
+    fc.property(fc.array(step, { minLength: 20, maxLength: 80, size: "max" }), (steps) => {
       const map = new CowMap<Key, Value>();
       const model = new Map<Key, Value>();
       const open: Open[] = [];
@@ -82,7 +82,7 @@ test("what changed between two views leads from the one to the other, in order",
         }
       }
     }),
-    { numRuns: 3000 },
+    { numRuns: 1500 },
   );
   assert.isAbove(compared, 1000);
 });
@@ -160,26 +160,33 @@ function sameKeys(map: CowMap<Key, Value> | CowView<Key, Value>, model: Map<Key,
 }
 
 test("a live iteration gives what is there all the time exactly once, whatever is changed meanwhile", () => {
-  const changes = fc.array(step.filter((step) => step.do !== "clear" && step.do !== "live"), { maxLength: 6 });
+  const changes = fc.array(step.filter((step) => step.do !== "clear" && step.do !== "live"), {
+    maxLength: 6,
+    size: "max",
+  });
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 30 }), fc.array(changes, { maxLength: 10 }), (before, during) => {
-      const map = new CowMap<Key, Value>();
-      const model = new Map<Key, Value>();
-      const open: Open[] = [];
-      for (const step of before) take(step, map, model, open);
-      const steady = new Set(model.keys());
-      const seen: Key[] = [];
-      for (const [key] of map) {
-        seen.push(key);
-        for (const step of during.pop() ?? []) {
-          if ("key" in step) steady.delete(step.do === "delete" ? step.key : -1);
-          take(step, map, model, open);
+    fc.property(
+      fc.array(step, { maxLength: 30, size: "max" }),
+      fc.array(changes, { maxLength: 10, size: "max" }),
+      (before, during) => {
+        const map = new CowMap<Key, Value>();
+        const model = new Map<Key, Value>();
+        const open: Open[] = [];
+        for (const step of before) take(step, map, model, open);
+        const steady = new Set(model.keys());
+        const seen: Key[] = [];
+        for (const [key] of map) {
+          seen.push(key);
+          for (const step of during.pop() ?? []) {
+            if ("key" in step) steady.delete(step.do === "delete" ? step.key : -1);
+            take(step, map, model, open);
+          }
         }
-      }
-      for (const key of steady) assert.equal(seen.filter((it) => it === key).length, 1, `${key} in ${seen}`);
-      same(map, model);
-      for (const { view, copy } of open) same(view, new Map(copy), copy);
-    }),
+        for (const key of steady) assert.equal(seen.filter((it) => it === key).length, 1, `${key} in ${seen}`);
+        same(map, model);
+        for (const { view, copy } of open) same(view, new Map(copy), copy);
+      },
+    ),
     { numRuns: 2000 },
   );
 });

@@ -9,6 +9,7 @@ import {
   keyGroupRange,
   longKeys,
   MemoryStorage,
+  type SaveTask,
   type SnapshotReader,
   stringKeys,
   utf8Codec,
@@ -90,11 +91,11 @@ type Step = { readonly ops: readonly Op<unknown>[]; readonly then: "save" | "fai
 for (const [type, keys, key] of TYPES) {
   test(`keyed state: whatever is done, saved, not saved and loaded, a snapshot is the state of its time (${type})`, async () => {
     const then = fc.constantFrom<Step["then"]>("save", "save", "save", "fail", "cancel", "late", "reload");
-    const step: fc.Arbitrary<Step> = fc.record({ ops: fc.array(opOf(key), { maxLength: 8 }), then });
+    const step: fc.Arbitrary<Step> = fc.record({ ops: fc.array(opOf(key), { maxLength: 8, size: "max" }), then });
     const incremental = fc.constantFrom(false, true, { maxShare: 100, maxDeltas: 3 });
     let deltas = 0;
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 12 }), incremental, async (steps, incremental) => {
+      fc.asyncProperty(fc.array(step, { maxLength: 12, size: "max" }), incremental, async (steps, incremental) => {
         const options = { keys, maxParallelism: 4, incremental };
         const storage = new MemoryStorage();
         let bench = new Bench<unknown>(options);
@@ -140,8 +141,8 @@ test("keyed state: 3 workers become 5, then 2, then 1, and nothing is lost or do
   const key = fc.string({ unit: "grapheme", maxLength: 6 });
   await fc.assert(
     fc.asyncProperty(
-      fc.array(opOf(key), { maxLength: 60 }),
-      fc.array(opOf(key), { maxLength: 20 }),
+      fc.array(opOf(key), { maxLength: 60, size: "max" }),
+      fc.array(opOf(key), { maxLength: 20, size: "max" }),
       fc.constantFrom(5, 7, 128, 1000),
       async (ops, more, maxParallelism) => {
         const options = (range: KeyGroupRange) => ({ keys: stringKeys(), maxParallelism, range, incremental: true });
@@ -267,6 +268,79 @@ test("keyed state: what is not a committed snapshot of this storage any more is 
   assert.equal(await save(here, 3n), 3); // built upon what was loaded
   bench.state.clear();
   assert.equal(await save(here, 4n), 1);
+});
+
+for (const meanwhile of ["another save commits", "it is cleared", "it is loaded"]) {
+  test(`keyed state: a delta has what was deleted, though ${meanwhile} before it is written`, async () => {
+    const open = () => new Bench({ keys: stringKeys(), maxParallelism: 1, incremental: { maxShare: 10 } });
+    const bench = open();
+    const storage = new MemoryStorage();
+    for (const key of "abcdefgh") bench.list.set(key, [key]);
+    bench.value.set("a", 1);
+    await saveTo(bench.state, storage, 1n);
+    bench.value.delete("a");
+    bench.list.add("a", "more");
+    const { content } = bench;
+    const late = bench.state.save();
+    if (meanwhile === "another save commits") await saveTo(bench.state, storage, 2n);
+    else if (meanwhile === "it is cleared") bench.state.clear();
+    else {
+      const reader = await storage.open();
+      await bench.state.load(reader);
+      await reader.close();
+    }
+    assert.equal((await commit(late, storage, 3n)).files, 2);
+    const loaded = open();
+    await loaded.state.load(await storage.open());
+    assert.deepEqual(loaded.content, content);
+  });
+}
+
+test("keyed state: an update that begins a save, or clears the state, comes after that", async () => {
+  const bench = new Bench({ keys: stringKeys() });
+  bench.value.set("a", 1);
+  let task: SaveTask | undefined;
+  assert.equal(
+    bench.value.update("a", (value) => {
+      task = bench.state.save();
+      return value! + 1;
+    }),
+    2,
+  );
+  const storage = new MemoryStorage();
+  await commit(task!, storage, 1n);
+  const loaded = new Bench({ keys: stringKeys() });
+  await loaded.state.load(await storage.open());
+  assert.equal(loaded.value.get("a"), 1);
+  bench.value.update("a", () => {
+    bench.state.clear();
+    return 3;
+  });
+  assert.deepEqual([...bench.value.entries()], [["a", 3]]);
+  assert.throws(() => bench.value.update("b", () => assert.fail("as asked")), "as asked");
+  assert.equal(bench.state.size, 1);
+});
+
+test("keyed state: two states in one snapshot, the name of the one beginning like that of the other", async () => {
+  const names = ["a", "a/b", "a/b/c"];
+  const open = () => names.map((name) => new Bench({ keys: stringKeys(), name, incremental: true }));
+  const benches = open();
+  const storage = new MemoryStorage();
+  for (const index of [1n, 2n]) {
+    const writer = await storage.create();
+    for (const [i, bench] of benches.entries()) {
+      for (let key = 0; key < (index === 1n ? 100 : 3); key++) bench.value.set(`${key}`, i);
+      const task = bench.state.save();
+      await task.write(writer, new AbortController().signal);
+      task.release();
+    }
+    await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: [] });
+  }
+  const reader = await storage.open();
+  for (const [i, loaded] of open().entries()) {
+    await loaded.state.load(reader);
+    assert.deepEqual(loaded.content, benches[i]!.content);
+  }
 });
 
 test("keyed state: a list is shared with the views that saw it shorter", async () => {

@@ -153,3 +153,18 @@ test("keyed state: a save that is cancelled while its writer is stalled stops, a
   task.release();
   await state.close();
 });
+
+test("a save's tasks: what was written, or begun to be, is not written again: its view is gone", async () => {
+  const state = new KeyedState({ keys: stringKeys() });
+  state.value("value", utf8Codec()).set("a", "x");
+  const task = state.save();
+  const storage = new MemoryStorage();
+  for (const code of [undefined, "CLOSED"] as const) {
+    const writer = await storage.create();
+    const written = task.write(writer, new AbortController().signal);
+    if (code === undefined) await written;
+    else await rejects(written, code);
+    await writer.abort();
+  }
+  task.release();
+});

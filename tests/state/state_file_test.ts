@@ -334,3 +334,121 @@ test("state files: older values are migrated, also under newer deltas; newer one
   assert.include(error.message, "newer release");
   await rejects(() => versioned(utf8Codec(), 0, () => ""), "MALFORMED");
 });
+
+test("state files: a list has the version of its items, and is migrated once", async () => {
+  const open = () => {
+    const state = new KeyedState({ keys: stringKeys() });
+    return { state, list: state.list("list", versioned(utf8Codec(), 2, () => assert.fail("it is not older"))) };
+  };
+  const [first, second] = [open(), open()];
+  first.list.add("a", "one", "two");
+  await second.state.load(await saved(first.state));
+  assert.deepEqual(second.list.get("a"), ["one", "two"]);
+});
+
+test("state files: a codec that is a class, with a version", async () => {
+  class Doubled implements Codec<number> {
+    readonly name = "doubled";
+    readonly #factor = 2;
+    encode(value: number): Uint8Array {
+      return Uint8Array.of(value * this.#factor);
+    }
+    decode(bytes: Uint8Array): number {
+      return bytes[0]! / this.#factor;
+    }
+    encodeInto(value: number, target: Uint8Array, at: number): number {
+      if (at === target.length) return -1;
+      target[at] = value * this.#factor;
+      return at + 1;
+    }
+  }
+  for (const codec of [new Doubled(), versioned(new Doubled(), 1, () => 0)]) {
+    const [first, second] = [0, 1].map(() => {
+      const state = new KeyedState({ keys: stringKeys() });
+      return { state, value: state.value("value", codec), list: state.list("list", codec) };
+    });
+    first!.value.set("a", 7);
+    first!.list.add("a", 8, 9);
+    await second!.state.load(await saved(first!.state));
+    assert.deepEqual([second!.value.get("a"), second!.list.get("a")], [7, [8, 9]]);
+  }
+});
+
+test("state files: what a codec says of its end is not believed blindly", async () => {
+  const ends: Record<string, (target: Uint8Array, at: number) => number> = {
+    "beyond the buffer": (target) => target.length + 1,
+    "before its beginning": (_, at) => at - 1,
+    "nowhere": () => NaN,
+    "nothing": () => undefined as unknown as number,
+    "another negative number": () => -2,
+    "too little room, whatever is there": () => -1,
+  };
+  for (const [what, end] of Object.entries(ends)) {
+    for (const inList of [false, true]) {
+      const state = new KeyedState({ keys: stringKeys() });
+      const codec: Codec<string> = { ...utf8Codec(), encodeInto: (_, target, at) => end(target, at) };
+      if (inList) state.list("list", codec).add("a", "x", "y");
+      else state.value("value", codec).set("a", "x");
+      try {
+        assert.include((await rejects(saveTo(state, new MemoryStorage(), 1n), "MALFORMED")).message, `"a"`);
+      } catch (error) {
+        throw new Error(`${what}${inList ? ", in a list" : ""}`, { cause: error });
+      }
+    }
+  }
+});
+
+test("state files: a list that no chunk holds is written without an object for each item, if its codec can", async () => {
+  const quick: Codec<number> = { ...jsonCodec<number>(), encode: () => assert.fail("an object for each item") };
+  const { encodeInto: _, ...plain } = jsonCodec<number>();
+  for (const codec of [quick, plain]) {
+    const [first, second] = [0, 1].map(() => {
+      const state = new KeyedState({ keys: stringKeys() });
+      return { state, list: state.list("list", codec) };
+    });
+    for (let i = 0; i < 100_000; i++) first!.list.add("a", i);
+    first!.list.add("b", 1);
+    await second!.state.load(await saved(first!.state));
+    assert.equal(second!.list.get("a").reduce((sum, item) => sum + item), 4_999_950_000);
+    assert.deepEqual(second!.list.get("b"), [1]);
+  }
+});
+
+test("state files: a codec that throws while it is loaded, or its migration, leaves the state", async () => {
+  const { state, value } = texts();
+  value.set("a", "x");
+  const reader = await saved(state);
+  const fail = () => assert.fail("as asked");
+  for (const codec of [versioned(utf8Codec(), 1, fail), { ...utf8Codec(), decodeFrom: fail }]) {
+    const other = new KeyedState({ keys: stringKeys() });
+    const values = other.value<string>("value", codec);
+    values.set("old", "state");
+    const error = await rejects(other.load(reader), "MALFORMED");
+    assert.deepEqual([error.fields.file, error.keyGroup], [FILE, state.keyGroup("a")]);
+    assert.include(error.message, "as asked");
+    assert.deepEqual([...values.entries()], [["old", "state"]]);
+  }
+});
+
+test("state files: names and versions that would not come back are refused when they are saved", async () => {
+  const half = "\ud83d";
+  const named = { ...stringKeys(), name: half };
+  const wrong: Record<string, (state: KeyedState<string>) => { set(key: string, value: string): void }> = {
+    "a state": (state) => state.value(half, utf8Codec()),
+    "a codec": (state) => state.value("value", { ...utf8Codec(), name: half }),
+    "a version": (state) => state.value("value", { ...utf8Codec(), version: -1 }),
+    "keys of a map": (state) => {
+      const map = state.map("map", named, utf8Codec());
+      return { set: (key, value) => map.set(key, "x", value) };
+    },
+  };
+  for (const [what, declare] of Object.entries(wrong)) {
+    const state = new KeyedState({ keys: stringKeys() });
+    declare(state).set("a", "x");
+    try {
+      await rejects(saved(state), "MALFORMED");
+    } catch (error) {
+      throw new Error(what, { cause: error });
+    }
+  }
+});

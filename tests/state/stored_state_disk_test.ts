@@ -1,8 +1,9 @@
-import { StoredState } from "../../mod.ts";
+import { bytesCodec, KeyedState, type SnapshotReader, StoredState, stringKeys } from "../../mod.ts";
 import { stateConformance } from "../conformance/mod.ts";
-import { testAll } from "../harness.ts";
+import { assert, noise, test, testAll } from "../harness.ts";
 import { removeDirectory, tempDirectory } from "../temp.ts";
 import { type Database, databases } from "./databases.ts";
+import { saved } from "./kit.ts";
 
 for (const [name, open] of Object.entries(databases)) {
   testAll(
@@ -24,3 +25,42 @@ for (const [name, open] of Object.entries(databases)) {
     }),
   );
 }
+
+test("a load into a database writes what it has read before it reads on", async () => {
+  const source = new KeyedState({ keys: stringKeys() });
+  const values = source.value("values", bytesCodec());
+  for (let i = 0; i < 300; i++) values.set(`key ${i}`, noise(20_000, i));
+  const reader = await saved(source);
+  const database = await databases["memory-level"]!("");
+  let [read, written, ahead] = [0, 0, 0];
+  const engine: Database["engine"] = {
+    getMany: (keys) => database.engine.getMany(keys),
+    entries: (from, to) => database.engine.entries(from, to),
+    clear: (from, to) => database.engine.clear(from, to),
+    view: () => database.engine.view(),
+    close: () => database.engine.close(),
+    codeOf: (error) => database.engine.codeOf(error),
+    write(changes) {
+      written += changes.reduce((sum, { value }) => sum + (value?.length ?? 0), 0);
+      return database.engine.write(changes);
+    },
+  };
+  const counting = {
+    manifest: reader.manifest,
+    file: (name: string, range?: { start?: number; end?: number }) =>
+      ReadableStream.from((async function* () {
+        for await (const piece of reader.file(name, range)) {
+          ahead = Math.max(ahead, read - written);
+          read += piece.length;
+          yield piece;
+        }
+      })()),
+  } as Partial<SnapshotReader> as SnapshotReader;
+  const state = await StoredState.open(engine, { keys: stringKeys() });
+  state.value("values", bytesCodec());
+  await state.load(counting);
+  assert.isAbove(written, 5_900_000);
+  assert.isBelow(ahead, 2_000_000);
+  await state.close();
+  await database.close();
+});

@@ -4,7 +4,7 @@
 import { cp, rm } from "node:fs/promises";
 import type { SnapshotManifest, SnapshotStorage } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, bytesOf, rejects, test } from "../harness.ts";
+import { assert, bytesOf, pieces, rejects, test } from "../harness.ts";
 import { inTemp } from "../temp.ts";
 import { type Fault, FaultyDisk } from "./faulty_disk.ts";
 import { contentOf, directoryOf, flip, namesIn, save, wholeOnes } from "./kit.ts";
@@ -71,6 +71,24 @@ const SCENARIOS: Record<string, Scenario> = {
     prepare: two,
     async run(storage) {
       return (await save(storage, 3n)).meta.lastIncludedIndex;
+    },
+  },
+  "a save with a file that is reused": {
+    before: [2n, 1n],
+    prepare: two,
+    async run(storage) {
+      const reader = await storage.open(2n);
+      await reader.close();
+      const { same, ...rest } = contentOf(3n);
+      const writer = await storage.create();
+      try {
+        if (!await writer.reuse([reader.info("same")])) await pieces(same!).pipeTo(writer.file("same"));
+        for (const [name, content] of Object.entries(rest)) await pieces(content).pipeTo(writer.file(name));
+        await writer.commit({ lastIncludedIndex: 3n, lastIncludedTerm: 1n, peers: ["p1"] });
+      } finally {
+        await writer.abort();
+      }
+      return 3n;
     },
   },
   "an install that is gone on with": {

@@ -126,3 +126,33 @@ test("a remote snapshot: closing ends what is being read, and so does leaving of
   await save(storage, 8n, { state: STATE });
   await storage.close();
 });
+
+test("a remote snapshot: who gives up does not wait for a server that stalls", async () => {
+  const storage = await storageWith(7n, { state: STATE });
+  const stalled = gate();
+  const source = sourceOf(
+    "one",
+    storage,
+    async (_request, _count, answer) =>
+      withBody(await answer(), (body) => body.pipeThrough(after(300_000, () => stalled.promise))),
+  );
+  const reader = await openRemote(source);
+  const start = performance.now();
+  const stream = reader.file("state").getReader();
+  await stream.read();
+  const reading = stream.read(); // the second chunk does not come
+  await stream.cancel();
+  assert.isTrue((await reading).done);
+  const stop = new AbortController();
+  const verifying = reader.verify({ signal: stop.signal });
+  for await (const { bytes } of verifying) {
+    if (bytes > 0) break;
+  }
+  stop.abort("as asked");
+  assert.equal((await rejects(verifying.result, "CANCELLED")).cause, "as asked");
+  assert.isBelow(performance.now() - start, 10_000); // the server has 15 seconds
+  stalled.open();
+  await reader.close();
+  await source.close();
+  await storage.close();
+});

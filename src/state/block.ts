@@ -21,6 +21,8 @@ export class Block {
   #start = 0;
 
   /**
+   * Looks at bytes.
+   *
    * @param bytes not to be changed
    * @param decoders may be shared
    */
@@ -54,7 +56,9 @@ export class Block {
 
 /** The decoders of a {@linkcode Block}. */
 export interface Decoders {
+  /** Of UTF-8; fatal. */
   readonly utf8: TextDecoder;
+  /** Of Latin-1. */
   readonly latin1: TextDecoder;
 }
 

@@ -11,7 +11,7 @@ import type { Codec } from "./codec.ts";
 import { stringKeys } from "./key_codec.ts";
 import { KeyedState, type KeyedStateOptions } from "./keyed_state.ts";
 import type { LogEntry, SaveTask, StateMachine } from "./machine.ts";
-import type { ValueState } from "./states.ts";
+import type { ValueState } from "./state_types.ts";
 
 const Op = { PUT: 1, DELETE: 2 } as const;
 

@@ -16,7 +16,8 @@ import type { SaveTask } from "./machine.ts";
 import { restore } from "./restore.ts";
 import { SaveTasks } from "./save_tasks.ts";
 import type { Head } from "./state_head.ts";
-import { ListState, MapState, type OneState, type StateOwner, ValueState } from "./states.ts";
+import type { ListState, MapState, ValueState } from "./state_types.ts";
+import { KeyedList, KeyedMap, KeyedValue, type OneState, type StateOwner } from "./states.ts";
 
 /** Options of {@linkcode KeyedState}, and of states in databases. */
 export interface KeyedStateOptions<K> {
@@ -150,17 +151,17 @@ export class KeyedState<K> {
    * @throws {SnapshotError} `MALFORMED` if there is one with this name
    */
   value<V>(name: string, values: Codec<V>): ValueState<K, V> {
-    return this.#add(new ValueState<K, V>(this.#owner, this.#states.size, name, values));
+    return this.#add(new KeyedValue<K, V>(this.#owner, this.#states.size, name, values));
   }
 
   /** A state with a list for each key. As {@linkcode value}. */
   list<T>(name: string, items: Codec<T>): ListState<K, T> {
-    return this.#add(new ListState<K, T>(this.#owner, this.#states.size, name, items));
+    return this.#add(new KeyedList<K, T>(this.#owner, this.#states.size, name, items));
   }
 
   /** A state with a map for each key. As {@linkcode value}. */
   map<UK, V>(name: string, userKeys: KeyCodec<UK>, values: Codec<V>): MapState<K, UK, V> {
-    return this.#add(new MapState<K, UK, V>(this.#owner, this.#states.size, name, userKeys, values));
+    return this.#add(new KeyedMap<K, UK, V>(this.#owner, this.#states.size, name, userKeys, values));
   }
 
   /** Takes all entries of all states away. */

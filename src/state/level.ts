@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { AbstractLevel, AbstractSnapshot } from "abstract-level";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 
@@ -14,9 +13,44 @@ const BATCH = { entries: 1000, bytes: 1024 * 1024 };
 /** The encodings of every call: bytes, whatever those of the database are. */
 const BYTES = { keyEncoding: "view", valueEncoding: "view" } as const;
 
-/** Any database: its own keys and values do not matter, since every call says what it wants. */
-// deno-lint-ignore no-explicit-any -- as above
-type Level = AbstractLevel<any, any, any>;
+/** A point-in-time view of an `abstract-level` database. */
+export interface LevelSnapshot {
+  /** Gives it back, when what is being read from it has been. */
+  close(): Promise<void>;
+}
+
+/** Walks over a range of an `abstract-level` database. */
+export interface LevelIterator {
+  /** The next entries; none at the end. */
+  nextv(size: number): Promise<[Uint8Array, Uint8Array][]>;
+  /** Ends it. */
+  close(): Promise<void>;
+}
+
+/**
+ * What of an `AbstractLevel` (`abstract-level` 3 or newer) is used. Loosely, since what its methods take depends on the
+ * keys and values of the database, which do not matter here: every call says that it wants bytes.
+ */
+export interface LevelDatabase {
+  /** What it can do. */
+  readonly supports: { readonly explicitSnapshots?: boolean };
+  /** Opens it, if it is not open. */
+  open(): Promise<void>;
+  /** A view of what is in it now. */
+  snapshot(): LevelSnapshot;
+  /** Values. */
+  // deno-lint-ignore no-explicit-any -- see above
+  getMany(keys: any[], options: any): Promise<any[]>;
+  /** Walks over a range. */
+  // deno-lint-ignore no-explicit-any -- see above
+  iterator(options: any): LevelIterator;
+  /** Changes entries, all or none. */
+  // deno-lint-ignore no-explicit-any -- see above
+  batch(operations: any[], options: any): Promise<void>;
+  /** Deletes a range. */
+  // deno-lint-ignore no-explicit-any -- see above
+  clear(options: any): Promise<void>;
+}
 
 /**
  * An `abstract-level` database for a `StoredState`. It belongs to the caller, who closes it after the state, and puts
@@ -38,8 +72,7 @@ type Level = AbstractLevel<any, any, any>;
  * await database.close();
  * ```
  */
-// deno-lint-ignore no-explicit-any -- any database
-export async function levelEngine(database: AbstractLevel<any, any, any>): Promise<Engine> {
+export async function levelEngine(database: LevelDatabase): Promise<Engine> {
   if (database.supports.explicitSnapshots !== true) {
     throw new SnapshotError(
       "UNSUPPORTED",
@@ -57,10 +90,10 @@ export async function levelEngine(database: AbstractLevel<any, any, any>): Promi
 }
 
 class LevelEngine implements Engine {
-  readonly #database: Level;
+  readonly #database: LevelDatabase;
   readonly #now: Readable;
 
-  constructor(database: Level) {
+  constructor(database: LevelDatabase) {
     this.#database = database;
     this.#now = readable(database, undefined);
   }
@@ -102,13 +135,13 @@ class LevelEngine implements Engine {
   }
 }
 
-function readable(database: Level, snapshot: AbstractSnapshot | undefined): Readable {
+function readable(database: LevelDatabase, snapshot: LevelSnapshot | undefined): Readable {
   const options = snapshot === undefined ? BYTES : { ...BYTES, snapshot };
   return {
     getMany: (keys) => database.getMany([...keys], options),
     async *entries(gte, lt) {
       const range = { gte, lt, highWaterMarkBytes: BATCH.bytes }; // the latter is classic-level's; others pass over it
-      const iterator = database.iterator<Uint8Array, Uint8Array>({ ...options, ...range });
+      const iterator = database.iterator({ ...options, ...range });
       try {
         for (;;) {
           const pairs = await iterator.nextv(BATCH.entries);

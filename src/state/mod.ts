@@ -4,7 +4,7 @@
  * @module
  */
 
-export type { Block } from "./block.ts";
+export type { Block, Decoders } from "./block.ts";
 export type { IncrementalOptions } from "./chain.ts";
 export * from "./cbor_codec.ts";
 export * from "./codec.ts";
@@ -15,7 +15,6 @@ export * from "./key_groups.ts";
 export * from "./key_value.ts";
 export * from "./keyed_state.ts";
 export * from "./machine.ts";
-export type { ListState, MapState, ValueState } from "./states.ts";
+export type * from "./state_types.ts";
 export * from "./protobuf_codec.ts";
 export * from "./stored_state.ts";
-export type { StoredList, StoredMap, StoredValue } from "./stored_states.ts";

@@ -4,23 +4,32 @@
  * @module
  */
 
-import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { type DescMessage, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import { messageOf, SnapshotError } from "../errors.ts";
 import type { Codec } from "./codec.ts";
+
+/** The schema of a message, as `protoc-gen-es` generates it. */
+export interface ProtobufSchema {
+  /** What it is a schema of. */
+  readonly kind: "message";
+  /** The name of the message, with its package. */
+  readonly typeName: string;
+}
 
 /**
  * Messages of one type, by their generated schema (`protoc-gen-es`). What protobuf itself allows to change may change
  * without a new version: fields that are not known are kept.
  *
- * @typeParam D the schema
+ * @typeParam M the message, as generated
  * @param schema as generated
  */
-export function protobufCodec<D extends DescMessage>(schema: D): Codec<MessageShape<D>> {
+export function protobufCodec<M>(schema: ProtobufSchema): Codec<M> {
+  const type = schema as DescMessage;
   return {
     name: `protobuf:${schema.typeName}`,
     encode(message) {
       try {
-        return toBinary(schema, message);
+        return toBinary(type, message as Message);
       } catch (error) {
         throw new SnapshotError("MALFORMED", `${schema.typeName} cannot hold a value: ${messageOf(error)}`, {
           cause: error,
@@ -29,7 +38,7 @@ export function protobufCodec<D extends DescMessage>(schema: D): Codec<MessageSh
     },
     decode(bytes) {
       try {
-        return fromBinary(schema, bytes.slice()); // bytes in it would be a part of what is only lent
+        return fromBinary(type, bytes.slice()) as M; // bytes in it would be a part of what is only lent
       } catch (error) {
         throw new SnapshotError("MALFORMED", `A value is not a ${schema.typeName}: ${messageOf(error)}`, {
           cause: error,

@@ -1,5 +1,5 @@
 /**
- * The states of a {@linkcode KeyedState}: one value for each key, a list, or a map.
+ * The states of a {@linkcode KeyedState}, in memory.
  *
  * @module
  */
@@ -21,6 +21,7 @@ import {
 } from "./state_codecs.ts";
 import type { StateEncoder } from "./state_encoder.ts";
 import type { DescribedState } from "./state_head.ts";
+import type { ListState, MapState, ValueState } from "./state_types.ts";
 
 /** What a state needs of the {@linkcode KeyedState} that it is in. */
 export interface StateOwner<K> {
@@ -171,49 +172,43 @@ export function changesBetween(from: AnyView | undefined, to: AnyView): number {
     : changes.reduce((sum, it) => sum + it.deleted.size + it.put.size, 0);
 }
 
-/** One value for each key: Flink's `ValueState`. */
-export class ValueState<K, V> extends AnyState<K, K, V> {
+/** A {@linkcode ValueState} in memory. */
+export class KeyedValue<K, V> extends AnyState<K, K, V> implements ValueState<K, V> {
   /** Made by {@linkcode KeyedState.value}. */
   constructor(owner: StateOwner<K>, place: number, name: string, values: Codec<V>) {
     super(owner, place, { name, kind: "value", userKeys: "" }, owner.keys, values);
   }
 
-  /** The value of a key. Not to be changed, but to be replaced. */
   get(key: K): V | undefined {
     return this.entriesOf(this.owner.group(key))?.get(key);
   }
 
-  /** Whether there is a value for a key. */
   has(key: K): boolean {
     return this.entriesOf(this.owner.group(key))?.has(key) ?? false;
   }
 
-  /** Puts a value. */
   set(key: K, value: V): void {
     this.owner.writable(key).map(this.place).set(key, value);
   }
 
-  /** Replaces a value by one made of it, and returns the new one. */
   update(key: K, change: (value: V | undefined) => V): V {
     const value = change(this.get(key)); // may itself save, or change this state: only then is the group written to
     this.set(key, value);
     return value;
   }
 
-  /** Takes a value away; whether there was one. */
   delete(key: K): boolean {
     if (!this.has(key)) return false;
     return this.owner.writable(key).map(this.place).delete(key);
   }
 
-  /** The entries: by key groups, in each in the order in which they were put first. The same on every replica. */
   *entries(): IterableIterator<[K, V]> {
     for (const group of this.owner.groups()) yield* this.entriesOf(group) ?? [];
   }
 }
 
-/** A list for each key: Flink's `ListState`. To add to one costs the same, however long it is. */
-export class ListState<K, T> extends AnyState<K, K, ListValue<T>> {
+/** A {@linkcode ListState} in memory. To add to a list costs the same, however long it is. */
+export class KeyedList<K, T> extends AnyState<K, K, ListValue<T>> implements ListState<K, T> {
   readonly #items: Codec<T>;
 
   /** Made by {@linkcode KeyedState.list}. */
@@ -222,13 +217,11 @@ export class ListState<K, T> extends AnyState<K, K, ListValue<T>> {
     this.#items = items;
   }
 
-  /** The items of a key; a copy. */
   get(key: K): T[] {
     const list: ListValue<T> | undefined = this.entriesOf(this.owner.group(key))?.get(key);
     return list === undefined ? [] : list.items.slice(0, list.length);
   }
 
-  /** Adds items at the end. */
   add(key: K, ...added: readonly T[]): void {
     if (added.length === 0) return;
     const map = this.owner.writable(key).map(this.place);
@@ -240,19 +233,16 @@ export class ListState<K, T> extends AnyState<K, K, ListValue<T>> {
     map.set(key, { items, length: items.length });
   }
 
-  /** Replaces the items of a key; without items there is no list. */
   set(key: K, items: readonly T[]): void {
     if (items.length === 0) this.delete(key);
     else this.owner.writable(key).map(this.place).set(key, { items: [...items], length: items.length });
   }
 
-  /** Takes the list of a key away; whether there was one. */
   delete(key: K): boolean {
     if (this.entriesOf(this.owner.group(key))?.has(key) !== true) return false;
     return this.owner.writable(key).map(this.place).delete(key);
   }
 
-  /** The keys that have a list, and the lists; copies. */
   *entries(): IterableIterator<[K, T[]]> {
     for (const group of this.owner.groups()) {
       for (const [key, { items, length }] of this.entriesOf(group) ?? []) yield [key, items.slice(0, length)];
@@ -264,8 +254,8 @@ export class ListState<K, T> extends AnyState<K, K, ListValue<T>> {
   }
 }
 
-/** A map for each key: Flink's `MapState`. Each of its entries is saved, and changed, by itself. */
-export class MapState<K, UK, V> extends AnyState<K, string, V> {
+/** A {@linkcode MapState} in memory. */
+export class KeyedMap<K, UK, V> extends AnyState<K, string, V> implements MapState<K, UK, V> {
   readonly #keys: MapKeyCodec<K, UK>;
   readonly #userKeys: KeyCodec<UK>;
 
@@ -277,34 +267,28 @@ export class MapState<K, UK, V> extends AnyState<K, string, V> {
     this.#userKeys = userKeys;
   }
 
-  /** A value of the map of a key. Not to be changed, but to be replaced. */
   get(key: K, userKey: UK): V | undefined {
     return this.#mapOf(key)?.get(userKey);
   }
 
-  /** Whether the map of a key has an entry. */
   has(key: K, userKey: UK): boolean {
     return this.#mapOf(key)?.has(userKey) ?? false;
   }
 
-  /** Puts an entry into the map of a key. */
   set(key: K, userKey: UK, value: V): void {
     this.#userKeys.hash(userKey); // refuses what cannot be a key
     this.#put(this.owner.writable(key), key, userKey, value);
   }
 
-  /** Takes an entry out of the map of a key; whether there was one. */
   delete(key: K, userKey: UK): boolean {
     if (!this.has(key, userKey)) return false;
     return this.#delete(this.owner.writable(key), key, userKey);
   }
 
-  /** The entries of the map of a key, in the order in which they were put first. */
   entries(key: K): IterableIterator<[UK, V]> {
     return (this.#mapOf(key) ?? new Map<UK, V>()).entries();
   }
 
-  /** The keys that have a map: by key groups, in each by the oldest entry of their maps. The same on every replica. */
   *keys(): IterableIterator<K> {
     for (const group of this.owner.groups()) {
       const keys = new Set<K>(); // not the index's, which remembers entries that are gone: a replica that loaded does not
@@ -313,7 +297,6 @@ export class MapState<K, UK, V> extends AnyState<K, string, V> {
     }
   }
 
-  /** Takes the map of a key away; whether there was one. */
   clear(key: K): boolean {
     const map = this.#mapOf(key);
     if (map === undefined) return false;

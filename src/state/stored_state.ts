@@ -19,7 +19,8 @@ import { restore } from "./restore.ts";
 import { SaveTasks } from "./save_tasks.ts";
 import { decodeHead, type DescribedState, encodeHead, type Head } from "./state_head.ts";
 import { endOf, groupKey, metaKey, prefixOf, type Slot, splitKey } from "./stored_keys.ts";
-import { type AnyStored, StoredList, StoredMap, type StoredOwner, StoredValue } from "./stored_states.ts";
+import type { StoredList, StoredMap, StoredValue } from "./state_types.ts";
+import { type AnyStored, DatabaseList, DatabaseMap, DatabaseValue, type StoredOwner } from "./stored_states.ts";
 import { StoredLoader, StoredView } from "./stored_view.ts";
 
 /** Changes that are written at once; the thread is a database's meanwhile, if it is a synchronous one. */
@@ -156,17 +157,17 @@ export class StoredState<K> implements AsyncDisposable {
    *   another kind or codec
    */
   value<V>(name: string, values: Codec<V>): StoredValue<K, V> {
-    return this.#add(new StoredValue<K, V>(this.#owner, name, values));
+    return this.#add(new DatabaseValue<K, V>(this.#owner, name, values));
   }
 
   /** A state with a list for each key. As {@linkcode value}. */
   list<T>(name: string, items: Codec<T>): StoredList<K, T> {
-    return this.#add(new StoredList<K, T>(this.#owner, name, items));
+    return this.#add(new DatabaseList<K, T>(this.#owner, name, items));
   }
 
   /** A state with a map for each key. As {@linkcode value}. */
   map<UK, V>(name: string, userKeys: KeyCodec<UK>, values: Codec<V>): StoredMap<K, UK, V> {
-    return this.#add(new StoredMap<K, UK, V>(this.#owner, name, userKeys, values));
+    return this.#add(new DatabaseMap<K, UK, V>(this.#owner, name, userKeys, values));
   }
 
   /**

@@ -18,6 +18,7 @@ import {
   mapKeyCodec,
 } from "./state_codecs.ts";
 import type { DescribedState } from "./state_head.ts";
+import type { StoredList, StoredMap, StoredValue } from "./state_types.ts";
 import { nameBytes } from "./stored_keys.ts";
 
 /** What a state needs of the {@linkcode StoredState} that it is in. */
@@ -99,8 +100,8 @@ function converterOf<T>(
   return (block, start, end) => encoded(codec, decode(block, start, end));
 }
 
-/** One value for each key: see `ValueState`. */
-export class StoredValue<K, V> extends AnyStored<K> {
+/** A {@linkcode StoredValue}. */
+export class DatabaseValue<K, V> extends AnyStored<K> implements StoredValue<K, V> {
   readonly #values: Codec<V>;
 
   /** Made by {@linkcode StoredState.value}. */
@@ -109,23 +110,19 @@ export class StoredValue<K, V> extends AnyStored<K> {
     this.#values = values;
   }
 
-  /** The value of a key. */
   async get(key: K): Promise<V | undefined> {
     const bytes = await this.owner.read(this, key, this.owner.keys.encode(key));
     return bytes && decoded(decodeWith(this.#values), bytes);
   }
 
-  /** Puts a value. */
   async set(key: K, value: V): Promise<void> {
     await this.owner.write(this, key, encoded(this.owner.keys, key), encoded(this.#values, value));
   }
 
-  /** Takes a value away. */
   async delete(key: K): Promise<void> {
     await this.owner.write(this, key, encoded(this.owner.keys, key), undefined);
   }
 
-  /** The entries as they are now: by key groups, in each in the order of the bytes of the keys. */
   async *entries(): AsyncGenerator<[K, V], void, undefined> {
     const [key, value] = [decodeWith(this.owner.keys), decodeWith(this.#values)];
     for await (const [keyBytes, bytes] of this.owner.entries(this)) {
@@ -138,8 +135,8 @@ export class StoredValue<K, V> extends AnyStored<K> {
   }
 }
 
-/** A list for each key: see `ListState`. To add to one reads and writes all of it. */
-export class StoredList<K, T> extends AnyStored<K> {
+/** A {@linkcode StoredList}. To add to a list reads and writes all of it. */
+export class DatabaseList<K, T> extends AnyStored<K> implements StoredList<K, T> {
   readonly #items: Codec<T>;
   readonly #lists: Codec<ListValue<T>>;
 
@@ -150,30 +147,25 @@ export class StoredList<K, T> extends AnyStored<K> {
     this.#lists = listCodec(items);
   }
 
-  /** The items of a key. */
   async get(key: K): Promise<T[]> {
     const bytes = await this.owner.read(this, key, this.owner.keys.encode(key));
     return bytes === undefined ? [] : decoded(decodeWith(this.#lists), bytes).items;
   }
 
-  /** Adds items at the end. */
   async add(key: K, ...added: readonly T[]): Promise<void> {
     if (added.length === 0) return;
     await this.owner.alone(async () => await this.#write(key, [...await this.get(key), ...added]));
   }
 
-  /** Replaces the items of a key; without items there is no list. */
   async set(key: K, items: readonly T[]): Promise<void> {
     const now = [...items]; // the caller's may be another one when it is its turn
     await this.owner.alone(() => this.#write(key, now));
   }
 
-  /** Takes the list of a key away. */
   async delete(key: K): Promise<void> {
     await this.set(key, []);
   }
 
-  /** The keys that have a list, and the lists: in the order of {@linkcode StoredValue.entries}. */
   async *entries(): AsyncGenerator<[K, T[]], void, undefined> {
     const [key, list] = [decodeWith(this.owner.keys), decodeWith(this.#lists)];
     for await (const [keyBytes, bytes] of this.owner.entries(this)) {
@@ -198,8 +190,8 @@ export class StoredList<K, T> extends AnyStored<K> {
   }
 }
 
-/** A map for each key: see `MapState`. */
-export class StoredMap<K, UK, V> extends AnyStored<K> {
+/** A {@linkcode StoredMap}. */
+export class DatabaseMap<K, UK, V> extends AnyStored<K> implements StoredMap<K, UK, V> {
   readonly #userKeys: KeyCodec<UK>;
   readonly #values: Codec<V>;
 
@@ -210,23 +202,19 @@ export class StoredMap<K, UK, V> extends AnyStored<K> {
     this.#values = values;
   }
 
-  /** A value of the map of a key. */
   async get(key: K, userKey: UK): Promise<V | undefined> {
     const bytes = await this.owner.read(this, key, this.#entryKey(key, userKey));
     return bytes && decoded(decodeWith(this.#values), bytes);
   }
 
-  /** Puts an entry into the map of a key. */
   async set(key: K, userKey: UK, value: V): Promise<void> {
     await this.owner.write(this, key, this.#entryKey(key, userKey), encoded(this.#values, value));
   }
 
-  /** Takes an entry out of the map of a key. */
   async delete(key: K, userKey: UK): Promise<void> {
     await this.owner.write(this, key, this.#entryKey(key, userKey), undefined);
   }
 
-  /** The entries of the map of a key, in the order of the bytes of the map's own keys. */
   async *entries(key: K): AsyncGenerator<[UK, V], void, undefined> {
     const [userKey, value] = [decodeWith(this.#userKeys), decodeWith(this.#values)];
     const begin = joinKeys(this.owner.keys.encode(key), new Uint8Array(0));

@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { bytesCodec, cborCodec, type Codec, jsonCodec, protobufCodec, utf8Codec } from "../../mod.ts";
-import { StateHeadSchema } from "../../src/state/gen/state_head_pb.ts";
+import { type StateHead, StateHeadSchema } from "../../src/state/gen/state_head_pb.ts";
 import { Block } from "../../src/state/block.ts";
 import { assert, rejects, test } from "../harness.ts";
 
@@ -120,7 +120,7 @@ test("codec cbor: random bytes give a value or MALFORMED", () => {
 });
 
 test("codec protobuf: messages of a schema, and fields that it does not know", async () => {
-  const codec = protobufCodec(StateHeadSchema);
+  const codec = protobufCodec<StateHead>(StateHeadSchema);
   const message = create(StateHeadSchema, { maxParallelism: 128, keys: "string", buildsUpon: Uint8Array.of(1, 2) });
   const bytes = codec.encode(message);
   const lent = bytes.slice();

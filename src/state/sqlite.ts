@@ -5,6 +5,7 @@
  */
 
 import { statSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
@@ -121,27 +122,32 @@ class SqliteEngine implements Engine {
   }
 
   view(): EngineView {
-    // SQLite itself would go on in a file that nobody can find any more.
-    if (statSync(this.#path, { throwIfNoEntry: false })?.ino !== this.#inode) {
-      throw new SnapshotError(
-        "UNAVAILABLE",
-        `${this.#path} was deleted or replaced: what is in it is lost when it is closed`,
-        {
-          file: this.#path,
-        },
-      );
-    }
     const connection = this.#free.pop() ?? new ViewConnection(this.#path, this.#table, this.#pace);
     connection.begin();
+    const checkFile = () => this.#checkFile();
     return {
       getMany: (keys) => connection.reading.getMany(keys),
-      entries: (from, to) => connection.reading.entries(from, to),
+      async *entries(from, to) {
+        await checkFile(); // not when the view is taken: looking takes longer than that may
+        yield* connection.reading.entries(from, to);
+      },
       // deno-lint-ignore require-await -- so that it rejects, and never throws
       close: async () => {
         connection.end();
         this.#free.push(connection);
       },
     };
+  }
+
+  /** SQLite itself goes on in a file that nobody can find any more. */
+  async #checkFile(): Promise<void> {
+    const found = await stat(this.#path).catch(() => undefined);
+    if (found?.ino === this.#inode) return;
+    throw new SnapshotError(
+      "UNAVAILABLE",
+      `${this.#path} was deleted or replaced: what is in it is lost when it is closed`,
+      { file: this.#path },
+    );
   }
 
   // deno-lint-ignore require-await -- so that it rejects, and never throws

@@ -4,11 +4,14 @@
 export interface Applied {
   /** Changes per second. */
   readonly rate: number;
-  /** How long each took, in milliseconds. */
-  readonly latencies: readonly number[];
+  /** How long each of the last ones took, in milliseconds. */
+  readonly latencies: Float64Array;
   /** How long all of it took, in milliseconds. */
   readonly duration: number;
 }
+
+/** How many latencies are kept: in one array from the start, so that nothing grows while it is measured. */
+const MAX_KEPT = 4_000_000;
 
 /** Keeps so many changes under way, as long as something runs. */
 export async function applying(
@@ -16,7 +19,8 @@ export async function applying(
   window: number,
   meanwhile: () => Promise<unknown>,
 ): Promise<Applied> {
-  const latencies: number[] = [];
+  const latencies = new Float64Array(MAX_KEPT);
+  let count = 0;
   let running = true;
   const start = performance.now();
   const other = meanwhile().finally(() => running = false);
@@ -24,12 +28,12 @@ export async function applying(
     while (running) {
       const begun = performance.now();
       await change();
-      latencies.push(performance.now() - begun);
+      latencies[count++ % MAX_KEPT] = performance.now() - begun;
     }
   }));
   await other;
   const duration = performance.now() - start;
-  return { rate: latencies.length / duration * 1000, latencies, duration };
+  return { rate: count / duration * 1000, latencies: latencies.subarray(0, Math.min(count, MAX_KEPT)), duration };
 }
 
 /** The value below which a share of sorted values lies. */

@@ -51,6 +51,14 @@ export async function benchDatabases(directory: string): Promise<void> {
       report("state", `${name}: save after ${share * 100} %: time / full`, time / full, "ratio");
     }
 
+    for (let round = 0; round < 50; round++) { // and of saves that come to nothing
+      await change(100, () => keyOf(random()));
+      const start = performance.now();
+      const task = state.save();
+      pauses.push(performance.now() - start);
+      task.release();
+      await new Promise((resolve) => setTimeout(resolve, 5)); // until the view is given back
+    }
     const set = () => values.set(keyOf(random()), "changed");
     const all = await StoredState.open(database.engine, { keys: stringKeys() });
     all.value("values", utf8Codec());

@@ -1,9 +1,10 @@
 // What a state in a database does when the database fails, is slow, or is closed, and what it says of its states there.
 
-import { readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import {
   type Engine,
   KeyedState,
+  MemoryStorage,
   type SnapshotReader,
   StoredState,
   type StoredValue,
@@ -236,4 +237,28 @@ test("SQLite: what cannot be opened leaves no file open", () =>
       }
     });
     assert.deepEqual(files.filter((file) => file.startsWith(directory)), []);
+  }));
+
+test("keyed state in SQLite: a file that was deleted or replaced under us is not saved as if it were there", () =>
+  inSqlite(async (engine, directory) => {
+    const state = await StoredState.open(engine, { keys: stringKeys() });
+    const values = state.value("values", utf8Codec());
+    await values.set("a", "1");
+    const save = async () => {
+      const storage = new MemoryStorage();
+      const writer = await storage.create();
+      const task = state.save();
+      try {
+        await task.write(writer, new AbortController().signal);
+      } finally {
+        task.release();
+        await writer.abort();
+      }
+    };
+    await save();
+    rmSync(`${directory}/state.db`);
+    assert.strictEqual((await rejects(save(), "UNAVAILABLE")).file, `${directory}/state.db`);
+    writeFileSync(`${directory}/state.db`, "");
+    await rejects(save(), "UNAVAILABLE");
+    await state.close();
   }));

@@ -4,19 +4,11 @@
 import { open, readFile, rm } from "node:fs/promises";
 import process from "node:process";
 import { serialize } from "node:v8";
-import {
-  KeyedState,
-  KeyValueMachine,
-  type LogEntry,
-  type LogStorage,
-  Replica,
-  type SnapshotInfo,
-  stringKeys,
-  utf8Codec,
-} from "../../mod.ts";
+import { KeyedState, KeyValueMachine, Replica, type SnapshotInfo, stringKeys, utf8Codec } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { inTemp } from "../temp.ts";
 import { applying, quantile } from "./applying.ts";
+import { ForgetfulLog } from "./forgetful_log.ts";
 import { median, report, seconds } from "./report.ts";
 import { benchDatabases } from "./state_databases.ts";
 
@@ -177,46 +169,4 @@ async function whileApplying(size: number, directory: string): Promise<void> {
 
 function timeOf(work: () => unknown): Promise<number> {
   return seconds(() => Promise.resolve(work()));
-}
-
-/** A log that keeps nothing, so that what is measured is not how entries that stay are collected around. */
-class ForgetfulLog implements LogStorage {
-  readonly byteLength = 0;
-  #last = { index: 0n, term: 0n };
-
-  get firstIndex(): bigint {
-    return this.#last.index + 1n;
-  }
-
-  get lastIndex(): bigint {
-    return this.#last.index;
-  }
-
-  append(entries: readonly LogEntry[]): Promise<void> {
-    this.#last = entries.at(-1) ?? this.#last;
-    return Promise.resolve();
-  }
-
-  async *entries(): AsyncGenerator<LogEntry> {}
-
-  term(index: bigint): Promise<bigint | undefined> {
-    return Promise.resolve(index === this.#last.index ? this.#last.term : undefined);
-  }
-
-  purge(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  reset(index: bigint, term: bigint): Promise<void> {
-    this.#last = { index, term };
-    return Promise.resolve();
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
 }

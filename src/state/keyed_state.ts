@@ -6,18 +6,19 @@
 
 import { SnapshotError } from "../errors.ts";
 import { checkName, type SnapshotReader } from "../snapshot/mod.ts";
+import type { OneState, StateOwner } from "./any_state.ts";
 import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from "./chain.ts";
-import { KeyedLoader, KeyedView } from "./keyed_view.ts";
 import type { Codec } from "./codec.ts";
 import { Groups, type GroupsView } from "./groups.ts";
 import type { KeyCodec } from "./key_codec.ts";
 import { checkRange, keyGroupOf, type KeyGroupRange } from "./key_groups.ts";
+import { KeyedLoader, KeyedView } from "./keyed_view.ts";
 import type { SaveTask } from "./machine.ts";
 import { restore } from "./restore.ts";
 import { SaveTasks } from "./save_tasks.ts";
 import type { Head } from "./state_head.ts";
 import type { ListState, MapState, ValueState } from "./state_types.ts";
-import { KeyedList, KeyedMap, KeyedValue, type OneState, type StateOwner } from "./states.ts";
+import { KeyedList, KeyedMap, KeyedValue } from "./states.ts";
 
 /** Options of {@linkcode KeyedState}, and of states in databases. */
 export interface KeyedStateOptions<K> {

@@ -5,16 +5,16 @@
  * @module
  */
 
+import { changesBetween, type OneState } from "./any_state.ts";
 import type { Block } from "./block.ts";
 import type { StateView } from "./chain.ts";
 import type { AnyView, Group, Groups, GroupsView } from "./groups.ts";
 import type { KeyGroupRange } from "./key_groups.ts";
 import { Pace } from "./pace.ts";
+import { declaredStates, misplaced } from "./restore.ts";
 import type { StateVisitor } from "./state_decoder.ts";
 import type { StateEncoder } from "./state_encoder.ts";
 import type { Head } from "./state_head.ts";
-import { declaredStates, misplaced } from "./restore.ts";
-import { changesBetween, type OneState } from "./states.ts";
 
 /** A map of a state that may have been changed. */
 interface ChangedMap<K> {

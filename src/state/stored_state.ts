@@ -7,8 +7,8 @@
 import { SnapshotError } from "../errors.ts";
 import { checkName, type SnapshotReader } from "../snapshot/mod.ts";
 import { concat, raceAbort } from "../stream/mod.ts";
-import { ChangedKeys, textOfBytes } from "./changed_keys.ts";
 import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from "./chain.ts";
+import { ChangedKeys, textOfBytes } from "./changed_keys.ts";
 import type { Codec } from "./codec.ts";
 import { type Change, type Engine, guarded } from "./engine.ts";
 import type { KeyCodec } from "./key_codec.ts";
@@ -18,8 +18,8 @@ import type { SaveTask } from "./machine.ts";
 import { restore } from "./restore.ts";
 import { SaveTasks } from "./save_tasks.ts";
 import { decodeHead, type DescribedState, encodeHead, type Head } from "./state_head.ts";
-import { endOf, groupKey, metaKey, prefixOf, type Slot, splitKey } from "./stored_keys.ts";
 import type { StoredList, StoredMap, StoredValue } from "./state_types.ts";
+import { endOf, groupKey, metaKey, prefixOf, type Slot, splitKey } from "./stored_keys.ts";
 import { type AnyStored, DatabaseList, DatabaseMap, DatabaseValue, type StoredOwner } from "./stored_states.ts";
 import { StoredLoader, StoredView } from "./stored_view.ts";
 

@@ -14,11 +14,11 @@ import { bytesCodec } from "./codec.ts";
 import type { Change, Engine, EngineView } from "./engine.ts";
 import type { KeyCodec } from "./key_codec.ts";
 import { keyGroupOf } from "./key_groups.ts";
+import { declaredStates, misplaced } from "./restore.ts";
 import type { StateVisitor } from "./state_decoder.ts";
 import type { StateEncoder } from "./state_encoder.ts";
 import type { Head } from "./state_head.ts";
 import { endOf, groupKey, nameBytes, prefixOf, type Slot, splitKey } from "./stored_keys.ts";
-import { declaredStates, misplaced } from "./restore.ts";
 import type { AnyStored } from "./stored_states.ts";
 
 /** Changed entries that are looked up at once: few, since nothing says how long they are. */

@@ -1,5 +1,7 @@
 // What those see who change a state while something else goes on.
 
+import { yieldTurn } from "../../src/stream/mod.ts";
+
 /** What they saw. */
 export interface Applied {
   /** Changes per second. */
@@ -36,7 +38,34 @@ export async function applying(
   return { rate: count / duration * 1000, latencies: latencies.subarray(0, Math.min(count, MAX_KEPT)), duration };
 }
 
+/**
+ * Applies changes that arrive one after the other, so many in a millisecond, whether they can be applied just then or not:
+ * what one took is the time from its arrival until it was applied.
+ */
+export async function arriving(
+  apply: () => void,
+  perMillisecond: number,
+  meanwhile: () => Promise<unknown>,
+): Promise<Float64Array> {
+  const latencies = new Float64Array(MAX_KEPT);
+  let count = 0;
+  let running = true;
+  const other = meanwhile().finally(() => running = false);
+  const start = performance.now();
+  while (running && count < MAX_KEPT) {
+    await yieldTurn();
+    for (; count < MAX_KEPT; count++) {
+      const arrived = start + (count + 1) / perMillisecond;
+      if (performance.now() < arrived) break;
+      apply();
+      latencies[count] = performance.now() - arrived;
+    }
+  }
+  await other;
+  return latencies.subarray(0, count);
+}
+
 /** The value below which a share of sorted values lies. */
-export function quantile(sorted: readonly number[], share: number): number {
+export function quantile(sorted: ArrayLike<number>, share: number): number {
   return sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)]!;
 }

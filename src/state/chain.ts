@@ -6,6 +6,7 @@
 
 import { SnapshotError } from "../errors.ts";
 import type { FileInfo, KeyGroupOffsets, SnapshotWriter } from "../snapshot/mod.ts";
+import { raceAbort } from "../stream/mod.ts";
 import type { KeyGroupRange } from "./key_groups.ts";
 import { StateEncoder } from "./state_encoder.ts";
 import { encodeHead, type Head } from "./state_head.ts";
@@ -109,27 +110,16 @@ async function writeFile(
   const keyGroups = (): KeyGroupOffsets => ({ ...range, offsets: encoder.offsets });
   const sink = writer.file(name, { chunkSize: "pieces", keyGroups }).getWriter();
   sink.closed.catch(() => {});
-  // A sink may be stalled, and not see that it is told to stop. One listener for all writes: one for each would take as
-  // long as a small write does.
-  let giveUp: (reason: unknown) => void = () => {};
-  const onAbort = () => giveUp(signal.reason);
-  const unlessAborted = (work: () => Promise<void>) =>
-    new Promise<void>((resolve, reject) => {
-      giveUp = reject;
-      signal.throwIfAborted();
-      work().then(resolve, reject);
-    });
-  const encoder = new StateEncoder(range, (chunk) => unlessAborted(() => sink.write(chunk)));
-  signal.addEventListener("abort", onAbort, { once: true });
+  const encoder = new StateEncoder(range, async (chunk) => {
+    await raceAbort(sink.write(chunk), signal); // a sink may be stalled, and not see that it is told to stop
+  });
   try {
     signal.throwIfAborted();
     await write(encoder);
-    await unlessAborted(() => sink.close());
+    await raceAbort(sink.close(), signal);
   } catch (error) {
     sink.abort(error).catch(() => {});
     throw signal.aborted ? signal.reason : error;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -6,6 +6,9 @@
 
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
 
+/** Changes that are written at once; the thread is a database's meanwhile, if it is a synchronous one. */
+export const WRITE_BATCH = 256;
+
 /** An entry. */
 export type Pair = readonly [key: Uint8Array, value: Uint8Array];
 

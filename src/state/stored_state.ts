@@ -10,7 +10,7 @@ import { concat, raceAbort } from "../stream/mod.ts";
 import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from "./chain.ts";
 import { ChangedKeys, textOfBytes } from "./changed_keys.ts";
 import type { Codec } from "./codec.ts";
-import { type Change, type Engine, guarded } from "./engine.ts";
+import { type Change, type Engine, guarded, WRITE_BATCH } from "./engine.ts";
 import type { KeyCodec } from "./key_codec.ts";
 import { checkRange, keyGroupOf, type KeyGroupRange } from "./key_groups.ts";
 import type { KeyedStateOptions } from "./keyed_state.ts";
@@ -22,9 +22,6 @@ import type { StoredList, StoredMap, StoredValue } from "./state_types.ts";
 import { endOf, groupKey, metaKey, prefixOf, type Slot, splitKey } from "./stored_keys.ts";
 import { type AnyStored, DatabaseList, DatabaseMap, DatabaseValue, type StoredOwner } from "./stored_states.ts";
 import { StoredLoader, StoredView } from "./stored_view.ts";
-
-/** Changes that are written at once; the thread is a database's meanwhile, if it is a synchronous one. */
-const BATCH = 256;
 
 /** A change that waits to be written. */
 interface Pending {
@@ -60,7 +57,8 @@ interface Committed {
  * import { levelEngine } from "@snapstream/snapstream/level";
  * import { ClassicLevel } from "classic-level";
  *
- * const state = await StoredState.open(levelEngine(new ClassicLevel("state.db")), { keys: stringKeys() });
+ * const engine = await levelEngine(new ClassicLevel("state.db"));
+ * const state = await StoredState.open(engine, { keys: stringKeys() });
  * const users = state.value("users", jsonCodec<{ name: string }>());
  * await users.set("7", { name: "Ada" });
  * ```
@@ -370,7 +368,7 @@ export class StoredState<K> implements AsyncDisposable {
   async #drain(): Promise<void> {
     await Promise.resolve(); // all that is changed in this turn goes together
     while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0, BATCH);
+      const batch = this.#queue.splice(0, WRITE_BATCH);
       const changes = batch.map(({ change }) => change);
       const before = this.#note(batch);
       try {

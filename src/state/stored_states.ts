@@ -48,8 +48,9 @@ export abstract class AnyStored<K> {
   protected readonly owner: StoredOwner<K>;
 
   /** Made by a {@linkcode StoredState}. */
-  constructor(owner: StoredOwner<K>, described: DescribedState) {
+  constructor(owner: StoredOwner<K>, described: DescribedState, keyOf: Decode<K> = decodeWith(owner.keys)) {
     this.owner = owner;
+    this.keyOf = keyOf;
     this.described = described;
     this.nameBytes = nameBytes(described.name);
   }
@@ -59,10 +60,8 @@ export abstract class AnyStored<K> {
     return this.described.name;
   }
 
-  /** The key of an entry. */
-  keyOf(block: Block, start: number, end: number): K {
-    return decodeWith(this.owner.keys)(block, start, end);
-  }
+  /** Reads the key of an entry. */
+  readonly keyOf: Decode<K>;
 
   /**
    * What makes the bytes of a value of those that a file has; nothing if they are the same.
@@ -184,9 +183,7 @@ export class DatabaseList<K, T> extends AnyStored<K> implements StoredList<K, T>
   }
 
   override converter(described: DescribedState): ReturnType<AnyStored<K>["converter"]> {
-    const { name, version } = this.#items;
-    const lists = { ...this.#lists, name, ...(version !== undefined && { version }) };
-    return converterOf(lists, (it) => listDecoder(decoderOf(this.#items, it)), described);
+    return converterOf(this.#lists, (it) => listDecoder(decoderOf(this.#items, it)), described);
   }
 }
 
@@ -197,7 +194,8 @@ export class DatabaseMap<K, UK, V> extends AnyStored<K> implements StoredMap<K, 
 
   /** Made by {@linkcode StoredState.map}. */
   constructor(owner: StoredOwner<K>, name: string, userKeys: KeyCodec<UK>, values: Codec<V>) {
-    super(owner, describe(name, "map", values as Codec<never>, userKeys.name));
+    const { keyOf } = mapKeyCodec(owner.keys, userKeys);
+    super(owner, describe(name, "map", values as Codec<never>, userKeys.name), keyOf);
     this.#userKeys = userKeys;
     this.#values = values;
   }
@@ -226,10 +224,6 @@ export class DatabaseMap<K, UK, V> extends AnyStored<K> implements StoredMap<K, 
   #entryKey(key: K, userKey: UK): Uint8Array {
     this.#userKeys.hash(userKey); // refuses what cannot be a key
     return joinKeys(this.owner.keys.encode(key), this.#userKeys.encode(userKey));
-  }
-
-  override keyOf(block: Block, start: number, end: number): K {
-    return mapKeyCodec(this.owner.keys, this.#userKeys).keyOf(block, start, end);
   }
 
   override converter(described: DescribedState): ReturnType<AnyStored<K>["converter"]> {

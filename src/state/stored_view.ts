@@ -11,7 +11,7 @@ import type { Block } from "./block.ts";
 import type { StateView } from "./chain.ts";
 import { bytesOfText, type ChangedKeys } from "./changed_keys.ts";
 import { bytesCodec } from "./codec.ts";
-import type { Change, Engine, EngineView } from "./engine.ts";
+import { type Change, type Engine, type EngineView, WRITE_BATCH } from "./engine.ts";
 import type { KeyCodec } from "./key_codec.ts";
 import { keyGroupOf } from "./key_groups.ts";
 import { declaredStates, misplaced } from "./restore.ts";
@@ -23,8 +23,6 @@ import type { AnyStored } from "./stored_states.ts";
 
 /** Changed entries that are looked up at once: few, since nothing says how long they are. */
 const LOOKED_UP = 64;
-/** Changes that are written at once. */
-const BATCH = 256;
 
 /** What a {@linkcode StoredView} is of. */
 export interface Viewed {
@@ -236,7 +234,7 @@ export class StoredLoader<K> implements StateVisitor {
     const key = this.#states[this.#state]!.keyOf(block, keyStart, keyEnd);
     const actual = keyGroupOf(this.#keys.hash(key), this.#head.maxParallelism);
     if (actual !== this.#keyGroup) throw misplaced(this.#keyGroup, key, actual);
-    if (this.#changes === undefined || this.#changes.length === BATCH) this.#steps.push(this.#changes = []);
+    if (this.#changes === undefined || this.#changes.length === WRITE_BATCH) this.#steps.push(this.#changes = []);
     this.#changes.push({ key: concat([this.#prefix, block.bytes.subarray(keyStart, keyEnd)]), value });
   }
 }

@@ -11,7 +11,8 @@ import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from ".
 import type { Codec } from "./codec.ts";
 import { Groups, type GroupsView } from "./groups.ts";
 import type { KeyCodec } from "./key_codec.ts";
-import { checkRange, keyGroupOf, type KeyGroupRange } from "./key_groups.ts";
+import type { KeyGroupRange } from "./key_groups.ts";
+import { KeySpace } from "./key_space.ts";
 import { KeyedLoader, KeyedView } from "./keyed_view.ts";
 import type { SaveTask } from "./machine.ts";
 import { restore } from "./restore.ts";
@@ -88,11 +89,7 @@ interface Committed {
  * ```
  */
 export class KeyedState<K> {
-  /** How many key groups there are. */
-  readonly maxParallelism: number;
-  /** Those that are kept here. */
-  readonly range: KeyGroupRange;
-  readonly #keys: KeyCodec<K>;
+  readonly #space: KeySpace<K>;
   readonly #name: string;
   readonly #incremental: IncrementalOptions | undefined;
   readonly #states = new Map<string, OneState<K>>();
@@ -108,12 +105,8 @@ export class KeyedState<K> {
    * @throws {SnapshotError} `MALFORMED` if they are not allowed
    */
   constructor(options: KeyedStateOptions<K>) {
-    const { keys, maxParallelism = 128, name = "state", incremental = false } = options;
-    const { range = { first: 0, last: maxParallelism - 1 } } = options;
-    checkRange(range, maxParallelism);
-    this.maxParallelism = maxParallelism;
-    this.range = range;
-    this.#keys = keys;
+    const { keys, name = "state", incremental = false } = options;
+    this.#space = new KeySpace(options);
     this.#name = checkName(name);
     this.#incremental = incrementalOf(incremental);
     this.#groups = this.#emptyGroups();
@@ -126,15 +119,24 @@ export class KeyedState<K> {
     };
   }
 
+  /** How many key groups there are. */
+  get maxParallelism(): number {
+    return this.#space.maxParallelism;
+  }
+
+  /** Those that are kept here. */
+  get range(): KeyGroupRange {
+    return this.#space.range;
+  }
+
   /** Whether a key belongs here. */
   owns(key: K): boolean {
-    const group = this.keyGroup(key);
-    return group >= this.range.first && group <= this.range.last;
+    return this.#space.owns(key);
   }
 
   /** The key group of a key. */
   keyGroup(key: K): number {
-    return keyGroupOf(this.#keys.hash(key), this.maxParallelism);
+    return this.#space.keyGroup(key);
   }
 
   /** How many entries all states have: values, lists, and entries of maps. */
@@ -214,8 +216,8 @@ export class KeyedState<K> {
     this.#tasks.check();
     const groups = this.#emptyGroups();
     const { maxParallelism, range } = this;
-    const expected = { name: this.#name, maxParallelism, range, keys: this.#keys.name };
-    const chain = await restore(readers, expected, (head) => new KeyedLoader(this, head, this.#states, groups));
+    const expected = { name: this.#name, maxParallelism, range, keys: this.#space.keys.name };
+    const chain = await restore(readers, expected, (head) => new KeyedLoader(this.#space, head, this.#states, groups));
     this.#tasks.check();
     this.#replace(groups);
     if (this.#incremental !== undefined && chain !== undefined) this.#setCommitted({ chain, view: groups.view() });
@@ -242,17 +244,12 @@ export class KeyedState<K> {
 
   /** Where the group of a key is. */
   #place(key: K): number {
-    const group = this.keyGroup(key);
-    const { first, last } = this.range;
-    if (group >= first && group <= last) return group - first;
-    throw new SnapshotError("MALFORMED", `Key group ${group}, of ${String(key)}, is not among ${first} to ${last}`, {
-      keyGroup: group,
-    });
+    return this.#space.ownGroup(key) - this.range.first;
   }
 
   #head(states: readonly OneState<K>[]): Omit<Head, "buildsUpon"> {
     const { maxParallelism, range } = this;
-    return { maxParallelism, range, keys: this.#keys.name, states: states.map(({ described }) => described) };
+    return { maxParallelism, range, keys: this.#space.keys.name, states: states.map(({ described }) => described) };
   }
 
   #emptyGroups(): Groups {

@@ -9,9 +9,9 @@ import { changesBetween, type OneState } from "./any_state.ts";
 import type { Block } from "./block.ts";
 import type { StateView } from "./chain.ts";
 import type { AnyView, Group, Groups, GroupsView } from "./groups.ts";
-import type { KeyGroupRange } from "./key_groups.ts";
+import type { KeySpace } from "./key_space.ts";
 import { Pace } from "./pace.ts";
-import { declaredStates, misplaced } from "./restore.ts";
+import { declaredStates } from "./restore.ts";
 import type { StateVisitor } from "./state_decoder.ts";
 import type { StateEncoder } from "./state_encoder.ts";
 import type { Head } from "./state_head.ts";
@@ -116,7 +116,7 @@ function hasEntries(view: AnyView | undefined): boolean {
 
 /** Fills key groups with what a file has. */
 export class KeyedLoader<K> implements StateVisitor {
-  readonly #owner: { readonly range: KeyGroupRange; keyGroup(key: K): number };
+  readonly #space: KeySpace<K>;
   readonly #states: readonly OneState<K>[];
   readonly #loaders: readonly ReturnType<OneState<K>["loader"]>[];
   readonly #groups: Groups;
@@ -125,19 +125,19 @@ export class KeyedLoader<K> implements StateVisitor {
   #state = 0;
 
   /**
-   * @param owner whose key groups they are
+   * @param space which keys there can be
    * @param head what the file says
    * @param states the states that are declared
    * @param groups what to fill
    * @throws {SnapshotError} `UNSUPPORTED` if a state of the file is not declared, or cannot be read
    */
   constructor(
-    owner: { readonly range: KeyGroupRange; keyGroup(key: K): number },
+    space: KeySpace<K>,
     head: Head,
     states: ReadonlyMap<string, OneState<K>>,
     groups: Groups,
   ) {
-    this.#owner = owner;
+    this.#space = space;
     this.#groups = groups;
     this.#states = declaredStates(head, states);
     this.#loaders = this.#states.map((state, i) => state.loader(head.states[i]!));
@@ -145,7 +145,7 @@ export class KeyedLoader<K> implements StateVisitor {
 
   section(keyGroup: number, state: number, replaces: boolean): void {
     this.#keyGroup = keyGroup;
-    this.#group = this.#groups.writable(keyGroup - this.#owner.range.first);
+    this.#group = this.#groups.writable(keyGroup - this.#space.range.first);
     this.#state = state;
     const { place } = this.#states[state]!;
     if (!replaces) return;
@@ -154,16 +154,16 @@ export class KeyedLoader<K> implements StateVisitor {
   }
 
   put(block: Block, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void {
-    this.#check(this.#loaders[this.#state]!.put(this.#group!, block, keyStart, keyEnd, valueStart, valueEnd));
+    this.#space.checkPlace(
+      this.#keyGroup,
+      this.#loaders[this.#state]!.put(this.#group!, block, keyStart, keyEnd, valueStart, valueEnd),
+    );
   }
 
   delete(block: Block, keyStart: number, keyEnd: number): void {
-    this.#check(this.#loaders[this.#state]!.delete(this.#group!, block, keyStart, keyEnd, 0, 0));
-  }
-
-  #check(key: K): void {
-    const actual = this.#owner.keyGroup(key);
-    if (actual === this.#keyGroup) return;
-    throw misplaced(this.#keyGroup, key, actual);
+    this.#space.checkPlace(
+      this.#keyGroup,
+      this.#loaders[this.#state]!.delete(this.#group!, block, keyStart, keyEnd, 0, 0),
+    );
   }
 }

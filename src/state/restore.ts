@@ -227,15 +227,3 @@ function unreadable(file: string, keyGroup: number, cause: unknown): SnapshotErr
     { file, keyGroup, cause },
   );
 }
-
-/**
- * The error for a key group that holds a key of another one. Not `CORRUPT`, which would have one snapshot after the other put
- * aside: the digests are right, and whoever wrote it, or the hash of its keys, was not.
- */
-export function misplaced(keyGroup: number, key: unknown, actual: number): SnapshotError {
-  return new SnapshotError(
-    "MALFORMED",
-    `Key group ${keyGroup} of the snapshot has ${String(key)}, which is of key group ${actual}`,
-    { keyGroup, expected: keyGroup, actual },
-  );
-}

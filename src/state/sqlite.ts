@@ -184,19 +184,20 @@ class ViewConnection {
 
   /** From now on it sees what is committed now; or it is closed. */
   begin(): void {
-    try {
+    this.#orClosed(() => {
       this.#begin.run();
       this.#pin.get(); // `BEGIN` alone does not look at the file yet
-    } catch (error) {
-      this.#database.close();
-      throw error;
-    }
+    });
   }
 
   /** Lets go of that; or it is closed. */
   end(): void {
+    this.#orClosed(() => this.#end.run());
+  }
+
+  #orClosed(work: () => unknown): void {
     try {
-      this.#end.run();
+      work();
     } catch (error) {
       this.#database.close();
       throw error;

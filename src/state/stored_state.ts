@@ -12,7 +12,8 @@ import { ChangedKeys, textOfBytes } from "./changed_keys.ts";
 import type { Codec } from "./codec.ts";
 import { type Change, type Engine, guarded, WRITE_BATCH } from "./engine.ts";
 import type { KeyCodec } from "./key_codec.ts";
-import { checkRange, keyGroupOf, type KeyGroupRange } from "./key_groups.ts";
+import type { KeyGroupRange } from "./key_groups.ts";
+import { KeySpace } from "./key_space.ts";
 import type { KeyedStateOptions } from "./keyed_state.ts";
 import type { SaveTask } from "./machine.ts";
 import { restore } from "./restore.ts";
@@ -64,12 +65,8 @@ interface Committed {
  * ```
  */
 export class StoredState<K> implements AsyncDisposable {
-  /** How many key groups there are. */
-  readonly maxParallelism: number;
-  /** Those that are kept here. */
-  readonly range: KeyGroupRange;
+  readonly #space: KeySpace<K>;
   readonly #engine: Engine;
-  readonly #keys: KeyCodec<K>;
   readonly #name: string;
   readonly #incremental: IncrementalOptions | undefined;
   readonly #states = new Map<string, AnyStored<K>>();
@@ -92,18 +89,22 @@ export class StoredState<K> implements AsyncDisposable {
   readonly #stop = new AbortController();
   #closed: Promise<void> | undefined;
 
-  private constructor(engine: Engine, options: KeyedStateOptions<K>, slot: Slot, known: readonly DescribedState[]) {
-    const { keys, maxParallelism = 128, name = "state", incremental = false } = options;
-    this.maxParallelism = maxParallelism;
-    this.range = options.range ?? { first: 0, last: maxParallelism - 1 };
+  private constructor(
+    engine: Engine,
+    space: KeySpace<K>,
+    options: KeyedStateOptions<K>,
+    slot: Slot,
+    known: readonly DescribedState[],
+  ) {
+    const { name = "state", incremental = false } = options;
+    this.#space = space;
     this.#engine = engine;
-    this.#keys = keys;
     this.#name = checkName(name);
     this.#incremental = incrementalOf(incremental);
     this.#slot = slot;
     this.#known = new Map(known.map((state) => [state.name, state]));
     this.#owner = {
-      keys,
+      keys: space.keys,
       read: (state, key, entryKey) => this.#read(state, key, entryKey),
       write: (state, key, entryKey, value) => this.#write(state, key, entryKey, value),
       entries: (state, key, begin) => this.#entries(state, key, begin),
@@ -119,11 +120,11 @@ export class StoredState<K> implements AsyncDisposable {
    * @throws {SnapshotError} `MALFORMED` if they are not allowed, or do not fit to the database; `UNAVAILABLE`, `CLOSED`
    */
   static async open<K>(engine: Engine, options: KeyedStateOptions<K>): Promise<StoredState<K>> {
-    const { keys, maxParallelism = 128, range = { first: 0, last: maxParallelism - 1 } } = options;
-    checkRange(range, maxParallelism);
+    const space = new KeySpace(options);
+    const { keys, maxParallelism, range } = space;
     const database = guarded(engine);
     const [meta] = await database.getMany([metaKey()]);
-    if (meta === undefined) return new StoredState(database, options, 0, []);
+    if (meta === undefined) return new StoredState(database, space, options, 0, []);
     if (meta[0] !== 0 && meta[0] !== 1) throw misfit("it is not keyed state");
     const head = decodeHead(meta.subarray(1), "the database");
     if (head.keys !== keys.name) throw misfit(`its keys are ${head.keys}, not ${keys.name}`);
@@ -132,18 +133,27 @@ export class StoredState<K> implements AsyncDisposable {
     ) {
       throw misfit(`it has the key groups ${head.range.first} to ${head.range.last} of ${head.maxParallelism}`);
     }
-    return new StoredState(database, options, meta[0], head.states);
+    return new StoredState(database, space, options, meta[0], head.states);
+  }
+
+  /** How many key groups there are. */
+  get maxParallelism(): number {
+    return this.#space.maxParallelism;
+  }
+
+  /** Those that are kept here. */
+  get range(): KeyGroupRange {
+    return this.#space.range;
   }
 
   /** Whether a key belongs here. */
   owns(key: K): boolean {
-    const group = this.keyGroup(key);
-    return group >= this.range.first && group <= this.range.last;
+    return this.#space.owns(key);
   }
 
   /** The key group of a key. */
   keyGroup(key: K): number {
-    return keyGroupOf(this.#keys.hash(key), this.maxParallelism);
+    return this.#space.keyGroup(key);
   }
 
   /**
@@ -254,12 +264,12 @@ export class StoredState<K> implements AsyncDisposable {
     const [old, slot] = this.#slot === 0 ? [0, 1] as const : [1, 0] as const;
     await engine.clear(...slotRange(slot)); // what a load that failed, or a crash, left there
     const { maxParallelism, range } = this;
-    const expected = { name: this.#name, maxParallelism, range, keys: this.#keys.name };
+    const expected = { name: this.#name, maxParallelism, range, keys: this.#space.keys.name };
     const loaders: StoredLoader<K>[] = [];
     let chain: Chain | undefined;
     try {
       const restored = restore(readers, expected, (head) => {
-        const loader = new StoredLoader(engine, this.#keys, head, this.#states, slot);
+        const loader = new StoredLoader(engine, this.#space, head, this.#states, slot);
         loaders.push(loader);
         return loader;
       });
@@ -303,7 +313,7 @@ export class StoredState<K> implements AsyncDisposable {
 
   #head(): Omit<Head, "buildsUpon"> {
     const { maxParallelism, range } = this;
-    return { maxParallelism, range, keys: this.#keys.name, states: [...this.#known.values()] };
+    return { maxParallelism, range, keys: this.#space.keys.name, states: [...this.#known.values()] };
   }
 
   /** Writes changes, and with them what the database has to be told of its states. */
@@ -326,12 +336,7 @@ export class StoredState<K> implements AsyncDisposable {
   /** The group of a key, which must be kept here. */
   #groupOf(key: K): number {
     this.#tasks.check();
-    const group = this.keyGroup(key);
-    const { first, last } = this.range;
-    if (group >= first && group <= last) return group;
-    throw new SnapshotError("MALFORMED", `Key group ${group}, of ${String(key)}, is not among ${first} to ${last}`, {
-      keyGroup: group,
-    });
+    return this.#space.ownGroup(key);
   }
 
   async #read(state: AnyStored<K>, key: K, entryKey: Uint8Array): Promise<Uint8Array | undefined> {

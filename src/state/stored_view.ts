@@ -12,9 +12,8 @@ import type { StateView } from "./chain.ts";
 import { bytesOfText, type ChangedKeys } from "./changed_keys.ts";
 import { bytesCodec } from "./codec.ts";
 import { type Change, type Engine, type EngineView, WRITE_BATCH } from "./engine.ts";
-import type { KeyCodec } from "./key_codec.ts";
-import { keyGroupOf } from "./key_groups.ts";
-import { declaredStates, misplaced } from "./restore.ts";
+import type { KeySpace } from "./key_space.ts";
+import { declaredStates } from "./restore.ts";
 import type { StateVisitor } from "./state_decoder.ts";
 import type { StateEncoder } from "./state_encoder.ts";
 import type { Head } from "./state_head.ts";
@@ -148,7 +147,7 @@ function foreign(name: string): SnapshotError {
 /** Fills a slot of a database with what a file has. */
 export class StoredLoader<K> implements StateVisitor {
   readonly #engine: Engine;
-  readonly #keys: KeyCodec<K>;
+  readonly #space: KeySpace<K>;
   readonly #head: Head;
   readonly #slot: Slot;
   readonly #states: readonly AnyStored<K>[];
@@ -166,7 +165,7 @@ export class StoredLoader<K> implements StateVisitor {
 
   /**
    * @param engine the database
-   * @param keys the codec of the keys
+   * @param space which keys there can be
    * @param head what the file says
    * @param states the states that are declared
    * @param slot what to fill
@@ -174,13 +173,13 @@ export class StoredLoader<K> implements StateVisitor {
    */
   constructor(
     engine: Engine,
-    keys: KeyCodec<K>,
+    space: KeySpace<K>,
     head: Head,
     states: ReadonlyMap<string, AnyStored<K>>,
     slot: Slot,
   ) {
     this.#engine = engine;
-    this.#keys = keys;
+    this.#space = space;
     this.#head = head;
     this.#slot = slot;
     this.#states = declaredStates(head, states);
@@ -232,8 +231,7 @@ export class StoredLoader<K> implements StateVisitor {
 
   #add(block: Block, keyStart: number, keyEnd: number, value: Uint8Array | undefined): void {
     const key = this.#states[this.#state]!.keyOf(block, keyStart, keyEnd);
-    const actual = keyGroupOf(this.#keys.hash(key), this.#head.maxParallelism);
-    if (actual !== this.#keyGroup) throw misplaced(this.#keyGroup, key, actual);
+    this.#space.checkPlace(this.#keyGroup, key);
     if (this.#changes === undefined || this.#changes.length === WRITE_BATCH) this.#steps.push(this.#changes = []);
     this.#changes.push({ key: concat([this.#prefix, block.bytes.subarray(keyStart, keyEnd)]), value });
   }

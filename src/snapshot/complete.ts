@@ -21,7 +21,9 @@ export async function completeManifest(reader: SnapshotReader): Promise<Snapshot
   const files: FileInfo[] = [];
   for (const file of reader.manifest.files) {
     const chunks = new ChunkMapBuilder(DEFAULT_CHUNK_SIZE);
-    const content = reader.file(file.name).pipeThrough(chunked(DEFAULT_CHUNK_SIZE)).pipeThrough(digested());
+    const content = reader.file(file.name, { raw: true }).pipeThrough(chunked(DEFAULT_CHUNK_SIZE)).pipeThrough(
+      digested(),
+    );
     for await (const { bytes, digest } of content) {
       chunks.add(digest, bytes.length);
     }

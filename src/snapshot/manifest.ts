@@ -33,6 +33,7 @@ import {
   SnapshotExtensionSchema,
   SnapshotMetaSchema,
 } from "./gen/manifest_pb.ts";
+import { SnapshotContent } from "./content.ts";
 import { checkMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
 import { checkKeyGroups, keyGroupsMessage, keyGroupsOf, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
 import { checkNames } from "./names.ts";
@@ -62,6 +63,7 @@ export class SnapshotManifest {
   /** The manifest as protobuf: a `LocalSnapshotPbMeta`. */
   readonly bytes: Uint8Array;
   readonly #byName: ReadonlyMap<string, FileInfo>;
+  #content: SnapshotContent | undefined;
 
   private constructor(meta: SnapshotMeta, files: readonly FileInfo[], digest: Uint8Array, bytes: Uint8Array) {
     this.meta = meta;
@@ -176,6 +178,15 @@ export class SnapshotManifest {
   /** Whether the content can be verified: it has Snapstream's extensions. */
   get verifiable(): boolean {
     return isExtended(this.meta, this.files);
+  }
+
+  /**
+   * All files as one run of bytes.
+   *
+   * @throws {SnapshotError} `UNSUPPORTED` if it is not {@linkcode verifiable}
+   */
+  get content(): SnapshotContent {
+    return this.#content ??= new SnapshotContent(this.files);
   }
 
   /** The bytes of all files; of those without a size nothing. */

@@ -9,6 +9,8 @@ import type { ChunkMap } from "../stream/mod.ts";
 
 /** The highest index and term: 2^63 - 1. */
 export const MAX_INDEX: bigint = (1n << 63n) - 1n;
+/** The longest signature, in bytes. */
+export const MAX_SIGNATURE = 1024;
 
 /** What a snapshot is a snapshot of: braft's `SnapshotMeta`, and what Snapstream adds. */
 export interface SnapshotMeta {
@@ -83,6 +85,9 @@ export function checkMeta(meta: SnapshotMeta): void {
     throw new SnapshotError("MALFORMED", `A snapshot was taken a number of milliseconds after 1970, not ${createdAt}`, {
       index,
     });
+  }
+  if ((meta.signature?.length ?? 0) > MAX_SIGNATURE) {
+    throw new SnapshotError("MALFORMED", `A signature has at most ${MAX_SIGNATURE} bytes`, { index });
   }
   if (parentIndex < 0n || parentIndex > MAX_INDEX) {
     throw new SnapshotError("MALFORMED", `The index of a parent is 0 to 2^63-1, not ${parentIndex}`, { index });

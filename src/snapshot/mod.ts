@@ -5,9 +5,14 @@
  */
 
 export * from "./archive.ts";
+export { streamedArchive, type StreamedArchiveOptions, type WriteFiles } from "./archive_writer.ts";
 export * from "./complete.ts";
+export * from "./content.ts";
 export { MAX_KEY_GROUPS } from "./key_groups.ts";
 export * from "./manifest.ts";
 export * from "./meta.ts";
 export * from "./names.ts";
+export * from "./signature.ts";
+export * from "./stale.ts";
 export * from "./storage.ts";
+export * from "./unarchive.ts";

@@ -43,6 +43,12 @@ export interface SnapshotStorage extends AsyncDisposable {
    */
   install(manifest: SnapshotManifest): Promise<SnapshotInstall>;
 
+  /** The install that is open, if one is: what has come of it can be read, and given on to others. */
+  readonly installing: SnapshotInstall | undefined;
+
+  /** What installs that were interrupted, also before a restart, were to receive; to be gone on with. */
+  unfinished(): Promise<SnapshotManifest[]>;
+
   /**
    * Puts a snapshot that was found bad aside. The next older one is the newest then. It is done when the last reader
    * of the snapshot was closed; from now on nobody can open it.
@@ -174,14 +180,14 @@ export interface SnapshotReader extends AsyncDisposable {
   size(name: string): Promise<number>;
 
   /**
-   * The content of a file, or a part of it. Each chunk is verified before any byte of it is handed on. Read without a
-   * range, a file with chunks comes chunk by chunk.
+   * The content of a file, or a part of it. Each chunk is verified before any byte of it is handed on. A file with
+   * chunks comes chunk by chunk, of which a range may cut off the first and the last.
    *
    * @param name the file
-   * @param range which bytes
+   * @param options which bytes
    * @returns a stream that fails with `NOT_FOUND`, `CORRUPT`, `CLOSED` …
    */
-  file(name: string, range?: ByteRange): ReadableStream<Uint8Array>;
+  file(name: string, options?: ReadOptions): ReadableStream<Uint8Array>;
 
   /**
    * Reads everything and checks it.
@@ -205,6 +211,16 @@ export interface ByteRange {
   readonly start?: number;
   /** The byte before which it ends; by default the end of the file. Beyond the end means the end. */
   readonly end?: number;
+}
+
+/** Options of {@linkcode SnapshotReader.file}. */
+export interface ReadOptions extends ByteRange {
+  /**
+   * Reads what is stored, as the chunks of the manifest have it: of a file that was encrypted as it was written, that.
+   *
+   * @default {false}
+   */
+  readonly raw?: boolean;
 }
 
 /**
@@ -265,11 +281,27 @@ export interface SnapshotInstall extends AsyncDisposable {
    */
   prepare(options?: PrepareOptions): Promise<void>;
 
-  /** What is missing: runs of chunks, in the order of the files and their chunks. Changes as chunks are written. */
+  /**
+   * What is missing: runs of chunks, in the order of the files and their chunks; of chunks that are the same one only.
+   * Changes as chunks are written.
+   */
   missing(): IterableIterator<ChunkRun>;
 
+  /** Whether a chunk is here, verified. */
+  has(file: string, chunk: number): boolean;
+
   /**
-   * Takes in a chunk. Verifies it first. Several may be written at the same time.
+   * What has come of a file, or a part of it; verified again, and never a byte of a chunk that is not here.
+   *
+   * @param name the file
+   * @param range which bytes; all of their chunks must be here
+   * @returns a stream that fails with `NOT_FOUND` when it comes to a chunk that is not here
+   */
+  file(name: string, range?: ByteRange): ReadableStream<Uint8Array>;
+
+  /**
+   * Takes in a chunk, and puts it wherever the snapshot has the same one. Verifies it first. Several may be written at
+   * the same time.
    *
    * @param file the name of the file
    * @param chunk the number of the chunk
@@ -293,7 +325,10 @@ export interface SnapshotInstall extends AsyncDisposable {
 export interface PrepareOptions {
   /** Stops it. */
   readonly signal?: AbortSignal | undefined;
-  /** Called with each number of bytes (and chunks) that need not be fetched. */
+  /**
+   * Called with each number of bytes (and chunks) that need not be fetched: now, and whenever a chunk that is written
+   * is also one elsewhere in the snapshot.
+   */
   readonly onReused?: (bytes: number, chunks: number) => void;
 }
 

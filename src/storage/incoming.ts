@@ -4,12 +4,12 @@
  * @module
  */
 
-import type { FileInfo } from "../snapshot/mod.ts";
+import type { ChunkedFile, SnapshotContent } from "../snapshot/mod.ts";
 import { type ChunkMap, DigestIndex } from "../stream/mod.ts";
 
 /** A file that is being received. */
 export interface Incoming {
-  readonly info: FileInfo;
+  readonly info: ChunkedFile;
   readonly chunks: ChunkMap;
   /** For each chunk whether it is here, verified: 1, or 0. */
   readonly have: Uint8Array;
@@ -20,52 +20,66 @@ export interface Incoming {
   beginning?: Promise<void>;
 }
 
-/** The chunks of several files, to be found by their digests. */
-export class WantedChunks {
-  /** How many there are. */
-  readonly count: number;
-  readonly #files: readonly Incoming[];
-  readonly #starts: Float64Array;
-  readonly #index: DigestIndex;
-  /** By the first position of a digest: whether all its chunks were taken. */
-  readonly #taken: Uint8Array;
+/** A chunk of a file that is being received. */
+export interface IncomingChunk {
+  readonly file: Incoming;
+  readonly chunk: number;
+}
 
-  /** @param files what is being received */
-  constructor(files: readonly Incoming[]) {
+/** The chunks of all files, to be found by their digests. */
+export class IncomingChunks {
+  readonly #content: SnapshotContent;
+  readonly #files: ReadonlyMap<string, Incoming>;
+  readonly #index: DigestIndex;
+  /** By the first position of a digest: whether one of its chunks was missing, and they were not taken since. */
+  readonly #wanted: Uint8Array;
+
+  /**
+   * @param content all chunks
+   * @param files by their names
+   */
+  constructor(content: SnapshotContent, files: ReadonlyMap<string, Incoming>) {
+    this.#content = content;
     this.#files = files;
-    this.#starts = new Float64Array(files.length + 1);
-    files.forEach(({ chunks }, i) => this.#starts[i + 1] = this.#starts[i]! + chunks.count);
-    this.count = this.#starts[files.length]!;
-    this.#taken = new Uint8Array(this.count);
-    this.#index = new DigestIndex(this.count, (n) => {
-      const { file, chunk } = this.#locate(n);
+    this.#wanted = new Uint8Array(content.count);
+    this.#index = new DigestIndex(content.count, (n) => {
+      const { file, chunk } = content.locate(n);
       return file.chunks.digest(chunk);
     });
+    for (const { chunks, have, missing } of files.values()) {
+      for (let i = 0; missing > 0 && i < have.length; i++) {
+        if (have[i] === 0) this.#wanted[this.#index.find(chunks.digest(i)).next().value!] = 1;
+      }
+    }
   }
 
-  /** Whether a chunk with this digest is wanted. */
-  has(digest: Uint8Array): boolean {
+  /** The chunks with this digest. */
+  *find(digest: Uint8Array): Generator<IncomingChunk, void, undefined> {
+    for (const n of this.#index.find(digest)) yield this.#locate(n);
+  }
+
+  /** Whether a chunk with this digest is missing. */
+  isWanted(digest: Uint8Array): boolean {
     const { done, value } = this.#index.find(digest).next();
-    return !done && this.#taken[value] === 0;
+    return !done && this.#wanted[value] === 1;
   }
 
-  /** All chunks with this digest, once. */
-  *take(digest: Uint8Array): Generator<{ file: Incoming; chunk: number }, void, undefined> {
-    if (!this.has(digest)) return;
-    for (const n of this.#index.find(digest)) {
-      this.#taken[n] = 1;
-      yield this.#locate(n);
-    }
+  /** The chunks with this digest, if one was missing; once. */
+  *take(digest: Uint8Array): Generator<IncomingChunk, void, undefined> {
+    if (!this.isWanted(digest)) return;
+    this.#wanted[this.#index.find(digest).next().value!] = 0;
+    yield* this.find(digest);
   }
 
-  #locate(n: number): { file: Incoming; chunk: number } {
-    let low = 0;
-    let high = this.#files.length;
-    while (high - low > 1) {
-      const middle = (low + high) >>> 1;
-      if (this.#starts[middle]! <= n) low = middle;
-      else high = middle;
-    }
-    return { file: this.#files[low]!, chunk: n - this.#starts[low]! };
+  /** Whether some other chunk stands for this one: it has the same digest, and is missing too. */
+  isSpokenFor({ file, chunk }: IncomingChunk): boolean {
+    const { value } = this.find(file.chunks.digest(chunk)).next();
+    const first = value as IncomingChunk;
+    return (first.file !== file || first.chunk !== chunk) && first.file.have[first.chunk] === 0;
+  }
+
+  #locate(n: number): IncomingChunk {
+    const { file: { name }, chunk } = this.#content.locate(n);
+    return { file: this.#files.get(name)!, chunk };
   }
 }

@@ -6,10 +6,18 @@
  */
 
 import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
-import type { ChunkRun, PrepareOptions, SnapshotInfo, SnapshotInstall, SnapshotManifest } from "../snapshot/mod.ts";
+import {
+  type ByteRange,
+  checkByteRange,
+  type ChunkRun,
+  type PrepareOptions,
+  type SnapshotInfo,
+  type SnapshotInstall,
+  type SnapshotManifest,
+} from "../snapshot/mod.ts";
 import { type ChunkMap, equal, InFlight, sha256, toHex } from "../stream/mod.ts";
 import { HandlePool } from "./handle_pool.ts";
-import { type Incoming, WantedChunks } from "./incoming.ts";
+import { type Incoming, type IncomingChunk, IncomingChunks } from "./incoming.ts";
 import type { Medium, MediumFile, PlacedSnapshot } from "./medium.ts";
 import { readChunk } from "./reader.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
@@ -36,6 +44,8 @@ export class StoredInstall implements SnapshotInstall {
   readonly #files: ReadonlyMap<string, Incoming>;
   readonly #handles: HandlePool;
   readonly #running = new Set<Promise<void>>();
+  #index: IncomingChunks | undefined;
+  #onReused: PrepareOptions["onReused"];
   #whole: ReadonlyMap<string, WholeFile> | undefined;
   #state: "open" | "committing" | "done" = "open";
   #committing: Promise<SnapshotInfo> | undefined;
@@ -51,19 +61,12 @@ export class StoredInstall implements SnapshotInstall {
     this.#owner = owner;
     this.#place = medium.installPlace(manifest);
     this.#handles = new HandlePool((name) => medium.open(this.#place, name, "update"));
-    this.#files = new Map(manifest.files.map((info) => {
-      if (info.chunks === undefined) {
-        throw new SnapshotError(
-          "UNSUPPORTED",
-          `${JSON.stringify(info.name)} cannot be verified: it has no chunk digests`,
-          {
-            file: info.name,
-          },
-        );
-      }
-      const { chunks } = info;
-      return [info.name, { info, chunks, have: new Uint8Array(chunks.count), missing: chunks.count, begun: 0 }];
-    }));
+    this.#files = new Map(
+      manifest.content.files.map((info) => {
+        const { name, chunks } = info;
+        return [name, { info, chunks, have: new Uint8Array(chunks.count), missing: chunks.count, begun: 0 }];
+      }),
+    );
   }
 
   async prepare(options: PrepareOptions = {}): Promise<void> {
@@ -73,6 +76,7 @@ export class StoredInstall implements SnapshotInstall {
 
   async #prepare(options: PrepareOptions): Promise<void> {
     const { signal } = options;
+    this.#onReused = options.onReused;
     const others = await this.#medium.installs();
     const mine = others.find(({ place }) => place === this.#place);
     const resumed = mine !== undefined && equal(mine.manifest.digest, this.manifest.digest);
@@ -87,21 +91,79 @@ export class StoredInstall implements SnapshotInstall {
       if (await this.#link(file, options)) continue;
       await (await this.#medium.open(this.#place, file.info.name, "create")).close();
     }
-    const sources = [...this.#owner.snapshots(), ...others.filter(({ place }) => place !== this.#place)];
+    const mineNow = { place: this.#place, manifest: this.manifest };
+    const sources = [mineNow, ...this.#owner.snapshots(), ...others.filter(({ place }) => place !== this.#place)];
     await this.#copy(sources, options);
   }
 
+  has(name: string, chunk: number): boolean {
+    return this.#files.get(name)?.have[chunk] === 1;
+  }
+
+  file(name: string, range: ByteRange = {}): ReadableStream<Uint8Array> {
+    return ReadableStream.from(this.#read(name, range));
+  }
+
+  async *#read(name: string, { start = 0, end = Infinity }: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
+    this.manifest.file(name);
+    checkByteRange(start, end);
+    const file = this.#files.get(name)!;
+    const { chunks } = file;
+    const stop = Math.min(end, chunks.size);
+    let handle: MediumFile | undefined;
+    try {
+      for (let i = chunks.at(start); i < chunks.count && chunks.offset(i) < stop; i++) {
+        this.#check();
+        if (file.have[i] !== 1) throw this.#notHere(name, i);
+        handle ??= await this.#medium.open(this.#place, name, "read");
+        const bytes = await this.#readHeld(handle, file, i);
+        yield bytes.subarray(Math.max(start - chunks.offset(i), 0), Math.min(stop - chunks.offset(i), bytes.length));
+      }
+    } finally {
+      await handle?.close();
+    }
+  }
+
+  /** Reads a chunk that is here. One that is not right any more is not here: it has to come again. */
+  async #readHeld(handle: MediumFile, file: Incoming, chunk: number): Promise<Uint8Array> {
+    try {
+      return await readChunk(handle, file.info.name, file.chunks, chunk);
+    } catch (error) {
+      if (!hasCode(error, "CORRUPT")) throw error;
+      if (this.#state === "open" && file.have[chunk] === 1) {
+        file.have[chunk] = 0;
+        file.missing++;
+      }
+      throw this.#notHere(file.info.name, chunk);
+    }
+  }
+
+  #notHere(file: string, chunk: number): SnapshotError {
+    return new SnapshotError("NOT_FOUND", `Chunk ${chunk} of ${JSON.stringify(file)} has not come yet`, {
+      file,
+      chunk,
+      index: this.manifest.index,
+    });
+  }
+
   *missing(): IterableIterator<ChunkRun> {
-    for (const { info, have, missing } of this.#files.values()) {
-      if (missing === 0) continue;
-      for (let first = 0; first < have.length; first++) {
-        if (have[first] === 1) continue;
+    for (const file of this.#files.values()) {
+      if (file.missing === 0) continue;
+      const wanted = (chunk: number) => file.have[chunk] === 0 && !this.#chunks.isSpokenFor({ file, chunk });
+      const { count } = file.chunks;
+      for (let first = 0; first < count; first++) {
+        if (!wanted(first)) continue;
         let end = first + 1;
-        while (end < have.length && have[end] === 0) end++;
-        yield { file: info, first, end };
+        while (end < count && wanted(end)) end++;
+        yield { file: file.info, first, end };
         first = end;
       }
     }
+  }
+
+  /** Made when it is needed: mostly nothing is missing of a snapshot that is here, or of most of its files. */
+  get #chunks(): IncomingChunks {
+    return this.#index ??= new IncomingChunks(this.manifest.content, this.#files);
   }
 
   async write(name: string, chunk: number, bytes: Uint8Array): Promise<void> {
@@ -124,6 +186,18 @@ export class StoredInstall implements SnapshotInstall {
     const digest = await sha256(bytes);
     if (!equal(digest, file.chunks.digest(chunk))) throw file.chunks.corrupt(chunk, name, digest);
     if (file.have[chunk] === 1) return;
+    // It comes last: should one of the others fail, it is missing still, and comes again for all of them.
+    for (const other of this.#chunks.find(digest)) {
+      if (other.file === file && other.chunk === chunk || other.file.have[other.chunk] === 1) continue;
+      await this.#put(other, bytes);
+      this.#onReused?.(bytes.length, 1);
+    }
+    await this.#put({ file, chunk }, bytes);
+  }
+
+  /** Puts a chunk that was verified where it belongs. */
+  async #put({ file, chunk }: IncomingChunk, bytes: Uint8Array): Promise<void> {
+    const { name } = file.info;
     this.#check();
     await this.#durably(file, async () => {
       const { begun } = file;
@@ -321,8 +395,7 @@ export class StoredInstall implements SnapshotInstall {
 
   /** Copies missing chunks from wherever a chunk with the same digest is. */
   async #copy(sources: readonly PlacedSnapshot[], options: PrepareOptions): Promise<void> {
-    const wanted = new WantedChunks([...this.#files.values()].filter(({ missing }) => missing > 0));
-    if (wanted.count === 0) return;
+    if (![...this.#files.values()].some(({ missing }) => missing > 0)) return;
     const running = new InFlight<void>();
     for (const { place, manifest } of sources) {
       for (const { name, chunks } of manifest.files) {
@@ -330,10 +403,10 @@ export class StoredInstall implements SnapshotInstall {
         let source: MediumFile | undefined;
         try {
           for (let i = 0; i < chunks.count; i++) {
-            if (!wanted.has(chunks.digest(i))) continue;
+            if (!this.#chunks.isWanted(chunks.digest(i)) || place === this.#place && !this.has(name, i)) continue;
             throwIfCancelled(options.signal);
             source ??= await this.#medium.open(place, name, "read");
-            running.add(this.#copyChunk(source, name, chunks, i, wanted, options.onReused));
+            running.add(this.#copyChunk(source, name, chunks, i));
             if (running.size >= IN_FLIGHT) await running.next();
           }
           while (running.size > 0) await running.next();
@@ -353,8 +426,6 @@ export class StoredInstall implements SnapshotInstall {
     name: string,
     chunks: ChunkMap,
     i: number,
-    wanted: WantedChunks,
-    onReused: PrepareOptions["onReused"],
   ): Promise<void> {
     let bytes: Uint8Array;
     try {
@@ -363,10 +434,10 @@ export class StoredInstall implements SnapshotInstall {
       if (isUnusable(error)) return; // to be fetched, then
       throw error;
     }
-    for (const { file, chunk } of wanted.take(chunks.digest(i))) {
-      if (file.have[chunk] === 1) continue;
-      await this.write(file.info.name, chunk, bytes);
-      onReused?.(bytes.length, 1);
+    for (const twin of this.#chunks.take(chunks.digest(i))) {
+      if (twin.file.have[twin.chunk] === 1) continue;
+      await this.#put(twin, bytes);
+      this.#onReused?.(bytes.length, 1);
     }
   }
 }

@@ -11,6 +11,7 @@ import {
   type SnapshotInstall,
   type SnapshotManifest,
   type SnapshotReader,
+  type SnapshotSigner,
   type SnapshotStorage,
   type SnapshotWriter,
   stale,
@@ -28,6 +29,8 @@ export interface StorageOptions {
    * @default {2}
    */
   readonly retain?: number;
+  /** Signs every snapshot that is committed here and has no signature; none if absent. */
+  readonly signer?: SnapshotSigner;
   /**
    * Told of what went wrong where nobody waits for it: an old snapshot that could not be removed, one that was found
    * bad and put aside.
@@ -51,6 +54,7 @@ export class MediumStorage implements SnapshotStorage {
   readonly #medium: Medium;
   readonly retain: number;
   readonly #onWarning: (error: SnapshotError) => void;
+  readonly #signer: SnapshotSigner | undefined;
   /** Newest first. */
   #entries: Entry[];
   #writer: StoredWriter | undefined;
@@ -79,6 +83,7 @@ export class MediumStorage implements SnapshotStorage {
     this.#medium = medium;
     this.retain = retain;
     this.#onWarning = onWarning;
+    this.#signer = options.signer;
     this.#entries = found.map((snapshot) => ({ ...snapshot, readers: new Set<StoredReader>() })).sort(newestFirst);
   }
 
@@ -92,6 +97,7 @@ export class MediumStorage implements SnapshotStorage {
         snapshots: () => this.#good().filter(({ doubtful }) => !doubtful),
         publish: (place, manifest) => this.#publish(place, manifest),
         released: () => this.#writer = undefined,
+        signer: this.#signer,
         options,
       });
     } finally {
@@ -125,6 +131,15 @@ export class MediumStorage implements SnapshotStorage {
   async list(): Promise<SnapshotInfo[]> {
     this.#check();
     return this.#good().map(infoOf);
+  }
+
+  get installing(): SnapshotInstall | undefined {
+    return this.#install;
+  }
+
+  async unfinished(): Promise<SnapshotManifest[]> {
+    this.#check();
+    return (await this.#medium.installs()).map(({ manifest }) => manifest);
   }
 
   // deno-lint-ignore require-await -- so that it rejects, and never throws

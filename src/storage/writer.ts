@@ -17,6 +17,7 @@ import {
   type SnapshotInfo,
   SnapshotManifest,
   type SnapshotMeta,
+  type SnapshotSigner,
   type SnapshotWriter,
 } from "../snapshot/mod.ts";
 import { DEFAULT_CHUNK_SIZE, DIGEST_SIZE, equal, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, toHex } from "../stream/mod.ts";
@@ -39,6 +40,8 @@ export interface WriterOwner {
   released(): void;
   /** Complete snapshots to reuse files of, newest first; none of which there is reason to doubt. */
   snapshots(): readonly PlacedSnapshot[];
+  /** Signs the snapshot, if it is not signed. */
+  readonly signer: SnapshotSigner | undefined;
   /** Who is told of progress. */
   readonly options: CreateOptions;
 }
@@ -232,13 +235,19 @@ export class StoredWriter implements SnapshotWriter {
           },
         );
       }
-      const manifest = await SnapshotManifest.of(this.#complete(meta), [...this.#files.values()]);
+      const complete = this.#complete(meta);
+      const files = [...this.#files.values()];
+      let manifest = await SnapshotManifest.of(complete, files);
       if (options.digest !== undefined && !equal(options.digest, manifest.digest)) {
         throw new SnapshotError("CORRUPT", `Snapshot ${manifest.index} is not the one that was expected`, {
           index: manifest.index,
           expected: toHex(options.digest),
           actual: toHex(manifest.digest),
         });
+      }
+      if (complete.signature === undefined && this.#owner.signer !== undefined) {
+        const signature = await this.#owner.signer.sign(manifest.digest);
+        manifest = await SnapshotManifest.of({ ...complete, signature }, files);
       }
       const info = await this.#owner.publish(this.#medium.temp, manifest);
       this.#state = "done";

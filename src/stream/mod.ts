@@ -6,12 +6,14 @@
 
 export * from "./bytes.ts";
 export * from "./chunk_map.ts";
+export * from "./chunk_set.ts";
 export * from "./chunked.ts";
 export * from "./digest.ts";
 export * from "./digest_index.ts";
 export * from "./gather.ts";
 export * from "./in_flight.ts";
 export * from "./operation.ts";
+export * from "./pause.ts";
 export * from "./progress.ts";
 export * from "./pump.ts";
 export * from "./race_abort.ts";

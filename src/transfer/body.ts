@@ -1,5 +1,5 @@
 /**
- * Reading the body of an answer.
+ * Reading the body of an answer, or of a request.
  *
  * @module
  */
@@ -20,17 +20,17 @@ export interface BodyWatch {
 /**
  * Reads a body piece by piece; cancels it if it is not read to its end.
  *
- * @param response the answer
+ * @param message the answer, or request
  * @param visit called with each piece; the next is read when it has resolved; `false` ends the reading
  * @param watch keeps an eye on it
  */
 export async function readBody(
-  response: Response,
+  message: Pick<Body, "body">,
   visit: (piece: Uint8Array) => Promise<boolean | void> | boolean | void,
   watch?: BodyWatch,
 ): Promise<void> {
-  if (response.body === null) return;
-  const reader = response.body.getReader();
+  if (message.body === null) return;
+  const reader = message.body.getReader();
   const cancel = () => reader.cancel(watch?.signal.reason).catch(() => {}); // lets a read that is waiting end, too
   watch?.signal.addEventListener("abort", cancel, { once: true });
   try {
@@ -52,11 +52,11 @@ export async function readBody(
  *
  * @throws {SnapshotError} `MALFORMED` if it is
  */
-export async function readLimited(response: Response, limit: number, watch?: BodyWatch): Promise<Uint8Array> {
+export async function readLimited(message: Pick<Body, "body">, limit: number, watch?: BodyWatch): Promise<Uint8Array> {
   const gathered = new Gathered(limit);
-  await readBody(response, (piece) => {
+  await readBody(message, (piece) => {
     if (gathered.length + piece.length > limit) {
-      throw new SnapshotError("MALFORMED", `An answer has more than ${limit} bytes`, { expected: limit });
+      throw new SnapshotError("MALFORMED", `A message has more than ${limit} bytes`, { expected: limit });
     }
     gathered.add(piece);
   }, watch);

@@ -5,24 +5,15 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import { archive, type SnapshotInfo, type SnapshotReader, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
+import type { SnapshotStorage, SnapshotVerifier } from "../snapshot/mod.ts";
 import { type Throttle, throttled } from "../stream/mod.ts";
-import { Leases } from "./lease.ts";
-import { matchesTag, parseRange } from "./range.ts";
-import { BYTES_TYPE, fileTag, listed, manifestJson, manifestTag, problem, PROTOBUF_TYPE, reprDigest } from "./wire.ts";
-
-/** What takes and installs snapshots: a `Replica`, or anything like it. */
-export interface SnapshotTarget {
-  /** Takes a snapshot. */
-  snapshot(options: { gap?: number }): {
-    readonly result: Promise<{ readonly taken: boolean; readonly snapshot?: SnapshotInfo }>;
-  };
-  /** Installs an archive. */
-  install(
-    archive: ReadableStream<Uint8Array>,
-    options: { index?: bigint },
-  ): { readonly result: Promise<SnapshotInfo> };
-}
+import { type CorsOrigins, isPreflight, preflight, withCors } from "./cors.ts";
+import { Gate, Overload } from "./gate.ts";
+import { Leases, type Selector } from "./lease.ts";
+import { Reception, type SnapshotTarget } from "./reception.ts";
+import { Offer } from "./offer.ts";
+import { keeping } from "./respond.ts";
+import { problem } from "./wire.ts";
 
 /** Options of {@linkcode snapshotHandler}. */
 export interface SnapshotHandlerOptions {
@@ -33,6 +24,8 @@ export interface SnapshotHandlerOptions {
   readonly authorize?: (request: Request) => boolean | Response | Promise<boolean | Response>;
   /** Carries out `PUT` and `POST`. Without one, `PUT` puts an archive into the storage, and `POST` is answered with 501. */
   readonly target?: SnapshotTarget;
+  /** Refuses what is sent and is not signed by somebody who is trusted. */
+  readonly verifier?: SnapshotVerifier;
   /**
    * How long a snapshot is kept after the last request of a download, in milliseconds.
    *
@@ -41,20 +34,40 @@ export interface SnapshotHandlerOptions {
   readonly leaseDuration?: number;
   /** Holds all that is sent to a rate. */
   readonly throttle?: Throttle;
+  /** Holds all that is received to a rate. */
+  readonly receiveThrottle?: Throttle;
+  /**
+   * How many requests that move content are served at a time. The others wait, in turn with other clients'; too many,
+   * or too long, and they are answered with 429 or 503 and `Retry-After`.
+   *
+   * @default {32}
+   */
+  readonly maxTransfers?: number;
+  /**
+   * Who asks, for being fair. By default what the server says of the connection (`serve` and `Deno.serve` say the
+   * address), and where it says nothing the `Authorization` header.
+   */
+  readonly client?: (request: Request, connection: unknown) => string;
+  /** Other servers that have the same snapshots, or are fetching them; named to whoever asks for a manifest. */
+  readonly sources?: () => readonly (string | URL)[];
+  /** Whose pages may use it: `"*"`, or a list of origins. By default none. */
+  readonly cors?: CorsOrigins;
   /** Told of errors that are the server's own, of which the client is not told more than that. */
   readonly onError?: (error: unknown, request: Request) => void;
 }
 
 /** Answers requests for snapshots. To be closed, so that leases end. */
 export interface SnapshotHandler {
-  /** Answers a request. Never rejects. */
-  (request: Request): Promise<Response>;
+  /**
+   * Answers a request. Never rejects.
+   *
+   * @param request what is asked
+   * @param connection what the server knows of the connection: see {@linkcode SnapshotHandlerOptions.client}
+   */
+  (request: Request, connection?: unknown): Promise<Response>;
   /** Ends all leases; requests that are running go on. */
   close(): Promise<void>;
 }
-
-/** How many entries must have been applied since the last snapshot, for `POST` to take one (Ratis: `creation.gap`). */
-const CREATION_GAP = 1024;
 
 /**
  * Serves the snapshots of a storage. A function from `Request` to `Response`, which runs as it is in `Deno.serve`,
@@ -63,13 +76,22 @@ const CREATION_GAP = 1024;
  * | request | answer |
  * |---|---|
  * | `GET /snapshots` | the list, newest first (JSON) |
- * | `GET /snapshots/{index or latest}/manifest` | protobuf, or JSON by `Accept`; strong `ETag` = snapshot digest |
- * | `GET, HEAD /snapshots/{index}/files/{name}` | bytes; `Range`, `If-Range`, `ETag`, `Repr-Digest` |
- * | `GET /snapshots/{index}/archive` | one stream |
+ * | `GET /snapshots/{which}` | one of the list; `Upload-Offset`, `Upload-Length` and `Upload-Complete` say how much of it is here |
+ * | `GET /snapshots/{which}/manifest` | protobuf, or JSON by `Accept`; strong `ETag` = snapshot digest; `Link` names further sources |
+ * | `GET /snapshots/{which}/files/{name}` | a file |
+ * | `GET /snapshots/{which}/content` | all files, one behind the other in the order of the manifest |
+ * | `GET /snapshots/{which}/held` | which chunks of that are here: a bit each, the lowest first |
+ * | `GET /snapshots/{which}/archive` | one stream with all of it |
  * | `PUT /snapshots/{index}` | installs an archive: 201; 409 stale or busy; 422 damaged |
+ * | `PUT /snapshots/{index}/manifest` | offers a snapshot: which chunks need not be in the archive, as `held` has them |
  * | `POST /snapshots[?gap=N]` | takes one now, if 1024 (or `gap`) entries were applied since: 201, or 200 with the old one |
+ * | `POST /snapshots/notification` | says that the log before an index is gone: see {@linkcode notifyInstall} |
  *
- * Errors are problem documents (RFC 9457) with a member `code`.
+ * `{which}` is an index, a digest in hexadecimal, or `latest`. By its digest a snapshot can also be got that is being
+ * received, as far as it has come; and what is got by a digest never changes (`Cache-Control: immutable`). Every `GET` can
+ * be a `HEAD`, has a strong `ETag`, and knows `If-None-Match`, `Range` (one or several) and `If-Range`; `Repr-Digest` and
+ * `Content-Digest` (RFC 9530) are there where the SHA-256 is known. Errors are problem documents (RFC 9457) with a
+ * member `code`.
  *
  * @param storage has the snapshots
  * @param options see {@linkcode SnapshotHandlerOptions}
@@ -89,204 +111,141 @@ const CREATION_GAP = 1024;
 export function snapshotHandler(storage: SnapshotStorage, options: SnapshotHandlerOptions = {}): SnapshotHandler {
   const leases = new Leases(storage, options.leaseDuration ?? 60_000);
   const routes = new Routes(storage, leases, options);
-  const handler = async (request: Request): Promise<Response> => {
-    try {
-      const allowed = await (options.authorize?.(request) ?? true);
-      if (allowed !== true) {
-        await request.body?.cancel();
-        return allowed || problem(new SnapshotError("FORBIDDEN", "This request is not allowed"), 403);
-      }
-      return await routes.answer(request);
-    } catch (error) {
-      const response = problem(error);
-      if (response.status >= 500) options.onError?.(error, request);
-      return response;
-    }
+  const { cors } = options;
+  const handler = async (request: Request, connection?: unknown): Promise<Response> => {
+    const response = await routes.answerAllowed(request, connection);
+    return cors === undefined ? response : withCors(request, response, cors);
   };
   return Object.assign(handler, { close: () => leases.close() });
 }
 
 class Routes {
-  readonly #storage: SnapshotStorage;
-  readonly #leases: Leases;
   readonly #options: SnapshotHandlerOptions;
+  readonly #gate: Gate;
+  readonly #offer: Offer;
+  readonly #reception: Reception;
 
   constructor(storage: SnapshotStorage, leases: Leases, options: SnapshotHandlerOptions) {
-    this.#storage = storage;
-    this.#leases = leases;
     this.#options = options;
+    this.#gate = new Gate(options.maxTransfers ?? 32);
+    this.#offer = new Offer(storage, leases, options.sources ?? (() => []));
+    this.#reception = new Reception(storage, options);
   }
 
-  async answer(request: Request): Promise<Response> {
+  async answerAllowed(request: Request, connection: unknown): Promise<Response> {
+    const { authorize, cors, onError } = this.#options;
+    try {
+      if (cors !== undefined && isPreflight(request)) return preflight(request);
+      const allowed = await (authorize?.(request) ?? true);
+      if (allowed === true) return await this.#answer(request, connection);
+      await request.body?.cancel();
+      return allowed || problem(new SnapshotError("FORBIDDEN", "This request is not allowed"), 403);
+    } catch (error) {
+      if (!request.bodyUsed) await request.body?.cancel().catch(() => {});
+      if (error instanceof Overload) return problem(error, error.status, { "Retry-After": String(error.seconds) });
+      const response = problem(error);
+      if (response.status >= 500) onError?.(error, request);
+      return response;
+    }
+  }
+
+  async #answer(request: Request, connection: unknown): Promise<Response> {
     const { pathname, searchParams } = new URL(request.url);
     const [, root, which, what, ...rest] = pathname.split("/");
     if (root !== "snapshots") return notFound(pathname);
     if (which === undefined || which === "") {
       return await byMethod(request, {
-        GET: async () => Response.json((await this.#storage.list()).map(listed)),
-        POST: () => this.#take(searchParams.get("gap")),
+        GET: () => this.#offer.list(request),
+        POST: () => this.#reception.take(searchParams.get("gap")),
       });
     }
-    const index = which === "latest" ? undefined : indexOf(which);
-    if (what === undefined) {
-      if (index === undefined) return notFound(pathname);
-      return await byMethod(request, { PUT: () => this.#install(index, request) });
+    if (which === "notification" && what === undefined) {
+      return await byMethod(request, { POST: () => this.#reception.notify(request) });
     }
-    if (what === "manifest" && rest.length === 0) {
-      return await byMethod(request, { GET: () => this.#manifest(index, request) });
+    const selector = selectorOf(which);
+    const { index } = selector;
+    const moving = (answer: () => Promise<Response>) => () => this.#moving(request, connection, answer);
+    const put = (answer: (index: bigint) => Promise<Response>) =>
+      index !== undefined && { PUT: moving(() => answer(index)) };
+    switch (what) {
+      case undefined:
+        return await byMethod(request, {
+          GET: () => this.#offer.status(selector, request),
+          ...put((index) => this.#reception.install(index, request)),
+        });
+      case "manifest":
+        if (rest.length > 0) return notFound(pathname);
+        return await byMethod(request, {
+          GET: () => this.#offer.manifest(selector, request),
+          ...put((index) => this.#reception.offer(index, request)),
+        });
+      case "held":
+        if (rest.length > 0) return notFound(pathname);
+        return await byMethod(request, { GET: () => this.#offer.held(selector, request) });
+      case "content":
+        if (rest.length > 0) return notFound(pathname);
+        return await byMethod(request, { GET: moving(() => this.#offer.content(selector, request)) });
+      case "archive":
+        if (rest.length > 0) return notFound(pathname);
+        return await byMethod(request, { GET: moving(() => this.#offer.archive(selector, request)) });
+      case "files":
+        if (rest.length === 0) return notFound(pathname);
+        return await byMethod(request, { GET: moving(() => this.#offer.file(selector, decodeName(rest), request)) });
+      default:
+        return notFound(pathname);
     }
-    if (what === "archive" && rest.length === 0) {
-      return await byMethod(request, { GET: () => this.#archive(index) });
-    }
-    if (what === "files" && rest.length > 0) {
-      return await byMethod(request, { GET: () => this.#file(index, decodeName(rest), request) });
-    }
-    return notFound(pathname);
   }
 
-  async #manifest(index: bigint | undefined, request: Request): Promise<Response> {
-    const manifest = await this.#leases.renew(index);
-    const json = wantsJson(request.headers.get("Accept"));
-    const headers = { ETag: manifestTag(manifest, json), Vary: "Accept" };
-    if (matchesTag(request.headers.get("If-None-Match"), headers.ETag)) {
-      return new Response(null, { status: 304, headers });
-    }
-    if (json) return Response.json(manifestJson(manifest), { headers });
-    return new Response(manifest.bytes as Uint8Array<ArrayBuffer>, {
-      headers: { ...headers, "Content-Type": PROTOBUF_TYPE },
-    });
-  }
-
-  async #file(index: bigint | undefined, name: string, request: Request): Promise<Response> {
-    const manifest = await this.#leases.renew(index);
-    const info = manifest.file(name);
-    const reader = await this.#storage.open(manifest.index);
+  /** Answers when there is room, and keeps it until the answer was sent. */
+  async #moving(request: Request, connection: unknown, answer: () => Promise<Response>): Promise<Response> {
+    const { client = clientOf, throttle } = this.#options;
+    const leave = await this.#gate.enter(client(request, connection));
     try {
-      const size = info.chunks?.size ?? await reader.size(name);
-      const tag = fileTag(manifest, info);
-      const digest = reprDigest(info);
-      const headers = new Headers({
-        "Accept-Ranges": "bytes",
-        "Content-Type": BYTES_TYPE,
-        ETag: tag,
-        ...(digest !== undefined && { "Repr-Digest": digest }),
-      });
-      if (matchesTag(request.headers.get("If-None-Match"), tag)) return await closing(reader, 304, headers);
-      const ifRange = request.headers.get("If-Range");
-      const range = request.method === "GET" && (ifRange === null || ifRange === tag)
-        ? parseRange(request.headers.get("Range"), size)
-        : undefined;
-      if (range === "unsatisfiable") {
-        headers.set("Content-Range", `bytes */${size}`);
-        headers.delete("Content-Type");
-        return await closing(reader, 416, headers);
-      }
-      const { start, end } = range ?? { start: 0, end: size };
-      headers.set("Content-Length", String(end - start));
-      if (range !== undefined) headers.set("Content-Range", `bytes ${start}-${end - 1}/${size}`);
-      if (request.method === "HEAD") return await closing(reader, 200, headers);
-      const body = this.#sent(reader.file(name, { start, end }), reader);
-      return new Response(body, { status: range === undefined ? 200 : 206, headers });
+      const response = await answer();
+      const { body } = response;
+      // deno-lint-ignore require-await -- the interface's
+      const release = async () => leave();
+      if (body === null || throttle === undefined) return keeping(response, release);
+      return keeping(new Response(body.pipeThrough(throttled(throttle)) as BodyInit, response), release);
     } catch (error) {
-      await reader.close();
+      leave();
       throw error;
     }
   }
+}
 
-  async #archive(index: bigint | undefined): Promise<Response> {
-    const manifest = await this.#leases.renew(index);
-    const reader = await this.#storage.open(manifest.index);
-    const headers = {
-      "Content-Type": BYTES_TYPE,
-      "Content-Disposition": `attachment; filename="snapshot-${manifest.index}.snapstream"`,
-    };
-    return new Response(this.#sent(archive(reader), reader), { headers });
-  }
-
-  async #install(index: bigint, request: Request): Promise<Response> {
-    if (request.body === null) throw new SnapshotError("MALFORMED", "The request has no archive in its body");
-    const { target } = this.#options;
-    // Without the request's signal: a client that goes is seen by its body, and on Deno the signal fires in any case.
-    const options = { index };
-    try {
-      const work = target === undefined
-        ? unarchive(request.body, this.#storage, options)
-        : target.install(request.body, options);
-      const snapshot = await work.result;
-      return Response.json(listed(snapshot), { status: 201, headers: { Location: `/snapshots/${index}/manifest` } });
-    } catch (error) {
-      const damaged = error instanceof SnapshotError && ["CORRUPT", "MALFORMED", "UNSUPPORTED"].includes(error.code);
-      if (damaged) return problem(error, 422);
-      throw error;
-    } finally {
-      // Whoever refused it may not have read it; the connection cannot be used again before that.
-      if (!request.body.locked) await request.body.cancel().catch(() => {});
-    }
-  }
-
-  async #take(gap: string | null): Promise<Response> {
-    const { target } = this.#options;
-    if (target === undefined) throw new SnapshotError("UNSUPPORTED", "Nothing takes snapshots here");
-    if (gap !== null && !/^[0-9]{1,15}$/.test(gap)) {
-      throw new SnapshotError("MALFORMED", `A gap is a number, not ${gap}`);
-    }
-    const { taken, snapshot } = await target.snapshot({ gap: gap === null ? CREATION_GAP : Number(gap) })
-      .result;
-    if (snapshot === undefined) {
-      throw new SnapshotError("NOT_FOUND", "There is no snapshot, and too little to take one");
-    }
-    return Response.json(listed(snapshot), { status: taken ? 201 : 200 });
-  }
-
-  /** A body that keeps its snapshot open until it was sent, or is not wanted any more. */
-  #sent(content: ReadableStream<Uint8Array>, reader: SnapshotReader): ReadableStream<Uint8Array> {
-    const { throttle } = this.#options;
-    const source = (throttle === undefined ? content : content.pipeThrough(throttled(throttle))).getReader();
-    return new ReadableStream<Uint8Array>({
-      async pull(controller) {
-        try {
-          const { done, value } = await source.read();
-          if (!done) return controller.enqueue(value);
-          await reader.close();
-          controller.close();
-        } catch (error) {
-          await reader.close();
-          throw error;
-        }
-      },
-      async cancel(reason) {
-        await source.cancel(reason).catch(() => {});
-        await reader.close();
-      },
-    }, { highWaterMark: 0 });
-  }
+/** What the server says of the connection: the address, mostly. */
+function clientOf(request: Request, connection: unknown): string {
+  const { client, remoteAddr } = (connection ?? {}) as { client?: string; remoteAddr?: { hostname?: string } };
+  return client ?? remoteAddr?.hostname ?? request.headers.get("Authorization") ?? "";
 }
 
 type Method = "GET" | "PUT" | "POST";
 
-/** Calls what a method stands for. `HEAD` is `GET` without the body, which what sends large ones sees to itself. */
+/** Calls what a method stands for. `HEAD` is `GET` without the body. */
 async function byMethod(
   request: Request,
   answers: { readonly [M in Method]?: () => Promise<Response> },
 ): Promise<Response> {
   const { method } = request;
   const answer = answers[(method === "HEAD" ? "GET" : method) as Method];
-  if (answer === undefined) {
-    await request.body?.cancel();
-    const allow = Object.keys(answers).flatMap((name) => name === "GET" ? ["GET", "HEAD"] : [name]).join(", ");
-    return problem(new SnapshotError("UNSUPPORTED", `${method} is not possible here, but ${allow}`), 405, {
-      Allow: allow,
-    });
-  }
-  const response = await answer();
-  if (method !== "HEAD" || response.body === null) return response;
-  await response.body.cancel();
-  return new Response(null, response);
+  if (answer !== undefined) return await answer();
+  await request.body?.cancel();
+  const names = Object.keys(answers).flatMap((name) => name === "GET" ? ["GET", "HEAD"] : [name]);
+  const headers = { Allow: [...names, "OPTIONS"].join(", ") };
+  if (method === "OPTIONS") return new Response(null, { status: 204, headers });
+  return problem(
+    new SnapshotError("UNSUPPORTED", `${method} is not possible here, but ${names.join(", ")}`),
+    405,
+    headers,
+  );
 }
 
-function indexOf(text: string): bigint {
-  if (/^[1-9][0-9]{0,18}$/.test(text)) return BigInt(text);
-  throw new SnapshotError("NOT_FOUND", `${JSON.stringify(text.slice(0, 100))} is no index of a snapshot`);
+function selectorOf(text: string): Selector {
+  if (text === "latest") return {};
+  if (/^[0-9a-f]{64}$/.test(text)) return { digest: text };
+  if (/^[1-9][0-9]{0,18}$/.test(text)) return { index: BigInt(text) };
+  throw new SnapshotError("NOT_FOUND", `${JSON.stringify(text.slice(0, 100))} is no index or digest of a snapshot`);
 }
 
 function decodeName(parts: readonly string[]): string {
@@ -297,15 +256,6 @@ function decodeName(parts: readonly string[]): string {
   }
 }
 
-function wantsJson(accept: string | null): boolean {
-  return accept !== null && /\bapplication\/json\b/.test(accept) && !accept.includes(PROTOBUF_TYPE);
-}
-
-async function closing(reader: SnapshotReader, status: number, headers: Headers): Promise<Response> {
-  await reader.close();
-  return new Response(null, { status, headers });
-}
-
 function notFound(path: string): Response {
-  return problem(new SnapshotError("NOT_FOUND", `There is nothing at ${path.slice(0, 200)}`));
+  return problem(new SnapshotError("NOT_FOUND", `There is nothing at ${JSON.stringify(path.slice(0, 200))}`));
 }

@@ -4,8 +4,17 @@
  * @module
  */
 
+import { hasCode, SnapshotError } from "../errors.ts";
 import { completeManifest, type SnapshotManifest, type SnapshotReader, type SnapshotStorage } from "../snapshot/mod.ts";
 import { toHex } from "../stream/mod.ts";
+
+/** Which snapshot is meant: the newest if neither is said. */
+export interface Selector {
+  /** The one with this index. */
+  readonly index?: bigint;
+  /** The one with this digest, in hexadecimal. */
+  readonly digest?: string;
+}
 
 /** A lease: an open reader, closed when nobody has renewed it for a while. */
 interface Lease {
@@ -34,11 +43,26 @@ export class Leases {
   /**
    * Leases a snapshot, or renews the lease that there is.
    *
-   * @param index which; the newest if absent
+   * @param which which
    * @returns its complete manifest, computed once a lease
    * @throws {SnapshotError} `NOT_FOUND` …
    */
-  async renew(index: bigint | undefined): Promise<SnapshotManifest> {
+  async renew(which: Selector): Promise<SnapshotManifest> {
+    if (which.digest === undefined) return await this.#renew(which.index);
+    for (const { meta, digest, chunks } of await this.#storage.list()) {
+      // What braft wrote has another digest when it was completed.
+      if (chunks > 0 && toHex(digest) !== which.digest) continue;
+      try {
+        const manifest = await this.#renew(meta.lastIncludedIndex);
+        if (toHex(manifest.digest) === which.digest) return manifest;
+      } catch (error) {
+        if (!hasCode(error, "NOT_FOUND", "CORRUPT")) throw error;
+      }
+    }
+    throw new SnapshotError("NOT_FOUND", `There is no snapshot ${which.digest} here`, { expected: which.digest });
+  }
+
+  async #renew(index: bigint | undefined): Promise<SnapshotManifest> {
     const reader = await this.#storage.open(index);
     const found = toHex(reader.manifest.digest);
     let lease = this.#leases.get(found);

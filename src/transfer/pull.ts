@@ -6,19 +6,18 @@
 
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
-  type ChunkRun,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
   type SnapshotStorage,
+  type SnapshotVerifier,
   stale,
 } from "../snapshot/mod.ts";
-import { InFlight, Operation, raceAbort, type Tracker } from "../stream/mod.ts";
-import { HttpSource, type SourceOptions } from "./source.ts";
-import { SpanPool } from "./spans.ts";
-
-/** A server to fetch from: its address, or more about it. */
-export type Source = string | URL | SourceOptions;
+import { Operation, pause, raceAbort, type Throttle, type Tracker } from "../stream/mod.ts";
+import { backOff, isPassing, Peer } from "./peer.ts";
+import { type Running, Schedule } from "./schedule.ts";
+import { HttpSource, type Source } from "./source.ts";
+import { SpanTransfer, type TransferContext } from "./transfer.ts";
 
 /** Options of {@linkcode pull}. */
 export interface PullOptions {
@@ -27,23 +26,36 @@ export interface PullOptions {
   /** Which snapshot; the newest if absent. */
   readonly index?: bigint | undefined;
   /**
-   * Requests at the same time, for each source.
+   * Whose signature is trusted. With it the manifest is taken from any source; without it from those that are not
+   * `chunksOnly`.
+   */
+  readonly verifier?: SnapshotVerifier | undefined;
+  /**
+   * Requests at the same time, for each source; fewer with many sources, so that memory stays bounded.
    *
    * @default {3}
    */
   readonly concurrency?: number;
   /**
-   * How long a source may send nothing, in milliseconds.
+   * How long a source may send nothing, in milliseconds. Long before that others try what it was asked for.
    *
    * @default {15000}
    */
   readonly timeout?: number;
   /**
-   * How often in a row a source may fail before it is given up.
+   * How often in a row a source may fail before it is given up; with waits from 0.1 s to 5 s, or as long as it asks for,
+   * the default is some fifteen seconds.
    *
-   * @default {5}
+   * @default {8}
    */
   readonly attempts?: number;
+  /** Holds what is fetched to a rate. */
+  readonly throttle?: Throttle | undefined;
+  /**
+   * Asked about each further source that a source names with its manifest: how to fetch chunks from it; nothing to leave
+   * it. By default all are left: an address may lead anywhere, and whoever names it is not asked for a password.
+   */
+  readonly onFurtherSource?: (url: URL) => Source | undefined;
   /** Told of every failure of a source, also of those that others make up for. */
   readonly onSourceError?: (error: SnapshotError) => void;
   /** Told which snapshot it is, before anything of it is fetched; again if it is replaced. May throw to refuse it. */
@@ -54,32 +66,54 @@ export interface PullOptions {
 export interface PullResult {
   /** The snapshot, in the storage. */
   readonly snapshot: SnapshotInfo;
-  /** Bytes that were fetched. */
+  /** Bytes that were fetched and kept. */
   readonly fetched: number;
-  /** Bytes that were here already. */
+  /** Bytes that were here already, or came once and were needed more often. */
   readonly reused: number;
+  /** What each source gave. */
+  readonly sources: readonly PulledSource[];
 }
 
-/** About how many bytes of one request are being verified and written at the same time. */
-const WRITE_BYTES = 1024 * 1024;
-/** The first wait after a failure, in milliseconds; doubled with each. */
-const FIRST_WAIT = 100;
-/** The longest such wait. */
-const LONGEST_WAIT = 5000;
+/** What a source gave to a {@linkcode pull}. */
+export interface PulledSource {
+  /** Its address. */
+  readonly url: string;
+  /** Bytes of it that were kept. */
+  readonly bytes: number;
+  /** Bytes a second that a request to it got, of late. */
+  readonly rate: number;
+  /** Why it was dropped. */
+  readonly dropped?: SnapshotError;
+}
+
+/** Bytes that all requests together may hold. */
+const MEMORY = 32 * 1024 * 1024;
+/** Requests at the same time, whatever the memory. */
+const MOST_REQUESTS = 24;
+/** How often it is looked whether somebody stalls, by who has nothing else to do, in milliseconds. */
+const LOOK_AGAIN = 250;
+/** How often what was here, and turned out damaged, is fetched anew. */
+const ROUNDS = 3;
 
 /**
  * Fetches a snapshot into a storage.
  *
  * Chunks come from all sources at once; each is verified before it is written. What is here already, in other snapshots or
- * from an interrupted pull, is used first. A source that fails is tried again, later each time; one that sends wrong
- * bytes is dropped. If the snapshot is retired meanwhile, the newest is fetched in its stead, and what is here of the
- * old one used for it.
+ * from an interrupted pull, is used first, and what is in the snapshot several times comes once. A source that fails is
+ * tried again, later each time; what one is slow with, another tries too; one that sends wrong bytes is dropped. If the
+ * snapshot is retired meanwhile, the newest is fetched in its stead, and what is here of the old one used for it.
+ *
+ * A source may itself be fetching the snapshot: it is asked for what it has. Where several pull from each other and from
+ * one that has all of it (`sources: [leader, ...followers]`, and a handler on the storage of each), each chunk is drawn
+ * from that one about once.
  *
  * @param storage where to
- * @param sources where from; which snapshot it is, the first says that can be reached and is not `chunksOnly`
+ * @param sources where from; which snapshot it is, the first says that can be reached and is not `chunksOnly`; with a
+ *   verifier, the first that can be reached
  * @param options see {@linkcode PullOptions}
  * @returns work that gives the snapshot; fails with `STALE` if it is not newer than what is here, `NOT_FOUND` if no
- *   source has it, `UNAVAILABLE` if too many failed, `CORRUPT` if the last one sent wrong bytes, `CANCELLED`
+ *   source has it, `UNAVAILABLE` if too many failed, `CORRUPT` if the last one sent wrong bytes, `FORBIDDEN` if it is not
+ *   signed by somebody who is trusted, `CANCELLED`
  *
  * @example
  * ```ts
@@ -105,23 +139,12 @@ export function pull(
   return new Operation((tracker) => new Pull(storage, sources, options, tracker).run());
 }
 
-/** A source while it is used. */
-interface Peer {
-  readonly source: HttpSource;
-  failures: number;
-  /** Until when nothing is asked of it, after a failure. */
-  paused?: Promise<void>;
-  /** Why it is not used any more. */
-  dropped?: SnapshotError;
-}
-
 class Pull {
   readonly #storage: SnapshotStorage;
   readonly #options: PullOptions;
   readonly #tracker: Tracker;
-  readonly #sources: readonly HttpSource[];
-  /** For chunks, to be used again: a runtime does not hurry to collect what it cannot see the size of. */
-  readonly #buffers: Uint8Array[] = [];
+  readonly #sources: HttpSource[];
+  #peers: readonly Peer[] = [];
 
   constructor(storage: SnapshotStorage, sources: readonly Source[], options: PullOptions, tracker: Tracker) {
     this.#storage = storage;
@@ -135,7 +158,7 @@ class Pull {
     let fetched = 0;
     let retired: { readonly index: bigint; readonly error: SnapshotError } | undefined;
     for (;;) {
-      const manifest = await this.#manifest();
+      const { manifest, from } = await this.#manifest();
       if (retired !== undefined && manifest.index <= retired.index) throw retired.error;
       const [newest] = await this.#storage.list();
       if (newest !== undefined && manifest.index <= newest.meta.lastIncludedIndex) {
@@ -150,32 +173,34 @@ class Pull {
           signal: this.#options.signal,
           onReused: (bytes, chunks) => this.#tracker.reuse(bytes, chunks),
         });
-        const { reused } = this.#tracker.progress;
         this.#tracker.phase("fetch");
-        const error = await this.#fetch(install);
-        fetched += this.#tracker.progress.bytes - reused;
+        this.#peers = this.#sources.map((source) => new Peer(source, manifest, source === from));
+        const error = await this.#fetchAll(install);
+        const { bytes, reused } = this.#tracker.progress;
+        fetched += bytes - reused;
         if (error !== undefined) {
           retired = { index: manifest.index, error }; // on with the newest
           continue;
         }
         this.#tracker.phase("commit");
-        return { snapshot: await install.commit(), fetched, reused };
+        const snapshot = await install.commit();
+        return { snapshot, fetched, reused, sources: this.#peers.map(reportOf) };
       } finally {
         await install.close();
       }
     }
   }
 
-  /** The manifest, from the first source that can be reached and whose word is taken. */
-  async #manifest(): Promise<SnapshotManifest> {
-    const { index, signal, attempts = 5 } = this.#options;
-    const asked = this.#sources.filter(({ chunksOnly }) => !chunksOnly);
+  /** The manifest, from the first source that can be reached and whose word, or signature, is taken. */
+  async #manifest(): Promise<{ readonly manifest: SnapshotManifest; readonly from: HttpSource }> {
+    const { signal, verifier, attempts = 8 } = this.#options;
+    const asked = this.#sources.filter(({ chunksOnly }) => verifier !== undefined || !chunksOnly);
     if (asked.length === 0) throw new SnapshotError("MALFORMED", "No source's word is taken on what the snapshot is");
     for (let attempt = 1;; attempt++) {
       let failure: unknown;
-      for (const source of asked) {
+      for (const from of asked) {
         try {
-          return await source.manifest(index, signal);
+          return { manifest: await this.#manifestFrom(from), from };
         } catch (error) {
           throwIfCancelled(signal);
           this.#report(error);
@@ -184,72 +209,135 @@ class Pull {
         }
       }
       if (attempt >= attempts || !isPassing(failure)) throw failure;
-      await pause(attempt, failure, signal);
+      await backOff(attempt, failure, signal);
+    }
+  }
+
+  async #manifestFrom(source: HttpSource): Promise<SnapshotManifest> {
+    const { index, signal, verifier, onFurtherSource, timeout = 15_000 } = this.#options;
+    const { manifest, further } = await source.manifest(index, signal);
+    await verifier?.verify(manifest);
+    for (const url of further) {
+      const named = onFurtherSource?.(url);
+      if (named === undefined) continue;
+      const added = new HttpSource(named, timeout, true);
+      if (!this.#sources.some(({ url }) => url === added.url)) this.#sources.push(added);
+    }
+    return manifest;
+  }
+
+  /** Fetches what is missing, and what turns out to be missing again. See {@linkcode #fetch}. */
+  async #fetchAll(install: SnapshotInstall): Promise<SnapshotError | undefined> {
+    for (let round = 1; round <= ROUNDS && !install.missing().next().done; round++) {
+      const retired = await this.#fetch(install);
+      if (retired !== undefined) return retired;
     }
   }
 
   /** Fetches what is missing. Gives why not if a source does not have this snapshot any more, and may have a newer one. */
   async #fetch(install: SnapshotInstall): Promise<SnapshotError | undefined> {
-    const { concurrency = 3, signal } = this.#options;
-    const pool = new SpanPool(install.missing());
+    const { signal, index, throttle } = this.#options;
+    const { content } = install.manifest;
+    const schedule = new Schedule(content, install.missing());
     const stop = new AbortController();
     const onAbort = () => stop.abort(signal!.reason);
     signal?.addEventListener("abort", onAbort, { once: true });
-    const peers: Peer[] = this.#sources.map((source) => ({ source, failures: 0 }));
     let fatal: { readonly error: unknown } | undefined;
-    const worker = async (peer: Peer) => {
+    const context = { install, schedule, tracker: this.#tracker, throttle, buffers: [] };
+    const worker = async (peer: Peer, workers: number) => {
       try {
-        await this.#work(install, pool, peer, stop.signal);
+        await this.#work(context, peer, workers, stop.signal);
       } catch (error) {
         fatal ??= { error }; // the disk, not a source: the others need not go on
         stop.abort(error);
       } finally {
-        pool.wake();
+        schedule.wake();
       }
     };
     try {
       throwIfCancelled(signal);
-      await Promise.all(peers.flatMap((peer) => Array.from({ length: concurrency }, () => worker(peer))));
+      const each = this.#concurrency(content.size / Math.max(content.count, 1));
+      const peers = this.#peers.flatMap((peer) => Array.from({ length: each }, () => peer));
+      await Promise.all(peers.map((peer) => worker(peer, peers.length)));
       throwIfCancelled(signal);
       if (fatal !== undefined) throw fatal.error;
-      if (install.missing().next().done) return undefined;
-      const reasons = peers.map(({ dropped }) => dropped!);
+      if (schedule.isDone) return undefined;
+      const reasons = this.#peers.map(({ dropped }) => dropped!);
       const reason = reasons.find((reason) => !hasCode(reason, "NOT_FOUND")) ?? reasons[0]!;
-      const retired = reasons.some((reason) => hasCode(reason, "NOT_FOUND"));
-      if (retired && this.#options.index === undefined) return reason;
+      if (reasons.some((reason) => hasCode(reason, "NOT_FOUND")) && index === undefined) return reason;
       throw reason;
     } finally {
       signal?.removeEventListener("abort", onAbort);
     }
   }
 
-  /** Fetches one run after the other from one source, until there is none left or the source is dropped. */
-  async #work(install: SnapshotInstall, pool: SpanPool, peer: Peer, signal: AbortSignal): Promise<void> {
-    while (peer.dropped === undefined) {
-      const span = await raceAbort(pool.take(), signal);
-      if (span === undefined) return;
+  /** How many requests at a time there can be to each source: memory has to do for all. */
+  #concurrency(chunk: number): number {
+    const requests = Math.min(Math.floor(MEMORY / (1024 * 1024 + 2 * chunk)), MOST_REQUESTS);
+    return Math.max(Math.min(this.#options.concurrency ?? 3, Math.floor(requests / this.#peers.length)), 1);
+  }
+
+  /** Fetches one span after the other from one source, until all is here or the source is dropped. */
+  async #work(context: TransferContext, peer: Peer, workers: number, signal: AbortSignal): Promise<void> {
+    const { schedule } = context;
+    while (peer.dropped === undefined && !schedule.isDone) {
       const { failures } = peer;
-      const transfer = new SpanTransfer(install, span, peer.source.url, this.#tracker, this.#buffers);
+      let transfer: SpanTransfer | undefined;
       try {
-        await transfer.run(peer.source, signal);
+        if (peer.isDue) await raceAbort(peer.look(context.install.manifest, signal), signal);
+        const running = schedule.take(peer, this.#peers, workers);
+        if (running === undefined) {
+          if (this.#isHopeless(peer, schedule)) return;
+          await pause(Math.min(peer.nextLook, LOOK_AGAIN), signal, schedule.changed());
+          continue;
+        }
+        transfer = new SpanTransfer(context, running, peer.source);
+        await this.#transfer(transfer, running, peer, schedule, signal);
         peer.failures = 0;
-        pool.done();
       } catch (error) {
-        pool.done(transfer.rest);
-        if (signal.aborted || transfer.failedToWrite) throw error;
+        if (signal.aborted || transfer?.failedToWrite) throw error;
         this.#report(error);
-        if (transfer.progressed) peer.failures = 0;
-        const attempts = this.#options.attempts ?? 5;
+        if (transfer !== undefined && transfer.written > 0) peer.failures = 0;
         const first = peer.failures === failures; // of the requests that failed together, which count as one
         if (first) peer.failures++;
-        if (peer.failures >= attempts || !isPassing(error)) {
+        if (peer.failures >= (this.#options.attempts ?? 8) || !isPassing(error)) {
           peer.dropped ??= asError(error);
           return;
         }
-        if (first) peer.paused = pause(peer.failures, error, signal, pool.drained);
+        if (first) peer.paused = backOff(peer.failures, error, signal, schedule.drained);
         await peer.paused;
       }
     }
+  }
+
+  async #transfer(
+    transfer: SpanTransfer,
+    running: Running,
+    peer: Peer,
+    schedule: Schedule,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { needless } = running;
+    try {
+      await transfer.run(AbortSignal.any([signal, needless.signal]));
+    } catch (error) {
+      if (!needless.signal.aborted || signal.aborted || transfer.failedToWrite) throw error; // others were quicker
+    } finally {
+      peer.bytes += transfer.written;
+      peer.measured(running.received, running.rate);
+      schedule.ended(running);
+    }
+  }
+
+  /** Whether a source has nothing, and nobody is left from whom it could get something. */
+  #isHopeless(peer: Peer, schedule: Schedule): boolean {
+    if (peer.held === undefined || schedule.wants(peer)) return false;
+    if (this.#peers.some(({ dropped, held }) => dropped === undefined && held === undefined)) return false;
+    if (!peer.hasStopped(this.#options.attempts ?? 8)) return false;
+    peer.dropped = new SnapshotError("NOT_FOUND", `${peer.source.url} has nothing of the snapshot that is missing`, {
+      source: peer.source.url,
+    });
+    return true;
   }
 
   #report(error: unknown): void {
@@ -257,128 +345,10 @@ class Pull {
   }
 }
 
-/** One request: its bytes, cut into chunks, verified and written. */
-class SpanTransfer {
-  readonly #install: SnapshotInstall;
-  readonly #span: ChunkRun;
-  readonly #source: string;
-  readonly #tracker: Tracker;
-  readonly #buffers: Uint8Array[];
-  readonly #writes = new InFlight<void>();
-  /** Chunks that were written; not always in order. */
-  readonly #written = new Set<number>();
-  /** The chunk that is being received. */
-  #next: number;
-  #chunk: Uint8Array | undefined;
-  #filled = 0;
-  /** Whether it was the storage that failed, and not the source. */
-  failedToWrite = false;
-
-  constructor(install: SnapshotInstall, span: ChunkRun, source: string, tracker: Tracker, buffers: Uint8Array[]) {
-    this.#buffers = buffers;
-    this.#install = install;
-    this.#span = span;
-    this.#source = source;
-    this.#tracker = tracker;
-    this.#next = span.first;
-  }
-
-  /** What was not written, from the first such chunk on. */
-  get rest(): ChunkRun {
-    let { first } = this.#span;
-    while (this.#written.has(first)) first++;
-    return { ...this.#span, first };
-  }
-
-  /** Whether anything was written. */
-  get progressed(): boolean {
-    return this.#written.size > 0;
-  }
-
-  async run(source: HttpSource, signal: AbortSignal): Promise<void> {
-    const { file, first, end } = this.#span;
-    const chunks = file.chunks!;
-    const last = chunks.offset(end - 1) + chunks.length(end - 1);
-    try {
-      await source.range(
-        this.#install.manifest,
-        file,
-        chunks.offset(first),
-        last,
-        signal,
-        (piece) => this.#take(piece),
-      );
-      while (this.#writes.size > 0) await this.#writes.next();
-    } finally {
-      await this.#writes.settled();
-    }
-  }
-
-  async #take(piece: Uint8Array): Promise<void> {
-    const { file: { chunks } } = this.#span;
-    for (let at = 0; at < piece.length;) {
-      const length = chunks!.length(this.#next);
-      this.#chunk ??= this.#buffer(length);
-      const taken = Math.min(length - this.#filled, piece.length - at);
-      this.#chunk.set(piece.subarray(at, at + taken), this.#filled);
-      this.#filled += taken;
-      at += taken;
-      if (this.#filled < length) continue;
-      this.#writes.add(this.#write(this.#next++, this.#chunk));
-      this.#chunk = undefined;
-      this.#filled = 0;
-      if (this.#writes.size * length >= WRITE_BYTES) await this.#writes.next();
-    }
-  }
-
-  async #write(chunk: number, bytes: Uint8Array): Promise<void> {
-    try {
-      await this.#install.write(this.#span.file.name, chunk, bytes);
-    } catch (error) {
-      if (hasCode(error, "CORRUPT")) {
-        throw new SnapshotError("CORRUPT", `${this.#source} sent wrong bytes: ${error.message}`, {
-          ...error.fields,
-          source: this.#source,
-          cause: error,
-        });
-      }
-      this.failedToWrite = true;
-      throw error;
-    }
-    this.#written.add(chunk);
-    this.#tracker.add(bytes.length);
-    this.#buffers.push(bytes);
-  }
-
-  #buffer(length: number): Uint8Array {
-    const buffer = this.#buffers.pop();
-    return buffer?.length === length ? buffer : new Uint8Array(length);
-  }
-}
-
-/** Whether an error may pass: the source does not answer, is busy, broke off. Not: it said no, or sent wrong bytes. */
-function isPassing(error: unknown): boolean {
-  return hasCode(error, "UNAVAILABLE", "TIMEOUT", "BUSY", "CLOSED");
+function reportOf({ source: { url }, bytes, rate, dropped }: Peer): PulledSource {
+  return { url, bytes, rate, ...(dropped !== undefined && { dropped }) };
 }
 
 function asError(error: unknown): SnapshotError {
   return error instanceof SnapshotError ? error : new SnapshotError("UNAVAILABLE", messageOf(error), { cause: error });
-}
-
-/** Waits before another try: longer each time, and as long as the source asks for; not if there is nothing to do. */
-async function pause(
-  failures: number,
-  error: unknown,
-  signal: AbortSignal | undefined,
-  needless: Promise<void> = new Promise(() => {}),
-): Promise<void> {
-  const asked = error instanceof SnapshotError ? error.fields.retryAfter ?? 0 : 0;
-  const wait = Math.min(Math.max(FIRST_WAIT * 2 ** (failures - 1), asked), LONGEST_WAIT);
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  try {
-    const over = new Promise<void>((resolve) => timer = setTimeout(resolve, wait));
-    await raceAbort(Promise.race([over, needless]), signal);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -4,66 +4,196 @@
  * @module
  */
 
-import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { archive, type SnapshotReader } from "../snapshot/mod.ts";
-import { Operation, progress, raceAbort, type Throttle, throttled } from "../stream/mod.ts";
-import type { Source } from "./pull.ts";
-import { fetchOf, sourceOptions } from "./source.ts";
-import { BYTES_TYPE, responseError } from "./wire.ts";
+import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
+import {
+  archive,
+  type SnapshotMeta,
+  type SnapshotReader,
+  streamedArchive,
+  type StreamedArchiveOptions,
+  type WriteFiles,
+} from "../snapshot/mod.ts";
+import { ChunkSet, Operation, progress, type Throttle, throttled, toHex, type Tracker } from "../stream/mod.ts";
+import { type BodyWatch, readLimited } from "./body.ts";
+import { backOff, isPassing } from "./peer.ts";
+import { HttpSource, type Source } from "./source.ts";
+import { BYTES_TYPE, PROTOBUF_TYPE, responseError } from "./wire.ts";
 
 /** Options of {@linkcode push}. */
 export interface PushOptions {
-  /** Gives it up. */
+  /** Gives it up; what the other side has of it stays there, to be gone on with. */
   readonly signal?: AbortSignal | undefined;
   /** Holds what is sent to a rate. */
   readonly throttle?: Throttle;
+  /**
+   * How long the other side may take nothing, or say nothing, in milliseconds. It makes everything durable, and loads it,
+   * before it answers.
+   *
+   * @default {120000}
+   */
+  readonly timeout?: number;
+  /**
+   * How often in a row it may fail before it is given up, with waits from 0.1 s to 5 s, or as long as it asks for.
+   *
+   * @default {8}
+   */
+  readonly attempts?: number;
 }
 
 /**
- * Sends a snapshot as an archive, to be installed: `PUT /snapshots/{index}`.
+ * Sends a snapshot, to be installed there: what the other side does not have of it, as one archive. It is asked first
+ * (`PUT /snapshots/{index}/manifest`), and again after each failure, so that what has arrived is not sent again.
  *
  * @param reader the snapshot; to be kept open meanwhile
  * @param target where to
- * @param options the signal, and the rate
+ * @param options the signal, the rate, and how patient to be
  * @returns work that gives nothing, and has succeeded when the other side has verified all of it, made it durable, and
  *   installed it; fails with what the other side said: `STALE`, `BUSY`, `CORRUPT`, `NO_SPACE`, `FORBIDDEN` …
  */
 export function push(reader: SnapshotReader, target: Source, options: PushOptions = {}): Operation<void> {
+  return new Operation((tracker) => new Push(reader, target, options, tracker).run());
+}
+
+/** Options of {@linkcode pushLive}. */
+export interface LivePushOptions extends Omit<PushOptions, "attempts">, Pick<StreamedArchiveOptions, "signer"> {}
+
+/**
+ * Sends a snapshot as it is being written, to be installed there, with no storage in between. It cannot be gone on with:
+ * nothing of it is kept here. See `Replica.push`.
+ *
+ * @param meta what it is a snapshot of
+ * @param write writes its files: a `SaveTask`'s `write`, for one
+ * @param target where to
+ * @param options the signal, the rate, and who signs
+ * @returns work that has succeeded when the other side has installed it; fails with what it said, or what `write` failed
+ *   with
+ */
+export function pushLive(
+  meta: SnapshotMeta,
+  write: WriteFiles,
+  target: Source,
+  options: LivePushOptions = {},
+): Operation<void> {
   return new Operation(async (tracker) => {
-    const { signal, throttle } = options;
-    throwIfCancelled(signal);
-    const source = sourceOptions(target);
-    const { url, headers } = source;
-    const send = fetchOf(source);
-    const address = `${String(url).replace(/\/+$/, "")}/snapshots/${reader.meta.lastIncludedIndex}`;
-    tracker.phase("send", reader.manifest.size);
-    let passed = 0;
-    let content = archive(reader).pipeThrough(progress(({ bytes }) => {
-      tracker.add(bytes - passed);
-      passed = bytes;
-    }));
-    if (throttle !== undefined) content = content.pipeThrough(throttled(throttle));
-    const body = cancellable(content);
-    const all = new Headers(headers);
-    all.set("Content-Type", BYTES_TYPE);
-    try {
-      const request = { method: "PUT", headers: all, body: body.stream, duplex: "half", ...(signal && { signal }) };
-      const answer = send(new Request(address, request as RequestInit));
-      const response = await raceAbort(answer, signal); // also if who sends does not know of signals
-      if (!response.ok) throw await responseError(response, address);
-      await response.body?.cancel();
-    } catch (error) {
-      if (signal?.aborted) throw cancelled(signal);
-      if (body.failure !== undefined) throw body.failure.error; // the reader's, whatever fetch made of it
-      if (error instanceof SnapshotError) throw error;
-      throw new SnapshotError("UNAVAILABLE", `${address} cannot be reached, or broke off: ${messageOf(error)}`, {
-        source: address,
-        cause: error,
-      });
-    } finally {
-      await body.cancel(); // not every runtime does, when the request has failed (nodejs/node#61460)
-    }
+    const { signal, signer, timeout = 120_000 } = options;
+    tracker.phase("send");
+    const content = streamedArchive(meta, write, { signal, signer });
+    await put(new HttpSource(target, timeout), meta.lastIncludedIndex, content, options, tracker);
   });
+}
+
+class Push {
+  readonly #reader: SnapshotReader;
+  readonly #server: HttpSource;
+  readonly #options: PushOptions;
+  readonly #tracker: Tracker;
+
+  constructor(reader: SnapshotReader, target: Source, options: PushOptions, tracker: Tracker) {
+    this.#reader = reader;
+    this.#server = new HttpSource(target, options.timeout ?? 120_000);
+    this.#options = options;
+    this.#tracker = tracker;
+  }
+
+  async run(): Promise<void> {
+    const { signal, attempts = 8 } = this.#options;
+    let sent = -1;
+    for (let failures = 0;;) {
+      throwIfCancelled(signal);
+      try {
+        return await this.#send(failures > 0);
+      } catch (error) {
+        throwIfCancelled(signal);
+        const { bytes } = this.#tracker.progress;
+        if (bytes > sent) failures = 0; // it came further than ever
+        sent = Math.max(sent, bytes);
+        if (!isPassing(error) || ++failures >= attempts) throw error;
+        await backOff(failures, error, signal);
+      }
+    }
+  }
+
+  async #send(again: boolean): Promise<void> {
+    const { manifest } = this.#reader;
+    const { signal } = this.#options;
+    this.#tracker.restart();
+    this.#tracker.phase("offer", manifest.size);
+    let held: ChunkSet | undefined;
+    if (manifest.verifiable) {
+      try {
+        held = await this.#offer();
+      } catch (error) {
+        if (again && hasCode(error, "STALE") && await this.#isInstalled()) return; // only the answer was lost
+        throw error;
+      }
+      const { content } = manifest;
+      for (let i = 0; i < content.count; i++) if (held.has(i)) this.#tracker.reuse(content.length(i));
+    }
+    this.#tracker.phase("send");
+    const content = archive(this.#reader, held === undefined ? {} : { held });
+    await put(this.#server, manifest.index, content, { ...this.#options, signal }, this.#tracker);
+  }
+
+  /** Whether the other side has all of it. */
+  #isInstalled(): Promise<boolean> {
+    const path = `/snapshots/${toHex(this.#reader.manifest.digest)}`;
+    return this.#server.exchange(
+      path,
+      { method: "HEAD" },
+      this.#options.signal,
+      ({ status, headers }) => Promise.resolve(status === 200 && headers.get("Upload-Complete") === "?1"),
+    );
+  }
+
+  /** Which chunks need not be sent. */
+  #offer(): Promise<ChunkSet> {
+    const { index, bytes, content: { count } } = this.#reader.manifest;
+    const init = { method: "PUT", body: bytes as BodyInit, headers: { "Content-Type": PROTOBUF_TYPE } };
+    const path = `/snapshots/${index}/manifest`;
+    return this.#server.exchange(path, init, this.#options.signal, async (response, watch) => {
+      if (response.status !== 200) throw await responseError(response, this.#server.url, watch);
+      return new ChunkSet(count, await readLimited(response, Math.ceil(count / 8), watch));
+    });
+  }
+}
+
+/** Sends an archive, and waits until it is installed. */
+async function put(
+  server: HttpSource,
+  index: bigint,
+  content: ReadableStream<Uint8Array>,
+  { signal, throttle }: Pick<PushOptions, "signal" | "throttle">,
+  tracker: Tracker,
+): Promise<void> {
+  let passed = 0;
+  let watching: BodyWatch | undefined;
+  content = content.pipeThrough(progress(({ bytes }) => {
+    tracker.add(bytes - passed);
+    passed = bytes;
+    watching?.resume(); // it takes something: it does not stall
+  }));
+  if (throttle !== undefined) content = content.pipeThrough(throttled(throttle));
+  const body = cancellable(content);
+  try {
+    const init = (watch: BodyWatch) => {
+      watching = watch;
+      const headers = { "Content-Type": BYTES_TYPE };
+      return { method: "PUT", body: body.stream as BodyInit, duplex: "half" as const, headers };
+    };
+    await server.exchange(`/snapshots/${index}`, init, signal, async (response, watch) => {
+      if (!response.ok) throw await responseError(response, server.url, watch);
+    });
+  } catch (error) {
+    throwIfCancelled(signal);
+    if (body.failure !== undefined) throw body.failure.error; // the reader's, whatever fetch made of it
+    if (error instanceof SnapshotError) throw error;
+    throw new SnapshotError("UNAVAILABLE", `${server.url} broke off: ${messageOf(error)}`, {
+      source: server.url,
+      cause: error,
+    });
+  } finally {
+    await body.cancel(); // not every runtime does, when the request has failed (nodejs/node#61460)
+  }
 }
 
 /** A stream that can be cancelled though somebody else has it, and that keeps what its source failed with. */

@@ -14,11 +14,12 @@ import {
   type SnapshotManifest,
   type SnapshotMeta,
   type SnapshotReader,
+  type SnapshotVerifier,
   type VerifyOptions,
   type VerifyResult,
 } from "../snapshot/mod.ts";
 import { Operation, verified } from "../stream/mod.ts";
-import { HttpSource, type SourceOptions } from "./source.ts";
+import { HttpSource, type Source } from "./source.ts";
 
 /** Options of {@linkcode openRemote}. */
 export interface RemoteOptions {
@@ -26,6 +27,8 @@ export interface RemoteOptions {
   readonly index?: bigint;
   /** Gives up the opening. */
   readonly signal?: AbortSignal;
+  /** Refuses a snapshot that is not signed by somebody who is trusted. */
+  readonly verifier?: SnapshotVerifier;
   /**
    * How long the server may send nothing, in milliseconds.
    *
@@ -57,11 +60,12 @@ export interface RemoteOptions {
  * ```
  */
 export async function openRemote(
-  source: string | URL | SourceOptions,
+  source: Source,
   options: RemoteOptions = {},
 ): Promise<SnapshotReader> {
   const server = new HttpSource(source, options.timeout ?? 15_000);
-  const manifest = await server.manifest(options.index, options.signal);
+  const { manifest } = await server.manifest(options.index, options.signal);
+  await options.verifier?.verify(manifest);
   if (manifest.verifiable) return new RemoteReader(server, manifest);
   throw new SnapshotError("UNSUPPORTED", `Snapshot ${manifest.index} of ${server.url} has no chunk digests: pull it`, {
     source: server.url,
@@ -128,11 +132,11 @@ class RemoteReader implements SnapshotReader {
     const writer = writable.getWriter();
     writer.closed.catch(() => {});
     const from = chunks.offset(first);
-    const fetching = this.#server.range(
+    const base = this.manifest.content.start(name);
+    const fetching = this.#server.content(
       this.manifest,
-      info,
-      from,
-      chunks.offset(last) + chunks.length(last),
+      base + from,
+      base + chunks.offset(last) + chunks.length(last),
       signal,
       (piece) => writer.ready.then(() => void writer.write(piece).catch(() => {})),
     )

@@ -5,10 +5,14 @@
  */
 
 import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { type FileInfo, MAX_MANIFEST_BYTES, SnapshotManifest } from "../snapshot/mod.ts";
-import { raceAbort } from "../stream/mod.ts";
+import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../snapshot/mod.ts";
+import { ChunkSet, raceAbort, toHex } from "../stream/mod.ts";
 import { type BodyWatch, readBody, readLimited } from "./body.ts";
-import { filePath, fileTag, PROTOBUF_TYPE, responseError } from "./wire.ts";
+import { type InstallNotification, notificationJson, type NotificationReply, parseReply } from "./notification.ts";
+import { JSON_TYPE, PROTOBUF_TYPE, responseError } from "./wire.ts";
+
+/** A server to fetch from: its address, or more about it. */
+export type Source = string | URL | SourceOptions;
 
 /** Where a snapshot can be fetched from. */
 export interface SourceOptions {
@@ -16,11 +20,14 @@ export interface SourceOptions {
   readonly url: string | URL;
   /** Sent with each request: `Authorization`, for one. */
   readonly headers?: HeadersInit;
-  /** What makes requests; the runtime's `fetch` by default. */
+  /**
+   * What makes requests; the runtime's `fetch` by default. The place to add to each what it needs: a token that is
+   * renewed, a signature.
+   */
   readonly fetch?: (request: Request) => Promise<Response>;
   /**
    * Whether only chunks are taken from it, and never its word on what a snapshot is. Set it for a server that is not to
-   * be trusted: what it sends is verified.
+   * be trusted: what it sends is verified. (With a verifier nobody's word is taken, but a signature.)
    *
    * @default {false}
    */
@@ -28,13 +35,39 @@ export interface SourceOptions {
 }
 
 /** What is known of a source, of which perhaps the address only was given. */
-export function sourceOptions(source: string | URL | SourceOptions): SourceOptions {
+export function sourceOptions(source: Source): SourceOptions {
   return typeof source === "string" || source instanceof URL ? { url: source } : source;
 }
 
 /** What makes requests to a source. */
 export function fetchOf({ fetch: own }: SourceOptions): (request: Request) => Promise<Response> {
   return own ?? ((request) => fetch(request));
+}
+
+/** What a request is made of, beside its address and the headers of its source. */
+export type ExchangeInit = Omit<RequestInit, "signal" | "headers"> & {
+  readonly headers?: Record<string, string>;
+  readonly duplex?: "half";
+};
+
+/** The longest answer to a notification, in bytes. */
+const MAX_REPLY = 64 * 1024;
+/** More further sources than that are not looked at. */
+const MAX_FURTHER = 64;
+
+/** The address of a snapshot by its name, at which there never is another. */
+function snapshotPath(manifest: SnapshotManifest): string {
+  return `/snapshots/${toHex(manifest.digest)}`;
+}
+
+/** The addresses in a `Link` header that are said to have the same (RFC 6249). */
+function duplicates(header: string | null, base: string): URL[] {
+  const found: URL[] = [];
+  for (const [, address, parameters] of (header ?? "").slice(0, 16_384).matchAll(/<([^<>]*)>([^<]*)/g)) {
+    if (found.length === MAX_FURTHER || !/;\s*rel="?duplicate"?/i.test(parameters!)) continue;
+    if (URL.canParse(address!, base)) found.push(new URL(address!, base));
+  }
+  return found;
 }
 
 /** A server, and requests to it. */
@@ -50,82 +83,93 @@ export class HttpSource {
   /**
    * @param source the address, or more about it
    * @param timeout how long it may take without sending a byte, in milliseconds
+   * @param chunksOnly whether only chunks are taken from it, whatever `source` says
    * @throws {SnapshotError} `MALFORMED` if the address is none
    */
-  constructor(source: string | URL | SourceOptions, timeout: number) {
+  constructor(source: Source, timeout: number, chunksOnly = false) {
     const options = sourceOptions(source);
     const url = URL.canParse(options.url) ? new URL(options.url) : undefined;
     if (url === undefined || !/^https?:$/.test(url.protocol)) {
       throw new SnapshotError("MALFORMED", `${options.url} is no address of a server`, { source: String(options.url) });
     }
     this.url = (url.origin + url.pathname).replace(/\/+$/, "");
-    this.chunksOnly = options.chunksOnly ?? false;
+    this.chunksOnly = chunksOnly || (options.chunksOnly ?? false);
     this.#headers = options.headers ?? {};
     this.#fetch = fetchOf(options);
     this.#timeout = timeout;
   }
 
   /**
-   * The manifest of a snapshot.
+   * The manifest of a snapshot, and which further sources the server names.
    *
    * @param index which; the newest if absent
    * @param signal gives it up
    */
-  async manifest(index: bigint | undefined, signal: AbortSignal | undefined): Promise<SnapshotManifest> {
-    return await this.#exchange(
-      `/snapshots/${index ?? "latest"}/manifest`,
-      { Accept: PROTOBUF_TYPE },
-      signal,
-      async (response, watch) => {
-        if (response.status !== 200) throw await responseError(response, this.url, watch);
-        const manifest = await SnapshotManifest.decode(await readLimited(response, MAX_MANIFEST_BYTES, watch));
-        if (index === undefined || manifest.index === index) return manifest;
-        throw new SnapshotError("MALFORMED", `${this.url} sent snapshot ${manifest.index}, not ${index}`, {
-          source: this.url,
-          expected: index,
-          actual: manifest.index,
-        });
-      },
-    );
+  async manifest(
+    index: bigint | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly manifest: SnapshotManifest; readonly further: readonly URL[] }> {
+    const path = `/snapshots/${index ?? "latest"}/manifest`;
+    return await this.#get(path, { Accept: PROTOBUF_TYPE }, signal, async (response, watch) => {
+      if (response.status !== 200) throw await responseError(response, this.url, watch);
+      const manifest = await SnapshotManifest.decode(await readLimited(response, MAX_MANIFEST_BYTES, watch));
+      if (index === undefined || manifest.index === index) {
+        return { manifest, further: duplicates(response.headers.get("Link"), this.url) };
+      }
+      throw new SnapshotError("MALFORMED", `${this.url} sent snapshot ${manifest.index}, not ${index}`, {
+        source: this.url,
+        expected: index,
+        actual: manifest.index,
+      });
+    });
   }
 
   /**
-   * A range of a file.
+   * Which chunks of a snapshot the server has now.
+   *
+   * @throws {SnapshotError} `NOT_FOUND` if it knows nothing of that snapshot
+   */
+  async held(manifest: SnapshotManifest, signal: AbortSignal | undefined): Promise<ChunkSet> {
+    const { count } = manifest.content;
+    return await this.#get(`${snapshotPath(manifest)}/held`, {}, signal, async (response, watch) => {
+      if (response.status !== 200) throw await responseError(response, this.url, watch);
+      return new ChunkSet(count, await readLimited(response, Math.ceil(count / 8), watch));
+    });
+  }
+
+  /**
+   * A range of the content.
    *
    * @param manifest the snapshot
-   * @param file the file
    * @param start the first byte
    * @param end the byte before which it ends
    * @param signal gives it up
    * @param visit called with each piece, in order; the next comes when it has resolved
-   * @throws {SnapshotError} `NOT_FOUND` if the server does not have this snapshot, or not this one
+   * @throws {SnapshotError} `NOT_FOUND` if the server does not have this snapshot
    */
-  async range(
+  async content(
     manifest: SnapshotManifest,
-    file: FileInfo,
     start: number,
     end: number,
     signal: AbortSignal | undefined,
     visit: (piece: Uint8Array) => Promise<void> | undefined,
   ): Promise<void> {
-    const headers = {
-      "Accept-Encoding": "identity",
-      Range: `bytes=${start}-${end - 1}`,
-      "If-Range": fileTag(manifest, file),
-    };
-    await this.#exchange(filePath(manifest.index, file.name), headers, signal, async (response, watch) => {
-      const whole = response.status === 200 && start === 0 && end === file.chunks!.size;
-      if (response.status === 200 && !whole) {
-        throw new SnapshotError(
-          "NOT_FOUND",
-          `${this.url} has another ${JSON.stringify(file.name)}, or cannot send ranges`,
-          {
-            source: this.url,
-            file: file.name,
-          },
-        );
+    const headers = { "Accept-Encoding": "identity", Range: `bytes=${start}-${end - 1}` };
+    await this.#get(`${snapshotPath(manifest)}/content`, headers, signal, async (response, watch) => {
+      const { status } = response;
+      const whole = status === 200 && start === 0 && end === manifest.content.size;
+      if (status === 200 && !whole) {
+        throw new SnapshotError("UNSUPPORTED", `${this.url} cannot send ranges`, { source: this.url });
       }
-      if (response.status !== 206 && !whole) throw await responseError(response, this.url, watch);
+      if (status !== 206 && !whole) throw await responseError(response, this.url, watch);
+      const range = response.headers.get("Content-Range") ?? "";
+      if (range !== "" && !range.startsWith(`bytes ${start}-${end - 1}/`)) {
+        throw new SnapshotError("UNAVAILABLE", `${this.url} sent another range than it was asked for`, {
+          source: this.url,
+          expected: `bytes ${start}-${end - 1}`,
+          actual: range.slice(0, 100),
+        });
+      }
       let left = end - start;
       await readBody(response, async (piece) => {
         left -= piece.length;
@@ -135,15 +179,40 @@ export class HttpSource {
       if (left === 0) return;
       throw new SnapshotError("UNAVAILABLE", `${this.url} sent ${left < 0 ? "more" : "less"} than it was asked for`, {
         source: this.url,
-        file: file.name,
       });
     });
   }
 
-  /** A request and its answer, which may not stall. The body is read or cancelled when this settles. */
-  async #exchange<T>(
+  /** Says that the log before an index is gone. */
+  async notify(notification: InstallNotification, signal: AbortSignal | undefined): Promise<NotificationReply> {
+    const body = JSON.stringify(notificationJson(notification));
+    const init = { method: "POST", body, headers: { "Content-Type": JSON_TYPE } };
+    return await this.exchange("/snapshots/notification", init, signal, async (response, watch) => {
+      if (response.status !== 200) throw await responseError(response, this.url, watch);
+      return parseReply(await readLimited(response, MAX_REPLY, watch));
+    });
+  }
+
+  #get<T>(
     path: string,
     headers: Record<string, string>,
+    signal: AbortSignal | undefined,
+    read: (response: Response, watch: BodyWatch) => Promise<T>,
+  ): Promise<T> {
+    return this.exchange(path, { headers }, signal, read);
+  }
+
+  /**
+   * A request and its answer, which may not stall. The body is read or cancelled when this settles.
+   *
+   * @param path what is asked for
+   * @param init the method, headers beside those of the source, and a body; or what makes them, knowing the watch
+   * @param signal gives it up
+   * @param read reads the answer
+   */
+  async exchange<T>(
+    path: string,
+    init: ExchangeInit | ((watch: BodyWatch) => ExchangeInit),
     signal: AbortSignal | undefined,
     read: (response: Response, watch: BodyWatch) => Promise<T>,
   ): Promise<T> {
@@ -162,15 +231,17 @@ export class HttpSource {
       }, this.#timeout);
     };
     let response: Response | undefined;
+    const watch = { signal: stop.signal, pause, resume };
     try {
       resume();
+      const { headers, ...rest } = typeof init === "function" ? init(watch) : init;
       const all = new Headers(this.#headers);
-      for (const [name, value] of Object.entries(headers)) all.set(name, value);
-      const answer = this.#fetch(new Request(this.url + path, { headers: all, signal: stop.signal }));
+      for (const [name, value] of Object.entries(headers ?? {})) all.set(name, value);
+      const answer = this.#fetch(new Request(this.url + path, { ...rest, headers: all, signal: stop.signal }));
       // Whoever makes requests need not know of signals: what comes too late is put away.
       answer.then((late) => stop.signal.aborted ? late.body?.cancel() : undefined).catch(() => {});
       response = await raceAbort(answer, stop.signal);
-      return await read(response, { signal: stop.signal, pause, resume });
+      return await read(response, watch);
     } catch (error) {
       if (signal?.aborted) throw cancelled(signal);
       if (stop.signal.aborted) throw stop.signal.reason;

@@ -5,12 +5,14 @@
  */
 
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
-import type { FileInfo, SnapshotInfo, SnapshotManifest } from "../snapshot/mod.ts";
-import { toBase64, toHex } from "../stream/mod.ts";
+import type { SnapshotInfo, SnapshotManifest } from "../snapshot/mod.ts";
+import { type ChunkMap, toBase64, toHex } from "../stream/mod.ts";
 import { type BodyWatch, readLimited } from "./body.ts";
 
 /** The media type of a manifest in protobuf. */
 export const PROTOBUF_TYPE = "application/x-protobuf";
+/** The media type of lists, and of what people read. */
+export const JSON_TYPE = "application/json";
 /** The media type of an archive, and of files. */
 export const BYTES_TYPE = "application/octet-stream";
 
@@ -66,28 +68,16 @@ export function manifestJson(manifest: SnapshotManifest): unknown {
   };
 }
 
-/** The path of a file of a snapshot. */
-export function filePath(index: bigint, name: string): string {
-  return `/snapshots/${index}/files/${name.split("/").map(encodeURIComponent).join("/")}`;
-}
-
 /** The strong tag of a manifest: the snapshot digest; as JSON, which is other bytes, another. */
 export function manifestTag(manifest: SnapshotManifest, json = false): string {
   return `"${toHex(manifest.digest)}${json ? "-json" : ""}"`;
-}
-
-/** The strong tag of a file: its root, or what stands for it in a snapshot that braft wrote. */
-export function fileTag(manifest: SnapshotManifest, { name, chunks }: FileInfo): string {
-  if (chunks !== undefined) return `"${toHex(chunks.root)}"`;
-  return `"${toHex(manifest.digest)}-${manifest.files.findIndex((file) => file.name === name)}"`;
 }
 
 /**
  * The value of `Repr-Digest` (RFC 9530) for a file: `sha-256` where the file is one chunk, and its root under a name of
  * our own, which others pass over.
  */
-export function reprDigest({ chunks }: FileInfo): string | undefined {
-  if (chunks === undefined) return undefined;
+export function reprDigest(chunks: ChunkMap): string {
   const root = `chunks-sha256=:${toBase64(chunks.root)}:`;
   return chunks.count === 1 ? `sha-256=:${toBase64(chunks.digest(0))}:, ${root}` : root;
 }
@@ -169,10 +159,18 @@ export async function responseError(response: Response, source: string, watch?: 
   } catch {
     // no problem document: the status has to do
   }
-  const seconds = Number(response.headers.get("Retry-After"));
+  const wait = retryAfter(response.headers.get("Retry-After"));
   return new SnapshotError(code, `${source} answered ${status}${detail}`, {
     source,
     status,
-    ...(seconds > 0 && { retryAfter: seconds * 1000 }),
+    ...(wait > 0 && { retryAfter: wait }),
   });
+}
+
+/** Milliseconds: the header has seconds, or a date. */
+function retryAfter(header: string | null): number {
+  if (header === null) return 0;
+  const seconds = Number(header);
+  const wait = Number.isNaN(seconds) ? Date.parse(header) - Date.now() : seconds * 1000;
+  return wait > 0 ? wait : 0;
 }

@@ -34,11 +34,12 @@ test("handler: PUT installs, and then is stale", () =>
     assert.deepEqual(await code(await put("9")), [409, "STALE"]);
   }));
 
-test("handler: PUT while another is being written is busy", () =>
+test("handler: PUT while another is being received is busy", () =>
   receiving(async (put, _, storage) => {
-    const writer = await storage.create();
+    const other = await storageWith(10n, {});
+    const install = await storage.install((await other.open()).manifest);
     assert.deepEqual(await code(await put("9")), [409, "BUSY"]);
-    await writer.abort();
+    await Promise.all([install.close(), other.close()]);
   }));
 
 test("handler: PUT of what is damaged, another index, nothing, or not wanted", () =>
@@ -54,12 +55,12 @@ test("handler: PUT of what is damaged, another index, nothing, or not wanted", (
     assert.deepEqual(await code(await put("9", newer)), [422, "UNSUPPORTED"]);
     assert.deepEqual(await code(await put("8")), [422, "MALFORMED"]);
     assert.deepEqual(await code(await put("9", null)), [400, "MALFORMED"]);
-    assert.strictEqual((await put("latest")).status, 404);
+    assert.strictEqual((await put("latest")).status, 405);
     assert.strictEqual((await put("0")).status, 404);
     assert.deepEqual(await storage.list(), []);
   }));
 
-test("handler: PUT that breaks off keeps nothing", () =>
+test("handler: PUT that breaks off is no snapshot, and can be sent again", () =>
   receiving(async (put, whole, storage) => {
     const body = new ReadableStream<Uint8Array>({
       start: (controller) => controller.enqueue(whole.slice(0, 100_000)),

@@ -78,7 +78,7 @@ test("pull: a source that lies is dropped and named; nothing of it is kept", () 
     assert.strictEqual((await start({ concurrency: 1 }).result).fetched, SIZE);
     await check(here);
     assert.deepEqual(errors.map(({ code, source }) => [code, source]), [["CORRUPT", "http://s0"]]);
-    assert.strictEqual(liar!.filter((line) => line.includes("/files/")).length, 1);
+    assert.strictEqual(liar!.filter((line) => line.includes("/content")).length, 1);
   }));
 
 test("pull: if all lie it is CORRUPT", () =>
@@ -163,7 +163,7 @@ test("pull: retired and replaced meanwhile, it goes on with the new one and uses
       return (async () => {
         await source.close();
         for (const index of [10n, 11n, 12n]) await save(there, index, { state: changed }, { chunkSize: 65_536 });
-        return await source.fetch(new Request("http://s/snapshots/9/files/state"));
+        return await source.fetch(new Request("http://s/snapshots/9/content"));
       })();
     }
   });
@@ -233,7 +233,7 @@ test("pull: replaced at one source while another is gone for good", async () => 
     return (async () => {
       await Promise.all([source.close(), dead.close()]);
       for (const index of [10n, 11n, 12n]) await save(there, index, { state: STATE }, { chunkSize: 65_536 });
-      return await source.fetch(new Request("http://s/snapshots/9/files/state"));
+      return await source.fetch(new Request("http://s/snapshots/9/content"));
     })();
   });
   const { snapshot } = await pull(here, [source, dead], { concurrency: 1, attempts: 2 }).result;

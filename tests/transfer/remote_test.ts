@@ -50,7 +50,7 @@ test("a remote snapshot: some key groups are restored by fetching their chunks",
   await reader.close();
   assert.deepEqual([...there.entries()], [...value.entries()].filter(([key]) => part.owns(key)));
   assert.isBelow(sent, size / 10);
-  assert.equal(source.log.filter((line) => line.includes("/files/")).length, 2); // the head, and the key groups
+  assert.equal(source.log.filter((line) => line.includes("/content")).length, 2); // the head, and the key groups
   await source.close();
   await storage.close();
 });

@@ -16,7 +16,7 @@ export type Twist = (request: Request, count: number, answer: () => Promise<Resp
   | Promise<Response>
   | undefined;
 
-/** A source for a storage. `twist` is asked about requests for files only, unless `all` is set. */
+/** A source for a storage. `twist` is asked about requests for content only, unless `all` is set. */
 export function sourceOf(
   name: string,
   storage: SnapshotStorage,
@@ -33,7 +33,7 @@ export function sourceOf(
       const { pathname } = new URL(request.url);
       log.push(`${pathname} ${request.headers.get("Range") ?? ""}`);
       const answer = () => handler(request);
-      if (!all && !pathname.includes("/files/")) return answer();
+      if (!all && !pathname.endsWith("/content")) return answer();
       return Promise.resolve(twist(request, ++count, answer) ?? answer());
     },
     close: () => handler.close(),

@@ -1,0 +1,298 @@
+/**
+ * Writing a snapshot straight into an archive, with no storage in between: see `archive_format.ts`.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import {
+  archiveMagic,
+  type ChunkMap,
+  ChunkMapBuilder,
+  concat,
+  DEFAULT_CHUNK_SIZE,
+  type DigestedChunk,
+  encodeRecord,
+  InFlight,
+  MAX_CHUNK_SIZE,
+  sha256,
+  u32,
+  u64,
+} from "../stream/mod.ts";
+import { endOf, MAX_OPEN_FILES, Type } from "./archive_format.ts";
+import { encodeKeyGroups } from "./key_groups.ts";
+import { SnapshotManifest } from "./manifest.ts";
+import { completeFile, completeMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
+import { NameSet } from "./names.ts";
+import type { SnapshotSigner } from "./signature.ts";
+import type { FileOptions, SnapshotWriter } from "./storage.ts";
+
+/** Chunks of a file that are hashed at the same time. */
+const CHUNKS_IN_FLIGHT = 4;
+
+/** What writes the files of a snapshot: a `SaveTask`'s `write`, for one. Their writer commits nothing and reuses nothing. */
+export type WriteFiles = (
+  writer: Pick<SnapshotWriter, "file" | "reuse" | "info">,
+  signal: AbortSignal,
+) => Promise<void>;
+
+/** Options of {@linkcode streamedArchive}. */
+export interface StreamedArchiveOptions {
+  /** Stops it. */
+  readonly signal?: AbortSignal | undefined;
+  /** Signs the snapshot. */
+  readonly signer?: SnapshotSigner | undefined;
+}
+
+/**
+ * A snapshot as one stream of bytes, as it is being written: nothing of it is kept here. The stream is as quick as
+ * whoever reads it, and so is what writes the files; a few chunks are in between.
+ *
+ * @param meta what it is a snapshot of
+ * @param write writes the files, up to 16 at the same time; called when the stream is first read
+ * @param options the signal, and who signs
+ * @returns the archive; fails with what `write` fails with. `write`'s signal fires if nobody wants it any more
+ *
+ * @example A state that is piped to another node with no disk in between
+ * ```ts
+ * import { MemoryStorage, streamedArchive, unarchive } from "@snapstream/snapstream";
+ *
+ * const meta = { lastIncludedIndex: 7n, lastIncludedTerm: 1n, peers: [] };
+ * const stream = streamedArchive(meta, async (writer) => {
+ *   await ReadableStream.from([new TextEncoder().encode("state")]).pipeTo(writer.file("state"));
+ * });
+ * const { size } = await unarchive(stream, new MemoryStorage()).result;
+ * console.assert(size === 5);
+ * ```
+ */
+export function streamedArchive(
+  meta: SnapshotMeta,
+  write: WriteFiles,
+  options: StreamedArchiveOptions = {},
+): ReadableStream<Uint8Array> {
+  const stop = new AbortController();
+  const onAbort = () => stop.abort(options.signal!.reason);
+  options.signal?.addEventListener("abort", onAbort, { once: true });
+  if (options.signal?.aborted) onAbort();
+  const pipe = new RecordPipe(stop.signal);
+  let writing: Promise<void> | undefined;
+  const run = async () => {
+    try {
+      const writer = new ArchiveWriter(completeMeta(meta, Date.now()), pipe);
+      await writer.begin();
+      await write(writer, stop.signal);
+      await writer.end(options.signer);
+      pipe.end();
+    } catch (error) {
+      pipe.fail(error);
+    } finally {
+      options.signal?.removeEventListener("abort", onAbort);
+    }
+  };
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      writing ??= run();
+      const bytes = await pipe.take();
+      if (bytes === undefined) controller.close();
+      else controller.enqueue(bytes);
+    },
+    async cancel(reason) {
+      stop.abort(reason);
+      pipe.fail(reason);
+      await writing;
+    },
+  }, { highWaterMark: 0 });
+}
+
+/** Hands records from many writers to one reader; a writer waits until its record was taken. */
+class RecordPipe {
+  readonly #queue: { readonly bytes: Uint8Array; readonly taken: () => void; readonly failed: (e: unknown) => void }[] =
+    [];
+  #wake: () => void = () => {};
+  #ended = false;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(signal: AbortSignal) {
+    signal.addEventListener("abort", () => this.fail(signal.reason), { once: true });
+    if (signal.aborted) this.fail(signal.reason);
+  }
+
+  /** Hands on the pieces of a record, with nothing in between, in the turn in which it is called. */
+  put(...pieces: Uint8Array[]): Promise<void> {
+    return new Promise((taken, failed) => {
+      if (this.#failure !== undefined) return failed(this.#failure.error);
+      this.#queue.push({ bytes: concat(pieces), taken, failed });
+      this.#wake();
+    });
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    for (const { failed } of this.#queue.splice(0)) failed(error);
+    this.#wake();
+  }
+
+  async take(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure.error;
+      const next = this.#queue.shift();
+      if (next !== undefined) {
+        next.taken();
+        return next.bytes;
+      }
+      if (this.#ended) return undefined;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+}
+
+/** The writer of a streamed archive. */
+class ArchiveWriter implements Pick<SnapshotWriter, "file" | "reuse" | "info"> {
+  readonly #meta: SnapshotMeta & { readonly createdAt: number };
+  readonly #pipe: RecordPipe;
+  readonly #names = new NameSet();
+  readonly #files = new Map<string, FileInfo>();
+  #begun = 0;
+  #open = 0;
+  #bytes = 0;
+
+  constructor(meta: SnapshotMeta & { readonly createdAt: number }, pipe: RecordPipe) {
+    this.#meta = meta;
+    this.#pipe = pipe;
+  }
+
+  async begin(): Promise<void> {
+    await this.#pipe.put(archiveMagic());
+    await this.#pipe.put(...encodeRecord(Type.HEADER, (await SnapshotManifest.of(this.#meta, [])).bytes));
+  }
+
+  file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
+    const { size: _, chunkSize = DEFAULT_CHUNK_SIZE, keyGroups, ...attributes } = options;
+    const fixed = chunkSize === "pieces" ? undefined : chunkSize;
+    return new WritableStream(
+      new ArchiveFile(this.#pipe, fixed, {
+        begin: () => this.#begin({ name, ...attributes }, fixed),
+        end: async (number, chunks) => {
+          const groups = keyGroups?.();
+          const encoded = groups === undefined ? new Uint8Array(0) : encodeKeyGroups(groups);
+          await this.#pipe.put(...encodeRecord(Type.FILE_END, u32(number), u64(chunks.size), encoded));
+          const info = { name, ...attributes, ...(groups !== undefined && { keyGroups: groups }) };
+          this.#files.set(name, completeFile(info, chunks));
+          this.#bytes += chunks.size;
+          this.#open--;
+        },
+      }),
+    );
+  }
+
+  async #begin(info: FileInfo, chunkSize: number | undefined): Promise<number> {
+    if (this.#open === MAX_OPEN_FILES) {
+      throw new SnapshotError("MALFORMED", `At most ${MAX_OPEN_FILES} files can be written at the same time`, {
+        file: info.name,
+      });
+    }
+    this.#names.add(info.name);
+    this.#open++;
+    const { createdAt: _, ...bare } = this.#meta;
+    const { bytes } = await SnapshotManifest.of(bare, [info]);
+    const number = this.#begun++; // in the turn in which it is put: others may begin meanwhile
+    await this.#pipe.put(...encodeRecord(Type.FILE, u32(chunkSize ?? 0), bytes));
+    return number;
+  }
+
+  /** Whoever receives it has no files of ours: all are written anew. */
+  reuse(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  info(name: string): FileInfo {
+    const found = this.#files.get(name);
+    if (found !== undefined) return found;
+    throw new SnapshotError("NOT_FOUND", `No file ${JSON.stringify(name)} was written to its end`, { file: name });
+  }
+
+  async end(signer: SnapshotSigner | undefined): Promise<void> {
+    if (this.#open > 0) {
+      throw new SnapshotError("MALFORMED", "A file was not written to its end: close its stream");
+    }
+    const { digest } = await SnapshotManifest.of(this.#meta, [...this.#files.values()]);
+    const signature = this.#meta.signature ?? await signer?.sign(digest);
+    await this.#pipe.put(...encodeRecord(Type.END, endOf(this.#files.size, this.#bytes, digest, signature)));
+  }
+}
+
+/** What an {@linkcode ArchiveFile} needs of its writer. */
+interface ArchiveFileOwner {
+  /** Writes the FILE, and gives its number. */
+  begin(): Promise<number>;
+  /** Writes the FILE_END. */
+  end(number: number, chunks: ChunkMap): Promise<void>;
+}
+
+/** A file of a streamed archive, as a sink. */
+class ArchiveFile implements UnderlyingSink<Uint8Array> {
+  readonly #pipe: RecordPipe;
+  readonly #chunkSize: number | undefined;
+  readonly #owner: ArchiveFileOwner;
+  readonly #chunks: ChunkMapBuilder;
+  readonly #hashing = new InFlight<DigestedChunk>();
+  #number: number | undefined;
+  #chunk: Uint8Array | undefined;
+  #filled = 0;
+
+  /**
+   * @param pipe takes the records
+   * @param chunkSize the size of its chunks; absent if each piece that is written is one
+   * @param owner the writer
+   */
+  constructor(pipe: RecordPipe, chunkSize: number | undefined, owner: ArchiveFileOwner) {
+    this.#pipe = pipe;
+    this.#chunkSize = chunkSize;
+    this.#owner = owner;
+    this.#chunks = new ChunkMapBuilder(chunkSize);
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#number ??= await this.#owner.begin();
+    if (this.#chunkSize === undefined && bytes.length > MAX_CHUNK_SIZE) {
+      throw new SnapshotError("MALFORMED", `A chunk has at most ${MAX_CHUNK_SIZE} bytes, not ${bytes.length}`, {
+        expected: MAX_CHUNK_SIZE,
+        actual: bytes.length,
+      });
+    }
+    for (let at = 0; at < bytes.length;) {
+      this.#chunk ??= new Uint8Array(this.#chunkSize ?? bytes.length);
+      const taken = Math.min(this.#chunk.length - this.#filled, bytes.length - at);
+      this.#chunk.set(bytes.subarray(at, at + taken), this.#filled);
+      this.#filled += taken;
+      at += taken;
+      if (this.#filled === this.#chunk.length) await this.#flush();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#number ??= await this.#owner.begin();
+    if (this.#filled > 0) await this.#flush();
+    while (this.#hashing.size > 0) await this.#send();
+    await this.#owner.end(this.#number, await this.#chunks.build());
+  }
+
+  async #flush(): Promise<void> {
+    const bytes = this.#chunk!.subarray(0, this.#filled);
+    this.#chunk = undefined;
+    this.#filled = 0;
+    this.#hashing.add(sha256(bytes).then((digest) => ({ bytes, digest })));
+    if (this.#hashing.size >= CHUNKS_IN_FLIGHT) await this.#send();
+  }
+
+  async #send(): Promise<void> {
+    const { bytes, digest } = await this.#hashing.next();
+    await this.#pipe.put(...encodeRecord(Type.CHUNK, u32(this.#number!), digest, bytes));
+    this.#chunks.add(digest, bytes.length);
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * All files of a snapshot as one run of bytes.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import type { ChunkMap } from "../stream/mod.ts";
+import type { FileInfo } from "./meta.ts";
+import type { ReadOptions } from "./storage.ts";
+
+/** A file whose chunks are known. */
+export type ChunkedFile = FileInfo & { readonly chunks: ChunkMap };
+
+/** A chunk, as one of its file. */
+export interface LocatedChunk {
+  /** The file. */
+  readonly file: ChunkedFile;
+  /** The number of the chunk in the file. */
+  readonly chunk: number;
+}
+
+/** A part of a file. */
+export interface FilePart {
+  /** The file. */
+  readonly file: ChunkedFile;
+  /** The first byte. */
+  readonly start: number;
+  /** The byte before which it ends. */
+  readonly end: number;
+}
+
+/**
+ * The *content* of a snapshot: its files, one behind the other in the order of the manifest, with their chunks numbered
+ * through. So that one range of bytes can be asked for that goes over the borders of many small files.
+ */
+export class SnapshotContent {
+  /** Bytes in all. */
+  readonly size: number;
+  /** Chunks in all. */
+  readonly count: number;
+  /** The files, in the order of the manifest. */
+  readonly files: readonly ChunkedFile[];
+  /** The number of the first chunk of each file, and at the end of all. */
+  readonly #chunks: Float64Array;
+  /** Where each file begins, in bytes, and at the end where all end. */
+  readonly #bytes: Float64Array;
+  readonly #positions: ReadonlyMap<string, number>;
+
+  /**
+   * Lays files one behind the other.
+   *
+   * @param files in the order of the manifest
+   * @throws {SnapshotError} `UNSUPPORTED` if one has no chunks: see {@linkcode completeManifest}
+   */
+  constructor(files: readonly FileInfo[]) {
+    this.files = files.map((file) => {
+      if (file.chunks !== undefined) return file as ChunkedFile;
+      throw new SnapshotError(
+        "UNSUPPORTED",
+        `${JSON.stringify(file.name)} cannot be verified: it has no chunk digests`,
+        {
+          file: file.name,
+        },
+      );
+    });
+    this.#chunks = new Float64Array(files.length + 1);
+    this.#bytes = new Float64Array(files.length + 1);
+    this.files.forEach(({ chunks }, i) => {
+      this.#chunks[i + 1] = this.#chunks[i]! + chunks.count;
+      this.#bytes[i + 1] = this.#bytes[i]! + chunks.size;
+    });
+    this.#positions = new Map(this.files.map(({ name }, i) => [name, i]));
+    this.count = this.#chunks[files.length]!;
+    this.size = this.#bytes[files.length]!;
+  }
+
+  /** Where a chunk begins; for `count` where all end. */
+  offset(chunk: number): number {
+    if (chunk >= this.count) return this.size;
+    const i = this.#fileOf(this.#chunks, chunk);
+    return this.#bytes[i]! + this.files[i]!.chunks.offset(chunk - this.#chunks[i]!);
+  }
+
+  /** How many bytes a chunk has. */
+  length(chunk: number): number {
+    const { file, chunk: i } = this.locate(chunk);
+    return file.chunks.length(i);
+  }
+
+  /** Which chunk of which file it is. */
+  locate(chunk: number): LocatedChunk {
+    const i = this.#fileOf(this.#chunks, chunk);
+    return { file: this.files[i]!, chunk: chunk - this.#chunks[i]! };
+  }
+
+  /** The chunk in which the byte at `position` lies; `count` for the end. */
+  at(position: number): number {
+    if (position >= this.size) return this.count;
+    const i = this.#fileOf(this.#bytes, position);
+    return this.#chunks[i]! + this.files[i]!.chunks.at(position - this.#bytes[i]!);
+  }
+
+  /**
+   * The number of the first chunk of a file.
+   *
+   * @throws {SnapshotError} `NOT_FOUND`
+   */
+  firstChunk(name: string): number {
+    return this.#chunks[this.#position(name)]!;
+  }
+
+  /**
+   * Where a file begins, in bytes.
+   *
+   * @throws {SnapshotError} `NOT_FOUND`
+   */
+  start(name: string): number {
+    return this.#bytes[this.#position(name)]!;
+  }
+
+  /** The parts of files that a range of bytes consists of. */
+  *parts(start: number, end: number): Generator<FilePart, void, undefined> {
+    for (let i = this.#fileOf(this.#bytes, start); i < this.files.length && this.#bytes[i]! < end; i++) {
+      const file = this.files[i]!;
+      const from = Math.max(start - this.#bytes[i]!, 0);
+      const to = Math.min(end - this.#bytes[i]!, file.chunks.size);
+      if (from < to) yield { file, start: from, end: to };
+    }
+  }
+
+  #position(name: string): number {
+    const i = this.#positions.get(name);
+    if (i !== undefined) return i;
+    throw new SnapshotError("NOT_FOUND", `There is no file ${JSON.stringify(name)}`, { file: name });
+  }
+
+  /** The last file that begins at or before a place: the one that has it, since empty files take none. */
+  #fileOf(starts: Float64Array, place: number): number {
+    let low = 0;
+    let high = this.files.length;
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1;
+      if (starts[middle]! <= place) low = middle;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** What files can be read of: a reader, or an install as far as it has come. */
+export interface FileReader {
+  /** The content of a file, or a part of it, verified. */
+  file(name: string, options?: ReadOptions): ReadableStream<Uint8Array>;
+}
+
+/**
+ * Reads a range of the content.
+ *
+ * @param content which snapshot's
+ * @param files has the files
+ * @param start the first byte
+ * @param end the byte before which it ends
+ */
+export async function* readContent(
+  content: SnapshotContent,
+  files: FileReader,
+  start = 0,
+  end: number = content.size,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for (const part of content.parts(start, end)) {
+    yield* files.file(part.file.name, { start: part.start, end: part.end, raw: true });
+  }
+}

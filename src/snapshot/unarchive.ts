@@ -1,0 +1,336 @@
+/**
+ * Taking archives in: see `archive_format.ts`.
+ *
+ * @module
+ */
+
+import { SnapshotError, throwIfCancelled } from "../errors.ts";
+import {
+  type ArchiveRecord,
+  decodeRecords,
+  DIGEST_SIZE,
+  equal,
+  InFlight,
+  Operation,
+  sha256,
+  toHex,
+  type Tracker,
+} from "../stream/mod.ts";
+import { END_SIZE, limitOf, malformed, MAX_OPEN_FILES, Type, view } from "./archive_format.ts";
+import { decodeKeyGroups } from "./key_groups.ts";
+import { MAX_MANIFEST_BYTES, SnapshotManifest } from "./manifest.ts";
+import type { KeyGroupOffsets, SnapshotMeta } from "./meta.ts";
+import type { SnapshotVerifier } from "./signature.ts";
+import { stale } from "./stale.ts";
+import type { SnapshotInfo, SnapshotStorage, SnapshotWriter } from "./storage.ts";
+
+const CHUNKS_IN_FLIGHT = 4;
+
+/** Options of {@linkcode unarchive}. */
+export interface UnarchiveOptions {
+  /** Stops it. */
+  readonly signal?: AbortSignal | undefined;
+  /** The index that the snapshot must have; any if absent. */
+  readonly index?: bigint | undefined;
+  /** Refuses what is not signed by somebody who is trusted. */
+  readonly verifier?: SnapshotVerifier | undefined;
+}
+
+/**
+ * Takes an archive into a storage. It is a snapshot only if it is complete and right to the last bit. Of an archive that
+ * begins with a manifest (as `archive` makes them), what the storage has already is not taken again, and what came of
+ * one that was cut short stays for the next; of a streamed one nothing does.
+ *
+ * @param stream the archive; cancelled if it is not wanted any more
+ * @param storage where to
+ * @param options the signal, and what is expected
+ * @returns work that gives the snapshot, and fails with `MALFORMED`, `CORRUPT` or `UNSUPPORTED` for what is not a right
+ *   archive, `FORBIDDEN` if it is not from somebody who is trusted, `STALE` if it is not newer than what is here, `BUSY`
+ *   while another snapshot is being written or received
+ */
+export function unarchive(
+  stream: ReadableStream<Uint8Array>,
+  storage: SnapshotStorage,
+  options: UnarchiveOptions = {},
+): Operation<SnapshotInfo> {
+  return new Operation((tracker) => new Unarchiver(storage, options, tracker).run(stream));
+}
+
+/** What an END says. */
+interface End {
+  readonly digest: Uint8Array;
+  readonly signature: Uint8Array | undefined;
+}
+
+class Unarchiver {
+  readonly #storage: SnapshotStorage;
+  readonly #options: UnarchiveOptions;
+  readonly #tracker: Tracker;
+
+  constructor(storage: SnapshotStorage, options: UnarchiveOptions, tracker: Tracker) {
+    this.#storage = storage;
+    this.#options = options;
+    this.#tracker = tracker;
+  }
+
+  async run(stream: ReadableStream<Uint8Array>): Promise<SnapshotInfo> {
+    const records = decodeRecords(stream, limitOf, this.#options.signal);
+    try {
+      const first = await records.next();
+      if (first.value?.type === Type.MANIFEST) return await this.#install(records, first.value.payload);
+      if (first.value?.type === Type.HEADER) return await this.#create(records, first.value.payload);
+      throw malformed("it begins with neither a MANIFEST nor a HEADER");
+    } finally {
+      await records.return();
+    }
+  }
+
+  /** Takes in an archive that says what it is of. */
+  async #install(records: AsyncGenerator<ArchiveRecord>, payload: Uint8Array): Promise<SnapshotInfo> {
+    const { signal, verifier } = this.#options;
+    const manifest = await SnapshotManifest.decode(payload);
+    if (!manifest.verifiable) throw malformed("its MANIFEST has no chunk digests");
+    await this.#checkWanted(manifest.meta);
+    await verifier?.verify(manifest);
+    const install = await this.#storage.install(manifest);
+    const { content } = manifest;
+    const writing = new InFlight<unknown>();
+    let sent = 0;
+    let next = 0;
+    try {
+      this.#tracker.phase("prepare", manifest.size);
+      await install.prepare({ signal, onReused: (bytes, chunks) => this.#tracker.reuse(bytes, chunks) });
+      this.#tracker.phase("receive");
+      for (;;) {
+        const { done, value: record } = await records.next();
+        if (done) throw new SnapshotError("CORRUPT", "The archive was cut short: it has no END");
+        if (record.type === Type.END) {
+          while (writing.size > 0) await writing.next();
+          const end = await this.#end(records, record.payload, manifest.files.length, sent);
+          if (!equal(end.digest, manifest.digest)) throw malformed("its END is of another snapshot");
+          break;
+        }
+        if (record.type !== Type.PART || record.payload.length < 4) {
+          throw malformed(`a record of type ${record.type} where a PART or the END should be`);
+        }
+        const number = view(record.payload).getUint32(0);
+        if (number < next || number >= content.count) throw malformed(`a PART ${number}, which is not the next`);
+        next = number + 1;
+        const { file, chunk } = content.locate(number);
+        const bytes = record.payload.subarray(4);
+        sent += bytes.length;
+        const isNew = !install.has(file.name, chunk); // whoever sent it may not have known
+        writing.add(install.write(file.name, chunk, bytes).then(() => isNew && this.#tracker.add(bytes.length)));
+        if (writing.size >= CHUNKS_IN_FLIGHT) await writing.next();
+      }
+      throwIfCancelled(signal);
+      this.#tracker.phase("commit");
+      return await install.commit();
+    } catch (error) {
+      throwIfCancelled(signal);
+      throw error;
+    } finally {
+      await writing.settled();
+      await install.close();
+    }
+  }
+
+  /** Takes in an archive of which nothing is known before its end. */
+  async #create(records: AsyncGenerator<ArchiveRecord>, header: Uint8Array): Promise<SnapshotInfo> {
+    const { signal, verifier } = this.#options;
+    const { meta, files, bytes } = await SnapshotManifest.decode(header);
+    if (files.length > 0 || meta.createdAt === undefined || !equal(bytes, header)) {
+      throw malformed("its HEADER is not what an archive has there");
+    }
+    await this.#checkWanted(meta);
+    this.#tracker.phase("receive");
+    const writer = await this.#storage.create();
+    const onAbort = () => void writer.abort(signal!.reason).catch(() => {});
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      const received = new ReceivedFiles(writer, meta, this.#tracker);
+      const { digest, signature = meta.signature } = await this.#receive(records, received);
+      const whole = { ...meta, ...(signature !== undefined && { signature }) };
+      await verifier?.verify({ index: meta.lastIncludedIndex, digest, meta: whole });
+      this.#tracker.phase("commit");
+      return await writer.commit(whole, { digest });
+    } catch (error) {
+      await writer.abort(error);
+      throwIfCancelled(signal);
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async #receive(records: AsyncGenerator<ArchiveRecord>, received: ReceivedFiles): Promise<End> {
+    try {
+      for (;;) {
+        const { done, value: record } = await records.next();
+        if (done) throw new SnapshotError("CORRUPT", "The archive was cut short: it has no END");
+        if (record.type === Type.END) {
+          received.checkClosed();
+          return await this.#end(records, record.payload, received.count, received.bytes);
+        }
+        if (record.type === Type.FILE) await received.begin(record.payload);
+        else if (record.type === Type.CHUNK) await received.chunk(record.payload);
+        else if (record.type === Type.FILE_END) await received.end(record.payload);
+        else throw malformed(`a record of type ${record.type} where a FILE or the END should be`);
+      }
+    } catch (error) {
+      await received.abort(error);
+      throw error;
+    }
+  }
+
+  /** Refuses early what the commit would refuse after everything was received. */
+  async #checkWanted(meta: SnapshotMeta): Promise<void> {
+    const { lastIncludedIndex: index } = meta;
+    const { index: expected } = this.#options;
+    if (expected !== undefined && index !== expected) {
+      throw new SnapshotError("MALFORMED", `The archive is of snapshot ${index}, not of ${expected}`, {
+        index,
+        expected,
+        actual: index,
+      });
+    }
+    const [newest] = await this.#storage.list();
+    if (newest !== undefined && index <= newest.meta.lastIncludedIndex) throw stale(index, newest.meta);
+  }
+
+  /** Checks the END, and that nothing follows it. */
+  async #end(records: AsyncGenerator<unknown>, end: Uint8Array, files: number, bytes: number): Promise<End> {
+    if (end.length < END_SIZE) throw malformed(`an END of ${end.length} bytes`);
+    if (view(end).getUint32(0) !== files || view(end).getBigUint64(4) !== BigInt(bytes)) {
+      throw new SnapshotError("CORRUPT", "The archive lost a part: its totals do not match", {
+        expected: view(end).getBigUint64(4),
+        actual: bytes,
+      });
+    }
+    if (!(await records.next()).done) throw malformed("something follows its END");
+    const signature = end.length > END_SIZE ? end.slice(END_SIZE) : undefined;
+    return { digest: end.slice(12, END_SIZE), signature };
+  }
+}
+
+/** A file of a streamed archive while it comes. */
+interface ReceivedFile {
+  readonly name: string;
+  readonly sink: WritableStreamDefaultWriter<Uint8Array>;
+  readonly checked: InFlight<Uint8Array>;
+  size: number;
+  chunks: number;
+  keyGroups?: KeyGroupOffsets;
+}
+
+/** The files of a streamed archive. */
+class ReceivedFiles {
+  readonly #writer: SnapshotWriter;
+  readonly #bare: SnapshotMeta;
+  readonly #tracker: Tracker;
+  readonly #open = new Map<number, ReceivedFile>();
+  #described = 0;
+  /** How many have begun. */
+  count = 0;
+  /** Bytes in all their chunks. */
+  bytes = 0;
+
+  constructor(writer: SnapshotWriter, { createdAt: _, ...bare }: SnapshotMeta, tracker: Tracker) {
+    this.#writer = writer;
+    this.#bare = bare;
+    this.#tracker = tracker;
+  }
+
+  async begin(head: Uint8Array): Promise<void> {
+    if (head.length < 4) throw malformed("a FILE that is too short");
+    if (this.#open.size === MAX_OPEN_FILES) throw malformed(`more than ${MAX_OPEN_FILES} files at the same time`);
+    this.#describe(head);
+    const chunkSize = view(head).getUint32(0);
+    const described = await SnapshotManifest.decode(head.subarray(4));
+    const [info] = described.files;
+    if (info === undefined || described.files.length > 1) throw malformed("a FILE that is not of one file");
+    const { bytes } = await SnapshotManifest.of(this.#bare, [info]);
+    if (!equal(bytes, head.subarray(4))) {
+      throw new SnapshotError("CORRUPT", `The archive does not describe ${JSON.stringify(info.name)} as it should`, {
+        file: info.name,
+      });
+    }
+    const { name, ...attributes } = info;
+    const sink = this.#writer.file(name, {
+      ...attributes,
+      chunkSize: chunkSize === 0 ? "pieces" : chunkSize,
+      keyGroups: () => file.keyGroups,
+    }).getWriter();
+    sink.closed.catch(() => {});
+    const file: ReceivedFile = { name, sink, checked: new InFlight<Uint8Array>(), size: 0, chunks: 0 };
+    this.#open.set(this.count++, file);
+  }
+
+  async chunk(payload: Uint8Array): Promise<void> {
+    if (payload.length <= 4 + DIGEST_SIZE) throw malformed("a CHUNK without bytes");
+    const file = this.#file(payload);
+    file.checked.add(checkChunk(file.name, file.chunks++, payload.subarray(4)));
+    file.size += payload.length - 4 - DIGEST_SIZE;
+    this.bytes += payload.length - 4 - DIGEST_SIZE;
+    if (file.checked.size >= CHUNKS_IN_FLIGHT) await this.#write(file);
+  }
+
+  async end(payload: Uint8Array): Promise<void> {
+    if (payload.length < 12) throw malformed("a FILE_END that is too short");
+    const file = this.#file(payload);
+    if (view(payload).getBigUint64(4) !== BigInt(file.size)) {
+      throw new SnapshotError("CORRUPT", `The archive lost a part of ${JSON.stringify(file.name)}`, {
+        file: file.name,
+      });
+    }
+    this.#describe(payload);
+    if (payload.length > 12) file.keyGroups = decodeKeyGroups(payload.subarray(12));
+    while (file.checked.size > 0) await this.#write(file);
+    await file.sink.close();
+    this.#open.delete(view(payload).getUint32(0));
+  }
+
+  checkClosed(): void {
+    for (const { name } of this.#open.values()) {
+      throw new SnapshotError("CORRUPT", `The archive was cut short in ${JSON.stringify(name)}`, { file: name });
+    }
+  }
+
+  async abort(reason: unknown): Promise<void> {
+    for (const { sink, checked } of this.#open.values()) {
+      await checked.settled();
+      await sink.abort(reason).catch(() => {});
+    }
+  }
+
+  async #write({ sink, checked }: ReceivedFile): Promise<void> {
+    await sink.ready;
+    const bytes = await checked.next();
+    sink.write(bytes).catch(() => {}); // a failed write rejects `ready` and `close`
+    this.#tracker.add(bytes.length);
+  }
+
+  #file(payload: Uint8Array): ReceivedFile {
+    const number = view(payload).getUint32(0);
+    const file = this.#open.get(number);
+    if (file !== undefined) return file;
+    throw malformed(`a part of file ${number}, which has not begun or was at its end`);
+  }
+
+  /** Counts what goes into the manifest. */
+  #describe(payload: Uint8Array): void {
+    this.#described += payload.length;
+    if (this.#described > MAX_MANIFEST_BYTES) throw malformed("it has more files than a manifest can hold");
+  }
+}
+
+async function checkChunk(file: string, chunk: number, payload: Uint8Array): Promise<Uint8Array> {
+  const bytes = payload.subarray(DIGEST_SIZE);
+  const digest = await sha256(bytes);
+  if (equal(digest, payload.subarray(0, DIGEST_SIZE))) return bytes;
+  throw new SnapshotError(
+    "CORRUPT",
+    `Chunk ${chunk} of ${JSON.stringify(file)} in the archive does not have its SHA-256`,
+    { file, chunk, expected: toHex(payload.subarray(0, DIGEST_SIZE)), actual: toHex(digest) },
+  );
+}

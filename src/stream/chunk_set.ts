@@ -1,0 +1,43 @@
+/**
+ * Which of some chunks there are: a bit each.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+
+/** A set of chunk numbers. As bytes: chunk `i` is bit `i % 8` (the lowest first) of byte `i / 8`; what is left over is 0. */
+export class ChunkSet {
+  /** How many chunks there can be. */
+  readonly count: number;
+  /** The bits. */
+  readonly bytes: Uint8Array;
+
+  /**
+   * Makes a set.
+   *
+   * @param count how many chunks there can be
+   * @param bytes which there are; none if absent
+   * @throws {SnapshotError} `MALFORMED` if the bytes are not those of so many chunks
+   */
+  constructor(count: number, bytes: Uint8Array = new Uint8Array(Math.ceil(count / 8))) {
+    if (bytes.length !== Math.ceil(count / 8) || (count % 8 !== 0 && bytes.at(-1)! >>> (count % 8) !== 0)) {
+      throw new SnapshotError("MALFORMED", `${bytes.length} bytes are no set of ${count} chunks`, {
+        expected: Math.ceil(count / 8),
+        actual: bytes.length,
+      });
+    }
+    this.count = count;
+    this.bytes = bytes;
+  }
+
+  /** Whether a chunk is in it. */
+  has(chunk: number): boolean {
+    return (this.bytes[chunk >>> 3]! >>> (chunk & 7) & 1) === 1;
+  }
+
+  /** Puts a chunk into it. */
+  add(chunk: number): void {
+    this.bytes[chunk >>> 3]! |= 1 << (chunk & 7);
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * What is said in Ratis's notification mode (`notifyInstallSnapshot`): a leader tells a follower that what it needs of
+ * the log is gone, and the follower decides where to get a snapshot from.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import type { Progress } from "../stream/mod.ts";
+
+/** What a leader says. */
+export interface InstallNotification {
+  /** The leader's term. */
+  readonly term: bigint;
+  /** The first entry that the leader still has. */
+  readonly firstAvailable: {
+    /** Its index. */
+    readonly index: bigint;
+    /** Its term. */
+    readonly term: bigint;
+  };
+  /** Where the leader would get a snapshot from, as addresses; the follower decides. */
+  readonly sources?: readonly string[];
+}
+
+/**
+ * What a follower says of itself (Ratis's `InstallSnapshotResult`, by its names):
+ *
+ * | result | meaning |
+ * |---|---|
+ * | `IN_PROGRESS` | it is installing one; `progress` says how far |
+ * | `SNAPSHOT_INSTALLED` | it has installed one since it was last asked: go on after `snapshotIndex` |
+ * | `ALREADY_INSTALLED` | it needs none: go on after `snapshotIndex` |
+ * | `SNAPSHOT_UNAVAILABLE` | it found none, or could not install it; `reason` says why. The next notification makes it try again |
+ * | `SNAPSHOT_EXPIRED` | it was told of a later entry already |
+ * | `NOT_LEADER` | it was told of a later term |
+ * | `CONF_MISMATCH` | it takes no notifications: push a snapshot to it |
+ */
+export type NotificationResult =
+  | "IN_PROGRESS"
+  | "SNAPSHOT_INSTALLED"
+  | "ALREADY_INSTALLED"
+  | "SNAPSHOT_UNAVAILABLE"
+  | "SNAPSHOT_EXPIRED"
+  | "NOT_LEADER"
+  | "CONF_MISMATCH";
+
+/** What a follower answers. */
+export interface NotificationReply {
+  /** Where it stands. */
+  readonly result: NotificationResult;
+  /** The index of the last entry that its state has, if it was, or need not be, installed. */
+  readonly snapshotIndex?: bigint;
+  /** The highest term that it was told of. */
+  readonly term?: bigint;
+  /** How far it is. */
+  readonly progress?: Progress;
+  /** Why there is none. */
+  readonly reason?: string;
+}
+
+/** A notification as JSON. */
+export function notificationJson({ term, firstAvailable, sources }: InstallNotification): unknown {
+  return {
+    term: String(term),
+    firstAvailable: { index: String(firstAvailable.index), term: String(firstAvailable.term) },
+    ...(sources !== undefined && { sources }),
+  };
+}
+
+/**
+ * Reads a notification.
+ *
+ * @throws {SnapshotError} `MALFORMED`
+ */
+export function parseNotification(bytes: Uint8Array): InstallNotification {
+  const { term, firstAvailable, sources } = parseObject(bytes);
+  const { index, term: entryTerm } = (firstAvailable ?? {}) as Record<string, unknown>;
+  if (sources !== undefined && !(Array.isArray(sources) && sources.every((source) => typeof source === "string"))) {
+    throw wrong("sources");
+  }
+  return {
+    term: numberOf(term, "term"),
+    firstAvailable: {
+      index: numberOf(index, "firstAvailable.index"),
+      term: numberOf(entryTerm, "firstAvailable.term"),
+    },
+    ...(sources !== undefined && { sources: sources as string[] }),
+  };
+}
+
+/** A reply as JSON. */
+export function replyJson({ snapshotIndex, term, ...reply }: NotificationReply): unknown {
+  return {
+    ...reply,
+    ...(snapshotIndex !== undefined && { snapshotIndex: String(snapshotIndex) }),
+    ...(term !== undefined && { term: String(term) }),
+  };
+}
+
+const RESULTS: readonly string[] = [
+  ...["IN_PROGRESS", "SNAPSHOT_INSTALLED", "ALREADY_INSTALLED", "SNAPSHOT_UNAVAILABLE", "SNAPSHOT_EXPIRED"],
+  ...["NOT_LEADER", "CONF_MISMATCH"],
+];
+
+/**
+ * Reads a reply.
+ *
+ * @throws {SnapshotError} `MALFORMED`
+ */
+export function parseReply(bytes: Uint8Array): NotificationReply {
+  const { result, snapshotIndex, term, progress, reason } = parseObject(bytes);
+  if (!RESULTS.includes(String(result))) throw wrong("result");
+  return {
+    result: result as NotificationResult,
+    ...(snapshotIndex !== undefined && { snapshotIndex: numberOf(snapshotIndex, "snapshotIndex") }),
+    ...(term !== undefined && { term: numberOf(term, "term") }),
+    ...(progress !== undefined && { progress: progressOf(progress) }),
+    ...(typeof reason === "string" && { reason: reason.slice(0, 1000) }),
+  };
+}
+
+function progressOf(value: unknown): Progress {
+  const { phase, bytes, total, chunks, reused, rate } = (value ?? {}) as Record<string, unknown>;
+  const count = (value: unknown) => typeof value === "number" && value >= 0 ? value : 0;
+  return {
+    phase: typeof phase === "string" ? phase.slice(0, 100) : "",
+    bytes: count(bytes),
+    ...(total !== undefined && { total: count(total) }),
+    chunks: count(chunks),
+    reused: count(reused),
+    rate: count(rate),
+  };
+}
+
+function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  try {
+    const value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as unknown;
+    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // said below
+  }
+  throw new SnapshotError("MALFORMED", "This is no notification, and no answer to one: it is not a JSON object");
+}
+
+function numberOf(value: unknown, what: string): bigint {
+  if (typeof value !== "string" || !/^[0-9]{1,19}$/.test(value)) throw wrong(what);
+  return BigInt(value);
+}
+
+function wrong(what: string): SnapshotError {
+  return new SnapshotError("MALFORMED", `A notification, or an answer to one, is not right: its ${what}`);
+}

@@ -1,0 +1,65 @@
+/**
+ * Byte ranges and tags of RFC 9110.
+ *
+ * @module
+ */
+
+/** A part of a representation. */
+export interface Range {
+  /** The first byte. */
+  readonly start: number;
+  /** The byte before which it ends. */
+  readonly end: number;
+}
+
+/** More ranges than that in one request are an attack, or a mistake. */
+const MAX_RANGES = 64;
+
+/**
+ * What a `Range` header asks for.
+ *
+ * @param header its value
+ * @param size the size of the representation
+ * @returns the ranges; `"unsatisfiable"` (416); or nothing if the header is to be ignored (RFC 9110 §14.2), since it is
+ *   absent, not understood, or asks for too many ranges, or for more than the whole
+ */
+export function parseRanges(header: string | null, size: number): readonly Range[] | "unsatisfiable" | undefined {
+  const list = /^bytes=(.*)$/i.exec(header ?? "")?.[1]?.split(",");
+  if (list === undefined || list.length > MAX_RANGES) return undefined;
+  const ranges: Range[] = [];
+  for (const item of list) {
+    const range = parseRange(item.trim(), size);
+    if (range === undefined) return undefined;
+    if (range !== "unsatisfiable") ranges.push(range);
+  }
+  if (ranges.length === 0) return "unsatisfiable";
+  return ranges.length === 1 || total(ranges) <= size ? ranges : undefined;
+}
+
+function parseRange(item: string, size: number): Range | "unsatisfiable" | undefined {
+  const match = /^([0-9]*)-([0-9]*)$/.exec(item);
+  if (match === null) return undefined;
+  const [, first, last] = match as unknown as [string, string, string];
+  if (first === "") {
+    if (last === "") return undefined;
+    const suffix = Math.min(Number(last), size);
+    return suffix === 0 ? "unsatisfiable" : { start: size - suffix, end: size };
+  }
+  const start = Number(first);
+  const end = last === "" ? size : Math.min(Number(last) + 1, size);
+  if (last !== "" && Number(last) < start) return undefined;
+  return start >= size ? "unsatisfiable" : { start, end };
+}
+
+/** How many bytes ranges have in all. */
+export function total(ranges: readonly Range[]): number {
+  return ranges.reduce((sum, { start, end }) => sum + end - start, 0);
+}
+
+/** Whether a list of tags (`If-None-Match`) has this one; weak ones count. */
+export function matchesTag(header: string | null, tag: string): boolean {
+  return header !== null && header.split(",").some((item) => {
+    const trimmed = item.trim();
+    return trimmed === "*" || trimmed.replace(/^W\//, "") === tag;
+  });
+}

@@ -13,7 +13,7 @@ import type { ExecutorEvent, ExecutorMetrics, ExecutorState, SaveResult } from "
 import type { ExecutorContext, ExecutorOptions, Receiver, SnapshotOptions } from "./options.ts";
 import { purgeIndex } from "./purge.ts";
 import { alignLog } from "./recovery.ts";
-import { runSave } from "./save.ts";
+import { type Prepared, runSave } from "./save.ts";
 import { Triggers } from "./triggers.ts";
 import { watchWork } from "./watch.ts";
 
@@ -161,6 +161,46 @@ export class SnapshotExecutor {
     return new SnapshotError("BUSY", `A snapshot is being ${this.#running!.kind === "save" ? "taken" : "installed"}`);
   }
 
+  /**
+   * Uses what the machine saves, as it is now, for something else than a snapshot in the storage.
+   *
+   * @param signal gives it up
+   * @param use what is done; calls what it is given first for the synchronous part
+   * @returns what that gives; fails with `BUSY` while something is running, `TIMEOUT` if it takes too long or stalls
+   */
+  live<T>(
+    signal: AbortSignal | undefined,
+    use: (prepare: () => Promise<Prepared>, signal: AbortSignal, tracker: Tracker) => Promise<T>,
+  ): Operation<T> {
+    const refusal = this.#closed !== undefined ? closed() : this.#running !== undefined ? this.#busy() : undefined;
+    if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
+    const operation: Operation<T> = new Operation((tracker) =>
+      this.#run("save", undefined, signal, () => operation, async ({ stop }) => {
+        this.#setState("saving");
+        const watch = watchWork("save", stop, tracker, this.#clock, this.#options);
+        try {
+          return await use(() => this.#prepare(stop.signal), stop.signal, tracker);
+        } finally {
+          watch();
+        }
+      })
+    );
+    return operation;
+  }
+
+  /** The synchronous part of a save, between two applies. */
+  #prepare(signal: AbortSignal): Promise<Prepared> {
+    return this.#context.exclusive(() => {
+      throwIfCancelled(signal);
+      this.#context.checkSavable();
+      const applied = this.#context.applied();
+      const logBytes = this.#logBytes;
+      const start = performance.now();
+      const task = this.#context.machine.save();
+      return { task, applied, logBytes, duration: performance.now() - start };
+    });
+  }
+
   #startSave(signal: AbortSignal | undefined): Operation<SaveResult> {
     const operation: Operation<SaveResult> = new Operation((tracker) =>
       this.#run("save", undefined, signal, () => operation, (running) => this.#save(running, tracker))
@@ -204,23 +244,13 @@ export class SnapshotExecutor {
   async #save({ stop }: Running, tracker: Tracker): Promise<SaveResult> {
     this.#setState("saving");
     const watch = watchWork("save", stop, tracker, this.#clock, this.#options);
-    let logBytes = 0;
     try {
-      const { snapshot, reusedChunks, syncDuration, asyncDuration } = await runSave({
+      const { snapshot, reusedChunks, logBytes, syncDuration, asyncDuration } = await runSave({
         storage: this.#context.storage,
         clock: this.#clock,
         signal: stop.signal,
         tracker,
-        prepare: () =>
-          this.#context.exclusive(() => {
-            throwIfCancelled(stop.signal);
-            this.#context.checkSavable();
-            const applied = this.#context.applied();
-            logBytes = this.#logBytes;
-            const start = performance.now();
-            const task = this.#context.machine.save();
-            return { task, applied, duration: performance.now() - start };
-          }),
+        prepare: () => this.#prepare(stop.signal),
       });
       const { bytes, reused } = tracker.progress;
       const result: SaveResult = {

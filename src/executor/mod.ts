@@ -7,6 +7,7 @@
 export { type Clock, systemClock } from "./clock.ts";
 export * from "./events.ts";
 export * from "./executor.ts";
+export type { ReplicaPushOptions } from "./live.ts";
 export * from "./options.ts";
 export { type Member, purgeIndex, type PurgeOptions, type PurgeState } from "./purge.ts";
 export * from "./replica.ts";

@@ -8,10 +8,19 @@ import { messageOf, SnapshotError } from "../errors.ts";
 import { checkFollows, type LogStorage } from "../log/mod.ts";
 import { type SnapshotInfo, type SnapshotMeta, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry, StateMachine } from "../state/mod.ts";
-import { type Operation, type Tracker, yieldTurn } from "../stream/mod.ts";
-import { pull, type PullOptions, type Source } from "../transfer/mod.ts";
+import { type Operation, yieldTurn } from "../stream/mod.ts";
+import {
+  type InstallNotification,
+  type NotificationReply,
+  pull,
+  type PullOptions,
+  type Source,
+} from "../transfer/mod.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
+import { follow } from "./follow.ts";
+import { type ReplicaPushOptions, sendLive } from "./live.ts";
+import { NotifiedInstall } from "./notified.ts";
 import type { ExecutorOptions, Receiver, SnapshotOptions } from "./options.ts";
 import { alignLog, checkNoGap, loadNewest } from "./recovery.ts";
 import type { Applied } from "./save.ts";
@@ -34,6 +43,22 @@ export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions 
   readonly configuration?: Configuration;
   /** The term of proposed entries. By default the last one that is known, and 1 at first. */
   readonly term?: bigint;
+  /**
+   * Asked, when a leader says that it no longer has what comes next ({@linkcode Replica.notify}), where to install a
+   * snapshot from; nothing if there is none. Absent: the replica takes no notifications.
+   */
+  readonly onNotification?: (
+    notification: InstallNotification,
+    signal: AbortSignal,
+  ) => NotifiedSources | undefined | Promise<NotifiedSources | undefined>;
+}
+
+/** Where to install a snapshot from. */
+export interface NotifiedSources {
+  /** The servers. */
+  readonly sources: readonly Source[];
+  /** How. */
+  readonly options?: InstallOptions;
 }
 
 /** Where a {@linkcode Replica} stands. */
@@ -99,6 +124,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   readonly #storage: SnapshotStorage;
   readonly #executor: SnapshotExecutor;
   readonly #term: bigint | undefined;
+  readonly #notified: NotifiedInstall | undefined;
   #applied: Applied;
   /** What runs on the machine, one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -115,6 +141,14 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     this.#log = log;
     this.#storage = storage;
     this.#term = term;
+    const { onNotification } = options;
+    this.#notified = onNotification && new NotifiedInstall({
+      applied: () => this.#applied.index,
+      install: async (notification, signal) => {
+        const found = await onNotification(notification, signal);
+        return found && found.sources.length > 0 ? this.install(found.sources, found.options) : undefined;
+      },
+    });
     this.#applied = snapshot === undefined ? { index: 0n, term: 0n, configuration } : appliedOf(snapshot.meta);
     this.#executor = new SnapshotExecutor({
       machine,
@@ -205,13 +239,38 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    */
   install(from: ReadableStream<Uint8Array> | readonly Source[], options: InstallOptions = {}): Operation<SnapshotInfo> {
     const receiver = from instanceof ReadableStream
-      ? archiveReceiver(from, this.#storage, options.index)
+      ? archiveReceiver(from, this.#storage, options)
       : pullReceiver(from, this.#storage, options);
     const install = this.#executor.install(receiver, options.signal);
     if (from instanceof ReadableStream) {
       install.result.then(() => discard(from), (error) => discard(from, error));
     }
     return install;
+  }
+
+  /**
+   * Sends its state, as it is now, to another node that installs it: straight from a view of the machine, while entries go
+   * on being applied. Nothing is stored here. Counts as a save: one at a time, with the same time-outs.
+   *
+   * @param target the other node's handler
+   * @param options the signal, the rate, who signs, and the key if it is to be stored encrypted there
+   * @returns work that gives what was sent, once it is installed; nothing if there was nothing to save
+   */
+  push(target: Source, options: ReplicaPushOptions = {}): Operation<SnapshotMeta | undefined> {
+    return this.#executor.live(
+      options.signal,
+      (prepare, signal, tracker) => sendLive(prepare, target, { ...options, signal }, tracker),
+    );
+  }
+
+  /**
+   * Is told by a leader that its log begins later than what is needed next: installs a snapshot from where
+   * {@linkcode ReplicaOptions.onNotification} says. Answers at once; asked again, it says how far it is.
+   *
+   * @param notification what the leader says
+   */
+  notify(notification: InstallNotification): Promise<NotificationReply> {
+    return Promise.resolve(this.#notified?.notify(notification) ?? { result: "CONF_MISMATCH" });
   }
 
   /** Where it stands. */
@@ -361,12 +420,12 @@ function discard(stream: ReadableStream<Uint8Array>, reason?: unknown): void {
 function archiveReceiver(
   stream: ReadableStream<Uint8Array>,
   storage: SnapshotStorage,
-  index: bigint | undefined,
+  { index, verifier }: InstallOptions,
 ): Receiver {
   return {
     index,
     async receive(signal, tracker) {
-      return await follow(unarchive(stream, storage, { signal, index }), tracker);
+      return await follow(unarchive(stream, storage, { signal, index, verifier }), tracker);
     },
   };
 }
@@ -379,10 +438,4 @@ function pullReceiver(sources: readonly Source[], storage: SnapshotStorage, opti
       return (await follow(pull(storage, sources, { ...options, signal, onManifest }), tracker)).snapshot;
     },
   };
-}
-
-/** The result of work whose progress is that of other work. */
-async function follow<T>(operation: Operation<T>, tracker: Tracker): Promise<T> {
-  for await (const progress of operation) tracker.set(progress);
-  return await operation.result;
 }

@@ -40,6 +40,8 @@ export interface Prepared {
   readonly task: SaveTask | undefined;
   /** Of what. */
   readonly applied: Applied;
+  /** Bytes of the log that it stands for. */
+  readonly logBytes: number;
   /** Milliseconds. */
   readonly duration: number;
 }
@@ -50,6 +52,8 @@ export interface Saved {
   readonly snapshot: SnapshotInfo | undefined;
   /** How many of its chunks are an earlier snapshot's. */
   readonly reusedChunks: number;
+  /** Bytes of the log that it stands for. */
+  readonly logBytes: number;
   /** The synchronous part, in milliseconds. */
   readonly syncDuration: number;
   /** The asynchronous part, in milliseconds. */
@@ -73,10 +77,10 @@ export async function runSave(context: SaveContext): Promise<Saved> {
   });
   const writer = await orPutAway(created, signal, (writer) => writer.abort());
   try {
-    const { task, applied, duration } = await orPutAway(prepare(), signal, ({ task }) => task?.release());
+    const { task, applied, logBytes, duration } = await orPutAway(prepare(), signal, ({ task }) => task?.release());
     const start = performance.now();
     const snapshot = task && await saveTask(task, applied, writer, context);
-    return { snapshot, reusedChunks, syncDuration: duration, asyncDuration: performance.now() - start };
+    return { snapshot, reusedChunks, logBytes, syncDuration: duration, asyncDuration: performance.now() - start };
   } finally {
     await writer.abort(); // nothing, if it was committed
   }

@@ -8,7 +8,7 @@ import { archiveMagic, type ChunkSet, encodeRecord, u32 } from "../stream/mod.ts
 import { END_SIZE, endOf, Type } from "./archive_format.ts";
 import { streamedArchive } from "./archive_writer.ts";
 import type { SnapshotManifest } from "./manifest.ts";
-import { completeMeta } from "./meta.ts";
+import { completeMeta, type FileAttributes } from "./meta.ts";
 import type { SnapshotReader } from "./storage.ts";
 
 /** What comes before the bytes of a chunk: the head of a record, and the number. */
@@ -48,7 +48,12 @@ export interface ArchiveOptions {
 export function archive(reader: SnapshotReader, options: ArchiveOptions = {}): ReadableStream<Uint8Array> {
   if (reader.manifest.verifiable) return ReadableStream.from(describedArchive(reader, options.held));
   return streamedArchive(completeMeta(reader.meta, 0), async (writer) => { // a snapshot of braft's: its chunks are found as it is read
-    for (const { name, chunks: _, keyGroups: _groups, ...attributes } of reader.manifest.files) {
+    for (const { name, userMeta, source, checksum } of reader.manifest.files) {
+      const attributes: FileAttributes = {
+        ...(userMeta !== undefined && { userMeta }),
+        ...(source !== undefined && { source }),
+        ...(checksum !== undefined && { checksum }),
+      };
       await reader.file(name, { raw: true }).pipeTo(writer.file(name, attributes));
     }
   });

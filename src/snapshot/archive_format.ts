@@ -11,7 +11,8 @@
  *              would write it. Files are numbered as they come, from 0
  * CHUNK    (3) number of the file (u32), SHA-256 of the bytes (32), the bytes: of the chunk size, but for the last of
  *              a file. Up to 16 files may be on their way at the same time
- * FILE_END (4) number of the file (u32), its size (u64), its key groups (`KeyGroups` of manifest.proto) if it has any
+ * FILE_END (4) number of the file (u32), its size (u64), key groups and encryption if it has any (a
+ *              `FileExtension` of manifest.proto with nothing else)
  * END      (5) files (u32), bytes in CHUNKs or PARTs (u64), snapshot digest (32), the signature if there is one and no
  *              manifest has it
  * MANIFEST (6) the manifest
@@ -27,7 +28,7 @@
 
 import { SnapshotError } from "../errors.ts";
 import { concat, DIGEST_SIZE, MAX_CHUNK_SIZE, u32, u64 } from "../stream/mod.ts";
-import { MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
+import { MAX_ENDING_BYTES } from "./ending.ts";
 import { MAX_MANIFEST_BYTES } from "./manifest.ts";
 import { MAX_SIGNATURE } from "./meta.ts";
 
@@ -49,7 +50,7 @@ export function limitOf(type: number): number {
     case Type.CHUNK:
       return 4 + DIGEST_SIZE + MAX_CHUNK_SIZE;
     case Type.FILE_END:
-      return 12 + MAX_KEY_GROUPS_BYTES;
+      return 12 + MAX_ENDING_BYTES;
     case Type.END:
       return END_SIZE + MAX_SIGNATURE;
     case Type.MANIFEST:

@@ -7,32 +7,27 @@
 import { SnapshotError } from "../errors.ts";
 import {
   archiveMagic,
-  type ChunkMap,
   ChunkMapBuilder,
+  ChunkSink,
   concat,
   DEFAULT_CHUNK_SIZE,
   type DigestedChunk,
   encodeRecord,
-  InFlight,
-  MAX_CHUNK_SIZE,
   sha256,
   u32,
   u64,
 } from "../stream/mod.ts";
 import { endOf, MAX_OPEN_FILES, Type } from "./archive_format.ts";
-import { encodeKeyGroups } from "./key_groups.ts";
+import { encodeEnding, endingOf } from "./ending.ts";
 import { SnapshotManifest } from "./manifest.ts";
 import { completeFile, completeMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
 import { NameSet } from "./names.ts";
 import type { SnapshotSigner } from "./signature.ts";
-import type { FileOptions, SnapshotWriter } from "./storage.ts";
-
-/** Chunks of a file that are hashed at the same time. */
-const CHUNKS_IN_FLIGHT = 4;
+import type { FileOptions, FileWriter } from "./storage.ts";
 
 /** What writes the files of a snapshot: a `SaveTask`'s `write`, for one. Their writer commits nothing and reuses nothing. */
 export type WriteFiles = (
-  writer: Pick<SnapshotWriter, "file" | "reuse" | "info">,
+  writer: FileWriter,
   signal: AbortSignal,
 ) => Promise<void>;
 
@@ -152,7 +147,7 @@ class RecordPipe {
 }
 
 /** The writer of a streamed archive. */
-class ArchiveWriter implements Pick<SnapshotWriter, "file" | "reuse" | "info"> {
+class ArchiveWriter implements FileWriter {
   readonly #meta: SnapshotMeta & { readonly createdAt: number };
   readonly #pipe: RecordPipe;
   readonly #names = new NameSet();
@@ -172,17 +167,25 @@ class ArchiveWriter implements Pick<SnapshotWriter, "file" | "reuse" | "info"> {
   }
 
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
-    const { size: _, chunkSize = DEFAULT_CHUNK_SIZE, keyGroups, ...attributes } = options;
+    const { size: _, chunkSize = DEFAULT_CHUNK_SIZE, keyGroups, encryption, ...attributes } = options;
     const fixed = chunkSize === "pieces" ? undefined : chunkSize;
+    const builder = new ChunkMapBuilder(fixed);
+    let number = 0;
     return new WritableStream(
-      new ArchiveFile(this.#pipe, fixed, {
-        begin: () => this.#begin({ name, ...attributes }, fixed),
-        end: async (number, chunks) => {
-          const groups = keyGroups?.();
-          const encoded = groups === undefined ? new Uint8Array(0) : encodeKeyGroups(groups);
-          await this.#pipe.put(...encodeRecord(Type.FILE_END, u32(number), u64(chunks.size), encoded));
-          const info = { name, ...attributes, ...(groups !== undefined && { keyGroups: groups }) };
-          this.#files.set(name, completeFile(info, chunks));
+      new ChunkSink<DigestedChunk>(fixed, {
+        begin: async () => {
+          number = await this.#begin({ name, ...attributes }, fixed);
+        },
+        work: async (bytes) => ({ bytes, digest: await sha256(bytes) }),
+        emit: async ({ bytes, digest }) => {
+          await this.#pipe.put(...encodeRecord(Type.CHUNK, u32(number), digest, bytes));
+          builder.add(digest, bytes.length);
+        },
+        end: async () => {
+          const chunks = await builder.build();
+          const ending = await endingOf(chunks, keyGroups, encryption);
+          await this.#pipe.put(...encodeRecord(Type.FILE_END, u32(number), u64(chunks.size), encodeEnding(ending)));
+          this.#files.set(name, completeFile({ name, ...attributes, ...ending }, chunks));
           this.#bytes += chunks.size;
           this.#open--;
         },
@@ -223,76 +226,5 @@ class ArchiveWriter implements Pick<SnapshotWriter, "file" | "reuse" | "info"> {
     const { digest } = await SnapshotManifest.of(this.#meta, [...this.#files.values()]);
     const signature = this.#meta.signature ?? await signer?.sign(digest);
     await this.#pipe.put(...encodeRecord(Type.END, endOf(this.#files.size, this.#bytes, digest, signature)));
-  }
-}
-
-/** What an {@linkcode ArchiveFile} needs of its writer. */
-interface ArchiveFileOwner {
-  /** Writes the FILE, and gives its number. */
-  begin(): Promise<number>;
-  /** Writes the FILE_END. */
-  end(number: number, chunks: ChunkMap): Promise<void>;
-}
-
-/** A file of a streamed archive, as a sink. */
-class ArchiveFile implements UnderlyingSink<Uint8Array> {
-  readonly #pipe: RecordPipe;
-  readonly #chunkSize: number | undefined;
-  readonly #owner: ArchiveFileOwner;
-  readonly #chunks: ChunkMapBuilder;
-  readonly #hashing = new InFlight<DigestedChunk>();
-  #number: number | undefined;
-  #chunk: Uint8Array | undefined;
-  #filled = 0;
-
-  /**
-   * @param pipe takes the records
-   * @param chunkSize the size of its chunks; absent if each piece that is written is one
-   * @param owner the writer
-   */
-  constructor(pipe: RecordPipe, chunkSize: number | undefined, owner: ArchiveFileOwner) {
-    this.#pipe = pipe;
-    this.#chunkSize = chunkSize;
-    this.#owner = owner;
-    this.#chunks = new ChunkMapBuilder(chunkSize);
-  }
-
-  async write(bytes: Uint8Array): Promise<void> {
-    this.#number ??= await this.#owner.begin();
-    if (this.#chunkSize === undefined && bytes.length > MAX_CHUNK_SIZE) {
-      throw new SnapshotError("MALFORMED", `A chunk has at most ${MAX_CHUNK_SIZE} bytes, not ${bytes.length}`, {
-        expected: MAX_CHUNK_SIZE,
-        actual: bytes.length,
-      });
-    }
-    for (let at = 0; at < bytes.length;) {
-      this.#chunk ??= new Uint8Array(this.#chunkSize ?? bytes.length);
-      const taken = Math.min(this.#chunk.length - this.#filled, bytes.length - at);
-      this.#chunk.set(bytes.subarray(at, at + taken), this.#filled);
-      this.#filled += taken;
-      at += taken;
-      if (this.#filled === this.#chunk.length) await this.#flush();
-    }
-  }
-
-  async close(): Promise<void> {
-    this.#number ??= await this.#owner.begin();
-    if (this.#filled > 0) await this.#flush();
-    while (this.#hashing.size > 0) await this.#send();
-    await this.#owner.end(this.#number, await this.#chunks.build());
-  }
-
-  async #flush(): Promise<void> {
-    const bytes = this.#chunk!.subarray(0, this.#filled);
-    this.#chunk = undefined;
-    this.#filled = 0;
-    this.#hashing.add(sha256(bytes).then((digest) => ({ bytes, digest })));
-    if (this.#hashing.size >= CHUNKS_IN_FLIGHT) await this.#send();
-  }
-
-  async #send(): Promise<void> {
-    const { bytes, digest } = await this.#hashing.next();
-    await this.#pipe.put(...encodeRecord(Type.CHUNK, u32(this.#number!), digest, bytes));
-    this.#chunks.add(digest, bytes.length);
   }
 }

@@ -4,9 +4,8 @@
  * @module
  */
 
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { messageOf, SnapshotError } from "../errors.ts";
-import { equal } from "../stream/mod.ts";
+import { create } from "@bufbuild/protobuf";
+import { SnapshotError } from "../errors.ts";
 import { type KeyGroups, KeyGroupsSchema } from "./gen/manifest_pb.ts";
 import type { KeyGroupOffsets } from "./meta.ts";
 
@@ -18,28 +17,6 @@ export const MAX_KEY_GROUPS_BYTES: number = MAX_KEY_GROUPS * 8 + 32;
 /** As a message. */
 export function keyGroupsMessage({ first, last, offsets }: KeyGroupOffsets): KeyGroups {
   return create(KeyGroupsSchema, { first, last, offsets: Array.from(offsets, (offset) => BigInt(offset)) });
-}
-
-/** As bytes. */
-export function encodeKeyGroups(groups: KeyGroupOffsets): Uint8Array {
-  return toBinary(KeyGroupsSchema, keyGroupsMessage(groups));
-}
-
-/**
- * From bytes.
- *
- * @throws {SnapshotError} `MALFORMED`
- */
-export function decodeKeyGroups(bytes: Uint8Array): KeyGroupOffsets {
-  try {
-    const groups = keyGroupsOf(fromBinary(KeyGroupsSchema, bytes), Number.MAX_SAFE_INTEGER);
-    // Some changes mean nothing to protobuf, and are damage all the same.
-    if (equal(bytes, encodeKeyGroups(groups))) return groups;
-    throw malformed("it is not as it was written");
-  } catch (error) {
-    if (error instanceof SnapshotError) throw error;
-    throw malformed(messageOf(error), error);
-  }
 }
 
 /** From a message; see {@linkcode checkKeyGroups}. */
@@ -71,6 +48,6 @@ export function checkKeyGroups(groups: KeyGroupOffsets, size: number): KeyGroupO
   return groups;
 }
 
-function malformed(what: string, cause?: unknown): SnapshotError {
-  return new SnapshotError("MALFORMED", `The table of key groups of a file is wrong: ${what}`, { cause });
+function malformed(what: string): SnapshotError {
+  return new SnapshotError("MALFORMED", `The table of key groups of a file is wrong: ${what}`);
 }

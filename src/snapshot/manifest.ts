@@ -35,7 +35,8 @@ import {
 } from "./gen/manifest_pb.ts";
 import { SnapshotContent } from "./content.ts";
 import { checkMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
-import { checkKeyGroups, keyGroupsMessage, keyGroupsOf, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
+import { checkEncryption, endingFields, type FileEnding, readEnding } from "./ending.ts";
+import { checkKeyGroups, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
 import { checkNames } from "./names.ts";
 
 /** The largest manifest: 64 MiB, which is two million chunks. */
@@ -90,7 +91,8 @@ export class SnapshotManifest {
       });
     }
     checkNames(files.map(({ name }) => name));
-    for (const { keyGroups, chunks } of files) {
+    for (const { keyGroups, encryption, chunks } of files) {
+      if (encryption !== undefined) checkEncryption(encryption);
       if (keyGroups !== undefined) checkKeyGroups(keyGroups, chunks?.size ?? Infinity);
     }
     const encoder = new TextEncoder();
@@ -244,7 +246,7 @@ function encodeSnapshotExtension(meta: SnapshotMeta, digest: Uint8Array | undefi
   );
 }
 
-function encodeFileMeta({ userMeta, source, checksum, chunks, keyGroups }: FileInfo, extended: boolean) {
+function encodeFileMeta({ userMeta, source, checksum, chunks, ...ending }: FileInfo, extended: boolean) {
   return {
     ...(userMeta !== undefined && { userMeta }),
     ...(source !== undefined && {
@@ -261,7 +263,7 @@ function encodeFileMeta({ userMeta, source, checksum, chunks, keyGroups }: FileI
             : { chunkLengths: [...chunks!.chunking.chunkLengths] }),
           chunkDigests: chunks!.digests,
           root: chunks!.root,
-          ...(keyGroups !== undefined && { keyGroups: keyGroupsMessage(keyGroups) }),
+          ...endingFields(ending),
         }),
       ),
     }),
@@ -319,7 +321,7 @@ async function decodeFile(file: LocalSnapshotPbMeta["files"][number], extended: 
 async function decodeExtension(
   file: string,
   bytes: Uint8Array,
-): Promise<Required<Pick<FileInfo, "chunks">> & Pick<FileInfo, "keyGroups"> | undefined> {
+): Promise<Required<Pick<FileInfo, "chunks">> & FileEnding | undefined> {
   if (bytes[0] !== EXTENSION_TAG) return undefined;
   checkLists(file, bytes);
   const message = parse(() => fromBinary(FileExtensionSchema, bytes, KNOWN_ONLY));
@@ -342,7 +344,7 @@ async function decodeExtension(
   if (equal(chunks.root, message.root)) {
     return {
       chunks,
-      ...(message.keyGroups !== undefined && { keyGroups: keyGroupsOf(message.keyGroups, chunks.size) }),
+      ...readEnding(message, chunks.size),
     };
   }
   throw new SnapshotError("CORRUPT", `The chunk digests of ${JSON.stringify(file)} do not give its root digest`, {

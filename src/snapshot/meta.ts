@@ -55,12 +55,22 @@ export interface KeyGroupOffsets {
   readonly offsets: Float64Array;
 }
 
+/** What a file was encrypted with. */
+export interface FileEncryption {
+  /** Which key. */
+  readonly keyId: string;
+  /** An HMAC-SHA256 over the name and the root of the file: 32 bytes. */
+  readonly mac: Uint8Array;
+}
+
 /** A file of a snapshot. */
 export interface FileInfo extends FileAttributes {
   /** Its name: see {@linkcode checkName}. */
   readonly name: string;
   /** Its key groups, if it is of keyed state. */
   readonly keyGroups?: KeyGroupOffsets;
+  /** What it was encrypted with, if it was. Then its chunks and size are those of what is stored. */
+  readonly encryption?: FileEncryption;
   /** Its chunks and size. Absent in a snapshot that braft wrote. */
   readonly chunks?: ChunkMap;
 }

@@ -8,6 +8,7 @@ export * from "./archive.ts";
 export { streamedArchive, type StreamedArchiveOptions, type WriteFiles } from "./archive_writer.ts";
 export * from "./complete.ts";
 export * from "./content.ts";
+export { endingOf } from "./ending.ts";
 export { MAX_KEY_GROUPS } from "./key_groups.ts";
 export * from "./manifest.ts";
 export * from "./meta.ts";

@@ -5,9 +5,9 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import type { Operation } from "../stream/mod.ts";
+import type { ChunkMap, Operation } from "../stream/mod.ts";
 import type { SnapshotManifest } from "./manifest.ts";
-import type { FileAttributes, FileInfo, KeyGroupOffsets, SnapshotMeta } from "./meta.ts";
+import type { FileAttributes, FileEncryption, FileInfo, KeyGroupOffsets, SnapshotMeta } from "./meta.ts";
 
 /** Keeps snapshots. Every method is safe to call at any time; what excludes the call makes it fail with `BUSY`. */
 export interface SnapshotStorage extends AsyncDisposable {
@@ -123,6 +123,9 @@ export interface SnapshotWriter extends AsyncDisposable {
   abort(reason?: unknown): Promise<void>;
 }
 
+/** What files are written with, by who does not commit them. */
+export type FileWriter = Pick<SnapshotWriter, "file" | "reuse" | "info">;
+
 /** Options of {@linkcode SnapshotStorage.create}. */
 export interface CreateOptions {
   /** Called with each number of bytes that a file has taken in. */
@@ -132,6 +135,13 @@ export interface CreateOptions {
    * with negative numbers if it turns out that they cannot be.
    */
   readonly onReused?: (bytes: number, chunks: number) => void;
+  /**
+   * Whether files come as they are to be stored: a storage that encrypts then takes only what is encrypted with a key that
+   * it has.
+   *
+   * @default {false}
+   */
+  readonly raw?: boolean;
 }
 
 /** Options of {@linkcode SnapshotWriter.file}. */
@@ -148,6 +158,8 @@ export interface FileOptions extends FileAttributes {
   readonly chunkSize?: number | "pieces";
   /** Asked when the file was written to its end: which key groups it holds, and where. */
   readonly keyGroups?: () => KeyGroupOffsets | undefined;
+  /** Asked when the file was written to its end: what its bytes, which are stored as they are, were encrypted with. */
+  readonly encryption?: (chunks: ChunkMap) => Promise<FileEncryption | undefined>;
 }
 
 /** Options of {@linkcode SnapshotWriter.commit}. */

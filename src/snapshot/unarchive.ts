@@ -17,9 +17,9 @@ import {
   type Tracker,
 } from "../stream/mod.ts";
 import { END_SIZE, limitOf, malformed, MAX_OPEN_FILES, Type, view } from "./archive_format.ts";
-import { decodeKeyGroups } from "./key_groups.ts";
+import { decodeEnding, type FileEnding } from "./ending.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "./manifest.ts";
-import type { KeyGroupOffsets, SnapshotMeta } from "./meta.ts";
+import type { SnapshotMeta } from "./meta.ts";
 import type { SnapshotVerifier } from "./signature.ts";
 import { stale } from "./stale.ts";
 import type { SnapshotInfo, SnapshotStorage, SnapshotWriter } from "./storage.ts";
@@ -144,7 +144,7 @@ class Unarchiver {
     }
     await this.#checkWanted(meta);
     this.#tracker.phase("receive");
-    const writer = await this.#storage.create();
+    const writer = await this.#storage.create({ raw: true });
     const onAbort = () => void writer.abort(signal!.reason).catch(() => {});
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
@@ -220,7 +220,7 @@ interface ReceivedFile {
   readonly checked: InFlight<Uint8Array>;
   size: number;
   chunks: number;
-  keyGroups?: KeyGroupOffsets;
+  ending: FileEnding;
 }
 
 /** The files of a streamed archive. */
@@ -259,10 +259,11 @@ class ReceivedFiles {
     const sink = this.#writer.file(name, {
       ...attributes,
       chunkSize: chunkSize === 0 ? "pieces" : chunkSize,
-      keyGroups: () => file.keyGroups,
+      keyGroups: () => file.ending.keyGroups,
+      encryption: () => Promise.resolve(file.ending.encryption),
     }).getWriter();
     sink.closed.catch(() => {});
-    const file: ReceivedFile = { name, sink, checked: new InFlight<Uint8Array>(), size: 0, chunks: 0 };
+    const file: ReceivedFile = { name, sink, checked: new InFlight<Uint8Array>(), size: 0, chunks: 0, ending: {} };
     this.#open.set(this.count++, file);
   }
 
@@ -284,7 +285,7 @@ class ReceivedFiles {
       });
     }
     this.#describe(payload);
-    if (payload.length > 12) file.keyGroups = decodeKeyGroups(payload.subarray(12));
+    file.ending = decodeEnding(payload.subarray(12));
     while (file.checked.size > 0) await this.#write(file);
     await file.sink.close();
     this.#open.delete(view(payload).getUint32(0));

@@ -5,7 +5,7 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import type { FileInfo, KeyGroupOffsets, SnapshotWriter } from "../snapshot/mod.ts";
+import type { FileInfo, FileWriter, KeyGroupOffsets } from "../snapshot/mod.ts";
 import { raceAbort } from "../stream/mod.ts";
 import type { KeyGroupRange } from "./key_groups.ts";
 import { StateEncoder } from "./state_encoder.ts";
@@ -61,7 +61,7 @@ export function stateFile(name: string, number: number): string {
  * @returns the files that were written or reused
  */
 export async function saveChain(
-  writer: SnapshotWriter,
+  writer: FileWriter,
   name: string,
   view: StateView,
   chain: Chain | undefined,
@@ -101,7 +101,7 @@ function isWorthIt(changed: number, entries: number, chain: Chain, options: Incr
 }
 
 async function writeFile(
-  writer: SnapshotWriter,
+  writer: FileWriter,
   name: string,
   range: KeyGroupRange,
   signal: AbortSignal,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { SnapshotInfo, SnapshotReader, SnapshotWriter } from "../snapshot/mod.ts";
+import type { FileWriter, SnapshotInfo, SnapshotReader } from "../snapshot/mod.ts";
 
 /** The members of a group. */
 export interface Configuration {
@@ -71,7 +71,7 @@ export interface SaveTask {
    * @param writer where to; committed by the caller
    * @param signal fires if the save is given up; to be honoured promptly
    */
-  write(writer: SnapshotWriter, signal: AbortSignal): Promise<void>;
+  write(writer: FileWriter, signal: AbortSignal): Promise<void>;
 
   /**
    * Called once, before `release`, if what was written is a snapshot now, durable and read back: only that may be built

@@ -136,15 +136,16 @@ async function openFile(
 /** Reads a run of key groups of a file: only their bytes. */
 async function readGroups(
   reader: SnapshotReader,
-  { name, chunks, keyGroups }: FileInfo,
+  { name, keyGroups }: FileInfo,
   head: Head,
   range: KeyGroupRange,
   visitor: StateVisitor,
 ): Promise<void> {
   const { first, offsets } = keyGroups!;
   const start = offsets[range.first - first]!;
-  const end = offsets[range.last + 1 - first] ?? chunks!.size;
-  const decoder = new StateDecoder(name, chunks!.size, keyGroups!, range, head.states.length, visitor);
+  const size = await reader.size(name); // which is not that of its chunks if it is encrypted
+  const end = offsets[range.last + 1 - first] ?? size;
+  const decoder = new StateDecoder(name, size, keyGroups!, range, head.states.length, visitor);
   if (end > start) {
     const pace = new Pace();
     for await (const piece of reader.file(name, { start, end })) {

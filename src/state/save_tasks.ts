@@ -6,13 +6,13 @@
  */
 
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
-import type { SnapshotInfo, SnapshotWriter } from "../snapshot/mod.ts";
+import type { FileWriter, SnapshotInfo } from "../snapshot/mod.ts";
 import type { SaveTask } from "./machine.ts";
 
 /** What a save does, and what it holds. */
 export interface SaveParts {
   /** Writes the view. The signal fires when the save is given up, by its caller or because the state is closed. */
-  write(writer: SnapshotWriter, signal: AbortSignal): Promise<void>;
+  write(writer: FileWriter, signal: AbortSignal): Promise<void>;
   /** What was written is a snapshot. */
   committed?(snapshot: SnapshotInfo): void;
   /** Gives back what the synchronous part took. */
@@ -81,7 +81,7 @@ class Task implements SaveTask {
     this.#done = done;
   }
 
-  async write(writer: SnapshotWriter, signal: AbortSignal): Promise<void> {
+  async write(writer: FileWriter, signal: AbortSignal): Promise<void> {
     throwIfCancelled(signal);
     if (this.#cleanUp !== undefined) throw this.#closed();
     // A view is let go while it is written: what is left of it is not the state any more.

@@ -25,7 +25,7 @@ interface WrittenBlock {
 /** What {@linkcode FileSink} tells its owner. */
 export interface FileSinkEvents {
   /** The file is complete, durable and closed. */
-  onClose(chunks: ChunkMap): void;
+  onClose(chunks: ChunkMap): Promise<void>;
   /** So many bytes were taken in. */
   readonly onBytes: ((bytes: number) => void) | undefined;
   /** So many chunks were written; throws if they are too many. */
@@ -128,7 +128,7 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
       await this.#file!.sync();
       await this.#file!.close();
       this.#opening = this.#file = undefined;
-      this.#events.onClose(chunks);
+      await this.#events.onClose(chunks);
     } catch (error) {
       await this.discard();
       throw error;

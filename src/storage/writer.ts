@@ -10,6 +10,7 @@ import {
   completeFile,
   completeMeta,
   type CreateOptions,
+  endingOf,
   type FileInfo,
   type FileOptions,
   MAX_MANIFEST_BYTES,
@@ -20,15 +21,14 @@ import {
   type SnapshotSigner,
   type SnapshotWriter,
 } from "../snapshot/mod.ts";
-import { DEFAULT_CHUNK_SIZE, DIGEST_SIZE, equal, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, toHex } from "../stream/mod.ts";
+import { DIGEST_SIZE, equal, toHex } from "../stream/mod.ts";
+import { chooseChunkSize } from "./chunk_size.ts";
 import { FileSink } from "./file_sink.ts";
 import { PacedFile } from "./paced_file.ts";
 import type { Medium, PlacedSnapshot } from "./medium.ts";
 import { readChunk } from "./reader.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
-/** A file grows larger chunks so that it has at most so many: 16 MiB of digests. */
-const AIMED_CHUNKS = 512 * 1024;
 /** More do not fit into a manifest. Noticed as they come: what an archive holds is not known before its end. */
 const MAX_CHUNKS = MAX_MANIFEST_BYTES / DIGEST_SIZE;
 
@@ -72,7 +72,7 @@ export class StoredWriter implements SnapshotWriter {
   }
 
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
-    const { size, chunkSize, keyGroups, ...attributes } = options;
+    const { size, chunkSize, keyGroups, encryption, ...attributes } = options;
     const sink = new FileSink(
       () => {
         // Here, so that a wrong name fails the stream that was asked for, as everything else does.
@@ -83,12 +83,9 @@ export class StoredWriter implements SnapshotWriter {
       },
       chunkSize === "pieces" ? undefined : chooseChunkSize(chunkSize, size),
       {
-        onClose: (chunks) => {
-          const groups = keyGroups?.();
-          this.#files.set(
-            name,
-            completeFile({ name, ...attributes, ...(groups !== undefined && { keyGroups: groups }) }, chunks),
-          );
+        onClose: async (chunks) => {
+          const ending = await endingOf(chunks, keyGroups, encryption);
+          this.#files.set(name, completeFile({ name, ...attributes, ...ending }, chunks));
           this.#open.delete(name);
         },
         onBytes: this.#owner.options.onBytes,
@@ -288,14 +285,4 @@ export class StoredWriter implements SnapshotWriter {
 
 function closed(): SnapshotError {
   return new SnapshotError("CLOSED", "This snapshot is not being written any more: it was committed or given up");
-}
-
-function chooseChunkSize(asked: number | undefined, size: number | undefined): number {
-  if (asked === undefined) {
-    let chosen = DEFAULT_CHUNK_SIZE;
-    while (chosen < MAX_CHUNK_SIZE && (size ?? 0) > chosen * AIMED_CHUNKS) chosen *= 2;
-    return chosen;
-  }
-  if (Number.isSafeInteger(asked) && asked >= MIN_CHUNK_SIZE && asked <= MAX_CHUNK_SIZE) return asked;
-  throw new SnapshotError("MALFORMED", `A chunk has ${MIN_CHUNK_SIZE} to ${MAX_CHUNK_SIZE} bytes, not ${asked}`);
 }

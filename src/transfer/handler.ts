@@ -216,8 +216,9 @@ class Routes {
 
 /** What the server says of the connection: the address, mostly. */
 function clientOf(request: Request, connection: unknown): string {
-  const { client, remoteAddr } = (connection ?? {}) as { client?: string; remoteAddr?: { hostname?: string } };
-  return client ?? remoteAddr?.hostname ?? request.headers.get("Authorization") ?? "";
+  const { client, remoteAddr } = (connection ?? {}) as { client?: unknown; remoteAddr?: { hostname?: unknown } };
+  const said = client ?? remoteAddr?.hostname;
+  return typeof said === "string" ? said : request.headers.get("Authorization") ?? "";
 }
 
 type Method = "GET" | "PUT" | "POST";

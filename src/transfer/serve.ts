@@ -40,8 +40,19 @@ export interface Server {
   close(): Promise<void>;
 }
 
+/** What is known of who asks. */
+export interface Connection {
+  /** The address. */
+  readonly client: string;
+}
+
 /** Answers requests. */
-export type Handler = (request: Request) => Response | Promise<Response>;
+export type Handler = (request: Request, connection: Connection) => Response | Promise<Response>;
+
+/** What is used of Bun's server. */
+interface BunServer {
+  requestIP(request: Request): { readonly address: string } | null;
+}
 
 /** What is used of Bun. */
 interface BunLike {
@@ -50,7 +61,7 @@ interface BunLike {
     hostname: string;
     idleTimeout: number;
     maxRequestBodySize: number;
-    fetch: Handler;
+    fetch(request: Request, server: BunServer): Response | Promise<Response>;
   }): { port: number; stop(closeActiveConnections: boolean): Promise<void> };
 }
 
@@ -66,7 +77,9 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   const { Bun } = globalThis as { Bun?: BunLike };
   if ("Deno" in globalThis) {
     const stop = new AbortController();
-    const server = Deno.serve({ port, hostname, signal: stop.signal, onListen() {} }, (request) => handler(request));
+    const server = Deno.serve({ port, hostname, signal: stop.signal, onListen() {} }, (request, info) => {
+      return handler(request, { client: info.remoteAddr.hostname });
+    });
     return {
       url: url(server.addr.port),
       async close() {
@@ -82,7 +95,7 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
       hostname,
       idleTimeout: 0,
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch: handler,
+      fetch: (request, server) => handler(request, { client: server.requestIP(request)?.address ?? "" }),
     });
     return { url: url(server.port), close: () => server.stop(true) };
   }
@@ -105,7 +118,8 @@ async function answer(handler: Handler, incoming: IncomingMessage, outgoing: Ser
   const gone = new AbortController();
   outgoing.once("close", () => outgoing.writableFinished || gone.abort(new Error("The client has gone")));
   try {
-    const response = await handler(requestOf(incoming, gone.signal));
+    const connection = { client: incoming.socket.remoteAddress ?? "" };
+    const response = await handler(requestOf(incoming, gone.signal), connection);
     outgoing.writeHead(response.status, Object.fromEntries(response.headers));
     if (response.body !== null) await send(response.body, outgoing, gone.signal);
     outgoing.end();

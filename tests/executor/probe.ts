@@ -4,6 +4,7 @@ import {
   type Configuration,
   type ExecutorEvent,
   type ExecutorOptions,
+  type FileWriter,
   type LogEntry,
   MemoryLog,
   MemoryStorage,
@@ -14,7 +15,6 @@ import {
   type SnapshotMeta,
   type SnapshotReader,
   type SnapshotStorage,
-  type SnapshotWriter,
   type StateMachine,
 } from "../../mod.ts";
 import type { Applied } from "../../src/executor/save.ts";
@@ -22,7 +22,7 @@ import { raceAbort } from "../../src/stream/mod.ts";
 import { bytesOf } from "../harness.ts";
 import { FakeClock } from "./fake_clock.ts";
 
-type Write = (writer: SnapshotWriter, signal: AbortSignal, write: () => Promise<void>) => void | Promise<void>;
+type Write = (writer: FileWriter, signal: AbortSignal, write: () => Promise<void>) => void | Promise<void>;
 
 /** Its state is a text: what was applied, in order. It says what is done to it. */
 export class Probe implements StateMachine {
@@ -107,7 +107,7 @@ export class Probe implements StateMachine {
 }
 
 /** Writes the one file of a probe's snapshot. */
-export async function writeText(writer: SnapshotWriter, text: string): Promise<void> {
+export async function writeText(writer: FileWriter, text: string): Promise<void> {
   await ReadableStream.from([new TextEncoder().encode(text)]).pipeTo(writer.file("state"));
 }
 

@@ -201,6 +201,7 @@ test("keyed state: a sub-range is restored by reading its bytes and the head, no
   const counting: SnapshotReader = {
     ...reader,
     manifest: reader.manifest,
+    size: (name: string) => reader.size(name),
     file: (name: string, range?: { start?: number; end?: number }) =>
       reader.file(name, range).pipeThrough(
         new TransformStream({

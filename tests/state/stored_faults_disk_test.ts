@@ -42,7 +42,8 @@ function stalling(reader: SnapshotReader): { readonly reader: SnapshotReader; re
         },
       }),
     );
-  return { reader: { manifest: reader.manifest, file } as SnapshotReader, stalled: stalled.promise };
+  const size = (name: string) => reader.size(name);
+  return { reader: { manifest: reader.manifest, size, file } as SnapshotReader, stalled: stalled.promise };
 }
 
 async function count(values: StoredValue<string, string>): Promise<number> {

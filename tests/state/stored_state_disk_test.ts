@@ -47,6 +47,7 @@ test("a load into a database writes what it has read before it reads on", async 
   };
   const counting = {
     manifest: reader.manifest,
+    size: (name: string) => reader.size(name),
     file: (name: string, range?: { start?: number; end?: number }) =>
       ReadableStream.from((async function* () {
         for await (const piece of reader.file(name, range)) {

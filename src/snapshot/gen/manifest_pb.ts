@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file manifest.proto.
  */
 export const file_manifest: GenFile = /*@__PURE__*/
-  fileDesc("Cg5tYW5pZmVzdC5wcm90bxIKc25hcHN0cmVhbSJwCg1Mb2NhbEZpbGVNZXRhEhEKCXVzZXJfbWV0YRgBIAEoDBImCgZzb3VyY2UYAiABKA4yFi5zbmFwc3RyZWFtLkZpbGVTb3VyY2USEAoIY2hlY2tzdW0YAyABKAkSEgoJZXh0ZW5zaW9uGOgHIAEoDCJ9CgxTbmFwc2hvdE1ldGESGwoTbGFzdF9pbmNsdWRlZF9pbmRleBgBIAIoAxIaChJsYXN0X2luY2x1ZGVkX3Rlcm0YAiACKAMSDQoFcGVlcnMYAyADKAkSEQoJb2xkX3BlZXJzGAQgAygJEhIKCWV4dGVuc2lvbhjoByABKAwisQEKE0xvY2FsU25hcHNob3RQYk1ldGESJgoEbWV0YRgBIAEoCzIYLnNuYXBzdHJlYW0uU25hcHNob3RNZXRhEjMKBWZpbGVzGAIgAygLMiQuc25hcHN0cmVhbS5Mb2NhbFNuYXBzaG90UGJNZXRhLkZpbGUaPQoERmlsZRIMCgRuYW1lGAEgAigJEicKBG1ldGEYAiABKAsyGS5zbmFwc3RyZWFtLkxvY2FsRmlsZU1ldGEiiAEKEVNuYXBzaG90RXh0ZW5zaW9uEhYKDmZvcm1hdF92ZXJzaW9uGAEgASgNEhIKCmNyZWF0ZWRfYXQYAiABKAMSDgoGd3JpdGVyGAMgASgJEhQKDHBhcmVudF9pbmRleBgEIAEoAxIRCglzaWduYXR1cmUYBSABKAwSDgoGZGlnZXN0GAYgASgMIrEBCg1GaWxlRXh0ZW5zaW9uEgwKBHNpemUYASABKAQSEgoKY2h1bmtfc2l6ZRgCIAEoDRIZCg1jaHVua19sZW5ndGhzGAMgAygNQgIQARIVCg1jaHVua19kaWdlc3RzGAQgASgMEgwKBHJvb3QYBSABKAwSEwoLY29tcHJlc3Npb24YBiABKAkSKQoKa2V5X2dyb3VwcxgHIAEoCzIVLnNuYXBzdHJlYW0uS2V5R3JvdXBzIj0KCUtleUdyb3VwcxINCgVmaXJzdBgBIAEoDRIMCgRsYXN0GAIgASgNEhMKB29mZnNldHMYAyADKARCAhABKj4KCkZpbGVTb3VyY2USFQoRRklMRV9TT1VSQ0VfTE9DQUwQABIZChVGSUxFX1NPVVJDRV9SRUZFUkVOQ0UQAQ");
+  fileDesc("Cg5tYW5pZmVzdC5wcm90bxIKc25hcHN0cmVhbSJwCg1Mb2NhbEZpbGVNZXRhEhEKCXVzZXJfbWV0YRgBIAEoDBImCgZzb3VyY2UYAiABKA4yFi5zbmFwc3RyZWFtLkZpbGVTb3VyY2USEAoIY2hlY2tzdW0YAyABKAkSEgoJZXh0ZW5zaW9uGOgHIAEoDCJ9CgxTbmFwc2hvdE1ldGESGwoTbGFzdF9pbmNsdWRlZF9pbmRleBgBIAIoAxIaChJsYXN0X2luY2x1ZGVkX3Rlcm0YAiACKAMSDQoFcGVlcnMYAyADKAkSEQoJb2xkX3BlZXJzGAQgAygJEhIKCWV4dGVuc2lvbhjoByABKAwisQEKE0xvY2FsU25hcHNob3RQYk1ldGESJgoEbWV0YRgBIAEoCzIYLnNuYXBzdHJlYW0uU25hcHNob3RNZXRhEjMKBWZpbGVzGAIgAygLMiQuc25hcHN0cmVhbS5Mb2NhbFNuYXBzaG90UGJNZXRhLkZpbGUaPQoERmlsZRIMCgRuYW1lGAEgAigJEicKBG1ldGEYAiABKAsyGS5zbmFwc3RyZWFtLkxvY2FsRmlsZU1ldGEiiAEKEVNuYXBzaG90RXh0ZW5zaW9uEhYKDmZvcm1hdF92ZXJzaW9uGAEgASgNEhIKCmNyZWF0ZWRfYXQYAiABKAMSDgoGd3JpdGVyGAMgASgJEhQKDHBhcmVudF9pbmRleBgEIAEoAxIRCglzaWduYXR1cmUYBSABKAwSDgoGZGlnZXN0GAYgASgMIt0BCg1GaWxlRXh0ZW5zaW9uEgwKBHNpemUYASABKAQSEgoKY2h1bmtfc2l6ZRgCIAEoDRIZCg1jaHVua19sZW5ndGhzGAMgAygNQgIQARIVCg1jaHVua19kaWdlc3RzGAQgASgMEgwKBHJvb3QYBSABKAwSEwoLY29tcHJlc3Npb24YBiABKAkSKQoKa2V5X2dyb3VwcxgHIAEoCzIVLnNuYXBzdHJlYW0uS2V5R3JvdXBzEioKCmVuY3J5cHRpb24YCCABKAsyFi5zbmFwc3RyZWFtLkVuY3J5cHRpb24iKQoKRW5jcnlwdGlvbhIOCgZrZXlfaWQYASABKAkSCwoDbWFjGAIgASgMIj0KCUtleUdyb3VwcxINCgVmaXJzdBgBIAEoDRIMCgRsYXN0GAIgASgNEhMKB29mZnNldHMYAyADKARCAhABKj4KCkZpbGVTb3VyY2USFQoRRklMRV9TT1VSQ0VfTE9DQUwQABIZChVGSUxFX1NPVVJDRV9SRUZFUkVOQ0UQAQ");
 
 /**
  * @generated from message snapstream.LocalFileMeta
@@ -231,6 +231,11 @@ export type FileExtension = Message<"snapstream.FileExtension"> & {
    * @generated from field: optional snapstream.KeyGroups key_groups = 7;
    */
   keyGroups?: KeyGroups | undefined;
+
+  /**
+   * @generated from field: optional snapstream.Encryption encryption = 8;
+   */
+  encryption?: Encryption | undefined;
 };
 
 /**
@@ -239,6 +244,32 @@ export type FileExtension = Message<"snapstream.FileExtension"> & {
  */
 export const FileExtensionSchema: GenMessage<FileExtension> = /*@__PURE__*/
   messageDesc(file_manifest, 4);
+
+/**
+ * @generated from message snapstream.Encryption
+ */
+export type Encryption = Message<"snapstream.Encryption"> & {
+  /**
+   * Which of the user's keys.
+   *
+   * @generated from field: optional string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * Binds the chunks to the name of the file.
+   *
+   * @generated from field: optional bytes mac = 2;
+   */
+  mac: Uint8Array;
+};
+
+/**
+ * Describes the message snapstream.Encryption.
+ * Use `create(EncryptionSchema)` to create a new message.
+ */
+export const EncryptionSchema: GenMessage<Encryption> = /*@__PURE__*/
+  messageDesc(file_manifest, 5);
 
 /**
  * @generated from message snapstream.KeyGroups
@@ -265,7 +296,7 @@ export type KeyGroups = Message<"snapstream.KeyGroups"> & {
  * Use `create(KeyGroupsSchema)` to create a new message.
  */
 export const KeyGroupsSchema: GenMessage<KeyGroups> = /*@__PURE__*/
-  messageDesc(file_manifest, 5);
+  messageDesc(file_manifest, 6);
 
 /**
  * @generated from enum snapstream.FileSource

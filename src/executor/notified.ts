@@ -1,0 +1,83 @@
+/**
+ * A follower's side of Ratis's notification mode: it is told that the log before an index is gone, and installs a
+ * snapshot from wherever it likes. There is no state in which it sticks: what fails is said once, and tried again at the
+ * next notification (Ratis: RATIS-873, 987, 1417).
+ *
+ * @module
+ */
+
+import { messageOf } from "../errors.ts";
+import type { SnapshotInfo } from "../snapshot/mod.ts";
+import { Operation, raceAbort } from "../stream/mod.ts";
+import type { InstallNotification, NotificationReply } from "../transfer/mod.ts";
+
+/** What a {@linkcode NotifiedInstall} works with. */
+export interface NotifiedContext {
+  /** The index of the last entry that was applied. */
+  applied(): bigint;
+  /** Installs a snapshot; gives nothing if it finds no source. The signal limits the looking for one. */
+  install(notification: InstallNotification, signal: AbortSignal): Promise<Operation<SnapshotInfo> | undefined>;
+}
+
+/** How long the looking for sources may take, in milliseconds. */
+const LOOK_TIMEOUT = 60_000;
+
+/** Installs what it is notified of, one at a time. */
+export class NotifiedInstall {
+  readonly #context: NotifiedContext;
+  #term = 0n;
+  #first = 0n;
+  #running: Operation<SnapshotInfo | undefined> | undefined;
+  /** What is said at the next notification, once. */
+  #outcome: NotificationReply | undefined;
+
+  /** @param context what it works with */
+  constructor(context: NotifiedContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Answers a notification: at once, whatever there is to do.
+   *
+   * @param notification what the leader says
+   */
+  notify(notification: InstallNotification): NotificationReply {
+    const { term, firstAvailable: { index: first } } = notification;
+    if (term < this.#term) return { result: "NOT_LEADER", term: this.#term };
+    if (term > this.#term) this.#first = 0n; // another leader has another log
+    this.#term = term;
+    if (first < this.#first) return { result: "SNAPSHOT_EXPIRED", term };
+    this.#first = first;
+    if (this.#running !== undefined) return { result: "IN_PROGRESS", term, progress: this.#running.progress };
+    const outcome = this.#outcome;
+    this.#outcome = undefined;
+    if (outcome !== undefined) return { ...outcome, term };
+    const applied = this.#context.applied();
+    if (applied + 1n >= first) return { result: "ALREADY_INSTALLED", snapshotIndex: applied, term };
+    const running = this.#running = this.#start(notification);
+    return { result: "IN_PROGRESS", term, progress: running.progress };
+  }
+
+  #start(notification: InstallNotification): Operation<SnapshotInfo | undefined> {
+    return new Operation(async (tracker) => {
+      try {
+        const looking = AbortSignal.timeout(LOOK_TIMEOUT);
+        tracker.phase("look");
+        const install = await raceAbort(this.#context.install(notification, looking), looking);
+        if (install === undefined) {
+          this.#outcome = { result: "SNAPSHOT_UNAVAILABLE", reason: "There is no source to install a snapshot from" };
+          return undefined;
+        }
+        for await (const progress of install) tracker.set(progress);
+        const snapshot = await install.result;
+        this.#outcome = { result: "SNAPSHOT_INSTALLED", snapshotIndex: snapshot.meta.lastIncludedIndex };
+        return snapshot;
+      } catch (error) {
+        this.#outcome = { result: "SNAPSHOT_UNAVAILABLE", reason: messageOf(error) };
+        return undefined;
+      } finally {
+        this.#running = undefined;
+      }
+    });
+  }
+}

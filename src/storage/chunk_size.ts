@@ -1,0 +1,28 @@
+/**
+ * How large the chunks of a file are.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import { DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE } from "../stream/mod.ts";
+
+/** A file grows larger chunks so that it has at most so many: 16 MiB of digests. */
+const AIMED_CHUNKS = 512 * 1024;
+
+/**
+ * The size of the chunks of a file.
+ *
+ * @param asked the size that is asked for, if one is
+ * @param size the size of the file, if it is known
+ * @throws {SnapshotError} `MALFORMED` if what is asked for is not possible
+ */
+export function chooseChunkSize(asked: number | undefined, size: number | undefined): number {
+  if (asked === undefined) {
+    let chosen = DEFAULT_CHUNK_SIZE;
+    while (chosen < MAX_CHUNK_SIZE && (size ?? 0) > chosen * AIMED_CHUNKS) chosen *= 2;
+    return chosen;
+  }
+  if (Number.isSafeInteger(asked) && asked >= MIN_CHUNK_SIZE && asked <= MAX_CHUNK_SIZE) return asked;
+  throw new SnapshotError("MALFORMED", `A chunk has ${MIN_CHUNK_SIZE} to ${MAX_CHUNK_SIZE} bytes, not ${asked}`);
+}

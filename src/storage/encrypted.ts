@@ -1,0 +1,236 @@
+/**
+ * A storage whose files are encrypted.
+ *
+ * @module
+ */
+
+import type {
+  CommitOptions,
+  CreateOptions,
+  FileInfo,
+  FileOptions,
+  FileWriter,
+  SnapshotInfo,
+  SnapshotInstall,
+  SnapshotManifest,
+  SnapshotMeta,
+  SnapshotReader,
+  SnapshotStorage,
+  SnapshotWriter,
+} from "../snapshot/mod.ts";
+import { ChunkSink } from "../stream/mod.ts";
+import { type Cipher, CIPHER_OVERHEAD, type EncryptionKey, Keyring, MAX_PLAIN_CHUNK } from "./cipher.ts";
+import { EncryptedReader } from "./encrypted_reader.ts";
+import { chooseChunkSize } from "./chunk_size.ts";
+
+/**
+ * Encrypts what is written to a storage, and decrypts what is read: each chunk by itself, with AES-256-GCM. What is
+ * stored, served, pulled and pushed is encrypted; the nodes in between need no key. Names, sizes, and which chunks are
+ * equal can be seen. A snapshot that was not encrypted, or not with one of the keys, is neither read nor taken in
+ * (`FORBIDDEN`).
+ *
+ * @example
+ * ```ts
+ * import { EncryptedStorage, MemoryStorage } from "@snapstream/snapstream";
+ *
+ * const secret = crypto.getRandomValues(new Uint8Array(32)); // the caller's, to be kept
+ * const storage = new EncryptedStorage(new MemoryStorage(), [{ id: "2026", secret }]);
+ * const writer = await storage.create();
+ * await ReadableStream.from([new TextEncoder().encode("hello")]).pipeTo(writer.file("greeting"));
+ * await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
+ *
+ * const reader = await storage.open();
+ * console.assert(await new Response(reader.file("greeting")).text() === "hello");
+ * await reader.close();
+ * ```
+ */
+export class EncryptedStorage implements SnapshotStorage {
+  readonly #storage: SnapshotStorage;
+  readonly #keys: Keyring;
+
+  /**
+   * Makes a storage.
+   *
+   * @param storage keeps what is encrypted; closed with this one
+   * @param keys the first encrypts, all decrypt: to replace a key, put the new one first, and keep the old one as long as
+   *   there are snapshots of it
+   * @throws {SnapshotError} `MALFORMED` if there is none, or one is too short
+   */
+  constructor(storage: SnapshotStorage, keys: readonly EncryptionKey[]) {
+    this.#storage = storage;
+    this.#keys = new Keyring(keys);
+  }
+
+  /** How many snapshots are kept. */
+  get retain(): number {
+    return this.#storage.retain;
+  }
+
+  /** The install that is open, if one is; of what is encrypted. */
+  get installing(): SnapshotInstall | undefined {
+    return this.#storage.installing;
+  }
+
+  async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
+    const writer = await this.#storage.create(options);
+    return options.raw === true ? new CheckedWriter(writer, this.#keys) : new EncryptedWriter(writer, this.#keys);
+  }
+
+  async open(index?: bigint): Promise<SnapshotReader> {
+    return new EncryptedReader(await this.#storage.open(index), this.#keys);
+  }
+
+  list(): Promise<SnapshotInfo[]> {
+    return this.#storage.list();
+  }
+
+  async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
+    for (const file of manifest.files) await this.#keys.cipherOf(file);
+    return await this.#storage.install(manifest);
+  }
+
+  unfinished(): Promise<SnapshotManifest[]> {
+    return this.#storage.unfinished();
+  }
+
+  quarantine(index: bigint, reason: string): Promise<void> {
+    return this.#storage.quarantine(index, reason);
+  }
+
+  close(): Promise<void> {
+    return this.#storage.close();
+  }
+
+  /** As {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Passes files on to another writer. */
+class PassingWriter implements SnapshotWriter {
+  protected readonly writer: SnapshotWriter;
+  protected readonly keys: Keyring;
+
+  constructor(writer: SnapshotWriter, keys: Keyring) {
+    this.writer = writer;
+    this.keys = keys;
+  }
+
+  file(name: string, options?: FileOptions): WritableStream<Uint8Array> {
+    return this.writer.file(name, options);
+  }
+
+  reuse(files: readonly FileInfo[]): Promise<boolean> {
+    return this.writer.reuse(files);
+  }
+
+  info(name: string): FileInfo {
+    return this.writer.info(name);
+  }
+
+  commit(meta: SnapshotMeta, options?: CommitOptions): Promise<SnapshotInfo> {
+    return this.writer.commit(meta, options);
+  }
+
+  abort(reason?: unknown): Promise<void> {
+    return this.writer.abort(reason);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.abort();
+  }
+}
+
+/** Takes files that are encrypted already, and no others. */
+class CheckedWriter extends PassingWriter {
+  readonly #names: string[] = [];
+
+  override file(name: string, options?: FileOptions): WritableStream<Uint8Array> {
+    this.#names.push(name);
+    return super.file(name, options);
+  }
+
+  override async commit(meta: SnapshotMeta, options?: CommitOptions): Promise<SnapshotInfo> {
+    try {
+      for (const name of this.#names) await this.keys.cipherOf(this.info(name));
+    } catch (error) {
+      await this.abort(error);
+      throw error;
+    }
+    return await super.commit(meta, options);
+  }
+}
+
+/** Encrypts files. */
+class EncryptedWriter extends PassingWriter {
+  override file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
+    return encryptedFile(this.writer, this.keys.current, name, options);
+  }
+
+  override async reuse(files: readonly FileInfo[]): Promise<boolean> {
+    const sealed: FileInfo[] = [];
+    for (const file of files) {
+      if (file.chunks === undefined || file.encryption === undefined) return false;
+      const encryption = await this.keys.find(file.encryption.keyId)?.seal(file.name, file.chunks.root);
+      if (encryption === undefined) return false;
+      sealed.push({ ...file, encryption }); // it may have another name now
+    }
+    return await super.reuse(sealed);
+  }
+}
+
+/**
+ * A writer that encrypts what is written to another one: for a snapshot that is sent as it is written (`pushLive`) to
+ * somebody who stores it encrypted.
+ *
+ * @param writer takes what is encrypted
+ * @param key what to encrypt with
+ */
+export function encryptedWriter(writer: FileWriter, key: EncryptionKey): FileWriter {
+  const keys = new Keyring([key]);
+  return {
+    file: (name, options = {}) => encryptedFile(writer, keys.current, name, options),
+    reuse: () => Promise.resolve(false),
+    info: (name) => writer.info(name),
+  };
+}
+
+/**
+ * A reader that decrypts what another one reads: a snapshot on a server, for one (`openRemote`).
+ *
+ * @param reader reads what is encrypted; closed with this one
+ * @param keys those that it may be encrypted with
+ */
+export function decryptedReader(reader: SnapshotReader, keys: readonly EncryptionKey[]): SnapshotReader {
+  return new EncryptedReader(reader, new Keyring(keys));
+}
+
+/** A file that is encrypted as it is written. */
+function encryptedFile(
+  writer: Pick<SnapshotWriter, "file">,
+  cipher: Cipher,
+  name: string,
+  options: FileOptions,
+): WritableStream<Uint8Array> {
+  const { chunkSize, size, ...rest } = options;
+  const fixed = chunkSize === "pieces" ? undefined : chooseChunkSize(chunkSize, size);
+  const target = writer.file(name, {
+    ...rest,
+    chunkSize: fixed ?? "pieces",
+    encryption: (chunks) => cipher.seal(name, chunks.root),
+  }).getWriter();
+  target.closed.catch(() => {});
+  return new WritableStream(
+    new ChunkSink<Uint8Array>(fixed === undefined ? undefined : fixed - CIPHER_OVERHEAD, {
+      begin: () => Promise.resolve(),
+      work: (plain) => cipher.encrypt(plain),
+      async emit(stored) {
+        await target.ready;
+        target.write(stored).catch(() => {}); // a failed write rejects `ready` and `close`
+      },
+      end: () => target.close(),
+      abort: (reason) => target.abort(reason).catch(() => {}),
+    }, MAX_PLAIN_CHUNK),
+  );
+}

@@ -1,0 +1,123 @@
+/**
+ * Reading what was encrypted.
+ *
+ * @module
+ */
+
+import {
+  checkByteRange,
+  type ChunkedFile,
+  type FileInfo,
+  type ReadOptions,
+  type SnapshotManifest,
+  type SnapshotMeta,
+  type SnapshotReader,
+  type VerifyOptions,
+  type VerifyResult,
+} from "../snapshot/mod.ts";
+import { type ChunkMap, InFlight, type Operation } from "../stream/mod.ts";
+import { CIPHER_OVERHEAD, type Keyring } from "./cipher.ts";
+
+/** Chunks decrypted at the same time. */
+const IN_FLIGHT = 4;
+
+/** Decrypts what another reader reads. */
+export class EncryptedReader implements SnapshotReader {
+  readonly #reader: SnapshotReader;
+  readonly #keys: Keyring;
+
+  /**
+   * @param reader reads what is stored
+   * @param keys decrypt it
+   */
+  constructor(reader: SnapshotReader, keys: Keyring) {
+    this.#reader = reader;
+    this.#keys = keys;
+  }
+
+  get meta(): SnapshotMeta {
+    return this.#reader.meta;
+  }
+
+  get manifest(): SnapshotManifest {
+    return this.#reader.manifest;
+  }
+
+  get verified(): "chunks" | "none" {
+    return this.#reader.verified;
+  }
+
+  info(name: string): FileInfo {
+    return this.#reader.info(name);
+  }
+
+  async size(name: string): Promise<number> {
+    const info = this.info(name);
+    await this.#keys.cipherOf(info);
+    return plainOffset((info as ChunkedFile).chunks, Infinity);
+  }
+
+  file(name: string, options: ReadOptions = {}): ReadableStream<Uint8Array> {
+    if (options.raw === true) return this.#reader.file(name, options);
+    return ReadableStream.from(this.#read(name, options));
+  }
+
+  async *#read(name: string, { start = 0, end = Infinity }: ReadOptions): AsyncGenerator<Uint8Array, void, undefined> {
+    const info = this.info(name) as ChunkedFile;
+    checkByteRange(start, end);
+    const cipher = await this.#keys.cipherOf(info);
+    const { chunks } = info;
+    const stop = Math.min(end, plainOffset(chunks, Infinity));
+    if (start >= stop) return;
+    const first = chunkAt(chunks, start);
+    const last = chunkAt(chunks, stop - 1);
+    const stored = { start: chunks.offset(first), end: chunks.offset(last) + chunks.length(last), raw: true };
+    const running = new InFlight<Uint8Array>();
+    let next = first;
+    let at = plainOffset(chunks, first);
+    const cut = (plain: Uint8Array) => {
+      const part = plain.subarray(Math.max(start - at, 0), Math.max(stop - at, 0));
+      at += plain.length;
+      return part;
+    };
+    try {
+      for await (const bytes of this.#reader.file(name, stored)) { // chunk by chunk
+        running.add(cipher.decrypt(bytes, name, next++));
+        if (running.size >= IN_FLIGHT) yield cut(await running.next());
+      }
+      while (running.size > 0) yield cut(await running.next());
+    } finally {
+      await running.settled();
+    }
+  }
+
+  verify(options?: VerifyOptions): Operation<VerifyResult> {
+    return this.#reader.verify(options);
+  }
+
+  close(): Promise<void> {
+    return this.#reader.close();
+  }
+
+  /** As {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Where chunk `i` begins in what was encrypted; for any number that is too high, where that ends. */
+function plainOffset(chunks: ChunkMap, i: number): number {
+  return i >= chunks.count ? chunks.size - chunks.count * CIPHER_OVERHEAD : chunks.offset(i) - i * CIPHER_OVERHEAD;
+}
+
+/** The chunk in which a byte of what was encrypted lies. */
+function chunkAt(chunks: ChunkMap, position: number): number {
+  let low = 0;
+  let high = chunks.count;
+  while (high - low > 1) {
+    const middle = (low + high) >>> 1;
+    if (plainOffset(chunks, middle) <= position) low = middle;
+    else high = middle;
+  }
+  return low;
+}

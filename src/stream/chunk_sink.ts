@@ -1,0 +1,93 @@
+/**
+ * Taking in bytes chunk by chunk, with work on several at the same time.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import { MAX_CHUNK_SIZE } from "./chunked.ts";
+import { InFlight } from "./in_flight.ts";
+
+/** Chunks that are worked on at the same time. */
+const IN_FLIGHT = 4;
+
+/** What is done with the chunks of a {@linkcode ChunkSink}. */
+export interface ChunkSteps<T> {
+  /** Before the first, or before the end if there is none. */
+  begin(): Promise<void>;
+  /** With each, several at the same time. The bytes are its own. */
+  work(chunk: Uint8Array): Promise<T>;
+  /** With what that gave, one after the other. */
+  emit(result: T): Promise<void>;
+  /** After the last. */
+  end(): Promise<void>;
+  /** If it is given up. */
+  abort?(reason: unknown): Promise<void>;
+}
+
+/** A sink that cuts what it is given into chunks. It copies: whoever writes may change the bytes after that. */
+export class ChunkSink<T> implements UnderlyingSink<Uint8Array> {
+  readonly #chunkSize: number | undefined;
+  readonly #most: number;
+  readonly #steps: ChunkSteps<T>;
+  readonly #running = new InFlight<T>();
+  #begun = false;
+  #chunk: Uint8Array | undefined;
+  #filled = 0;
+
+  /**
+   * Makes a sink.
+   *
+   * @param chunkSize the size of the chunks, but of the last; absent if each piece that is written is one
+   * @param steps what is done with them
+   * @param most how large a piece may be
+   */
+  constructor(chunkSize: number | undefined, steps: ChunkSteps<T>, most: number = MAX_CHUNK_SIZE) {
+    this.#chunkSize = chunkSize;
+    this.#steps = steps;
+    this.#most = most;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.#begin();
+    if (this.#chunkSize === undefined && bytes.length > this.#most) {
+      throw new SnapshotError("MALFORMED", `A chunk has at most ${this.#most} bytes here, not ${bytes.length}`, {
+        expected: this.#most,
+        actual: bytes.length,
+      });
+    }
+    for (let at = 0; at < bytes.length;) {
+      this.#chunk ??= new Uint8Array(this.#chunkSize ?? bytes.length);
+      const taken = Math.min(this.#chunk.length - this.#filled, bytes.length - at);
+      this.#chunk.set(bytes.subarray(at, at + taken), this.#filled);
+      this.#filled += taken;
+      at += taken;
+      if (this.#filled === this.#chunk.length) await this.#flush();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#begin();
+    if (this.#filled > 0) await this.#flush();
+    while (this.#running.size > 0) await this.#steps.emit(await this.#running.next());
+    await this.#steps.end();
+  }
+
+  async abort(reason: unknown): Promise<void> {
+    await this.#steps.abort?.(reason);
+  }
+
+  async #begin(): Promise<void> {
+    if (this.#begun) return;
+    this.#begun = true;
+    await this.#steps.begin();
+  }
+
+  async #flush(): Promise<void> {
+    const chunk = this.#chunk!.subarray(0, this.#filled);
+    this.#chunk = undefined;
+    this.#filled = 0;
+    this.#running.add(this.#steps.work(chunk));
+    if (this.#running.size >= IN_FLIGHT) await this.#steps.emit(await this.#running.next());
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * Cutting a stream where its content says: FastCDC.
+ *
+ * W. Xia et al., "FastCDC: a Fast and Efficient Content-Defined Chunking Approach for Data Deduplication", USENIX ATC 2016:
+ * a Gear hash, cut points below the minimum skipped, normalised chunking of level 2.
+ *
+ * ```text
+ * gear[i]   = fmix32((i + 1) * 0x9E3779B9), fmix32 being the finaliser of MurmurHash3; 32 bits
+ * hash      = (hash << 1) + gear[byte], 32 bits; begun with 0 at the first byte after the minimum
+ * cut       behind the byte after which the highest bits of the hash are all 0: log2(average) + 2 of them before the
+ *           chunk has its average size, log2(average) - 2 after that; at the maximum in any case
+ * vectors   gear[0], gear[1], gear[255] = 92ca2f0e, 3cd6e3f3, 7970d887
+ *           see tests/stream/content_defined_test.ts for cut points
+ * ```
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+
+/** Options of {@linkcode contentDefined}. */
+export interface ContentDefinedOptions {
+  /**
+   * About how large chunks are to be, in bytes: a power of two from 16 KiB to 1 MiB. None is smaller than a quarter, but
+   * the last, and none larger than four times that.
+   *
+   * @default {262144}
+   */
+  readonly average?: number;
+}
+
+const MIN_AVERAGE = 16 * 1024;
+const MAX_AVERAGE = 1024 * 1024;
+
+/**
+ * Cuts a stream of bytes where its content says: bytes that are put in or taken out change the chunks that they are in,
+ * and not those behind. For files that are opaque, or grow in the middle; a file that is changed in place, in pages, is
+ * better off with chunks of one size. The same bytes are always cut at the same places.
+ *
+ * @param options how large chunks are to be
+ * @returns a stage to pipe through
+ * @throws {SnapshotError} `MALFORMED` if the average is none of those that are possible
+ *
+ * @example A file whose chunks are found again in the next snapshot
+ * ```ts
+ * import { contentDefined, MemoryStorage } from "@snapstream/snapstream";
+ *
+ * const storage = new MemoryStorage();
+ * const writer = await storage.create();
+ * const dump = ReadableStream.from([new Uint8Array(1_000_000)]);
+ * await dump.pipeThrough(contentDefined()).pipeTo(writer.file("dump", { chunkSize: "pieces" }));
+ * await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
+ * ```
+ */
+export function contentDefined(options: ContentDefinedOptions = {}): TransformStream<Uint8Array, Uint8Array> {
+  const { average = 256 * 1024 } = options;
+  const bits = Math.log2(average);
+  if (!Number.isInteger(bits) || average < MIN_AVERAGE || average > MAX_AVERAGE) {
+    throw new SnapshotError(
+      "MALFORMED",
+      `The average size of chunks is a power of two from ${MIN_AVERAGE} to ${MAX_AVERAGE}, not ${average}`,
+      { actual: average },
+    );
+  }
+  const cutter = new Cutter(average, bits);
+  const most = average * 4;
+  let partial: Uint8Array | undefined;
+  let filled = 0;
+  return new TransformStream<Uint8Array, Uint8Array>({
+    transform(piece, controller) {
+      for (let at = 0; at < piece.length;) {
+        const taken = cutter.scan(piece, at);
+        const part = piece.subarray(at, at + taken);
+        at += taken;
+        if (filled === 0 && cutter.isCut) {
+          controller.enqueue(part);
+          continue;
+        }
+        partial ??= new Uint8Array(most);
+        partial.set(part, filled);
+        filled += taken;
+        if (!cutter.isCut) return;
+        controller.enqueue(partial.slice(0, filled));
+        filled = 0;
+      }
+    },
+    flush(controller) {
+      if (filled > 0) controller.enqueue(partial!.slice(0, filled));
+    },
+  });
+}
+
+/** Finds where a chunk ends. */
+class Cutter {
+  readonly #gear: Int32Array = gearTable();
+  readonly #least: number;
+  readonly #average: number;
+  readonly #most: number;
+  readonly #maskBefore: number;
+  readonly #maskAfter: number;
+  #length = 0;
+  #hash = 0;
+  /** Whether what was scanned last ends a chunk. */
+  isCut = false;
+
+  constructor(average: number, bits: number) {
+    this.#average = average;
+    this.#least = average / 4;
+    this.#most = average * 4;
+    this.#maskBefore = -1 << (32 - bits - 2);
+    this.#maskAfter = -1 << (32 - bits + 2);
+  }
+
+  /** Goes on with the chunk; returns how many bytes belong to it. */
+  scan(bytes: Uint8Array, start: number): number {
+    const gear = this.#gear;
+    const base = start - this.#length; // where the chunk would have begun
+    const end = Math.min(bytes.length, base + this.#most);
+    let at = Math.min(Math.max(start, base + this.#least), end);
+    let hash = this.#hash;
+    let isCut = false;
+    for (const [limit, mask] of [[base + this.#average, this.#maskBefore], [end, this.#maskAfter]] as const) {
+      const stop = Math.min(limit, end);
+      while (!isCut && at < stop) {
+        hash = (hash << 1) + gear[bytes[at++]!]! | 0;
+        if ((hash & mask) === 0) isCut = true;
+      }
+    }
+    this.isCut = isCut || at === base + this.#most;
+    this.#length = this.isCut ? 0 : at - base;
+    this.#hash = this.isCut ? 0 : hash;
+    return at - start;
+  }
+}
+
+function gearTable(): Int32Array {
+  return Int32Array.from({ length: 256 }, (_, i) => {
+    let x = Math.imul(i + 1, 0x9e3779b9);
+    x = Math.imul(x ^ x >>> 16, 0x85ebca6b);
+    x = Math.imul(x ^ x >>> 13, 0xc2b2ae35);
+    return x ^ x >>> 16;
+  });
+}

@@ -47,6 +47,7 @@ import { chooseChunkSize } from "./chunk_size.ts";
 export class EncryptedStorage implements SnapshotStorage {
   readonly #storage: SnapshotStorage;
   readonly #keys: Keyring;
+  #closed = false;
 
   /**
    * Makes a storage.
@@ -77,7 +78,7 @@ export class EncryptedStorage implements SnapshotStorage {
   }
 
   async open(index?: bigint): Promise<SnapshotReader> {
-    return new EncryptedReader(await this.#storage.open(index), this.#keys);
+    return new EncryptedReader(await this.#storage.open(index), this.#keys, () => this.#closed);
   }
 
   list(): Promise<SnapshotInfo[]> {
@@ -98,6 +99,7 @@ export class EncryptedStorage implements SnapshotStorage {
   }
 
   close(): Promise<void> {
+    this.#closed = true;
     return this.#storage.close();
   }
 

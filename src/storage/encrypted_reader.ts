@@ -4,6 +4,7 @@
  * @module
  */
 
+import { SnapshotError } from "../errors.ts";
 import {
   checkByteRange,
   type ChunkedFile,
@@ -25,12 +26,16 @@ const IN_FLIGHT = 4;
 export class EncryptedReader implements SnapshotReader {
   readonly #reader: SnapshotReader;
   readonly #keys: Keyring;
+  readonly #isGone: () => boolean;
+  #closed = false;
 
   /**
    * @param reader reads what is stored
    * @param keys decrypt it
+   * @param isGone whether the storage that it is of was closed
    */
-  constructor(reader: SnapshotReader, keys: Keyring) {
+  constructor(reader: SnapshotReader, keys: Keyring, isGone: () => boolean = () => false) {
+    this.#isGone = isGone;
     this.#reader = reader;
     this.#keys = keys;
   }
@@ -83,12 +88,19 @@ export class EncryptedReader implements SnapshotReader {
     try {
       for await (const bytes of this.#reader.file(name, stored)) { // chunk by chunk
         running.add(cipher.decrypt(bytes, name, next++));
-        if (running.size >= IN_FLIGHT) yield cut(await running.next());
+        if (running.size >= IN_FLIGHT) yield cut(await this.#whileOpen(running.next()));
       }
-      while (running.size > 0) yield cut(await running.next());
+      while (running.size > 0) yield cut(await this.#whileOpen(running.next()));
     } finally {
       await running.settled();
     }
+  }
+
+  /** What was read ahead is not handed on when the reader was closed: the state may be gone, and its key with it. */
+  async #whileOpen(part: Promise<Uint8Array>): Promise<Uint8Array> {
+    const plain = await part;
+    if (this.#closed || this.#isGone()) throw new SnapshotError("CLOSED", "The snapshot's reader was closed");
+    return plain;
   }
 
   verify(options?: VerifyOptions): Operation<VerifyResult> {
@@ -96,6 +108,7 @@ export class EncryptedReader implements SnapshotReader {
   }
 
   close(): Promise<void> {
+    this.#closed = true;
     return this.#reader.close();
   }
 

@@ -303,6 +303,15 @@ export interface SnapshotInstall extends AsyncDisposable {
   has(file: string, chunk: number): boolean;
 
   /**
+   * Notes of a chunk whether it has been asked for somewhere: others, who would ask for it in the same place, can wait
+   * until it is here.
+   */
+  expect(file: string, chunk: number, isExpected: boolean): void;
+
+  /** Whether a chunk is {@linkcode expect}ed. */
+  expects(file: string, chunk: number): boolean;
+
+  /**
    * What has come of a file, or a part of it; verified again, and never a byte of a chunk that is not here.
    *
    * @param name the file

@@ -13,6 +13,8 @@ export interface Incoming {
   readonly chunks: ChunkMap;
   /** For each chunk whether it is here, verified: 1, or 0. */
   readonly have: Uint8Array;
+  /** For each chunk whether it has been asked for: 1, or 0. */
+  readonly expected: Uint8Array;
   missing: number;
   /** How often it was begun anew. */
   begun: number;

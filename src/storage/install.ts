@@ -18,7 +18,7 @@ import {
 import { type ChunkMap, equal, InFlight, sha256, toHex } from "../stream/mod.ts";
 import { HandlePool } from "./handle_pool.ts";
 import { type Incoming, type IncomingChunk, IncomingChunks } from "./incoming.ts";
-import type { Medium, MediumFile, PlacedSnapshot } from "./medium.ts";
+import type { Medium, MediumFile, PlacedSnapshot, Published } from "./medium.ts";
 import { readChunk } from "./reader.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
@@ -30,7 +30,7 @@ export interface InstallOwner {
   /** Complete snapshots to take chunks from, newest first. */
   snapshots(): readonly PlacedSnapshot[];
   /** Makes the place a snapshot. */
-  publish(place: string, manifest: SnapshotManifest): Promise<SnapshotInfo>;
+  publish(place: string, manifest: SnapshotManifest): Promise<Published>;
   /** The install is done with, for now or for ever. */
   released(): void;
 }
@@ -39,7 +39,8 @@ export interface InstallOwner {
 export class StoredInstall implements SnapshotInstall {
   readonly manifest: SnapshotManifest;
   readonly #medium: Medium;
-  readonly #place: string;
+  /** Where it lies; once it is a snapshot, that one's place. */
+  #place: string;
   readonly #owner: InstallOwner;
   readonly #files: ReadonlyMap<string, Incoming>;
   readonly #handles: HandlePool;
@@ -47,7 +48,7 @@ export class StoredInstall implements SnapshotInstall {
   #index: IncomingChunks | undefined;
   #onReused: PrepareOptions["onReused"];
   #whole: ReadonlyMap<string, WholeFile> | undefined;
-  #state: "open" | "committing" | "done" = "open";
+  #state: "open" | "committing" | "committed" | "closed" = "open";
   #committing: Promise<SnapshotInfo> | undefined;
 
   /**
@@ -64,7 +65,8 @@ export class StoredInstall implements SnapshotInstall {
     this.#files = new Map(
       manifest.content.files.map((info) => {
         const { name, chunks } = info;
-        return [name, { info, chunks, have: new Uint8Array(chunks.count), missing: chunks.count, begun: 0 }];
+        const [have, expected] = [new Uint8Array(chunks.count), new Uint8Array(chunks.count)];
+        return [name, { info, chunks, have, expected, missing: chunks.count, begun: 0 }];
       }),
     );
   }
@@ -100,6 +102,15 @@ export class StoredInstall implements SnapshotInstall {
     return this.#files.get(name)?.have[chunk] === 1;
   }
 
+  expect(name: string, chunk: number, isExpected: boolean): void {
+    const file = this.#files.get(name);
+    if (file !== undefined) file.expected[chunk] = isExpected ? 1 : 0;
+  }
+
+  expects(name: string, chunk: number): boolean {
+    return this.#files.get(name)?.expected[chunk] === 1;
+  }
+
   file(name: string, range: ByteRange = {}): ReadableStream<Uint8Array> {
     return ReadableStream.from(this.#read(name, range));
   }
@@ -113,7 +124,7 @@ export class StoredInstall implements SnapshotInstall {
     let handle: MediumFile | undefined;
     try {
       for (let i = chunks.at(start); i < chunks.count && chunks.offset(i) < stop; i++) {
-        this.#check();
+        if (this.#state === "closed") this.#check();
         if (file.have[i] !== 1) throw this.#notHere(name, i);
         handle ??= await this.#medium.open(this.#place, name, "read");
         const bytes = await this.#readHeld(handle, file, i);
@@ -233,8 +244,9 @@ export class StoredInstall implements SnapshotInstall {
       await Promise.allSettled(this.#running); // chunks that came twice
       // Also what was found here: it may be in the page cache only, written by a process that was killed.
       for (const [name, file] of this.#files) await this.#durably(file, () => this.#handles.finish(name));
-      const info = await this.#owner.publish(this.#place, this.manifest);
-      this.#state = "done";
+      const { info, place } = await this.#owner.publish(this.#place, this.manifest);
+      this.#place = place; // whoever is reading what has come goes on
+      this.#state = "committed";
       await this.#removeOlder().catch(() => {}); // it is a snapshot, whatever becomes of them
       return info;
     } finally {
@@ -252,7 +264,7 @@ export class StoredInstall implements SnapshotInstall {
   async close(): Promise<void> {
     await this.#committing?.catch(() => {});
     if (this.#state !== "open") return;
-    this.#state = "done";
+    this.#state = "closed";
     try {
       await Promise.allSettled(this.#running);
       await this.#handles.close();

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { SnapshotManifest } from "../snapshot/mod.ts";
+import type { SnapshotInfo, SnapshotManifest } from "../snapshot/mod.ts";
 
 /** A file on a medium; reads and writes at positions, several at once. */
 export interface MediumFile {
@@ -32,6 +32,14 @@ export interface PlacedSnapshot {
 export interface StoredSnapshot extends PlacedSnapshot {
   /** Bytes of all its files. */
   readonly size: number;
+}
+
+/** What became a snapshot. */
+export interface Published {
+  /** The snapshot. */
+  readonly info: SnapshotInfo;
+  /** Where it lies now. */
+  readonly place: string;
 }
 
 /** Places with files. A place is where a snapshot lies, or is being put together; its name is the medium's affair. */

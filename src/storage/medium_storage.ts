@@ -17,7 +17,7 @@ import {
   stale,
 } from "../snapshot/mod.ts";
 import { StoredInstall } from "./install.ts";
-import type { Medium, StoredSnapshot } from "./medium.ts";
+import type { Medium, Published, StoredSnapshot } from "./medium.ts";
 import { StoredReader } from "./reader.ts";
 import { StoredWriter } from "./writer.ts";
 
@@ -201,7 +201,7 @@ export class MediumStorage implements SnapshotStorage {
     }
   }
 
-  #publish(place: string, manifest: SnapshotManifest): Promise<SnapshotInfo> {
+  #publish(place: string, manifest: SnapshotManifest): Promise<Published> {
     const published = this.#publishing.catch(() => {}).then(async () => {
       this.#check();
       this.#checkNewer(manifest);
@@ -210,7 +210,7 @@ export class MediumStorage implements SnapshotStorage {
       this.#entries = [entry, ...this.#entries].sort(newestFirst);
       for (const old of this.#good().slice(this.retain)) old.retired = true;
       await this.#settle();
-      return infoOf(entry);
+      return { info: infoOf(entry), place: entry.place };
     });
     this.#publishing = published;
     return published;

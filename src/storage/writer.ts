@@ -25,7 +25,7 @@ import { DIGEST_SIZE, equal, toHex } from "../stream/mod.ts";
 import { chooseChunkSize } from "./chunk_size.ts";
 import { FileSink } from "./file_sink.ts";
 import { PacedFile } from "./paced_file.ts";
-import type { Medium, PlacedSnapshot } from "./medium.ts";
+import type { Medium, PlacedSnapshot, Published } from "./medium.ts";
 import { readChunk } from "./reader.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
@@ -35,7 +35,7 @@ const MAX_CHUNKS = MAX_MANIFEST_BYTES / DIGEST_SIZE;
 /** What a {@linkcode StoredWriter} needs of its storage. */
 export interface WriterOwner {
   /** Makes the place a snapshot. */
-  publish(place: string, manifest: SnapshotManifest): Promise<SnapshotInfo>;
+  publish(place: string, manifest: SnapshotManifest): Promise<Published>;
   /** The writer is done with, for good or ill. */
   released(): void;
   /** Complete snapshots to reuse files of, newest first; none of which there is reason to doubt. */
@@ -246,7 +246,7 @@ export class StoredWriter implements SnapshotWriter {
         const signature = await this.#owner.signer.sign(manifest.digest);
         manifest = await SnapshotManifest.of({ ...complete, signature }, files);
       }
-      const info = await this.#owner.publish(this.#medium.temp, manifest);
+      const { info } = await this.#owner.publish(this.#medium.temp, manifest);
       this.#state = "done";
       this.#owner.released();
       return info;

@@ -80,7 +80,7 @@ export interface SnapshotHandler {
  * | `GET /snapshots/{which}/manifest` | protobuf, or JSON by `Accept`; strong `ETag` = snapshot digest; `Link` names further sources |
  * | `GET /snapshots/{which}/files/{name}` | a file |
  * | `GET /snapshots/{which}/content` | all files, one behind the other in the order of the manifest |
- * | `GET /snapshots/{which}/held` | which chunks of that are here: a bit each, the lowest first |
+ * | `GET /snapshots/{which}/held` | which chunks of that are here: a bit each, the lowest first; and behind that, if it is being received, which are here or on their way |
  * | `GET /snapshots/{which}/archive` | one stream with all of it |
  * | `PUT /snapshots/{index}` | installs an archive: 201; 409 stale or busy; 422 damaged |
  * | `PUT /snapshots/{index}/manifest` | offers a snapshot: which chunks need not be in the archive, as `held` has them |

@@ -14,7 +14,7 @@ import {
   type SnapshotManifest,
   type SnapshotStorage,
 } from "../snapshot/mod.ts";
-import { sha256, toHex } from "../stream/mod.ts";
+import { concat, sha256, toHex } from "../stream/mod.ts";
 import type { Leases, Selector } from "./lease.ts";
 import type { Range } from "./ranges.ts";
 import { bytesRepresentation, keeping, respond } from "./respond.ts";
@@ -70,10 +70,11 @@ export class Offer {
 
   /** Which chunks are here, as they are now. */
   async held(which: Selector, request: Request): Promise<Response> {
-    const { complete, held } = await heldOf(this.#storage, this.#leases, which);
-    const digest = await sha256(held.bytes);
+    const { complete, held, expected } = await heldOf(this.#storage, this.#leases, which);
+    const bytes = expected === undefined ? held.bytes : concat([held.bytes, expected.bytes]);
+    const digest = await sha256(bytes);
     const immutable = which.digest !== undefined && complete;
-    return respond(request, bytesRepresentation(held.bytes, BYTES_TYPE, tagOf(digest), digest, { immutable }));
+    return respond(request, bytesRepresentation(bytes, BYTES_TYPE, tagOf(digest), digest, { immutable }));
   }
 
   async file(which: Selector, name: string, request: Request): Promise<Response> {

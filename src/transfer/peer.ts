@@ -17,7 +17,9 @@ const LONGEST_WAIT = 5000;
 /** The longest wait that a source can ask for. */
 const LONGEST_ASKED = 60_000;
 /** How often a source is asked what it has, while that grows, in milliseconds. */
-const LOOK_AGAIN = 250;
+const LOOK_AGAIN = 150;
+/** Who has been asked so often and had nothing more does not get what it has asked for. */
+const STUCK = 4;
 
 /** A source of a pull. */
 export class Peer implements Holder {
@@ -25,6 +27,8 @@ export class Peer implements Holder {
   readonly source: HttpSource;
   /** Which chunks it has; absent if all. */
   held: ChunkSet | undefined;
+  /** Which chunks it has, or has asked somebody else for. */
+  expected: ChunkSet | undefined;
   /** Bytes a second that a request gets. */
   rate = 0;
   /** Bytes that were taken from it. */
@@ -70,7 +74,8 @@ export class Peer implements Holder {
   look(manifest: SnapshotManifest, signal: AbortSignal): Promise<void> {
     return this.#look ??= (async () => {
       try {
-        const held = await this.#held(manifest, signal);
+        const { held, expected } = await this.#held(manifest, signal);
+        this.expected = expected;
         const isWhole = held.bytes.every((byte, i) => byte === lastByte(held.count, i));
         const isMore = this.held === undefined || !equal(held.bytes, this.held.bytes);
         this.held = isWhole ? undefined : held;
@@ -82,7 +87,7 @@ export class Peer implements Holder {
     })();
   }
 
-  async #held(manifest: SnapshotManifest, signal: AbortSignal): Promise<ChunkSet> {
+  async #held(manifest: SnapshotManifest, signal: AbortSignal): ReturnType<HttpSource["held"]> {
     try {
       const held = await this.source.held(manifest, signal);
       this.#isStranger = false;
@@ -90,8 +95,14 @@ export class Peer implements Holder {
     } catch (error) {
       if (!hasCode(error, "NOT_FOUND", "BUSY")) throw error; // it may begin to fetch it
       this.#isStranger = true;
-      return new ChunkSet(manifest.content.count);
+      const nothing = new ChunkSet(manifest.content.count);
+      return { held: nothing, expected: nothing };
     }
+  }
+
+  /** Whether it will have a chunk soon, or has it. */
+  willHave(chunk: number): boolean {
+    return this.expected !== undefined && this.#looks < STUCK && this.expected.has(chunk);
   }
 
   /** Whether it is of no use to wait for it, as it does not get more. */

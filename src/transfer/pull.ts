@@ -238,7 +238,7 @@ class Pull {
   async #fetch(install: SnapshotInstall): Promise<SnapshotError | undefined> {
     const { signal, index, throttle } = this.#options;
     const { content } = install.manifest;
-    const schedule = new Schedule(content, install.missing());
+    const schedule = new Schedule(install);
     const stop = new AbortController();
     const onAbort = () => stop.abort(signal!.reason);
     signal?.addEventListener("abort", onAbort, { once: true });

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ChunkRun, SnapshotContent } from "../snapshot/mod.ts";
+import type { SnapshotContent, SnapshotInstall } from "../snapshot/mod.ts";
 import type { ChunkSet } from "../stream/mod.ts";
 
 /** Consecutive chunks of the content. */
@@ -19,6 +19,8 @@ export interface Span {
 export interface Holder {
   /** Which chunks it has, if not all of them. */
   readonly held: ChunkSet | undefined;
+  /** Whether it has a chunk, or will have it soon: not to be asked for in the same place. */
+  willHave(chunk: number): boolean;
   /** Bytes a second that a request to it gets; 0 if that is not known yet. */
   readonly rate: number;
   /** Whether nothing is asked of it any more. */
@@ -79,6 +81,7 @@ export class Running implements Span {
 
 /** The chunks to be fetched, each by one request at a time; unless that one is slow and nothing else is left to do. */
 export class Schedule {
+  readonly #install: SnapshotInstall;
   readonly #content: SnapshotContent;
   readonly #state: Uint8Array;
   readonly #running = new Set<Running>();
@@ -92,14 +95,13 @@ export class Schedule {
   /** Resolves when all is here. */
   readonly drained: Promise<void> = new Promise((resolve) => this.#drain = resolve);
 
-  /**
-   * @param content all chunks
-   * @param missing those that are to be fetched
-   */
-  constructor(content: SnapshotContent, missing: Iterable<ChunkRun>) {
+  /** @param install what is missing of it is to be fetched */
+  constructor(install: SnapshotInstall) {
+    const { content } = install.manifest;
+    this.#install = install;
     this.#content = content;
     this.#state = new Uint8Array(content.count);
-    for (const { file, first, end } of missing) {
+    for (const { file, first, end } of install.missing()) {
       const start = content.firstChunk(file.name);
       this.#state.fill(State.WANTED, start + first, start + end);
       this.#wanted += end - first;
@@ -136,6 +138,7 @@ export class Schedule {
     if (span === undefined) return this.#race(holder);
     this.#state.fill(State.ASSIGNED, span.first, span.end);
     this.#wanted -= span.end - span.first;
+    this.#expect(span, true);
     return this.#run(span, holder);
   }
 
@@ -175,10 +178,18 @@ export class Schedule {
       if (this.#state[i] !== State.ASSIGNED) continue;
       if ([...this.#running].some(({ first, end }) => i >= first && i < end)) continue;
       this.#state[i] = State.WANTED;
+      this.#expect({ first: i, end: i + 1 }, false);
       this.#wanted++;
       this.#low = Math.min(this.#low, i);
     }
     this.wake();
+  }
+
+  #expect({ first, end }: Span, isExpected: boolean): void {
+    for (let i = first; i < end; i++) {
+      const { file, chunk } = this.#content.locate(i);
+      this.#install.expect(file.name, chunk, isExpected);
+    }
   }
 
   #run(span: Span, holder: Holder): Running {
@@ -200,7 +211,8 @@ export class Schedule {
     if (!inSwarm) return this.#scan(this.#low, count, most, (i) => has(holder, i));
     // In a swarm everybody begins elsewhere, and takes from who has all what nobody else has; so that each chunk is
     // drawn from there about once.
-    const rare = holder.held === undefined ? (i: number) => !partial.some((other) => has(other, i)) : () => true;
+    const rare = holder.held === undefined ? (i: number) => !partial.some((other) => other.willHave(i)) : () => true;
+    if (holder.held === undefined && [...this.#running].some((running) => running.holder === holder)) return undefined;
     const block = Math.max(Math.round(SWARM_BYTES / average), 1);
     const blocks = Math.ceil((count - this.#low) / block);
     const start = this.#low + Math.floor(Math.random() * blocks) * block;

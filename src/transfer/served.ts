@@ -42,6 +42,18 @@ export async function find(storage: SnapshotStorage, leases: Leases, which: Sele
   }
 }
 
+/** What is here of a snapshot. */
+export interface Holding {
+  /** The snapshot. */
+  readonly manifest: SnapshotManifest;
+  /** Whether all of it is here. */
+  readonly complete: boolean;
+  /** The chunks that are here. */
+  readonly held: ChunkSet;
+  /** The chunks that are on their way, or here; absent if none is on its way. */
+  readonly expected?: ChunkSet;
+}
+
 /**
  * What is here of a snapshot, also of one of which an interrupted install was left: that is looked through.
  *
@@ -51,13 +63,20 @@ export async function heldOf(
   storage: SnapshotStorage,
   leases: Leases,
   which: Selector,
-): Promise<{ readonly manifest: SnapshotManifest; readonly complete: boolean; readonly held: ChunkSet }> {
+): Promise<Holding> {
   try {
     const served = await find(storage, leases, which);
     await served.close();
     const { manifest, complete } = served;
     const { installing } = storage;
-    if (!complete && installing?.manifest === manifest) return { manifest, complete, held: heldChunks(installing) };
+    if (!complete && installing?.manifest === manifest) {
+      const held = heldChunks(installing);
+      const expected = chunksWith(
+        manifest,
+        (file, chunk) => installing.has(file, chunk) || installing.expects(file, chunk),
+      );
+      return { manifest, complete, held, expected };
+    }
     return { manifest, complete: true, held: allChunks(manifest.content.count) };
   } catch (error) {
     if (!hasCode(error, "NOT_FOUND")) throw error;
@@ -104,13 +123,16 @@ async function prepared<T>(
 
 /** The chunks that an install has. */
 function heldChunks(install: SnapshotInstall): ChunkSet {
-  const { content } = install.manifest;
-  const held = new ChunkSet(content.count);
+  return chunksWith(install.manifest, (file, chunk) => install.has(file, chunk));
+}
+
+function chunksWith({ content }: SnapshotManifest, is: (file: string, chunk: number) => boolean): ChunkSet {
+  const found = new ChunkSet(content.count);
   for (const { name, chunks } of content.files) {
     const start = content.firstChunk(name);
-    for (let i = 0; i < chunks.count; i++) if (install.has(name, i)) held.add(start + i);
+    for (let i = 0; i < chunks.count; i++) if (is(name, i)) found.add(start + i);
   }
-  return held;
+  return found;
 }
 
 function hasRange(install: SnapshotInstall, start: number, end: number): boolean {

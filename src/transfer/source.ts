@@ -125,15 +125,21 @@ export class HttpSource {
   }
 
   /**
-   * Which chunks of a snapshot the server has now.
+   * Which chunks of a snapshot the server has now, and which it has or has asked for elsewhere.
    *
    * @throws {SnapshotError} `NOT_FOUND` if it knows nothing of that snapshot
    */
-  async held(manifest: SnapshotManifest, signal: AbortSignal | undefined): Promise<ChunkSet> {
+  async held(
+    manifest: SnapshotManifest,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly held: ChunkSet; readonly expected: ChunkSet }> {
     const { count } = manifest.content;
+    const size = Math.ceil(count / 8);
     return await this.#get(`${snapshotPath(manifest)}/held`, {}, signal, async (response, watch) => {
       if (response.status !== 200) throw await responseError(response, this.url, watch);
-      return new ChunkSet(count, await readLimited(response, Math.ceil(count / 8), watch));
+      const bytes = await readLimited(response, 2 * size, watch);
+      const held = new ChunkSet(count, bytes.subarray(0, size));
+      return { held, expected: bytes.length > size ? new ChunkSet(count, bytes.subarray(size)) : held };
     });
   }
 

@@ -6,8 +6,8 @@ import type { Finding } from "./report.ts";
 
 const HERE = new URL(".", import.meta.url).pathname;
 const ROOT = new URL("../..", import.meta.url).pathname;
-const BENCHES = ["save", "pull", "pause", "cow", "memory", "state"];
-const CHILDREN = ["pull_server", "memory_child"];
+const BENCHES = ["save", "pull", "transfer", "pause", "cow", "memory", "state"];
+const CHILDREN = ["pull_server", "memory_child", "transfer_node"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -69,7 +69,7 @@ for (const name of names) {
       const { bench, case: what, runtime: where, value, unit, goal, met } = JSON.parse(line) as Finding;
       const verdict = goal === undefined ? "" : `  ${met ? "✓" : "✗"} ${goal}`;
       console.log(
-        `${where.padEnd(14)} ${bench.padEnd(7)} ${what.padEnd(42)} ${String(value).padStart(9)} ${unit}${verdict}`,
+        `${where.padEnd(14)} ${bench.padEnd(8)} ${what.padEnd(52)} ${String(value).padStart(9)} ${unit}${verdict}`,
       );
     }
   }

@@ -6,6 +6,7 @@
 
 import { SnapshotError } from "../errors.ts";
 import type { SnapshotManifest } from "../snapshot/mod.ts";
+import { toHex } from "../stream/mod.ts";
 import type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
 import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 
@@ -49,8 +50,8 @@ class MemoryMedium implements Medium {
   readonly #places = new Map<string, Place>();
   #published = 0;
 
-  installPlace(manifest: SnapshotManifest): string {
-    return `install-${manifest.index}`;
+  installPlace({ index, digest }: SnapshotManifest): string {
+    return `install-${index}-${toHex(digest)}`;
   }
 
   // deno-lint-ignore require-await -- the interface's

@@ -359,6 +359,71 @@ export function storageConformance(make: () => Promise<StorageUnderTest>): Confo
     await fails(() => storage.install(manifest), "STALE");
   });
 
+  add("an install: the same chunk is wanted once, and put wherever it belongs", async (storage) => {
+    const [one, two] = [bytes(262_144, 3), bytes(262_144, 4)];
+    const twice = concat([one, two, one, one]);
+    const manifest = await manifestOf(make, 20n, { a: twice, b: one, c: concat([two, bytes(10, 5)]) });
+    const install = await storage.install(manifest);
+    let reused = 0;
+    await install.prepare({ onReused: (_, chunks) => reused += chunks });
+    let written = 0;
+    for (const { file, first, end } of install.missing()) {
+      const whole = file.name === "a" ? twice : file.name === "b" ? one : concat([two, bytes(10, 5)]);
+      for (let i = first; i < end; i++, written++) {
+        await install.write(file.name, i, whole.slice(i * 262_144, (i + 1) * 262_144));
+      }
+    }
+    same(written, 3, "chunks that are not the same");
+    same(reused, 4, "chunks that are");
+    await install.commit();
+    await install.close();
+    const reader = await storage.open();
+    check(equal(await read(reader.file("a")), twice), "a");
+    check(equal(await read(reader.file("b")), one), "b");
+    check((await reader.verify().result).ok, "it verifies");
+  });
+
+  add("an install: what has come can be read, and nothing else; also while it becomes a snapshot", async (storage) => {
+    const content = bytes(1_000_000, 7);
+    const manifest = await manifestOf(make, 20n, { state: content });
+    same(storage.installing, undefined, "an install before it is begun");
+    const install = await storage.install(manifest);
+    check(storage.installing === install, "the install that is open is known");
+    await install.prepare();
+    await install.write("state", 1, content.slice(262_144, 2 * 262_144));
+    check(install.has("state", 1) && !install.has("state", 0), "which chunks are here");
+    const part = await read(install.file("state", { start: 262_150, end: 300_000 }));
+    check(equal(part, content.slice(262_150, 300_000)), "what has come");
+    await fails(() => read(install.file("state", { start: 262_143, end: 262_145 })), "NOT_FOUND");
+    await fails(() => read(install.file("other")), "NOT_FOUND");
+    install.expect("state", 0, true);
+    check(install.expects("state", 0) && !install.expects("state", 2), "which chunks are expected");
+    for (const i of [0, 2, 3]) await install.write("state", i, content.slice(i * 262_144, (i + 1) * 262_144));
+    const reading = install.file("state").getReader();
+    const first = (await reading.read()).value!;
+    await install.commit();
+    same(storage.installing, undefined, "an install after it was committed");
+    const parts = [first];
+    for (;;) {
+      const { done, value } = await reading.read();
+      if (done) break;
+      parts.push(value);
+    }
+    check(equal(concat(parts), content), "reading goes on");
+    await install.close();
+  });
+
+  add("an install that was closed is known as unfinished", async (storage) => {
+    const manifest = await manifestOf(make, 20n, { state: bytes(300_000, 7) });
+    same((await storage.unfinished()).length, 0, "unfinished installs");
+    const install = await storage.install(manifest);
+    await install.prepare();
+    await install.close();
+    const [left] = await storage.unfinished();
+    check(left !== undefined && equal(left.digest, manifest.digest), "the one that was closed");
+    await fails(() => read(install.file("state")), "CLOSED");
+  });
+
   add("what is put aside is not opened any more; the one before it is", async (storage) => {
     await save(storage, 1n, { state: bytes(10, 1) });
     await save(storage, 2n, { state: bytes(10, 2) });

@@ -19,6 +19,9 @@ import { backOff, isPassing } from "./peer.ts";
 import { HttpSource, type Source } from "./source.ts";
 import { BYTES_TYPE, PROTOBUF_TYPE, responseError } from "./wire.ts";
 
+/** The longest answer to an archive, in bytes. */
+const MAX_ANSWER = 1024 * 1024;
+
 /** Options of {@linkcode push}. */
 export interface PushOptions {
   /** Gives it up; what the other side has of it stays there, to be gone on with. */
@@ -131,7 +134,14 @@ class Push {
     }
     this.#tracker.phase("send");
     const content = archive(this.#reader, held === undefined ? {} : { held });
-    await put(this.#server, manifest.index, content, { ...this.#options, signal }, this.#tracker);
+    const installed = await put(this.#server, manifest.index, content, { ...this.#options, signal }, this.#tracker);
+    if (installed.digest === toHex(manifest.digest) || !manifest.verifiable) return;
+    throw new SnapshotError("UNAVAILABLE", `${this.#server.url} says that it has installed another snapshot`, {
+      source: this.#server.url,
+      index: manifest.index,
+      expected: toHex(manifest.digest),
+      actual: String(installed.digest).slice(0, 100),
+    });
   }
 
   /** Whether the other side has all of it. */
@@ -164,7 +174,7 @@ async function put(
   content: ReadableStream<Uint8Array>,
   { signal, throttle }: Pick<PushOptions, "signal" | "throttle">,
   tracker: Tracker,
-): Promise<void> {
+): Promise<{ readonly digest?: unknown }> {
   let passed = 0;
   let watching: BodyWatch | undefined;
   content = content.pipeThrough(progress(({ bytes }) => {
@@ -180,8 +190,10 @@ async function put(
       const headers = { "Content-Type": BYTES_TYPE };
       return { method: "PUT", body: body.stream as BodyInit, duplex: "half" as const, headers };
     };
-    await server.exchange(`/snapshots/${index}`, init, signal, async (response, watch) => {
-      if (!response.ok) throw await responseError(response, server.url, watch);
+    return await server.exchange(`/snapshots/${index}`, init, signal, async (response, watch) => {
+      // A proxy's 200 is not an acknowledgement: who has installed it says which snapshot.
+      if (response.status === 201) return parseInstalled(await readLimited(response, MAX_ANSWER, watch), index);
+      throw await responseError(response, server.url, watch);
     });
   } catch (error) {
     throwIfCancelled(signal);
@@ -194,6 +206,17 @@ async function put(
   } finally {
     await body.cancel(); // not every runtime does, when the request has failed (nodejs/node#61460)
   }
+}
+
+/** What the other side says that it has installed. */
+function parseInstalled(bytes: Uint8Array, index: bigint): { readonly digest?: unknown } {
+  try {
+    const said = JSON.parse(new TextDecoder().decode(bytes)) as { readonly index?: unknown; readonly digest?: unknown };
+    if (said.index === String(index)) return said;
+  } catch {
+    // said below
+  }
+  throw new SnapshotError("UNAVAILABLE", "The answer does not say that the snapshot was installed", { index });
 }
 
 /** A stream that can be cancelled though somebody else has it, and that keeps what its source failed with. */

@@ -11,5 +11,5 @@ export type { ReplicaPushOptions } from "./live.ts";
 export * from "./options.ts";
 export { type Member, purgeIndex, type PurgeOptions, type PurgeState } from "./purge.ts";
 export * from "./replica.ts";
-export type { Applied } from "./save.ts";
+export type { Applied, Prepared } from "./save.ts";
 export type { RetryOptions, TriggerOptions } from "./triggers.ts";

@@ -135,11 +135,12 @@ export async function playRound(seed: number, totals: Totals): Promise<void> {
     }
     const [newest] = await here.list();
     if (!await isSame(here, leader, newest!.meta.lastIncludedIndex)) throw new Error("It is not what was sent");
+    await Promise.all(handlers.map((handler) => handler.close()));
+    if ((await leader.list()).some(({ pinned }) => pinned)) throw new Error("The source is still pinned");
     totals.installs++;
     totals.bytes += newest!.size;
   } finally {
     await Promise.all(handlers.map((handler) => handler.close()));
-    for (const info of await leader.list()) if (info.pinned) throw new Error("The source is still pinned");
     await Promise.all([leader.close(), here.close()]);
     totals.rounds++;
   }

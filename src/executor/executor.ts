@@ -17,13 +17,16 @@ import { type Prepared, runSave } from "./save.ts";
 import { Triggers } from "./triggers.ts";
 import { watchWork } from "./watch.ts";
 
-/** A save or install that is running. */
+/** A save, a live push or an install that is running. */
 interface Running {
-  readonly kind: "save" | "install";
+  readonly kind: "save" | "push" | "install";
   readonly stop: AbortController;
   readonly operation: () => Operation<unknown>;
   index: bigint | undefined;
 }
+
+/** What is being done to a snapshot meanwhile, for messages. */
+const DOING = { save: "taken", push: "sent", install: "installed" } as const;
 
 /** Takes snapshots, installs snapshots, and drops the log behind them. */
 export class SnapshotExecutor {
@@ -158,7 +161,7 @@ export class SnapshotExecutor {
   }
 
   #busy(): SnapshotError {
-    return new SnapshotError("BUSY", `A snapshot is being ${this.#running!.kind === "save" ? "taken" : "installed"}`);
+    return new SnapshotError("BUSY", `A snapshot is being ${DOING[this.#running!.kind]}`);
   }
 
   /**
@@ -175,7 +178,7 @@ export class SnapshotExecutor {
     const refusal = this.#closed !== undefined ? closed() : this.#running !== undefined ? this.#busy() : undefined;
     if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
     const operation: Operation<T> = new Operation((tracker) =>
-      this.#run("save", undefined, signal, () => operation, async ({ stop }) => {
+      this.#run("push", undefined, signal, () => operation, async ({ stop }) => {
         this.#setState("saving");
         const watch = watchWork("save", stop, tracker, this.#clock, this.#options);
         try {
@@ -322,7 +325,7 @@ export class SnapshotExecutor {
         running.stop.abort(
           new SnapshotError("STALE", `Snapshot ${index}, which is newer, is installed instead`, { index }),
         );
-      } else if (running.kind === "save" && this.#options.whileSaving === "cancel") {
+      } else if (running.kind !== "install" && this.#options.whileSaving === "cancel") {
         running.stop.abort(new SnapshotError("CANCELLED", "A snapshot is installed instead of saving one"));
       }
       await raceAbort(running.operation().result.catch(() => {}), signal);
@@ -372,8 +375,9 @@ export class SnapshotExecutor {
         running.index = index;
       });
     } catch (error) {
-      const here = this.#unloaded(running.index);
-      if (here !== undefined && hasCode(error, "STALE") && !signal.aborted) return here; // it turned out to be that one
+      if (!hasCode(error, "STALE") || signal.aborted) throw error;
+      const here = this.#unloaded(running.index ?? error.index); // where it was not asked for by its index
+      if (here !== undefined) return here; // it turned out to be that one
       throw error;
     } finally {
       watch();

@@ -6,10 +6,13 @@
 
 import type { SnapshotMeta } from "../snapshot/mod.ts";
 import { encryptedWriter, type EncryptionKey } from "../storage/mod.ts";
-import type { Tracker } from "../stream/mod.ts";
+import { pause, raceAbort, type Tracker } from "../stream/mod.ts";
 import { type LivePushOptions, pushLive, type Source } from "../transfer/mod.ts";
 import { follow } from "./follow.ts";
 import type { Prepared } from "./save.ts";
+
+/** How long a task that was told to stop may take to do so before its view is taken away, in milliseconds. */
+const GRACE = 1000;
 
 /** Options of `Replica.push`. */
 export interface ReplicaPushOptions extends LivePushOptions {
@@ -29,15 +32,18 @@ export async function sendLive(
   tracker: Tracker,
 ): Promise<SnapshotMeta | undefined> {
   const { encryptionKey, ...rest } = options;
-  const { task, applied } = await prepare();
+  const { task, applied } = await prepared(prepare, options.signal);
   if (task === undefined) return undefined;
+  let writing: Promise<void> | undefined;
   try {
     const meta = { lastIncludedIndex: applied.index, lastIncludedTerm: applied.term, ...applied.configuration };
     await follow(
       pushLive(
         meta,
-        (writer, signal) =>
-          task.write(encryptionKey === undefined ? writer : encryptedWriter(writer, encryptionKey), signal),
+        (writer, signal) => {
+          const files = encryptionKey === undefined ? writer : encryptedWriter(writer, encryptionKey);
+          return writing = (async () => await task.write(files, signal))();
+        },
         target,
         rest,
       ),
@@ -45,6 +51,19 @@ export async function sendLive(
     );
     return meta;
   } finally {
+    // Its streams have failed if it is writing still. It gets a moment to see that, before what it reads is taken away.
+    if (writing !== undefined) await pause(GRACE, undefined, writing.catch(() => {}));
     task.release();
+  }
+}
+
+/** The synchronous part, for which nobody waits longer than the signal allows; what comes later is let go. */
+async function prepared(prepare: () => Promise<Prepared>, signal: AbortSignal | undefined): Promise<Prepared> {
+  const preparing = prepare();
+  try {
+    return await raceAbort(preparing, signal);
+  } catch (error) {
+    preparing.then(({ task }) => task?.release()).catch(() => {});
+    throw error;
   }
 }

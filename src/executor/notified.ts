@@ -51,9 +51,10 @@ export class NotifiedInstall {
     if (this.#running !== undefined) return { result: "IN_PROGRESS", term, progress: this.#running.progress };
     const outcome = this.#outcome;
     this.#outcome = undefined;
-    if (outcome !== undefined) return { ...outcome, term };
-    const applied = this.#context.applied();
+    if (outcome?.result === "SNAPSHOT_INSTALLED") return { ...outcome, term };
+    const applied = this.#context.applied(); // it may need none any more, whatever became of the last one
     if (applied + 1n >= first) return { result: "ALREADY_INSTALLED", snapshotIndex: applied, term };
+    if (outcome !== undefined) return { ...outcome, term };
     const running = this.#running = this.#start(notification);
     return { result: "IN_PROGRESS", term, progress: running.progress };
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { messageOf, SnapshotError } from "../errors.ts";
+import { messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { checkFollows, type LogStorage } from "../log/mod.ts";
 import { type SnapshotInfo, type SnapshotMeta, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry, StateMachine } from "../state/mod.ts";
@@ -146,6 +146,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       applied: () => this.#applied.index,
       install: async (notification, signal) => {
         const found = await onNotification(notification, signal);
+        throwIfCancelled(signal); // it was given up meanwhile: nobody would see what is installed now
         return found && found.sources.length > 0 ? this.install(found.sources, found.options) : undefined;
       },
     });

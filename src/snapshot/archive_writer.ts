@@ -13,6 +13,9 @@ import {
   DEFAULT_CHUNK_SIZE,
   type DigestedChunk,
   encodeRecord,
+  MAX_CHUNK_SIZE,
+  MIN_CHUNK_SIZE,
+  pause,
   sha256,
   u32,
   u64,
@@ -24,6 +27,9 @@ import { completeFile, completeMeta, type FileInfo, type SnapshotMeta } from "./
 import { NameSet } from "./names.ts";
 import type { SnapshotSigner } from "./signature.ts";
 import type { FileOptions, FileWriter } from "./storage.ts";
+
+/** How long what writes the files may take to stop when it is told to, before nobody waits for it, in milliseconds. */
+const GRACE = 1000;
 
 /** What writes the files of a snapshot: a `SaveTask`'s `write`, for one. Their writer commits nothing and reuses nothing. */
 export type WriteFiles = (
@@ -92,9 +98,10 @@ export function streamedArchive(
       else controller.enqueue(bytes);
     },
     async cancel(reason) {
+      options.signal?.removeEventListener("abort", onAbort);
       stop.abort(reason);
       pipe.fail(reason);
-      await writing;
+      if (writing !== undefined) await pause(GRACE, undefined, writing);
     },
   }, { highWaterMark: 0 });
 }
@@ -169,6 +176,9 @@ class ArchiveWriter implements FileWriter {
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
     const { size: _, chunkSize = DEFAULT_CHUNK_SIZE, keyGroups, encryption, ...attributes } = options;
     const fixed = chunkSize === "pieces" ? undefined : chunkSize;
+    if (fixed !== undefined && !(Number.isSafeInteger(fixed) && fixed >= MIN_CHUNK_SIZE && fixed <= MAX_CHUNK_SIZE)) {
+      throw new SnapshotError("MALFORMED", `A chunk has ${MIN_CHUNK_SIZE} to ${MAX_CHUNK_SIZE} bytes, not ${fixed}`);
+    }
     const builder = new ChunkMapBuilder(fixed);
     let number = 0;
     return new WritableStream(

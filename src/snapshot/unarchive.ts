@@ -18,13 +18,17 @@ import {
 } from "../stream/mod.ts";
 import { END_SIZE, limitOf, malformed, MAX_OPEN_FILES, Type, view } from "./archive_format.ts";
 import { decodeEnding, type FileEnding } from "./ending.ts";
-import { MAX_MANIFEST_BYTES, SnapshotManifest } from "./manifest.ts";
+import { MAX_FILES, MAX_MANIFEST_BYTES, SnapshotManifest } from "./manifest.ts";
 import type { SnapshotMeta } from "./meta.ts";
 import type { SnapshotVerifier } from "./signature.ts";
 import { stale } from "./stale.ts";
 import type { SnapshotInfo, SnapshotStorage, SnapshotWriter } from "./storage.ts";
 
 const CHUNKS_IN_FLIGHT = 4;
+/** Of more files at the same time, which a peer can have at will, each is read ahead less. */
+const FEW_FILES = 4;
+/** The most directories of a streamed archive, which its writer keeps in mind: a name can be in 500 of its own. */
+const MAX_DIRECTORIES = MAX_FILES;
 
 /** Options of {@linkcode unarchive}. */
 export interface UnarchiveOptions {
@@ -108,6 +112,7 @@ class Unarchiver {
           while (writing.size > 0) await writing.next();
           const end = await this.#end(records, record.payload, manifest.files.length, sent);
           if (!equal(end.digest, manifest.digest)) throw malformed("its END is of another snapshot");
+          if (end.signature !== undefined) throw malformed("its END is signed, and its MANIFEST should be");
           break;
         }
         if (record.type !== Type.PART || record.payload.length < 4) {
@@ -155,7 +160,7 @@ class Unarchiver {
       this.#tracker.phase("commit");
       return await writer.commit(whole, { digest });
     } catch (error) {
-      await writer.abort(error);
+      await writer.abort(error).catch(() => {}); // what cannot be removed now goes with the next one
       throwIfCancelled(signal);
       throw error;
     } finally {
@@ -230,6 +235,9 @@ class ReceivedFiles {
   readonly #tracker: Tracker;
   readonly #open = new Map<number, ReceivedFile>();
   #described = 0;
+  /** Directories so far, counted again if the files of one do not come one after the other. */
+  #directories = 0;
+  #directory: readonly string[] = [];
   /** How many have begun. */
   count = 0;
   /** Bytes in all their chunks. */
@@ -244,6 +252,7 @@ class ReceivedFiles {
   async begin(head: Uint8Array): Promise<void> {
     if (head.length < 4) throw malformed("a FILE that is too short");
     if (this.#open.size === MAX_OPEN_FILES) throw malformed(`more than ${MAX_OPEN_FILES} files at the same time`);
+    if (this.count === MAX_FILES) throw malformed(`more than ${MAX_FILES} files`);
     this.#describe(head);
     const chunkSize = view(head).getUint32(0);
     const described = await SnapshotManifest.decode(head.subarray(4));
@@ -256,6 +265,7 @@ class ReceivedFiles {
       });
     }
     const { name, ...attributes } = info;
+    this.#enter(name.split("/").slice(0, -1));
     const sink = this.#writer.file(name, {
       ...attributes,
       chunkSize: chunkSize === 0 ? "pieces" : chunkSize,
@@ -273,7 +283,7 @@ class ReceivedFiles {
     file.checked.add(checkChunk(file.name, file.chunks++, payload.subarray(4)));
     file.size += payload.length - 4 - DIGEST_SIZE;
     this.bytes += payload.length - 4 - DIGEST_SIZE;
-    if (file.checked.size >= CHUNKS_IN_FLIGHT) await this.#write(file);
+    if (file.checked.size >= (this.#open.size > FEW_FILES ? 2 : CHUNKS_IN_FLIGHT)) await this.#write(file);
   }
 
   async end(payload: Uint8Array): Promise<void> {
@@ -316,6 +326,15 @@ class ReceivedFiles {
     const file = this.#open.get(number);
     if (file !== undefined) return file;
     throw malformed(`a part of file ${number}, which has not begun or was at its end`);
+  }
+
+  /** Counts the directories that the file before was not in. */
+  #enter(directory: readonly string[]): void {
+    let shared = 0;
+    while (shared < directory.length && directory[shared] === this.#directory[shared]) shared++;
+    this.#directories += directory.length - shared;
+    this.#directory = directory;
+    if (this.#directories > MAX_DIRECTORIES) throw malformed("its files lie in too many directories");
   }
 
   /** Counts what goes into the manifest. */

@@ -11,8 +11,8 @@ import { PacedFile } from "./paced_file.ts";
 
 /** What goes to the disk at once: several chunks, since a call costs the same for 256 KiB as for 1 MiB. */
 const BLOCK_SIZE = 1024 * 1024;
-/** Blocks being hashed and written at the same time, beside the one being filled. */
-const BLOCKS_IN_FLIGHT = 6;
+/** Bytes being hashed and written at the same time, beside the block being filled: six blocks, or fewer of large chunks. */
+const BYTES_IN_FLIGHT = 6 * BLOCK_SIZE;
 /** The most chunks in a block: a million digests at the same time take gigabytes, and minutes. */
 const MAX_BLOCK_CHUNKS = 512;
 
@@ -34,7 +34,7 @@ export interface FileSinkEvents {
 
 /**
  * A file as a sink. Bytes are copied into blocks of its own, which go round: whoever writes may change its buffer as
- * soon as the write has resolved, and memory is seven blocks, whatever the size of the file.
+ * soon as the write has resolved, and memory is seven blocks, or three if a chunk is larger, whatever the size of the file.
  */
 export class FileSink implements UnderlyingSink<Uint8Array> {
   readonly #open: () => Promise<MediumFile>;
@@ -43,6 +43,8 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
   readonly #blockSize: number;
   readonly #chunks: ChunkMapBuilder;
   readonly #running = new InFlight<WrittenBlock>();
+  /** Bytes of the blocks that are running. */
+  #flying = 0;
   readonly #free: Uint8Array[] = [];
   /** Awaited by what needs it: a `start` that fails does not fail the stream on workerd. */
   #opening: Promise<PacedFile> | undefined;
@@ -116,7 +118,7 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
 
   async #flush(): Promise<void> {
     this.#dispatch();
-    if (this.#running.size >= BLOCKS_IN_FLIGHT) await this.#settle();
+    while (this.#flying >= BYTES_IN_FLIGHT) await this.#settle();
   }
 
   async close(): Promise<void> {
@@ -162,6 +164,7 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
       chunks.push(sha256(chunk).then((digest) => ({ digest, length: chunk.length })));
     }
     this.#running.add(Promise.all([Promise.all(chunks), written]).then(([chunks]) => ({ block, chunks })));
+    this.#flying += block.length;
     this.#position += bytes.length;
     this.#block = undefined;
     this.#ends = [];
@@ -176,6 +179,7 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
 
   async #settle(): Promise<void> {
     const { block, chunks } = await this.#running.next();
+    this.#flying -= block.length;
     this.#events.onChunks(chunks.length);
     for (const { digest, length } of chunks) this.#chunks.add(digest, length);
     if (block.length === this.#blockSize) this.#free.push(block);

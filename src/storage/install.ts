@@ -50,6 +50,7 @@ export class StoredInstall implements SnapshotInstall {
   #whole: ReadonlyMap<string, WholeFile> | undefined;
   #state: "open" | "committing" | "committed" | "closed" = "open";
   #committing: Promise<SnapshotInfo> | undefined;
+  #closing: Promise<void> | undefined;
 
   /**
    * @param medium has, or will have, a place for it
@@ -126,12 +127,24 @@ export class StoredInstall implements SnapshotInstall {
       for (let i = chunks.at(start); i < chunks.count && chunks.offset(i) < stop; i++) {
         if (this.#state === "closed") this.#check();
         if (file.have[i] !== 1) throw this.#notHere(name, i);
-        handle ??= await this.#medium.open(this.#place, name, "read");
+        handle ??= await this.#openHeld(name);
         const bytes = await this.#readHeld(handle, file, i);
         yield bytes.subarray(Math.max(start - chunks.offset(i), 0), Math.min(stop - chunks.offset(i), bytes.length));
       }
     } finally {
       await handle?.close();
+    }
+  }
+
+  /** Opens a file to be read. While it is becoming a snapshot it is not where it was, nor yet known where it is. */
+  async #openHeld(name: string): Promise<MediumFile> {
+    const place = this.#place;
+    try {
+      return await this.#medium.open(place, name, "read");
+    } catch (error) {
+      await this.#committing?.catch(() => {});
+      if (this.#place === place) throw error;
+      return await this.#medium.open(this.#place, name, "read");
     }
   }
 
@@ -261,7 +274,11 @@ export class StoredInstall implements SnapshotInstall {
     }
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
     await this.#committing?.catch(() => {});
     if (this.#state !== "open") return;
     this.#state = "closed";
@@ -396,6 +413,7 @@ export class StoredInstall implements SnapshotInstall {
       const size = await handle.size();
       for (let i = 0; i < file.chunks.count && file.chunks.offset(i) < size; i++) {
         throwIfCancelled(signal);
+        this.#check();
         running.add(look(i));
         if (running.size >= IN_FLIGHT) await running.next();
       }
@@ -418,7 +436,7 @@ export class StoredInstall implements SnapshotInstall {
             if (!this.#chunks.isWanted(chunks.digest(i)) || place === this.#place && !this.has(name, i)) continue;
             throwIfCancelled(options.signal);
             source ??= await this.#medium.open(place, name, "read");
-            running.add(this.#copyChunk(source, name, chunks, i));
+            running.add(this.#copyChunk(source, name, chunks, i, options.signal));
             if (running.size >= IN_FLIGHT) await running.next();
           }
           while (running.size > 0) await running.next();
@@ -438,6 +456,7 @@ export class StoredInstall implements SnapshotInstall {
     name: string,
     chunks: ChunkMap,
     i: number,
+    signal: AbortSignal | undefined,
   ): Promise<void> {
     let bytes: Uint8Array;
     try {
@@ -448,6 +467,7 @@ export class StoredInstall implements SnapshotInstall {
     }
     for (const twin of this.#chunks.take(chunks.digest(i))) {
       if (twin.file.have[twin.chunk] === 1) continue;
+      throwIfCancelled(signal);
       await this.#put(twin, bytes);
       this.#onReused?.(bytes.length, 1);
     }

@@ -5,7 +5,10 @@
  */
 
 import { cancelled, SnapshotError } from "../errors.ts";
-import { Gathered } from "../stream/mod.ts";
+import { Gathered, pause } from "../stream/mod.ts";
+
+/** How long is waited for a body to be put away, in milliseconds: whoever made it may not let go of it at all. */
+const PUT_AWAY = 100;
 
 /** Who keeps an eye on a transfer. */
 export interface BodyWatch {
@@ -15,6 +18,20 @@ export interface BodyWatch {
   resume(): void;
   /** It is not the other side that is waited for. */
   pause(): void;
+}
+
+/**
+ * Cancels what is left of a body. Does not fail, nor wait for long.
+ *
+ * @param body the body, or its reader
+ * @param reason why
+ */
+export async function putAway(
+  body: Pick<ReadableStreamDefaultReader, "cancel"> | null,
+  reason?: unknown,
+): Promise<void> {
+  if (body === null) return;
+  await pause(PUT_AWAY, undefined, body.cancel(reason).catch(() => {}));
 }
 
 /**
@@ -43,7 +60,7 @@ export async function readBody(
     }
   } finally {
     watch?.signal.removeEventListener("abort", cancel);
-    await cancel();
+    await putAway(reader, watch?.signal.reason);
   }
 }
 

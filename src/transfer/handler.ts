@@ -44,6 +44,13 @@ export interface SnapshotHandlerOptions {
    */
   readonly maxTransfers?: number;
   /**
+   * How long a client may read nothing of what it is sent, or send nothing of what it has to, in milliseconds. Then the
+   * transfer is given up, since others wait for its place.
+   *
+   * @default {60000}
+   */
+  readonly stallTimeout?: number;
+  /**
    * Who asks, for being fair. By default what the server says of the connection (`serve` and `Deno.serve` say the
    * address), and where it says nothing the `Authorization` header.
    */
@@ -119,6 +126,9 @@ export function snapshotHandler(storage: SnapshotStorage, options: SnapshotHandl
   return Object.assign(handler, { close: () => leases.close() });
 }
 
+/** See {@linkcode SnapshotHandlerOptions.stallTimeout}. */
+const STALL_TIMEOUT = 60_000;
+
 class Routes {
   readonly #options: SnapshotHandlerOptions;
   readonly #gate: Gate;
@@ -129,7 +139,7 @@ class Routes {
     this.#options = options;
     this.#gate = new Gate(options.maxTransfers ?? 32);
     this.#offer = new Offer(storage, leases, options.sources ?? (() => []));
-    this.#reception = new Reception(storage, options);
+    this.#reception = new Reception(storage, { ...options, stallTimeout: options.stallTimeout ?? STALL_TIMEOUT });
   }
 
   async answerAllowed(request: Request, connection: unknown): Promise<Response> {
@@ -138,10 +148,10 @@ class Routes {
       if (cors !== undefined && isPreflight(request)) return preflight(request);
       const allowed = await (authorize?.(request) ?? true);
       if (allowed === true) return await this.#answer(request, connection);
-      await request.body?.cancel();
+      await discard(request);
       return allowed || problem(new SnapshotError("FORBIDDEN", "This request is not allowed"), 403);
     } catch (error) {
-      if (!request.bodyUsed) await request.body?.cancel().catch(() => {});
+      await discard(request);
       if (error instanceof Overload) return problem(error, error.status, { "Retry-After": String(error.seconds) });
       const response = problem(error);
       if (response.status >= 500) onError?.(error, request);
@@ -150,7 +160,7 @@ class Routes {
   }
 
   async #answer(request: Request, connection: unknown): Promise<Response> {
-    const { pathname, searchParams } = new URL(request.url);
+    const { pathname, searchParams } = urlOf(request);
     const [, root, which, what, ...rest] = pathname.split("/");
     if (root !== "snapshots") return notFound(pathname);
     if (which === undefined || which === "") {
@@ -198,19 +208,34 @@ class Routes {
 
   /** Answers when there is room, and keeps it until the answer was sent. */
   async #moving(request: Request, connection: unknown, answer: () => Promise<Response>): Promise<Response> {
-    const { client = clientOf, throttle } = this.#options;
+    const { client = clientOf, throttle, stallTimeout = STALL_TIMEOUT } = this.#options;
     const leave = await this.#gate.enter(client(request, connection));
     try {
       const response = await answer();
       const { body } = response;
       // deno-lint-ignore require-await -- the interface's
       const release = async () => leave();
-      if (body === null || throttle === undefined) return keeping(response, release);
-      return keeping(new Response(body.pipeThrough(throttled(throttle)) as BodyInit, response), release);
+      if (body === null || throttle === undefined) return keeping(response, release, stallTimeout);
+      const throttledBody = body.pipeThrough(throttled(throttle));
+      return keeping(new Response(throttledBody as BodyInit, response), release, stallTimeout);
     } catch (error) {
       leave();
       throw error;
     }
+  }
+}
+
+/** Says that what was sent is not read. Not if it was, by `authorize` for one, or is no more to be had. */
+async function discard(request: Request): Promise<void> {
+  if (!request.bodyUsed) await request.body?.cancel().catch(() => {});
+}
+
+/** Some servers build the address from a `Host` that is none, or leave it away. */
+function urlOf({ url }: Request): URL {
+  try {
+    return new URL(url, "http://localhost");
+  } catch (error) {
+    throw new SnapshotError("MALFORMED", "The request has no right address", { cause: error });
   }
 }
 
@@ -229,9 +254,9 @@ async function byMethod(
   answers: { readonly [M in Method]?: () => Promise<Response> },
 ): Promise<Response> {
   const { method } = request;
-  const answer = answers[(method === "HEAD" ? "GET" : method) as Method];
-  if (answer !== undefined) return await answer();
-  await request.body?.cancel();
+  const name = method === "HEAD" ? "GET" : method;
+  if (Object.hasOwn(answers, name)) return await answers[name as Method]!(); // a method may be called "constructor"
+  await discard(request);
   const names = Object.keys(answers).flatMap((name) => name === "GET" ? ["GET", "HEAD"] : [name]);
   const headers = { Allow: [...names, "OPTIONS"].join(", ") };
   if (method === "OPTIONS") return new Response(null, { status: 204, headers });

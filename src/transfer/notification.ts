@@ -143,9 +143,14 @@ function parseObject(bytes: Uint8Array): Record<string, unknown> {
   throw new SnapshotError("MALFORMED", "This is no notification, and no answer to one: it is not a JSON object");
 }
 
+/** The largest index and term. */
+const MAX_NUMBER = 2n ** 63n - 1n;
+
 function numberOf(value: unknown, what: string): bigint {
   if (typeof value !== "string" || !/^[0-9]{1,19}$/.test(value)) throw wrong(what);
-  return BigInt(value);
+  const number = BigInt(value);
+  if (number > MAX_NUMBER) throw wrong(what);
+  return number;
 }
 
 function wrong(what: string): SnapshotError {

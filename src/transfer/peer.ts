@@ -6,7 +6,7 @@
 
 import { hasCode, SnapshotError } from "../errors.ts";
 import type { SnapshotManifest } from "../snapshot/mod.ts";
-import { ChunkSet, equal, pause } from "../stream/mod.ts";
+import { ChunkSet, pause } from "../stream/mod.ts";
 import type { Holder } from "./schedule.ts";
 import type { HttpSource } from "./source.ts";
 
@@ -37,12 +37,16 @@ export class Peer implements Holder {
   failures = 0;
   /** Why it is not used any more. */
   dropped: SnapshotError | undefined;
+  /** How often in a row others were quicker with what it was asked for, and it had not given a byte of it. */
+  outrun = 0;
   /** Until when nothing is asked of it, after a failure. */
   paused: Promise<void> | undefined;
   #look: Promise<void> | undefined;
   #nextLook = 0;
   /** How often it was asked in vain: it had nothing more. */
   #looks = 0;
+  /** The most chunks that it had. To have others, and not more, is not to come further. */
+  #most = 0;
   /** Whether it knows nothing of the snapshot. */
   #isStranger = false;
 
@@ -77,9 +81,10 @@ export class Peer implements Holder {
         const { held, expected } = await this.#held(manifest, signal);
         this.expected = expected;
         const isWhole = held.bytes.every((byte, i) => byte === lastByte(held.count, i));
-        const isMore = this.held === undefined || !equal(held.bytes, this.held.bytes);
+        const chunks = sizeOf(held);
         this.held = isWhole ? undefined : held;
-        this.#looks = isMore ? 0 : this.#looks + 1;
+        this.#looks = chunks > this.#most ? 0 : this.#looks + 1;
+        this.#most = Math.max(this.#most, chunks);
         this.#nextLook = performance.now() + Math.min(LOOK_AGAIN * 2 ** Math.min(this.#looks, 5), LONGEST_WAIT);
       } finally {
         this.#look = undefined;
@@ -100,9 +105,10 @@ export class Peer implements Holder {
     }
   }
 
-  /** Whether it will have a chunk soon, or has it. */
+  /** Whether it will have a chunk soon, or has it. Not to be counted on of one that fails, or gives nothing. */
   willHave(chunk: number): boolean {
-    return this.expected !== undefined && this.#looks < STUCK && this.expected.has(chunk);
+    if (this.failures > 0 || this.outrun > 0 || this.#looks >= STUCK) return false;
+    return this.expected !== undefined && this.expected.has(chunk);
   }
 
   /** Whether it is of no use to wait for it, as it does not get more. */
@@ -115,6 +121,13 @@ export class Peer implements Holder {
     if (bytes === 0) return;
     this.rate = this.rate === 0 ? rate : 0.7 * this.rate + 0.3 * rate;
   }
+}
+
+/** How many chunks are in a set. */
+function sizeOf({ bytes }: ChunkSet): number {
+  let size = 0;
+  for (let byte of bytes) for (; byte !== 0; byte &= byte - 1) size++;
+  return size;
 }
 
 /** The value that byte `i` of the set of all has. */

@@ -237,16 +237,21 @@ class Pull {
   /** Fetches what is missing. Gives why not if a source does not have this snapshot any more, and may have a newer one. */
   async #fetch(install: SnapshotInstall): Promise<SnapshotError | undefined> {
     const { signal, index, throttle } = this.#options;
-    const { content } = install.manifest;
-    const schedule = new Schedule(install);
+    const requests = mostRequests(install.manifest);
+    const schedule = new Schedule(install, requests);
     const stop = new AbortController();
     const onAbort = () => stop.abort(signal!.reason);
     signal?.addEventListener("abort", onAbort, { once: true });
+    // Ends also what is being written, which may be one chunk in a million places.
+    stop.signal.addEventListener("abort", () => void install.close().catch(() => {}), { once: true });
+    const done = new AbortController();
+    void schedule.drained.then(() => done.abort());
+    const looking = AbortSignal.any([stop.signal, done.signal]);
     let fatal: { readonly error: unknown } | undefined;
     const context = { install, schedule, tracker: this.#tracker, throttle, buffers: [] };
     const worker = async (peer: Peer, workers: number) => {
       try {
-        await this.#work(context, peer, workers, stop.signal);
+        await this.#work(context, peer, workers, stop.signal, looking);
       } catch (error) {
         fatal ??= { error }; // the disk, not a source: the others need not go on
         stop.abort(error);
@@ -256,7 +261,8 @@ class Pull {
     };
     try {
       throwIfCancelled(signal);
-      const each = this.#concurrency(content.size / Math.max(content.count, 1));
+      const share = Math.floor(requests / this.#peers.length);
+      const each = Math.max(Math.min(this.#options.concurrency ?? 3, share), 1);
       const peers = this.#peers.flatMap((peer) => Array.from({ length: each }, () => peer));
       await Promise.all(peers.map((peer) => worker(peer, peers.length)));
       throwIfCancelled(signal);
@@ -271,20 +277,25 @@ class Pull {
     }
   }
 
-  /** How many requests at a time there can be to each source: memory has to do for all. */
-  #concurrency(chunk: number): number {
-    const requests = Math.min(Math.floor(MEMORY / (1024 * 1024 + 2 * chunk)), MOST_REQUESTS);
-    return Math.max(Math.min(this.#options.concurrency ?? 3, Math.floor(requests / this.#peers.length)), 1);
-  }
-
-  /** Fetches one span after the other from one source, until all is here or the source is dropped. */
-  async #work(context: TransferContext, peer: Peer, workers: number, signal: AbortSignal): Promise<void> {
+  /**
+   * Fetches one span after the other from one source, until all is here or the source is dropped.
+   *
+   * @param signal gives it up
+   * @param looking ends asking what it has: also when all is here
+   */
+  async #work(
+    context: TransferContext,
+    peer: Peer,
+    workers: number,
+    signal: AbortSignal,
+    looking: AbortSignal,
+  ): Promise<void> {
     const { schedule } = context;
     while (peer.dropped === undefined && !schedule.isDone) {
       const { failures } = peer;
       let transfer: SpanTransfer | undefined;
       try {
-        if (peer.isDue) await raceAbort(peer.look(context.install.manifest, signal), signal);
+        if (peer.isDue) await raceAbort(peer.look(context.install.manifest, looking), looking);
         const running = schedule.take(peer, this.#peers, workers);
         if (running === undefined) {
           if (this.#isHopeless(peer, schedule)) return;
@@ -294,9 +305,12 @@ class Pull {
         transfer = new SpanTransfer(context, running, peer.source);
         await this.#transfer(transfer, running, peer, schedule, signal);
         peer.failures = 0;
+        if (workers > context.schedule.most) await pause(0, signal); // now it is the turn of somebody who waits
       } catch (error) {
         if (signal.aborted || transfer?.failedToWrite) throw error;
+        if (transfer === undefined && looking.aborted) return;
         this.#report(error);
+        if (peer.dropped !== undefined) return;
         if (transfer !== undefined && transfer.written > 0) peer.failures = 0;
         const first = peer.failures === failures; // of the requests that failed together, which count as one
         if (first) peer.failures++;
@@ -321,8 +335,10 @@ class Pull {
     try {
       await transfer.run(AbortSignal.any([signal, needless.signal]));
     } catch (error) {
-      if (!needless.signal.aborted || signal.aborted || transfer.failedToWrite) throw error; // others were quicker
+      if (!needless.signal.aborted || signal.aborted || transfer.failed) throw error; // others were quicker
+      if (running.received === 0) peer.outrun++;
     } finally {
+      if (running.received > 0) peer.outrun = 0;
       peer.bytes += transfer.written;
       peer.measured(running.received, running.rate);
       schedule.ended(running);
@@ -343,6 +359,14 @@ class Pull {
   #report(error: unknown): void {
     this.#options.onSourceError?.(asError(error));
   }
+}
+
+/** How many requests there can be at a time: memory has to do for all. */
+function mostRequests({ content: { files, size } }: SnapshotManifest): number {
+  // The chunk in which a byte lies, on average: beside a large file, thousands of small ones do not count.
+  const chunk = files.reduce((sum, { chunks }) => sum + chunks.size * (chunks.size / Math.max(chunks.count, 1)), 0) /
+    Math.max(size, 1);
+  return Math.min(Math.floor(MEMORY / (1024 * 1024 + 2 * chunk)), MOST_REQUESTS);
 }
 
 function reportOf({ source: { url }, bytes, rate, dropped }: Peer): PulledSource {

@@ -123,18 +123,23 @@ class Push {
     this.#tracker.phase("offer", manifest.size);
     let held: ChunkSet | undefined;
     if (manifest.verifiable) {
+      const { content } = manifest;
       try {
         held = await this.#offer();
       } catch (error) {
-        if (again && hasCode(error, "STALE") && await this.#isInstalled()) return; // only the answer was lost
-        throw error;
+        if (!(again && hasCode(error, "STALE") && await this.#isInstalled())) throw error;
+        held = new ChunkSet(content.count); // all of it is there: what is sent asks whether it was loaded, too
+        for (let i = 0; i < content.count; i++) held.add(i);
       }
-      const { content } = manifest;
       for (let i = 0; i < content.count; i++) if (held.has(i)) this.#tracker.reuse(content.length(i));
     }
     this.#tracker.phase("send");
     const content = archive(this.#reader, held === undefined ? {} : { held });
-    const installed = await put(this.#server, manifest.index, content, { ...this.#options, signal }, this.#tracker);
+    const installed = await put(this.#server, manifest.index, content, { ...this.#options, signal }, this.#tracker)
+      .catch(async (error) => {
+        if (!(again && hasCode(error, "STALE") && await this.#isInstalled())) throw error;
+        return { digest: toHex(manifest.digest) }; // only the answer was lost
+      });
     if (installed.digest === toHex(manifest.digest) || !manifest.verifiable) return;
     throw new SnapshotError("UNAVAILABLE", `${this.#server.url} says that it has installed another snapshot`, {
       source: this.#server.url,
@@ -180,10 +185,12 @@ async function put(
   content = content.pipeThrough(progress(({ bytes }) => {
     tracker.add(bytes - passed);
     passed = bytes;
-    watching?.resume(); // it takes something: it does not stall
   }));
   if (throttle !== undefined) content = content.pipeThrough(throttled(throttle));
-  const body = cancellable(content);
+  const body = cancellable(content, {
+    asked: () => watching?.pause(), // it takes something: not the other side is waited for, but the reader or the throttle
+    given: () => watching?.resume(),
+  });
   try {
     const init = (watch: BodyWatch) => {
       watching = watch;
@@ -204,6 +211,8 @@ async function put(
       cause: error,
     });
   } finally {
+    watching?.pause();
+    watching = undefined; // what is given now is given to nobody
     await body.cancel(); // not every runtime does, when the request has failed (nodejs/node#61460)
   }
 }
@@ -219,8 +228,11 @@ function parseInstalled(bytes: Uint8Array, index: bigint): { readonly digest?: u
   throw new SnapshotError("UNAVAILABLE", "The answer does not say that the snapshot was installed", { index });
 }
 
-/** A stream that can be cancelled though somebody else has it, and that keeps what its source failed with. */
-function cancellable(source: ReadableStream<Uint8Array>) {
+/**
+ * A stream that can be cancelled though somebody else has it, that keeps what its source failed with, and says when
+ * something is asked of it and when that was given.
+ */
+function cancellable(source: ReadableStream<Uint8Array>, watch: { asked(): void; given(): void }) {
   const reader = source.getReader();
   let cancelled = false;
   const body: {
@@ -231,6 +243,7 @@ function cancellable(source: ReadableStream<Uint8Array>) {
     stream: new ReadableStream<Uint8Array>({
       async pull(controller) {
         let result: ReadableStreamReadResult<Uint8Array>;
+        watch.asked();
         try {
           result = await reader.read();
         } catch (error) {
@@ -238,6 +251,7 @@ function cancellable(source: ReadableStream<Uint8Array>) {
           throw error;
         }
         if (cancelled) return;
+        watch.given();
         if (result.done) controller.close();
         else controller.enqueue(result.value);
       },

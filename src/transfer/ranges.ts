@@ -27,8 +27,10 @@ export function parseRanges(header: string | null, size: number): readonly Range
   const list = /^bytes=(.*)$/i.exec(header ?? "")?.[1]?.split(",");
   if (list === undefined || list.length > MAX_RANGES) return undefined;
   const ranges: Range[] = [];
-  for (const item of list) {
-    const range = parseRange(item.trim(), size);
+  const items = list.map((item) => item.trim()).filter((item) => item !== ""); // a list may have holes: RFC 9110 §5.6.1
+  if (items.length === 0) return undefined;
+  for (const item of items) {
+    const range = parseRange(item, size);
     if (range === undefined) return undefined;
     if (range !== "unsatisfiable") ranges.push(range);
   }
@@ -56,10 +58,16 @@ export function total(ranges: readonly Range[]): number {
   return ranges.reduce((sum, { start, end }) => sum + end - start, 0);
 }
 
-/** Whether a list of tags (`If-None-Match`) has this one; weak ones count. */
-export function matchesTag(header: string | null, tag: string): boolean {
+/**
+ * Whether a list of tags has this one.
+ *
+ * @param header the value of `If-None-Match` or `If-Match`
+ * @param tag a strong tag
+ * @param weak whether weak ones count, as they do for `If-None-Match` only
+ */
+export function matchesTag(header: string | null, tag: string, weak = true): boolean {
   return header !== null && header.split(",").some((item) => {
     const trimmed = item.trim();
-    return trimmed === "*" || trimmed.replace(/^W\//, "") === tag;
+    return trimmed === "*" || (weak ? trimmed.replace(/^W\//, "") : trimmed) === tag;
   });
 }

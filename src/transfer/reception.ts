@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SnapshotError } from "../errors.ts";
+import { hasCode, SnapshotError } from "../errors.ts";
 import {
   MAX_MANIFEST_BYTES,
   type SnapshotInfo,
@@ -44,6 +44,8 @@ export interface ReceptionOptions {
   readonly target?: SnapshotTarget;
   readonly verifier?: SnapshotVerifier;
   readonly receiveThrottle?: Throttle;
+  /** How long a client may send nothing, in milliseconds. */
+  readonly stallTimeout: number;
 }
 
 /** Takes in what is sent to a handler. */
@@ -62,8 +64,9 @@ export class Reception {
 
   async install(index: bigint, request: Request): Promise<Response> {
     if (request.body === null) throw new SnapshotError("MALFORMED", "The request has no archive in its body");
-    const { target, verifier, receiveThrottle } = this.#options;
-    const body = receiveThrottle === undefined ? request.body : request.body.pipeThrough(throttled(receiveThrottle));
+    const { target, verifier, receiveThrottle, stallTimeout } = this.#options;
+    const sent = watched(request.body, stallTimeout);
+    const body = receiveThrottle === undefined ? sent : sent.pipeThrough(throttled(receiveThrottle));
     // Without the request's signal: a client that goes is seen by its body, and on Deno the signal fires in any case.
     const options = { index, ...(verifier !== undefined && { verifier }) };
     try {
@@ -81,7 +84,7 @@ export class Reception {
   /** Looks what of a snapshot need not be sent. */
   async offer(index: bigint, request: Request): Promise<Response> {
     try {
-      const bytes = await readLimited(request, MAX_MANIFEST_BYTES);
+      const bytes = await this.#read(request, MAX_MANIFEST_BYTES);
       const manifest = await SnapshotManifest.decode(bytes);
       if (manifest.index !== index) {
         throw new SnapshotError("MALFORMED", `The manifest is of snapshot ${manifest.index}, not of ${index}`, {
@@ -112,14 +115,58 @@ export class Reception {
 
   async notify(request: Request): Promise<Response> {
     const { target } = this.#options;
-    const notification = parseNotification(await readLimited(request, MAX_NOTIFICATION));
-    const reply: NotificationReply = await target?.notify?.(notification) ?? { result: "CONF_MISMATCH" };
-    return Response.json(replyJson(reply));
+    try {
+      const notification = parseNotification(await this.#read(request, MAX_NOTIFICATION));
+      const reply: NotificationReply = await target?.notify?.(notification) ?? { result: "CONF_MISMATCH" };
+      return Response.json(replyJson(reply));
+    } catch (error) {
+      if (isStall(error)) return refusal(error);
+      throw error;
+    }
   }
+
+  #read({ body }: Request, limit: number): Promise<Uint8Array> {
+    const sent = body === null ? null : watched(body, this.#options.stallTimeout);
+    return readLimited({ body: sent } as Pick<Body, "body">, limit);
+  }
+}
+
+/** A body that fails when the client sends nothing for so long. */
+function watched(body: ReadableStream<Uint8Array>, timeout: number): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const stall = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => {
+          reject(new SnapshotError("TIMEOUT", `The client sent nothing for ${timeout} ms`, { status: STALL_STATUS }));
+        }, Math.min(timeout, 2 ** 31 - 1));
+      });
+      try {
+        const { done, value } = await Promise.race([reader.read(), stall]);
+        if (done) controller.close();
+        else controller.enqueue(value);
+      } catch (error) {
+        reader.cancel(error).catch(() => {}); // not waited for: it may stall, too
+        throw error;
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+    cancel: (reason) => reader.cancel(reason),
+  }, { highWaterMark: 0 });
+}
+
+/** Request Timeout. */
+const STALL_STATUS = 408;
+
+function isStall(error: unknown): boolean {
+  return hasCode(error, "TIMEOUT") && error.fields.status === STALL_STATUS;
 }
 
 /** What was sent is wrong, or not from somebody who is trusted: that is the client's affair. */
 function refusal(error: unknown): Response {
+  if (isStall(error)) return problem(error, STALL_STATUS, { Connection: "close" });
   if (error instanceof SnapshotError) {
     if (["CORRUPT", "MALFORMED", "UNSUPPORTED"].includes(error.code)) return problem(error, 422);
     if (error.code === "FORBIDDEN" && error.index !== undefined) return problem(error, 403); // not the disk's

@@ -4,8 +4,10 @@
  * @module
  */
 
+import { SnapshotError } from "../errors.ts";
 import { concat, toBase64, toHex } from "../stream/mod.ts";
 import { matchesTag, parseRanges, type Range, total } from "./ranges.ts";
+import { problem } from "./wire.ts";
 
 /** Something that can be got. */
 export interface Representation {
@@ -40,14 +42,19 @@ export function respond(request: Request, representation: Representation): Respo
     ETag: tag,
     ...representation.headers,
   });
+  const ifMatch = request.headers.get("If-Match");
+  if (ifMatch !== null && !matchesTag(ifMatch, tag, false)) {
+    return problem(new SnapshotError("MALFORMED", `This is not what If-Match asks for, but ${tag}`), 412);
+  }
   if (matchesTag(request.headers.get("If-None-Match"), tag)) return new Response(null, { status: 304, headers });
   const ifRange = request.headers.get("If-Range");
   const ranges = request.method === "GET" && (ifRange === null || ifRange === tag)
     ? parseRanges(request.headers.get("Range"), size)
     : undefined;
   if (ranges === "unsatisfiable") {
-    headers.set("Content-Range", `bytes */${size}`);
-    return new Response(null, { status: 416, headers });
+    // None of the other headers: they are of what was asked for, and a cache must not keep this in its place.
+    const message = `None of the ranges begins within the ${size} bytes`;
+    return problem(new SnapshotError("MALFORMED", message), 416, { "Content-Range": `bytes */${size}` });
   }
   headers.set("Content-Type", type);
   if (ranges !== undefined && ranges.length > 1) return multipart(representation, ranges, headers);
@@ -72,10 +79,11 @@ function multipart(representation: Representation, ranges: readonly Range[], hea
   const overhead = concat([...ranges.map(head), tail]).length;
   headers.set("Content-Type", `multipart/byteranges; boundary=${boundary}`);
   headers.set("Content-Length", String(overhead + total(ranges)));
+  const opened = ranges.map((range) => ({ range, body: representation.open(range) })); // what is not here is said now
   async function* parts(): AsyncGenerator<Uint8Array, void, undefined> {
-    for (const range of ranges) {
+    for (const { range, body } of opened) {
       yield head(range);
-      yield* representation.open(range);
+      yield* body;
     }
     yield tail;
   }
@@ -109,34 +117,57 @@ export function bytesRepresentation(
   };
 }
 
+/** What a client may take for a piece beside the time-out: a millisecond for so many bytes, which is 4 KiB a second. */
+const BYTES_PER_MS = 4;
+
 /**
  * An answer that keeps something until its body was sent, or is not wanted any more.
  *
  * @param response the answer
  * @param release called once, in the end
+ * @param timeout how long nobody may ask for the next piece, in milliseconds, and a little more after a large one; then
+ *   the body is given up
  */
-export function keeping(response: Response, release: () => Promise<void>): Response {
+export function keeping(response: Response, release: () => Promise<void>, timeout: number = Infinity): Response {
+  let released: Promise<void> | undefined;
+  const end = () => released ??= release().catch(() => {});
   const { body } = response;
   if (body === null) {
-    void release();
+    void end();
     return response;
   }
   const source = body.getReader();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const wait = (controller: ReadableStreamDefaultController<Uint8Array>, bytes: number) => {
+    if (timeout === Infinity) return;
+    timer = setTimeout(() => {
+      const error = new SnapshotError("TIMEOUT", "The client has stopped reading");
+      controller.error(error);
+      source.cancel(error).catch(() => {});
+      void end();
+    }, Math.min(timeout + bytes / BYTES_PER_MS, 2 ** 31 - 1));
+  };
   const kept = new ReadableStream<Uint8Array>({
+    start: (controller) => wait(controller, 0),
     async pull(controller) {
+      clearTimeout(timer);
       try {
         const { done, value } = await source.read();
-        if (!done) return controller.enqueue(value);
-        await release();
+        if (!done) {
+          controller.enqueue(value);
+          return wait(controller, value.length);
+        }
+        await end();
         controller.close();
       } catch (error) {
-        await release();
+        await end();
         throw error;
       }
     },
     async cancel(reason) {
+      clearTimeout(timer);
       await source.cancel(reason).catch(() => {});
-      await release();
+      await end();
     },
   }, { highWaterMark: 0 });
   return new Response(kept as BodyInit, response);

@@ -39,6 +39,10 @@ const AIMED_SECONDS = 0.5;
 const STALL = 1000;
 /** How much longer than somebody else would a request has to take, for that one to try. */
 const SLOWER = 2;
+/** What is expected of somebody who has given nothing yet, when it is to try what another is slow with: bytes a second. */
+const PRESUMED_RATE = 128 * 1024;
+/** A request that gets less holds next to nothing in memory, and keeps nobody else from asking: bytes a second. */
+const DRIP_RATE = 16 * 1024;
 
 const State = { HERE: 0, WANTED: 1, ASSIGNED: 2 } as const;
 
@@ -56,6 +60,8 @@ export class Running implements Span {
   received = 0;
   /** Whether it is done again elsewhere. */
   raced = false;
+  /** The request that is done again by this one. */
+  slower: Running | undefined;
   /** Ends it when others were quicker with all of it. */
   readonly needless: AbortController = new AbortController();
   readonly #startedAt: number = performance.now();
@@ -77,10 +83,22 @@ export class Running implements Span {
   get rate(): number {
     return this.received / Math.max((performance.now() - this.#startedAt) / 1000, 0.001);
   }
+
+  /** Whether it has given nothing for some time. */
+  get stalled(): boolean {
+    return performance.now() - this.movedAt > STALL;
+  }
+
+  /** Whether it neither stalls nor drips. */
+  get flows(): boolean {
+    return !this.stalled && (performance.now() - this.#startedAt < STALL || this.rate >= DRIP_RATE);
+  }
 }
 
 /** The chunks to be fetched, each by one request at a time; unless that one is slow and nothing else is left to do. */
 export class Schedule {
+  /** How many requests there can be at the same time. */
+  readonly most: number;
   readonly #install: SnapshotInstall;
   readonly #content: SnapshotContent;
   readonly #state: Uint8Array;
@@ -95,10 +113,14 @@ export class Schedule {
   /** Resolves when all is here. */
   readonly drained: Promise<void> = new Promise((resolve) => this.#drain = resolve);
 
-  /** @param install what is missing of it is to be fetched */
-  constructor(install: SnapshotInstall) {
+  /**
+   * @param install what is missing of it is to be fetched
+   * @param most how many requests there can be at the same time
+   */
+  constructor(install: SnapshotInstall, most: number = Infinity) {
     const { content } = install.manifest;
     this.#install = install;
+    this.most = most;
     this.#content = content;
     this.#state = new Uint8Array(content.count);
     for (const { file, first, end } of install.missing()) {
@@ -118,10 +140,12 @@ export class Schedule {
   /** Whether a source has something that is missing. */
   wants(holder: Holder): boolean {
     if (this.#left === 0) return false;
-    for (let i = this.#low; i < this.#content.count; i++) {
-      if (this.#state[i] !== State.HERE && has(holder, i)) return true;
-    }
-    return false;
+    const wants = ({ first, end }: Span) => {
+      for (let i = first; i < end; i++) if (this.#state[i] !== State.HERE && has(holder, i)) return true;
+      return false;
+    };
+    // What is being fetched may be anywhere, and have to be fetched again.
+    return wants({ first: this.#low, end: this.#content.count }) || [...this.#running].some(wants);
   }
 
   /**
@@ -133,6 +157,7 @@ export class Schedule {
    * @returns nothing if there is nothing now: see {@linkcode changed}
    */
   take(holder: Holder, others: readonly Holder[], workers: number): Running | undefined {
+    if (this.#flowing >= this.most) return undefined;
     const partial = others.filter((other) => other !== holder && other.held !== undefined && !other.dropped);
     const span = this.#wanted > 0 ? this.#choose(holder, partial, workers) : undefined;
     if (span === undefined) return this.#race(holder);
@@ -174,6 +199,7 @@ export class Schedule {
   /** A request has ended; what of it is not here is to be fetched again, unless somebody else is at it. */
   ended(running: Running): void {
     this.#running.delete(running);
+    if (running.slower !== undefined) running.slower.raced = false; // if it was not quicker, another may be
     for (let i = running.first; i < running.end; i++) {
       if (this.#state[i] !== State.ASSIGNED) continue;
       if ([...this.#running].some(({ first, end }) => i >= first && i < end)) continue;
@@ -183,6 +209,13 @@ export class Schedule {
       this.#low = Math.min(this.#low, i);
     }
     this.wake();
+  }
+
+  /** How many requests are running, without those that stall. */
+  get #flowing(): number {
+    let count = 0;
+    for (const { flows } of this.#running) if (flows) count++;
+    return count;
   }
 
   #expect({ first, end }: Span, isExpected: boolean): void {
@@ -241,9 +274,9 @@ export class Schedule {
       const rest = this.#rest(running);
       if (rest === undefined || !has(holder, rest.first)) continue;
       const bytes = this.#content.offset(rest.end) - this.#content.offset(rest.first);
-      const stalled = performance.now() - running.movedAt > STALL;
+      const { stalled } = running;
       const takes = stalled ? Infinity : bytes / Math.max(running.rate, 1);
-      const wouldTake = holder.rate === 0 ? Infinity : bytes / holder.rate;
+      const wouldTake = bytes / (holder.rate === 0 ? PRESUMED_RATE : holder.rate);
       if (!stalled && (running.received === 0 || takes < SLOWER * wouldTake + STALL / 1000)) continue;
       if (takes <= longest) continue;
       longest = takes;
@@ -252,7 +285,9 @@ export class Schedule {
     const rest = slowest && this.#rest(slowest);
     if (rest === undefined) return undefined;
     slowest!.raced = true;
-    return this.#run(rest, holder);
+    const running = this.#run(rest, holder);
+    running.slower = slowest;
+    return running;
   }
 
   /** What of a request is not here, from the first such chunk on. */

@@ -61,6 +61,8 @@ interface BunLike {
     hostname: string;
     idleTimeout: number;
     maxRequestBodySize: number;
+    development: boolean;
+    error(): Response;
     fetch(request: Request, server: BunServer): Response | Promise<Response>;
   }): { port: number; stop(closeActiveConnections: boolean): Promise<void> };
 }
@@ -95,6 +97,9 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
       hostname,
       idleTimeout: 0,
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      // Otherwise what a handler throws is shown to the client, with the source around it.
+      development: false,
+      error: () => new Response(null, { status: 500 }),
       fetch: (request, server) => handler(request, { client: server.requestIP(request)?.address ?? "" }),
     });
     return { url: url(server.port), close: () => server.stop(true) };
@@ -119,7 +124,9 @@ async function answer(handler: Handler, incoming: IncomingMessage, outgoing: Ser
   outgoing.once("close", () => outgoing.writableFinished || gone.abort(new Error("The client has gone")));
   try {
     const connection = { client: incoming.socket.remoteAddress ?? "" };
-    const response = await handler(requestOf(incoming, gone.signal), connection);
+    const request = requestOf(incoming, gone.signal);
+    if (request === undefined) return void outgoing.writeHead(400, { Connection: "close" }).end();
+    const response = await handler(request, connection);
     outgoing.writeHead(response.status, Object.fromEntries(response.headers));
     if (response.body !== null) await send(response.body, outgoing, gone.signal);
     outgoing.end();
@@ -129,7 +136,8 @@ async function answer(handler: Handler, incoming: IncomingMessage, outgoing: Ser
   }
 }
 
-function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request {
+/** Nothing if it cannot be one: its `Host` or target is no address, or `Request` does not know such methods (`TRACE`). */
+function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
   const headers = new Headers();
   for (let i = 0; i < incoming.rawHeaders.length; i += 2) {
     headers.append(incoming.rawHeaders[i]!, incoming.rawHeaders[i + 1]!);
@@ -139,7 +147,15 @@ function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request {
   // Not destroyed when it is not read to its end: the answer goes out on the same connection.
   const body = hasBody ? ReadableStream.from(incoming.iterator({ destroyOnReturn: false })) : null;
   const init = { method, headers, signal, body, ...(hasBody && { duplex: "half" }) };
-  return new Request(new URL(incoming.url!, `http://${headers.get("host") ?? "localhost"}`), init as RequestInit);
+  const target = incoming.url!;
+  const origin = `http://${headers.get("host") ?? "localhost"}`;
+  // A path that begins with two slashes is a path, and not another host.
+  const url = target.startsWith("/") ? origin + target : target;
+  try {
+    return new Request(new URL(url, origin), init as RequestInit);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Sends a body no faster than it is taken. */

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { cancelled, hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../snapshot/mod.ts";
 import { ChunkSet, raceAbort, toHex } from "../stream/mod.ts";
-import { type BodyWatch, readBody, readLimited } from "./body.ts";
+import { type BodyWatch, putAway, readBody, readLimited } from "./body.ts";
 import { type InstallNotification, notificationJson, type NotificationReply, parseReply } from "./notification.ts";
 import { JSON_TYPE, PROTOBUF_TYPE, responseError } from "./wire.ts";
 
@@ -60,12 +60,18 @@ function snapshotPath(manifest: SnapshotManifest): string {
   return `/snapshots/${toHex(manifest.digest)}`;
 }
 
+/** Whether there can be a server of snapshots. */
+function isHttp({ protocol }: URL): boolean {
+  return protocol === "http:" || protocol === "https:";
+}
+
 /** The addresses in a `Link` header that are said to have the same (RFC 6249). */
 function duplicates(header: string | null, base: string): URL[] {
   const found: URL[] = [];
   for (const [, address, parameters] of (header ?? "").slice(0, 16_384).matchAll(/<([^<>]*)>([^<]*)/g)) {
     if (found.length === MAX_FURTHER || !/;\s*rel="?duplicate"?/i.test(parameters!)) continue;
-    if (URL.canParse(address!, base)) found.push(new URL(address!, base));
+    const url = URL.canParse(address!, base) ? new URL(address!, base) : undefined;
+    if (url !== undefined && isHttp(url)) found.push(url);
   }
   return found;
 }
@@ -89,7 +95,7 @@ export class HttpSource {
   constructor(source: Source, timeout: number, chunksOnly = false) {
     const options = sourceOptions(source);
     const url = URL.canParse(options.url) ? new URL(options.url) : undefined;
-    if (url === undefined || !/^https?:$/.test(url.protocol)) {
+    if (url === undefined || !isHttp(url)) {
       throw new SnapshotError("MALFORMED", `${options.url} is no address of a server`, { source: String(options.url) });
     }
     this.url = (url.origin + url.pathname).replace(/\/+$/, "");
@@ -137,9 +143,17 @@ export class HttpSource {
     const size = Math.ceil(count / 8);
     return await this.#get(`${snapshotPath(manifest)}/held`, {}, signal, async (response, watch) => {
       if (response.status !== 200) throw await responseError(response, this.url, watch);
-      const bytes = await readLimited(response, 2 * size, watch);
-      const held = new ChunkSet(count, bytes.subarray(0, size));
-      return { held, expected: bytes.length > size ? new ChunkSet(count, bytes.subarray(size)) : held };
+      try {
+        const bytes = await readLimited(response, 2 * size, watch);
+        const held = new ChunkSet(count, bytes.subarray(0, size));
+        return { held, expected: bytes.length > size ? new ChunkSet(count, bytes.subarray(size)) : held };
+      } catch (error) {
+        if (!hasCode(error, "MALFORMED")) throw error;
+        throw new SnapshotError("MALFORMED", `${this.url} does not say what it has: ${messageOf(error)}`, {
+          source: this.url,
+          cause: error,
+        });
+      }
     });
   }
 
@@ -259,7 +273,7 @@ export class HttpSource {
     } finally {
       pause();
       signal?.removeEventListener("abort", onAbort);
-      if (response !== undefined && !response.bodyUsed) await response.body?.cancel().catch(() => {});
+      if (response !== undefined && !response.bodyUsed) await putAway(response.body);
     }
   }
 }

@@ -34,6 +34,8 @@ export class SpanTransfer {
   #chunk: Uint8Array | undefined;
   #length = 0;
   #filled = 0;
+  /** What became of the first chunk that could not be taken: more to the point than how the request ends. */
+  #failure: { readonly error: unknown } | undefined;
   /** Whether it was the storage that failed, and not the source. */
   failedToWrite = false;
   /** Bytes that were written. */
@@ -57,9 +59,15 @@ export class SpanTransfer {
         await this.#take(piece);
       });
       while (this.#writes.size > 0) await this.#writes.next();
-    } finally {
+    } catch (error) {
       await this.#writes.settled();
+      throw this.#failure === undefined ? error : this.#failure.error;
     }
+  }
+
+  /** Whether a chunk came that is not the right one, or could not be written. */
+  get failed(): boolean {
+    return this.#failure !== undefined;
   }
 
   async #take(piece: Uint8Array): Promise<void> {
@@ -88,15 +96,18 @@ export class SpanTransfer {
     try {
       await install.write(file.name, chunk, bytes);
     } catch (error) {
-      if (hasCode(error, "CORRUPT")) {
-        throw new SnapshotError("CORRUPT", `${this.#source.url} sent wrong bytes: ${error.message}`, {
-          ...error.fields,
-          source: this.#source.url,
-          cause: error,
-        });
+      if (!hasCode(error, "CORRUPT")) {
+        this.failedToWrite = true;
+        this.#failure ??= { error };
+        throw error;
       }
-      this.failedToWrite = true;
-      throw error;
+      const wrong = new SnapshotError("CORRUPT", `${this.#source.url} sent wrong bytes: ${error.message}`, {
+        ...error.fields,
+        source: this.#source.url,
+        cause: error,
+      });
+      this.#failure ??= { error: wrong };
+      throw wrong;
     }
     this.written += bytes.length;
     if (schedule.isMissing(number)) tracker.add(bytes.length);

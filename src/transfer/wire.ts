@@ -127,6 +127,7 @@ export function problem(error: unknown, status?: number, headers: HeadersInit = 
     { status: chosen, headers },
   );
   response.headers.set("Content-Type", "application/problem+json");
+  response.headers.set("Cache-Control", "no-store"); // what is not here now may be here soon
   return response;
 }
 

@@ -24,6 +24,8 @@ import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
 /** Chunks verified at the same time while looking what is here. */
 const IN_FLIGHT = 4;
+/** How many interrupted installs are kept: those of the newest snapshots. */
+const MAX_UNFINISHED = 4;
 
 /** What a {@linkcode StoredInstall} needs of its storage. */
 export interface InstallOwner {
@@ -97,6 +99,10 @@ export class StoredInstall implements SnapshotInstall {
     const mineNow = { place: this.#place, manifest: this.manifest };
     const sources = [mineNow, ...this.#owner.snapshots(), ...others.filter(({ place }) => place !== this.#place)];
     await this.#copy(sources, options);
+    // Whoever offers many snapshots does not fill the disk with them.
+    const older = others.filter(({ place }) => place !== this.#place)
+      .sort((a, b) => a.manifest.index < b.manifest.index ? 1 : -1);
+    for (const { place } of older.slice(MAX_UNFINISHED - 1)) await this.#medium.remove(place).catch(() => {});
   }
 
   has(name: string, chunk: number): boolean {

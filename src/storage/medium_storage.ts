@@ -97,7 +97,7 @@ export class MediumStorage implements SnapshotStorage {
         snapshots: () => this.#good().filter(({ doubtful }) => !doubtful),
         publish: (place, manifest) => this.#publish(place, manifest),
         released: () => this.#writer = undefined,
-        signer: this.#signer,
+        signer: options.raw === true ? undefined : this.#signer, // for what others took, they vouch
         options,
       });
     } finally {

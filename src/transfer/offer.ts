@@ -18,7 +18,7 @@ import { concat, sha256, toHex } from "../stream/mod.ts";
 import type { Leases, Selector } from "./lease.ts";
 import type { Range } from "./ranges.ts";
 import { bytesRepresentation, keeping, respond } from "./respond.ts";
-import { find, heldOf, type Served } from "./served.ts";
+import { find, heldOf, openLeased, type Served, statusOf } from "./served.ts";
 import { BYTES_TYPE, JSON_TYPE, listed, manifestJson, manifestTag, PROTOBUF_TYPE, reprDigest } from "./wire.ts";
 
 /** Answers what is asked of a storage. */
@@ -44,7 +44,7 @@ export class Offer {
 
   /** One snapshot, and how much of it is here: in the headers of the draft on resumable uploads. */
   async status(which: Selector, request: Request): Promise<Response> {
-    const { manifest, complete, held } = await heldOf(this.#storage, this.#leases, which);
+    const { manifest, complete, held } = await statusOf(this.#storage, this.#leases, which);
     const { content } = manifest;
     let bytes = complete ? content.size : 0;
     for (let i = 0; !complete && i < content.count; i++) if (held.has(i)) bytes += content.length(i);
@@ -135,7 +135,7 @@ export class Offer {
 
   async archive(which: Selector, request: Request): Promise<Response> {
     const manifest = await this.#leases.renew(which);
-    const reader = await this.#storage.open(manifest.index);
+    const reader = await openLeased(this.#storage, manifest);
     // Of one that braft wrote, the reader knows no chunks: the manifest that was completed does.
     const source = { manifest, file: reader.file.bind(reader) };
     const response = respond(request, {

@@ -105,10 +105,15 @@ export class Peer implements Holder {
     }
   }
 
-  /** Whether it will have a chunk soon, or has it. Not to be counted on of one that fails, or gives nothing. */
+  /** Whether it gets more of the snapshot; or may be about to begin. Not counted on of one that fails, or gives nothing. */
+  get isReceiving(): boolean {
+    if (this.dropped !== undefined || this.failures > 0 || this.outrun > 0) return false;
+    return this.held !== undefined && this.#looks < STUCK;
+  }
+
+  /** Whether it will have a chunk soon, or has it. */
   willHave(chunk: number): boolean {
-    if (this.failures > 0 || this.outrun > 0 || this.#looks >= STUCK) return false;
-    return this.expected !== undefined && this.expected.has(chunk);
+    return this.isReceiving && this.expected !== undefined && this.expected.has(chunk);
   }
 
   /** Whether it is of no use to wait for it, as it does not get more. */

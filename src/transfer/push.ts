@@ -90,6 +90,8 @@ class Push {
   readonly #server: HttpSource;
   readonly #options: PushOptions;
   readonly #tracker: Tracker;
+  /** What the reader failed with: to try again would not help. */
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(reader: SnapshotReader, target: Source, options: PushOptions, tracker: Tracker) {
     this.#reader = reader;
@@ -110,7 +112,7 @@ class Push {
         const { bytes } = this.#tracker.progress;
         if (bytes > sent) failures = 0; // it came further than ever
         sent = Math.max(sent, bytes);
-        if (!isPassing(error) || ++failures >= attempts) throw error;
+        if (this.#failure !== undefined || !isPassing(error) || ++failures >= attempts) throw error;
         await backOff(failures, error, signal);
       }
     }
@@ -118,7 +120,6 @@ class Push {
 
   async #send(again: boolean): Promise<void> {
     const { manifest } = this.#reader;
-    const { signal } = this.#options;
     this.#tracker.restart();
     this.#tracker.phase("offer", manifest.size);
     let held: ChunkSet | undefined;
@@ -135,7 +136,8 @@ class Push {
     }
     this.#tracker.phase("send");
     const content = archive(this.#reader, held === undefined ? {} : { held });
-    const installed = await put(this.#server, manifest.index, content, { ...this.#options, signal }, this.#tracker)
+    const onFailure = (error: unknown) => this.#failure = { error };
+    const installed = await put(this.#server, manifest.index, content, this.#options, this.#tracker, onFailure)
       .catch(async (error) => {
         if (!(again && hasCode(error, "STALE") && await this.#isInstalled())) throw error;
         return { digest: toHex(manifest.digest) }; // only the answer was lost
@@ -179,6 +181,7 @@ async function put(
   content: ReadableStream<Uint8Array>,
   { signal, throttle }: Pick<PushOptions, "signal" | "throttle">,
   tracker: Tracker,
+  onFailure?: (error: unknown) => void,
 ): Promise<{ readonly digest?: unknown }> {
   let passed = 0;
   let watching: BodyWatch | undefined;
@@ -204,7 +207,10 @@ async function put(
     });
   } catch (error) {
     throwIfCancelled(signal);
-    if (body.failure !== undefined) throw body.failure.error; // the reader's, whatever fetch made of it
+    if (body.failure !== undefined) { // the reader's, whatever fetch made of it
+      onFailure?.(body.failure.error);
+      throw body.failure.error;
+    }
     if (error instanceof SnapshotError) throw error;
     throw new SnapshotError("UNAVAILABLE", `${server.url} broke off: ${messageOf(error)}`, {
       source: server.url,

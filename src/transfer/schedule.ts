@@ -23,8 +23,8 @@ export interface Holder {
   willHave(chunk: number): boolean;
   /** Bytes a second that a request to it gets; 0 if that is not known yet. */
   readonly rate: number;
-  /** Whether nothing is asked of it any more. */
-  readonly dropped: unknown;
+  /** Whether it is, as far as one knows, receiving the snapshot itself. */
+  readonly isReceiving: boolean;
 }
 
 /** The least that a request is for, and the first. */
@@ -158,7 +158,7 @@ export class Schedule {
    */
   take(holder: Holder, others: readonly Holder[], workers: number): Running | undefined {
     if (this.#flowing >= this.most) return undefined;
-    const partial = others.filter((other) => other !== holder && other.held !== undefined && !other.dropped);
+    const partial = others.filter((other) => other !== holder && other.isReceiving);
     const span = this.#wanted > 0 ? this.#choose(holder, partial, workers) : undefined;
     if (span === undefined) return this.#race(holder);
     this.#state.fill(State.ASSIGNED, span.first, span.end);

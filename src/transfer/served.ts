@@ -4,9 +4,15 @@
  * @module
  */
 
-import { hasCode } from "../errors.ts";
-import type { FileReader, SnapshotInstall, SnapshotManifest, SnapshotStorage } from "../snapshot/mod.ts";
-import { ChunkSet, toHex } from "../stream/mod.ts";
+import { hasCode, SnapshotError } from "../errors.ts";
+import type {
+  FileReader,
+  SnapshotInstall,
+  SnapshotManifest,
+  SnapshotReader,
+  SnapshotStorage,
+} from "../snapshot/mod.ts";
+import { ChunkSet, equal, toHex } from "../stream/mod.ts";
 import type { Leases, Selector } from "./lease.ts";
 
 /** A snapshot, or a part of one. */
@@ -31,7 +37,7 @@ export interface Served {
 export async function find(storage: SnapshotStorage, leases: Leases, which: Selector): Promise<Served> {
   try {
     const manifest = await leases.renew(which);
-    const reader = await storage.open(manifest.index);
+    const reader = await openLeased(storage, manifest);
     return { manifest, complete: true, files: reader, has: () => true, close: () => reader.close() };
   } catch (error) {
     const install = storage.installing;
@@ -40,6 +46,18 @@ export async function find(storage: SnapshotStorage, leases: Leases, which: Sele
     const has = (start: number, end: number) => hasRange(install, start, end);
     return { manifest, complete: false, files: install, has, close: () => Promise.resolve() };
   }
+}
+
+/**
+ * Opens a snapshot that is leased.
+ *
+ * @throws {SnapshotError} `NOT_FOUND` if another has its index by now, since it was put aside
+ */
+export async function openLeased(storage: SnapshotStorage, manifest: SnapshotManifest): Promise<SnapshotReader> {
+  const reader = await storage.open(manifest.index);
+  if (!reader.manifest.verifiable || equal(reader.manifest.digest, manifest.digest)) return reader;
+  await reader.close();
+  throw new SnapshotError("NOT_FOUND", `Snapshot ${manifest.index} is another one now`, { index: manifest.index });
 }
 
 /** What is here of a snapshot. */
@@ -55,29 +73,31 @@ export interface Holding {
 }
 
 /**
- * What is here of a snapshot, also of one of which an interrupted install was left: that is looked through.
+ * What is here of a snapshot, or has come of one that is being received.
+ *
+ * @throws {SnapshotError} `NOT_FOUND`
+ */
+export async function heldOf(storage: SnapshotStorage, leases: Leases, which: Selector): Promise<Holding> {
+  try {
+    const manifest = await leases.renew(which);
+    return { manifest, complete: true, held: allChunks(manifest.content.count) };
+  } catch (error) {
+    const install = storage.installing;
+    if (!hasCode(error, "NOT_FOUND") || install === undefined || !isMeant(install.manifest, which)) throw error;
+    const { manifest } = install;
+    const isExpected = (file: string, chunk: number) => install.has(file, chunk) || install.expects(file, chunk);
+    return { manifest, complete: false, held: heldChunks(install), expected: chunksWith(manifest, isExpected) };
+  }
+}
+
+/**
+ * As {@linkcode heldOf}; also of a snapshot of which an interrupted install was left: that is looked through.
  *
  * @throws {SnapshotError} `NOT_FOUND`, `BUSY` if another is being received
  */
-export async function heldOf(
-  storage: SnapshotStorage,
-  leases: Leases,
-  which: Selector,
-): Promise<Holding> {
+export async function statusOf(storage: SnapshotStorage, leases: Leases, which: Selector): Promise<Holding> {
   try {
-    const served = await find(storage, leases, which);
-    await served.close();
-    const { manifest, complete } = served;
-    const { installing } = storage;
-    if (!complete && installing?.manifest === manifest) {
-      const held = heldChunks(installing);
-      const expected = chunksWith(
-        manifest,
-        (file, chunk) => installing.has(file, chunk) || installing.expects(file, chunk),
-      );
-      return { manifest, complete, held, expected };
-    }
-    return { manifest, complete: true, held: allChunks(manifest.content.count) };
+    return await heldOf(storage, leases, which);
   } catch (error) {
     if (!hasCode(error, "NOT_FOUND")) throw error;
     const manifest = (await storage.unfinished()).find((left) => isMeant(left, which));

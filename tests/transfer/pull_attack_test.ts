@@ -260,7 +260,7 @@ async function scheduled(work: (schedule: Schedule) => void | Promise<void>): Pr
 const holder = (held?: (chunk: number) => boolean, rate = 0) => {
   const set = held && new ChunkSet(64);
   for (let i = 0; set !== undefined && i < 64; i++) if (held!(i)) set.add(i);
-  return { held: set, willHave: () => false, rate, dropped: undefined };
+  return { held: set, willHave: () => false, rate, isReceiving: set !== undefined };
 };
 
 test("schedule: what somebody else is fetching is still wanted of who has it", () =>

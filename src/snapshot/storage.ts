@@ -5,7 +5,7 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import type { ChunkMap, Operation } from "../stream/mod.ts";
+import type { ChunkMap, ChunkSet, Operation } from "../stream/mod.ts";
 import type { SnapshotManifest } from "./manifest.ts";
 import type { FileAttributes, FileEncryption, FileInfo, KeyGroupOffsets, SnapshotMeta } from "./meta.ts";
 
@@ -308,8 +308,11 @@ export interface SnapshotInstall extends AsyncDisposable {
    */
   expect(file: string, chunk: number, isExpected: boolean): void;
 
-  /** Whether a chunk is {@linkcode expect}ed. */
-  expects(file: string, chunk: number): boolean;
+  /** Which chunks of the content are here, verified. */
+  held(): ChunkSet;
+
+  /** Which chunks of the content are here or {@linkcode expect}ed. */
+  expected(): ChunkSet;
 
   /**
    * What has come of a file, or a part of it; verified again, and never a byte of a chunk that is not here.

@@ -15,7 +15,7 @@ import {
   type SnapshotInstall,
   type SnapshotManifest,
 } from "../snapshot/mod.ts";
-import { type ChunkMap, equal, InFlight, sha256, toHex } from "../stream/mod.ts";
+import { type ChunkMap, ChunkSet, equal, InFlight, sha256, toHex } from "../stream/mod.ts";
 import { HandlePool } from "./handle_pool.ts";
 import { type Incoming, type IncomingChunk, IncomingChunks } from "./incoming.ts";
 import type { Medium, MediumFile, PlacedSnapshot, Published } from "./medium.ts";
@@ -114,8 +114,22 @@ export class StoredInstall implements SnapshotInstall {
     if (file !== undefined) file.expected[chunk] = isExpected ? 1 : 0;
   }
 
-  expects(name: string, chunk: number): boolean {
-    return this.#files.get(name)?.expected[chunk] === 1;
+  held(): ChunkSet {
+    return this.#set(({ have }, i) => have[i] === 1);
+  }
+
+  expected(): ChunkSet {
+    return this.#set(({ have, expected }, i) => have[i] === 1 || expected[i] === 1);
+  }
+
+  #set(has: (file: Incoming, chunk: number) => boolean): ChunkSet {
+    const set = new ChunkSet(this.manifest.content.count);
+    let start = 0;
+    for (const file of this.#files.values()) {
+      for (let i = 0; i < file.have.length; i++) if (has(file, i)) set.add(start + i);
+      start += file.have.length;
+    }
+    return set;
   }
 
   file(name: string, range: ByteRange = {}): ReadableStream<Uint8Array> {

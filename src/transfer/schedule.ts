@@ -37,6 +37,8 @@ const SWARM_BYTES = 2 * 1024 * 1024;
 const AIMED_SECONDS = 0.5;
 /** Whoever has given nothing for so long stalls: somebody else may try, in milliseconds. */
 const STALL = 1000;
+/** In a swarm, who has all is to be spared: it takes longer before it is asked for what others are slow with. */
+const PATIENCE = 3000;
 /** How much longer than somebody else would a request has to take, for that one to try. */
 const SLOWER = 2;
 /** What is expected of somebody who has given nothing yet, when it is to try what another is slow with: bytes a second. */
@@ -160,7 +162,9 @@ export class Schedule {
     if (this.#flowing >= this.most) return undefined;
     const partial = others.filter((other) => other !== holder && other.isReceiving);
     const span = this.#wanted > 0 ? this.#choose(holder, partial, workers) : undefined;
-    if (span === undefined) return this.#race(holder);
+    if (span === undefined) {
+      return this.#race(holder, partial.length > 0 && holder.held === undefined ? PATIENCE : STALL);
+    }
     this.#state.fill(State.ASSIGNED, span.first, span.end);
     this.#wanted -= span.end - span.first;
     this.#expect(span, true);
@@ -238,10 +242,9 @@ export class Schedule {
     while (this.#low < count && this.#state[this.#low] !== State.WANTED) this.#low++;
     const average = Math.max(this.#content.size / count, 1);
     const share = this.#wanted * average / (2 * workers);
-    const inSwarm = partial.length > 0;
     const aimed = holder.rate === 0 ? LEAST_BYTES : holder.rate * AIMED_SECONDS;
-    const most = Math.max(Math.min(aimed, share, inSwarm ? SWARM_BYTES : MOST_BYTES), LEAST_BYTES);
-    if (!inSwarm) return this.#scan(this.#low, count, most, (i) => has(holder, i));
+    const most = Math.max(Math.min(aimed, share, MOST_BYTES), LEAST_BYTES);
+    if (partial.length === 0) return this.#scan(this.#low, count, most, (i) => has(holder, i));
     // In a swarm everybody begins elsewhere, and takes from who has all what nobody else has; so that each chunk is
     // drawn from there about once.
     const rare = holder.held === undefined ? (i: number) => !partial.some((other) => other.willHave(i)) : () => true;
@@ -250,7 +253,7 @@ export class Schedule {
     const blocks = Math.ceil((count - this.#low) / block);
     const start = this.#low + Math.floor(Math.random() * blocks) * block;
     const wanted = (i: number) => has(holder, i) && rare(i);
-    return this.#scan(start, count, most, wanted) ?? this.#scan(this.#low, start, most, wanted);
+    return this.#scan(start, count, SWARM_BYTES, wanted) ?? this.#scan(this.#low, start, SWARM_BYTES, wanted);
   }
 
   /** The first run of wanted chunks in a range. */
@@ -266,7 +269,7 @@ export class Schedule {
   }
 
   /** What somebody else is slow with, or stalls with. */
-  #race(holder: Holder): Running | undefined {
+  #race(holder: Holder, stall: number): Running | undefined {
     let slowest: Running | undefined;
     let longest = 0;
     for (const running of this.#running) {
@@ -274,7 +277,8 @@ export class Schedule {
       const rest = this.#rest(running);
       if (rest === undefined || !has(holder, rest.first)) continue;
       const bytes = this.#content.offset(rest.end) - this.#content.offset(rest.first);
-      const { stalled } = running;
+      const stalled = performance.now() - running.movedAt > stall;
+      if (stall > STALL && !stalled) continue;
       const takes = stalled ? Infinity : bytes / Math.max(running.rate, 1);
       const wouldTake = bytes / (holder.rate === 0 ? PRESUMED_RATE : holder.rate);
       if (!stalled && (running.received === 0 || takes < SLOWER * wouldTake + STALL / 1000)) continue;

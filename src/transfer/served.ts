@@ -85,8 +85,7 @@ export async function heldOf(storage: SnapshotStorage, leases: Leases, which: Se
     const install = storage.installing;
     if (!hasCode(error, "NOT_FOUND") || install === undefined || !isMeant(install.manifest, which)) throw error;
     const { manifest } = install;
-    const isExpected = (file: string, chunk: number) => install.has(file, chunk) || install.expects(file, chunk);
-    return { manifest, complete: false, held: heldChunks(install), expected: chunksWith(manifest, isExpected) };
+    return { manifest, complete: false, held: install.held(), expected: install.expected() };
   }
 }
 
@@ -102,7 +101,7 @@ export async function statusOf(storage: SnapshotStorage, leases: Leases, which: 
     if (!hasCode(error, "NOT_FOUND")) throw error;
     const manifest = (await storage.unfinished()).find((left) => isMeant(left, which));
     if (manifest === undefined) throw error;
-    return { manifest, complete: false, held: await prepared(storage, manifest, heldChunks) };
+    return { manifest, complete: false, held: await prepared(storage, manifest, (install) => install.held()) };
   }
 }
 
@@ -139,20 +138,6 @@ async function prepared<T>(
   } finally {
     await install.close();
   }
-}
-
-/** The chunks that an install has. */
-function heldChunks(install: SnapshotInstall): ChunkSet {
-  return chunksWith(install.manifest, (file, chunk) => install.has(file, chunk));
-}
-
-function chunksWith({ content }: SnapshotManifest, is: (file: string, chunk: number) => boolean): ChunkSet {
-  const found = new ChunkSet(content.count);
-  for (const { name, chunks } of content.files) {
-    const start = content.firstChunk(name);
-    for (let i = 0; i < chunks.count; i++) if (is(name, i)) found.add(start + i);
-  }
-  return found;
 }
 
 function hasRange(install: SnapshotInstall, start: number, end: number): boolean {

@@ -34,7 +34,12 @@ export class Network {
 
   /** Puts it between a client and a server. */
   between(answer: Answer): Answer {
-    return (request) => raceAbort(this.#pass(request, answer), request.signal); // as `fetch` does
+    return (request) => {
+      const passing = this.#pass(request, answer);
+      // As `fetch` does: whoever gives up is told so at once, and what comes too late is put away.
+      passing.then((late) => request.signal.aborted ? late.body?.cancel() : undefined).catch(() => {});
+      return raceAbort(passing, request.signal);
+    };
   }
 
   async #pass(request: Request, answer: Answer): Promise<Response> {

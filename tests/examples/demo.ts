@@ -184,6 +184,22 @@ async function demo(root: string): Promise<void> {
   claim("it has what the leader has in them", JSON.stringify([...worker.entries()]) === JSON.stringify(theirs));
   Object.assign(figures, { restoredBytes: fetched, restoreDuration });
 
+  say("9. The state goes to a third node as it is now, with no snapshot of it on the leader's disk");
+  const { replica: third, storage: thirdStorage } = await openNode(`${root}/third`);
+  const { server: thirdServer, handler: thirdHandler } = await serveNode(third, thirdStorage);
+  await changeSome(leader);
+  begun = performance.now();
+  const sent = await watch(leader.push(thirdServer.url));
+  const pushDuration = performance.now() - begun;
+  say(`  up to entry ${sent!.lastIncludedIndex}, in ${ms(pushDuration)}`);
+  claim("it has what the leader has", await stateDigest(third.machine) === await stateDigest(leader.machine));
+  claim(
+    "the leader has no snapshot of that",
+    leader.status().snapshot!.meta.lastIncludedIndex < sent!.lastIncludedIndex,
+  );
+  await Promise.all([third.close(), thirdServer.close(), thirdHandler.close()]);
+  Object.assign(figures, { pushDuration });
+
   await follower.close();
   await server.close();
   await handler.close();

@@ -5,7 +5,7 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import type { ChunkMap } from "../stream/mod.ts";
+import { type ChunkMap, InFlight } from "../stream/mod.ts";
 import type { FileInfo } from "./meta.ts";
 import type { ReadOptions } from "./storage.ts";
 
@@ -148,6 +148,11 @@ export class SnapshotContent {
   }
 }
 
+/** A part of a file that is read as a whole, in bytes. */
+const SMALL = 128 * 1024;
+/** How many of them are read at the same time. */
+const READ_AHEAD = 8;
+
 /** What files can be read of: a reader, or an install as far as it has come. */
 export interface FileReader {
   /** The content of a file, or a part of it, verified. */
@@ -168,7 +173,21 @@ export async function* readContent(
   start = 0,
   end: number = content.size,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  for (const part of content.parts(start, end)) {
-    yield* files.file(part.file.name, { start: part.start, end: part.end, raw: true });
+  const read = ({ file, start, end }: FilePart) => files.file(file.name, { start, end, raw: true });
+  const ahead = new InFlight<Uint8Array[]>();
+  try {
+    // Small files are read ahead: opening one takes as long as reading it.
+    for (const part of content.parts(start, end)) {
+      if (part.end - part.start <= SMALL) {
+        ahead.add(Array.fromAsync(read(part)));
+        if (ahead.size >= READ_AHEAD) yield* await ahead.next();
+        continue;
+      }
+      while (ahead.size > 0) yield* await ahead.next();
+      yield* read(part);
+    }
+    while (ahead.size > 0) yield* await ahead.next();
+  } finally {
+    await ahead.settled();
   }
 }

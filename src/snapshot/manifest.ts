@@ -19,6 +19,7 @@ import {
   concat,
   DIGEST_SIZE,
   equal,
+  InFlight,
   MAX_CHUNK_SIZE,
   sha256,
   toHex,
@@ -43,6 +44,8 @@ import { checkNames } from "./names.ts";
 export const MAX_MANIFEST_BYTES: number = 64 * 1024 * 1024;
 /** The most files that a snapshot can have. */
 export const MAX_FILES: number = 250_000;
+/** Files that are read at the same time. */
+const DECODED_AHEAD = 16;
 /** Field 2 of `LocalSnapshotPbMeta`, length-delimited. */
 const FILES_TAG = 2 << 3 | 2;
 /** The version of the extensions that this release writes, and the highest that it reads. */
@@ -135,7 +138,12 @@ export class SnapshotManifest {
     }
     const extension = decodeSnapshotExtension(message.meta.extension);
     const files: FileInfo[] = [];
-    for (const file of message.files) files.push(await decodeFile(file, extension !== undefined));
+    const decoding = new InFlight<FileInfo>(); // each waits for a digest
+    for (const file of message.files) {
+      decoding.add(decodeFile(file, extension !== undefined));
+      if (decoding.size >= DECODED_AHEAD) files.push(await decoding.next());
+    }
+    while (decoding.size > 0) files.push(await decoding.next());
     const { lastIncludedIndex, lastIncludedTerm, peers, oldPeers } = message.meta;
     const manifest = await SnapshotManifest.of({
       lastIncludedIndex,

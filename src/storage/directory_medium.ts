@@ -10,12 +10,13 @@ import type { Disk, DiskFile } from "../fs/mod.ts";
 import {
   checkName,
   directoriesOf,
+  type FileInfo,
   MANIFEST_NAME,
   MANIFEST_TEMP_NAME,
   MAX_MANIFEST_BYTES,
   SnapshotManifest,
 } from "../snapshot/mod.ts";
-import { equal } from "../stream/mod.ts";
+import { equal, InFlight } from "../stream/mod.ts";
 import {
   corruptDirectory,
   indexOfDirectory,
@@ -26,6 +27,9 @@ import {
   trashDirectory,
 } from "./layout.ts";
 import type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
+
+/** Files that are looked at at the same time. */
+const STATS_IN_FLIGHT = 16;
 
 /**
  * What is made durable before it is acknowledged: `"full"`, files and the names of files (a power failure loses
@@ -173,29 +177,42 @@ export class DirectoryMedium implements Medium {
         },
       );
     }
+    const directories = new Set(manifest.files.flatMap(({ name }) => directoriesOf(name)));
+    for (const directory of directories) await this.#checkDirectory(place, directory, directory);
+    const looking = new InFlight<number>();
     let size = 0;
-    for (const { name, chunks, source } of manifest.files) {
-      await this.#checkNoLinks(place, name);
-      const stat = await this.#disk.stat(this.#path(place, name));
-      if (stat === undefined && source === "reference") continue;
-      const wrong = stat === undefined
-        ? "is missing"
-        : stat.kind !== "file"
-        ? "is not a regular file"
-        : chunks !== undefined && stat.size !== chunks.size
-        ? `has ${stat.size} bytes, not ${chunks.size}`
-        : undefined;
-      if (wrong !== undefined) {
-        throw new SnapshotError("CORRUPT", `${this.#path(place, name)} ${wrong}`, {
-          file: name,
-          index,
-          ...(chunks !== undefined && { expected: chunks.size }),
-          ...(stat !== undefined && { actual: stat.size }),
-        });
+    try {
+      for (const file of manifest.files) {
+        looking.add(this.#checkSize(place, file, index));
+        if (looking.size >= STATS_IN_FLIGHT) size += await looking.next();
       }
-      size += stat!.size;
+      while (looking.size > 0) size += await looking.next();
+    } finally {
+      await looking.settled();
     }
     return { place, manifest, size };
+  }
+
+  /** Checks that a file is there and as large as it should be. */
+  async #checkSize(place: string, { name, chunks, source }: FileInfo, index: bigint): Promise<number> {
+    const stat = await this.#disk.stat(this.#path(place, name));
+    if (stat === undefined && source === "reference") return 0;
+    const wrong = stat === undefined
+      ? "is missing"
+      : stat.kind !== "file"
+      ? "is not a regular file"
+      : chunks !== undefined && stat.size !== chunks.size
+      ? `has ${stat.size} bytes, not ${chunks.size}`
+      : undefined;
+    if (wrong !== undefined) {
+      throw new SnapshotError("CORRUPT", `${this.#path(place, name)} ${wrong}`, {
+        file: name,
+        index,
+        ...(chunks !== undefined && { expected: chunks.size }),
+        ...(stat !== undefined && { actual: stat.size }),
+      });
+    }
+    return stat!.size;
   }
 
   async remove(place: string): Promise<void> {
@@ -245,12 +262,13 @@ export class DirectoryMedium implements Medium {
 
   /** No directory on the way to a file may be a symbolic link: it would lead out of the storage. */
   async #checkNoLinks(place: string, name: string): Promise<void> {
-    for (const directory of directoriesOf(name)) {
-      const stat = await this.#disk.stat(this.#path(place, directory));
-      if (stat !== undefined && stat.kind !== "directory") {
-        throw new SnapshotError("CORRUPT", `${this.#path(place, directory)} is not a directory`, { file: name });
-      }
-    }
+    for (const directory of directoriesOf(name)) await this.#checkDirectory(place, directory, name);
+  }
+
+  async #checkDirectory(place: string, directory: string, file: string): Promise<void> {
+    const stat = await this.#disk.stat(this.#path(place, directory));
+    if (stat === undefined || stat.kind === "directory") return;
+    throw new SnapshotError("CORRUPT", `${this.#path(place, directory)} is not a directory`, { file });
   }
 
   #checkWritable(): void {

@@ -16,6 +16,8 @@ export interface Incoming {
   /** For each chunk whether it has been asked for: 1, or 0. */
   readonly expected: Uint8Array;
   missing: number;
+  /** Whether there is a file, to be written to. */
+  exists: boolean;
   /** How often it was begun anew. */
   begun: number;
   /** While it is being begun anew. */

@@ -64,12 +64,12 @@ export class StoredInstall implements SnapshotInstall {
     this.manifest = manifest;
     this.#owner = owner;
     this.#place = medium.installPlace(manifest);
-    this.#handles = new HandlePool((name) => medium.open(this.#place, name, "update"));
+    this.#handles = new HandlePool((name) => this.#openToWrite(name));
     this.#files = new Map(
       manifest.content.files.map((info) => {
         const { name, chunks } = info;
         const [have, expected] = [new Uint8Array(chunks.count), new Uint8Array(chunks.count)];
-        return [name, { info, chunks, have, expected, missing: chunks.count, begun: 0 }];
+        return [name, { info, chunks, have, expected, missing: chunks.count, exists: false, begun: 0 }];
       }),
     );
   }
@@ -92,9 +92,9 @@ export class StoredInstall implements SnapshotInstall {
     for (const file of this.#files.values()) {
       throwIfCancelled(signal);
       this.#check();
-      if (resumed && await this.#adopt(file, options)) continue;
-      if (await this.#link(file, options)) continue;
-      await (await this.#medium.open(this.#place, file.info.name, "create")).close();
+      if (resumed && await this.#adopt(file, options) || await this.#link(file, options)) file.exists = true;
+      // Any other is made when its first chunk comes.
+      else if (file.chunks.count === 0) await (await this.#openToWrite(file.info.name)).close();
     }
     const mineNow = { place: this.#place, manifest: this.manifest };
     const sources = [mineNow, ...this.#owner.snapshots(), ...others.filter(({ place }) => place !== this.#place)];
@@ -355,10 +355,15 @@ export class StoredInstall implements SnapshotInstall {
 
   /** Begins a file anew if it could not be made durable. */
   async #beginAnew(file: Incoming): Promise<void> {
-    const { name } = file.info;
-    if (!await this.#handles.discardBroken(name)) return;
-    await this.#forget(file);
-    await (await this.#medium.open(this.#place, name, "create")).close();
+    if (await this.#handles.discardBroken(file.info.name)) await this.#forget(file);
+  }
+
+  /** Opens a file to be written to; makes it if there is none. */
+  async #openToWrite(name: string): Promise<MediumFile> {
+    const file = this.#files.get(name)!;
+    const opened = await this.#medium.open(this.#place, name, file.exists ? "update" : "create");
+    file.exists = true;
+    return opened;
   }
 
   /** Takes what an earlier install left of a file. Returns whether there is such a file, to be written to. */
@@ -413,6 +418,7 @@ export class StoredInstall implements SnapshotInstall {
   async #forget(file: Incoming): Promise<void> {
     file.have.fill(0);
     file.missing = file.chunks.count;
+    file.exists = false;
     file.begun++;
     await this.#medium.unlink(this.#place, file.info.name);
   }

@@ -13,12 +13,18 @@ import {
   type StreamedArchiveOptions,
   type WriteFiles,
 } from "../snapshot/mod.ts";
-import { ChunkSet, Operation, progress, type Throttle, throttled, toHex, type Tracker } from "../stream/mod.ts";
+import { ChunkSet, Operation, pause, progress, type Throttle, throttled, toHex, type Tracker } from "../stream/mod.ts";
 import { type BodyWatch, readLimited } from "./body.ts";
 import { backOff, isPassing } from "./peer.ts";
 import { HttpSource, type Source } from "./source.ts";
 import { BYTES_TYPE, PROTOBUF_TYPE, responseError } from "./wire.ts";
 
+/** How much is sent ahead of what the other side has written, in bytes. */
+const WINDOW = 8 * 1024 * 1024;
+/** How often it is asked, in milliseconds. */
+const ASK_AGAIN = 10;
+/** How long it may not come further before it is sent more all the same, in milliseconds. */
+const NO_NEWS = 1000;
 /** The longest answer to an archive, in bytes. */
 const MAX_ANSWER = 1024 * 1024;
 
@@ -135,7 +141,8 @@ class Push {
       for (let i = 0; i < content.count; i++) if (held.has(i)) this.#tracker.reuse(content.length(i));
     }
     this.#tracker.phase("send");
-    const content = archive(this.#reader, held === undefined ? {} : { held });
+    const whole = archive(this.#reader, held === undefined ? {} : { held });
+    const content = held === undefined ? whole : ReadableStream.from(this.#paced(whole, this.#tracker.progress.reused));
     const onFailure = (error: unknown) => this.#failure = { error };
     const installed = await put(this.#server, manifest.index, content, this.#options, this.#tracker, onFailure)
       .catch(async (error) => {
@@ -148,6 +155,41 @@ class Push {
       index: manifest.index,
       expected: toHex(manifest.digest),
       actual: String(installed.digest).slice(0, 100),
+    });
+  }
+
+  /**
+   * Sends no more than a window ahead of what the other side has written. A connection is no measure for that: proxies, and
+   * the servers of some runtimes (Deno 2.9, which gets slower and slower with it), take in a body without a limit.
+   */
+  async *#paced(content: ReadableStream<Uint8Array>, reused: number): AsyncGenerator<Uint8Array, void, undefined> {
+    let sent = 0;
+    let arrived = 0;
+    let movedAt = performance.now();
+    for await (const piece of content) {
+      yield piece;
+      sent += piece.length;
+      while (sent - arrived > WINDOW) {
+        const now = await this.#arrived().catch(() => undefined);
+        if (now !== undefined && now - reused > arrived) {
+          arrived = now - reused;
+          movedAt = performance.now();
+        } else if (performance.now() - movedAt > NO_NEWS) {
+          arrived = sent; // it does not say: the connection has to do
+          movedAt = performance.now();
+        } else {
+          await pause(ASK_AGAIN, this.#options.signal);
+        }
+      }
+    }
+  }
+
+  /** How many bytes of the content the other side has, by now. */
+  #arrived(): Promise<number | undefined> {
+    const path = `/snapshots/${toHex(this.#reader.manifest.digest)}`;
+    return this.#server.exchange(path, { method: "HEAD" }, this.#options.signal, ({ status, headers }) => {
+      const offset = Number(headers.get("Upload-Offset") ?? NaN);
+      return Promise.resolve(status === 200 && offset >= 0 ? offset : undefined);
     });
   }
 

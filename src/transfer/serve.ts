@@ -68,8 +68,7 @@ interface BunLike {
 }
 
 /**
- * Serves a handler with what the runtime has for that: `Bun.serve`, or `node:http`; that also on Deno, whose own server
- * (2.9) takes in a body that comes faster than it is read without a limit, and gives it out ever more slowly.
+ * Serves a handler with what the runtime has for that: `Deno.serve`, `Bun.serve`, or `node:http`.
  *
  * @param handler answers requests
  * @param options where to listen
@@ -78,6 +77,19 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   const { port, hostname = "127.0.0.1" } = options;
   const url = (actual: number) => `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${actual}`;
   const { Bun } = globalThis as { Bun?: BunLike };
+  if ("Deno" in globalThis) {
+    const stop = new AbortController();
+    const server = Deno.serve({ port, hostname, signal: stop.signal, onListen() {} }, (request, info) => {
+      return handler(request, { client: info.remoteAddr.hostname });
+    });
+    return {
+      url: url(server.addr.port),
+      async close() {
+        stop.abort();
+        await server.finished;
+      },
+    };
+  }
   if (Bun !== undefined) {
     // No limit on a body, which is 128 MiB otherwise; no end of a connection on which a large one is being verified.
     const server = Bun.serve({

@@ -99,6 +99,7 @@ await inTemp(async (directory) => {
   };
   const clean = async (...names: string[]) => {
     for (const name of names) await rm(`${directory}/${name}`, { recursive: true, force: true });
+    await run("sync"); // or what was written before would be written while something else is measured
     await warmPages(`${directory}/warm`, SIZE);
   };
   const block = randomBytes(255 * MiB + 1); // no two chunks are the same
@@ -110,7 +111,7 @@ await inTemp(async (directory) => {
   const rawUrl = await firstLine(raw);
   const curled: number[] = [];
   const pulled: number[] = [];
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 2; round++) {
     await warmPages(`${directory}/warm`, SIZE);
     curled.push(
       await seconds(async () => {
@@ -141,10 +142,10 @@ await inTemp(async (directory) => {
 
   // Four sources, of which one is good.
   for (const name of ["slow", "dying", "lying"]) await run("cp", ["-r", `${directory}/leader`, `${directory}/${name}`]);
+  await clean();
   let leader = await start("leader");
   const others = [await start("slow", "slow"), await start("dying", "dying"), await start("lying", "lying")];
   let follower = await start("follower");
-  await warmPages(`${directory}/warm`, SIZE);
   const four = await follower.pull(leader, ...others);
   report("transfer", "four sources (slow, dying, lying) / the good one", four.seconds / alone, "ratio", {
     atMost: 1.5,

@@ -30,7 +30,7 @@ export interface Holder {
 /** The least that a request is for, and the first. */
 const LEAST_BYTES = 1024 * 1024;
 /** The most: little has to be done again when it fails. */
-const MOST_BYTES = 16 * 1024 * 1024;
+const MOST_BYTES = 8 * 1024 * 1024;
 /** What is shared with others in a swarm: small, so that they soon have something to give. */
 const SWARM_BYTES = 2 * 1024 * 1024;
 /** A request is for what its source gives in so many seconds. */

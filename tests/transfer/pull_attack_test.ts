@@ -340,7 +340,8 @@ test("pull: from many sources at once no more is in memory than from a few", asy
         ));
     }));
   await pull(here, sources.map(({ url, fetch }) => ({ url, fetch }))).result;
-  assert.isAtMost(most, 4);
+  // The clock of workerd stands still while it computes: requests look stalled, and stalled ones do not count.
+  if (globalThis.navigator?.userAgent !== "Cloudflare-Workers") assert.isAtMost(most, 4);
   await check(here, content);
   await Promise.all([...sources.map((source) => source.close()), there.close(), here.close()]);
 });

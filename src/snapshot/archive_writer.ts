@@ -7,14 +7,13 @@
 import { SnapshotError } from "../errors.ts";
 import {
   archiveMagic,
+  checkChunkSize,
   ChunkMapBuilder,
   ChunkSink,
   concat,
   DEFAULT_CHUNK_SIZE,
   type DigestedChunk,
   encodeRecord,
-  MAX_CHUNK_SIZE,
-  MIN_CHUNK_SIZE,
   pause,
   sha256,
   u32,
@@ -175,10 +174,7 @@ class ArchiveWriter implements FileWriter {
 
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
     const { size: _, chunkSize = DEFAULT_CHUNK_SIZE, keyGroups, encryption, ...attributes } = options;
-    const fixed = chunkSize === "pieces" ? undefined : chunkSize;
-    if (fixed !== undefined && !(Number.isSafeInteger(fixed) && fixed >= MIN_CHUNK_SIZE && fixed <= MAX_CHUNK_SIZE)) {
-      throw new SnapshotError("MALFORMED", `A chunk has ${MIN_CHUNK_SIZE} to ${MAX_CHUNK_SIZE} bytes, not ${fixed}`);
-    }
+    const fixed = chunkSize === "pieces" ? undefined : checkChunkSize(chunkSize);
     const builder = new ChunkMapBuilder(fixed);
     let number = 0;
     return new WritableStream(

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { SnapshotError } from "../errors.ts";
-import { DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE } from "../stream/mod.ts";
+import { checkChunkSize, DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE } from "../stream/mod.ts";
 
 /** A file grows larger chunks so that it has at most so many: 16 MiB of digests. */
 const AIMED_CHUNKS = 512 * 1024;
@@ -23,6 +22,5 @@ export function chooseChunkSize(asked: number | undefined, size: number | undefi
     while (chosen < MAX_CHUNK_SIZE && (size ?? 0) > chosen * AIMED_CHUNKS) chosen *= 2;
     return chosen;
   }
-  if (Number.isSafeInteger(asked) && asked >= MIN_CHUNK_SIZE && asked <= MAX_CHUNK_SIZE) return asked;
-  throw new SnapshotError("MALFORMED", `A chunk has ${MIN_CHUNK_SIZE} to ${MAX_CHUNK_SIZE} bytes, not ${asked}`);
+  return checkChunkSize(asked);
 }

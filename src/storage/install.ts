@@ -97,12 +97,11 @@ export class StoredInstall implements SnapshotInstall {
       else if (file.chunks.count === 0) await (await this.#openToWrite(file.info.name)).close();
     }
     const mineNow = { place: this.#place, manifest: this.manifest };
-    const sources = [mineNow, ...this.#owner.snapshots(), ...others.filter(({ place }) => place !== this.#place)];
-    await this.#copy(sources, options);
-    // Whoever offers many snapshots does not fill the disk with them.
-    const older = others.filter(({ place }) => place !== this.#place)
+    const left = others.filter(({ place }) => place !== this.#place)
       .sort((a, b) => a.manifest.index < b.manifest.index ? 1 : -1);
-    for (const { place } of older.slice(MAX_UNFINISHED - 1)) await this.#medium.remove(place).catch(() => {});
+    await this.#copy([mineNow, ...this.#owner.snapshots(), ...left], options);
+    // Whoever offers many snapshots does not fill the disk with them.
+    for (const { place } of left.slice(MAX_UNFINISHED - 1)) await this.#medium.remove(place).catch(() => {});
   }
 
   has(name: string, chunk: number): boolean {

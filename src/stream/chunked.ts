@@ -14,6 +14,16 @@ export const DEFAULT_CHUNK_SIZE: number = 256 * 1024;
 export const MAX_CHUNK_SIZE: number = 4 * 1024 * 1024;
 
 /**
+ * Checks the size that the chunks of a file are to have.
+ *
+ * @throws {SnapshotError} `MALFORMED` if there are no such chunks
+ */
+export function checkChunkSize(size: number): number {
+  if (Number.isSafeInteger(size) && size >= MIN_CHUNK_SIZE && size <= MAX_CHUNK_SIZE) return size;
+  throw new SnapshotError("MALFORMED", `A chunk has ${MIN_CHUNK_SIZE} to ${MAX_CHUNK_SIZE} bytes, not ${size}`);
+}
+
+/**
  * Cuts a stream of bytes, however it comes, into chunks of `size` bytes; the last one may be shorter.
  * Whole chunks that stand in one piece are passed on without a copy. Empty pieces disappear.
  *

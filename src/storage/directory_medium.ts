@@ -87,6 +87,7 @@ export class DirectoryMedium implements Medium {
 
   async describe(place: string, manifest: SnapshotManifest): Promise<void> {
     this.#checkWritable();
+    await this.#checkNoLinks(place, MANIFEST_TEMP_NAME);
     const temp = this.#path(place, MANIFEST_TEMP_NAME);
     await this.#disk.remove(temp);
     const file = await this.#disk.open(temp, "create");
@@ -102,8 +103,8 @@ export class DirectoryMedium implements Medium {
   async open(place: string, name: string, mode: "read" | "create" | "update"): Promise<MediumFile> {
     const path = this.#path(place, checkName(name));
     if (mode !== "read") this.#checkWritable();
+    await this.#checkNoLinks(place, name);
     if (mode === "create" && name.includes("/")) await this.#disk.makeDirectory(dirname(path));
-    if (mode !== "create") await this.#checkNoLinks(place, name);
     const file = await this.#disk.open(path, mode);
     return mode === "read" || this.#durability !== "none" ? file : new UnsyncedFile(file);
   }
@@ -111,8 +112,9 @@ export class DirectoryMedium implements Medium {
   async link(from: string, to: string, name: string, as: string): Promise<boolean> {
     this.#checkWritable();
     const target = this.#path(to, checkName(as));
-    if (as.includes("/")) await this.#disk.makeDirectory(dirname(target));
     await this.#checkNoLinks(from, name);
+    await this.#checkNoLinks(to, as);
+    if (as.includes("/")) await this.#disk.makeDirectory(dirname(target));
     return await this.#disk.link(this.#path(from, name), target);
   }
 
@@ -145,11 +147,12 @@ export class DirectoryMedium implements Medium {
         index,
       });
     }
-    await this.#disk.rename(this.#path(place), this.#path(final));
     try {
+      await this.#disk.rename(this.#path(place), this.#path(final));
       if (this.#durability === "full") await this.#disk.syncDirectory(this.#root);
     } catch (error) {
-      // It was not acknowledged: it must not be found later, nor be in the way of the next try.
+      // It was not acknowledged: it must not be found later, nor be in the way of the next try. A disk that fails may
+      // have renamed it all the same.
       await this.#disk.rename(this.#path(final), this.#path(place)).catch(() => {});
       throw error;
     }
@@ -237,6 +240,7 @@ export class DirectoryMedium implements Medium {
   }
 
   async #readManifest(place: string): Promise<SnapshotManifest> {
+    await this.#checkNoLinks(place, MANIFEST_NAME);
     const path = this.#path(place, MANIFEST_NAME);
     if ((await this.#disk.stat(path))?.kind !== "file") {
       throw new SnapshotError("CORRUPT", `${this.#path(place)} has no manifest`, { file: path });
@@ -260,9 +264,12 @@ export class DirectoryMedium implements Medium {
     }
   }
 
-  /** No directory on the way to a file may be a symbolic link: it would lead out of the storage. */
+  /**
+   * No directory on the way to a file, from the place on, may be a symbolic link: it would lead out of the storage. One
+   * that is put there between this look and what follows is followed all the same: no runtime has `openat`.
+   */
   async #checkNoLinks(place: string, name: string): Promise<void> {
-    for (const directory of directoriesOf(name)) await this.#checkDirectory(place, directory, name);
+    for (const directory of ["", ...directoriesOf(name)]) await this.#checkDirectory(place, directory, name);
   }
 
   async #checkDirectory(place: string, directory: string, file: string): Promise<void> {

@@ -1,0 +1,119 @@
+// All that a crash may leave on a disk. After a power failure what was synced is there; of what was not, any part may be:
+// any blocks of a file, with or without its new size; any names of a directory, whatever came before or after them.
+//
+// A journal is gone through once: at each of its entries, what is durable by then is the base, and what is not is chosen
+// from. With few of those all choices are made, with many those that tend to hurt and some at random.
+
+import { applied, type Effect, type Image } from "./image.ts";
+import type { JournalEntry } from "./simulated_disk.ts";
+import type { Random } from "../chaos/random.ts";
+
+/** What a crash left. */
+export interface CrashState<M> {
+  /** Before which entry of the journal it crashed. */
+  readonly at: number;
+  /** Which of the changes that were not durable are there, as bits in the order of the journal, for a replay. */
+  readonly chosen: string;
+  /** What was promised until then. */
+  readonly marks: readonly M[];
+  /** The disk. */
+  readonly image: Image;
+}
+
+/** How many of the states there are is looked at. */
+export interface Bounds {
+  /** With so many changes that may be lost, or fewer, all subsets. */
+  readonly all: number;
+  /** With more, beside those that tend to hurt, so many at random. */
+  readonly random: number;
+}
+
+/** A change that may be lost: its number among all, and whether a failed sync gave it up. */
+interface Pending {
+  readonly number: number;
+  readonly effect: Effect;
+  lost: boolean;
+}
+
+/**
+ * The different states in which a crash may leave a disk.
+ *
+ * @param base what was durable at the beginning
+ * @param journal what happened then
+ * @param random for what is chosen at random
+ * @param bounds see {@linkcode Bounds}
+ */
+export function* crashStates<M>(
+  base: Image,
+  journal: readonly JournalEntry<M>[],
+  random: Random,
+  bounds: Bounds,
+): Generator<CrashState<M>, void, undefined> {
+  const marks: M[] = [];
+  const durableNumbers = new Set<number>();
+  let durable = base;
+  let pending: Pending[] = [];
+  let count = 0;
+  const seen = new Set<string>();
+  for (let at = 0; at <= journal.length; at++) {
+    for (const choice of choices(pending.length, random, bounds)) {
+      const chosen = pending.filter((_, i) => choice[i]);
+      // Two ways to the same disk with the same promises are one state.
+      const key = `${marks.length} ${keyOf(durableNumbers, chosen)}`;
+      if (seen.has(key)) continue;
+      seen.add(key);
+      const image = applied(durable, chosen.map(({ effect }) => effect));
+      yield { at, chosen: choice.map((is) => is ? "1" : "0").join(""), marks: [...marks], image };
+    }
+    const entry = journal[at];
+    if (entry?.kind === "mark") marks.push(entry.mark);
+    else if (entry?.kind === "effect") {
+      // A file or directory that no durable name leads to harms nobody: only its name may be lost, and what is in it.
+      if (entry.effect.kind === "new") durable = applied(durable, [entry.effect]);
+      else pending.push({ number: count++, effect: entry.effect, lost: false });
+    } else if (entry?.kind === "lost") {
+      for (const it of pending) if (it.effect.node === entry.node) it.lost = true;
+    } else if (entry !== undefined) {
+      const now = pending.filter(({ effect, lost }) => effect.node === entry.node && !lost);
+      durable = applied(durable, now.map(({ effect }) => effect));
+      for (const { number } of now) durableNumbers.add(number);
+      // What is durable now is not undone by what was lost before it.
+      const isOver = (it: Pending) => now.includes(it) || it.lost && now.some((other) => covers(other, it));
+      pending = pending.filter((it) => !isOver(it));
+    }
+  }
+}
+
+/** Whether a later change writes where an earlier one did. */
+function covers(later: Pending, earlier: Pending): boolean {
+  const [a, b] = [later.effect, earlier.effect];
+  return later.number > earlier.number && a.node === b.node && a.kind === "block" && b.kind === "block" &&
+    a.at === b.at;
+}
+
+/** Which changes are on the disk: those up to one, and some after it. */
+function keyOf(durable: ReadonlySet<number>, chosen: readonly Pending[]): string {
+  const numbers = new Set([...durable, ...chosen.map(({ number }) => number)]);
+  let first = 0;
+  while (numbers.delete(first)) first++;
+  return `${first} ${[...numbers].sort((a, b) => a - b).join()}`;
+}
+
+/** Which of so many changes are there. */
+function* choices(count: number, random: Random, bounds: Bounds): Generator<boolean[], void, undefined> {
+  const choose = (is: (i: number) => boolean) => Array.from({ length: count }, (_, i) => is(i));
+  if (count <= bounds.all) {
+    for (let bits = 0; bits < 2 ** count; bits++) yield choose((i) => (bits >> i & 1) === 1);
+    return;
+  }
+  for (let k = 0; k <= count; k++) yield choose((i) => i < k); // as if they had been made in order
+  for (let k = 0; k < count; k++) {
+    yield choose((i) => i >= k);
+    yield choose((i) => i === k);
+    yield choose((i) => i !== k);
+  }
+  for (let k = 0; k < bounds.random; k++) {
+    const share = random.next();
+    yield choose(() => random.chance(share));
+  }
+}

@@ -1,0 +1,244 @@
+// What a directory storage does, each to be crashed in at every operation.
+
+import { hasCode, SnapshotError, SnapshotManifest, type SnapshotReader, type SnapshotStorage } from "../../mod.ts";
+import { DirectoryStorage, type DirectoryStorageOptions } from "../../src/storage/directory.ts";
+import { assert, bytesOf } from "../harness.ts";
+import { contentOf, receive, recovers, ROOT, save, twice } from "./promise.ts";
+import { SimulatedDisk } from "./simulated_disk.ts";
+
+/** Something that is done, what was promised meanwhile (`M`), and how that is seen to be kept. */
+export interface Flow<M> {
+  readonly name: string;
+  /** What was there before: all of it durable. */
+  prepare(disk: SimulatedDisk<M>): Promise<void>;
+  /** Does it, and marks on the disk what is promised. */
+  run(disk: SimulatedDisk<M>): Promise<void>;
+  /** Opens what a crash left; fails unless all is kept that was promised. Marks what it promises itself. */
+  recover(disk: SimulatedDisk<M>, promised: readonly M[]): Promise<void>;
+}
+
+type Disk = SimulatedDisk<bigint>;
+
+async function withStorage(
+  disk: Disk,
+  work: (storage: DirectoryStorage) => Promise<void>,
+  options: DirectoryStorageOptions = {},
+): Promise<void> {
+  const storage = await twice(() => DirectoryStorage.open(ROOT, { disk, ...options }));
+  try {
+    await work(storage);
+  } finally {
+    await storage.close().catch((error) => assert.instanceOf(error, SnapshotError)); // and closed it is, all the same
+  }
+}
+
+/** Acknowledged once it has resolved. */
+async function acknowledge(disk: Disk, work: () => Promise<unknown>, index: bigint): Promise<void> {
+  await twice(work);
+  disk.mark(index);
+}
+
+const two = (disk: Disk) =>
+  withStorage(disk, async (storage) => {
+    await save(storage, 1n);
+    await save(storage, 2n);
+  });
+
+/** The manifest of a snapshot as another node has it. */
+async function manifestOf(index: bigint): Promise<SnapshotManifest> {
+  const disk: Disk = new SimulatedDisk();
+  const storage = await DirectoryStorage.open(ROOT, { disk });
+  await save(storage, index);
+  const { manifest } = await storage.open();
+  await storage.close();
+  return manifest;
+}
+
+/** Changes a byte of a file of a snapshot. */
+async function flip(disk: Disk, index: bigint, name: string, at: number): Promise<void> {
+  const file = await disk.open(`${ROOT}/snapshot_${String(index).padStart(20, "0")}/${name}`, "update");
+  const byte = new Uint8Array(1);
+  await file.read(byte, at);
+  byte[0]! ^= 1;
+  await file.write(byte, at);
+  await file.close();
+}
+
+async function findDamage(reader: SnapshotReader): Promise<void> {
+  try {
+    await bytesOf(reader.file("state"));
+  } catch (error) {
+    if (hasCode(error, "CORRUPT")) return;
+    throw error;
+  }
+  throw new Error("What is damaged was read");
+}
+
+/** Files of a directory that nobody put away. */
+async function put(disk: Disk, directory: string, ...names: string[]): Promise<void> {
+  await disk.makeDirectory(`${ROOT}/${directory}`);
+  for (const name of names) {
+    const file = await disk.open(`${ROOT}/${directory}/${name}`, "create");
+    await file.write(contentOf(1n).state!, 0);
+    await file.close();
+  }
+}
+
+const saveNext = async (storage: SnapshotStorage, newest: bigint) => {
+  await save(storage, newest + 1n);
+  return newest + 1n;
+};
+
+/** A flow of which all but what is done is the same for all. */
+function flow(
+  name: string,
+  { asked, before = [2n, 1n], damaged, prepare = two, run, goOn = saveNext }: {
+    /** What may be there though it was not acknowledged. */
+    readonly asked: readonly bigint[];
+    readonly before?: readonly bigint[];
+    readonly damaged?: bigint;
+    readonly prepare?: (disk: Disk) => Promise<void>;
+    readonly run: (disk: Disk) => Promise<void>;
+    /** What is done after a crash; tells the index of what it acknowledged. */
+    readonly goOn?: (storage: SnapshotStorage, newest: bigint) => Promise<bigint>;
+  },
+): Flow<bigint> {
+  return {
+    name,
+    prepare,
+    run,
+    recover: (disk, promised) =>
+      recovers(disk, {
+        acknowledged: [...before, ...promised],
+        asked: [...asked, ...[...asked, ...before, ...promised].map((index) => index + 1n)],
+        ...(damaged !== undefined && { damaged }),
+      }, goOn),
+  };
+}
+
+/** Goes on with the install of a snapshot, or saves the next if that one is here. */
+const receiveOrSave = (manifest: SnapshotManifest) => async (storage: SnapshotStorage, newest: bigint) => {
+  if (newest >= manifest.index) return await saveNext(storage, newest);
+  await receive(storage, manifest);
+  return manifest.index;
+};
+
+/** All flows of a storage. */
+export async function storageFlows(): Promise<Flow<bigint>[]> {
+  const [five, six] = [await manifestOf(5n), await manifestOf(6n)];
+  return [
+    flow("the first save into a directory that was not there", {
+      asked: [1n, 2n],
+      before: [],
+      prepare: () => Promise.resolve(),
+      run: (disk) =>
+        withStorage(disk, async (storage) => {
+          await acknowledge(disk, () => save(storage, 1n), 1n);
+          await acknowledge(disk, () => save(storage, 2n), 2n);
+        }),
+    }),
+    flow("saves, and what retention takes", {
+      asked: [3n, 4n],
+      run: (disk) =>
+        withStorage(disk, async (storage) => {
+          await acknowledge(disk, () => save(storage, 3n), 3n);
+          await acknowledge(disk, () => save(storage, 4n), 4n);
+        }),
+    }),
+    flow("a save that is given up, and one that is not", {
+      asked: [3n],
+      run: (disk) =>
+        withStorage(disk, async (storage) => {
+          await twice(async () => {
+            const writer = await storage.create();
+            try {
+              await writer.file("a/b").getWriter().write(contentOf(9n)["a/b"]!);
+            } finally {
+              await writer.abort();
+            }
+          });
+          await acknowledge(disk, () => save(storage, 3n), 3n);
+        }),
+    }),
+    flow("incremental saves, which share a file", {
+      asked: [3n, 4n, 5n],
+      run: (disk) =>
+        withStorage(disk, async (storage) => {
+          for (const index of [3n, 4n, 5n]) await acknowledge(disk, () => save(storage, index, true), index);
+        }),
+    }),
+    flow("an install, with the rest of an older one", {
+      asked: [5n, 6n],
+      async prepare(disk) {
+        await two(disk);
+        await withStorage(disk, async (storage) => void await receive(storage, five, 2));
+      },
+      run: (disk) => withStorage(disk, (storage) => acknowledge(disk, () => receive(storage, six), 6n)),
+      goOn: receiveOrSave(six),
+    }),
+    flow("an install that is gone on with", {
+      asked: [5n],
+      async prepare(disk) {
+        await two(disk);
+        await withStorage(disk, async (storage) => void await receive(storage, five, 1));
+      },
+      async run(disk) {
+        await withStorage(disk, (storage) => twice(async () => void await receive(storage, five, 0)));
+        await withStorage(disk, (storage) => acknowledge(disk, () => receive(storage, five), 5n));
+      },
+      goOn: receiveOrSave(five),
+    }),
+    flow("an install while a snapshot is saved", {
+      asked: [3n, 5n],
+      run: (disk) =>
+        withStorage(disk, async (storage) => {
+          await Promise.all([
+            acknowledge(disk, () => save(storage, 3n), 3n).catch((error) => {
+              assert.instanceOf(error, SnapshotError); // STALE, once the other is there
+            }),
+            acknowledge(disk, () => receive(storage, five), 5n),
+          ]);
+        }),
+      goOn: receiveOrSave(five),
+    }),
+    flow("retention, while one is being read", {
+      asked: [3n, 4n],
+      run: (disk) =>
+        withStorage(disk, async (storage) => {
+          const reader = await storage.open(1n);
+          await acknowledge(disk, () => save(storage, 3n), 3n);
+          await acknowledge(disk, () => save(storage, 4n), 4n);
+          await twice(() => bytesOf(reader.file("state")));
+          await reader.close();
+        }),
+    }),
+    flow("a damaged snapshot put aside", {
+      asked: [3n],
+      before: [1n],
+      damaged: 2n,
+      async prepare(disk) {
+        await two(disk);
+        await flip(disk, 2n, "state", 2000);
+      },
+      run: (disk) =>
+        withStorage(disk, async (storage) => {
+          const reader = await storage.open(2n);
+          await twice(() => findDamage(reader));
+          await reader.close();
+          await acknowledge(disk, () => save(storage, 3n), 3n);
+        }),
+      // What was put aside can be taken again: then it is as good as any.
+      goOn: (storage, newest) => saveNext(storage, newest < 3n ? 2n : newest),
+    }),
+    flow("an opening after a crash, which sweeps", {
+      asked: [],
+      async prepare(disk) {
+        await two(disk);
+        await put(disk, "temp", "state", "x");
+        await put(disk, "trash-00c0ffee", "state", "x");
+        await put(disk, "install-9-00c0ffee", "state");
+      },
+      run: (disk) => withStorage(disk, () => Promise.resolve(), { keepInstalls: -1 }),
+    }),
+  ];
+}

@@ -35,12 +35,13 @@ export async function runAll(log: (line: string) => void): Promise<number> {
         new Promise((_, reject) => timer = setTimeout(() => reject(new Error("It hangs")), 240_000)),
       ]);
     } catch (error) {
-      failed.push(name);
-      log(`FAILED ${name}\n${error instanceof Error ? error.stack ?? error.message : String(error)}`);
+      failed.push(`FAILED ${name}\n${error instanceof Error ? error.stack ?? error.message : String(error)}`);
+      log(failed.at(-1)!);
     } finally {
       clearTimeout(timer);
     }
   }
+  for (const failure of failed) log(`\n${failure}`); // once more, where it is found
   log(`${cases.length - failed.length} passed, ${failed.length} failed`);
   return failed.length;
 }

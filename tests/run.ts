@@ -13,7 +13,12 @@ const BUILD = `${ROOT}.build`;
 export interface Outcome {
   readonly passed: number;
   readonly failed: number;
+  /** What it printed last, if something failed: the failures. */
+  readonly tail?: string;
 }
+
+/** So much of what a run that failed printed is shown again at the very end, where it is found. */
+const TAIL = 6000;
 
 /** Runs a program, shows what it prints, and takes the counts from its last line of them. */
 async function run(
@@ -38,7 +43,7 @@ async function run(
   const [passed, failed] = counts === undefined ? [0, 0] : [Number(counts[1]), Number(counts[2])];
   if (code === 0 && counts !== undefined) return { passed, failed };
   console.log(`${name} ended with code ${code}`);
-  return { passed, failed: Math.max(failed, 1) };
+  return { passed, failed: Math.max(failed, 1), tail: `== ${name}\n${plain.slice(-TAIL)}` };
 }
 
 /** One module of a program, for a runtime without TypeScript and import maps. */
@@ -129,6 +134,7 @@ if (import.meta.main) {
   }
   const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
   const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);
+  for (const { tail } of outcomes) if (tail !== undefined) console.log(`\nFAILED, the end of it once more: ${tail}`);
   console.log(`\n${passed} passed, ${failed} failed`);
   Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
 }

@@ -18,6 +18,7 @@ const CODES: Readonly<Record<string, SnapshotErrorCode>> = {
   EROFS: "FORBIDDEN",
   ELOOP: "FORBIDDEN",
   ENAMETOOLONG: "MALFORMED",
+  EISDIR: "CORRUPT",
 };
 
 const ADVICE: Partial<Record<SnapshotErrorCode, string>> = {

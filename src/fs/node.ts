@@ -5,7 +5,7 @@
  * @module
  */
 
-import { constants } from "node:fs";
+import { closeSync, constants, lstatSync, openSync } from "node:fs";
 import { type FileHandle, link, lstat, mkdir, open as openHandle, readdir, rename, rm } from "node:fs/promises";
 import type { DatabaseSync } from "node:sqlite";
 import { messageOf, SnapshotError } from "../errors.ts";
@@ -15,8 +15,9 @@ import { onDisk, systemCode } from "./errors.ts";
 /** The disk of Node and Bun. */
 export class NodeDisk implements Disk {
   async open(path: string, mode: "read" | "create" | "update"): Promise<DiskFile> {
-    const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = constants;
-    const flags = mode === "read" ? O_RDONLY : mode === "update" ? O_RDWR : O_RDWR | O_CREAT | O_EXCL;
+    const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
+    // A pipe that nobody writes to must not hold up who opens it; to a file that means nothing.
+    const flags = mode === "read" ? O_RDONLY | O_NONBLOCK : mode === "update" ? O_RDWR : O_RDWR | O_CREAT | O_EXCL;
     return new NodeFile(
       path,
       await onDisk(mode === "read" ? "open" : mode, path, () => openHandle(path, flags | O_NOFOLLOW)),
@@ -144,6 +145,7 @@ async function lockFile(path: string): Promise<() => Promise<void>> {
   const { DatabaseSync } = await import("node:sqlite");
   let database: DatabaseSync;
   try {
+    makeLockFile(path); // in one turn with what follows: SQLite would follow a symbolic link
     database = new DatabaseSync(path);
   } catch (error) {
     throw new SnapshotError("FORBIDDEN", `Cannot make ${path}: ${messageOf(error)}: see to its permissions`, {
@@ -166,4 +168,18 @@ async function lockFile(path: string): Promise<() => Promise<void>> {
     database.close();
     return Promise.resolve();
   };
+}
+
+/**
+ * Makes the file of a lock, if there is none, for its owner alone: whoever may read it could lock it too. One that is
+ * there is not opened, since closing it would give back the lock that this process may have on it.
+ */
+function makeLockFile(path: string): void {
+  const { O_RDWR, O_CREAT, O_EXCL } = constants;
+  try {
+    closeSync(openSync(path, O_RDWR | O_CREAT | O_EXCL, 0o600));
+  } catch (error) {
+    if (systemCode(error) !== "EEXIST") throw error;
+    if (!lstatSync(path).isFile()) throw new Error("It is no regular file", { cause: error });
+  }
 }

@@ -16,9 +16,10 @@
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { setImmediate } from "node:timers";
-import { messageOf, SnapshotError } from "../errors.ts";
-import type { Configuration, LogEntry } from "../state/mod.ts";
+import { SnapshotError } from "../errors.ts";
+import type { LogEntry } from "../state/mod.ts";
 import { checkFollows, type LogStorage, purged } from "./log.ts";
+import { entryOf, numberOf, type Row, wrap } from "./sqlite_rows.ts";
 
 export type { LogStorage } from "./log.ts";
 
@@ -26,14 +27,6 @@ export type { LogStorage } from "./log.ts";
 const READ_BATCH = 64;
 /** Entries dropped in one transaction: others get their turn in between. */
 const PURGE_BATCH = 10_000n;
-
-/** A row of the table of entries. */
-interface Row {
-  readonly idx: bigint;
-  readonly term: bigint;
-  readonly data: Uint8Array;
-  readonly configuration: string | null;
-}
 
 /**
  * Keeps entries in an SQLite database (write-ahead log, `synchronous = FULL`): what {@linkcode append} has resolved
@@ -60,24 +53,27 @@ export class SqliteLog implements LogStorage {
       "SELECT idx, term, data, configuration FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?",
     );
     this.#select.setReadBigInts(true);
-    const base = this.#one<{ idx: bigint; term: bigint }>("SELECT idx, term FROM base")!;
-    const last = this.#one<{ idx: bigint; term: bigint }>("SELECT idx, term FROM entries ORDER BY idx DESC LIMIT 1");
-    const all = this.#one<{ count: bigint; bytes: bigint }>(
-      "SELECT count(*) AS count, ifnull(sum(length(data)), 0) AS bytes FROM entries",
+    const base = this.#one("SELECT idx, term FROM base") ?? {};
+    const last = this.#one("SELECT idx, term FROM entries ORDER BY idx DESC LIMIT 1");
+    const all = this.#one(
+      "SELECT count(*) AS count, min(idx) AS first, ifnull(sum(length(data)), 0) AS bytes FROM entries",
     )!;
-    this.#firstIndex = base.idx + 1n;
-    this.#termBefore = base.term;
-    this.#lastIndex = last?.idx ?? base.idx;
-    this.#lastTerm = last?.term ?? base.term;
-    this.#byteLength = Number(all.bytes);
-    if (all.count !== this.#lastIndex - base.idx) {
+    const before = numberOf(base["idx"], "the index before its first entry", path);
+    this.#firstIndex = before + 1n;
+    this.#termBefore = numberOf(base["term"], "the term before its first entry", path);
+    this.#lastIndex = last === undefined ? before : numberOf(last["idx"], "its last index", path);
+    this.#lastTerm = last === undefined
+      ? this.#termBefore
+      : numberOf(last["term"], "its last term", path, this.#termBefore);
+    this.#byteLength = Number(all["bytes"]);
+    if (all["count"] !== this.#lastIndex - before || (last !== undefined && all["first"] !== this.#firstIndex)) {
       throw new SnapshotError(
         "CORRUPT",
-        `${path} has ${all.count} entries after ${base.idx} up to ${this.#lastIndex}: some are missing`,
+        `${path} has ${all["count"]} entries after ${before} up to ${this.#lastIndex}: some are missing`,
         {
           file: path,
-          expected: this.#lastIndex - base.idx,
-          actual: all.count,
+          expected: this.#lastIndex - before,
+          actual: all["count"] as bigint,
         },
       );
     }
@@ -148,18 +144,15 @@ export class SqliteLog implements LogStorage {
     for (let next = from;;) {
       this.#check();
       if (next < this.#firstIndex) throw purged(next, this.#firstIndex);
-      const rows = this.#select.all(next, READ_BATCH) as unknown as Row[];
-      if (rows.length === 0) return;
-      for (const row of rows) {
-        const { idx: index, term, data, configuration } = row;
-        yield {
-          index,
-          term,
-          data,
-          ...(configuration !== null && { configuration: JSON.parse(configuration) as Configuration }),
-        };
+      const rows = this.#rows(next);
+      if (rows.length === 0 && next > this.#lastIndex) return;
+      let term = next === this.#firstIndex ? this.#termBefore : 0n;
+      for (const row of rows.length === 0 ? [undefined] : rows) {
+        const entry = entryOf(row, next, term, this.#path);
+        ({ term } = entry);
+        next++;
+        yield entry;
       }
-      next = rows.at(-1)!.idx + 1n;
     }
   }
 
@@ -168,7 +161,7 @@ export class SqliteLog implements LogStorage {
     this.#check();
     if (index === this.#firstIndex - 1n) return this.#termBefore;
     if (index < this.#firstIndex || index > this.#lastIndex) return undefined;
-    return this.#one<{ term: bigint }>("SELECT term FROM entries WHERE idx = ?", index)?.term;
+    return this.#termOf(index);
   }
 
   async purge(index: bigint): Promise<void> {
@@ -178,11 +171,8 @@ export class SqliteLog implements LogStorage {
       this.#check();
       const limit = this.#firstIndex + PURGE_BATCH - 1n;
       const upTo = limit < target ? limit : target;
-      const { term } = this.#one<{ term: bigint }>("SELECT term FROM entries WHERE idx = ?", upTo)!;
-      const { bytes } = this.#one<{ bytes: bigint }>(
-        "SELECT sum(length(data)) AS bytes FROM entries WHERE idx <= ?",
-        upTo,
-      )!;
+      const term = this.#termOf(upTo);
+      const { bytes } = this.#one("SELECT sum(length(data)) AS bytes FROM entries WHERE idx <= ?", upTo)!;
       this.#transaction("purge", () => {
         this.#database.prepare("DELETE FROM entries WHERE idx <= ?").run(upTo);
         this.#database.prepare("UPDATE base SET idx = ?, term = ?").run(upTo, term);
@@ -225,10 +215,27 @@ export class SqliteLog implements LogStorage {
     if (this.#closed) throw new SnapshotError("CLOSED", "The log was closed");
   }
 
-  #one<T>(sql: string, ...parameters: bigint[]): T | undefined {
-    const statement = this.#database.prepare(sql);
-    statement.setReadBigInts(true);
-    return (statement.get(...parameters) ?? undefined) as T | undefined;
+  #termOf(index: bigint): bigint {
+    const { term } = this.#one("SELECT term FROM entries WHERE idx = ?", index) ?? {};
+    return numberOf(term, `the term of entry ${index}`, this.#path, this.#termBefore);
+  }
+
+  #one(sql: string, ...parameters: bigint[]): Readonly<Record<string, unknown>> | undefined {
+    try {
+      const statement = this.#database.prepare(sql);
+      statement.setReadBigInts(true);
+      return statement.get(...parameters) ?? undefined;
+    } catch (error) {
+      throw wrap(error, "read", this.#path);
+    }
+  }
+
+  #rows(from: bigint): Row[] {
+    try {
+      return this.#select.all(from, READ_BATCH) as unknown as Row[];
+    } catch (error) {
+      throw wrap(error, "read", this.#path);
+    }
   }
 
   #transaction(what: string, work: () => void): void {
@@ -249,20 +256,4 @@ export class SqliteLog implements LogStorage {
       throw wrap(error, what, this.#path);
     }
   }
-}
-
-/** What SQLite says, as the library's errors. */
-function wrap(error: unknown, what: string, path: string): SnapshotError {
-  if (error instanceof SnapshotError) return error;
-  const message = messageOf(error);
-  const code = /locked|busy/i.test(message)
-    ? "BUSY"
-    : /full/i.test(message)
-    ? "NO_SPACE"
-    : /malformed|not a database|corrupt/i.test(message)
-    ? "CORRUPT"
-    : /unable to open|readonly|permission/i.test(message)
-    ? "FORBIDDEN"
-    : "UNAVAILABLE";
-  return new SnapshotError(code, `Cannot ${what} the log ${path}: ${message}`, { file: path, cause: error });
 }

@@ -82,7 +82,11 @@ export class DirectoryStorage extends MediumStorage {
   }
 
   /**
-   * Opens a storage; makes it if there is none.
+   * Opens a storage; makes it if there is none. Nothing but the directory is looked at or changed; if it is to be made,
+   * and durability is `"full"`, the nearest directory above it that is there is read too, to make its name durable.
+   *
+   * Files and directories have the mode that the process's umask leaves (666 and 777 without it). State may be private:
+   * a directory that was made with mode 700 keeps it so.
    *
    * @param root the directory
    * @param options see {@linkcode DirectoryStorageOptions}
@@ -121,14 +125,15 @@ export class DirectoryStorage extends MediumStorage {
   }
 }
 
-/** Makes the root, and its name durable. */
+/** Makes the root, and its name durable; only for that is anything looked at beside the root, and only if it is new. */
 async function makeRoot(disk: Disk, root: string, durability: Durability): Promise<void> {
+  if (durability !== "full") return await disk.makeDirectory(root);
   const missing: string[] = [];
   for (let path = root; await disk.stat(path) === undefined && dirname(path) !== path; path = dirname(path)) {
     missing.push(path);
   }
   await disk.makeDirectory(root);
-  if (durability === "full") { for (const path of missing) await disk.syncDirectory(dirname(path)); }
+  for (const path of missing) await disk.syncDirectory(dirname(path));
 }
 
 /** Removes what a crash left: the snapshot that was being written, what was on its way out, installs of old. */

@@ -48,7 +48,7 @@ export async function readBody(
 ): Promise<void> {
   if (message.body === null) return;
   const reader = message.body.getReader();
-  const cancel = () => reader.cancel(watch?.signal.reason).catch(() => {}); // lets a read that is waiting end, too
+  const cancel = () => void reader.cancel(watch?.signal.reason).catch(() => {}); // lets a read that is waiting end, too
   watch?.signal.addEventListener("abort", cancel, { once: true });
   try {
     for (;;) {

@@ -75,3 +75,26 @@ export function contentOf({ size, bytes }: FileNode): Uint8Array {
   content.set(bytes);
   return content;
 }
+
+/** The parts of a path. */
+export function partsOf(path: string): string[] {
+  return path.split("/").filter((part) => part !== "" && part !== ".");
+}
+
+/** The number of what is at a path. */
+export function nodeAt(image: Image, path: string): number | undefined {
+  let node = 0;
+  for (const part of partsOf(path)) {
+    const directory = image.get(node)!;
+    const next = isFile(directory) ? undefined : directory.get(part);
+    if (next === undefined) return undefined;
+    node = next;
+  }
+  return node;
+}
+
+/** The names in a directory, sorted; none if it is not there. */
+export function namesIn(image: Image, path: string): string[] {
+  const node = nodeAt(image, path);
+  return node === undefined ? [] : [...(image.get(node) as DirectoryNode).keys()].sort();
+}

@@ -5,7 +5,7 @@ import { SnapshotError, type SnapshotInfo, type SnapshotManifest, type SnapshotS
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { equal } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, pieces, rejects } from "../harness.ts";
-import { type DirectoryNode, type Image, isFile } from "./image.ts";
+import { namesIn } from "./image.ts";
 import type { SimulatedDisk } from "./simulated_disk.ts";
 
 export const ROOT = "/data/snapshots";
@@ -123,17 +123,6 @@ export async function holds(storage: SnapshotStorage, promised: Promised): Promi
     );
   }
   return whole;
-}
-
-/** The names in a directory. */
-export function namesIn(image: Image, path: string): string[] {
-  let node: number | undefined = 0;
-  for (const part of path.split("/").filter((part) => part !== "")) {
-    node = (image.get(node!) as DirectoryNode | undefined)?.get(part);
-    if (node === undefined) return [];
-  }
-  const found = image.get(node)!;
-  return isFile(found) ? [] : [...found.keys()].sort();
 }
 
 /** Opens a storage on what a crash left, checks it, and goes on with it. */

@@ -8,7 +8,8 @@ import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { assert, bytesOf } from "../harness.ts";
 import { inTemp } from "../temp.ts";
 import type { Flow } from "./flows.ts";
-import { namesIn, RETAIN, ROOT, twice } from "./promise.ts";
+import { namesIn } from "./image.ts";
+import { RETAIN, ROOT, twice } from "./promise.ts";
 import { SimulatedDisk } from "./simulated_disk.ts";
 
 /** A log file and its write-ahead log, as they are between two transactions: all of it was synced. */

@@ -13,6 +13,8 @@ import {
   type FileNode,
   type Image,
   isFile,
+  nodeAt,
+  partsOf,
 } from "./image.ts";
 
 /** What a disk does: one of its verbs, on a path. */
@@ -303,14 +305,7 @@ export class SimulatedDisk<M = never> implements Disk {
   }
 
   #find(path: string): number | undefined {
-    let node: number | undefined = 0;
-    for (const part of partsOf(path)) {
-      const directory: FileNode | DirectoryNode = this.#image.get(node)!;
-      if (isFile(directory)) return undefined;
-      node = directory.get(part);
-      if (node === undefined) return undefined;
-    }
-    return node;
+    return nodeAt(this.#image, path);
   }
 
   #existing(path: string): number {
@@ -332,10 +327,6 @@ export class SimulatedDisk<M = never> implements Disk {
     this.#directory(directory, path);
     return [directory, parts.at(-1)!];
   }
-}
-
-function partsOf(path: string): string[] {
-  return path.split("/").filter((part) => part !== "" && part !== ".");
 }
 
 function failure(code: string, path: string): Error {

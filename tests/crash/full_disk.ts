@@ -1,0 +1,44 @@
+// A file system of a few MiB, mounted for one process alone, which fills it.
+
+import { spawnSync } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+/** What came of it: how often it was full, and how often not. */
+export interface FullDisk {
+  readonly saves: number;
+  readonly full: number;
+  readonly proposals: number;
+  readonly refused: number;
+}
+
+/**
+ * Fills a disk.
+ *
+ * @param directory empty; where the file system is mounted
+ * @returns what came of it; nothing where no file system can be mounted
+ */
+export function fillDisk(directory: string): FullDisk | undefined {
+  // In name spaces of its own, so that one need not be root, and nothing stays mounted whatever becomes of it.
+  const inside = (...program: string[]) =>
+    spawnSync(
+      "unshare",
+      ["-rm", "sh", "-c", `mount -t tmpfs -o size=4m none "$0" && exec "$@"`, directory, ...program],
+      {
+        encoding: "utf8",
+      },
+    );
+  if (inside("true").status !== 0) return undefined;
+  const module = fileURLToPath(new URL("./full_disk_child.ts", import.meta.url));
+  const { status, stdout, stderr } = inside(
+    process.execPath,
+    "run",
+    "--allow-all",
+    "--quiet",
+    "--no-check",
+    module,
+    directory,
+  );
+  if (status !== 0) throw new Error(`On a full disk it ended with ${status}: ${stdout}${stderr}`);
+  return JSON.parse(stdout.trim().split("\n").at(-1)!);
+}

@@ -1,0 +1,64 @@
+// Real processes on a real disk, killed at any moment of what they do.
+
+import { spawn } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { Random } from "../chaos/random.ts";
+
+/** A process that takes longer to begin hangs, in milliseconds. */
+const HANGS = 60_000;
+
+/** What became of a process: how far it was when it began, and what it acknowledged last. */
+interface Life {
+  readonly begun: bigint;
+  readonly acknowledged: bigint;
+}
+
+/**
+ * Kills a process that works in a directory, again and again; throws if what it acknowledged is not there the next time.
+ *
+ * @returns how many entries were acknowledged in all
+ */
+export async function killAgain(directory: string, seed: number, kills: number): Promise<bigint> {
+  const random = new Random(seed);
+  let acknowledged = 0n;
+  for (let i = 0; i < kills; i++) {
+    const life = await live(directory, seed * 10_000 + i, random.below(random.pick([10, 60, 250])));
+    if (life.begun < acknowledged) {
+      throw new Error(`Entry ${acknowledged} was acknowledged; it began with ${life.begun}`);
+    }
+    acknowledged = life.acknowledged;
+  }
+  return acknowledged;
+}
+
+/** Starts a process, and kills it so long after it has begun. */
+async function live(directory: string, seed: number, after: number): Promise<Life> {
+  const module = fileURLToPath(new URL("./kill_child.ts", import.meta.url));
+  const child = spawn(process.execPath, [
+    "run",
+    "--allow-all",
+    "--quiet",
+    "--no-check",
+    module,
+    directory,
+    String(seed),
+  ]);
+  let output = "";
+  const begun = new Promise<void>((resolve) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (text) => (output += text).includes("begun") && resolve());
+    }
+  });
+  const closed = new Promise<number | null>((resolve) => child.once("close", resolve));
+  const hanging = setTimeout(() => child.kill("SIGKILL"), HANGS);
+  await Promise.race([begun, closed]);
+  const timer = setTimeout(() => child.kill("SIGKILL"), after);
+  await closed;
+  clearTimeout(timer);
+  clearTimeout(hanging);
+  const first = /begun (\d+)/.exec(output);
+  if (first === null || child.signalCode !== "SIGKILL") throw new Error(`It ended with ${child.exitCode}: ${output}`);
+  const last = [...output.matchAll(/acknowledged (\d+)\n/g)].at(-1) ?? first;
+  return { begun: BigInt(first[1]!), acknowledged: BigInt(last[1]!) };
+}

@@ -61,7 +61,7 @@ function* damagesOf(name: string, bytes: Uint8Array, boundaries: readonly number
   const at = new Set(all ? bytes.keys() : boundaries.flatMap((b) => [b - 1, b, b + (CHUNK >> 1)]));
   for (const position of at) {
     if (position < 0 || position >= bytes.length) continue;
-    for (const mask of [1, 0x80, 0xff]) {
+    for (const mask of [1 << (position & 7), 0xff]) {
       const damaged = bytes.slice();
       damaged[position]! ^= mask;
       yield { what: `${name}: byte ${position} ^ ${mask}`, files: { [name]: damaged } };

@@ -188,6 +188,18 @@ export async function storageFlows(): Promise<Flow<bigint>[]> {
       },
       goOn: receiveOrSave(five),
     }),
+    flow("an install that a killed process began, goes on, and then the power fails", {
+      asked: [5n],
+      async run(disk) {
+        const storage = await twice(() => DirectoryStorage.open(ROOT, { disk }));
+        const install = await storage.install(five);
+        await twice(() => install.prepare());
+        await twice(() => install.write("a/b", 0, contentOf(5n)["a/b"]!));
+        disk.kill();
+        await withStorage(disk, (storage) => acknowledge(disk, () => receive(storage, five), 5n));
+      },
+      goOn: receiveOrSave(five),
+    }),
     flow("an install while a snapshot is saved", {
       asked: [3n, 5n],
       run: (disk) =>

@@ -75,6 +75,8 @@ export class SimulatedDisk<M = never> implements Disk {
   readonly #options: SimulatedDiskOptions;
   readonly #locks = new Set<string>();
   readonly #counts = { operations: 0, open: 0 };
+  /** Which process it is. */
+  #life = 0;
   #nextNode: number;
   /** When everything on it was changed last. */
   now: number = Date.now();
@@ -95,6 +97,13 @@ export class SimulatedDisk<M = never> implements Disk {
   /** How many operations there were, and how many files are open. */
   get counts(): Readonly<{ operations: number; open: number }> {
     return this.#counts;
+  }
+
+  /** The process is killed, and the computer goes on: nothing is lost yet, and nobody holds a lock any more. */
+  kill(): void {
+    this.#locks.clear();
+    this.#counts.open = 0;
+    this.#life++;
   }
 
   /** Notes what the program promised by now. */
@@ -267,8 +276,10 @@ export class SimulatedDisk<M = never> implements Disk {
     failed?: () => void,
   ): Promise<T> {
     const operation = { number: ++this.#counts.operations, verb, path };
+    const life = this.#life;
     return onDisk(verb, path, async () => {
       await this.#options.pace?.(operation);
+      if (life !== this.#life) return await new Promise(() => {}); // who was killed does nothing more
       const fault = this.#options.fault?.(operation);
       if (fault === undefined) {
         const result = work();

@@ -1,0 +1,110 @@
+// All of it, to some extent: what `deno task crash` runs at length, and the tests in short.
+
+import { exploreModel } from "./model.ts";
+import { damageAll } from "./every_byte.ts";
+import { explore, type Extent } from "./explore.ts";
+import { type FaultExtent, inject } from "./faults.ts";
+import { type Flow, storageFlows } from "./flows.ts";
+import { playSchedule } from "./model_run.ts";
+import { replicaFlows } from "./replica_flows.ts";
+
+/** How much of it. */
+export interface ProofExtent {
+  /** So many passes over all flows, each with operations in another order. */
+  readonly passes: number;
+  readonly crashes: Omit<Extent, "seed">;
+  readonly faults: Omit<FaultExtent, "seed">;
+  /** The share of the damaged snapshots that is also served. */
+  readonly served: number;
+  /** Actions from the start to the farthest state of the model. */
+  readonly depth: number;
+  /** Schedules that a real replica plays, and how long they are. */
+  readonly schedules: number;
+  readonly length: number;
+}
+
+/** What `deno task crash` does without `--long`. */
+export const SHORT: ProofExtent = {
+  passes: 1,
+  crashes: { bounds: { all: 5, random: 8 }, share: 0.03, again: 0.02 },
+  faults: { share: 0.02, states: 1 },
+  served: 0.02,
+  depth: 9,
+  schedules: 100,
+  length: 40,
+};
+
+/** What it does with it. */
+export const LONG: ProofExtent = {
+  passes: 2,
+  crashes: { bounds: { all: 10, random: 50 }, share: 1, again: 0.02 },
+  faults: { share: 1, states: 2 },
+  served: 1,
+  depth: 14,
+  schedules: 10_000,
+  length: 60,
+};
+
+/** What was looked at. */
+export interface Counts {
+  /** Operations of the flows: before and after each it crashed. */
+  operations: number;
+  /** Disks that a crash left, each different or with more that was promised. */
+  states: number;
+  /** Of these, those that a crash in the recovery left. */
+  secondCrashes: number;
+  faults: number;
+  slow: number;
+  /** What was being done failed for good, as it must with a fault that lasts; by the code of the error. */
+  errors: Record<string, number>;
+  damage: { cases: number; atOpening: number; whenRead: number; harmless: number; served: number };
+  model: { states: number; transitions: number };
+  schedules: { played: number; actions: number };
+}
+
+/** Nothing yet. */
+export function noCounts(): Counts {
+  return {
+    operations: 0,
+    states: 0,
+    secondCrashes: 0,
+    faults: 0,
+    slow: 0,
+    errors: {},
+    damage: { cases: 0, atOpening: 0, whenRead: 0, harmless: 0, served: 0 },
+    model: { states: 0, transitions: 0 },
+    schedules: { played: 0, actions: 0 },
+  };
+}
+
+/** A part of it: its name, and what runs it. */
+export type Part = readonly [name: string, run: () => Promise<void>];
+
+/** Everything, part by part; each throws at the first violation. */
+export async function* parts(seed: number, extent: ProofExtent, counts: Counts): AsyncGenerator<Part> {
+  const { crashes, faults, passes, served, depth, schedules, length } = extent;
+  const of = <M>(flow: Flow<M>): Part[] => [
+    ...Array.from({ length: passes }, (_, i): Part => [
+      `crashes: ${flow.name}`,
+      () => explore(flow, { seed: seed + i, ...crashes }, counts),
+    ]),
+    [`faults: ${flow.name}`, () => inject(flow, { seed, ...faults }, counts)],
+  ];
+  for (const flow of await storageFlows()) yield* of(flow);
+  for (const flow of await replicaFlows()) yield* of(flow);
+  yield ["every byte", () => damageAll(seed, served, counts.damage)];
+  for (const whileSaving of ["wait", "cancel"] as const) {
+    yield [`the model, where an install lets a save ${whileSaving === "wait" ? "end" : "go"}`, () => {
+      const { states, transitions } = exploreModel(depth, 6, whileSaving);
+      counts.model.states += states;
+      counts.model.transitions += transitions;
+      return Promise.resolve();
+    }];
+  }
+  yield ["the model's schedules, played", async () => {
+    for (let i = 0; i < schedules; i++) {
+      counts.schedules.actions += await playSchedule(seed + i, length);
+      counts.schedules.played++;
+    }
+  }];
+}

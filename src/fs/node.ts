@@ -158,6 +158,12 @@ async function lockFile(path: string): Promise<() => Promise<void>> {
     database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
   } catch (error) {
     database.close();
+    if (/not a database|malformed/i.test(messageOf(error))) {
+      throw new SnapshotError("CORRUPT", `${path} is no lock, but something else: remove it`, {
+        file: path,
+        cause: error,
+      });
+    }
     if (!/locked|busy/i.test(messageOf(error))) throw error;
     throw new SnapshotError("BUSY", `${path} is locked: another process, or this one, has the storage open`, {
       file: path,

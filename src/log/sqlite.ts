@@ -48,7 +48,10 @@ export class SqliteLog implements LogStorage {
   private constructor(path: string, database: DatabaseSync) {
     this.#path = path;
     this.#database = database;
-    this.#insert = database.prepare("INSERT INTO entries (idx, term, data, configuration) VALUES (?, ?, ?, ?)");
+    // On Node 22 bytes of which there are none are bound as NULL.
+    this.#insert = database.prepare(
+      "INSERT INTO entries (idx, term, data, configuration) VALUES (?, ?, ifnull(?, x''), ?)",
+    );
     this.#select = database.prepare(
       "SELECT idx, term, data, configuration FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?",
     );

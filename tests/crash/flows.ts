@@ -1,6 +1,6 @@
 // What a directory storage does, each to be crashed in at every operation.
 
-import { hasCode, SnapshotError, SnapshotManifest, type SnapshotReader, type SnapshotStorage } from "../../mod.ts";
+import { hasCode, SnapshotError, type SnapshotManifest, type SnapshotReader, type SnapshotStorage } from "../../mod.ts";
 import { DirectoryStorage, type DirectoryStorageOptions } from "../../src/storage/directory.ts";
 import { assert, bytesOf } from "../harness.ts";
 import { contentOf, receive, recovers, ROOT, save, twice } from "./promise.ts";

@@ -146,3 +146,57 @@ test("SqliteLog: an entry of ten megabytes, and data that lies in a larger buffe
     assert.deepEqual(read[0]!.slice(-1000), large.slice(-1000));
     assert.deepEqual(read[1], new Uint8Array(part));
   }));
+
+test("SqliteLog: an entry of no bytes, also of an array that has none behind it", () =>
+  onLog(async (log) => {
+    const none = [new Uint8Array(0), new Uint8Array(new Uint32Array(0).buffer), new Uint8Array(3).subarray(1, 1)];
+    await log.append(none.map((data, i) => ({ index: BigInt(i + 1), term: 1n, data })));
+    const read = await Array.fromAsync(log.entries(1n));
+    assert.deepEqual(read.map(({ data }) => data), Array(3).fill(new Uint8Array(0)));
+  }));
+
+/** Does something to the rows of a log with six entries, and opens it again. */
+async function afterSql(path: string, sql: string): Promise<SqliteLog> {
+  const log = await SqliteLog.open(path);
+  await log.append([...entries(1, 5), { ...entries(6, 1)[0]!, configuration: { peers: ["a"] } }]);
+  await log.close();
+  const database = new DatabaseSync(path);
+  database.exec(sql);
+  database.close();
+  return await SqliteLog.open(path);
+}
+
+// Found by `deno task fuzz --target sqlite-log`: each was a TypeError, a SyntaxError, UNAVAILABLE, or an entry of no log.
+const DAMAGE: Readonly<Record<string, string>> = {
+  "an index that is no integer": "UPDATE base SET idx = 1.5",
+  "an index that is a text": "UPDATE base SET idx = 'x'",
+  "an index below 0": "UPDATE base SET idx = -5; UPDATE entries SET idx = idx - 100; UPDATE entries SET idx = idx + 95",
+  "a base of another kind": "DROP TABLE base; CREATE VIEW base AS SELECT 0, 0 idx, 0 term",
+  "a gap, and as many before the first": "DELETE FROM entries WHERE idx < 4; UPDATE base SET idx = 3; " +
+    "UPDATE entries SET idx = 1 WHERE idx = 4",
+  "another column": "ALTER TABLE entries RENAME COLUMN data TO bytes",
+};
+
+for (const [what, sql] of Object.entries(DAMAGE)) {
+  test(`SqliteLog: ${what} is damage, and found on opening`, () =>
+    inTemp(async (directory) => void await rejects(afterSql(`${directory}/log.db`, sql), "CORRUPT")));
+}
+
+const DAMAGED_ROWS: Readonly<Record<string, string>> = {
+  "a term that is a text": "UPDATE entries SET term = 'x' WHERE idx = 2",
+  "a term below 0": "UPDATE entries SET term = -1 WHERE idx = 2",
+  "a term that falls": "UPDATE entries SET term = 9 WHERE idx = 2",
+  "data that is no bytes": "UPDATE entries SET data = 'text' WHERE idx = 2",
+  "a configuration that is no JSON": "UPDATE entries SET configuration = '{' WHERE idx = 2",
+  "a configuration without peers": "UPDATE entries SET configuration = '{}' WHERE idx = 2",
+  "a configuration of bytes": "UPDATE entries SET configuration = x'00' WHERE idx = 2",
+};
+
+for (const [what, sql] of Object.entries(DAMAGED_ROWS)) {
+  test(`SqliteLog: ${what} is damage, and found as it is read`, () =>
+    inTemp(async (directory) => {
+      const log = await afterSql(`${directory}/log.db`, sql);
+      await rejects(() => Array.fromAsync(log.entries(1n)), "CORRUPT");
+      await log.close();
+    }));
+}

@@ -1,6 +1,6 @@
 // Bytes that change on the disk, and disks that do not give them back.
 
-import { appendFile, rename, rm, symlink } from "node:fs/promises";
+import { appendFile, mkdir, rename, rm, symlink } from "node:fs/promises";
 import { SnapshotManifest } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { assert, bytesOf, noise, pieces, rejects, test } from "../harness.ts";
@@ -280,4 +280,14 @@ test("an install is acknowledged though what it leaves behind cannot be removed"
     assert.equal((await install.commit()).meta.lastIncludedIndex, 3n);
     await install.close();
     await isThree(storage);
+  }));
+
+test("a directory in the place of a file, since the snapshot was opened, is damage", () =>
+  withTwo(async (storage, root) => {
+    const reader = await storage.open(2n);
+    await rm(`${directoryOf(root, 2n)}/same`);
+    await mkdir(`${directoryOf(root, 2n)}/same`);
+    await rejects(bytesOf(reader.file("same")), "CORRUPT");
+    await reader.close();
+    assert.deepEqual((await storage.list()).map(({ meta }) => meta.lastIncludedIndex), [1n]); // the other is used
   }));

@@ -157,3 +157,11 @@ test("a commit that is running when the storage is closed has ended when the loc
       await committing === "committed" ? [".lock", "snapshot_00000000000000000001"] : [".lock"],
     );
   }));
+
+test("a lock with something else in it is damage, of which is said what to do", () =>
+  inTemp(async (root) => {
+    await writeFile(`${root}/.lock`, "x".repeat(200));
+    const error = await rejects(DirectoryStorage.open(root), "CORRUPT");
+    assert.match(error.message, /\.lock.*remove it/);
+    assert.strictEqual(error.file, `${root}/.lock`);
+  }));

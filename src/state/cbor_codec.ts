@@ -48,6 +48,8 @@ export function cborCodec<T>(): Codec<T> {
   };
   const decoding: DecodeOptions = {
     rejectDuplicateMapKeys: true,
+    // Nothing here writes them; and as the value of a map's key, cborg takes the end of one for a symbol.
+    allowIndefinite: false,
     tags: {
       [Tag.BIGINT]: (decodeContent) => integerOf(decodeContent()),
       [Tag.NEGATIVE_BIGINT]: (decodeContent) => -1n - integerOf(decodeContent()),

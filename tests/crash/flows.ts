@@ -1,7 +1,7 @@
 // What a directory storage does, each to be crashed in at every operation.
 
 import { hasCode, SnapshotError, type SnapshotManifest, type SnapshotReader, type SnapshotStorage } from "../../mod.ts";
-import { DirectoryStorage, type DirectoryStorageOptions } from "../../src/storage/directory.ts";
+import { DirectoryStorage, type DirectoryStorageOptions, type Disk as DiskVerbs } from "../../src/storage/directory.ts";
 import { assert, bytesOf } from "../harness.ts";
 import { contentOf, receive, recovers, ROOT, save, twice } from "./promise.ts";
 import { SimulatedDisk } from "./simulated_disk.ts";
@@ -30,6 +30,12 @@ async function withStorage(
   } finally {
     await storage.close().catch((error) => assert.instanceOf(error, SnapshotError)); // and closed it is, all the same
   }
+}
+
+/** A disk as it is where a file has one name. */
+function withoutLinks(disk: Disk): DiskVerbs {
+  const link = () => Promise.resolve(false);
+  return new Proxy(disk, { get: (disk, name: keyof DiskVerbs) => name === "link" ? link : disk[name].bind(disk) });
 }
 
 /** Acknowledged once it has resolved. */
@@ -166,6 +172,13 @@ export async function storageFlows(): Promise<Flow<bigint>[]> {
         withStorage(disk, async (storage) => {
           for (const index of [3n, 4n, 5n]) await acknowledge(disk, () => save(storage, index, true), index);
         }),
+    }),
+    flow("incremental saves on a disk that has no links", {
+      asked: [3n, 4n],
+      run: (disk) =>
+        withStorage(disk, async (storage) => {
+          for (const index of [3n, 4n]) await acknowledge(disk, () => save(storage, index, true), index);
+        }, { disk: withoutLinks(disk) }),
     }),
     flow("an install, with the rest of an older one", {
       asked: [5n, 6n],

@@ -93,6 +93,8 @@ test("codecs: what would come back as something else is refused, and so are byte
     "a key twice": Uint8Array.of(0xa2, 0x61, 0x61, 1, 0x61, 0x61, 2),
     "an integer of an array": Uint8Array.of(0xc2, 0x80),
     "an unknown tag": Uint8Array.of(0xd8, 99, 1),
+    "an end in the place of a value": Uint8Array.of(0xa1, 0x61, 0x61, 0xff), // was a symbol, which no codec can save
+    "an array without a length": Uint8Array.of(0x9f, 1, 0xff),
   };
   for (const [what, bytes] of Object.entries(wrong)) {
     try {

@@ -15,7 +15,7 @@ function withTwo(work: (storage: DirectoryStorage, root: string, broken: { at?: 
   return inTemp(async (root) => {
     const broken: { at?: RegExp } = {};
     const storage = await DirectoryStorage.open(root, {
-      disk: new FaultyDisk("once", (what) => broken.at?.test(what) ?? false),
+      disk: new FaultyDisk((what) => broken.at?.test(what) ?? false),
     });
     await save(storage, 1n);
     await save(storage, 2n);

@@ -42,7 +42,7 @@ test("reuse: what a storage wrote that syncs nothing is durable when one that do
     await save(careless, 1n);
     await careless.close();
     const done: string[] = [];
-    const disk = new FaultyDisk("once", (what) => {
+    const disk = new FaultyDisk((what) => {
       done.push(what.replace(`${root}/`, ""));
       return false;
     });
@@ -57,7 +57,7 @@ test("reuse: what a storage wrote that syncs nothing is durable when one that do
 test("reuse: without links a file is copied; one that is damaged, or cannot be read, is written anew", () =>
   inTemp(async (root) => {
     let unreadable = "";
-    const disk = new PlainDisk("once", (what) => what === `read ${unreadable}`);
+    const disk = new PlainDisk((what) => what === `read ${unreadable}`);
     const storage = await DirectoryStorage.open(root, { disk });
     await save(storage, 1n);
     assert.isTrue(await saveReusing(storage, 2n));
@@ -86,7 +86,7 @@ test("reuse: a commit waits for what is being copied; an abort and a closing end
         return { ...file, write };
       }
     }
-    const storage = await DirectoryStorage.open(root, { disk: new SlowDisk("once", Infinity) });
+    const storage = await DirectoryStorage.open(root, { disk: new SlowDisk(() => false) });
     held.open();
     await save(storage, 1n);
     const info = await infoOf(storage, "state");
@@ -119,39 +119,10 @@ test("reuse: a commit waits for what is being copied; an abort and a closing end
     assert.notInclude(await namesIn(root), "temp");
   }));
 
-for (const Kind of [FaultyDisk, PlainDisk]) {
-  test(`reuse: the disk fails once at each operation, ${Kind === PlainDisk ? "without" : "with"} links`, () =>
-    inTemp(async (directory) => {
-      for (let at = 1;; at++) {
-        const root = `${directory}/${at}`;
-        const good = await DirectoryStorage.open(root, { durability: "none" });
-        await save(good, 1n);
-        await good.close();
-        const disk = new Kind("once", at);
-        let storage: DirectoryStorage | undefined;
-        let saved = false;
-        try {
-          storage = await DirectoryStorage.open(root, { disk });
-          await saveReusing(storage, 2n);
-          saved = true;
-        } catch (error) {
-          if (disk.failed === undefined) throw error;
-        }
-        if (disk.failed === undefined) return await storage!.close();
-        await disk.end();
-        storage ??= await DirectoryStorage.open(root, { disk });
-        if (!saved) await saveReusing(storage, 2n);
-        assert.deepEqual(await wholeOnes(storage), [2n, 1n], disk.failed);
-        assert.deepEqual(await namesIn(directoryOf(root, 2n)), ["__raft_snapshot_meta", "a", "same", "state"]);
-        await storage.close();
-      }
-    }));
-}
-
 test("pieces: no more than some hundred are hashed at the same time, however small they are", () =>
   inTemp(async (root) => {
     let writes = 0;
-    const disk = new FaultyDisk("once", (what) => {
+    const disk = new FaultyDisk((what) => {
       if (what.startsWith("write ") && what.endsWith("/tiny")) writes++;
       return false;
     });

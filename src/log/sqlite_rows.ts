@@ -1,0 +1,78 @@
+/**
+ * What a database has in the tables of a log, which need not be what the log has put there.
+ *
+ * @module
+ */
+
+import { messageOf, SnapshotError } from "../errors.ts";
+import { MAX_INDEX } from "../snapshot/mod.ts";
+import type { Configuration, LogEntry } from "../state/mod.ts";
+
+/** A row of the table of entries; in a file that was damaged, of any types. */
+export type Row = Readonly<Record<"idx" | "term" | "data" | "configuration", unknown>>;
+
+/** What stands where an index or a term should. */
+export function numberOf(value: unknown, what: string, path: string, least = 0n): bigint {
+  if (typeof value === "bigint" && value >= least && value <= MAX_INDEX) return value;
+  throw damaged(path, `${what} is ${String(value)}`);
+}
+
+/**
+ * An entry as a row has it.
+ *
+ * @param row the row
+ * @param index the index that it must have
+ * @param leastTerm the term of the entry before
+ * @param path the file
+ * @throws {SnapshotError} `CORRUPT`
+ */
+export function entryOf(row: Row | undefined, index: bigint, leastTerm: bigint, path: string): LogEntry {
+  if (row?.idx !== index) throw damaged(path, `entry ${index} is missing`, index);
+  const { data, configuration } = row;
+  const term = numberOf(row.term, `the term of entry ${index}`, path, leastTerm);
+  if (!(data instanceof Uint8Array)) throw damaged(path, `entry ${index} has no bytes`, index);
+  if (configuration === null) return { index, term, data };
+  return { index, term, data, configuration: configurationOf(configuration, index, path) };
+}
+
+function configurationOf(text: unknown, index: bigint, path: string): Configuration {
+  try {
+    const value = JSON.parse(text as string) as Partial<Configuration> | null;
+    if (value !== null && areNames(value.peers) && areNames(value.oldPeers ?? [])) return value as Configuration;
+  } catch {
+    // said below
+  }
+  throw damaged(path, `entry ${index} has a configuration that is none`, index);
+}
+
+function areNames(list: unknown): boolean {
+  return Array.isArray(list) && list.every((name) => typeof name === "string");
+}
+
+/** The error for a log that is not as it was written. */
+export function damaged(path: string, what: string, index?: bigint): SnapshotError {
+  return new SnapshotError("CORRUPT", `The log ${path} is damaged: ${what}`, {
+    file: path,
+    ...(index !== undefined && { index }),
+  });
+}
+
+/** What SQLite says, as the library's errors. Its numbers would say it better, and Deno does not give them. */
+export function wrap(error: unknown, what: string, path: string): SnapshotError {
+  if (error instanceof SnapshotError) return error;
+  const message = messageOf(error);
+  const code = /locked|busy/i.test(message)
+    ? "BUSY"
+    : /full/i.test(message)
+    ? "NO_SPACE"
+    : DAMAGED.test(message)
+    ? "CORRUPT"
+    : /unable to open|readonly|permission/i.test(message)
+    ? "FORBIDDEN"
+    : "UNAVAILABLE";
+  return new SnapshotError(code, `Cannot ${what} the log ${path}: ${message}`, { file: path, cause: error });
+}
+
+/** What SQLite says of a file that is none of its, or whose tables are not those of a log. */
+const DAMAGED =
+  /malformed|not a database|corrupt|unsupported file format|no such|has no column|is a view|constraint|mismatch|overflow/i;

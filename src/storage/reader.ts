@@ -117,8 +117,10 @@ export class StoredReader implements SnapshotReader {
               try {
                 tracker.add((await part()).length);
               } catch (error) {
-                if (!(error instanceof SnapshotError && error.code === "CORRUPT")) throw error;
-                worst ??= error;
+                if (this.#closed !== undefined) throw closed();
+                // A sector that cannot be read: what comes after it can, mostly.
+                if (!hasCode(error, "CORRUPT", "UNAVAILABLE")) throw error;
+                if (error.code === "CORRUPT") worst ??= error;
                 if (bad.length < MAX_LISTED_BAD) bad.push({ file: name, chunk: i, message: error.message });
               }
             }

@@ -143,6 +143,44 @@ export async function damageAll(seed: number, served: number, counts: Damage): P
   }
 }
 
+/** Several chunks are damaged at once: verifying lists exactly these, and says how far it is. */
+export async function damageSeveral(seed: number, times: number): Promise<void> {
+  const disk = new SimulatedDisk();
+  const storage = await DirectoryStorage.open(ROOT, { disk });
+  for (const index of [1n, 2n]) await save(storage, index);
+  const { manifest } = await storage.open();
+  await storage.close();
+  const random = new Random(seed);
+  for (let i = 0; i < times; i++) {
+    const expected: string[] = [];
+    const files: Record<string, Uint8Array> = {};
+    for (const { name, chunks } of manifest.files) {
+      const bytes = contentOf(2n)[name]!;
+      for (let chunk = 0; chunk < chunks!.count; chunk++) {
+        if (random.chance(0.6)) continue;
+        bytes[chunks!.offset(chunk) + random.below(chunks!.length(chunk))]! ^= 1 << random.below(8);
+        expected.push(`${name} ${chunk}`);
+      }
+      files[name] = bytes;
+    }
+    const storage = await DirectoryStorage.open(ROOT, { disk: new SimulatedDisk(damaged(disk.image, files)) });
+    const reader = await storage.open(2n);
+    const verifying = reader.verify();
+    let seen = 0;
+    for await (const { bytes, total } of verifying) {
+      assert.isAtLeast(bytes, seen);
+      assert.equal(total, manifest.size);
+      seen = bytes;
+    }
+    const { ok, bad, chunks } = await verifying.result;
+    assert.deepEqual(bad.map(({ file, chunk }) => `${file} ${chunk}`), expected, `seed ${seed}, ${i}`);
+    assert.equal(ok, expected.length === 0);
+    assert.equal(chunks, manifest.content.count - expected.length);
+    await reader.close();
+    await storage.close();
+  }
+}
+
 async function findIt(image: Image, manifest: Uint8Array, isServed: boolean, counts: Damage): Promise<void> {
   if (isServed) {
     counts.served++;

@@ -1,10 +1,11 @@
 // All of it, to some extent: what `deno task crash` runs at length, and the tests in short.
 
 import { exploreModel } from "./model.ts";
-import { damageAll } from "./every_byte.ts";
+import { damageAll, damageSeveral } from "./every_byte.ts";
 import { explore, type Extent } from "./explore.ts";
 import { type FaultExtent, inject } from "./faults.ts";
 import { type Flow, storageFlows } from "./flows.ts";
+import { cutLog } from "./log_cuts.ts";
 import { playSchedule } from "./model_run.ts";
 import { replicaFlows } from "./replica_flows.ts";
 
@@ -58,6 +59,7 @@ export interface Counts {
   /** What was being done failed for good, as it must with a fault that lasts; by the code of the error. */
   errors: Record<string, number>;
   damage: { cases: number; atOpening: number; whenRead: number; harmless: number; served: number };
+  log: { cuts: number };
   model: { states: number; transitions: number };
   schedules: { played: number; actions: number };
 }
@@ -72,6 +74,7 @@ export function noCounts(): Counts {
     slow: 0,
     errors: {},
     damage: { cases: 0, atOpening: 0, whenRead: 0, harmless: 0, served: 0 },
+    log: { cuts: 0 },
     model: { states: 0, transitions: 0 },
     schedules: { played: 0, actions: 0 },
   };
@@ -93,6 +96,8 @@ export async function* parts(seed: number, extent: ProofExtent, counts: Counts):
   for (const flow of await storageFlows()) yield* of(flow);
   for (const flow of await replicaFlows()) yield* of(flow);
   yield ["every byte", () => damageAll(seed, served, counts.damage)];
+  yield ["several chunks at once", () => damageSeveral(seed, 50)];
+  yield ["the log, cut anywhere", () => cutLog(seed, counts.log)];
   for (const whileSaving of ["wait", "cancel"] as const) {
     yield [`the model, where an install lets a save ${whileSaving === "wait" ? "end" : "go"}`, () => {
       const { states, transitions } = exploreModel(depth, 6, whileSaving);

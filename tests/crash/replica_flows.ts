@@ -1,7 +1,6 @@
 // What a replica does with its storage and a real log: each to be crashed in at every operation. After each crash the state
 // is what was acknowledged; and it is that too if the newest snapshot then turns out to be damaged.
 
-import { readFileSync, writeFileSync } from "node:fs";
 import { archive, KeyValueMachine, MemoryLog, MemoryStorage, Replica, SnapshotError, utf8Codec } from "../../mod.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
@@ -9,14 +8,9 @@ import { assert, bytesOf } from "../harness.ts";
 import { inTemp } from "../temp.ts";
 import type { Flow } from "./flows.ts";
 import { namesIn } from "./image.ts";
+import { filesOf, type LogFiles, putFiles } from "./log_files.ts";
 import { RETAIN, ROOT, twice } from "./promise.ts";
 import { SimulatedDisk } from "./simulated_disk.ts";
-
-/** A log file and its write-ahead log, as they are between two transactions: all of it was synced. */
-interface LogFiles {
-  readonly database: Uint8Array;
-  readonly wal: Uint8Array;
-}
 
 /** The log is this from now on; or all entries up to one are acknowledged. */
 export type ReplicaMark = { readonly log: LogFiles } | { readonly acknowledged: bigint };
@@ -54,10 +48,6 @@ async function openLog(path: string, disk: Disk): Promise<SqliteLog> {
   return log;
 }
 
-function filesOf(path: string): LogFiles {
-  return { database: readFileSync(path), wal: readFileSync(`${path}-wal`) };
-}
-
 /** A replica on a disk, with the log that was there. */
 async function withReplica(
   disk: Disk,
@@ -67,10 +57,7 @@ async function withReplica(
 ): Promise<void> {
   await inTemp(async (directory) => {
     const path = `${directory}/log.db`;
-    if (files !== undefined) {
-      writeFileSync(path, files.database);
-      writeFileSync(`${path}-wal`, files.wal);
-    }
+    if (files !== undefined) putFiles(path, files);
     const log = await openLog(path, disk);
     disk.mark({ log: filesOf(path) });
     const storage = await twice(() => DirectoryStorage.open(ROOT, { disk }));

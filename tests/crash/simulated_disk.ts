@@ -77,6 +77,7 @@ export class SimulatedDisk<M = never> implements Disk {
   readonly #counts = { operations: 0, open: 0 };
   /** Which process it is. */
   #life = 0;
+  #killer: { readonly is: (operation: DiskOperation) => boolean; readonly killed: () => void } | undefined;
   #nextNode: number;
   /** When everything on it was changed last. */
   now: number = Date.now();
@@ -99,11 +100,12 @@ export class SimulatedDisk<M = never> implements Disk {
     return this.#counts;
   }
 
-  /** The process is killed, and the computer goes on: nothing is lost yet, and nobody holds a lock any more. */
-  kill(): void {
-    this.#locks.clear();
-    this.#counts.open = 0;
-    this.#life++;
+  /**
+   * The process is killed before an operation, and the computer goes on: nothing is lost yet, nobody holds a lock any more.
+   * Resolves when that has happened.
+   */
+  killBefore(is: (operation: DiskOperation) => boolean): Promise<void> {
+    return new Promise((killed) => this.#killer = { is, killed });
   }
 
   /** Notes what the program promised by now. */
@@ -279,6 +281,13 @@ export class SimulatedDisk<M = never> implements Disk {
     const life = this.#life;
     return onDisk(verb, path, async () => {
       await this.#options.pace?.(operation);
+      if (this.#killer?.is(operation) === true) {
+        this.#killer.killed();
+        this.#killer = undefined;
+        this.#locks.clear();
+        this.#counts.open = 0;
+        this.#life++;
+      }
       if (life !== this.#life) return await new Promise(() => {}); // who was killed does nothing more
       const fault = this.#options.fault?.(operation);
       if (fault === undefined) {

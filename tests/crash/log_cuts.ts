@@ -1,0 +1,80 @@
+// A power failure while a log is written: of what a transaction adds to the write-ahead log any part may be missing. What
+// is found is what was there before it, or all of it.
+
+import type { LogEntry } from "../../mod.ts";
+import { SqliteLog } from "../../src/sqlite.ts";
+import { Random } from "../chaos/random.ts";
+import { assert, noise } from "../harness.ts";
+import { inTemp } from "../temp.ts";
+import { filesOf, type LogFiles, putFiles } from "./log_files.ts";
+
+const SECTOR = 512;
+
+/** What a log has. */
+async function contentOf(path: string): Promise<string> {
+  const log = await SqliteLog.open(path);
+  const found = [`${log.firstIndex} ${log.lastIndex} ${log.byteLength}`];
+  for await (const { index, term, data } of log.entries(log.firstIndex)) found.push(`${index} ${term} ${data.length}`);
+  await log.close();
+  return found.join();
+}
+
+/** Cuts each transaction of a log. */
+export async function cutLog(seed: number, counts: { cuts: number }): Promise<void> {
+  const random = new Random(seed);
+  await inTemp(async (directory) => {
+    const path = `${directory}/log.db`;
+    const log = await SqliteLog.open(path);
+    const entries = (from: bigint, count: number): LogEntry[] =>
+      Array.from(
+        { length: count },
+        (_, i) => ({ index: from + BigInt(i), term: 1n, data: noise(random.below(3000), i) }),
+      );
+    await log.append(entries(1n, 3));
+    let before = filesOf(path);
+    for (
+      const change of [
+        () => log.append(entries(4n, 1)),
+        () => log.append(entries(5n, 5)),
+        () => log.purge(6n),
+        () => log.append(entries(10n, 2)),
+        () => log.reset(50n, 2n),
+      ]
+    ) {
+      await change();
+      const after = filesOf(path);
+      await cut(`${directory}/cut.db`, before, after, random, counts);
+      before = after;
+    }
+    await log.close();
+  });
+}
+
+async function cut(
+  path: string,
+  before: LogFiles,
+  after: LogFiles,
+  random: Random,
+  counts: { cuts: number },
+): Promise<void> {
+  const read = async (files: LogFiles) => {
+    putFiles(path, files);
+    return await contentOf(path);
+  };
+  const [old, whole] = [await read(before), await read(after)];
+  assert.notEqual(old, whole);
+  const start = before.wal.length;
+  assert.isAbove(after.wal.length, start, "The write-ahead log was begun anew: this tries nothing");
+  for (let end = start; end <= after.wal.length; end += SECTOR >> 1) {
+    const torn = after.wal.slice(0, end);
+    const lost = after.wal.slice();
+    for (let at = start - start % SECTOR; at < lost.length; at += SECTOR) {
+      if (random.chance(0.3)) lost.fill(0, Math.max(at, start), Math.min(at + SECTOR, lost.length));
+    }
+    for (const wal of [torn, lost]) {
+      counts.cuts++;
+      assert.include([old, whole], await read({ database: before.database, wal }));
+    }
+  }
+  assert.equal(await read(after), whole);
+}

@@ -100,7 +100,7 @@ export class DirectoryStorage extends MediumStorage {
     const unlock = readOnly ? undefined : await disk.lock(`${root}/${LOCK}`);
     try {
       const medium = new DirectoryMedium(disk, root, durability, unlock);
-      if (!readOnly) await sweep(disk, root, medium, keepInstalls);
+      if (!readOnly) await sweep(disk, root, medium, durability, keepInstalls);
       const found: StoredSnapshot[] = [];
       const damaged: DamagedSnapshot[] = [];
       for (const { name, kind } of await disk.list(root)) {
@@ -125,7 +125,10 @@ export class DirectoryStorage extends MediumStorage {
   }
 }
 
-/** Makes the root, and its name durable; only for that is anything looked at beside the root, and only if it is new. */
+/**
+ * Makes the root, and its name durable: only for that is anything looked at beside the root, and only before the first
+ * opening has come to its lock.
+ */
 async function makeRoot(disk: Disk, root: string, durability: Durability): Promise<void> {
   if (durability !== "full") return await disk.makeDirectory(root);
   const missing: string[] = [];
@@ -134,12 +137,27 @@ async function makeRoot(disk: Disk, root: string, durability: Durability): Promi
   }
   await disk.makeDirectory(root);
   for (const path of missing) await disk.syncDirectory(dirname(path));
+  if (missing.length > 0 || await disk.stat(`${root}/${LOCK}`) !== undefined) return;
+  // Whoever made it may have been killed before its name, and that of what it is in, was durable.
+  try {
+    for (let path = root; dirname(path) !== path; path = dirname(path)) await disk.syncDirectory(dirname(path));
+  } catch (error) {
+    if (!hasCode(error, "FORBIDDEN")) throw error; // somebody else's, who made it for us
+  }
 }
 
 /** Removes what a crash left: the snapshot that was being written, what was on its way out, installs of old. */
-async function sweep(disk: Disk, root: string, medium: DirectoryMedium, keepInstalls: number): Promise<void> {
-  for (const { name, kind } of await disk.list(root)) {
-    if (kind !== "directory") continue;
+async function sweep(
+  disk: Disk,
+  root: string,
+  medium: DirectoryMedium,
+  durability: Durability,
+  keepInstalls: number,
+): Promise<void> {
+  const directories = (await disk.list(root)).filter(({ kind }) => kind === "directory");
+  // Who renamed it may have been killed before that was durable.
+  if (durability === "full" && directories.some(({ name }) => isTrash(name))) await disk.syncDirectory(root);
+  for (const { name } of directories) {
     if (isTrash(name)) await disk.remove(`${root}/${name}`);
     else if (name === TEMP) await medium.remove(name);
     else if (isInstall(name)) {

@@ -17,15 +17,7 @@ import {
   SnapshotManifest,
 } from "../snapshot/mod.ts";
 import { equal, InFlight } from "../stream/mod.ts";
-import {
-  corruptDirectory,
-  indexOfDirectory,
-  installDirectory,
-  isInstall,
-  snapshotDirectory,
-  TEMP,
-  trashDirectory,
-} from "./layout.ts";
+import { corruptDirectory, installDirectory, isInstall, snapshotDirectory, TEMP, trashDirectory } from "./layout.ts";
 import type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
 
 /** Files that are looked at at the same time. */
@@ -222,10 +214,9 @@ export class DirectoryMedium implements Medium {
     if (this.#readOnly || await this.#disk.stat(this.#path(place)) === undefined) return;
     const trash = this.#path(trashDirectory());
     await this.#disk.rename(this.#path(place), trash);
-    // Else a power failure could bring back the name, with half of the files.
-    if (this.#durability === "full" && indexOfDirectory(place) !== undefined) {
-      await this.#disk.syncDirectory(this.#root);
-    }
+    // Else a power failure could bring back the name, with half of the files: that of a snapshot, which this was, or was
+    // about to be when something failed.
+    if (this.#durability === "full") await this.#disk.syncDirectory(this.#root);
     await this.#disk.remove(trash);
   }
 

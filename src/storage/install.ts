@@ -216,7 +216,7 @@ export class StoredInstall implements SnapshotInstall {
 
   async #write(name: string, chunk: number, bytes: Uint8Array): Promise<void> {
     const file = this.#files.get(name);
-    if (file === undefined || !(chunk >= 0 && chunk < file.chunks.count)) {
+    if (file === undefined || !(Number.isInteger(chunk) && chunk >= 0 && chunk < file.chunks.count)) {
       throw new SnapshotError(
         "MALFORMED",
         `Snapshot ${this.manifest.index} has no chunk ${chunk} of ${JSON.stringify(name)}`,

@@ -332,7 +332,7 @@ export function storageConformance(make: () => Promise<StorageUnderTest>): Confo
     );
     same(missing.join(), "state 1,tiny 0", "what is missing");
     await fails(() => install.write("state", 1, old.slice(262_144, 2 * 262_144)), "CORRUPT");
-    await fails(() => install.write("state", 99, old), "MALFORMED");
+    for (const none of [99, -1, 0.5, NaN]) await fails(() => install.write("state", none, old), "MALFORMED");
     await fails(() => install.write("other", 0, old), "MALFORMED");
     await fails(() => install.commit(), "MALFORMED");
     await install.write("state", 1, content.slice(262_144, 2 * 262_144));

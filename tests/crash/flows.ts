@@ -143,6 +143,17 @@ export async function storageFlows(): Promise<Flow<bigint>[]> {
           await acknowledge(disk, () => save(storage, 2n), 2n);
         }),
     }),
+    flow("the first save, after a process was killed that made the directory", {
+      asked: [1n],
+      before: [],
+      prepare: () => Promise.resolve(),
+      async run(disk) {
+        const killed = disk.killBefore(({ verb }) => verb === "syncDirectory");
+        await Promise.race([twice(() => DirectoryStorage.open(ROOT, { disk })), killed]);
+        disk.kill();
+        await withStorage(disk, (storage) => acknowledge(disk, () => save(storage, 1n), 1n));
+      },
+    }),
     flow("saves, and what retention takes", {
       asked: [3n, 4n],
       run: (disk) =>
@@ -207,6 +218,7 @@ export async function storageFlows(): Promise<Flow<bigint>[]> {
         const killed = disk.killBefore(({ verb, path }) => verb === "sync" && path.endsWith("/state"));
         const storage = await twice(() => DirectoryStorage.open(ROOT, { disk }));
         await Promise.race([twice(() => receive(storage, five)), killed]); // all of it is there, and not durable
+        disk.kill();
         await withStorage(disk, (storage) => acknowledge(disk, () => receive(storage, five), 5n));
       },
       goOn: receiveOrSave(five),
@@ -234,6 +246,17 @@ export async function storageFlows(): Promise<Flow<bigint>[]> {
           await twice(() => bytesOf(reader.file("state")));
           await reader.close();
         }),
+    }),
+    flow("retention, in which a process is killed, and an opening that goes on with it", {
+      asked: [3n],
+      async run(disk) {
+        let syncs = 0; // of the root: after the commit, and after an old snapshot was renamed to be removed
+        const killed = disk.killBefore(({ verb, path }) => verb === "syncDirectory" && path === ROOT && ++syncs === 2);
+        const storage = await twice(() => DirectoryStorage.open(ROOT, { disk }));
+        await Promise.race([twice(() => save(storage, 3n)), killed]);
+        disk.kill();
+        await withStorage(disk, () => Promise.resolve());
+      },
     }),
     flow("a damaged snapshot put aside", {
       asked: [3n],

@@ -99,7 +99,7 @@ export function* actions(state: State, most: number): Generator<Action> {
   if (closed || closing) return;
   yield "close";
   if (applied < most && running?.step !== "load") yield "apply"; // nothing is applied while another state is loaded
-  if (running === undefined && waiting === undefined) yield "save";
+  yield "save";
   if (running?.step === "write" || running?.step === "receive") yield "cancel";
   if (waiting === undefined && running?.joined !== true) {
     for (const index of new Set([applied, applied + 1, applied + 3, running?.index ?? 1])) {
@@ -116,7 +116,7 @@ export function step(state: State, action: Action, whileSaving: "wait" | "cancel
     case "apply":
       return { ...state, applied: applied + 1 };
     case "save":
-      if (applied <= (snapshots[0] ?? 0)) return state; // nothing new to save
+      if (running !== undefined || applied <= (snapshots[0] ?? 0)) return state; // BUSY, or nothing new to save
       return {
         ...state,
         views: state.views + 1,

@@ -259,7 +259,7 @@ async function act(process: Process, action: Action, state: State, next: State):
       break;
     case "save": {
       const asked = process.ask(({ stop }) => replica.snapshot({ signal: stop.signal }));
-      if (next.running !== undefined) process.owner = asked;
+      if (next.running !== state.running) process.owner = asked;
       break;
     }
     case "written":

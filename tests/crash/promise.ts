@@ -138,6 +138,10 @@ export async function recovers(
     namesIn(disk.image, ROOT).filter((name) => !/^(\.lock|(snapshot_|install-|corrupt-).*)$/.test(name)),
     [],
   );
+  if (promised.damaged !== undefined) { // it is there, or put aside: never removed
+    const names = namesIn(disk.image, ROOT).map((name) => /^(?:corrupt-|snapshot_0*)(\d+)/.exec(name)?.[1]);
+    assert.include(names, String(promised.damaged));
+  }
   const next = await goOn(storage, newest);
   disk.mark(next);
   await holds(storage, { ...promised, acknowledged: [...promised.acknowledged, next] });

@@ -100,10 +100,16 @@ export class SimulatedDisk<M = never> implements Disk {
     return this.#counts;
   }
 
-  /**
-   * The process is killed before an operation, and the computer goes on: nothing is lost yet, nobody holds a lock any more.
-   * Resolves when that has happened.
-   */
+  /** The process is killed, and the computer goes on: nothing is lost yet, and nobody holds a lock any more. */
+  kill(): void {
+    this.#killer?.killed();
+    this.#killer = undefined;
+    this.#locks.clear();
+    this.#counts.open = 0;
+    this.#life++;
+  }
+
+  /** As {@linkcode kill}, before an operation. Resolves when that has happened. */
   killBefore(is: (operation: DiskOperation) => boolean): Promise<void> {
     return new Promise((killed) => this.#killer = { is, killed });
   }
@@ -281,13 +287,7 @@ export class SimulatedDisk<M = never> implements Disk {
     const life = this.#life;
     return onDisk(verb, path, async () => {
       await this.#options.pace?.(operation);
-      if (this.#killer?.is(operation) === true) {
-        this.#killer.killed();
-        this.#killer = undefined;
-        this.#locks.clear();
-        this.#counts.open = 0;
-        this.#life++;
-      }
+      if (this.#killer?.is(operation) === true) this.kill();
       if (life !== this.#life) return await new Promise(() => {}); // who was killed does nothing more
       const fault = this.#options.fault?.(operation);
       if (fault === undefined) {

@@ -140,27 +140,30 @@ if ("Deno" in globalThis) {
 
 test("lock: a root is the same by whatever path it is reached", () =>
   inTemp(async (directory) => {
-    const root = `${directory}/storage`;
-    const storage = await DirectoryStorage.open(root);
-    await save(storage, 1n);
+    const [root, mounted] = [`${directory}/storage`, `${directory}/mounted`];
+    await Promise.all([root, mounted].map((path) => mkdir(path)));
     await symlink(root, `${directory}/link`);
     await symlink(directory, `${directory}/parent`);
-    await mkdir(`${directory}/mounted`);
-    const isMounted = spawnSync("mount", ["--bind", root, `${directory}/mounted`]).status === 0; // if we may
     const paths = [`${directory}/link`, `${directory}/parent/storage`, `${root}//`, relative(process.cwd(), root)];
-    if (isMounted) paths.push(`${directory}/mounted`);
     if (existsSync("/proc/self/root")) paths.push(`/proc/self/root${root}`);
-    for (const path of paths) await rejects(DirectoryStorage.open(path), "BUSY");
-    await storage.close();
-    for (const path of paths) {
-      const again = await DirectoryStorage.open(path);
-      await rejects(DirectoryStorage.open(root), "BUSY");
-      assert.deepEqual(await wholeOnes(again), [1n]);
-      await again.close();
+    const isMounted = spawnSync("mount", ["--bind", root, mounted]).status === 0; // if we may
+    if (isMounted) paths.push(mounted);
+    try {
+      const storage = await DirectoryStorage.open(root);
+      await save(storage, 1n);
+      for (const path of paths) await rejects(DirectoryStorage.open(path), "BUSY");
+      await storage.close();
+      for (const path of paths) {
+        const again = await DirectoryStorage.open(path);
+        await rejects(DirectoryStorage.open(root), "BUSY");
+        assert.deepEqual(await wholeOnes(again), [1n]);
+        await again.close();
+      }
+      await cp(root, `${directory}/copy`, { recursive: true });
+      const copy = await DirectoryStorage.open(`${directory}/copy`); // another root, with a lock of its own
+      await (await DirectoryStorage.open(root)).close();
+      await copy.close();
+    } finally {
+      if (isMounted) spawnSync("umount", ["--lazy", mounted]);
     }
-    await cp(root, `${directory}/copy`, { recursive: true });
-    const copy = await DirectoryStorage.open(`${directory}/copy`); // another root, with a lock of its own
-    await (await DirectoryStorage.open(root)).close();
-    await copy.close();
-    if (isMounted) spawnSync("umount", [`${directory}/mounted`]);
   }));

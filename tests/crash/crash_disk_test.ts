@@ -14,7 +14,6 @@ test("crash: all of these looked at something", () => {
   for (const count of [states, secondCrashes, faults, slow, damage.cases, model.states, schedules.actions]) {
     assert.isAbove(count, 0);
   }
-  assert.deepEqual(damage.harmless, 0);
 });
 
 // A process of another runtime would need a bundle of its own.

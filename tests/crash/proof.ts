@@ -58,7 +58,7 @@ export interface Counts {
   slow: number;
   /** What was being done failed for good, as it must with a fault that lasts; by the code of the error. */
   errors: Record<string, number>;
-  damage: { cases: number; atOpening: number; whenRead: number; harmless: number; served: number };
+  damage: { cases: number; atOpening: number; whenRead: number; served: number };
   log: { cuts: number };
   model: { states: number; transitions: number };
   schedules: { played: number; actions: number };
@@ -73,7 +73,7 @@ export function noCounts(): Counts {
     faults: 0,
     slow: 0,
     errors: {},
-    damage: { cases: 0, atOpening: 0, whenRead: 0, harmless: 0, served: 0 },
+    damage: { cases: 0, atOpening: 0, whenRead: 0, served: 0 },
     log: { cuts: 0 },
     model: { states: 0, transitions: 0 },
     schedules: { played: 0, actions: 0 },

@@ -42,12 +42,14 @@ interface Pending {
  * @param journal what happened then
  * @param random for what is chosen at random
  * @param bounds see {@linkcode Bounds}
+ * @param from the first entry of the journal before which it may crash
  */
 export function* crashStates<M>(
   base: Image,
   journal: readonly JournalEntry<M>[],
   random: Random,
   bounds: Bounds,
+  from: number = 0,
 ): Generator<CrashState<M>, void, undefined> {
   const marks: M[] = [];
   const durableNumbers = new Set<number>();
@@ -56,7 +58,7 @@ export function* crashStates<M>(
   let count = 0;
   const seen = new Set<string>();
   for (let at = 0; at <= journal.length; at++) {
-    for (const choice of choices(pending.length, random, bounds)) {
+    for (const choice of at < from ? [] : choices(pending.length, random, bounds)) {
       const chosen = pending.filter((_, i) => choice[i]);
       // Two ways to the same disk with the same promises are one state.
       const key = `${marks.length} ${keyOf(durableNumbers, chosen)}`;

@@ -3,7 +3,7 @@
 
 import { SnapshotError } from "../../mod.ts";
 import { Random } from "../chaos/random.ts";
-import { crashStates } from "./crash_states.ts";
+import { type Bounds, crashStates } from "./crash_states.ts";
 import { crash, type Explored, prepared } from "./explore.ts";
 import type { Flow } from "./flows.ts";
 import type { Image } from "./image.ts";
@@ -45,13 +45,17 @@ const WAYS: readonly (DiskFault & { readonly verbs: readonly Verb[] })[] = [
   { code: "EMFILE", when: "before", verbs: ["open", "create", "update", "list", "syncDirectory", "lock"] },
 ];
 
+/** What is chosen of the changes that were not durable. */
+const FEW: Bounds = { all: 3, random: 3 };
+
 /** How much is injected. */
 export interface FaultExtent {
   readonly seed: number;
   /** The share of all faults. */
   readonly share: number;
-  /** Of the states that a crash after a fault may leave, about so many are looked at. */
+  /** Of the states that a crash may leave, about so many are looked at: anywhere, and at the end. */
   readonly states: number;
+  readonly ends: number;
 }
 
 /** Injects faults into a flow; throws at the first promise that is broken, and says after what. */
@@ -101,10 +105,14 @@ async function injectOne<M>(
   // First as if only the process had ended, then also the power: with all that was promised in spite of the fault.
   const marks = disk.journal.flatMap((entry) => entry.kind === "mark" ? [entry.mark] : []);
   await crash(flow, { at: Infinity, chosen: "", marks, image: disk.image }, undefined, counts, what);
+  // What is wrong with what was promised after the fault is seen at the end; of what lies before it some is looked at.
   const random = new Random(extent.seed + number);
-  const states = [...crashStates(image, disk.journal, random, { all: 2, random: 3 })];
-  for (const state of states) {
-    if (random.chance(extent.states / states.length)) await crash(flow, state, undefined, counts, what);
+  const states = [...crashStates(image, disk.journal, random, FEW)];
+  const end = [...crashStates(image, disk.journal, random, FEW, disk.journal.length)];
+  for (const [some, count] of [[states, extent.states], [end, extent.ends]] as const) {
+    for (const state of some) {
+      if (random.chance(count / some.length)) await crash(flow, state, undefined, counts, what);
+    }
   }
 }
 

@@ -28,7 +28,7 @@ export interface ProofExtent {
 export const SHORT: ProofExtent = {
   passes: 1,
   crashes: { bounds: { all: 5, random: 8 }, share: 0.03, again: 0.02 },
-  faults: { share: 0.02, states: 1 },
+  faults: { share: 0.02, states: 1, ends: 1 },
   served: 0.02,
   depth: 9,
   schedules: 100,
@@ -39,7 +39,7 @@ export const SHORT: ProofExtent = {
 export const LONG: ProofExtent = {
   passes: 2,
   crashes: { bounds: { all: 10, random: 50 }, share: 1, again: 0.02 },
-  faults: { share: 1, states: 2 },
+  faults: { share: 1, states: 1, ends: 6 },
   served: 1,
   depth: 14,
   schedules: 10_000,

@@ -42,6 +42,8 @@ export class SnapshotExecutor {
   #logBytes = 0;
   #metrics: ExecutorMetrics = { saves: 0, saveFailures: 0, installs: 0, installFailures: 0, purgedEntries: 0n };
   #purging: Promise<void> = Promise.resolve();
+  /** What saves that were given up have left to be put away. */
+  #leaving: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
   /**
@@ -248,12 +250,14 @@ export class SnapshotExecutor {
     this.#setState("saving");
     const watch = watchWork("save", stop, tracker, this.#clock, this.#options);
     try {
+      await raceAbort(this.#leaving, stop.signal); // else the storage would be busy with it
       const { snapshot, reusedChunks, logBytes, syncDuration, asyncDuration } = await runSave({
         storage: this.#context.storage,
         clock: this.#clock,
         signal: stop.signal,
         tracker,
         prepare: () => this.#prepare(stop.signal),
+        leave: (late) => this.#leaving = late,
       });
       const { bytes, reused } = tracker.progress;
       const result: SaveResult = {

@@ -32,6 +32,8 @@ export interface SaveContext {
   readonly signal: AbortSignal;
   /** Is told how far it is. */
   readonly tracker: Tracker;
+  /** Is given what is still being put away when it has been given up; the next save waits for that. */
+  readonly leave: (late: Promise<void>) => void;
 }
 
 /** What the synchronous part gave. */
@@ -65,7 +67,7 @@ const GRACE = 1000;
 
 /** Takes a snapshot. After any failure nothing is left of it. */
 export async function runSave(context: SaveContext): Promise<Saved> {
-  const { storage, prepare, signal, tracker } = context;
+  const { storage, prepare, signal, tracker, leave } = context;
   throwIfCancelled(signal);
   let reusedChunks = 0;
   const created = storage.create({
@@ -75,9 +77,14 @@ export async function runSave(context: SaveContext): Promise<Saved> {
       reusedChunks += chunks;
     },
   });
-  const writer = await orPutAway(created, signal, (writer) => writer.abort());
+  const writer = await orPutAway(created, signal, leave, (writer) => writer.abort());
   try {
-    const { task, applied, logBytes, duration } = await orPutAway(prepare(), signal, ({ task }) => task?.release());
+    const { task, applied, logBytes, duration } = await orPutAway(
+      prepare(),
+      signal,
+      leave,
+      ({ task }) => task?.release(),
+    );
     const start = performance.now();
     const snapshot = task && await saveTask(task, applied, writer, context);
     return { snapshot, reusedChunks, logBytes, syncDuration: duration, asyncDuration: performance.now() - start };
@@ -87,11 +94,16 @@ export async function runSave(context: SaveContext): Promise<Saved> {
 }
 
 /** Waits for something, but not longer than the signal allows; what comes later is put away. */
-async function orPutAway<T>(promise: Promise<T>, signal: AbortSignal, putAway: (late: T) => unknown): Promise<T> {
+async function orPutAway<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  leave: SaveContext["leave"],
+  putAway: (late: T) => unknown,
+): Promise<T> {
   try {
     return await raceAbort(promise, signal);
   } catch (error) {
-    promise.then(putAway).catch(() => {});
+    leave(promise.then(putAway).then(() => {}, () => {}));
     throw error;
   }
 }

@@ -59,6 +59,7 @@ export function* crashStates<M>(
   const seen = new Set<string>();
   for (let at = 0; at <= journal.length; at++) {
     for (const choice of at < from ? [] : choices(pending.length, random, bounds)) {
+      close(choice, pending);
       const chosen = pending.filter((_, i) => choice[i]);
       // Two ways to the same disk with the same promises are one state.
       const key = `${marks.length} ${keyOf(durableNumbers, chosen)}`;
@@ -82,6 +83,24 @@ export function* crashStates<M>(
       // What is durable now is not undone by what was lost before it.
       const isOver = (it: Pending) => now.includes(it) || it.lost && now.some((other) => covers(other, it));
       pending = pending.filter((it) => !isOver(it));
+    }
+  }
+}
+
+/** A name that was moved on has been there: what a rename takes away, another put there before. */
+function close(choice: boolean[], pending: readonly Pending[]): void {
+  for (let i = pending.length - 1; i >= 0; i--) {
+    const { effect } = pending[i]!;
+    if (!choice[i] || effect.kind !== "names") continue;
+    const moved = [...effect.names.values()].find((node) => node !== undefined);
+    for (const [name, node] of effect.names) {
+      if (node !== undefined || moved === undefined) continue;
+      for (let j = 0; j < i; j++) {
+        const earlier = pending[j]!.effect;
+        if (earlier.kind === "names" && earlier.node === effect.node && earlier.names.get(name) === moved) {
+          choice[j] = true;
+        }
+      }
     }
   }
 }

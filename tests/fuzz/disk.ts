@@ -1,0 +1,9 @@
+// The targets that need a disk, or `node:sqlite`.
+
+import type { Target } from "./target.ts";
+import { braft, braftShared } from "./targets/braft.ts";
+import { directory } from "./targets/directory.ts";
+import { sqliteLog } from "./targets/sqlite_log.ts";
+
+/** The targets that need a disk. */
+export const diskTargets: readonly Target[] = [directory, sqliteLog, braft, ...braftShared];

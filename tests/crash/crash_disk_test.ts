@@ -19,7 +19,7 @@ test("crash: all of these looked at something", () => {
 // A process of another runtime would need a bundle of its own.
 if ("Deno" in globalThis) {
   test("crash: a process on a real disk, killed again and again", async () => {
-    assert.isTrue(await inTemp((directory) => killAgain(directory, 1, 20)) > 0n);
+    assert.isTrue(await inTemp((directory) => killAgain(directory, 1, 12)) > 0n);
   });
 
   test("crash: a file system that is full", async () => {

@@ -117,8 +117,14 @@ async function reads(reader: SnapshotReader, content: Readonly<Record<string, Ui
   return whole;
 }
 
-/** Damages everything that can be; throws if something is not found. A share of it is also served. */
-export async function damageAll(seed: number, served: number, counts: Damage): Promise<void> {
+/** How much is damaged: of the manifest, which has the most bytes, and of what is also served, a share. */
+export interface DamageExtent {
+  readonly manifest: number;
+  readonly served: number;
+}
+
+/** Damages everything that can be; throws if something is not found. */
+export async function damageAll(seed: number, { manifest, served }: DamageExtent, counts: Damage): Promise<void> {
   const disk = new SimulatedDisk();
   const storage = await DirectoryStorage.open(ROOT, { disk });
   for (const index of [1n, 2n]) await save(storage, index);
@@ -132,6 +138,7 @@ export async function damageAll(seed: number, served: number, counts: Damage): P
   const random = new Random(seed);
   const files = filesOf(2);
   for (const { what, files: bad } of damages(files, filesOf(1))) {
+    if (what.startsWith(MANIFEST) && !random.chance(manifest)) continue;
     counts.cases++;
     try {
       await findIt(damaged(image, bad), random.chance(served), counts);

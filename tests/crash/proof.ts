@@ -1,7 +1,7 @@
 // All of it, to some extent: what `deno task crash` runs at length, and the tests in short.
 
 import { exploreModel } from "./model.ts";
-import { damageAll, damageSeveral } from "./every_byte.ts";
+import { damageAll, type DamageExtent, damageSeveral } from "./every_byte.ts";
 import { explore, type Extent } from "./explore.ts";
 import { type FaultExtent, inject } from "./faults.ts";
 import { type Flow, storageFlows } from "./flows.ts";
@@ -15,8 +15,7 @@ export interface ProofExtent {
   readonly passes: number;
   readonly crashes: Omit<Extent, "seed">;
   readonly faults: Omit<FaultExtent, "seed">;
-  /** The share of the damaged snapshots that is also served. */
-  readonly served: number;
+  readonly damage: DamageExtent;
   /** Actions from the start to the farthest state of the model. */
   readonly depth: number;
   /** Schedules that a real replica plays, and how long they are. */
@@ -27,9 +26,9 @@ export interface ProofExtent {
 /** What `deno task crash` does without `--long`. */
 export const SHORT: ProofExtent = {
   passes: 1,
-  crashes: { bounds: { all: 5, random: 8 }, share: 0.03, again: 0.02 },
-  faults: { share: 0.02, states: 1, ends: 1 },
-  served: 0.02,
+  crashes: { bounds: { all: 5, random: 8 }, share: 0.02, again: 0.02 },
+  faults: { share: 0.01, states: 1, ends: 1 },
+  damage: { manifest: 0.2, served: 0.05 },
   depth: 9,
   schedules: 100,
   length: 40,
@@ -40,7 +39,7 @@ export const LONG: ProofExtent = {
   passes: 2,
   crashes: { bounds: { all: 10, random: 50 }, share: 1, again: 0.02 },
   faults: { share: 1, states: 1, ends: 6 },
-  served: 1,
+  damage: { manifest: 1, served: 1 },
   depth: 14,
   schedules: 10_000,
   length: 60,
@@ -85,7 +84,7 @@ export type Part = readonly [name: string, run: () => Promise<void>];
 
 /** Everything, part by part; each throws at the first violation. */
 export async function* parts(seed: number, extent: ProofExtent, counts: Counts): AsyncGenerator<Part> {
-  const { crashes, faults, passes, served, depth, schedules, length } = extent;
+  const { crashes, faults, passes, damage, depth, schedules, length } = extent;
   const of = <M>(flow: Flow<M>): Part[] => [
     ...Array.from({ length: passes }, (_, i): Part => [
       `crashes: ${flow.name}`,
@@ -95,7 +94,7 @@ export async function* parts(seed: number, extent: ProofExtent, counts: Counts):
   ];
   for (const flow of await storageFlows()) yield* of(flow);
   for (const flow of await replicaFlows()) yield* of(flow);
-  yield ["every byte", () => damageAll(seed, served, counts.damage)];
+  yield ["every byte", () => damageAll(seed, damage, counts.damage)];
   yield ["several chunks at once", () => damageSeveral(seed, 50)];
   yield ["the log, cut anywhere", () => cutLog(seed, counts.log)];
   for (const whileSaving of ["wait", "cancel"] as const) {

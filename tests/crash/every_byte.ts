@@ -98,23 +98,38 @@ function damaged(image: Image, files: Readonly<Record<string, Uint8Array>>): Ima
   return next;
 }
 
-/** Reads all files; fails if one byte is handed on that is not as it was. Returns whether all of them were. */
+/** Reads a file to where it fails; and fails itself if one byte is handed on that is not as it was. Whether all were. */
+async function isHandedOn(stream: AsyncIterable<Uint8Array>, name: string, bytes: Uint8Array): Promise<boolean> {
+  let at = 0;
+  try {
+    for await (const piece of stream) {
+      assert.isTrue(equal(piece, bytes.subarray(at, at + piece.length)), `${name} is handed on as it is not`);
+      at += piece.length;
+    }
+    assert.equal(at, bytes.length);
+    return true;
+  } catch (error) {
+    if (!hasCode(error, "CORRUPT")) throw error;
+    return false;
+  }
+}
+
+/** Whether all files could be read. */
 async function reads(reader: SnapshotReader, content: Readonly<Record<string, Uint8Array>>): Promise<boolean> {
   let whole = true;
   for (const [name, bytes] of Object.entries(content)) {
-    let at = 0;
-    try {
-      for await (const piece of reader.file(name)) {
-        assert.isTrue(equal(piece, bytes.subarray(at, at + piece.length)), `${name} was read as it is not`);
-        at += piece.length;
-      }
-      assert.equal(at, bytes.length);
-    } catch (error) {
-      if (!hasCode(error, "CORRUPT")) throw error;
-      whole = false;
-    }
+    if (!await isHandedOn(reader.file(name), name, bytes)) whole = false;
   }
   return whole;
+}
+
+/** A disk with the snapshots 1 and 2. */
+async function withTwo(): Promise<Image> {
+  const disk = new SimulatedDisk();
+  const storage = await DirectoryStorage.open(ROOT, { disk });
+  for (const index of [1n, 2n]) await save(storage, index);
+  await storage.close();
+  return disk.image;
 }
 
 /** How much is damaged: of the manifest, which has the most bytes, and of what is also served, a share. */
@@ -125,11 +140,7 @@ export interface DamageExtent {
 
 /** Damages everything that can be; throws if something is not found. */
 export async function damageAll(seed: number, { manifest, served }: DamageExtent, counts: Damage): Promise<void> {
-  const disk = new SimulatedDisk();
-  const storage = await DirectoryStorage.open(ROOT, { disk });
-  for (const index of [1n, 2n]) await save(storage, index);
-  await storage.close();
-  const { image } = disk;
+  const image = await withTwo();
   const filesOf = (index: number) =>
     Object.fromEntries([...Object.keys(FILES), MANIFEST].map((name) => {
       const node = nodeAt(image, `${ROOT}/snapshot_0000000000000000000${index}/${name}`)!;
@@ -150,11 +161,10 @@ export async function damageAll(seed: number, { manifest, served }: DamageExtent
 
 /** Several chunks are damaged at once: verifying lists exactly these, and says how far it is. */
 export async function damageSeveral(seed: number, times: number): Promise<void> {
-  const disk = new SimulatedDisk();
-  const storage = await DirectoryStorage.open(ROOT, { disk });
-  for (const index of [1n, 2n]) await save(storage, index);
-  const { manifest } = await storage.open();
-  await storage.close();
+  const image = await withTwo();
+  const good = await DirectoryStorage.open(ROOT, { disk: new SimulatedDisk(image) });
+  const { manifest } = await good.open();
+  await good.close();
   const random = new Random(seed);
   for (let i = 0; i < times; i++) {
     const expected: string[] = [];
@@ -168,7 +178,7 @@ export async function damageSeveral(seed: number, times: number): Promise<void> 
       }
       files[name] = bytes;
     }
-    const storage = await DirectoryStorage.open(ROOT, { disk: new SimulatedDisk(damaged(disk.image, files)) });
+    const storage = await DirectoryStorage.open(ROOT, { disk: new SimulatedDisk(damaged(image, files)) });
     const reader = await storage.open(2n);
     const verifying = reader.verify();
     let seen = 0;
@@ -232,17 +242,7 @@ async function isNotTaken(image: Image): Promise<void> {
   const source = { url: "http://there/", fetch: (request: Request) => handler(request) };
   for (const [name, bytes] of Object.entries(contentOf(2n))) {
     const response = await handler(new Request(`http://there/snapshots/2/files/${name}`));
-    if (!response.ok) continue;
-    let at = 0;
-    try {
-      for await (const piece of response.body ?? []) {
-        assert.isTrue(equal(piece, bytes.subarray(at, at + piece.length)), `${name} was served as it is not`);
-        at += piece.length;
-      }
-      assert.equal(at, bytes.length);
-    } catch (error) {
-      if (!hasCode(error, "CORRUPT")) throw error;
-    }
+    if (response.ok) await isHandedOn(response.body ?? new Blob().stream(), name, bytes);
   }
   try {
     await pull(here, [source], { attempts: 1, timeout: 5000 }).result;

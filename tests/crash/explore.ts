@@ -19,8 +19,11 @@ export interface Extent {
 
 /** What was explored. */
 export interface Explored {
+  /** Operations of the flows: before and after each it crashed. */
   operations: number;
+  /** Disks that a crash left, each different or with more that was promised. */
   states: number;
+  /** Of these, those that a crash in the recovery left. */
   secondCrashes: number;
 }
 

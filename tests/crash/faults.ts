@@ -84,10 +84,9 @@ async function injectOne<M>(
   counts: Injected,
 ): Promise<void> {
   const what = `${fault.code} ${fault.when} operation ${number} (${verb} ${path})${lasting ? " and from then on" : ""}`;
-  let isOver = false;
   const disk = new SimulatedDisk<M>(image, {
     fault: (operation) =>
-      !isOver && (operation.number === number || lasting && operation.number > number && verbs.includes(operation.verb))
+      operation.number === number || lasting && operation.number > number && verbs.includes(operation.verb)
         ? fault
         : undefined,
   });
@@ -101,10 +100,8 @@ async function injectOne<M>(
     }
     counts.errors[error.code] = (counts.errors[error.code] ?? 0) + 1;
   }
-  isOver = true;
   // First as if only the process had ended, then also the power: with all that was promised in spite of the fault.
-  const marks = disk.journal.flatMap((entry) => entry.kind === "mark" ? [entry.mark] : []);
-  await crash(flow, { at: Infinity, chosen: "", marks, image: disk.image }, undefined, counts, what);
+  await endProcess(flow, disk, counts, what);
   // What is wrong with what was promised after the fault is seen at the end; of what lies before it some is looked at.
   const random = new Random(extent.seed + number);
   const states = [...crashStates(image, disk.journal, random, FEW)];
@@ -126,7 +123,10 @@ async function slowDown<M>(flow: Flow<M>, image: Image, { number }: DiskOperatio
   });
   await flow.run(disk);
   counts.slow++;
-  const marks = disk.journal.flatMap((entry) => entry.kind === "mark" ? [entry.mark] : []);
-  const what = `operation ${number} was slow`;
-  await crash(flow, { at: Infinity, chosen: "", marks, image: disk.image }, undefined, counts, what);
+  await endProcess(flow, disk, counts, `operation ${number} was slow`);
+}
+
+/** Only the process ends: nothing on the disk is lost. */
+async function endProcess<M>(flow: Flow<M>, disk: SimulatedDisk<M>, counts: Injected, what: string): Promise<void> {
+  await crash(flow, { at: Infinity, chosen: "", marks: disk.marks, image: disk.image }, undefined, counts, what);
 }

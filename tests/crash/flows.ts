@@ -3,7 +3,7 @@
 import { hasCode, SnapshotError, type SnapshotManifest, type SnapshotReader, type SnapshotStorage } from "../../mod.ts";
 import { DirectoryStorage, type DirectoryStorageOptions, type Disk as DiskVerbs } from "../../src/storage/directory.ts";
 import { assert, bytesOf } from "../harness.ts";
-import { contentOf, receive, recovers, ROOT, save, twice } from "./promise.ts";
+import { contentOf, flip, receive, recovers, ROOT, save, twice } from "./promise.ts";
 import { SimulatedDisk } from "./simulated_disk.ts";
 
 /** Something that is done, what was promised meanwhile (`M`), and how that is seen to be kept. */
@@ -58,16 +58,6 @@ async function manifestOf(index: bigint): Promise<SnapshotManifest> {
   const { manifest } = await storage.open();
   await storage.close();
   return manifest;
-}
-
-/** Changes a byte of a file of a snapshot. */
-async function flip(disk: Disk, index: bigint, name: string, at: number): Promise<void> {
-  const file = await disk.open(`${ROOT}/snapshot_${String(index).padStart(20, "0")}/${name}`, "update");
-  const byte = new Uint8Array(1);
-  await file.read(byte, at);
-  byte[0]! ^= 1;
-  await file.write(byte, at);
-  await file.close();
 }
 
 async function findDamage(reader: SnapshotReader): Promise<void> {
@@ -264,7 +254,7 @@ export async function storageFlows(): Promise<Flow<bigint>[]> {
       damaged: 2n,
       async prepare(disk) {
         await two(disk);
-        await flip(disk, 2n, "state", 2000);
+        await flip(disk, `${ROOT}/snapshot_00000000000000000002/state`, 2000);
       },
       run: (disk) =>
         withStorage(disk, async (storage) => {

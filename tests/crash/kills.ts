@@ -1,9 +1,8 @@
 // Real processes on a real disk, killed at any moment of what they do.
 
 import { spawn } from "node:child_process";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { Random } from "../chaos/random.ts";
+import { commandOf } from "./children.ts";
 
 /** A process that takes longer to begin hangs, in milliseconds. */
 const HANGS = 60_000;
@@ -34,16 +33,8 @@ export async function killAgain(directory: string, seed: number, kills: number):
 
 /** Starts a process, and kills it so long after it has begun. */
 async function live(directory: string, seed: number, after: number): Promise<Life> {
-  const module = fileURLToPath(new URL("./kill_child.ts", import.meta.url));
-  const child = spawn(process.execPath, [
-    "run",
-    "--allow-all",
-    "--quiet",
-    "--no-check",
-    module,
-    directory,
-    String(seed),
-  ]);
+  const [command, ...args] = commandOf("./kill_child.ts", directory, String(seed));
+  const child = spawn(command, args);
   let output = "";
   const begun = new Promise<void>((resolve) => {
     for (const stream of [child.stdout, child.stderr]) {

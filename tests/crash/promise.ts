@@ -2,7 +2,7 @@
 // enough that is newer is; nothing half is seen; no litter stays; and it goes on from there.
 
 import { SnapshotError, type SnapshotInfo, type SnapshotManifest, type SnapshotStorage } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage, type Disk } from "../../src/storage/directory.ts";
 import { equal } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, pieces, rejects } from "../harness.ts";
 import { namesIn } from "./image.ts";
@@ -80,6 +80,16 @@ export async function receive(
   } finally {
     await install.close();
   }
+}
+
+/** Changes a byte of a file. */
+export async function flip(disk: Disk, path: string, at: number): Promise<void> {
+  const file = await disk.open(path, "update");
+  const byte = new Uint8Array(1);
+  await file.read(byte, at);
+  byte[0]! ^= 1;
+  await file.write(byte, at);
+  await file.close();
 }
 
 /** What must be there. */

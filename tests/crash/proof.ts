@@ -1,9 +1,9 @@
 // All of it, to some extent: what `deno task crash` runs at length, and the tests in short.
 
-import { exploreModel } from "./model.ts";
-import { damageAll, type DamageExtent, damageSeveral } from "./every_byte.ts";
+import { exploreModel, type Modelled } from "./model.ts";
+import { type Damage, damageAll, type DamageExtent, damageSeveral } from "./every_byte.ts";
 import { explore, type Extent } from "./explore.ts";
-import { type FaultExtent, inject } from "./faults.ts";
+import { type FaultExtent, inject, type Injected } from "./faults.ts";
 import { type Flow, storageFlows } from "./flows.ts";
 import { cutLog } from "./log_cuts.ts";
 import { playSchedule } from "./model_run.ts";
@@ -46,21 +46,11 @@ export const LONG: ProofExtent = {
 };
 
 /** What was looked at. */
-export interface Counts {
-  /** Operations of the flows: before and after each it crashed. */
-  operations: number;
-  /** Disks that a crash left, each different or with more that was promised. */
-  states: number;
-  /** Of these, those that a crash in the recovery left. */
-  secondCrashes: number;
-  faults: number;
-  slow: number;
-  /** What was being done failed for good, as it must with a fault that lasts; by the code of the error. */
-  errors: Record<string, number>;
-  damage: { cases: number; atOpening: number; whenRead: number; served: number };
-  log: { cuts: number };
-  model: { states: number; transitions: number };
-  schedules: { played: number; actions: number };
+export interface Counts extends Injected {
+  readonly damage: Damage;
+  readonly log: { cuts: number };
+  readonly model: Modelled;
+  readonly schedules: { played: number; actions: number };
 }
 
 /** Nothing yet. */

@@ -9,7 +9,7 @@ import { inTemp } from "../temp.ts";
 import type { Flow } from "./flows.ts";
 import { namesIn } from "./image.ts";
 import { filesOf, type LogFiles, putFiles } from "./log_files.ts";
-import { RETAIN, ROOT, twice } from "./promise.ts";
+import { flip, RETAIN, ROOT, twice } from "./promise.ts";
 import { SimulatedDisk } from "./simulated_disk.ts";
 
 /** The log is this from now on; or all entries up to one are acknowledged. */
@@ -53,7 +53,7 @@ async function withReplica(
   disk: Disk,
   files: LogFiles | undefined,
   incremental: boolean,
-  work: (replica: Replica<Machine>, log: SqliteLog) => Promise<void>,
+  work: (replica: Replica<Machine>) => Promise<void>,
 ): Promise<void> {
   await inTemp(async (directory) => {
     const path = `${directory}/log.db`;
@@ -66,7 +66,7 @@ async function withReplica(
       Replica.open({ machine: machine(incremental), log, storage, triggers, purge: { gap: 1 } })
     );
     try {
-      await work(replica, log);
+      await work(replica);
     } finally {
       await replica.close().catch((error) => assert.instanceOf(error, SnapshotError)); // and closed it is, all the same
     }
@@ -114,12 +114,9 @@ async function damageNewest(disk: Disk): Promise<void> {
   const newest = namesIn(disk.image, ROOT).filter((name) => name.startsWith("snapshot_")).at(-1);
   if (newest === undefined) return;
   const [name] = namesIn(disk.image, `${ROOT}/${newest}/state`);
-  const file = await disk.open(`${ROOT}/${newest}/state/${name}`, "update");
-  const bytes = new Uint8Array(await file.size());
-  await file.read(bytes, 0);
-  bytes[bytes.length >> 1]! ^= 1;
-  await file.write(bytes, 0);
-  await file.close();
+  const path = `${ROOT}/${newest}/state/${name}`;
+  const { size } = (await disk.stat(path))!;
+  await flip(disk, path, size >> 1);
 }
 
 function flow(
@@ -141,7 +138,7 @@ function flow(
       });
       assert.equal(disk.counts.open, 0, "Files are open");
       if (incremental) return; // snapshots that share files share their fate, as documented
-      const [image, now] = [disk.image, summed([...promised, ...marksOf(disk)])];
+      const [image, now] = [disk.image, summed([...promised, ...disk.marks])];
       const damaged: Disk = new SimulatedDisk(image);
       await damageNewest(damaged);
       await withReplica(damaged, now.files, incremental, (replica) => {
@@ -150,10 +147,6 @@ function flow(
       });
     },
   };
-}
-
-function marksOf(disk: Disk): ReplicaMark[] {
-  return disk.journal.flatMap((entry) => entry.kind === "mark" ? [entry.mark] : []);
 }
 
 /** An archive of the state at an index, as a leader sends it. */

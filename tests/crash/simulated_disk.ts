@@ -80,7 +80,7 @@ export class SimulatedDisk<M = never> implements Disk {
   #killer: { readonly is: (operation: DiskOperation) => boolean; readonly killed: () => void } | undefined;
   #nextNode: number;
   /** When everything on it was changed last. */
-  now: number = Date.now();
+  readonly #changedAt = Date.now();
 
   /** @param image what is on it, all of it durable */
   constructor(image: Image = EMPTY, options: SimulatedDiskOptions = {}) {
@@ -112,6 +112,11 @@ export class SimulatedDisk<M = never> implements Disk {
   /** As {@linkcode kill}, before an operation. Resolves when that has happened. */
   killBefore(is: (operation: DiskOperation) => boolean): Promise<void> {
     return new Promise((killed) => this.#killer = { is, killed });
+  }
+
+  /** What the program promised. */
+  get marks(): M[] {
+    return this.journal.flatMap((entry) => entry.kind === "mark" ? [entry.mark] : []);
   }
 
   /** Notes what the program promised by now. */
@@ -178,8 +183,8 @@ export class SimulatedDisk<M = never> implements Disk {
       if (node === undefined) return undefined;
       const found = this.#image.get(node)!;
       return isFile(found)
-        ? { kind: "file", size: found.size, changedAt: this.now }
-        : { kind: "directory", size: 0, changedAt: this.now };
+        ? { kind: "file", size: found.size, changedAt: this.#changedAt }
+        : { kind: "directory", size: 0, changedAt: this.#changedAt };
     });
   }
 

@@ -133,11 +133,11 @@ export const CYCLES: Readonly<Record<string, Cycle>> = {
   },
 
   "disk that fails": async (world) => {
-    world.disk.failsAfter = world.random.below(60);
+    world.failsAfter = world.random.below(60);
     try {
       await tolerate(write(world.faulty, world), "UNAVAILABLE", "CORRUPT", "BUSY");
     } finally {
-      world.disk.failsAfter = Infinity;
+      world.failsAfter = Infinity;
     }
     if (world.random.chance(0.2)) await world.reopenFaulty();
     await write(world.faulty, world);

@@ -18,7 +18,7 @@ import {
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { serve, type Server } from "../../src/transfer/serve.ts";
 import type { Random } from "../chaos/random.ts";
-import { FailingDisk } from "./failing_disk.ts";
+import { FaultyDisk } from "../storage/faulty_disk.ts";
 
 /** How its next save goes wrong. */
 export type Mischief = "throws" | "hangs" | undefined;
@@ -78,7 +78,13 @@ export class World {
   /** Given to everything that takes a signal; never fires. */
   readonly forever: AbortSignal;
   readonly throttle: Throttle = new Throttle(1e12);
-  readonly disk: FailingDisk = new FailingDisk();
+  /** How many more operations of the disk that fails succeed before one does not. */
+  failsAfter: number = Infinity;
+  readonly #disk: FaultyDisk = new FaultyDisk(() => {
+    const fails = --this.failsAfter < 0;
+    if (fails) this.failsAfter = Infinity;
+    return fails;
+  });
   leader!: Replica<SoakMachine>;
   leaderStorage!: DirectoryStorage;
   follower!: Replica<SoakMachine>;
@@ -123,7 +129,7 @@ export class World {
 
   /** Opens the storage on the disk that fails. */
   async openFaulty(): Promise<void> {
-    this.faulty = await DirectoryStorage.open(`${this.root}/faulty`, { disk: this.disk.disk, durability: "full" });
+    this.faulty = await DirectoryStorage.open(`${this.root}/faulty`, { disk: this.#disk, durability: "full" });
   }
 
   /** Snapshots that somebody keeps from being retired, in any storage. */

@@ -3,6 +3,7 @@
 
 import type { Outcome } from "./run.ts";
 import { runtime } from "./runtimes.ts";
+import type { Run } from "./service.ts";
 
 const PROGRAM = `
 import { KeyValueMachine, MemoryLog, MemoryStorage, Replica, utf8Codec, type SnapshotInfo } from "@snapstream/snapstream";
@@ -19,8 +20,6 @@ const ok = snapshot?.meta.lastIncludedIndex === 1n && typeof DirectoryStorage.op
   typeof SqliteLog.open === "function" && storageConformance.length === 1;
 console.log(ok ? "1 passed, 0 failed" : "0 passed, 1 failed");
 `;
-
-type Run = (name: string, program: string, args: readonly string[]) => Promise<Outcome>;
 
 /** Packs, installs, and runs. */
 export async function runPack(root: string, build: string, run: Run): Promise<Outcome> {

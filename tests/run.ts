@@ -1,9 +1,11 @@
-// Runs the tests on every runtime, or on those that are named: deno, node, bun, workerd, pack, jsr.
+// Runs the tests on every runtime, or on those that are named: deno, node, bun, workerd, pack, jsr; and edge, browser,
+// jetstream, s3, which need more: asked for by name they install that, else they run where it is.
 // Files called `*_test.ts` run everywhere; `*_disk_test.ts` where there is a disk.
 
 import { walk } from "./walk.ts";
 import { linkNativePackages, NATIVE_PACKAGES, runtime } from "./runtimes.ts";
 import { runPack } from "./pack.ts";
+import { service, SERVICES } from "./service.ts";
 import { runWorkerd } from "./workerd.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
@@ -13,6 +15,8 @@ const BUILD = `${ROOT}.build`;
 export interface Outcome {
   readonly passed: number;
   readonly failed: number;
+  /** Tests that did not run, since what they need is not here. */
+  readonly skipped?: number;
   /** What it printed last, if something failed: the failures. */
   readonly tail?: string;
 }
@@ -46,6 +50,9 @@ async function run(
   return { passed, failed: Math.max(failed, 1), tail: `== ${name}\n${plain.slice(-TAIL)}` };
 }
 
+/** What the suites that need more have. */
+const OF_SERVICES = SERVICES.map((name) => `${ROOT}tests/${name}/`);
+
 /** One module of a program, for a runtime without TypeScript and import maps. */
 async function bundleModule(entry: string, output: string, platform: "deno" | "browser"): Promise<string> {
   const external = NATIVE_PACKAGES.flatMap((name) => ["--external", name]);
@@ -61,7 +68,8 @@ async function bundleModule(entry: string, output: string, platform: "deno" | "b
 async function bundle(name: string, withDisk: boolean, platform: "deno" | "browser", tail: string): Promise<string> {
   await Deno.mkdir(BUILD, { recursive: true });
   const files = (await walk(`${ROOT}tests`)).filter((path) =>
-    withDisk ? path.endsWith("_test.ts") : path.endsWith("_test.ts") && !path.endsWith("_disk_test.ts")
+    path.endsWith("_test.ts") && (withDisk || !path.endsWith("_disk_test.ts")) &&
+    !OF_SERVICES.some((directory) => path.startsWith(directory))
   );
   const entry = `${BUILD}/${name}.ts`;
   await Deno.writeTextFile(entry, [...files.map((path) => `import "${path}";`), tail].join("\n"));
@@ -81,7 +89,15 @@ export default { async test() { if (await runAll(console.log) > 0) throw new Err
 `;
 
 const suites: Readonly<Record<string, () => Promise<Outcome[]>>> = {
-  deno: async () => [await run("Deno", Deno.execPath(), ["test", "--allow-all", "--trace-leaks", "tests/"])],
+  deno: async () => [
+    await run("Deno", Deno.execPath(), [
+      "test",
+      "--allow-all",
+      "--trace-leaks",
+      ...OF_SERVICES.map((directory) => `--ignore=${directory}`),
+      "tests/",
+    ]),
+  ],
   async node() {
     const suite = await bundle("disk", true, "deno", ON_NODE);
     return [
@@ -115,6 +131,7 @@ const suites: Readonly<Record<string, () => Promise<Outcome[]>>> = {
           "--no-lock",
           "--allow-all",
           "--trace-leaks",
+          ...OF_SERVICES.map((directory) => `--ignore=${directory}`),
           "tests/",
         ]),
       ];
@@ -124,17 +141,52 @@ const suites: Readonly<Record<string, () => Promise<Outcome[]>>> = {
   },
 };
 
-if (import.meta.main) {
-  const asked = Deno.args.length > 0 ? Deno.args : ["deno", "node", "bun", "workerd", "pack"];
-  const outcomes: Outcome[] = [];
-  for (const name of asked) {
-    const suite = suites[name];
-    if (suite === undefined) throw new Error(`There is no suite ${name}, but ${Object.keys(suites).join(", ")}`);
-    outcomes.push(...await suite());
+/** Runs a suite that needs more than the runtimes. */
+async function runService(name: string, mayInstall: boolean): Promise<Outcome[]> {
+  const known = SERVICES.find((service) => service === name);
+  if (known === undefined) {
+    throw new Error(`There is no suite ${name}, but ${[...Object.keys(suites), ...SERVICES].join(", ")}`);
   }
+  const suite = await service(known);
+  if (!await suite.installed()) {
+    if (!mayInstall) {
+      const skipped = await countTests(`${ROOT}tests/${name}`);
+      console.log(`\n== ${name}: ${skipped} tests not run. They need ${suite.needs}; deno task test:${name} gets it`);
+      return [{ passed: 0, failed: 0, skipped }];
+    }
+    await suite.install();
+  }
+  return await suite.run(run);
+}
+
+/** How many tests there are in a directory, without running one. */
+async function countTests(directory: string): Promise<number> {
+  const files = (await walk(directory)).filter((path) => path.endsWith("_test.ts"));
+  const program = `let count = 0;
+Deno.test = () => count++;
+${files.map((path) => `await import(${JSON.stringify(path)});`).join("\n")}
+console.log(count);
+Deno.exit(0);`;
+  const entry = `${BUILD}/count.ts`;
+  await Deno.mkdir(BUILD, { recursive: true });
+  await Deno.writeTextFile(entry, program);
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-all", "--no-check", "--config", `${ROOT}deno.json`, entry],
+    cwd: ROOT,
+    stderr: "inherit",
+  }).output();
+  return Number(new TextDecoder().decode(stdout).trim().split("\n").at(-1));
+}
+
+if (import.meta.main) {
+  const everything = Deno.args.length === 0;
+  const asked = everything ? ["deno", "node", "bun", "workerd", "pack", ...SERVICES] : Deno.args;
+  const outcomes: Outcome[] = [];
+  for (const name of asked) outcomes.push(...await (suites[name]?.() ?? runService(name, !everything)));
   const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
   const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);
   for (const { tail } of outcomes) if (tail !== undefined) console.log(`\nFAILED, the end of it once more: ${tail}`);
-  console.log(`\n${passed} passed, ${failed} failed`);
+  const skipped = outcomes.reduce((sum, { skipped = 0 }) => sum + skipped, 0);
+  console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
   Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
 }

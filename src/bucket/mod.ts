@@ -1,0 +1,7 @@
+/**
+ * Object stores in a few verbs.
+ *
+ * @module
+ */
+
+export type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "./bucket.ts";

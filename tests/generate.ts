@@ -1,9 +1,9 @@
-// Generates src/*/gen from the .proto files of src/*, with buf and protoc-gen-es.
+// Generates gen/ beside the .proto files of src, with buf and protoc-gen-es.
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const PACKAGES = ["@bufbuild/buf@1.75.0", "@bufbuild/protoc-gen-es@2.17.0"];
 
-for (const folder of ["snapshot", "state"]) {
+for (const folder of ["snapshot", "state", "storage/object"]) {
   const template = JSON.stringify({
     version: "v2",
     plugins: [{

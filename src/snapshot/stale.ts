@@ -5,13 +5,12 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import type { SnapshotMeta } from "./meta.ts";
 
 /** The error for a snapshot that is not newer than the newest. */
-export function stale(index: bigint, newest: SnapshotMeta): SnapshotError {
+export function stale(index: bigint, newest: bigint): SnapshotError {
   return new SnapshotError(
     "STALE",
-    `Snapshot ${index} is not newer than snapshot ${newest.lastIncludedIndex}, which is here`,
-    { index, actual: newest.lastIncludedIndex },
+    `Snapshot ${index} is not newer than snapshot ${newest}, which is here`,
+    { index, actual: newest },
   );
 }

@@ -186,7 +186,9 @@ class Unarchiver {
       });
     }
     const [newest] = await this.#storage.list();
-    if (newest !== undefined && index <= newest.meta.lastIncludedIndex) throw stale(index, newest.meta);
+    if (newest !== undefined && index <= newest.meta.lastIncludedIndex) {
+      throw stale(index, newest.meta.lastIncludedIndex);
+    }
   }
 
   /** Checks the END, and that nothing follows it. */

@@ -6,7 +6,7 @@
 
 import { SnapshotError } from "../errors.ts";
 import { type ChunkMap, ChunkMapBuilder, InFlight, MAX_CHUNK_SIZE, sha256 } from "../stream/mod.ts";
-import type { MediumFile } from "./medium.ts";
+import type { MediumFile, WrittenChunk } from "./medium.ts";
 import { PacedFile } from "./paced_file.ts";
 
 /** What goes to the disk at once: several chunks, since a call costs the same for 256 KiB as for 1 MiB. */
@@ -19,7 +19,7 @@ const MAX_BLOCK_CHUNKS = 512;
 /** A block that was written, and what its chunks hash to. */
 interface WrittenBlock {
   readonly block: Uint8Array;
-  readonly chunks: readonly { readonly digest: Uint8Array; readonly length: number }[];
+  readonly chunks: readonly WrittenChunk[];
 }
 
 /** What {@linkcode FileSink} tells its owner. */
@@ -156,14 +156,15 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
   #dispatch(): void {
     const block = this.#block!;
     const bytes = block.subarray(0, this.#filled);
-    const written = this.#file!.write(bytes, this.#position);
-    const chunks: Promise<{ digest: Uint8Array; length: number }>[] = [];
+    const digesting: Promise<WrittenChunk>[] = [];
     let at = 0;
     for (const end of this.#chunkEnds(bytes.length)) {
       const chunk = bytes.subarray(at, at = end);
-      chunks.push(sha256(chunk).then((digest) => ({ digest, length: chunk.length })));
+      digesting.push(sha256(chunk).then((digest) => ({ digest, length: chunk.length })));
     }
-    this.#running.add(Promise.all([Promise.all(chunks), written]).then(([chunks]) => ({ block, chunks })));
+    const digested = Promise.all(digesting);
+    const written = this.#file!.write(bytes, this.#position, digested);
+    this.#running.add(Promise.all([digested, written]).then(([chunks]) => ({ block, chunks })));
     this.#flying += block.length;
     this.#position += bytes.length;
     this.#block = undefined;

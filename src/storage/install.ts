@@ -18,8 +18,8 @@ import {
 import { type ChunkMap, ChunkSet, equal, InFlight, sha256, toHex } from "../stream/mod.ts";
 import { HandlePool } from "./handle_pool.ts";
 import { type Incoming, type IncomingChunk, IncomingChunks } from "./incoming.ts";
-import type { Medium, MediumFile, PlacedSnapshot, Published } from "./medium.ts";
-import { readChunk } from "./reader.ts";
+import type { MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";
+import { chunkWritten, readChunk } from "./reader.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
 /** Chunks verified at the same time while looking what is here. */
@@ -40,7 +40,7 @@ export interface InstallOwner {
 /** The install of a storage on a medium. */
 export class StoredInstall implements SnapshotInstall {
   readonly manifest: SnapshotManifest;
-  readonly #medium: Medium;
+  readonly #medium: Places;
   /** Where it lies; once it is a snapshot, that one's place. */
   #place: string;
   readonly #owner: InstallOwner;
@@ -59,7 +59,7 @@ export class StoredInstall implements SnapshotInstall {
    * @param manifest what is received
    * @param owner the storage
    */
-  constructor(medium: Medium, manifest: SnapshotManifest, owner: InstallOwner) {
+  constructor(medium: Places, manifest: SnapshotManifest, owner: InstallOwner) {
     this.#medium = medium;
     this.manifest = manifest;
     this.#owner = owner;
@@ -80,7 +80,6 @@ export class StoredInstall implements SnapshotInstall {
   }
 
   async #prepare(options: PrepareOptions): Promise<void> {
-    const { signal } = options;
     this.#onReused = options.onReused;
     const others = await this.#medium.installs();
     const mine = others.find(({ place }) => place === this.#place);
@@ -89,19 +88,38 @@ export class StoredInstall implements SnapshotInstall {
       await this.#medium.clear(this.#place);
       await this.#medium.describe(this.#place, this.manifest);
     }
+    const left = others.filter(({ place }) => place !== this.#place)
+      .sort((a, b) => a.manifest.index < b.manifest.index ? 1 : -1);
+    const kept = await this.#medium.kept?.(this.#place);
+    if (kept !== undefined) this.#takeKept(kept, options);
+    else await this.#takeWritten(resumed, left, options);
+    // Whoever offers many snapshots does not fill the disk with them.
+    for (const { place } of left.slice(MAX_UNFINISHED - 1)) await this.#medium.remove(place).catch(() => {});
+  }
+
+  /** Marks what is right of what was written: in our place, in snapshots that are here, in the places of other installs. */
+  async #takeWritten(resumed: boolean, left: readonly PlacedSnapshot[], options: PrepareOptions): Promise<void> {
     for (const file of this.#files.values()) {
-      throwIfCancelled(signal);
+      throwIfCancelled(options.signal);
       this.#check();
       if (resumed && await this.#adopt(file, options) || await this.#link(file, options)) file.exists = true;
       // Any other is made when its first chunk comes.
       else if (file.chunks.count === 0) await (await this.#openToWrite(file.info.name)).close();
     }
     const mineNow = { place: this.#place, manifest: this.manifest };
-    const left = others.filter(({ place }) => place !== this.#place)
-      .sort((a, b) => a.manifest.index < b.manifest.index ? 1 : -1);
     await this.#copy([mineNow, ...this.#owner.snapshots(), ...left], options);
-    // Whoever offers many snapshots does not fill the disk with them.
-    for (const { place } of left.slice(MAX_UNFINISHED - 1)) await this.#medium.remove(place).catch(() => {});
+  }
+
+  /** Marks what a medium that keeps chunks by their digests has: nothing of it is read, or written again. */
+  #takeKept(isKept: (digest: Uint8Array) => boolean, { onReused }: PrepareOptions): void {
+    for (const file of this.#files.values()) {
+      const { chunks } = file;
+      for (let i = 0; i < chunks.count; i++) {
+        if (!isKept(chunks.digest(i))) continue;
+        this.#mark(file, i);
+        onReused?.(chunks.length(i), 1);
+      }
+    }
   }
 
   has(name: string, chunk: number): boolean {
@@ -244,7 +262,10 @@ export class StoredInstall implements SnapshotInstall {
     this.#check();
     await this.#durably(file, async () => {
       const { begun } = file;
-      await this.#handles.use(name, (handle) => handle.write(bytes, file.chunks.offset(chunk)));
+      await this.#handles.use(
+        name,
+        (handle) => handle.write(bytes, file.chunks.offset(chunk), chunkWritten(file.chunks, chunk)),
+      );
       if (file.begun !== begun) {
         throw new SnapshotError("UNAVAILABLE", `${JSON.stringify(name)} is begun anew, since it could not be synced`, {
           file: name,

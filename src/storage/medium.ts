@@ -4,14 +4,33 @@
  * @module
  */
 
-import type { SnapshotInfo, SnapshotManifest } from "../snapshot/mod.ts";
+import type { ByteRange, SnapshotInfo, SnapshotManifest } from "../snapshot/mod.ts";
+
+/** A chunk of what is written. */
+export interface WrittenChunk {
+  /** Its SHA-256. */
+  readonly digest: Uint8Array;
+  /** How many bytes it has. */
+  readonly length: number;
+}
 
 /** A file on a medium; reads and writes at positions, several at once. */
 export interface MediumFile {
   /** Reads until the buffer is full or the file ends, and returns how many bytes that were. */
   read(buffer: Uint8Array, position: number): Promise<number>;
-  /** Writes all the bytes. They must not be changed before this resolves. */
-  write(bytes: Uint8Array, position: number): Promise<void>;
+  /**
+   * Reads as {@linkcode read} does, from where the bytes really lie: what was read before was not right, for which a
+   * network may have been the cause. Absent where that cannot be.
+   */
+  reread?(buffer: Uint8Array, position: number): Promise<number>;
+  /**
+   * Writes all the bytes. They must not be changed before this resolves.
+   *
+   * @param bytes whole chunks
+   * @param position where
+   * @param chunks which ones, as soon as it is known: for a medium that keeps them by their digests
+   */
+  write(bytes: Uint8Array, position: number, chunks: Promise<readonly WrittenChunk[]>): Promise<void>;
   /** Makes the content durable. */
   sync(): Promise<void>;
   /** How large the file is, in bytes. */
@@ -43,7 +62,7 @@ export interface Published {
 }
 
 /** Places with files. A place is where a snapshot lies, or is being put together; its name is the medium's affair. */
-export interface Medium {
+export interface Places {
   /** The place for the one snapshot that is being written. */
   readonly temp: string;
   /** The place for receiving this snapshot. */
@@ -55,22 +74,32 @@ export interface Medium {
   /** Writes the manifest of a place, before or after its files. */
   describe(place: string, manifest: SnapshotManifest): Promise<void>;
   /**
+   * Tells of which chunks, by their digests, need not be written into a place, since they are here already. Absent where
+   * chunks are not kept by their digests.
+   */
+  kept?(place: string): Promise<(digest: Uint8Array) => boolean>;
+  /**
    * Opens a file. `"create"` makes it, and the directories that it is in; it must not exist.
    *
+   * @param range what of it will be read, from its start to its end; if absent, here and there a chunk
    * @throws {SnapshotError} `NOT_FOUND`
    */
-  open(place: string, name: string, mode: "read" | "create" | "update"): Promise<MediumFile>;
+  open(place: string, name: string, mode: "read" | "create" | "update", range?: ByteRange): Promise<MediumFile>;
   /** Puts a file of one place into another too, without a copy. Returns whether that can be done. */
   link(from: string, to: string, name: string, as: string): Promise<boolean>;
   /** Takes a file away. */
   unlink(place: string, name: string): Promise<void>;
+  /** Removes a place with everything in it. */
+  remove(place: string): Promise<void>;
+}
+
+/** Places that one process has to itself. */
+export interface Medium extends Places {
   /**
    * Makes a place with all its files a snapshot, durable, and read back before it is seen; or leaves everything as it
    * is and throws.
    */
   publish(place: string, manifest: SnapshotManifest): Promise<StoredSnapshot>;
-  /** Removes a place with everything in it. */
-  remove(place: string): Promise<void>;
   /** Keeps the snapshot of a place for a person, where no storage finds it. */
   quarantine(place: string, index: bigint): Promise<void>;
   /** Lets the medium go. */

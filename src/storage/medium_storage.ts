@@ -197,7 +197,7 @@ export class MediumStorage implements SnapshotStorage {
   #checkNewer(manifest: SnapshotManifest): void {
     const [newest] = this.#good();
     if (newest !== undefined && manifest.index <= newest.manifest.index) {
-      throw stale(manifest.index, newest.manifest.meta);
+      throw stale(manifest.index, newest.manifest.index);
     }
   }
 

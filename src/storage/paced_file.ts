@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { MediumFile } from "./medium.ts";
+import type { MediumFile, WrittenChunk } from "./medium.ts";
 
 /** After so many bytes the disk is told to begin: it writes while more is hashed, and little is left for the end. */
 const SYNC_EVERY = 64 * 1024 * 1024;
@@ -22,9 +22,9 @@ export class PacedFile {
   }
 
   /** As the file's. Fails also with what a sync in the background failed with. */
-  async write(bytes: Uint8Array, position: number): Promise<void> {
+  async write(bytes: Uint8Array, position: number, chunks: Promise<readonly WrittenChunk[]>): Promise<void> {
     this.#check();
-    await this.#file.write(bytes, position);
+    await this.#file.write(bytes, position, chunks);
     this.#unsynced += bytes.length;
     if (this.#unsynced < SYNC_EVERY || this.#syncing !== undefined) return;
     this.#unsynced = 0;

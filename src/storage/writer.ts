@@ -25,8 +25,8 @@ import { DIGEST_SIZE, equal, toHex } from "../stream/mod.ts";
 import { chooseChunkSize } from "./chunk_size.ts";
 import { FileSink } from "./file_sink.ts";
 import { PacedFile } from "./paced_file.ts";
-import type { Medium, PlacedSnapshot, Published } from "./medium.ts";
-import { readChunk } from "./reader.ts";
+import type { PlacedSnapshot, Places, Published } from "./medium.ts";
+import { chunkWritten, readChunk } from "./reader.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
 /** More do not fit into a manifest. Noticed as they come: what an archive holds is not known before its end. */
@@ -50,7 +50,7 @@ type Tell = (bytes: number, chunks: number) => void;
 
 /** The writer of a storage on a medium. */
 export class StoredWriter implements SnapshotWriter {
-  readonly #medium: Medium;
+  readonly #medium: Places;
   readonly #owner: WriterOwner;
   readonly #names = new NameSet();
   readonly #open = new Map<string, FileSink>();
@@ -66,7 +66,7 @@ export class StoredWriter implements SnapshotWriter {
    * @param medium has an empty place for it
    * @param owner the storage
    */
-  constructor(medium: Medium, owner: WriterOwner) {
+  constructor(medium: Places, owner: WriterOwner) {
     this.#medium = medium;
     this.#owner = owner;
   }
@@ -190,7 +190,8 @@ export class StoredWriter implements SnapshotWriter {
       try {
         for (let i = 0; i < chunks.count; i++) {
           this.#checkNotGivenUp();
-          await target.write(await readChunk(source, name, chunks, i), chunks.offset(i));
+          const bytes = await readChunk(source, name, chunks, i);
+          await target.write(bytes, chunks.offset(i), chunkWritten(chunks, i));
           tell(chunks.length(i), 1);
         }
         await target.sync();

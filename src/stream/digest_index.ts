@@ -8,9 +8,23 @@ import { equal } from "./bytes.ts";
 import { DIGEST_SIZE } from "./digest.ts";
 
 /**
+ * Hashes digests by a universal family (multiply-shift over the bytes: Dietzfelbinger, 1996), so that nobody can choose
+ * digests that make a table slow.
+ */
+export class DigestHash {
+  readonly #factors: Uint32Array = crypto.getRandomValues(new Uint32Array(DIGEST_SIZE));
+
+  /** 32 bits of which the high ones are good: a low one does not depend on the higher ones of the bytes. */
+  of(digest: Uint8Array): number {
+    let hash = 0;
+    for (let i = 0; i < DIGEST_SIZE; i++) hash = (hash + Math.imul(digest[i]!, this.#factors[i]!)) | 0;
+    return hash >>> 0;
+  }
+}
+
+/**
  * Where each digest of a list stands in it: an open-addressing table, with equal digests (a file full of zeros has
- * nothing else) in chains. Hashed by a universal family (multiply-shift over the bytes: Dietzfelbinger, 1996), so that
- * nobody can choose digests that make it slow.
+ * nothing else) in chains.
  */
 export class DigestIndex {
   readonly #digest: (i: number) => Uint8Array;
@@ -18,7 +32,7 @@ export class DigestIndex {
   readonly #next: Uint32Array;
   readonly #mask: number;
   readonly #shift: number;
-  readonly #factors: Uint32Array = crypto.getRandomValues(new Uint32Array(DIGEST_SIZE));
+  readonly #hash = new DigestHash();
 
   /**
    * @param count how many digests there are
@@ -46,9 +60,7 @@ export class DigestIndex {
 
   /** The slot that holds this digest, or the free one for it. */
   #slot(digest: Uint8Array): number {
-    let hash = 0;
-    for (let i = 0; i < DIGEST_SIZE; i++) hash = (hash + Math.imul(digest[i]!, this.#factors[i]!)) | 0;
-    let slot = hash >>> this.#shift; // the high bits: a low one does not depend on the higher ones of the bytes
+    let slot = this.#hash.of(digest) >>> this.#shift;
     while (this.#table[slot] !== 0 && !equal(this.#digest(this.#table[slot]! - 1), digest)) {
       slot = (slot + 1) & this.#mask;
     }

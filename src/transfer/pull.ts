@@ -162,7 +162,7 @@ class Pull {
       if (retired !== undefined && manifest.index <= retired.index) throw retired.error;
       const [newest] = await this.#storage.list();
       if (newest !== undefined && manifest.index <= newest.meta.lastIncludedIndex) {
-        throw stale(manifest.index, newest.meta);
+        throw stale(manifest.index, newest.meta.lastIncludedIndex);
       }
       this.#options.onManifest?.(manifest);
       this.#tracker.restart();

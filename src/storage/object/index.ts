@@ -1,0 +1,238 @@
+/**
+ * The index of an object storage: what there is, and who is at work.
+ *
+ * ```text
+ * index = digest body       digest = SHA-256 of body, body = ObjectIndex (object.proto)
+ * ```
+ *
+ * @module
+ */
+
+import { create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
+import { messageOf, SnapshotError } from "../../errors.ts";
+import { type SnapshotInfo, SnapshotManifest } from "../../snapshot/mod.ts";
+import { concat, DIGEST_SIZE, equal, sha256, toHex } from "../../stream/mod.ts";
+import {
+  type KeptSnapshot as KeptMessage,
+  KeptSnapshotSchema,
+  type Lease as LeaseMessage,
+  Lease_Kind,
+  LeaseSchema,
+  ObjectIndexSchema,
+} from "./gen/object_pb.ts";
+
+/** The version that this release writes, and the highest that it reads. */
+const FORMAT_VERSION = 1;
+/** The largest index: of a hundred thousand snapshots. */
+export const MAX_INDEX_BYTES: number = 32 * 1024 * 1024;
+
+/** A snapshot that is kept. */
+export interface KeptSnapshot {
+  /** The lease under which it was written; its name in the bucket. */
+  readonly id: string;
+  readonly index: bigint;
+  /** Its meta, as the manifest of a snapshot without files. */
+  readonly head: Uint8Array;
+  readonly digest: Uint8Array;
+  readonly size: number;
+  readonly files: number;
+  readonly chunks: number;
+  /** SHA-256 of the object with its manifest. */
+  readonly objectDigest: Uint8Array;
+  /** Whether another was found bad while it was there. */
+  readonly doubtful?: boolean;
+  /** When it was retired: milliseconds since 1970. */
+  readonly retiredAt?: number;
+  /** In which generation it was retired. */
+  readonly retiredIn?: bigint;
+  /** Why it was put aside. */
+  readonly reason?: string;
+}
+
+/** Somebody at work. */
+export interface Lease {
+  readonly id: string;
+  readonly kind: "write" | "install" | "read";
+  /** What is retired in a later generation is kept for its sake; if absent, nothing is. */
+  readonly since?: bigint;
+  /** Until when it counts: milliseconds since 1970. */
+  readonly activeUntil: number;
+  /** Until when what was received is kept: milliseconds since 1970. */
+  readonly expiresAt: number;
+  /** Of an install: the digest of the snapshot. */
+  readonly digest?: Uint8Array;
+  /** Of an install: the index of the snapshot. */
+  readonly index?: bigint;
+}
+
+/** What there is, and who is at work. */
+export interface ObjectIndex {
+  /** Random, chosen when the index was made. */
+  readonly epoch: string;
+  /** One more with each change; 0 if there is none yet. */
+  readonly generation: bigint;
+  /** Random, for each change. */
+  readonly author: string;
+  /** The newest first. */
+  readonly snapshots: readonly KeptSnapshot[];
+  /** Too old, and kept for those who may be reading them still. */
+  readonly retired: readonly KeptSnapshot[];
+  /** Found bad, and kept for a person. */
+  readonly quarantined: readonly KeptSnapshot[];
+  readonly leases: readonly Lease[];
+}
+
+/** A random name. */
+export function randomName(bytes: number): string {
+  return toHex(crypto.getRandomValues(new Uint8Array(bytes)));
+}
+
+/** The index of a bucket that has none. */
+export function emptyIndex(): ObjectIndex {
+  return {
+    epoch: randomName(8),
+    generation: 0n,
+    author: "",
+    snapshots: [],
+    retired: [],
+    quarantined: [],
+    leases: [],
+  };
+}
+
+/** All snapshots whose packs are needed, for whatever reason. */
+export function allKept({ snapshots, retired, quarantined }: ObjectIndex): KeptSnapshot[] {
+  return [...snapshots, ...retired, ...quarantined];
+}
+
+/** A snapshot as the index has it. */
+export async function keptOf(id: string, manifest: SnapshotManifest, objectDigest: Uint8Array): Promise<KeptSnapshot> {
+  return {
+    id,
+    index: manifest.index,
+    head: (await SnapshotManifest.of(manifest.meta, [])).bytes,
+    digest: manifest.digest,
+    size: manifest.size,
+    files: manifest.files.length,
+    chunks: manifest.content.count,
+    objectDigest,
+  };
+}
+
+/** A snapshot as a storage lists it. */
+export async function infoOf(kept: KeptSnapshot, pinned: boolean): Promise<SnapshotInfo> {
+  const { meta } = await SnapshotManifest.decode(kept.head);
+  const { digest, size, files, chunks } = kept;
+  return { meta, digest, size, files, chunks, pinned };
+}
+
+const KINDS = ["write", "install", "read"] as const;
+
+/** The bytes of an index. */
+export async function encodeIndex(index: ObjectIndex): Promise<Uint8Array> {
+  const body = toBinary(
+    ObjectIndexSchema,
+    create(ObjectIndexSchema, {
+      formatVersion: FORMAT_VERSION,
+      epoch: index.epoch,
+      generation: index.generation,
+      author: index.author,
+      snapshots: index.snapshots.map(encodeKept),
+      retired: index.retired.map(encodeKept),
+      quarantined: index.quarantined.map(encodeKept),
+      leases: index.leases.map(encodeLease),
+    }),
+  );
+  return concat([await sha256(body), body]);
+}
+
+function encodeKept({ size, retiredAt, ...kept }: KeptSnapshot): KeptMessage {
+  return create(KeptSnapshotSchema, {
+    ...kept,
+    size: BigInt(size),
+    ...(retiredAt !== undefined && { retiredAt: BigInt(retiredAt) }),
+  });
+}
+
+function encodeLease({ kind, activeUntil, expiresAt, ...lease }: Lease): LeaseMessage {
+  return create(LeaseSchema, {
+    ...lease,
+    kind: KINDS.indexOf(kind) as Lease_Kind,
+    activeUntil: BigInt(activeUntil),
+    expiresAt: BigInt(expiresAt),
+  });
+}
+
+/**
+ * Reads an index.
+ *
+ * @param bytes of the object
+ * @param key what it is called, for the error
+ * @throws {SnapshotError} `CORRUPT`, `UNSUPPORTED` if a newer release wrote it
+ */
+export async function decodeIndex(bytes: Uint8Array, key: string): Promise<ObjectIndex> {
+  const body = bytes.subarray(DIGEST_SIZE);
+  const actual = await sha256(body);
+  if (!equal(actual, bytes.subarray(0, DIGEST_SIZE))) {
+    throw new SnapshotError("CORRUPT", `${key} does not have its SHA-256: it was changed or damaged, or is no index`, {
+      file: key,
+      expected: toHex(bytes.subarray(0, DIGEST_SIZE)),
+      actual: toHex(actual),
+    });
+  }
+  let message;
+  try {
+    message = fromBinary(ObjectIndexSchema, body);
+  } catch (error) {
+    throw new SnapshotError("CORRUPT", `${key} is no index: ${messageOf(error)}`, { file: key, cause: error });
+  }
+  if (message.formatVersion !== FORMAT_VERSION) {
+    throw new SnapshotError("UNSUPPORTED", `${key} has format version ${message.formatVersion}`, {
+      file: key,
+      expected: FORMAT_VERSION,
+      actual: message.formatVersion,
+    });
+  }
+  return {
+    epoch: message.epoch,
+    generation: message.generation,
+    author: message.author,
+    snapshots: message.snapshots.map(decodeKept),
+    retired: message.retired.map(decodeKept),
+    quarantined: message.quarantined.map(decodeKept),
+    leases: message.leases.map(decodeLease),
+  };
+}
+
+function decodeKept(message: KeptMessage): KeptSnapshot {
+  const has = (field: "doubtful" | "retiredAt" | "retiredIn" | "reason") =>
+    isFieldSet(message, KeptSnapshotSchema.field[field]);
+  const { id, index, head, digest, size, files, chunks, objectDigest } = message;
+  return {
+    id,
+    index,
+    head,
+    digest,
+    size: Number(size),
+    files,
+    chunks,
+    objectDigest,
+    ...(has("doubtful") && { doubtful: message.doubtful }),
+    ...(has("retiredAt") && { retiredAt: Number(message.retiredAt) }),
+    ...(has("retiredIn") && { retiredIn: message.retiredIn }),
+    ...(has("reason") && { reason: message.reason }),
+  };
+}
+
+function decodeLease(message: LeaseMessage): Lease {
+  const has = (field: "since" | "digest" | "index") => isFieldSet(message, LeaseSchema.field[field]);
+  return {
+    id: message.id,
+    kind: KINDS[message.kind] ?? "write",
+    activeUntil: Number(message.activeUntil),
+    expiresAt: Number(message.expiresAt),
+    ...(has("since") && { since: message.since }),
+    ...(has("digest") && { digest: message.digest }),
+    ...(has("index") && { index: message.index }),
+  };
+}

@@ -1,0 +1,95 @@
+/**
+ * Reading and changing the index: every change is one conditional put, so that of two one wins and the other sees it.
+ *
+ * @module
+ */
+
+import { hasCode, SnapshotError } from "../../errors.ts";
+import { pause } from "../../stream/mod.ts";
+import { decodeIndex, emptyIndex, encodeIndex, MAX_INDEX_BYTES, type ObjectIndex, randomName } from "./index.ts";
+import { pauseAfter, type SteadyBucket } from "./steady_bucket.ts";
+
+/** The key of the index. */
+const KEY = "index";
+/** How often a change is tried before others are too busy. */
+const MAX_CONFLICTS = 100;
+/** How often a change is tried of which nothing is heard. */
+const MAX_SILENCES = 5;
+
+/** What a change makes of the index: its parts that change; nothing if it is so already. */
+export type Change = (index: ObjectIndex) => Partial<ObjectIndex> | undefined;
+
+interface Tagged {
+  readonly index: ObjectIndex;
+  readonly etag: string | undefined;
+}
+
+/** The one index of a storage. */
+export class IndexStore {
+  readonly #bucket: SteadyBucket;
+  #last: Tagged | undefined;
+
+  /** @param bucket has it, or will have it */
+  constructor(bucket: SteadyBucket) {
+    this.#bucket = bucket;
+  }
+
+  /**
+   * What there is now.
+   *
+   * @throws {SnapshotError} `CORRUPT`, `UNSUPPORTED`; what the bucket fails with
+   */
+  async read(): Promise<ObjectIndex> {
+    return (await this.#read()).index;
+  }
+
+  async #read(): Promise<Tagged> {
+    const found = await this.#bucket.read(KEY, { limit: MAX_INDEX_BYTES });
+    return this.#last = found === undefined
+      ? { index: emptyIndex(), etag: undefined }
+      : { index: await decodeIndex(found.bytes, KEY), etag: found.etag };
+  }
+
+  /**
+   * Changes the index.
+   *
+   * @param change is asked again with what there is, if others were faster, and also if the answer to a put was lost: it
+   *   must see then that it was done
+   * @returns the index as it is then
+   * @throws {SnapshotError} `UNAVAILABLE` if it is not known whether it was done; whatever `change` throws
+   */
+  async update(change: Change): Promise<ObjectIndex> {
+    let tagged = this.#last ?? await this.#read();
+    let silences = 0;
+    for (let tries = 1;; tries++) {
+      let changed: Partial<ObjectIndex> | undefined;
+      try {
+        changed = change(tagged.index);
+      } catch (error) {
+        if (tries > 1) throw error;
+        tagged = await this.#read(); // it was refused by what was known, which may be old
+        continue;
+      }
+      if (changed === undefined) return tagged.index;
+      const index = { ...tagged.index, ...changed, generation: tagged.index.generation + 1n, author: randomName(8) };
+      try {
+        const etag = await this.#bucket.swap(KEY, await encodeIndex(index), tagged.etag);
+        if (etag !== undefined) {
+          this.#last = { index, etag };
+          return index;
+        }
+        if (tries >= MAX_CONFLICTS) throw busy();
+        if (tries > 1) await pause(Math.random() * 20 * Math.min(tries, 10), undefined);
+      } catch (error) {
+        if (!hasCode(error, "UNAVAILABLE", "TIMEOUT") || ++silences > MAX_SILENCES) throw error;
+        await pause(pauseAfter(silences, error), undefined);
+      }
+      tagged = await this.#read();
+      if (tagged.index.author === index.author) return tagged.index; // it was done, and the answer was lost
+    }
+  }
+}
+
+function busy(): SnapshotError {
+  return new SnapshotError("BUSY", `Others changed the index ${MAX_CONFLICTS} times meanwhile: try again later`);
+}

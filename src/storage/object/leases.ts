@@ -1,0 +1,165 @@
+/**
+ * Leases: what tells the collectors of garbage who is at work.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../../errors.ts";
+import type { IndexStore } from "./index_store.ts";
+import { type Lease, type ObjectIndex, randomName } from "./index.ts";
+
+/** How long a lease counts that is not renewed, in milliseconds: so long garbage stays that somebody left who crashed. */
+const LEASE_TIME = 10 * 60_000;
+/** How often it is renewed. */
+const RENEW_EVERY = LEASE_TIME / 3;
+
+/** A lease that is being held: renewed by itself, until it is released. */
+export interface HeldLease {
+  readonly id: string;
+  /** The generation in which it was taken (over): nobody has it any more if the index says otherwise. */
+  readonly since: bigint;
+  /** Stops renewing it. */
+  release(): void;
+}
+
+/** The leases of one process. */
+export class Leases {
+  readonly #store: IndexStore;
+
+  /** @param store the index that they are in */
+  constructor(store: IndexStore) {
+    this.#store = store;
+  }
+
+  /**
+   * Takes a lease.
+   *
+   * @param kind for what
+   * @param since what was there in this generation stays, unless it is gone already; by default all that is in the index that
+   *   is returned
+   */
+  async take(kind: "write" | "read", since?: bigint): Promise<[HeldLease, ObjectIndex]> {
+    return await this.#take((index) => ({ ...fresh(index, kind), since: since ?? index.generation + 1n }));
+  }
+
+  /** Takes a lease for an install. */
+  async takeInstall(digest: Uint8Array, index: bigint, keep: number): Promise<[HeldLease, ObjectIndex]> {
+    return await this.#take((current) => ({
+      ...fresh(current, "install"),
+      since: current.generation + 1n,
+      expiresAt: Date.now() + keep,
+      digest,
+      index,
+    }));
+  }
+
+  async #take(make: (index: ObjectIndex) => Lease & { since: bigint }): Promise<[HeldLease, ObjectIndex]> {
+    let taken: (Lease & { since: bigint }) | undefined;
+    const index = await this.#store.update((index) => {
+      if (taken !== undefined && has(index, taken.id)) return undefined;
+      taken = make(index);
+      return { leases: [...index.leases, taken] };
+    });
+    return [this.#hold(taken!.id, taken!.since), index];
+  }
+
+  /**
+   * Takes over what an install has left.
+   *
+   * @throws {SnapshotError} `NOT_FOUND` if it is gone
+   */
+  async takeOver(id: string, keep: number): Promise<[HeldLease, ObjectIndex]> {
+    let since = -1n;
+    const index = await this.#store.update((index) => {
+      const lease = index.leases.find((lease) => lease.id === id);
+      if (lease === undefined) throw new SnapshotError("NOT_FOUND", `The install ${id} is gone`, { file: id });
+      if (lease.since === since) return undefined;
+      since = index.generation + 1n;
+      return replace(index, id, {
+        ...lease,
+        since,
+        activeUntil: Date.now() + LEASE_TIME,
+        expiresAt: Date.now() + keep,
+      });
+    });
+    return [this.#hold(id, since), index];
+  }
+
+  /**
+   * Ends a lease, unless somebody else has it now.
+   *
+   * @param lease which one; without `since` one that nobody has
+   * @returns the index; whether the lease is gone from it is to be seen there
+   */
+  async drop({ id, since }: Pick<Lease, "id" | "since">): Promise<ObjectIndex> {
+    return await this.#store.update((index) => {
+      const lease = index.leases.find((lease) => lease.id === id);
+      return lease !== undefined && lease.since === since ? withoutLease(index, id) : undefined;
+    });
+  }
+
+  /** Leaves an install, to be gone on with. */
+  async leave({ id, since }: HeldLease): Promise<void> {
+    await this.#store.update((index) => {
+      const lease = index.leases.find((lease) => lease.id === id);
+      return lease?.since === since ? replace(index, id, idle(lease)) : undefined;
+    });
+  }
+
+  #hold(id: string, since: bigint): HeldLease {
+    let released = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const renew = async () => {
+      try {
+        await this.#store.update((index) => {
+          const lease = index.leases.find((lease) => lease.id === id);
+          if (released || lease?.since !== since || lease.activeUntil > Date.now() + LEASE_TIME - RENEW_EVERY / 2) {
+            return undefined;
+          }
+          return replace(index, id, { ...lease, activeUntil: Date.now() + LEASE_TIME });
+        });
+      } catch {
+        // Tried again; if it is lost meanwhile, the commit says so.
+      }
+      if (!released) timer = setTimeout(renew, RENEW_EVERY);
+    };
+    timer = setTimeout(renew, RENEW_EVERY);
+    return {
+      id,
+      since,
+      release() {
+        released = true;
+        clearTimeout(timer);
+      },
+    };
+  }
+}
+
+function fresh({ epoch, generation }: ObjectIndex, kind: Lease["kind"]): Lease {
+  const activeUntil = Date.now() + LEASE_TIME;
+  return { id: `${epoch}-${generation + 1n}-${randomName(8)}`, kind, activeUntil, expiresAt: activeUntil };
+}
+
+function has({ leases }: ObjectIndex, id: string): boolean {
+  return leases.some((lease) => lease.id === id);
+}
+
+function replace({ leases }: ObjectIndex, id: string, lease: Lease): Partial<ObjectIndex> {
+  return { leases: leases.map((other) => other.id === id ? lease : other) };
+}
+
+/** The index without a lease. */
+export function withoutLease({ leases }: ObjectIndex, id: string): Partial<ObjectIndex> {
+  return { leases: leases.filter((lease) => lease.id !== id) };
+}
+
+/** A lease for whose sake nothing is kept but its own. */
+export function idle({ since: _, ...lease }: Lease): Lease {
+  return { ...lease, activeUntil: 0 };
+}
+
+/** Epoch and generation in which a lease was taken; nothing if it is no lease's name. */
+export function bornIn(id: string): { readonly epoch: string; readonly generation: bigint } | undefined {
+  const [, epoch, generation] = /^([0-9a-f]{16})-([0-9]{1,19})-[0-9a-f]{16}$/.exec(id) ?? [];
+  return epoch === undefined ? undefined : { epoch, generation: BigInt(generation!) };
+}

@@ -1,0 +1,326 @@
+/**
+ * A bucket as places with files: where snapshots lie, and where they are written and received.
+ *
+ * @module
+ */
+
+import { hasCode, SnapshotError } from "../../errors.ts";
+import { type ByteRange, MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
+import { equal, sha256, toHex } from "../../stream/mod.ts";
+import type { MediumFile, PlacedSnapshot, Places } from "../medium.ts";
+import type { IndexStore } from "./index_store.ts";
+import { allKept, type KeptSnapshot, type Lease, type ObjectIndex } from "./index.ts";
+import type { HeldLease, Leases } from "./leases.ts";
+import { LocatedManifest, MAX_STORED_MANIFEST_BYTES } from "./located_manifest.ts";
+import { PackedContent } from "./packed_content.ts";
+import type { SteadyBucket } from "./steady_bucket.ts";
+import { Upload } from "./upload.ts";
+import { UploadFile } from "./upload_file.ts";
+
+/** Chunks of so many of the newest snapshots are used again. */
+const PARENTS = 2;
+/** Manifests that are kept in memory, beside those of open snapshots. */
+const MAX_CACHED = PARENTS + 1;
+
+/** What is being written or received. */
+interface Work {
+  readonly lease: HeldLease;
+  readonly upload: Upload;
+  /** What is to be received. */
+  readonly manifest: SnapshotManifest | undefined;
+  /** What is being written, by the names of the files: their sizes. */
+  readonly sizes: Map<string, number>;
+  /** What chunks of it may be, the newest first. */
+  readonly parents: readonly PlacedSnapshot[];
+}
+
+/** What is where in a bucket, for the writer, the readers and the install of a storage. */
+export class ObjectPlaces implements Places {
+  readonly temp = "temp";
+  readonly #bucket: SteadyBucket;
+  readonly #store: IndexStore;
+  readonly #leases: Leases;
+  readonly #packSize: number;
+  readonly #keepInstalls: number;
+  readonly #work = new Map<string, Work>();
+  readonly #manifests = new Map<string, Promise<LocatedManifest>>();
+  readonly #contents = new Map<string, PackedContent>();
+  /** How many readers a snapshot has. */
+  readonly #pins = new Map<string, number>();
+
+  /**
+   * @param bucket the bucket
+   * @param store its index
+   * @param leases what is taken while something is written
+   * @param packSize bytes of a pack
+   * @param keepInstalls how long an interrupted install is kept, in milliseconds
+   */
+  constructor(bucket: SteadyBucket, store: IndexStore, leases: Leases, packSize: number, keepInstalls: number) {
+    this.#bucket = bucket;
+    this.#store = store;
+    this.#leases = leases;
+    this.#packSize = packSize;
+    this.#keepInstalls = keepInstalls;
+  }
+
+  /** What is being written or received in a place. */
+  work(place: string): Work | undefined {
+    return this.#work.get(place);
+  }
+
+  installPlace({ index, digest }: SnapshotManifest): string {
+    return installPlace(index, digest);
+  }
+
+  async installs(): Promise<PlacedSnapshot[]> {
+    const found: PlacedSnapshot[] = [];
+    for (const { id, kind } of (await this.#store.read()).leases) {
+      if (kind !== "install") continue;
+      const manifest = await this.#manifestOfInstall(id);
+      if (manifest !== undefined) found.push({ place: this.installPlace(manifest), manifest });
+    }
+    return found;
+  }
+
+  /** What an install was to receive; nothing if it had not come to saying so. */
+  async #manifestOfInstall(id: string): Promise<SnapshotManifest | undefined> {
+    const found = await this.#bucket.read(`installs/${id}`, { limit: MAX_MANIFEST_BYTES });
+    try {
+      return found && await SnapshotManifest.decode(found.bytes);
+    } catch (error) {
+      if (hasCode(error, "CORRUPT", "MALFORMED", "UNSUPPORTED")) return undefined;
+      throw error;
+    }
+  }
+
+  async clear(place: string): Promise<void> {
+    await this.remove(place);
+    if (place === this.temp) await this.#begin(place, await this.#leases.take("write"), undefined);
+  }
+
+  async describe(place: string, manifest: SnapshotManifest): Promise<void> {
+    const taken = await this.#leases.takeInstall(manifest.digest, manifest.index, this.#keepInstalls);
+    await this.#bucket.put(`installs/${taken[0].id}`, manifest.bytes);
+    await this.#begin(place, taken, manifest);
+  }
+
+  async #begin(
+    place: string,
+    [lease, index]: readonly [HeldLease, ObjectIndex],
+    manifest: SnapshotManifest | undefined,
+  ): Promise<Work> {
+    try {
+      const upload = new Upload(this.#bucket, lease.id, this.#packSize);
+      const parents: PlacedSnapshot[] = [];
+      // Once one was found bad none is taken from those that were there with it: they may share what is bad.
+      for (const kept of index.snapshots.filter(({ doubtful }) => doubtful !== true).slice(0, PARENTS)) {
+        try {
+          const located = await this.manifest(kept);
+          upload.reuse(located);
+          parents.push({ place: kept.id, manifest: located.manifest });
+        } catch (error) {
+          if (!hasCode(error, "CORRUPT", "MALFORMED", "NOT_FOUND", "UNSUPPORTED")) throw error; // nothing is taken from it
+        }
+      }
+      const work = { lease, upload, manifest, sizes: new Map<string, number>(), parents };
+      this.#work.set(place, work);
+      return work;
+    } catch (error) {
+      lease.release();
+      await this.#leases.drop(lease).catch(() => {}); // else it runs out
+      throw error;
+    }
+  }
+
+  async kept(place: string): Promise<(digest: Uint8Array) => boolean> {
+    const { upload } = this.#work.get(place) ?? await this.#resume(place);
+    return (digest) => upload.has(digest);
+  }
+
+  /** Goes on with what an install has left. */
+  async #resume(place: string): Promise<Work> {
+    for (const lease of (await this.#store.read()).leases) {
+      if (!isInstallOf(lease, place)) continue;
+      const { id } = lease;
+      const manifest = await this.#manifestOfInstall(id);
+      if (manifest === undefined) continue;
+      const work = await this.#begin(place, await this.#leases.takeOver(id, this.#keepInstalls), manifest);
+      await work.upload.adopt();
+      return work;
+    }
+    throw new SnapshotError("NOT_FOUND", `Nothing is being received as ${place}`, { file: place });
+  }
+
+  /** Stops receiving for now: what came stays, to be gone on with. */
+  async leave(place: string): Promise<void> {
+    const work = this.#work.get(place);
+    if (work === undefined) return;
+    this.#work.delete(place);
+    work.lease.release();
+    try {
+      await work.upload.flush();
+    } finally {
+      await work.upload.stop();
+      await this.#leases.leave(work.lease);
+    }
+  }
+
+  async open(
+    place: string,
+    name: string,
+    mode: "read" | "create" | "update",
+    range?: ByteRange,
+  ): Promise<MediumFile> {
+    const work = this.#work.get(place);
+    if (work === undefined) return (await this.#content(place)).open(name, range);
+    if (mode === "create" && work.manifest === undefined) work.sizes.set(name, 0);
+    return new UploadFile(work.upload, work.sizes, name, work.manifest?.file(name));
+  }
+
+  async link(from: string, to: string, name: string, as: string): Promise<boolean> {
+    const { upload, sizes } = this.#work.get(to)!;
+    const chunks = (await this.#manifests.get(from))?.manifest.file(name).chunks;
+    if (chunks === undefined) return false;
+    for (let i = 0; i < chunks.count; i++) if (!upload.has(chunks.digest(i))) return false;
+    sizes.set(as, chunks.size);
+    return true;
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async unlink(place: string, name: string): Promise<void> {
+    this.#work.get(place)?.sizes.delete(name);
+  }
+
+  /** Gives up what was being written or received in a place: nothing of it is left. */
+  async remove(place: string): Promise<void> {
+    const work = this.#work.get(place);
+    if (work !== undefined) {
+      this.#work.delete(place);
+      work.lease.release();
+      await work.upload.stop();
+      return await this.#discard(work.lease);
+    }
+    for (const lease of (await this.#store.read()).leases) {
+      if (!isInstallOf(lease, place) || lease.activeUntil >= Date.now()) continue; // somebody else is at work on it
+      await this.#discard(lease);
+    }
+  }
+
+  /** Deletes what was written under a lease. First of all nobody can commit it any more, not even a put that comes late. */
+  async #discard(lease: Pick<Lease, "id" | "since">): Promise<void> {
+    const { id } = lease;
+    const index = await this.#leases.drop(lease);
+    if (index.leases.some((lease) => lease.id === id)) return; // somebody else goes on with it
+    if (allKept(index).some((kept) => kept.id === id)) return; // it was done after all
+    const keys = [`installs/${id}`, `manifests/${id}`];
+    for await (const { key } of this.#bucket.list(`packs/${id}/`)) keys.push(key);
+    await this.#bucket.delete(keys);
+  }
+
+  /** What was written or received in a place has become a snapshot. */
+  committed(place: string, located: LocatedManifest): void {
+    const { lease } = this.#work.get(place)!;
+    this.#work.delete(place);
+    lease.release();
+    this.#remember(lease.id, Promise.resolve(located));
+    if (place !== this.temp) void this.#bucket.delete([`installs/${lease.id}`]).catch(() => {}); // else it is collected
+  }
+
+  /**
+   * The manifest of a snapshot.
+   *
+   * @throws {SnapshotError} `NOT_FOUND` if it was collected meanwhile; `CORRUPT`
+   */
+  async manifest(kept: KeptSnapshot): Promise<LocatedManifest> {
+    const known = this.#manifests.get(kept.id);
+    if (known !== undefined) return await known;
+    const reading = this.#read(kept);
+    this.#remember(kept.id, reading);
+    return await reading;
+  }
+
+  async #read(kept: KeptSnapshot): Promise<LocatedManifest> {
+    const key = `manifests/${kept.id}`;
+    for (let tries = 1;; tries++) {
+      const found = await this.#bucket.read(key, { limit: MAX_STORED_MANIFEST_BYTES });
+      if (found === undefined) throw await this.#gone(kept.id, key);
+      const actual = await sha256(found.bytes);
+      if (equal(actual, kept.objectDigest)) return await LocatedManifest.decode(found.bytes, key);
+      if (tries === 1) continue; // it may have come wrong
+      throw new SnapshotError("CORRUPT", `${key}, with snapshot ${kept.index}, is not what was written`, {
+        index: kept.index,
+        file: key,
+        expected: toHex(kept.objectDigest),
+        actual: toHex(actual),
+      });
+    }
+  }
+
+  /** Keeps a manifest, and lets go of one that nobody reads. */
+  #remember(id: string, manifest: Promise<LocatedManifest>): void {
+    this.#manifests.set(id, manifest);
+    manifest.catch(() => this.#manifests.delete(id));
+    for (const other of this.#manifests.keys()) {
+      if (this.#manifests.size <= MAX_CACHED) break;
+      if (other === id || this.#pins.has(other)) continue;
+      this.#manifests.delete(other);
+      this.#contents.delete(other);
+    }
+  }
+
+  /** Whether somebody reads a snapshot. */
+  isPinned(id: string): boolean {
+    return this.#pins.has(id);
+  }
+
+  /** Keeps a snapshot ready to be read; its place is its id. */
+  pin(id: string): void {
+    this.#pins.set(id, (this.#pins.get(id) ?? 0) + 1);
+  }
+
+  /** Lets it go. */
+  unpin(id: string): void {
+    const pins = this.#pins.get(id)! - 1;
+    if (pins > 0) this.#pins.set(id, pins);
+    else {
+      this.#pins.delete(id);
+      this.#contents.delete(id); // with what it has fetched ahead
+    }
+  }
+
+  async #content(place: string): Promise<PackedContent> {
+    const known = this.#contents.get(place);
+    if (known !== undefined) return known;
+    const located = await this.#manifests.get(place);
+    if (located === undefined) {
+      throw new SnapshotError("NOT_FOUND", `There is no snapshot ${place} open`, { file: place });
+    }
+    const missing = ({ name }: { readonly name: string }) => this.#gone(place, `packs/${name}`);
+    const content = new PackedContent(this.#bucket, located, this.#packSize, missing);
+    this.#contents.set(place, content);
+    return content;
+  }
+
+  /** The error for an object of a snapshot that is not there. */
+  async #gone(id: string, key: string): Promise<SnapshotError> {
+    const { snapshots, retired } = await this.#store.read();
+    const kept = [...snapshots, ...retired].find((kept) => kept.id === id);
+    return kept === undefined
+      ? new SnapshotError("NOT_FOUND", `The snapshot was retired and collected while it was read: open the newest`, {
+        file: key,
+      })
+      : new SnapshotError("CORRUPT", `${key}, with what is in snapshot ${kept.index}, is gone`, {
+        file: key,
+        index: kept.index,
+      });
+  }
+}
+
+function installPlace(index: bigint, digest: Uint8Array): string {
+  return `install-${index}-${toHex(digest)}`;
+}
+
+/** Whether a lease is of what is, or was, received in this place. */
+function isInstallOf({ kind, index, digest }: Lease, place: string): boolean {
+  return kind === "install" && index !== undefined && digest !== undefined && installPlace(index, digest) === place;
+}

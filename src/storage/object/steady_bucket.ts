@@ -1,0 +1,227 @@
+/**
+ * A bucket that is tried again: late, failing, and cut answers become right ones or a clear error.
+ *
+ * @module
+ */
+
+import type { Bucket, BucketObject } from "../../bucket/mod.ts";
+import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { pause, raceAbort } from "../../stream/mod.ts";
+
+/** How often a request is made before it is given up. */
+const ATTEMPTS = 5;
+/** What is waited before the second, in milliseconds; three times as long before each one after it. */
+const FIRST_PAUSE = 100;
+/** The longest that a bucket's word is taken for when it says how long to wait, in milliseconds. */
+const LONGEST_PAUSE = 30_000;
+/** So long nothing may come from a bucket, in milliseconds: a pack of 8 MiB goes up in that time at 140 KB/s. */
+const REQUEST_TIMEOUT = 60_000;
+/** Objects deleted with one request. */
+const DELETED_AT_ONCE = 1000;
+
+/** Options of {@linkcode SteadyBucket.read}. */
+export interface ReadObjectOptions {
+  /** Which bytes; all if absent. */
+  readonly range?: { readonly start: number; readonly end: number };
+  /** The most bytes that are taken into memory. */
+  readonly limit: number;
+  /** Gives it up. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** An object, read as a whole. */
+export interface ReadObject {
+  /** Its bytes, or those that were asked for. */
+  readonly bytes: Uint8Array;
+  /** The bucket's name for what was read. */
+  readonly etag: string;
+  /** How many bytes the object has. */
+  readonly size: number;
+}
+
+type Work<T> = (signal: AbortSignal, alive: () => void) => Promise<T>;
+
+/** The part of a bucket below a prefix, with whole bodies. */
+export class SteadyBucket {
+  readonly #bucket: Bucket;
+  readonly #prefix: string;
+
+  /**
+   * @param bucket the bucket
+   * @param prefix what all keys begin with
+   */
+  constructor(bucket: Bucket, prefix: string) {
+    this.#bucket = bucket;
+    this.#prefix = prefix;
+  }
+
+  /**
+   * Reads an object, or a part of it, into memory: all of the bytes, or it fails.
+   *
+   * @returns nothing if there is none
+   */
+  async read(key: string, options: ReadObjectOptions): Promise<ReadObject | undefined> {
+    const { range, limit } = options;
+    return await this.#attempt(`read ${this.#prefix}${key}`, async (signal, alive) => {
+      const found = await this.#bucket.get(this.#prefix + key, { ...(range !== undefined && { range }), signal });
+      if (found === undefined) return undefined;
+      const expected = range === undefined ? found.size : Math.min(range.end, found.size) - range.start;
+      if (!(expected >= 0 && expected <= limit)) {
+        await found.body.cancel();
+        throw new SnapshotError("CORRUPT", `${this.#prefix}${key} has ${found.size} bytes: it is not what it was`, {
+          file: this.#prefix + key,
+          actual: found.size,
+        });
+      }
+      return {
+        bytes: await this.#readAll(key, found.body, expected, signal, alive),
+        etag: found.etag,
+        size: found.size,
+      };
+    }, options.signal);
+  }
+
+  /** Writes an object whose key nobody else ever uses: to do it twice does no harm. */
+  async put(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
+    await this.#attempt(
+      `write ${this.#prefix}${key}`,
+      (signal) => this.#bucket.put(this.#prefix + key, bytes, { signal }),
+      signal,
+    );
+  }
+
+  /**
+   * Writes an object if it is still what it was. Tried once: whoever is not told does not know whether it was done.
+   *
+   * @param etag of what it was; absent if there was none
+   * @returns what it is called now; nothing if it was something else
+   */
+  async swap(key: string, bytes: Uint8Array, etag: string | undefined): Promise<string | undefined> {
+    const condition = etag === undefined ? { ifNoneMatch: "*" as const } : { ifMatch: etag };
+    const written = await this.#once(
+      `write ${this.#prefix}${key}`,
+      (signal) => this.#bucket.put(this.#prefix + key, bytes, { ...condition, signal }),
+      undefined,
+    );
+    return written?.etag;
+  }
+
+  /** Deletes objects. */
+  async delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
+    for (let at = 0; at < keys.length; at += DELETED_AT_ONCE) {
+      const some = keys.slice(at, at + DELETED_AT_ONCE).map((key) => this.#prefix + key);
+      await this.#attempt(
+        `delete ${some.length} objects of ${this.#prefix}`,
+        (signal) => this.#bucket.delete(some, { signal }),
+        signal,
+      );
+    }
+  }
+
+  /** What there is below a prefix, with keys as the other methods take them. Some may be gone, or not yet listed. */
+  async *list(below: string, signal?: AbortSignal): AsyncGenerator<BucketObject, void, undefined> {
+    const prefix = this.#prefix + below;
+    let cursor: string | undefined;
+    do {
+      const before = cursor;
+      const page = await this.#attempt(
+        `list ${prefix}`,
+        (signal) => this.#bucket.list({ prefix, ...(before !== undefined && { cursor: before }), signal }),
+        signal,
+      );
+      for (const object of page.objects) {
+        if (object.key.startsWith(prefix)) yield { ...object, key: object.key.slice(this.#prefix.length) };
+      }
+      cursor = page.cursor;
+      if (cursor !== undefined && cursor === before) {
+        throw new SnapshotError("UNAVAILABLE", `The list of ${prefix} does not go on`, { source: prefix });
+      }
+    } while (cursor !== undefined);
+  }
+
+  async #readAll(
+    key: string,
+    body: ReadableStream<Uint8Array>,
+    expected: number,
+    signal: AbortSignal,
+    alive: () => void,
+  ): Promise<Uint8Array> {
+    const bytes = new Uint8Array(expected);
+    const reader = body.getReader();
+    let length = 0;
+    const stop = () => void reader.cancel(signal.reason).catch(() => {});
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        throwIfCancelled(signal);
+        if (done) break;
+        alive();
+        if (length + value.length > expected) length = Infinity;
+        else bytes.set(value, length);
+        length += value.length;
+        if (length > expected) break;
+      }
+    } finally {
+      signal.removeEventListener("abort", stop);
+      if (length !== expected) stop();
+    }
+    if (length === expected) return bytes;
+    throw new SnapshotError(
+      "UNAVAILABLE",
+      `${this.#prefix}${key} was answered with ${length > expected ? "more than" : `${length} of`} ${expected} bytes`,
+      { source: this.#prefix + key, expected, ...(length < expected && { actual: length }) },
+    );
+  }
+
+  async #attempt<T>(what: string, work: Work<T>, signal: AbortSignal | undefined): Promise<T> {
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await this.#once(what, work, signal);
+      } catch (error) {
+        throwIfCancelled(signal);
+        if (attempt === ATTEMPTS || !hasCode(error, "UNAVAILABLE", "TIMEOUT")) throw error;
+        await pause(pauseAfter(attempt, error), signal);
+      }
+    }
+  }
+
+  /** Makes a request, of which nothing may come for too long. */
+  async #once<T>(what: string, work: Work<T>, signal: AbortSignal | undefined): Promise<T> {
+    throwIfCancelled(signal);
+    const controller = new AbortController();
+    const giveUp = () => controller.abort(signal!.reason);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const alive = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        controller.abort(
+          new SnapshotError("TIMEOUT", `Could not ${what}: nothing came for ${REQUEST_TIMEOUT} ms`, {
+            source: this.#prefix,
+          }),
+        );
+      }, REQUEST_TIMEOUT);
+    };
+    alive();
+    signal?.addEventListener("abort", giveUp, { once: true });
+    try {
+      return await raceAbort(work(controller.signal, alive), controller.signal);
+    } catch (error) {
+      if (error instanceof SnapshotError) throw error;
+      throw new SnapshotError("UNAVAILABLE", `Could not ${what}: ${messageOf(error)}`, {
+        source: this.#prefix,
+        cause: error,
+      });
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", giveUp);
+    }
+  }
+}
+
+/** How long to wait before a request is made again, in milliseconds. Never all at the same time. */
+export function pauseAfter(attempt: number, error?: unknown): number {
+  const asked = error instanceof SnapshotError ? error.fields.retryAfter : undefined;
+  const own = FIRST_PAUSE * 3 ** (attempt - 1) * (0.5 + Math.random() / 2);
+  return asked === undefined ? own : Math.max(Math.min(asked, LONGEST_PAUSE), own);
+}

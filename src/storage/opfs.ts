@@ -1,0 +1,127 @@
+/**
+ * Snapshots in a browser: in the file system that it keeps for an origin (OPFS). Works in pages and in workers, also
+ * offline.
+ *
+ * @example
+ * ```ts
+ * import { pull } from "@snapstream/snapstream";
+ * import { OpfsStorage } from "@snapstream/snapstream/opfs";
+ *
+ * async function refresh(url: string, show: (share: number) => void): Promise<OpfsStorage> {
+ *   const storage = await OpfsStorage.open("leaderboard");
+ *   const pulling = pull(storage, [url]);
+ *   for await (const { bytes, total } of pulling) show(bytes / (total ?? Infinity));
+ *   await pulling.result; // STALE if it is here already
+ *   return storage;
+ * }
+ * ```
+ *
+ * @module
+ */
+
+import { hasCode, SnapshotError } from "../errors.ts";
+import { inOpfs, lockOpfs, type OpfsDirectory, opfsRoot } from "../fs/opfs.ts";
+import { checkName } from "../snapshot/mod.ts";
+import type { StoredSnapshot } from "./medium.ts";
+import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
+import { OpfsMedium } from "./opfs_medium.ts";
+
+export type { OpfsDirectory, OpfsFile, OpfsHandle, OpfsWritable } from "../fs/opfs.ts";
+export type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
+export { MediumStorage, type StorageOptions } from "./medium_storage.ts";
+
+/** Options of {@linkcode OpfsStorage.open}. */
+export interface OpfsStorageOptions extends StorageOptions {
+  /**
+   * How long an interrupted install is kept to be gone on with, in milliseconds.
+   *
+   * @default {604800000}
+   */
+  readonly keepInstalls?: number;
+}
+
+/** A snapshot that was found damaged when its storage was opened. */
+export interface DamagedSnapshot {
+  /** Its index, from the name of its manifest. */
+  readonly index: bigint;
+  /** What is wrong with it. */
+  readonly error: SnapshotError;
+}
+
+/**
+ * Snapshots in a directory of OPFS. One tab or worker of the origin at a time has it open; what a page wrote a worker
+ * reads, and the other way round.
+ *
+ * Killing the tab or the browser at any moment loses nothing that was committed. In a dedicated worker content is also
+ * synced to the disk; the names of files the browser syncs when it likes, so that a power failure may take the newest
+ * snapshots. A browser that is short of space may remove all that an origin has, unless the page was granted
+ * `navigator.storage.persist()`: asking for that is the page's affair.
+ *
+ * Opening sweeps what a crash left, and looks at the manifest and the sizes of every snapshot. One that is damaged is put
+ * aside and the next older is used; it stays in a place with a file `corrupt-…` below `places/`, until somebody removes
+ * that place.
+ */
+export class OpfsStorage extends MediumStorage {
+  /** What was found damaged when the storage was opened. */
+  readonly damaged: readonly DamagedSnapshot[];
+
+  private constructor(
+    medium: OpfsMedium,
+    found: readonly StoredSnapshot[],
+    damaged: readonly DamagedSnapshot[],
+    options: StorageOptions,
+  ) {
+    super(medium, found, options);
+    this.damaged = damaged;
+  }
+
+  /**
+   * Opens a storage; makes it if there is none.
+   *
+   * @param directory a directory of OPFS, or its path from the root of that (`"snapshots"`, `"app/snapshots"`)
+   * @param options see {@linkcode OpfsStorageOptions}
+   * @throws {SnapshotError} `BUSY` if another tab or worker has it open, `UNSUPPORTED` if there is no OPFS, or a newer
+   *   release wrote a snapshot in it, `MALFORMED` if it is no directory of OPFS, `FORBIDDEN` if the browser says so
+   */
+  static async open(
+    directory: OpfsDirectory | string = "snapshots",
+    options: OpfsStorageOptions = {},
+  ): Promise<OpfsStorage> {
+    const { keepInstalls = 7 * 24 * 3600 * 1000 } = options;
+    const origin = await opfsRoot();
+    const path = await pathOf(origin, directory);
+    const unlock = await lockOpfs(path);
+    try {
+      let root = origin;
+      for (const part of path.split("/").filter((part) => part !== "")) {
+        root = await inOpfs("open", path, () => root.getDirectoryHandle(part, { create: true }));
+      }
+      const medium = await OpfsMedium.open(root, path, unlock, keepInstalls);
+      const found: StoredSnapshot[] = [];
+      const damaged: DamagedSnapshot[] = [];
+      for (const [place, index] of medium.snapshots()) {
+        try {
+          found.push(await medium.inspect(place));
+        } catch (error) {
+          // Only what is known to be damaged. What may not be read may well be good, and newer than all the rest.
+          if (!hasCode(error, "CORRUPT", "MALFORMED")) throw error;
+          damaged.push({ index, error });
+          options.onWarning?.(error);
+          await medium.quarantine(place, index);
+        }
+      }
+      return new OpfsStorage(medium, found, damaged, options);
+    } catch (error) {
+      await unlock();
+      throw error;
+    }
+  }
+}
+
+/** The path of a directory from the origin's root: what the lock is called by, however the directory was named. */
+async function pathOf(origin: OpfsDirectory, directory: OpfsDirectory | string): Promise<string> {
+  if (typeof directory === "string") return checkName(directory);
+  const parts = await inOpfs("find", directory.name, () => origin.resolve(directory));
+  if (parts !== null) return parts.join("/");
+  throw new SnapshotError("MALFORMED", `${JSON.stringify(directory.name)} is no directory of OPFS`);
+}

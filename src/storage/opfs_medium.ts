@@ -1,0 +1,461 @@
+/**
+ * Snapshots in OPFS, which can neither rename a directory nor link a file.
+ *
+ * ```text
+ * places/<id>/<SHA-256 of a file's name>.<data id>     an empty file: its name says where the content is
+ * places/<id>/install-1000-1a2b3c4d                    the manifest, if this is being received
+ * places/<id>/snapshot_00000000000000001000            the manifest, if this is a snapshot: written last
+ * places/<id>/corrupt-1000-…                           empty: it was found bad, and is kept for a person
+ * data/<data id>/0, 1, …                               the content, in segments of 2 MiB
+ * ```
+ *
+ * The manifests are what the directory storage calls `__raft_snapshot_meta`, byte for byte. A place without any of the
+ * three is what a crash left, and so is content that no place names. Names are hashed, since a name in a snapshot may be
+ * longer than that of a file, and differ from another in case only.
+ *
+ * @module
+ */
+
+import { hasCode, messageOf, SnapshotError } from "../errors.ts";
+import { inOpfs, type OpfsDirectory } from "../fs/opfs.ts";
+import { checkName, type FileInfo, MAX_MANIFEST_BYTES, SnapshotManifest } from "../snapshot/mod.ts";
+import { equal, InFlight, sha256, toHex } from "../stream/mod.ts";
+import { corruptDirectory, indexOfDirectory, installDirectory, isInstall, snapshotDirectory, TEMP } from "./layout.ts";
+import type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
+import { replace, SegmentedFile, Unwritten } from "./opfs_file.ts";
+
+/** Files that are looked at at the same time. */
+const LOOKS_IN_FLIGHT = 8;
+
+/** A place. */
+interface Place {
+  readonly id: string;
+  readonly directory: OpfsDirectory;
+  /** Where the content of the files is, by the hashes of their names. */
+  readonly files: Map<string, string>;
+  /** The name of the manifest that says what it is. */
+  marker?: string;
+}
+
+/** The content of a file that somebody has open. */
+interface OpenData {
+  readonly file: Promise<SegmentedFile>;
+  users: number;
+}
+
+/** The root of an OPFS storage. All that is in it but the content of files is known in memory: nobody else changes it. */
+export class OpfsMedium implements Medium {
+  readonly temp: string = TEMP;
+  readonly #path: string;
+  readonly #places: OpfsDirectory;
+  readonly #data: OpfsDirectory;
+  readonly #unlock: () => Promise<void>;
+  readonly #unwritten = new Unwritten();
+  /** By the names that the storage knows them by. */
+  readonly #placed = new Map<string, Place>();
+  /** Those that were found bad. */
+  readonly #bad = new Set<Place>();
+  readonly #open = new Map<string, OpenData>();
+  #closed = false;
+
+  private constructor(path: string, places: OpfsDirectory, data: OpfsDirectory, unlock: () => Promise<void>) {
+    this.#path = path;
+    this.#places = places;
+    this.#data = data;
+    this.#unlock = unlock;
+  }
+
+  /**
+   * Opens a root: finds out what is there, and removes what a crash left, and installs of old.
+   *
+   * @param root the directory
+   * @param path for messages
+   * @param unlock gives the lock back
+   * @param keepInstalls how old an install may be, in milliseconds
+   */
+  static async open(
+    root: OpfsDirectory,
+    path: string,
+    unlock: () => Promise<void>,
+    keepInstalls: number,
+  ): Promise<OpfsMedium> {
+    const [places, data] = await inOpfs("make", path, () =>
+      Promise.all([
+        root.getDirectoryHandle("places", { create: true }),
+        root.getDirectoryHandle("data", { create: true }),
+      ]));
+    const medium = new OpfsMedium(path, places, data, unlock);
+    for (const id of await medium.#names(places)) await medium.#find(id);
+    await medium.#sweep(keepInstalls);
+    return medium;
+  }
+
+  /** The places of snapshots, and the indices that they are called by. */
+  snapshots(): [place: string, index: bigint][] {
+    return [...this.#placed].flatMap(([name, { marker }]) => {
+      const index = indexOfDirectory(marker ?? "");
+      return index === undefined ? [] : [[name, index]];
+    });
+  }
+
+  installPlace(manifest: SnapshotManifest): string {
+    return installDirectory(manifest.index, manifest.digest);
+  }
+
+  async installs(): Promise<PlacedSnapshot[]> {
+    const found: PlacedSnapshot[] = [];
+    for (const [name, place] of this.#placed) {
+      if (!isInstall(name) || place.marker === undefined) continue;
+      try {
+        found.push({ place: name, manifest: await this.#readManifest(place) });
+      } catch (error) {
+        // Damage: of no use, and swept when it is old.
+        if (!hasCode(error, "NOT_FOUND", "MALFORMED", "CORRUPT", "UNSUPPORTED")) throw error;
+      }
+    }
+    return found;
+  }
+
+  async clear(place: string): Promise<void> {
+    await this.remove(place);
+    const id = crypto.randomUUID();
+    const directory = await inOpfs(
+      "make",
+      this.#pathOf(id),
+      () => this.#places.getDirectoryHandle(id, { create: true }),
+    );
+    this.#checkOpen();
+    this.#placed.set(place, { id, directory, files: new Map() });
+  }
+
+  async describe(name: string, manifest: SnapshotManifest): Promise<void> {
+    const place = this.#place(name);
+    await this.#writeManifest(place, name, manifest);
+    place.marker = name;
+  }
+
+  async open(name: string, file: string, mode: "read" | "create" | "update"): Promise<MediumFile> {
+    const hash = await hashOf(file);
+    const place = this.#place(name);
+    if (mode === "create") {
+      if (place.files.has(hash)) {
+        throw new SnapshotError("BUSY", `${this.#pathOf(place.id)} has a file ${JSON.stringify(file)} already`, {
+          file,
+        });
+      }
+      const data = crypto.randomUUID();
+      await inOpfs("create", this.#pathOf(data), () => this.#data.getDirectoryHandle(data, { create: true }));
+      await this.#enter(place, hash, data);
+    }
+    const data = place.files.get(hash);
+    if (data === undefined) throw notFound(file);
+    return await this.#openData(data);
+  }
+
+  async link(from: string, to: string, name: string, as: string): Promise<boolean> {
+    const [hash, hashAs] = [await hashOf(name), await hashOf(as)];
+    const data = this.#place(from).files.get(hash);
+    if (data === undefined) throw notFound(name);
+    await this.#enter(this.#place(to), hashAs, data);
+    return true;
+  }
+
+  async unlink(name: string, file: string): Promise<void> {
+    const hash = await hashOf(file);
+    const place = this.#place(name);
+    const data = place.files.get(hash);
+    if (data === undefined) return;
+    await this.#removeEntry(place.directory, `${hash}.${data}`, this.#pathOf(place.id));
+    place.files.delete(hash);
+    await this.#removeUnused([data]);
+  }
+
+  async publish(name: string, manifest: SnapshotManifest): Promise<StoredSnapshot> {
+    const { index } = manifest;
+    const place = this.#place(name);
+    const marker = snapshotDirectory(index);
+    if ([...this.#placed.values()].some((other) => other.marker === marker)) {
+      throw new SnapshotError("BUSY", `Snapshot ${index} of ${this.#path} is being put aside: try again`, { index });
+    }
+    const before = place.marker;
+    const size = await this.#checkSizes(place, manifest);
+    try {
+      await this.#writeManifest(place, marker, manifest);
+      place.marker = marker;
+      const written = await this.#readManifest(place);
+      if (!equal(written.bytes, manifest.bytes)) {
+        throw new SnapshotError("CORRUPT", `The manifest of snapshot ${index} reads otherwise than it was written`, {
+          index,
+        });
+      }
+    } catch (error) {
+      // It was not acknowledged: it must not be found later, nor be in the way of the next try.
+      if (before === undefined) delete place.marker;
+      else place.marker = before;
+      await this.#removeEntry(place.directory, marker, this.#pathOf(place.id)).catch(() => {});
+      throw error;
+    }
+    this.#placed.delete(name);
+    this.#placed.set(place.id, place);
+    if (before !== undefined) {
+      // Of no meaning beside the other.
+      await this.#removeEntry(place.directory, before, this.#pathOf(place.id)).catch(() => {});
+    }
+    return { place: place.id, manifest, size };
+  }
+
+  /**
+   * Reads the manifest of a place and checks that all files are there with their sizes.
+   *
+   * @param name the place
+   * @throws {SnapshotError} `CORRUPT` or `MALFORMED` if it is damaged, `UNSUPPORTED`; others if the browser does not let
+   *   one look
+   */
+  async inspect(name: string): Promise<StoredSnapshot> {
+    const place = this.#place(name);
+    const manifest = await this.#readManifest(place);
+    const index = indexOfDirectory(place.marker!);
+    if (manifest.index !== index) {
+      throw new SnapshotError(
+        "CORRUPT",
+        `${this.#pathOf(place.id)} is called ${index}, and its manifest says ${manifest.index}`,
+        { actual: manifest.index, ...(index !== undefined && { index, expected: index }) },
+      );
+    }
+    return { place: name, manifest, size: await this.#checkSizes(place, manifest) };
+  }
+
+  async remove(name: string): Promise<void> {
+    const place = this.#placed.get(name);
+    if (place === undefined) return;
+    this.#placed.delete(name);
+    await this.#removePlace(place);
+  }
+
+  async quarantine(name: string, index: bigint): Promise<void> {
+    const place = this.#place(name);
+    await inOpfs(
+      "put aside",
+      this.#pathOf(place.id),
+      () => place.directory.getFileHandle(corruptDirectory(index), { create: true }),
+    );
+    this.#placed.delete(name);
+    this.#bad.add(place);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#placed.clear();
+    await this.#unlock();
+  }
+
+  /** Finds out what a place is; what is none of the three has no marker. */
+  async #find(id: string): Promise<void> {
+    const directory = await inOpfs("open", this.#pathOf(id), () => this.#places.getDirectoryHandle(id));
+    const place: Place = { id, directory, files: new Map() };
+    let [isBad, install, snapshot]: [boolean, string?, string?] = [false];
+    for (const name of await this.#names(directory)) {
+      const [, hash, data] = /^([0-9a-f]{64})\.([0-9a-f-]{36})$/.exec(name) ?? [];
+      if (hash !== undefined) place.files.set(hash, data!);
+      else if (/^corrupt-/.test(name)) isBad = true;
+      else if (isInstall(name) && await this.#isWritten(place, name)) install = name;
+      else if (indexOfDirectory(name) !== undefined && await this.#isWritten(place, name)) snapshot = name;
+    }
+    if (isBad) return void this.#bad.add(place);
+    const marker = snapshot ?? install;
+    if (marker !== undefined) place.marker = marker;
+    const name = marker === install && marker !== undefined && !this.#placed.has(marker) ? marker : id;
+    this.#placed.set(name, place);
+  }
+
+  /** A file is there, and empty, before its content is. */
+  async #isWritten(place: Place, name: string): Promise<boolean> {
+    return await inOpfs("look at", `${this.#pathOf(place.id)}/${name}`, async () => {
+      return (await (await place.directory.getFileHandle(name)).getFile()).size > 0;
+    });
+  }
+
+  async #sweep(keepInstalls: number): Promise<void> {
+    for (const [name, place] of [...this.#placed]) {
+      const isSnapshot = indexOfDirectory(place.marker ?? "") !== undefined;
+      if (isSnapshot || place.marker === name && Date.now() - await this.#lastChange(place) <= keepInstalls) continue;
+      await this.remove(name);
+    }
+    await this.#removeUnused(await this.#names(this.#data));
+  }
+
+  /** When something of an install was changed last. */
+  async #lastChange(place: Place): Promise<number> {
+    let last = await inOpfs("look at", this.#pathOf(place.id), async () => {
+      return (await (await place.directory.getFileHandle(place.marker!)).getFile()).lastModified;
+    });
+    for (const data of place.files.values()) {
+      try {
+        const file = await this.#segmented(data);
+        await file.tidy();
+        last = Math.max(last, await file.lastChange());
+      } catch (error) {
+        if (!hasCode(error, "NOT_FOUND")) throw error; // it is found missing when the install goes on
+      }
+    }
+    return last;
+  }
+
+  async #checkSizes(place: Place, manifest: SnapshotManifest): Promise<number> {
+    const looking = new InFlight<number>();
+    let size = 0;
+    try {
+      for (const file of manifest.files) {
+        looking.add(this.#checkSize(place, file, manifest.index));
+        if (looking.size >= LOOKS_IN_FLIGHT) size += await looking.next();
+      }
+      while (looking.size > 0) size += await looking.next();
+    } finally {
+      await looking.settled();
+    }
+    return size;
+  }
+
+  /** Checks that a file is there and as large as it should be. */
+  async #checkSize(place: Place, { name, chunks, source }: FileInfo, index: bigint): Promise<number> {
+    const data = place.files.get(await hashOf(name));
+    if (data === undefined && source === "reference") return 0;
+    const wrong = (what: string) =>
+      new SnapshotError("CORRUPT", `${JSON.stringify(name)} in ${this.#pathOf(place.id)} ${what}`, {
+        file: name,
+        index,
+        ...(chunks !== undefined && { expected: chunks.size }),
+      });
+    if (data === undefined) throw wrong("is missing");
+    try {
+      const file = await this.#segmented(data);
+      if (chunks === undefined) return await file.size();
+      if (!await file.hasSize(chunks.size)) throw wrong(`has ${await file.size()} bytes, not ${chunks.size}, or a gap`);
+      return chunks.size;
+    } catch (error) {
+      throw hasCode(error, "NOT_FOUND") ? wrong("is missing") : error;
+    }
+  }
+
+  async #writeManifest(place: Place, marker: string, manifest: SnapshotManifest): Promise<void> {
+    await inOpfs("write", `${this.#pathOf(place.id)}/${marker}`, async () => {
+      const handle = await place.directory.getFileHandle(marker, { create: true });
+      await replace(handle, manifest.framed);
+    });
+  }
+
+  async #readManifest(place: Place): Promise<SnapshotManifest> {
+    const path = `${this.#pathOf(place.id)}/${place.marker}`;
+    const bytes = await inOpfs("read", path, async () => {
+      const file = await (await place.directory.getFileHandle(place.marker!)).getFile();
+      if (file.size <= MAX_MANIFEST_BYTES + 4) return new Uint8Array(await file.arrayBuffer());
+      throw new SnapshotError("MALFORMED", `${path} has ${file.size} bytes, too many for a manifest`, {
+        file: path,
+        actual: file.size,
+      });
+    });
+    try {
+      return await SnapshotManifest.decodeFramed(bytes);
+    } catch (error) {
+      if (!(error instanceof SnapshotError)) throw error;
+      throw new SnapshotError(error.code, `${path}: ${messageOf(error)}`, { ...error.fields, cause: error });
+    }
+  }
+
+  /** Says where the content of a file is. In memory first: from then on it is used. */
+  async #enter(place: Place, hash: string, data: string): Promise<void> {
+    place.files.set(hash, data);
+    try {
+      await inOpfs(
+        "create",
+        this.#pathOf(place.id),
+        () => place.directory.getFileHandle(`${hash}.${data}`, { create: true }),
+      );
+    } catch (error) {
+      place.files.delete(hash);
+      throw error;
+    }
+  }
+
+  /** Opens content; whoever has it open has the same object. */
+  async #openData(data: string): Promise<MediumFile> {
+    const open: OpenData = this.#open.get(data) ?? { file: this.#segmented(data), users: 0 };
+    this.#open.set(data, open);
+    open.users++;
+    try {
+      const file = await open.file;
+      let closed: Promise<void> | undefined;
+      return {
+        read: (buffer, position) => file.read(buffer, position),
+        write: (bytes, position) => file.write(bytes, position),
+        sync: () => file.sync(),
+        size: () => file.size(),
+        close: () => closed ??= this.#release(data, open),
+      };
+    } catch (error) {
+      await this.#release(data, open);
+      throw error;
+    }
+  }
+
+  async #release(data: string, open: OpenData): Promise<void> {
+    if (open.users === 1) await open.file.then((file) => file.close(), () => {});
+    if (--open.users === 0) this.#open.delete(data);
+  }
+
+  #segmented(data: string): Promise<SegmentedFile> {
+    const path = `${this.#path}/data/${data}`;
+    return inOpfs("open", path, async () => {
+      return new SegmentedFile(await this.#data.getDirectoryHandle(data), path, this.#unwritten);
+    });
+  }
+
+  /** Removes a place: first what says that it is a snapshot, in the end what nobody else uses of its content. */
+  async #removePlace(place: Place): Promise<void> {
+    const path = this.#pathOf(place.id);
+    if (place.marker !== undefined) await this.#removeEntry(place.directory, place.marker, path);
+    await this.#removeEntry(this.#places, place.id, path);
+    await this.#removeUnused([...place.files.values()]);
+  }
+
+  /** Removes the content that no place names. */
+  async #removeUnused(data: readonly string[]): Promise<void> {
+    const used = new Set([...this.#placed.values(), ...this.#bad].flatMap(({ files }) => [...files.values()]));
+    for (const id of data) if (!used.has(id)) await this.#removeEntry(this.#data, id, `${this.#path}/data/${id}`);
+  }
+
+  async #removeEntry(directory: OpfsDirectory, name: string, path: string): Promise<void> {
+    try {
+      await inOpfs("remove", path, () => directory.removeEntry(name, { recursive: true }));
+    } catch (error) {
+      if (!hasCode(error, "NOT_FOUND")) throw error;
+    }
+  }
+
+  #names(directory: OpfsDirectory): Promise<string[]> {
+    return inOpfs("list", `${this.#path}/${directory.name}`, () => Array.fromAsync(directory.keys()));
+  }
+
+  #place(name: string): Place {
+    this.#checkOpen();
+    const found = this.#placed.get(name);
+    if (found !== undefined) return found;
+    throw new SnapshotError("NOT_FOUND", `There is no ${name} in ${this.#path} any more`);
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new SnapshotError("CLOSED", "The storage was closed");
+  }
+
+  #pathOf(id: string): string {
+    return `${this.#path}/places/${id}`;
+  }
+}
+
+async function hashOf(name: string): Promise<string> {
+  return toHex(await sha256(new TextEncoder().encode(checkName(name))));
+}
+
+function notFound(name: string): SnapshotError {
+  return new SnapshotError("NOT_FOUND", `There is no file ${JSON.stringify(name)}`, { file: name });
+}

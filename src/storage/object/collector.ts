@@ -69,7 +69,8 @@ export async function collect(parts: CollectorParts, signal: AbortSignal | undef
     // What is not ours, or of later than we know of.
     if (born === undefined || born.epoch !== index.epoch || born.generation > index.generation) return false;
     if (leases.has(id)) return false;
-    return kind === "packs" ? !used.has(key.slice("packs/".length)) : kind === "manifests" ? !ids.has(id) : true;
+    const name = key.slice(`${kind}/`.length);
+    return kind === "packs" ? !used.has(name) : kind === "manifests" ? !ids.has(name) : true;
   };
   let [objects, bytes] = [0, 0];
   let batch: string[] = [];

@@ -28,7 +28,7 @@ export const MAX_INDEX_BYTES: number = 32 * 1024 * 1024;
 
 /** A snapshot that is kept. */
 export interface KeptSnapshot {
-  /** The lease under which it was written; its name in the bucket. */
+  /** Its name in the bucket: the lease under which it was written, a slash, and something random. */
   readonly id: string;
   readonly index: bigint;
   /** Its meta, as the manifest of a snapshot without files. */

@@ -44,10 +44,12 @@ export class IndexStore {
   }
 
   async #read(): Promise<Tagged> {
-    const found = await this.#bucket.read(KEY, { limit: MAX_INDEX_BYTES });
-    return this.#last = found === undefined
-      ? { index: emptyIndex(), etag: undefined }
-      : { index: await decodeIndex(found.bytes, KEY), etag: found.etag };
+    const found = await this.#bucket.readAs(
+      KEY,
+      MAX_INDEX_BYTES,
+      async ({ bytes, etag }) => ({ index: await decodeIndex(bytes, KEY), etag }),
+    );
+    return this.#last = found ?? { index: emptyIndex(), etag: undefined };
   }
 
   /**

@@ -17,7 +17,7 @@ import {
   type SnapshotWriter,
   stale,
 } from "../../snapshot/mod.ts";
-import { equal, MAX_CHUNK_SIZE, sha256 } from "../../stream/mod.ts";
+import { MAX_CHUNK_SIZE } from "../../stream/mod.ts";
 import { StoredInstall } from "../install.ts";
 import type { Published } from "../medium.ts";
 import type { StorageOptions } from "../medium_storage.ts";
@@ -73,10 +73,10 @@ export interface ObjectStorageOptions extends StorageOptions {
  * writers one wins, and the other is `STALE`.
  *
  * ```text
- * index                what there is, and who is at work: the one object that is ever replaced
- * manifests/{id}       of a snapshot: what is in it, and in which packs
- * packs/{id}/{name}    chunks that were written with that snapshot
- * installs/{id}        what is being received
+ * index                     what there is, and who is at work: the one object that is ever replaced
+ * manifests/{lease}/{name}  of a snapshot: what is in it, and in which packs
+ * packs/{lease}/{name}      chunks that were written with that snapshot
+ * installs/{lease}          what is being received
  * ```
  *
  * Objects are written once, under names that nobody else uses, and deleted when nothing in the index needs them: what retention
@@ -341,26 +341,10 @@ export class ObjectStorage implements SnapshotStorage {
   #publish(place: string, manifest: SnapshotManifest): Promise<Published> {
     const published = this.#publishing.catch(() => {}).then(async () => {
       this.#check();
-      const { lease, upload } = this.#places.work(place)!;
-      await upload.flush();
-      const located = upload.locate(manifest);
-      const bytes = located.encode();
-      const key = `manifests/${lease.id}`;
-      await this.#bucket.put(key, bytes);
-      const written = await this.#bucket.read(key, { limit: bytes.length });
-      if (written === undefined || !equal(written.bytes, bytes)) {
-        throw new SnapshotError(
-          "CORRUPT",
-          `The manifest of snapshot ${manifest.index} reads otherwise than it was written`,
-          {
-            index: manifest.index,
-            file: key,
-          },
-        );
-      }
-      const kept = await keptOf(lease.id, manifest, await sha256(bytes));
+      const { lease } = this.#places.work(place)!;
+      const [kept, located] = await this.#places.seal(place, manifest);
       const index = await this.#store.update((index) => this.#commit(index, kept, lease));
-      this.#places.committed(place, located);
+      this.#places.committed(place, kept, located);
       if (Date.now() - this.#collected >= this.#grace / COLLECTIONS && isDue(index, this.#grace)) {
         this.#inBackground(this.#collect(this.#closing.signal));
       }
@@ -372,7 +356,7 @@ export class ObjectStorage implements SnapshotStorage {
 
   /** The commit, as a change of the index: all that decides whether it may be is looked at here. */
   #commit(index: ObjectIndex, kept: KeptSnapshot, { id, since }: HeldLease): Partial<ObjectIndex> | undefined {
-    if (allKept(index).some((other) => other.id === id)) return undefined; // done, though the answer was lost
+    if (allKept(index).some((other) => other.id === kept.id)) return undefined; // done, though the answer was lost
     checkNewer(kept, index.snapshots[0]);
     if (index.leases.find((lease) => lease.id === id)?.since !== since) {
       throw new SnapshotError(

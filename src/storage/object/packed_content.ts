@@ -13,11 +13,23 @@ import type { SteadyBucket } from "./steady_bucket.ts";
 
 /** Windows of a file that are fetched at the same time; with the one that is being read, that is what a stream holds. */
 const WINDOWS = 3;
+/** Requests at the same time. */
+const REQUESTS = 6;
+/** What lies between two chunks that are wanted is fetched with them, if it is no more than this: a request costs more. */
+const GAP = 64 * 1024;
 
-/** A run of chunks that lie one behind the other in a pack: what one request fetches. */
+/** A run of chunks of the content, on their way. */
 interface Window {
   /** The number of its first chunk in the content, and of the one before which it ends. */
   readonly first: number;
+  readonly end: number;
+  readonly parts: readonly Part[];
+}
+
+/** A part of a pack: what one request fetches. */
+interface Part {
+  readonly pack: Pack;
+  readonly start: number;
   readonly end: number;
   readonly bytes: Promise<Uint8Array>;
 }
@@ -28,6 +40,7 @@ export class PackedContent {
   readonly #located: LocatedManifest;
   readonly #windowSize: number;
   readonly #missing: (pack: Pack) => Promise<SnapshotError>;
+  readonly #requests = new Set<Promise<unknown>>();
   /** The last window that goes on beyond the file that it was fetched for: whoever reads one file mostly reads the next. */
   #ahead: Window | undefined;
   /** The chunk behind the last file that was read to its end. */
@@ -36,7 +49,7 @@ export class PackedContent {
   /**
    * @param bucket has the packs
    * @param located the snapshot
-   * @param windowSize the most bytes that are fetched with one request
+   * @param windowSize bytes of content that are fetched together
    * @param missing gives the error if a pack is not there
    */
   constructor(
@@ -73,30 +86,53 @@ export class PackedContent {
     const ahead = this.#ahead;
     if (ahead !== undefined && ahead.first <= first && first < ahead.end) return ahead;
     const isGoingOn = limit === fileEnd && this.#next === content.firstChunk(content.locate(first).file.name);
-    const { pack, offset } = this.#located.locate(first);
     let end = first;
-    let length = 0;
-    while (end < (isGoingOn ? content.count : limit)) {
-      const at = this.#located.locate(end);
-      const more = content.length(end);
-      if (at.pack !== pack || at.offset !== offset + length) break;
-      if (length > 0 && length + more > this.#windowSize) break;
-      length += more;
-      end++;
+    let size = 0;
+    for (const last = isGoingOn ? content.count : limit; end < last; end++) {
+      size += content.length(end);
+      if (size > this.#windowSize && end > first) break;
     }
-    const window = { first, end, bytes: this.#read(pack, offset, length, signal) };
-    window.bytes.catch(() => {
-      if (this.#ahead === window) this.#ahead = undefined;
-    });
+    const window = { first, end, parts: this.#parts(first, end, signal) };
+    for (const { bytes } of window.parts) {
+      bytes.catch(() => {
+        if (this.#ahead === window) this.#ahead = undefined;
+      });
+    }
     if (end > fileEnd) this.#ahead = window;
     return window;
   }
 
-  /** Reads a chunk by itself. */
+  /** Fetches chunks with as few requests as their places allow. */
+  #parts(first: number, end: number, signal: AbortSignal): Part[] {
+    const { content } = this.#located.manifest;
+    const ranges = Array.from({ length: end - first }, (_, i) => {
+      const { pack, offset } = this.#located.locate(first + i);
+      return { number: this.#located.packOf(first + i), pack, start: offset, end: offset + content.length(first + i) };
+    }).sort((a, b) => a.number - b.number || a.start - b.start);
+    const merged: typeof ranges = [];
+    for (const range of ranges) {
+      const last = merged.at(-1);
+      if (last?.number === range.number && range.start <= last.end + GAP) last.end = Math.max(last.end, range.end);
+      else merged.push(range);
+    }
+    return merged.map(({ pack, start, end }) => ({ pack, start, end, bytes: this.#read(pack, start, end, signal) }));
+  }
+
+  /** A chunk of a window. */
+  async chunk(window: Window, chunk: number): Promise<Uint8Array> {
+    const { pack, offset } = this.#located.locate(chunk);
+    const length = this.#located.manifest.content.length(chunk);
+    const part = window.parts.find((part) =>
+      part.pack === pack && part.start <= offset && offset + length <= part.end
+    )!;
+    return (await part.bytes).subarray(offset - part.start, offset - part.start + length);
+  }
+
+  /** Reads a chunk by itself, from the bucket. */
   async fetchOne(chunk: number, signal: AbortSignal): Promise<Uint8Array> {
     if (this.#ahead !== undefined && this.#ahead.first <= chunk && chunk < this.#ahead.end) this.#ahead = undefined;
     const { pack, offset } = this.#located.locate(chunk);
-    return await this.#read(pack, offset, this.#located.manifest.content.length(chunk), signal);
+    return await this.#read(pack, offset, offset + this.#located.manifest.content.length(chunk), signal);
   }
 
   /** Takes note that a file was read to its end. */
@@ -104,16 +140,23 @@ export class PackedContent {
     this.#next = fileEnd;
   }
 
-  async #read(pack: Pack, offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
-    const range = { start: offset, end: offset + length };
-    const found = await this.#bucket.read(`packs/${pack.name}`, { range, limit: length, signal });
-    if (found === undefined) throw await this.#missing(pack);
-    if (found.bytes.length === length) return found.bytes;
-    throw new SnapshotError("CORRUPT", `Pack ${pack.name} has ${found.size} bytes: it was cut short`, {
-      file: pack.name,
-      expected: offset + length,
-      actual: found.size,
-    });
+  #read(pack: Pack, start: number, end: number, signal: AbortSignal): Promise<Uint8Array> {
+    const reading = (async () => {
+      while (this.#requests.size >= REQUESTS) await Promise.race(this.#requests);
+      const request = this.#bucket.read(`packs/${pack.name}`, { range: { start, end }, limit: end - start, signal });
+      const ended = request.then(() => {}, () => {}).finally(() => this.#requests.delete(ended));
+      this.#requests.add(ended);
+      const found = await request;
+      if (found === undefined) throw await this.#missing(pack);
+      if (found.bytes.length === end - start) return found.bytes;
+      throw new SnapshotError("CORRUPT", `Pack ${pack.name} has ${found.size} bytes: it was cut short`, {
+        file: pack.name,
+        expected: end,
+        actual: found.size,
+      });
+    })();
+    reading.catch(() => {}); // seen by who reads it, if anybody does
+    return reading;
   }
 }
 
@@ -125,14 +168,12 @@ class PackedFile implements MediumFile {
   readonly #base: number;
   /** The chunks that will be read, by their numbers in the file; none if that is not known. */
   readonly #planned: { readonly first: number; readonly end: number } | undefined;
-  readonly #located: LocatedManifest;
   readonly #closing = new AbortController();
   #windows: Window[] = [];
 
   constructor(content: PackedContent, located: LocatedManifest, name: string, range: ByteRange | undefined) {
     const all = located.manifest.content;
     this.#content = content;
-    this.#located = located;
     this.#base = all.firstChunk(name);
     this.#chunks = located.manifest.file(name).chunks!;
     const { start = 0, end = Infinity } = range ?? {};
@@ -149,15 +190,14 @@ class PackedFile implements MediumFile {
     for (let i = this.#chunks.at(position); i < this.#chunks.count && this.#chunks.offset(i) < end; i++) {
       parts.push([i, this.#windowOf(i)]);
     }
-    for (const [i, window] of parts) this.#copy(await window.bytes, window.first, i, buffer, position);
+    for (const [i, window] of parts) this.#copy(await this.#content.chunk(window, this.#base + i), i, buffer, position);
     return Math.max(end - position, 0);
   }
 
   async reread(buffer: Uint8Array, position: number): Promise<number> {
     const end = Math.min(position + buffer.length, this.#chunks.size);
     for (let i = this.#chunks.at(position); i < this.#chunks.count && this.#chunks.offset(i) < end; i++) {
-      const bytes = await this.#content.fetchOne(this.#base + i, this.#closing.signal);
-      this.#copy(bytes, this.#base + i, i, buffer, position);
+      this.#copy(await this.#content.fetchOne(this.#base + i, this.#closing.signal), i, buffer, position);
     }
     return Math.max(end - position, 0);
   }
@@ -181,13 +221,11 @@ class PackedFile implements MediumFile {
   }
 
   /** Copies what of a chunk was asked for. */
-  #copy(bytes: Uint8Array, first: number, chunk: number, buffer: Uint8Array, position: number): void {
-    const { content } = this.#located.manifest;
-    const begin = content.offset(this.#base + chunk) - content.offset(first); // in the window
-    const offset = this.#chunks.offset(chunk); // in the file
+  #copy(bytes: Uint8Array, chunk: number, buffer: Uint8Array, position: number): void {
+    const offset = this.#chunks.offset(chunk);
     const from = Math.max(position - offset, 0);
-    const to = Math.min(position + buffer.length - offset, this.#chunks.length(chunk));
-    buffer.set(bytes.subarray(begin + from, begin + to), offset + from - position);
+    const to = Math.min(position + buffer.length - offset, bytes.length);
+    buffer.set(bytes.subarray(from, to), offset + from - position);
   }
 
   /** The window that a chunk lies in; those that come next are begun. */
@@ -211,7 +249,9 @@ class PackedFile implements MediumFile {
 
   #begin(first: number, limit: number): Window {
     const window = this.#content.fetch(first, limit, this.#base + this.#chunks.count, this.#closing.signal);
-    window.bytes.catch(() => this.#windows = this.#windows.filter((other) => other !== window));
+    for (const { bytes } of window.parts) {
+      bytes.catch(() => this.#windows = this.#windows.filter((other) => other !== window));
+    }
     return window;
   }
 }

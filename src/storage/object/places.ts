@@ -9,7 +9,7 @@ import { type ByteRange, MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snap
 import { equal, sha256, toHex } from "../../stream/mod.ts";
 import type { MediumFile, PlacedSnapshot, Places } from "../medium.ts";
 import type { IndexStore } from "./index_store.ts";
-import { allKept, type KeptSnapshot, type Lease, type ObjectIndex } from "./index.ts";
+import { allKept, keptOf, type KeptSnapshot, type Lease, type ObjectIndex, randomName } from "./index.ts";
 import type { HeldLease, Leases } from "./leases.ts";
 import { LocatedManifest, MAX_STORED_MANIFEST_BYTES } from "./located_manifest.ts";
 import { PackedContent } from "./packed_content.ts";
@@ -211,18 +211,20 @@ export class ObjectPlaces implements Places {
     const { id } = lease;
     const index = await this.#leases.drop(lease);
     if (index.leases.some((lease) => lease.id === id)) return; // somebody else goes on with it
-    if (allKept(index).some((kept) => kept.id === id)) return; // it was done after all
-    const keys = [`installs/${id}`, `manifests/${id}`];
-    for await (const { key } of this.#bucket.list(`packs/${id}/`)) keys.push(key);
+    if (allKept(index).some((kept) => kept.id.startsWith(`${id}/`))) return; // it was done after all
+    const keys = [`installs/${id}`];
+    for (const kind of ["manifests", "packs"]) {
+      for await (const { key } of this.#bucket.list(`${kind}/${id}/`)) keys.push(key);
+    }
     await this.#bucket.delete(keys);
   }
 
   /** What was written or received in a place has become a snapshot. */
-  committed(place: string, located: LocatedManifest): void {
+  committed(place: string, { id }: KeptSnapshot, located: LocatedManifest): void {
     const { lease } = this.#work.get(place)!;
     this.#work.delete(place);
     lease.release();
-    this.#remember(lease.id, Promise.resolve(located));
+    this.#remember(id, Promise.resolve(located));
     if (place !== this.temp) void this.#bucket.delete([`installs/${lease.id}`]).catch(() => {}); // else it is collected
   }
 
@@ -241,19 +243,34 @@ export class ObjectPlaces implements Places {
 
   async #read(kept: KeptSnapshot): Promise<LocatedManifest> {
     const key = `manifests/${kept.id}`;
-    for (let tries = 1;; tries++) {
-      const found = await this.#bucket.read(key, { limit: MAX_STORED_MANIFEST_BYTES });
-      if (found === undefined) throw await this.#gone(kept.id, key);
-      const actual = await sha256(found.bytes);
-      if (equal(actual, kept.objectDigest)) return await LocatedManifest.decode(found.bytes, key);
-      if (tries === 1) continue; // it may have come wrong
-      throw new SnapshotError("CORRUPT", `${key}, with snapshot ${kept.index}, is not what was written`, {
-        index: kept.index,
-        file: key,
-        expected: toHex(kept.objectDigest),
-        actual: toHex(actual),
-      });
-    }
+    const found = await this.#bucket.readAs(key, MAX_STORED_MANIFEST_BYTES, async ({ bytes }) => {
+      await checkDigest(bytes, kept, key);
+      return await LocatedManifest.decode(bytes, key);
+    });
+    if (found === undefined) throw await this.#gone(kept.id, key);
+    return found;
+  }
+
+  /**
+   * Writes all that a snapshot needs, and reads its manifest back. Nobody sees it before it is in the index.
+   *
+   * @returns what is to stand there, and where its chunks are
+   */
+  async seal(place: string, manifest: SnapshotManifest): Promise<[KeptSnapshot, LocatedManifest]> {
+    const { lease, upload } = this.#work.get(place)!;
+    await upload.flush();
+    const located = upload.locate(manifest);
+    const bytes = located.encode();
+    // Two that go on with the same install never write the same one.
+    const kept = await keptOf(`${lease.id}/${randomName(4)}`, manifest, await sha256(bytes));
+    const key = `manifests/${kept.id}`;
+    await this.#bucket.put(key, bytes);
+    const written = await this.#bucket.readAs(key, bytes.length, async ({ bytes }) => {
+      await checkDigest(bytes, kept, key);
+      return true;
+    });
+    if (written !== undefined) return [kept, located];
+    throw new SnapshotError("UNAVAILABLE", `${key} was written, and is not there`, { file: key, index: kept.index });
   }
 
   /** Keeps a manifest, and lets go of one that nobody reads. */
@@ -314,6 +331,17 @@ export class ObjectPlaces implements Places {
         index: kept.index,
       });
   }
+}
+
+async function checkDigest(bytes: Uint8Array, { index, objectDigest }: KeptSnapshot, key: string): Promise<void> {
+  const actual = await sha256(bytes);
+  if (equal(actual, objectDigest)) return;
+  throw new SnapshotError("CORRUPT", `${key}, with snapshot ${index}, is not what was written`, {
+    index,
+    file: key,
+    expected: toHex(objectDigest),
+    actual: toHex(actual),
+  });
 }
 
 function installPlace(index: bigint, digest: Uint8Array): string {

@@ -81,6 +81,22 @@ export class SteadyBucket {
     }, options.signal);
   }
 
+  /**
+   * Reads an object that was not what it should be once more: it may have come wrong.
+   *
+   * @param decode makes something of the bytes, or fails with `CORRUPT`
+   */
+  async readAs<T>(key: string, limit: number, decode: (found: ReadObject) => Promise<T>): Promise<T | undefined> {
+    for (let tries = 1;; tries++) {
+      const found = await this.read(key, { limit });
+      try {
+        return found && await decode(found);
+      } catch (error) {
+        if (tries > 1 || !hasCode(error, "CORRUPT")) throw error;
+      }
+    }
+  }
+
   /** Writes an object whose key nobody else ever uses: to do it twice does no harm. */
   async put(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
     await this.#attempt(

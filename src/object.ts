@@ -5,4 +5,5 @@
  */
 
 export * from "./bucket/mod.ts";
+export * from "./bucket/r2.ts";
 export * from "./storage/object/mod.ts";

@@ -23,6 +23,7 @@ import { indexOfDirectory, isInstall, isTrash, LOCK, TEMP } from "./layout.ts";
 import type { StoredSnapshot } from "./medium.ts";
 import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 
+export * from "../bucket/directory.ts";
 export type { Durability } from "./directory_medium.ts";
 export type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
 export { MediumStorage, type StorageOptions } from "./medium_storage.ts";

@@ -6,7 +6,7 @@ import type { Finding } from "./report.ts";
 
 const HERE = new URL(".", import.meta.url).pathname;
 const ROOT = new URL("../..", import.meta.url).pathname;
-const BENCHES = ["save", "pull", "transfer", "pause", "cow", "memory", "state"];
+const BENCHES = ["save", "pull", "transfer", "pause", "cow", "memory", "state", "object"];
 const CHILDREN = ["pull_server", "memory_child", "transfer_node"];
 
 const { values, positionals } = parseArgs({

@@ -71,8 +71,6 @@ export interface ObjectIndex {
   readonly epoch: string;
   /** One more with each change; 0 if there is none yet. */
   readonly generation: bigint;
-  /** Random, for each change. */
-  readonly author: string;
   /** The newest first. */
   readonly snapshots: readonly KeptSnapshot[];
   /** Too old, and kept for those who may be reading them still. */
@@ -92,7 +90,6 @@ export function emptyIndex(): ObjectIndex {
   return {
     epoch: randomName(8),
     generation: 0n,
-    author: "",
     snapshots: [],
     retired: [],
     quarantined: [],
@@ -136,7 +133,6 @@ export async function encodeIndex(index: ObjectIndex): Promise<Uint8Array> {
       formatVersion: FORMAT_VERSION,
       epoch: index.epoch,
       generation: index.generation,
-      author: index.author,
       snapshots: index.snapshots.map(encodeKept),
       retired: index.retired.map(encodeKept),
       quarantined: index.quarantined.map(encodeKept),
@@ -196,7 +192,6 @@ export async function decodeIndex(bytes: Uint8Array, key: string): Promise<Objec
   return {
     epoch: message.epoch,
     generation: message.generation,
-    author: message.author,
     snapshots: message.snapshots.map(decodeKept),
     retired: message.retired.map(decodeKept),
     quarantined: message.quarantined.map(decodeKept),

@@ -6,7 +6,7 @@
 
 import { hasCode, SnapshotError } from "../../errors.ts";
 import { pause } from "../../stream/mod.ts";
-import { decodeIndex, emptyIndex, encodeIndex, MAX_INDEX_BYTES, type ObjectIndex, randomName } from "./index.ts";
+import { decodeIndex, emptyIndex, encodeIndex, MAX_INDEX_BYTES, type ObjectIndex } from "./index.ts";
 import { pauseAfter, type SteadyBucket } from "./steady_bucket.ts";
 
 /** The key of the index. */
@@ -73,7 +73,7 @@ export class IndexStore {
         continue;
       }
       if (changed === undefined) return tagged.index;
-      const index = { ...tagged.index, ...changed, generation: tagged.index.generation + 1n, author: randomName(8) };
+      const index = { ...tagged.index, ...changed, generation: tagged.index.generation + 1n };
       try {
         const etag = await this.#bucket.swap(KEY, await encodeIndex(index), tagged.etag);
         if (etag !== undefined) {
@@ -87,7 +87,6 @@ export class IndexStore {
         await pause(pauseAfter(silences, error), undefined);
       }
       tagged = await this.#read();
-      if (tagged.index.author === index.author) return tagged.index; // it was done, and the answer was lost
     }
   }
 }

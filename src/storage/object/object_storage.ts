@@ -298,11 +298,12 @@ export class ObjectStorage implements SnapshotStorage {
   async #quarantine(id: string, reason: string): Promise<void> {
     let found: KeptSnapshot | undefined;
     await this.#store.update((index) => {
-      found = index.snapshots.find((kept) => kept.id === id);
-      if (found === undefined) return undefined;
-      const bad = [{ ...found, reason }, ...index.quarantined];
+      const kept = index.snapshots.find((kept) => kept.id === id);
+      if (kept === undefined) return undefined;
+      found = kept;
+      const bad = [{ ...kept, reason }, ...index.quarantined];
       return {
-        snapshots: index.snapshots.filter((kept) => kept !== found).map((kept) => ({ ...kept, doubtful: true })),
+        snapshots: index.snapshots.filter((other) => other !== kept).map((kept) => ({ ...kept, doubtful: true })),
         quarantined: bad.slice(0, MAX_QUARANTINED),
         retired: [...index.retired, ...bad.slice(MAX_QUARANTINED).map((kept) => retire(kept, index))],
       };

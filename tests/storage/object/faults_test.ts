@@ -255,3 +255,83 @@ test("object storage: a request of which nothing comes is given up, and made aga
     globalThis.setTimeout = setTimeout;
   }
 });
+
+/** Passes all on, and does something after puts of the index. */
+function afterIndexPut(inner: Bucket, what: (puts: number) => Promise<void>, beforeGet = () => {}): Bucket {
+  let puts = 0;
+  return {
+    get(key, options) {
+      if (key === "index") beforeGet();
+      return inner.get(key, options);
+    },
+    async put(key, body, options) {
+      const result = await inner.put(key, body, options);
+      if (key === "index" && result !== undefined) await what(++puts);
+      return result;
+    },
+    delete: (keys, options) => inner.delete(keys, options),
+    list: (options) => inner.list(options),
+  };
+}
+
+test("object storage: a commit whose answer is lost, and after which others commit, is known to be done", async () => {
+  const inner = new MemoryBucket();
+  const other = await openStorage(inner, { retain: 1, grace: 3600_000 });
+  const bucket = afterIndexPut(inner, async (puts) => {
+    if (puts !== 2) return; // the lease, and the commit
+    await save(other, 5n, contentOf(5));
+    throw new SnapshotError("UNAVAILABLE", "The answer is lost");
+  });
+  const storage = await openStorage(bucket);
+  const { meta } = await save(storage, 4n, contentOf(4));
+  assert.equal(meta.lastIncludedIndex, 4n);
+  assert.deepEqual((await storage.list()).map(({ meta }) => meta.lastIncludedIndex), [5n]); // which has retired it
+  await Promise.all([storage.close(), other.close()]);
+});
+
+test("object storage: a commit of which nothing is heard any more, but that was done, is whole", async () => {
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = ((work: () => void, ms = 0) => setTimeout(work, ms / 1000)) as typeof setTimeout;
+  try {
+    const inner = new MemoryBucket();
+    let failing = 0;
+    const lost = () => new SnapshotError("UNAVAILABLE", "Nothing is heard");
+    const bucket = afterIndexPut(inner, (puts) => {
+      if (puts === 2) failing = 5; // all tries of the look whether it was done
+      return puts === 2 ? Promise.reject(lost()) : Promise.resolve();
+    }, () => {
+      if (failing-- > 0) throw lost();
+    });
+    const storage = await openStorage(bucket, { grace: 1e9 });
+    await rejects(() => save(storage, 4n, contentOf(4)), "UNAVAILABLE");
+    await checkContent(storage, 4n, contentOf(4));
+    await save(storage, 5n, contentOf(5));
+    await storage.close();
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
+});
+
+test("object storage: once one was found bad, nothing is used again of those that were there with it", async () => {
+  const bucket = new MemoryBucket();
+  const storage = await openStorage(bucket);
+  const shared = mixed(200_000, 0, 1);
+  await save(storage, 1n, { a: shared });
+  await save(storage, 2n, { a: shared, b: mixed(1000, 0, 2) });
+  await storage.close();
+  for (const { key, size } of await objectsOf(bucket)) {
+    if (!key.startsWith("packs/") || size < 100_000) continue;
+    await damage(bucket, key, (bytes) => {
+      bytes[150_000]! ^= 1;
+      return bytes;
+    });
+  }
+  const again = await openStorage(bucket);
+  const reader = await again.open();
+  await rejects(() => bytesOf(reader.file("a")), "CORRUPT");
+  await reader.close();
+  while ((await again.list()).length > 1) await new Promise((go) => setTimeout(go, 1));
+  await save(again, 3n, { a: shared }); // as snapshot 1 has it, where it is as bad
+  await checkContent(again, 3n, { a: shared });
+  await again.close();
+});

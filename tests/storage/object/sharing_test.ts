@@ -259,3 +259,37 @@ test("object storage: a snapshot of very many chunks is as it was", async () => 
   await checkContent(storage, 1n, { a: bytes });
   await storage.close();
 });
+
+test("object storage: what is begun while garbage is being collected is left alone", async () => {
+  const inner = new MemoryBucket();
+  let meanwhile = async () => {};
+  const bucket: Bucket = {
+    get: (key, options) => inner.get(key, options),
+    put: (key, body, options) => inner.put(key, body, options),
+    delete: (keys, options) => inner.delete(keys, options),
+    async list(options) {
+      const work = meanwhile;
+      meanwhile = async () => {};
+      await work();
+      return await inner.list(options);
+    },
+  };
+  const [collecting, writing] = await Promise.all([openStorage(bucket), openStorage(inner)]);
+  await save(writing, 1n, { a: noise(100_000, 1) });
+  const writer = await (async () => {
+    const { promise, open } = gate<Awaited<ReturnType<typeof writing.create>>>();
+    meanwhile = async () => {
+      const writer = await writing.create();
+      await pieces(noise(5_000_000, 2)).pipeTo(writer.file("a")); // a pack goes up, or is up
+      while ((await objectsOf(inner)).filter(({ key }) => key.startsWith("packs/")).length < 2) {
+        await new Promise((go) => setTimeout(go, 1));
+      }
+      open(writer);
+    };
+    await collecting.collect();
+    return await promise;
+  })();
+  await writer.commit({ lastIncludedIndex: 2n, lastIncludedTerm: 1n, peers: [] });
+  await checkContent(writing, 2n, { a: noise(5_000_000, 2) });
+  await Promise.all([collecting.close(), writing.close()]);
+});

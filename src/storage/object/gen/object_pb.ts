@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file object.proto.
  */
 export const file_object: GenFile = /*@__PURE__*/
-  fileDesc("CgxvYmplY3QucHJvdG8SCnNuYXBzdHJlYW0iggIKC09iamVjdEluZGV4EhYKDmZvcm1hdF92ZXJzaW9uGAEgASgNEg0KBWVwb2NoGAIgASgJEhIKCmdlbmVyYXRpb24YAyABKAQSDgoGYXV0aG9yGAQgASgJEisKCXNuYXBzaG90cxgFIAMoCzIYLnNuYXBzdHJlYW0uS2VwdFNuYXBzaG90EikKB3JldGlyZWQYBiADKAsyGC5zbmFwc3RyZWFtLktlcHRTbmFwc2hvdBItCgtxdWFyYW50aW5lZBgHIAMoCzIYLnNuYXBzdHJlYW0uS2VwdFNuYXBzaG90EiEKBmxlYXNlcxgIIAMoCzIRLnNuYXBzdHJlYW0uTGVhc2Ui1QEKDEtlcHRTbmFwc2hvdBIKCgJpZBgBIAEoCRINCgVpbmRleBgCIAEoAxIMCgRoZWFkGAMgASgMEg4KBmRpZ2VzdBgEIAEoDBIMCgRzaXplGAUgASgEEg0KBWZpbGVzGAYgASgNEg4KBmNodW5rcxgHIAEoDRIVCg1vYmplY3RfZGlnZXN0GAggASgMEhAKCGRvdWJ0ZnVsGAkgASgIEhIKCnJldGlyZWRfYXQYCiABKAMSEgoKcmV0aXJlZF9pbhgLIAEoBBIOCgZyZWFzb24YDCABKAkiygEKBUxlYXNlEgoKAmlkGAEgASgJEiQKBGtpbmQYAiABKA4yFi5zbmFwc3RyZWFtLkxlYXNlLktpbmQSDQoFc2luY2UYAyABKAQSFAoMYWN0aXZlX3VudGlsGAQgASgDEhIKCmV4cGlyZXNfYXQYBSABKAMSDgoGZGlnZXN0GAYgASgMEg0KBWluZGV4GAcgASgDIjcKBEtpbmQSDgoKS0lORF9XUklURRAAEhAKDEtJTkRfSU5TVEFMTBABEg0KCUtJTkRfUkVBRBACIosBCg5TdG9yZWRNYW5pZmVzdBIQCghtYW5pZmVzdBgBIAEoDBIfCgVwYWNrcxgCIAMoCzIQLnNuYXBzdHJlYW0uUGFjaxIVCglydW5fcGFja3MYAyADKA1CAhABEhcKC3J1bl9vZmZzZXRzGAQgAygNQgIQARIWCgpydW5fY2h1bmtzGAUgAygNQgIQASIiCgRQYWNrEgwKBG5hbWUYASABKAkSDAoEc2l6ZRgCIAEoDQ");
+  fileDesc("CgxvYmplY3QucHJvdG8SCnNuYXBzdHJlYW0i8gEKC09iamVjdEluZGV4EhYKDmZvcm1hdF92ZXJzaW9uGAEgASgNEg0KBWVwb2NoGAIgASgJEhIKCmdlbmVyYXRpb24YAyABKAQSKwoJc25hcHNob3RzGAQgAygLMhguc25hcHN0cmVhbS5LZXB0U25hcHNob3QSKQoHcmV0aXJlZBgFIAMoCzIYLnNuYXBzdHJlYW0uS2VwdFNuYXBzaG90Ei0KC3F1YXJhbnRpbmVkGAYgAygLMhguc25hcHN0cmVhbS5LZXB0U25hcHNob3QSIQoGbGVhc2VzGAcgAygLMhEuc25hcHN0cmVhbS5MZWFzZSLVAQoMS2VwdFNuYXBzaG90EgoKAmlkGAEgASgJEg0KBWluZGV4GAIgASgDEgwKBGhlYWQYAyABKAwSDgoGZGlnZXN0GAQgASgMEgwKBHNpemUYBSABKAQSDQoFZmlsZXMYBiABKA0SDgoGY2h1bmtzGAcgASgNEhUKDW9iamVjdF9kaWdlc3QYCCABKAwSEAoIZG91YnRmdWwYCSABKAgSEgoKcmV0aXJlZF9hdBgKIAEoAxISCgpyZXRpcmVkX2luGAsgASgEEg4KBnJlYXNvbhgMIAEoCSLKAQoFTGVhc2USCgoCaWQYASABKAkSJAoEa2luZBgCIAEoDjIWLnNuYXBzdHJlYW0uTGVhc2UuS2luZBINCgVzaW5jZRgDIAEoBBIUCgxhY3RpdmVfdW50aWwYBCABKAMSEgoKZXhwaXJlc19hdBgFIAEoAxIOCgZkaWdlc3QYBiABKAwSDQoFaW5kZXgYByABKAMiNwoES2luZBIOCgpLSU5EX1dSSVRFEAASEAoMS0lORF9JTlNUQUxMEAESDQoJS0lORF9SRUFEEAIiiwEKDlN0b3JlZE1hbmlmZXN0EhAKCG1hbmlmZXN0GAEgASgMEh8KBXBhY2tzGAIgAygLMhAuc25hcHN0cmVhbS5QYWNrEhUKCXJ1bl9wYWNrcxgDIAMoDUICEAESFwoLcnVuX29mZnNldHMYBCADKA1CAhABEhYKCnJ1bl9jaHVua3MYBSADKA1CAhABIiIKBFBhY2sSDAoEbmFtZRgBIAEoCRIMCgRzaXplGAIgASgN");
 
 /**
  * The object `index`: what there is, and who is at work. The one object that is ever replaced, on the condition that it
@@ -43,35 +43,28 @@ export type ObjectIndex = Message<"snapstream.ObjectIndex"> & {
   generation: bigint;
 
   /**
-   * Random, for each change: who does not know whether a put was done knows it by this.
-   *
-   * @generated from field: optional string author = 4;
-   */
-  author: string;
-
-  /**
    * In the order of their indices, the newest first.
    *
-   * @generated from field: repeated snapstream.KeptSnapshot snapshots = 5;
+   * @generated from field: repeated snapstream.KeptSnapshot snapshots = 4;
    */
   snapshots: KeptSnapshot[];
 
   /**
    * Too old, and kept for those who may be reading them still.
    *
-   * @generated from field: repeated snapstream.KeptSnapshot retired = 6;
+   * @generated from field: repeated snapstream.KeptSnapshot retired = 5;
    */
   retired: KeptSnapshot[];
 
   /**
    * Found bad, and kept for a person.
    *
-   * @generated from field: repeated snapstream.KeptSnapshot quarantined = 7;
+   * @generated from field: repeated snapstream.KeptSnapshot quarantined = 6;
    */
   quarantined: KeptSnapshot[];
 
   /**
-   * @generated from field: repeated snapstream.Lease leases = 8;
+   * @generated from field: repeated snapstream.Lease leases = 7;
    */
   leases: Lease[];
 };
@@ -88,7 +81,7 @@ export const ObjectIndexSchema: GenMessage<ObjectIndex> = /*@__PURE__*/
  */
 export type KeptSnapshot = Message<"snapstream.KeptSnapshot"> & {
   /**
-   * The lease under which it was written; its manifest is the object `manifests/{id}`.
+   * Its manifest is the object `manifests/{id}`: the lease under which it was written, a slash, and something random.
    *
    * @generated from field: optional string id = 1;
    */

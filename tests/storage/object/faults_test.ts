@@ -3,7 +3,7 @@ import { type Bucket, MemoryBucket, type ObjectStorage } from "../../../src/obje
 import { type BucketFault, bySeed, FaultyBucket } from "../../bucket/faulty.ts";
 import { Random } from "../../chaos/random.ts";
 import { assert, bytesOf, rejects, test } from "../../harness.ts";
-import { checkContent, type Content, later, litterOf, mixed, objectsOf, openStorage, save } from "./kit.ts";
+import { checkContent, type Content, hurried, later, litterOf, mixed, objectsOf, openStorage, save } from "./kit.ts";
 
 const DAYS = 24 * 3600_000;
 const FAULTS: readonly BucketFault[] = ["late", "before", "after", "twice", "stale", "cut", "broken"];
@@ -237,9 +237,7 @@ test("object storage: no permission, no bucket, no space: said as it is, nothing
 });
 
 test("object storage: a request of which nothing comes is given up, and made again", async () => {
-  const { setTimeout } = globalThis;
-  globalThis.setTimeout = ((work: () => void, ms = 0) => setTimeout(work, ms / 1000)) as typeof setTimeout;
-  try {
+  await hurried(async () => {
     let hangs = 2;
     const faulty = new FaultyBucket(new MemoryBucket(), ({ key }) => {
       return key.startsWith("packs/") && hangs-- > 0 ? "hang" : undefined;
@@ -251,9 +249,7 @@ test("object storage: a request of which nothing comes is given up, and made aga
     const stuck = await openStorage(faulty, { grace: 1e9 });
     await rejects(() => save(stuck, 2n, contentOf(2)), "TIMEOUT");
     await stuck.close();
-  } finally {
-    globalThis.setTimeout = setTimeout;
-  }
+  });
 });
 
 /** Passes all on, and does something after puts of the index. */
@@ -290,9 +286,7 @@ test("object storage: a commit whose answer is lost, and after which others comm
 });
 
 test("object storage: a commit of which nothing is heard any more, but that was done, is whole", async () => {
-  const { setTimeout } = globalThis;
-  globalThis.setTimeout = ((work: () => void, ms = 0) => setTimeout(work, ms / 1000)) as typeof setTimeout;
-  try {
+  await hurried(async () => {
     const inner = new MemoryBucket();
     let failing = 0;
     const lost = () => new SnapshotError("UNAVAILABLE", "Nothing is heard");
@@ -307,9 +301,7 @@ test("object storage: a commit of which nothing is heard any more, but that was 
     await checkContent(storage, 4n, contentOf(4));
     await save(storage, 5n, contentOf(5));
     await storage.close();
-  } finally {
-    globalThis.setTimeout = setTimeout;
-  }
+  });
 });
 
 test("object storage: once one was found bad, nothing is used again of those that were there with it", async () => {

@@ -25,7 +25,7 @@ import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 
 export * from "../bucket/directory.ts";
 export type { Durability } from "./directory_medium.ts";
-export type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
+export type { Medium, MediumFile, PlacedSnapshot, Places, StoredSnapshot, WrittenChunk } from "./medium.ts";
 export { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 export { defaultDisk, type Disk, type DiskEntry, type DiskFile, type DiskStat } from "../fs/mod.ts";
 

@@ -17,10 +17,14 @@ export const SEGMENT_SIZE: number = 2 * 1024 * 1024;
 /** Bytes that are in memory only, of all files together. */
 const MAX_UNWRITTEN = 32 * 1024 * 1024;
 
+/** Buffers for segments that are kept to be used again. */
+const MAX_FREE = 4;
+
 /** What was written to the files of a storage, and is in memory only. */
 export class Unwritten {
   /** The longest there first. */
   readonly #segments = new Map<Segment, number>();
+  readonly #free: Uint8Array[] = [];
   #bytes = 0;
 
   /** Takes note of bytes more of a segment, or fewer. Returns how many there are of it now. */
@@ -30,6 +34,16 @@ export class Unwritten {
     if (now === 0) this.#segments.delete(segment);
     else this.#segments.set(segment, now);
     return now;
+  }
+
+  /** Does something with a buffer for a segment, which goes round: what is in it is what was there before. */
+  async withBuffer(verb: (buffer: Uint8Array) => Promise<void>): Promise<void> {
+    const buffer = this.#free.pop() ?? new Uint8Array(SEGMENT_SIZE);
+    try {
+      await verb(buffer);
+    } finally {
+      if (this.#free.length < MAX_FREE) this.#free.push(buffer);
+    }
   }
 
   /** Writes segments until there is room. */
@@ -200,11 +214,12 @@ class Segment {
 
   async #flush(): Promise<void> {
     const count = this.#pieces.length;
-    const whole = new Uint8Array(SEGMENT_SIZE);
-    const length = await this.#read(whole, 0);
-    await inOpfs("write", this.#path, async () => {
-      this.#handle ??= await this.#directory.getFileHandle(this.#name, { create: true });
-      await replace(this.#handle, whole.subarray(0, length));
+    await this.#unwritten.withBuffer(async (whole) => {
+      const length = await this.#read(whole, 0);
+      await inOpfs("write", this.#path, async () => {
+        this.#handle ??= await this.#directory.getFileHandle(this.#name, { create: true });
+        await replace(this.#handle, whole.subarray(0, length));
+      });
     });
     this.#version++;
     this.#drop(0, count);

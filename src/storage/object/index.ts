@@ -119,6 +119,11 @@ export async function keptOf(id: string, manifest: SnapshotManifest, objectDiges
 /** A snapshot as a storage lists it. */
 export async function infoOf(kept: KeptSnapshot, pinned: boolean): Promise<SnapshotInfo> {
   const { meta } = await SnapshotManifest.decode(kept.head);
+  if (meta.lastIncludedIndex !== kept.index) {
+    throw new SnapshotError("CORRUPT", `The index calls snapshot ${kept.index} what is ${meta.lastIncludedIndex}`, {
+      index: kept.index,
+    });
+  }
   const { digest, size, files, chunks } = kept;
   return { meta, digest, size, files, chunks, pinned };
 }
@@ -189,7 +194,7 @@ export async function decodeIndex(bytes: Uint8Array, key: string): Promise<Objec
       actual: message.formatVersion,
     });
   }
-  return {
+  const index = {
     epoch: message.epoch,
     generation: message.generation,
     snapshots: message.snapshots.map(decodeKept),
@@ -197,6 +202,25 @@ export async function decodeIndex(bytes: Uint8Array, key: string): Promise<Objec
     quarantined: message.quarantined.map(decodeKept),
     leases: message.leases.map(decodeLease),
   };
+  const wrong = allKept(index).find((kept) => !isKept(kept)) ?? index.leases.find((lease) => !isLease(lease));
+  if (wrong === undefined && index.generation < 2n ** 63n) return index;
+  throw new SnapshotError("CORRUPT", `${key} has ${JSON.stringify(wrong?.id)}, which is nothing that was written`, {
+    file: key,
+  });
+}
+
+/** The name of a lease: epoch, generation, and something random. */
+const LEASE = /^[0-9a-f]{16}-[0-9]{1,20}-[0-9a-f]{16}$/;
+/** The name of a snapshot: that of a lease, and something random. */
+const SNAPSHOT = /^[0-9a-f]{16}-[0-9]{1,20}-[0-9a-f]{16}\/[0-9a-f]{8}$/;
+
+function isKept({ id, index, digest, objectDigest, size, retiredAt = 0 }: KeptSnapshot): boolean {
+  return SNAPSHOT.test(id) && index > 0n && digest.length === DIGEST_SIZE && objectDigest.length === DIGEST_SIZE &&
+    [size, retiredAt].every(Number.isSafeInteger);
+}
+
+function isLease({ id, activeUntil, expiresAt }: Lease): boolean {
+  return LEASE.test(id) && [activeUntil, expiresAt].every(Number.isSafeInteger);
 }
 
 function decodeKept(message: KeptMessage): KeptSnapshot {

@@ -160,6 +160,6 @@ export function idle({ since: _, ...lease }: Lease): Lease {
 
 /** Epoch and generation in which a lease was taken; nothing if it is no lease's name. */
 export function bornIn(id: string): { readonly epoch: string; readonly generation: bigint } | undefined {
-  const [, epoch, generation] = /^([0-9a-f]{16})-([0-9]{1,19})-[0-9a-f]{16}$/.exec(id) ?? [];
+  const [, epoch, generation] = /^([0-9a-f]{16})-([0-9]{1,20})-[0-9a-f]{16}$/.exec(id) ?? [];
   return epoch === undefined ? undefined : { epoch, generation: BigInt(generation!) };
 }

@@ -1,6 +1,7 @@
+import { EncryptedStorage } from "../../../mod.ts";
 import { MemoryBucket, ObjectStorage } from "../../../src/object.ts";
 import { storageConformance } from "../../conformance/mod.ts";
-import { testAll } from "../../harness.ts";
+import { noise, testAll } from "../../harness.ts";
 
 testAll(
   "ObjectStorage, in memory",
@@ -8,4 +9,12 @@ testAll(
     storage: await ObjectStorage.open(new MemoryBucket(), { prefix: "a/b/", grace: 0 }),
     async cleanUp() {},
   })),
+);
+
+testAll(
+  "EncryptedStorage on ObjectStorage",
+  storageConformance(async () => ({
+    storage: new EncryptedStorage(await ObjectStorage.open(new MemoryBucket()), [{ id: "a", secret: noise(32, 1) }]),
+    async cleanUp() {},
+  })).filter(({ name }) => /^ranges|^two are kept|^a reader pins|^an archive|^an install that/.test(name)),
 );

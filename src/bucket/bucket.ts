@@ -10,7 +10,10 @@ export interface BucketObject {
   readonly key: string;
   /** How many bytes it has. */
   readonly size: number;
-  /** Changes with every put: what {@linkcode PutOptions.ifMatch} takes. As the bucket gives it, with quotes if it has any. */
+  /**
+   * Changes with the bytes, and maybe with every put: what {@linkcode PutOptions.ifMatch} takes. As the bucket gives it, with
+   * quotes if it has any. So whoever replaces an object on a condition never puts bytes that were there before.
+   */
   readonly etag: string;
 }
 
@@ -71,6 +74,7 @@ export interface ListPage {
  * | `NOT_FOUND` | there is no such bucket |
  * | `NO_SPACE` | a quota is used up |
  * | `MALFORMED` | a key or a range that the bucket does not take |
+ * | `CORRUPT` | what lies there is no object of the bucket |
  * | `UNSUPPORTED` | it cannot do what is asked, such as a condition |
  * | `CANCELLED` | the signal fired |
  *

@@ -27,7 +27,7 @@ import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 import { OpfsMedium } from "./opfs_medium.ts";
 
 export type { OpfsDirectory, OpfsFile, OpfsHandle, OpfsWritable } from "../fs/opfs.ts";
-export type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
+export type { Medium, MediumFile, PlacedSnapshot, Places, StoredSnapshot, WrittenChunk } from "./medium.ts";
 export { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 
 /** Options of {@linkcode OpfsStorage.open}. */

@@ -17,12 +17,13 @@
  */
 
 import { hasCode, messageOf, SnapshotError } from "../errors.ts";
-import { inOpfs, type OpfsDirectory } from "../fs/opfs.ts";
+import { inOpfs, namesInOpfs, type OpfsDirectory, removeOpfsEntry } from "../fs/opfs.ts";
 import { checkName, type FileInfo, MAX_MANIFEST_BYTES, SnapshotManifest } from "../snapshot/mod.ts";
 import { equal, InFlight, sha256, toHex } from "../stream/mod.ts";
 import { corruptDirectory, indexOfDirectory, installDirectory, isInstall, snapshotDirectory, TEMP } from "./layout.ts";
 import type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
-import { replace, SegmentedFile, Unwritten } from "./opfs_file.ts";
+import { OpfsContents } from "./opfs_contents.ts";
+import { replace } from "./opfs_segment.ts";
 
 /** Files that are looked at at the same time. */
 const LOOKS_IN_FLIGHT = 8;
@@ -37,31 +38,23 @@ interface Place {
   marker?: string;
 }
 
-/** The content of a file that somebody has open. */
-interface OpenData {
-  readonly file: Promise<SegmentedFile>;
-  users: number;
-}
-
 /** The root of an OPFS storage. All that is in it but the content of files is known in memory: nobody else changes it. */
 export class OpfsMedium implements Medium {
   readonly temp: string = TEMP;
   readonly #path: string;
   readonly #places: OpfsDirectory;
-  readonly #data: OpfsDirectory;
+  readonly #contents: OpfsContents;
   readonly #unlock: () => Promise<void>;
-  readonly #unwritten = new Unwritten();
   /** By the names that the storage knows them by. */
   readonly #placed = new Map<string, Place>();
   /** Those that were found bad. */
   readonly #bad = new Set<Place>();
-  readonly #open = new Map<string, OpenData>();
   #closed = false;
 
   private constructor(path: string, places: OpfsDirectory, data: OpfsDirectory, unlock: () => Promise<void>) {
     this.#path = path;
     this.#places = places;
-    this.#data = data;
+    this.#contents = new OpfsContents(data, `${path}/data`);
     this.#unlock = unlock;
   }
 
@@ -85,7 +78,7 @@ export class OpfsMedium implements Medium {
         root.getDirectoryHandle("data", { create: true }),
       ]));
     const medium = new OpfsMedium(path, places, data, unlock);
-    for (const id of await medium.#names(places)) await medium.#find(id);
+    for (const id of await namesInOpfs(places, `${path}/places`)) await medium.#find(id);
     await medium.#sweep(keepInstalls);
     return medium;
   }
@@ -143,13 +136,11 @@ export class OpfsMedium implements Medium {
           file,
         });
       }
-      const data = crypto.randomUUID();
-      await inOpfs("create", this.#pathOf(data), () => this.#data.getDirectoryHandle(data, { create: true }));
-      await this.#enter(place, hash, data);
+      await this.#enter(place, hash, await this.#contents.create());
     }
     const data = place.files.get(hash);
     if (data === undefined) throw notFound(file);
-    return await this.#openData(data);
+    return await this.#contents.open(data);
   }
 
   async link(from: string, to: string, name: string, as: string): Promise<boolean> {
@@ -165,7 +156,7 @@ export class OpfsMedium implements Medium {
     const place = this.#place(name);
     const data = place.files.get(hash);
     if (data === undefined) return;
-    await this.#removeEntry(place.directory, `${hash}.${data}`, this.#pathOf(place.id));
+    await removeOpfsEntry(place.directory, `${hash}.${data}`, this.#pathOf(place.id));
     place.files.delete(hash);
     await this.#removeUnused([data]);
   }
@@ -192,14 +183,14 @@ export class OpfsMedium implements Medium {
       // It was not acknowledged: it must not be found later, nor be in the way of the next try.
       if (before === undefined) delete place.marker;
       else place.marker = before;
-      await this.#removeEntry(place.directory, marker, this.#pathOf(place.id)).catch(() => {});
+      await removeOpfsEntry(place.directory, marker, this.#pathOf(place.id)).catch(() => {});
       throw error;
     }
     this.#placed.delete(name);
     this.#placed.set(place.id, place);
     if (before !== undefined) {
       // Of no meaning beside the other.
-      await this.#removeEntry(place.directory, before, this.#pathOf(place.id)).catch(() => {});
+      await removeOpfsEntry(place.directory, before, this.#pathOf(place.id)).catch(() => {});
     }
     return { place: place.id, manifest, size };
   }
@@ -228,8 +219,14 @@ export class OpfsMedium implements Medium {
   async remove(name: string): Promise<void> {
     const place = this.#placed.get(name);
     if (place === undefined) return;
+    const path = this.#pathOf(place.id);
+    // First what says that it is a snapshot, in the end what nobody else uses of its content. As long as it is there, its
+    // content is used.
+    if (place.marker !== undefined) await removeOpfsEntry(place.directory, place.marker, path);
+    delete place.marker;
+    await removeOpfsEntry(this.#places, place.id, path);
     this.#placed.delete(name);
-    await this.#removePlace(place);
+    await this.#removeUnused([...place.files.values()]);
   }
 
   async quarantine(name: string, index: bigint): Promise<void> {
@@ -254,7 +251,7 @@ export class OpfsMedium implements Medium {
     const directory = await inOpfs("open", this.#pathOf(id), () => this.#places.getDirectoryHandle(id));
     const place: Place = { id, directory, files: new Map() };
     let [isBad, install, snapshot]: [boolean, string?, string?] = [false];
-    for (const name of await this.#names(directory)) {
+    for (const name of await namesInOpfs(directory, this.#pathOf(id))) {
       const [, hash, data] = /^([0-9a-f]{64})\.([0-9a-f-]{36})$/.exec(name) ?? [];
       if (hash !== undefined) place.files.set(hash, data!);
       else if (/^corrupt-/.test(name)) isBad = true;
@@ -281,7 +278,7 @@ export class OpfsMedium implements Medium {
       if (isSnapshot || place.marker === name && Date.now() - await this.#lastChange(place) <= keepInstalls) continue;
       await this.remove(name);
     }
-    await this.#removeUnused(await this.#names(this.#data));
+    await this.#removeUnused(await this.#contents.list());
   }
 
   /** When something of an install was changed last. */
@@ -291,7 +288,7 @@ export class OpfsMedium implements Medium {
     });
     for (const data of place.files.values()) {
       try {
-        const file = await this.#segmented(data);
+        const file = await this.#contents.look(data);
         await file.tidy();
         last = Math.max(last, await file.lastChange());
       } catch (error) {
@@ -328,7 +325,7 @@ export class OpfsMedium implements Medium {
       });
     if (data === undefined) throw wrong("is missing");
     try {
-      const file = await this.#segmented(data);
+      const file = await this.#contents.look(data);
       if (chunks === undefined) return await file.size();
       if (!await file.hasSize(chunks.size)) throw wrong(`has ${await file.size()} bytes, not ${chunks.size}, or a gap`);
       return chunks.size;
@@ -377,63 +374,10 @@ export class OpfsMedium implements Medium {
     }
   }
 
-  /** Opens content; whoever has it open has the same object. */
-  async #openData(data: string): Promise<MediumFile> {
-    const open: OpenData = this.#open.get(data) ?? { file: this.#segmented(data), users: 0 };
-    this.#open.set(data, open);
-    open.users++;
-    try {
-      const file = await open.file;
-      let closed: Promise<void> | undefined;
-      return {
-        read: (buffer, position) => file.read(buffer, position),
-        write: (bytes, position) => file.write(bytes, position),
-        sync: () => file.sync(),
-        size: () => file.size(),
-        close: () => closed ??= this.#release(data, open),
-      };
-    } catch (error) {
-      await this.#release(data, open);
-      throw error;
-    }
-  }
-
-  async #release(data: string, open: OpenData): Promise<void> {
-    if (open.users === 1) await open.file.then((file) => file.close(), () => {});
-    if (--open.users === 0) this.#open.delete(data);
-  }
-
-  #segmented(data: string): Promise<SegmentedFile> {
-    const path = `${this.#path}/data/${data}`;
-    return inOpfs("open", path, async () => {
-      return new SegmentedFile(await this.#data.getDirectoryHandle(data), path, this.#unwritten);
-    });
-  }
-
-  /** Removes a place: first what says that it is a snapshot, in the end what nobody else uses of its content. */
-  async #removePlace(place: Place): Promise<void> {
-    const path = this.#pathOf(place.id);
-    if (place.marker !== undefined) await this.#removeEntry(place.directory, place.marker, path);
-    await this.#removeEntry(this.#places, place.id, path);
-    await this.#removeUnused([...place.files.values()]);
-  }
-
   /** Removes the content that no place names. */
   async #removeUnused(data: readonly string[]): Promise<void> {
     const used = new Set([...this.#placed.values(), ...this.#bad].flatMap(({ files }) => [...files.values()]));
-    for (const id of data) if (!used.has(id)) await this.#removeEntry(this.#data, id, `${this.#path}/data/${id}`);
-  }
-
-  async #removeEntry(directory: OpfsDirectory, name: string, path: string): Promise<void> {
-    try {
-      await inOpfs("remove", path, () => directory.removeEntry(name, { recursive: true }));
-    } catch (error) {
-      if (!hasCode(error, "NOT_FOUND")) throw error;
-    }
-  }
-
-  #names(directory: OpfsDirectory): Promise<string[]> {
-    return inOpfs("list", `${this.#path}/${directory.name}`, () => Array.fromAsync(directory.keys()));
+    for (const id of data) if (!used.has(id)) await this.#contents.remove(id);
   }
 
   #place(name: string): Place {

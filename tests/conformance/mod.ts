@@ -1,6 +1,6 @@
 /**
- * Suites by which other storages, logs and disks can prove themselves. A suite is a list of cases, to be given to any
- * test runner.
+ * Suites by which other storages, buckets, logs and disks can prove themselves. A suite is a list of cases, to be given to
+ * any test runner.
  *
  * @example
  * ```ts
@@ -14,6 +14,7 @@
  * @module
  */
 
+export { bucketConformance, type BucketUnderTest } from "./bucket.ts";
 export type { ConformanceCase } from "./check.ts";
 export { diskConformance, type DiskUnderTest } from "./disk.ts";
 export { logConformance, type LogUnderTest } from "./log.ts";

@@ -78,6 +78,7 @@ export class IndexStore {
         const etag = await this.#bucket.swap(KEY, await encodeIndex(index), tagged.etag);
         if (etag !== undefined) {
           this.#last = { index, etag };
+          if (tagged.etag === undefined) await this.#checkConditions(index, etag);
           return index;
         }
         if (tries >= MAX_CONFLICTS) throw busy();
@@ -89,6 +90,24 @@ export class IndexStore {
       tagged = await this.#read();
     }
   }
+
+  /** Whether conditions mean something: there are services that pass them over. Looked at once, when the index was made. */
+  async #checkConditions(index: ObjectIndex, etag: string): Promise<void> {
+    const next = { ...index, generation: index.generation + 1n };
+    const bytes = await encodeIndex(next);
+    const after = await this.#bucket.swap(KEY, bytes, etag);
+    if (after === undefined) return; // somebody else is at work already
+    this.#last = { index: next, etag: after };
+    if (await this.#bucket.swap(KEY, bytes, undefined) !== undefined) throw unheeded("If-None-Match");
+    if (await this.#bucket.swap(KEY, bytes, etag) !== undefined) throw unheeded("If-Match");
+  }
+}
+
+function unheeded(condition: string): SnapshotError {
+  return new SnapshotError(
+    "UNSUPPORTED",
+    `The bucket does not heed ${condition}: of two writers both would win. Use one with conditional puts`,
+  );
 }
 
 function busy(): SnapshotError {

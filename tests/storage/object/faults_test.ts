@@ -274,7 +274,7 @@ test("object storage: a commit whose answer is lost, and after which others comm
   const inner = new MemoryBucket();
   const other = await openStorage(inner, { retain: 1, grace: 3600_000 });
   const bucket = afterIndexPut(inner, async (puts) => {
-    if (puts !== 2) return; // the lease, and the commit
+    if (puts !== 3) return; // the lease, the look whether conditions are heeded, and the commit
     await save(other, 5n, contentOf(5));
     throw new SnapshotError("UNAVAILABLE", "The answer is lost");
   });
@@ -291,8 +291,8 @@ test("object storage: a commit of which nothing is heard any more, but that was 
     let failing = 0;
     const lost = () => new SnapshotError("UNAVAILABLE", "Nothing is heard");
     const bucket = afterIndexPut(inner, (puts) => {
-      if (puts === 2) failing = 5; // all tries of the look whether it was done
-      return puts === 2 ? Promise.reject(lost()) : Promise.resolve();
+      if (puts === 3) failing = 5; // all tries of the look whether it was done
+      return puts === 3 ? Promise.reject(lost()) : Promise.resolve();
     }, () => {
       if (failing-- > 0) throw lost();
     });
@@ -326,4 +326,20 @@ test("object storage: once one was found bad, nothing is used again of those tha
   await save(again, 3n, { a: shared }); // as snapshot 1 has it, where it is as bad
   await checkContent(again, 3n, { a: shared });
   await again.close();
+});
+
+test("object storage: a bucket that passes conditions over is refused", async () => {
+  for (const condition of ["ifNoneMatch", "ifMatch"] as const) {
+    const inner = new MemoryBucket();
+    const bucket: Bucket = {
+      get: (key, options) => inner.get(key, options),
+      put: (key, body, { [condition]: _, ...options } = {}) => inner.put(key, body, options),
+      delete: (keys, options) => inner.delete(keys, options),
+      list: (options) => inner.list(options),
+    };
+    const storage = await openStorage(bucket);
+    const error = await rejects(() => storage.create(), "UNSUPPORTED");
+    assert.match(error.message, condition === "ifMatch" ? /If-Match/ : /If-None-Match/);
+    await storage.close();
+  }
 });

@@ -1,0 +1,113 @@
+/**
+ * The bytes that go to a bucket, and those that come from it.
+ *
+ * @module
+ */
+
+import { cancelled, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { Gathered, raceAbort } from "../stream/mod.ts";
+
+/**
+ * The pieces of what is to be put. A stream that is not read to its end is cancelled.
+ *
+ * @param body all of it, or a stream
+ * @param signal ends it, also while the stream gives nothing
+ */
+export async function* piecesOf(
+  body: Uint8Array | ReadableStream<Uint8Array>,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  if (body instanceof Uint8Array) {
+    throwIfCancelled(signal);
+    return yield body;
+  }
+  const reader = body.getReader();
+  let reason: unknown;
+  try {
+    for (;;) {
+      const { done, value } = await raceAbort(reader.read(), signal);
+      if (done) return;
+      if (!(value instanceof Uint8Array)) {
+        throw new SnapshotError("MALFORMED", "The body of an object is a stream of Uint8Array, and of nothing else");
+      }
+      if (value.length > 0) yield value;
+    }
+  } catch (error) {
+    reason = error;
+    throw error;
+  } finally {
+    reader.cancel(reason).catch(() => {}); // not awaited: whoever made it may never answer
+  }
+}
+
+/**
+ * What is to be put, in parts of one size but the last; nothing at all comes as one part of no bytes. Each is an array of
+ * its own, which nobody changes.
+ */
+export async function* partsOf(
+  body: Uint8Array | ReadableStream<Uint8Array>,
+  size: number,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let part = new Gathered(size);
+  let isFirst = true;
+  for await (let piece of piecesOf(body, signal)) {
+    for (;;) {
+      const taken = Math.min(piece.length, size - part.length);
+      part.add(piece.subarray(0, taken));
+      piece = piece.subarray(taken);
+      if (piece.length === 0) break; // a part that is full waits for what follows: it may be the last
+      yield part.bytes;
+      isFirst = false;
+      part = new Gathered(size);
+    }
+  }
+  if (part.length > 0 || isFirst) yield part.bytes;
+}
+
+/** Where the bytes of an object come from. */
+export interface Pieces {
+  /** The next piece; nothing at the end. */
+  next(): Promise<Uint8Array | undefined>;
+  /** Lets go of it, once: at the end, after a failure, or before, also while the next piece is waited for. */
+  close(): Promise<void>;
+}
+
+/**
+ * What was got, as a stream: nothing is read ahead, and it ends at once when it is cancelled or the signal fires.
+ *
+ * @param pieces where it comes from
+ * @param signal ends it
+ */
+export function streamOf(pieces: Pieces, signal?: AbortSignal): ReadableStream<Uint8Array> {
+  let onAbort = () => {};
+  let closed: Promise<void> | undefined;
+  const close = () => {
+    signal?.removeEventListener("abort", onAbort);
+    return closed ??= pieces.close().catch(() => {}); // all that was wanted of it is here
+  };
+  return new ReadableStream<Uint8Array>({
+    start(controller) {
+      onAbort = () => {
+        controller.error(cancelled(signal!));
+        void close();
+      };
+      if (signal?.aborted) onAbort();
+      else signal?.addEventListener("abort", onAbort, { once: true });
+    },
+    async pull(controller) {
+      try {
+        const piece = await pieces.next();
+        if (closed !== undefined) return; // meanwhile
+        if (piece !== undefined) return controller.enqueue(piece);
+        await close();
+        controller.close();
+      } catch (error) {
+        if (closed !== undefined) return;
+        await close();
+        throw error;
+      }
+    },
+    cancel: close,
+  }, { highWaterMark: 0 });
+}

@@ -1,0 +1,112 @@
+/**
+ * Objects in memory.
+ *
+ * @module
+ */
+
+import { throwIfCancelled } from "../errors.ts";
+import { compareBytes, concat, sha256, toHex } from "../stream/mod.ts";
+import { type Pieces, piecesOf, streamOf } from "./bodies.ts";
+import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "./bucket.ts";
+import { checkConditions, checkRange, keyBytes, pageSize, rangeWithin } from "./keys.ts";
+
+/** What a body is read in. */
+const PIECE_SIZE = 256 * 1024;
+
+/** An object, and what it is sorted by. */
+interface Stored extends BucketObject {
+  readonly order: Uint8Array;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * A bucket in memory: for tests, and for what need not survive the process. Its ETags are those of the bytes, as S3's and
+ * R2's are: an object that is put again as it was has the one that it had.
+ *
+ * @example
+ * ```ts
+ * import { MemoryBucket } from "@snapstream/snapstream/object";
+ *
+ * const bucket = new MemoryBucket();
+ * await bucket.put("greeting", new TextEncoder().encode("hello"));
+ * const found = await bucket.get("greeting", { range: { start: 1 } });
+ * console.assert(await new Response(found!.body as BodyInit).text() === "ello");
+ * ```
+ */
+export class MemoryBucket implements Bucket {
+  readonly #objects = new Map<string, Stored>();
+  /** All, in order; absent if there are others since. */
+  #sorted: readonly Stored[] | undefined;
+
+  /** Reads an object, or a part of it. */
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async get(key: string, options: GetOptions = {}): Promise<BucketBody | undefined> {
+    const { range, signal } = options;
+    keyBytes(key);
+    if (range !== undefined) checkRange(key, range);
+    throwIfCancelled(signal);
+    const found = this.#objects.get(key);
+    if (found === undefined) return undefined;
+    const { start, end } = rangeWithin(key, found.bytes.length, range);
+    return { ...objectOf(found), body: streamOf(slices(found.bytes.subarray(start, end)), signal) };
+  }
+
+  /** Writes an object. */
+  async put(
+    key: string,
+    body: Uint8Array | ReadableStream<Uint8Array>,
+    options: PutOptions = {},
+  ): Promise<BucketObject | undefined> {
+    const order = keyBytes(key);
+    checkConditions(key, options);
+    const pieces: Uint8Array[] = [];
+    for await (const piece of piecesOf(body, options.signal)) pieces.push(piece.slice());
+    const bytes = concat(pieces);
+    const etag = `"${toHex(await sha256(bytes)).slice(0, 32)}"`;
+    throwIfCancelled(options.signal);
+    const there = this.#objects.get(key);
+    if (options.ifNoneMatch !== undefined && there !== undefined) return undefined;
+    if (options.ifMatch !== undefined && there?.etag !== options.ifMatch) return undefined;
+    const stored = { key, order, bytes, etag, size: bytes.length };
+    this.#objects.set(key, stored);
+    this.#sorted = undefined;
+    return objectOf(stored);
+  }
+
+  /** Deletes objects. */
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async delete(keys: readonly string[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    for (const key of keys) keyBytes(key);
+    throwIfCancelled(options.signal);
+    for (const key of keys) if (this.#objects.delete(key)) this.#sorted = undefined;
+  }
+
+  /** What there is, page by page. The cursor is the last key of the page. */
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async list(options: ListOptions = {}): Promise<ListPage> {
+    const { prefix = "", cursor, signal } = options;
+    const limit = pageSize(options);
+    throwIfCancelled(signal);
+    const after = cursor === undefined ? new Uint8Array() : keyBytes(cursor);
+    this.#sorted ??= [...this.#objects.values()].sort((a, b) => compareBytes(a.order, b.order));
+    const objects: BucketObject[] = [];
+    for (const stored of this.#sorted) {
+      if (!stored.key.startsWith(prefix) || compareBytes(stored.order, after) <= 0) continue;
+      if (objects.length === limit) return { objects, cursor: objects.at(-1)!.key };
+      objects.push(objectOf(stored));
+    }
+    return { objects };
+  }
+}
+
+function objectOf({ key, size, etag }: BucketObject): BucketObject {
+  return { key, size, etag };
+}
+
+function slices(bytes: Uint8Array): Pieces {
+  let at = 0;
+  return {
+    next: () => Promise.resolve(at < bytes.length ? bytes.slice(at, at += PIECE_SIZE) : undefined),
+    close: () => Promise.resolve(),
+  };
+}

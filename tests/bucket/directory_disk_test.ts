@@ -1,0 +1,14 @@
+import { rm } from "node:fs/promises";
+import { DirectoryBucket } from "../../src/bucket/directory.ts";
+import { bucketConformance } from "../conformance/mod.ts";
+import { testAll } from "../harness.ts";
+import { tempDirectory } from "../temp.ts";
+
+testAll(
+  "DirectoryBucket",
+  bucketConformance(async () => {
+    const directory = await tempDirectory();
+    const bucket = await DirectoryBucket.open(`${directory}/bucket`);
+    return { bucket, cleanUp: () => rm(directory, { recursive: true }) };
+  }),
+);

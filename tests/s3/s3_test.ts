@@ -1,0 +1,8 @@
+import { bucketConformance } from "../conformance/mod.ts";
+import { testAll } from "../harness.ts";
+import { newBucket } from "./kit.ts";
+
+testAll(
+  "S3Bucket",
+  bucketConformance(async () => ({ bucket: await newBucket(), cleanUp: () => Promise.resolve() })),
+);

@@ -340,7 +340,7 @@ export class SnapshotExecutor {
   #checkNewer(index: bigint): void {
     const { index: applied } = this.#context.applied();
     const old = this.#snapshotIndex > applied ? index < this.#snapshotIndex : index <= this.#snapshotIndex;
-    if (this.#newest !== undefined && old) throw stale(index, this.#newest.meta);
+    if (this.#newest !== undefined && old) throw stale(index, this.#newest.meta.lastIncludedIndex);
     if (index <= applied) throw this.#notNewer(index, applied);
   }
 

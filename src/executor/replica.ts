@@ -5,25 +5,20 @@
  */
 
 import { messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { checkFollows, type LogStorage } from "../log/mod.ts";
-import { type SnapshotInfo, type SnapshotMeta, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
+import { checkFollows, type LogStorage, type SharedLog } from "../log/mod.ts";
+import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry, StateMachine } from "../state/mod.ts";
 import { type Operation, yieldTurn } from "../stream/mod.ts";
-import {
-  type InstallNotification,
-  type NotificationReply,
-  pull,
-  type PullOptions,
-  type Source,
-} from "../transfer/mod.ts";
+import type { InstallNotification, NotificationReply, Source } from "../transfer/mod.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
-import { follow } from "./follow.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
 import { NotifiedInstall } from "./notified.ts";
-import type { ExecutorOptions, Receiver, SnapshotOptions } from "./options.ts";
+import type { ExecutorOptions, SnapshotOptions } from "./options.ts";
+import { archiveReceiver, discard, type InstallOptions, pullReceiver } from "./receivers.ts";
 import { alignLog, checkNoGap, loadNewest } from "./recovery.ts";
 import type { Applied } from "./save.ts";
+import { isShared, SharedFollower, SharedLogView } from "./shared.ts";
 
 /** Entries appended and applied in one go. */
 const BATCH = 1024;
@@ -35,17 +30,18 @@ const YIELD_AFTER = 5;
 export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions {
   /** The state. It must be as new: what is in storage and log is loaded and applied. */
   readonly machine: M;
-  /** The log. Closed with the replica. */
-  readonly log: LogStorage;
+  /** The log: its own, or one that it shares with other replicas. Closed with the replica. */
+  readonly log: LogStorage | SharedLog;
   /** Where snapshots are. Closed with the replica. */
   readonly storage: SnapshotStorage;
   /** The members of the group, as long as nothing in storage or log says otherwise. */
   readonly configuration?: Configuration;
-  /** The term of proposed entries. By default the last one that is known, and 1 at first. */
+  /** The term of proposed entries. By default the last one that is known, and 1 at first. A shared log has its own. */
   readonly term?: bigint;
   /**
-   * Asked, when a leader says that it no longer has what comes next ({@linkcode Replica.notify}), where to install a
-   * snapshot from; nothing if there is none. Absent: the replica takes no notifications.
+   * Asked, when a leader says that it no longer has what comes next ({@linkcode Replica.notify}), or when it was purged
+   * from a shared log, where to install a snapshot from; nothing if there is none. Absent: the replica takes no
+   * notifications.
    */
   readonly onNotification?: (
     notification: InstallNotification,
@@ -81,12 +77,8 @@ export interface ReplicaStatus {
   readonly logBytes: number;
   /** Counts. */
   readonly metrics: ExecutorMetrics;
-}
-
-/** Options of {@linkcode Replica.install}. */
-export interface InstallOptions extends Omit<PullOptions, "onManifest"> {
-  /** The index that the snapshot must have; for sources, which one of theirs. */
-  readonly index?: bigint;
+  /** Why nothing of a shared log is applied just now, and what to do; it is tried again. */
+  readonly problem?: SnapshotError;
 }
 
 /** Something to be appended and applied. */
@@ -125,6 +117,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   readonly #executor: SnapshotExecutor;
   readonly #term: bigint | undefined;
   readonly #notified: NotifiedInstall | undefined;
+  /** What applies a shared log. */
+  readonly #shared: SharedFollower | undefined;
   #applied: Applied;
   /** What runs on the machine, one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -136,20 +130,19 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   #closed: Promise<void> | undefined;
 
   private constructor(options: ReplicaOptions<M>, snapshot: SnapshotInfo | undefined) {
-    const { machine, log, storage, configuration = { peers: [] }, term } = options;
+    const { machine, storage, configuration = { peers: [] }, term } = options;
+    const log = isShared(options.log) ? new SharedLogView(options.log) : options.log;
     this.machine = machine;
     this.#log = log;
     this.#storage = storage;
     this.#term = term;
     const { onNotification } = options;
-    this.#notified = onNotification && new NotifiedInstall({
-      applied: () => this.#applied.index,
-      install: async (notification, signal) => {
-        const found = await onNotification(notification, signal);
-        throwIfCancelled(signal); // it was given up meanwhile: nobody would see what is installed now
-        return found && found.sources.length > 0 ? this.install(found.sources, found.options) : undefined;
-      },
-    });
+    const install = async (notification: InstallNotification, signal: AbortSignal) => {
+      const found = await onNotification?.(notification, signal);
+      throwIfCancelled(signal); // it was given up meanwhile: nobody would see what is installed now
+      return found && found.sources.length > 0 ? this.install(found.sources, found.options) : undefined;
+    };
+    this.#notified = onNotification && new NotifiedInstall({ applied: () => this.#applied.index, install });
     this.#applied = snapshot === undefined ? { index: 0n, term: 0n, configuration } : appliedOf(snapshot.meta);
     this.#executor = new SnapshotExecutor({
       machine,
@@ -159,29 +152,47 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       applied: () => this.#applied,
       checkSavable: () => this.#checkRunning(),
       exclusive: (work) => this.#exclusive(work),
-      loaded: (meta) => this.#applied = appliedOf(meta),
+      loaded: (meta) => {
+        this.#applied = appliedOf(meta);
+        this.#shared?.moved();
+      },
     }, options);
+    this.#shared = isShared(options.log)
+      ? new SharedFollower({
+        log: options.log,
+        storage,
+        executor: this.#executor,
+        applied: () => this.#applied.index,
+        exclusive: (work) => this.#exclusive(work),
+        apply: (entry) => this.#apply(entry),
+        fail: (error) => this.#failure ??= error,
+        install,
+      })
+      : undefined;
   }
 
   /**
    * Opens a replica: loads the newest good snapshot, and applies the log after it. A snapshot that turns out to be
-   * damaged is put aside, and the one before it used.
+   * damaged is put aside, and the one before it used. Of a shared log all is applied that is in it now; what comes later
+   * is applied as it comes.
    *
    * @param options what it is made of
-   * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot and log
+   * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot and log; `NOT_FOUND` if they were purged
+   *   from a shared one, and no snapshot that has them could be installed
    * @throws whatever the machine's `load` or `apply` fails with
    */
   static async open<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {
     const { machine, log, storage } = options;
     const snapshot = await loadNewest(storage, machine);
-    checkNoGap(log, snapshot?.meta);
-    if (snapshot !== undefined) await alignLog(log, snapshot.meta);
+    if (!isShared(log)) {
+      checkNoGap(log, snapshot?.meta);
+      if (snapshot !== undefined) await alignLog(log, snapshot.meta);
+    }
     const replica = new Replica(options, snapshot);
     try {
-      await replica.#exclusive(async () => { // a trigger may be set off
-        for await (const entry of log.entries(replica.#applied.index + 1n)) await replica.#apply(entry);
-      });
+      await (isShared(log) ? replica.#shared!.start() : replica.#applyAll(log));
     } catch (error) {
+      await replica.#shared?.stop();
       await replica.#executor.close();
       throw error;
     }
@@ -215,9 +226,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * Appends committed entries that another replica gave, and applies them. Those that are here already are passed over.
    *
    * @param entries in order, the first not beyond the next of the log
-   * @throws {SnapshotError} `MALFORMED` if there is a gap: install a snapshot then
+   * @throws {SnapshotError} `MALFORMED` if there is a gap: install a snapshot then; or if the log is a shared one
    */
   async append(entries: readonly LogEntry[]): Promise<void> {
+    if (this.#shared !== undefined) return await this.#log.append(entries); // which says why not
     await this.#enqueue((last) => entries.filter(({ index }) => index > last.index));
   }
 
@@ -277,6 +289,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   /** Where it stands. */
   status(): ReplicaStatus {
     const { index, term, configuration } = this.#applied;
+    const problem = this.#shared?.problem;
     return {
       state: this.#executor.state,
       appliedIndex: index,
@@ -287,6 +300,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       lastIndex: this.#log.lastIndex,
       logBytes: this.#log.byteLength,
       metrics: this.#executor.metrics,
+      ...(problem !== undefined && { problem }),
     };
   }
 
@@ -299,6 +313,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   close(): Promise<void> {
     return this.#closed ??= (async () => {
       await this.#draining;
+      await this.#shared?.stop();
       await this.#executor.close();
       await this.#turn.catch(() => {});
       await this.#log.close();
@@ -312,6 +327,11 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   }
 
   async #proposeEntry(entry: Pick<LogEntry, "data" | "configuration">): Promise<LogEntry> {
+    if (this.#shared !== undefined) {
+      if (this.#closed !== undefined) throw closed();
+      this.#checkRunning();
+      return await this.#shared.propose(entry);
+    }
     const [proposed] = await this.#enqueue((last) => {
       const term = this.#term ?? (last.term > 0n ? last.term : 1n);
       return [{ ...entry, index: last.index + 1n, term }];
@@ -321,7 +341,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
 
   #enqueue(entries: Pending["entries"]): Promise<readonly LogEntry[]> {
     return new Promise((resolve, reject) => {
-      if (this.#closed !== undefined) return reject(new SnapshotError("CLOSED", "The replica was closed"));
+      if (this.#closed !== undefined) return reject(closed());
       this.#queue.push({ entries, resolve, reject });
       this.#draining ??= this.#drain();
     });
@@ -357,6 +377,12 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     }
   }
 
+  async #applyAll(log: LogStorage): Promise<void> {
+    await this.#exclusive(async () => { // a trigger may be set off
+      for await (const entry of log.entries(this.#applied.index + 1n)) await this.#apply(entry);
+    });
+  }
+
   #checkRunning(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
@@ -388,6 +414,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   }
 }
 
+function closed(): SnapshotError {
+  return new SnapshotError("CLOSED", "The replica was closed");
+}
+
 /** What of a batch can be appended to a log. What cannot is rejected, and harms no other. */
 function choose(batch: readonly Pending[], last: Pick<LogEntry, "index" | "term">): {
   readonly accepted: readonly (readonly [Pending, readonly LogEntry[]])[];
@@ -411,32 +441,4 @@ function choose(batch: readonly Pending[], last: Pick<LogEntry, "index" | "term"
 
 function appliedOf({ lastIncludedIndex: index, lastIncludedTerm: term, peers, oldPeers }: SnapshotMeta): Applied {
   return { index, term, configuration: { peers, ...(oldPeers !== undefined && { oldPeers }) } };
-}
-
-/** Ends an archive that was not read, since it is here already or was refused. */
-function discard(stream: ReadableStream<Uint8Array>, reason?: unknown): void {
-  if (!stream.locked) stream.cancel(reason).catch(() => {});
-}
-
-function archiveReceiver(
-  stream: ReadableStream<Uint8Array>,
-  storage: SnapshotStorage,
-  { index, verifier }: InstallOptions,
-): Receiver {
-  return {
-    index,
-    async receive(signal, tracker) {
-      return await follow(unarchive(stream, storage, { signal, index, verifier }), tracker);
-    },
-  };
-}
-
-function pullReceiver(sources: readonly Source[], storage: SnapshotStorage, options: InstallOptions): Receiver {
-  return {
-    index: options.index,
-    async receive(signal, tracker, found) {
-      const onManifest = ({ index }: { readonly index: bigint }) => found(index);
-      return (await follow(pull(storage, sources, { ...options, signal, onManifest }), tracker)).snapshot;
-    },
-  };
 }

@@ -6,3 +6,4 @@
 
 export { checkFollows, type LogStorage } from "./log.ts";
 export { MemoryLog } from "./memory.ts";
+export type { LogProposeOptions, SharedLog } from "./shared.ts";

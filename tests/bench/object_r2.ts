@@ -1,5 +1,6 @@
 // 1 GiB to and from R2, as miniflare runs it, inside a worker.
 
+import { createRequire } from "node:module";
 import { median, report, seconds } from "./report.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -22,7 +23,8 @@ export async function benchR2(): Promise<void> {
     stderr: "inherit",
   }).output();
   if (!success) throw new Error("Cannot bundle the worker");
-  const { Miniflare } = await import(`${ROOT}.runtimes/edge/node_modules/miniflare/dist/src/index.js`);
+  const path = `${ROOT}.runtimes/edge/node_modules/miniflare/dist/src/index.js`;
+  const { Miniflare } = createRequire(path)(path);
   const directory = await Deno.makeTempDir();
   const miniflare: Miniflare = new Miniflare({
     modules: true,

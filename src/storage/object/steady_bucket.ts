@@ -14,8 +14,10 @@ const ATTEMPTS = 5;
 const FIRST_PAUSE = 100;
 /** The longest that a bucket's word is taken for when it says how long to wait, in milliseconds. */
 const LONGEST_PAUSE = 30_000;
-/** So long nothing may come from a bucket, in milliseconds: a pack of 8 MiB goes up in that time at 140 KB/s. */
-const REQUEST_TIMEOUT = 60_000;
+/** So long nothing may come from a bucket, in milliseconds. */
+const REQUEST_TIMEOUT = 15_000;
+/** What goes up has longer: as many milliseconds more as it has times so many bytes (128 KB/s). */
+const SLOWEST = 128;
 /** Objects deleted with one request. */
 const DELETED_AT_ONCE = 1000;
 
@@ -103,6 +105,7 @@ export class SteadyBucket {
       `write ${this.#prefix}${key}`,
       (signal) => this.#bucket.put(this.#prefix + key, bytes, { signal }),
       signal,
+      bytes.length,
     );
   }
 
@@ -118,6 +121,7 @@ export class SteadyBucket {
       `write ${this.#prefix}${key}`,
       (signal) => this.#bucket.put(this.#prefix + key, bytes, { ...condition, signal }),
       undefined,
+      bytes.length,
     );
     return written?.etag;
   }
@@ -190,10 +194,10 @@ export class SteadyBucket {
     );
   }
 
-  async #attempt<T>(what: string, work: Work<T>, signal: AbortSignal | undefined): Promise<T> {
+  async #attempt<T>(what: string, work: Work<T>, signal: AbortSignal | undefined, size = 0): Promise<T> {
     for (let attempt = 1;; attempt++) {
       try {
-        return await this.#once(what, work, signal);
+        return await this.#once(what, work, signal, size);
       } catch (error) {
         throwIfCancelled(signal);
         if (attempt === ATTEMPTS || !hasCode(error, "UNAVAILABLE", "TIMEOUT")) throw error;
@@ -203,8 +207,9 @@ export class SteadyBucket {
   }
 
   /** Makes a request, of which nothing may come for too long. */
-  async #once<T>(what: string, work: Work<T>, signal: AbortSignal | undefined): Promise<T> {
+  async #once<T>(what: string, work: Work<T>, signal: AbortSignal | undefined, size: number): Promise<T> {
     throwIfCancelled(signal);
+    const timeout = REQUEST_TIMEOUT + Math.ceil(size / SLOWEST);
     const controller = new AbortController();
     const giveUp = () => controller.abort(signal!.reason);
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -212,11 +217,11 @@ export class SteadyBucket {
       clearTimeout(timer);
       timer = setTimeout(() => {
         controller.abort(
-          new SnapshotError("TIMEOUT", `Could not ${what}: nothing came for ${REQUEST_TIMEOUT} ms`, {
+          new SnapshotError("TIMEOUT", `Could not ${what}: nothing came for ${timeout} ms`, {
             source: this.#prefix,
           }),
         );
-      }, REQUEST_TIMEOUT);
+      }, timeout);
     };
     alive();
     signal?.addEventListener("abort", giveUp, { once: true });

@@ -1,0 +1,282 @@
+/**
+ * A replica of a log that others append to as well: it applies what the log gives, as long as it is open.
+ *
+ * @module
+ */
+
+import { hasCode, messageOf, SnapshotError } from "../errors.ts";
+import type { LogStorage, SharedLog } from "../log/mod.ts";
+import type { SnapshotInfo, SnapshotStorage } from "../snapshot/mod.ts";
+import type { LogEntry } from "../state/mod.ts";
+import { type Operation, pause } from "../stream/mod.ts";
+import type { InstallNotification } from "../transfer/mod.ts";
+import type { SnapshotExecutor } from "./executor.ts";
+import { storedReceiver } from "./receivers.ts";
+
+/** How long to wait before the next try to find a snapshot, in milliseconds: the first time, and at the most. */
+const RETRY_FIRST = 250;
+const RETRY_MAX = 30_000;
+/** How long what is being proposed may take to arrive when the replica is closed, in milliseconds. */
+const GRACE = 5000;
+
+/** What a {@linkcode SharedFollower} works with. */
+export interface SharedContext {
+  /** The log. */
+  readonly log: SharedLog;
+  /** Where snapshots are, maybe those of others too. */
+  readonly storage: SnapshotStorage;
+  /** Loads snapshots. */
+  readonly executor: SnapshotExecutor;
+  /** The index of the last entry that was applied. */
+  applied(): bigint;
+  /** Runs something between two applies. */
+  exclusive<T>(work: () => T | Promise<T>): Promise<T>;
+  /** Applies an entry. */
+  apply(entry: LogEntry): Promise<void>;
+  /** Is told why nothing can be applied any more. */
+  fail(error: SnapshotError): void;
+  /** Installs a snapshot from where the application says; nothing if it knows of none. */
+  install(notification: InstallNotification, signal: AbortSignal): Promise<Operation<SnapshotInfo> | undefined>;
+}
+
+/** Whether a log is one that others append to as well. */
+export function isShared(log: LogStorage | SharedLog): log is SharedLog {
+  return "follow" in log;
+}
+
+/** Who waits for an entry to be applied. */
+interface Waiter {
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/** Applies a shared log. */
+export class SharedFollower {
+  readonly #context: SharedContext;
+  readonly #stop: AbortController = new AbortController();
+  readonly #waiters = new Map<bigint, Waiter[]>();
+  #running: Promise<void> | undefined;
+  #open = false;
+  /** How many are being proposed; and who waits for none to be. */
+  #proposing = 0;
+  #quiet: (() => void) | undefined;
+  #problem: SnapshotError | undefined;
+  /** Why it ended. */
+  #ended: SnapshotError | undefined;
+
+  /** @param context what it works with */
+  constructor(context: SharedContext) {
+    this.#context = context;
+  }
+
+  /** Why nothing is applied just now; tried again. */
+  get problem(): SnapshotError | undefined {
+    return this.#problem;
+  }
+
+  /** Begins to apply; resolves when all is applied that is in the log now. */
+  async start(): Promise<void> {
+    const { log } = this.#context;
+    await log.refresh();
+    this.#running = this.#run();
+    await this.#reached(log.lastIndex);
+    this.#open = true;
+  }
+
+  /** Appends an entry to the log; resolves when it was applied here. */
+  async propose(entry: Pick<LogEntry, "data" | "configuration">): Promise<LogEntry> {
+    this.#proposing++;
+    try {
+      const proposed = await this.#context.log.propose(entry, { signal: this.#stop.signal });
+      await this.#reached(proposed.index);
+      return proposed;
+    } finally {
+      if (--this.#proposing === 0) this.#quiet?.();
+    }
+  }
+
+  /** The state was replaced by that of a snapshot: what that has need not be waited for. */
+  moved(): void {
+    const applied = this.#context.applied();
+    for (const index of [...this.#waiters.keys()]) if (index <= applied) this.#settle(index);
+  }
+
+  /** Waits for what is being proposed, but not for long, and ends. */
+  async stop(): Promise<void> {
+    const quiet = new Promise<void>((resolve) => this.#quiet = resolve);
+    if (this.#proposing > 0 && this.#ended === undefined) await pause(GRACE, undefined, quiet);
+    const closed = new SnapshotError("CLOSED", "The replica was closed");
+    this.#stop.abort(closed);
+    await this.#running;
+    this.#end(closed);
+  }
+
+  /** Follows the log until it is told to stop, or cannot go on. */
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    let tries = 0;
+    while (!signal.aborted) {
+      try {
+        await this.#follow(() => tries = 0);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!hasCode(error, "NOT_FOUND")) return this.#fail(error);
+        try {
+          await this.#mend();
+          this.#problem = undefined;
+        } catch (cause) {
+          if (signal.aborted) return;
+          this.#problem = this.#stuck(error, cause);
+          if (!this.#open) return this.#fail(this.#problem);
+          await pause(Math.min(RETRY_FIRST * 2 ** tries++, RETRY_MAX), signal).catch(() => {});
+        }
+      }
+    }
+  }
+
+  async #follow(onProgress: () => void): Promise<void> {
+    const { log, applied, exclusive } = this.#context;
+    for await (const entries of log.follow(applied() + 1n, this.#stop.signal)) {
+      this.#problem = undefined;
+      onProgress();
+      if (await exclusive(() => this.#apply(entries))) return; // the state jumped: from there on
+    }
+  }
+
+  /** Applies entries. Returns whether the first of them is here already: a snapshot was installed. */
+  async #apply(entries: readonly LogEntry[]): Promise<boolean> {
+    const { applied, apply } = this.#context;
+    for (const entry of entries) {
+      const next = applied() + 1n;
+      if (entry.index < next) return true;
+      if (entry.index > next) {
+        throw new SnapshotError("CORRUPT", `The log gave entry ${entry.index} where ${next} comes next`, {
+          index: next,
+          actual: entry.index,
+        });
+      }
+      await apply(entry);
+      if (this.#waiters.size > 0) this.#settle(entry.index);
+    }
+    return false;
+  }
+
+  /** Entries that come next were purged: finds a snapshot that has them, here or elsewhere. */
+  async #mend(): Promise<void> {
+    const { log, storage, executor, applied, install } = this.#context;
+    const { signal } = this.#stop;
+    const [newest] = await storage.list(); // of a storage that replicas share, it may be another's
+    if (newest !== undefined && newest.meta.lastIncludedIndex > applied()) {
+      await executor.install(storedReceiver(newest), signal).result;
+      return;
+    }
+    const index = log.firstIndex;
+    const installing = await install({ term: 1n, firstAvailable: { index, term: 1n } }, signal);
+    if (installing === undefined) throw new Error("no source for one is known");
+    await installing.result;
+  }
+
+  #stuck(purged: SnapshotError, cause: unknown): SnapshotError {
+    const { applied, log } = this.#context;
+    return new SnapshotError(
+      "NOT_FOUND",
+      `Entries ${applied() + 1n} to ${log.firstIndex - 1n} were purged from the log, and no snapshot that has them ` +
+        `could be installed: ${messageOf(cause)}. Name sources in onNotification, or install one by install()`,
+      { ...purged.fields, cause },
+    );
+  }
+
+  #reached(index: bigint): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (index <= this.#context.applied()) return resolve();
+      if (this.#ended !== undefined) return reject(this.#ended);
+      const waiters = this.#waiters.get(index);
+      if (waiters === undefined) this.#waiters.set(index, [{ resolve, reject }]);
+      else waiters.push({ resolve, reject });
+    });
+  }
+
+  #settle(index: bigint): void {
+    const waiters = this.#waiters.get(index);
+    if (waiters === undefined) return;
+    this.#waiters.delete(index);
+    for (const waiter of waiters) waiter.resolve();
+  }
+
+  #fail(cause: unknown): void {
+    const error = cause instanceof SnapshotError
+      ? cause
+      : new SnapshotError("UNAVAILABLE", `The log could not be followed: ${messageOf(cause)}`, { cause });
+    this.#context.fail(error);
+    this.#end(error);
+  }
+
+  #end(error: SnapshotError): void {
+    this.#ended ??= error;
+    for (const waiter of [...this.#waiters.values()].flat()) waiter.reject(this.#ended);
+    this.#waiters.clear();
+  }
+}
+
+/** A shared log, as an executor sees one. */
+export class SharedLogView implements LogStorage {
+  readonly #log: SharedLog;
+
+  /** @param log the log */
+  constructor(log: SharedLog) {
+    this.#log = log;
+  }
+
+  get firstIndex(): bigint {
+    return this.#log.firstIndex;
+  }
+
+  get lastIndex(): bigint {
+    return this.#log.lastIndex;
+  }
+
+  get byteLength(): number {
+    return this.#log.byteLength;
+  }
+
+  append(): Promise<void> {
+    return Promise.reject(
+      new SnapshotError("MALFORMED", "A shared log says itself which entry comes when: propose, do not append"),
+    );
+  }
+
+  async *entries(from: bigint): AsyncGenerator<LogEntry, void, undefined> {
+    await this.#log.refresh();
+    const last = this.#log.lastIndex;
+    if (from === last + 1n) return;
+    const stop = new AbortController();
+    for await (const entries of this.#log.follow(from, stop.signal)) {
+      for (const entry of entries) {
+        if (entry.index > last) return;
+        yield entry;
+      }
+      if (entries.at(-1)?.index === last) return;
+    }
+  }
+
+  term(index: bigint): Promise<bigint | undefined> {
+    return this.#log.term(index);
+  }
+
+  purge(index: bigint): Promise<void> {
+    return this.#log.purge(index);
+  }
+
+  /** Nothing: it is not one member's to be emptied. */
+  reset(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    return this.#log.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * NATS JetStream: a stream as the replicated log of any number of replicas, and one as a bucket.
+ *
+ * @module
+ */
+
+export { JetStreamBucket, type JetStreamBucketOptions } from "./bucket/jetstream.ts";
+export type {
+  Bucket,
+  BucketBody,
+  BucketObject,
+  GetOptions,
+  ListOptions,
+  ListPage,
+  PutOptions,
+} from "./bucket/bucket.ts";
+export { JetStreamLog, type JetStreamLogOptions } from "./log/jetstream.ts";
+export type { LogProposeOptions, SharedLog } from "./log/shared.ts";

@@ -1,0 +1,107 @@
+/**
+ * An entry as a message: the command is the payload, the rest is in the headers.
+ *
+ * @module
+ */
+
+import { headers, type Msg, type MsgHdrs } from "@nats-io/nats-core";
+import { SnapshotError } from "../errors.ts";
+import type { Configuration, LogEntry } from "../state/mod.ts";
+
+/** What makes a message ours, and its version. */
+const MARK = "Snapstream-Entry";
+const VERSION = "1";
+/** The members from this entry on, as JSON. */
+const CONFIGURATION = "Snapstream-Configuration";
+/** By which the server knows a message that was sent before. */
+export const MESSAGE_ID = "Nats-Msg-Id";
+
+/** The term of every entry: who leads is the stream's own business, and never makes two entries of one index. */
+export const TERM = 1n;
+
+/** What a consumer delivers. */
+export interface Delivered {
+  /** The message's place in the stream. */
+  readonly sequence: bigint;
+  /** How many come after it, as far as was known when it was sent. */
+  readonly pending: number;
+  /** When the server got it: milliseconds since 1970. */
+  readonly time: number;
+  /** The message. */
+  readonly message: Msg;
+}
+
+/** An entry, and the id of its message. */
+export interface Received {
+  /** The entry. */
+  readonly entry: LogEntry;
+  /** The id that it was sent with. */
+  readonly id: string;
+}
+
+/** The headers of an entry. The id is set by whoever sends it. */
+export function headersOf(configuration: Configuration | undefined): MsgHdrs {
+  const all = headers();
+  all.set(MARK, VERSION);
+  if (configuration !== undefined) all.set(CONFIGURATION, JSON.stringify(configuration));
+  return all;
+}
+
+/** Takes the place in the stream out of where a message is to be acknowledged. */
+export function delivered(message: Msg): Delivered {
+  const words = (message.reply ?? "").split(".");
+  // $JS.ACK.stream.consumer.count.sequence.count.time.pending; later servers may put domain and account before the stream
+  const at = words.length > 9 ? 7 : 5;
+  return {
+    sequence: BigInt(words[at]!),
+    pending: Number(words[at + 3]),
+    time: Number(words[at + 2]) / 1e6,
+    message,
+  };
+}
+
+/**
+ * An entry as a message has it.
+ *
+ * @throws {SnapshotError} `MALFORMED` if it is none of ours
+ */
+export function entryOf({ sequence: index, message }: Delivered, stream: string): Received {
+  const { headers: all, data } = message;
+  const version = all?.get(MARK) ?? "";
+  if (version !== VERSION) {
+    throw version === "" || Number.isNaN(Number(version))
+      ? notOurs("is no entry of a log: something else writes to the stream", index, stream)
+      : new SnapshotError(
+        "UNSUPPORTED",
+        `Message ${index} of the stream ${stream} is an entry of version ${version}: use a newer release`,
+        { index, source: stream, expected: VERSION, actual: version },
+      );
+  }
+  const id = all!.get(MESSAGE_ID);
+  const text = all!.get(CONFIGURATION);
+  // A copy: what is received shares one buffer, which a machine that keeps a command would keep.
+  const entry = { index, term: TERM, data: data.slice() };
+  return { entry: text === "" ? entry : { ...entry, configuration: configurationOf(text, index, stream) }, id };
+}
+
+function configurationOf(text: string, index: bigint, stream: string): Configuration {
+  try {
+    const value = JSON.parse(text) as Partial<Configuration> | null;
+    if (value !== null && areNames(value.peers) && areNames(value.oldPeers ?? [])) return value as Configuration;
+  } catch {
+    // said below
+  }
+  throw notOurs("has a configuration that is none", index, stream);
+}
+
+function areNames(list: unknown): boolean {
+  return Array.isArray(list) && list.every((name) => typeof name === "string");
+}
+
+function notOurs(what: string, index: bigint, stream: string): SnapshotError {
+  return new SnapshotError(
+    "MALFORMED",
+    `Message ${index} of the stream ${stream} ${what}. Nothing after it is applied; permit only replicas to write there`,
+    { index, source: stream },
+  );
+}

@@ -1,0 +1,138 @@
+/**
+ * What NATS says, as the library's errors.
+ *
+ * @module
+ */
+
+import { type ApiError, JetStreamApiError } from "@nats-io/jetstream";
+import type { Msg } from "@nats-io/nats-core";
+import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
+
+/** Numbers that the server gives with its errors. */
+const API = {
+  accountOff: 10039,
+  streamNotFound: 10059,
+  wrongLastSequence: 10071,
+  serverOff: 10076,
+  noMessage: 10037,
+  nameInUse: 10058,
+} as const;
+
+/** Where to look for who is not permitted, or not connected: by name, since an application may have its own copy of NATS. */
+const NAMES: readonly (readonly [SnapshotErrorCode, readonly string[], hint: string])[] = [
+  [
+    "FORBIDDEN",
+    ["PermissionViolationError", "AuthorizationError", "UserAuthenticationExpiredError"],
+    ". The user of the connection needs permission for that",
+  ],
+  ["CLOSED", ["ClosedConnectionError", "DrainingConnectionError"], ". The connection was closed: open another"],
+  ["TIMEOUT", ["TimeoutError"], ". No server answered in time"],
+];
+
+/** What a message, a stream or a request failed with, as one of the library's errors. */
+export function wrap(error: unknown, what: string, stream: string): SnapshotError {
+  if (error instanceof SnapshotError) return error;
+  const [code, hint] = codeOf(error);
+  return new SnapshotError(code, `Cannot ${what} the stream ${stream}: ${messageOf(error)}${hint}`, {
+    source: stream,
+    cause: error,
+  });
+}
+
+function codeOf(error: unknown): readonly [SnapshotErrorCode, hint: string] {
+  const names = namesOf(error);
+  for (const [code, known, hint] of NAMES) {
+    if (known.some((name) => names.includes(name))) return [code, hint];
+  }
+  if (messageOf(error) === "connection closed") return ["CLOSED", ". The connection was closed: open another"];
+  if (!(error instanceof JetStreamApiError)) return ["UNAVAILABLE", ""];
+  switch (error.code) {
+    case API.streamNotFound:
+      return ["UNAVAILABLE", ". It was deleted, or is another account's"];
+    case API.accountOff:
+    case API.serverOff:
+      return ["UNSUPPORTED", ". Start the server with JetStream, and enable it for the account"];
+    case API.wrongLastSequence:
+      return ["STALE", ". Something else was appended first"];
+  }
+  if (/insufficient|exceeded|maximum|no space/i.test(error.message)) {
+    return ["NO_SPACE", ". Give the account or the server more"];
+  }
+  return ["UNAVAILABLE", ""];
+}
+
+/** Whether it may well go away by itself: a server that restarts, a leader that is being elected, a connection that broke. */
+export function passes(error: unknown): boolean {
+  if (error instanceof SnapshotError) {
+    return error.cause !== undefined && error.code !== "CANCELLED" && passes(error.cause);
+  }
+  const [code] = codeOf(error);
+  if (code === "TIMEOUT") return true;
+  if (code !== "UNAVAILABLE") return false;
+  return error instanceof JetStreamApiError ? error.status >= 500 || error.status === 408 : isOfConnection(error);
+}
+
+function isOfConnection(error: unknown): boolean {
+  const names = namesOf(error);
+  return ["RequestError", "NoRespondersError", "JetStreamNotEnabled", "ConnectionError", "Interrupted"].some((name) =>
+    names.includes(name)
+  );
+}
+
+/** Whether nobody answers for JetStream at all. */
+export function isSilent(error: unknown): boolean {
+  return namesOf(error).includes("JetStreamNotEnabled");
+}
+
+/** Whether there is no such stream. */
+export function isNoStream(error: unknown): boolean {
+  return isApi(error, API.streamNotFound);
+}
+
+/** Whether there is no such message. */
+export function isNoMessage(error: unknown): boolean {
+  return isApi(error, API.noMessage);
+}
+
+/** Whether somebody else made a stream of that name, with another configuration. */
+export function isNameInUse(error: unknown): boolean {
+  return isApi(error, API.nameInUse);
+}
+
+/** Whether a condition on the last sequence does not hold. */
+export function isWrongSequence(error: unknown): boolean {
+  return isApi(error, API.wrongLastSequence);
+}
+
+function isApi(error: unknown, code: number): boolean {
+  if (error instanceof SnapshotError) return isApi(error.cause, code);
+  return error instanceof JetStreamApiError && error.code === code;
+}
+
+function namesOf(error: unknown): string[] {
+  const names: string[] = [];
+  for (let at = error; at instanceof Error && names.length < 8; at = at.cause) names.push(at.name);
+  return names;
+}
+
+/** Nobody answers for JetStream: by the name that the client gives it. */
+class Silent extends Error {
+  override readonly name = "JetStreamNotEnabled";
+}
+
+/** Where a message was put, as the server acknowledged it. Or the error that it answered with. */
+export function acknowledged({ data, headers }: Msg): bigint | Error {
+  if (data.length === 0 && headers?.code === 503) return new Silent("no server answers for the stream");
+  try {
+    const { seq, error } = JSON.parse(new TextDecoder().decode(data)) as { seq?: number; error?: ApiError };
+    if (error !== undefined) return new JetStreamApiError(error);
+    return BigInt(seq!);
+  } catch {
+    return new Error("the answer is no acknowledgement");
+  }
+}
+
+/** What was being read broke off, and is begun anew. */
+export class Interrupted extends Error {
+  override readonly name = "Interrupted";
+}

@@ -1,0 +1,15 @@
+// The storage in OPFS, in the page and in a dedicated worker.
+
+import { OpfsStorage } from "../../../src/storage/opfs.ts";
+import { storageConformance } from "../../conformance/mod.ts";
+import { testAll } from "../../harness.ts";
+import { freshDirectory, removeDirectory } from "./kit.ts";
+
+testAll(
+  "OpfsStorage",
+  storageConformance(async () => {
+    const directory = freshDirectory();
+    const storage = await OpfsStorage.open(directory, { retain: 2 });
+    return { storage, cleanUp: () => removeDirectory(directory) };
+  }),
+);

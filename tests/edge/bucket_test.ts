@@ -1,0 +1,9 @@
+import { bucketConformance } from "../conformance/bucket.ts";
+import { test } from "../harness.ts";
+import { ask, theWorker } from "./miniflare.ts";
+
+for (const [number, { name }] of bucketConformance(() => Promise.reject(new Error("Not here"))).entries()) {
+  test(`R2Bucket: ${name}`, async () => {
+    await ask(`${(await theWorker()).url}/bucket/${number}`);
+  });
+}

@@ -1,0 +1,9 @@
+import { storageConformance } from "../conformance/storage.ts";
+import { test } from "../harness.ts";
+import { ask, theWorker } from "./miniflare.ts";
+
+for (const [number, { name }] of storageConformance(() => Promise.reject(new Error("Not here"))).entries()) {
+  test(`ObjectStorage on R2: ${name}`, async () => {
+    await ask(`${(await theWorker()).url}/storage/${number}`);
+  });
+}

@@ -1,0 +1,280 @@
+// A stream as a log: what is written is there, and what must not be is said.
+
+import { jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
+import { assert, rejects, test } from "../harness.ts";
+import { bytes, eventually, fill, openLog, STREAM, take, text } from "./kit.ts";
+import { type NatsServer, withNats } from "./nats.ts";
+
+const never = new AbortController().signal;
+
+/** Makes a stream that is not as the library makes it. */
+async function makeStream(server: NatsServer, config: Partial<StreamConfig>): Promise<void> {
+  const connection = await server.connect();
+  const manager = await jetstreamManager(connection);
+  await manager.streams.add({ name: STREAM, subjects: [`${STREAM}.log`], ...config });
+  await connection.close();
+}
+
+test("JetStreamLog: what is proposed has the sequence as its index, and is there again from any entry on", () =>
+  withNats(async (server) => {
+    const { log, close } = await openLog(server);
+    assert.deepEqual([log.firstIndex, log.lastIndex], [1n, 0n]);
+    const first = await log.propose({ data: bytes("one") });
+    assert.deepEqual([first.index, first.term, text(first)], [1n, 1n, "one"]);
+    await log.propose({ data: new Uint8Array(0), configuration: { peers: ["ä", "b"], oldPeers: ["ä"] } });
+    await log.propose({ data: bytes("three") });
+    assert.equal(log.lastIndex, 3n);
+    assert.deepEqual(await take(log, 1n, 3), [
+      { index: 1n, term: 1n, data: bytes("one") },
+      { index: 2n, term: 1n, data: new Uint8Array(0), configuration: { peers: ["ä", "b"], oldPeers: ["ä"] } },
+      { index: 3n, term: 1n, data: bytes("three") },
+    ]);
+    assert.deepEqual((await take(log, 3n, 1)).map(text), ["three"]);
+    assert.deepEqual([await log.term(0n), await log.term(3n), await log.term(4n)], [0n, 1n, undefined]);
+    await log.refresh();
+    assert.isAbove(log.byteLength, 8);
+    await close();
+    const again = await openLog(server);
+    assert.deepEqual([again.log.firstIndex, again.log.lastIndex], [1n, 3n]);
+    await again.close();
+  }));
+
+test("JetStreamLog: many at once by two members are there once each, those of one in the order of asking", () =>
+  withNats(async (server) => {
+    const [a, b] = [await openLog(server, "a"), await openLog(server, "b")];
+    const [ofA, ofB] = await Promise.all([fill(a.log, 3000, "a"), fill(b.log, 3000, "b")]);
+    for (const indices of [ofA, ofB]) {
+      for (let i = 1; i < indices.length; i++) assert.isTrue(indices[i]! > indices[i - 1]!);
+    }
+    const all = await take(b.log, 1n, 6000);
+    assert.deepEqual(all.map(({ index }) => index), Array.from({ length: 6000 }, (_, i) => BigInt(i + 1)));
+    assert.equal(new Set(all.map(text)).size, 6000);
+    assert.equal(text(all[Number(ofA[1234]) - 1]!), "a1234");
+    await a.close();
+    await b.close();
+  }));
+
+test("JetStreamLog: at an expected place, or not at all", () =>
+  withNats(async (server) => {
+    const { log, close } = await openLog(server);
+    assert.equal((await log.propose({ data: bytes("1") }, { expectedLastIndex: 0n })).index, 1n);
+    const error = await rejects(log.propose({ data: bytes("2") }, { expectedLastIndex: 0n }), "STALE");
+    assert.match(error.message, /leaderboard/);
+    assert.equal((await log.propose({ data: bytes("2") }, { expectedLastIndex: 1n })).index, 2n);
+    assert.deepEqual((await take(log, 1n, 2)).map(text), ["1", "2"]);
+    await close();
+  }));
+
+test("JetStreamLog: a command that the server does not take is refused, and harms no other", () =>
+  withNats(async (server) => {
+    const { log, close } = await openLog(server);
+    for (const size of [2 ** 20, 2 ** 20 + 1, 2 ** 22]) {
+      const error = await rejects(log.propose({ data: new Uint8Array(size) }), "MALFORMED");
+      assert.deepEqual([error.actual, error.expected], [size, 2 ** 20]);
+    }
+    const large = new Uint8Array(2 ** 20 - 1000).fill(7);
+    for (let i = 0; i < 20; i++) await log.propose({ data: large }); // more than one request takes
+    assert.deepEqual((await take(log, 1n, 20)).map(({ data }) => data.length), Array(20).fill(large.length));
+    await close();
+  }));
+
+test("JetStreamLog: a message that is not ours: what is before it is given, and nothing after it", () =>
+  withNats(async (server) => {
+    const { log, connection, close } = await openLog(server);
+    await fill(log, 2);
+    await jetstream(connection).publish(`${STREAM}.log`, "who knows");
+    await fill(log, 2);
+    const given: bigint[] = [];
+    const error = await rejects(async () => {
+      for await (const entries of log.follow(1n, never)) given.push(...entries.map(({ index }) => index));
+    }, "MALFORMED");
+    assert.deepEqual(given, [1n, 2n]);
+    assert.deepEqual([error.index, error.source], [3n, STREAM]);
+    assert.match(error.message, /Message 3 of the stream leaderboard/);
+    await close();
+  }));
+
+test("JetStreamLog: a hole, in the middle and at the end", () =>
+  withNats(async (server) => {
+    await makeStream(server, { deny_delete: false });
+    const { log, connection, close } = await openLog(server);
+    await fill(log, 5);
+    const manager = await jetstreamManager(connection);
+    await manager.streams.deleteMessage(STREAM, 3);
+    const error = await rejects(() => take(log, 1n, 5), "CORRUPT");
+    assert.equal(error.index, 3n);
+    assert.match(error.message, /Entry 3 is missing/);
+    assert.deepEqual((await take(log, 4n, 2)).map(({ index }) => index), [4n, 5n]);
+    await manager.streams.deleteMessage(STREAM, 5);
+    assert.equal((await rejects(() => take(log, 4n, 2), "CORRUPT")).index, 5n);
+    assert.equal((await rejects(() => take(log, 5n, 1), "CORRUPT")).index, 5n);
+    await close();
+  }));
+
+test("JetStreamLog: a stream that could lose entries is refused, with the reason", () =>
+  withNats(async (server) => {
+    const unfit: [Record<string, unknown>, RegExp][] = [
+      [{ max_age: 3600e9 }, /max_age drops what is older than 3600000 ms/],
+      [{ max_msgs: 10 }, /max_msgs keeps only 10/],
+      [{ max_bytes: 100_000 }, /max_bytes/],
+      [{ max_msgs_per_subject: 5 }, /max_msgs_per_subject/],
+      [{ retention: "workqueue" }, /retention is workqueue/],
+      [{ retention: "interest" }, /retention is interest/],
+      [{ storage: "memory" }, /storage is memory/],
+      [{ allow_rollup_hdrs: true }, /allow_rollup_hdrs/],
+      [{ subjects: ["a", "b"] }, /subjects a, b/],
+      [{ subjects: ["a.*"] }, /subjects a\.\*/],
+      [{ subjects: [], sources: [{ name: "other" }] }, /other streams/],
+      [{ no_ack: true }, /no_ack/],
+      [{ duplicate_window: 100e6 }, /duplicate_window/],
+    ];
+    for (const [config, reason] of unfit) {
+      await makeStream(server, config as Partial<StreamConfig>);
+      const error = await rejects(openLog(server), "UNSUPPORTED");
+      assert.match(error.message, reason);
+      assert.equal(error.source, STREAM);
+      const connection = await server.connect();
+      await (await jetstreamManager(connection)).streams.delete(STREAM);
+      await connection.close();
+    }
+  }));
+
+test("JetStreamLog: a stream that becomes unfit while it is read", () =>
+  withNats(async (server) => {
+    const { log, connection, close } = await openLog(server);
+    await fill(log, 1);
+    await (await jetstreamManager(connection)).streams.update(STREAM, { max_age: 3600e9 });
+    await rejects(log.refresh(), "UNSUPPORTED");
+    await rejects(take(log, 1n, 1), "UNSUPPORTED");
+    await close();
+  }));
+
+test("JetStreamLog: what was purged is said, also while it is being read", () =>
+  withNats(async (server) => {
+    const { log, connection, close } = await openLog(server);
+    await fill(log, 5000);
+    const manager = await jetstreamManager(connection);
+    let given = 0n;
+    const error = await rejects(async () => {
+      for await (const entries of log.follow(1n, never)) {
+        if (given === 0n) await manager.streams.purge(STREAM, { seq: 4991 });
+        given = entries.at(-1)!.index;
+      }
+    }, "NOT_FOUND");
+    assert.deepEqual([error.index, error.expected], [given + 1n, 4991n]);
+    assert.equal((await take(log, 4991n, 10)).length, 10);
+    assert.deepEqual([log.firstIndex, log.lastIndex], [4991n, 5000n]);
+    await manager.streams.purge(STREAM);
+    await log.refresh();
+    assert.deepEqual([log.firstIndex, log.lastIndex], [5001n, 5000n]);
+    assert.equal((await fill(log, 1))[0], 5001n);
+    await close();
+  }));
+
+test("JetStreamLog: a consumer that is deleted under it is made again, without a gap or a double", () =>
+  withNats(async (server) => {
+    const { log, connection, close } = await openLog(server);
+    const manager = await jetstreamManager(connection);
+    const indices: bigint[] = [];
+    let deleted = 0;
+    const following = (async () => {
+      for await (const entries of log.follow(1n, never)) {
+        indices.push(...entries.map(({ index }) => index));
+        if (indices.length >= 5000) return;
+        if (indices.length < deleted * 500) continue;
+        deleted++;
+        for await (const { name } of manager.consumers.list(STREAM)) await manager.consumers.delete(STREAM, name);
+      }
+    })();
+    for (let i = 0; i < 50; i++) await fill(log, 100);
+    await following;
+    assert.deepEqual(indices, Array.from({ length: 5000 }, (_, i) => BigInt(i + 1)));
+    assert.isAtLeast(deleted, 5);
+    await close();
+  }));
+
+test("JetStreamLog: a reader that stops leaves no consumer behind", () =>
+  withNats(async (server) => {
+    const { log, connection, close } = await openLog(server);
+    await fill(log, 10);
+    await take(log, 1n, 10);
+    const stop = new AbortController();
+    const reading = rejects(async () => {
+      for await (const _ of log.follow(1n, stop.signal)) stop.abort(new Error("enough"));
+    }, "CANCELLED");
+    assert.equal(((await reading).cause as Error).message, "enough");
+    const manager = await jetstreamManager(connection);
+    await eventually("no consumer", async () => (await manager.streams.info(STREAM)).state.consumer_count === 0);
+    await close();
+  }));
+
+test("JetStreamLog: a stream that was made anew is another log", () =>
+  withNats(async (server) => {
+    const { log, connection, close } = await openLog(server);
+    await fill(log, 3);
+    const manager = await jetstreamManager(connection);
+    await manager.streams.delete(STREAM);
+    await manager.streams.add({ name: STREAM, subjects: [`${STREAM}.log`] });
+    await rejects(take(log, 1n, 1), "CORRUPT");
+    await rejects(log.refresh(), "CORRUPT");
+    await close();
+  }));
+
+test("JetStreamLog: a stream that is gone is waited for, but not for ever", () =>
+  withNats(async (server) => {
+    const { log, connection, close } = await openLog(server);
+    await fill(log, 3);
+    await (await jetstreamManager(connection)).streams.delete(STREAM);
+    const error = await rejects(take(log, 1n, 1), "UNAVAILABLE");
+    assert.match(error.message, /stream not found/);
+    await close();
+  }));
+
+test("JetStreamLog: no JetStream, no permission, no names", async () => {
+  await withNats(
+    async (server) => {
+      assert.match((await rejects(openLog(server), "UNSUPPORTED")).message, /no JetStream/);
+      await rejects(openLog(server, "a.b"), "MALFORMED");
+      await rejects(openLog(server, "a", { stream: "x*" }), "MALFORMED");
+    },
+    "",
+    false,
+  );
+  const users = `authorization { users: [
+    { user: all, password: p },
+    { user: reader, password: p, permissions: { publish: { deny: ["leaderboard.log"] } } },
+    { user: nobody, password: p, permissions: { publish: ["nothing"] } },
+  ] }`;
+  await withNats(async (server) => {
+    const as = (user: string, pass = "p") => ({ connect: () => server.connect({ user, pass }) });
+    const writer = await openLog(as("all"));
+    await fill(writer.log, 3);
+    await rejects(openLog(as("nobody")), "FORBIDDEN");
+    const reader = await openLog(as("reader"), "b");
+    assert.equal((await take(reader.log, 1n, 3)).length, 3);
+    const error = await rejects(reader.log.propose({ data: bytes("x") }), "FORBIDDEN");
+    assert.match(error.message, /needs permission/);
+    await reader.close();
+    await writer.close();
+  }, users);
+});
+
+test("JetStreamLog: closed, and a connection that is closed under it", () =>
+  withNats(async (server) => {
+    const { log, connection, close } = await openLog(server);
+    await fill(log, 1);
+    const following = take(log, 2n, 1);
+    await log.close();
+    await rejects(following, "CLOSED");
+    await rejects(log.propose({ data: bytes("x") }), "CLOSED");
+    await close();
+    assert.isTrue(connection.isClosed());
+    const other = await openLog(server);
+    const reading = take(other.log, 2n, 1);
+    reading.catch(() => {});
+    await other.connection.close();
+    await rejects(reading, "CLOSED");
+    await rejects(other.log.propose({ data: bytes("x") }), "CLOSED");
+    await rejects(other.log.refresh(), "CLOSED");
+    await other.close();
+  }));

@@ -7,16 +7,19 @@ import type { Finding } from "./report.ts";
 const HERE = new URL(".", import.meta.url).pathname;
 const ROOT = new URL("../..", import.meta.url).pathname;
 const BENCHES = ["save", "pull", "transfer", "pause", "cow", "memory", "state", "object"];
+/** What is measured by several programs. */
+const PARTS: Readonly<Record<string, readonly string[]>> = { object: ["object", "durable_object", "jetstream"] };
 const CHILDREN = ["pull_server", "memory_child", "transfer_node"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { runtime: { type: "string", default: "deno" }, json: { type: "boolean", default: false } },
 });
-const names = positionals.length > 0 ? positionals : BENCHES;
-for (const name of names) {
+const asked = positionals.length > 0 ? positionals : BENCHES;
+for (const name of asked) {
   if (!BENCHES.includes(name)) throw new Error(`There is no benchmark ${name}, but ${BENCHES.join(", ")}`);
 }
+const names = asked.flatMap((name) => PARTS[name] ?? [name]);
 
 /** The command that runs a module on the runtime. */
 async function commandFor(name: string): Promise<[program: string, args: string[]]> {

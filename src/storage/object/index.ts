@@ -16,7 +16,7 @@ import {
   type KeptSnapshot as KeptMessage,
   KeptSnapshotSchema,
   type Lease as LeaseMessage,
-  Lease_Kind,
+  type Lease_Kind,
   LeaseSchema,
   ObjectIndexSchema,
 } from "./gen/object_pb.ts";

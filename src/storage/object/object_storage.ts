@@ -24,7 +24,7 @@ import type { StorageOptions } from "../medium_storage.ts";
 import { StoredReader } from "../reader.ts";
 import { StoredWriter } from "../writer.ts";
 import { collect, type Collected, isDue } from "./collector.ts";
-import { allKept, infoOf, keptOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
+import { allKept, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
 import { IndexStore } from "./index_store.ts";
 import { type HeldLease, Leases, withoutLease } from "./leases.ts";
 import { ObjectPlaces } from "./places.ts";

@@ -279,6 +279,8 @@ export class SnapshotExecutor {
       }
       return result;
     } catch (error) {
+      const adopted = this.#context.isShared && hasCode(error, "STALE") ? await this.#adopt() : undefined;
+      if (adopted !== undefined) return adopted;
       this.#metrics = { ...this.#metrics, saveFailures: this.#metrics.saveFailures + 1 };
       this.#emit({ type: "saveFailed", error });
       // Who cancelled it, or closed, does not want it again.
@@ -287,6 +289,16 @@ export class SnapshotExecutor {
     } finally {
       watch();
     }
+  }
+
+  /** Another replica that shares the storage was faster: its snapshot does as well. Nothing if there is none. */
+  async #adopt(): Promise<SaveResult | undefined> {
+    const [snapshot] = await this.#context.storage.list();
+    if (snapshot === undefined || snapshot.meta.lastIncludedIndex <= this.#snapshotIndex) return undefined;
+    this.#newest = snapshot;
+    this.#triggers.succeeded();
+    await this.purge();
+    return { taken: false, snapshot, syncDuration: 0, asyncDuration: 0, bytes: 0, chunks: 0, reused: 0 };
   }
 
   /** Waits for, or ends, what is in the way of an install, until nothing is; then installs. Or refuses it. */
@@ -432,8 +444,9 @@ export class SnapshotExecutor {
     const snapshots = await storage.list();
     const oldest = snapshots.length < storage.retain ? undefined : snapshots.at(-1);
     const { firstIndex } = log;
+    const { index: applied } = this.#context.applied(); // another replica's snapshot may be ahead of that
     const index = purgeIndex({
-      snapshotIndex: this.#snapshotIndex,
+      snapshotIndex: this.#snapshotIndex < applied ? this.#snapshotIndex : applied,
       oldestSnapshot: oldest?.meta.lastIncludedIndex ?? 0n,
       firstIndex,
       lastIndex: log.lastIndex,

@@ -54,6 +54,8 @@ export interface ExecutorContext {
   readonly storage: SnapshotStorage;
   /** The log behind them. */
   readonly log: LogStorage;
+  /** Whether replicas that apply the same log may have the same storage: a snapshot of another is as good as one's own. */
+  readonly isShared?: boolean;
   /** The newest snapshot in the storage, which the machine was loaded from; none if there is none. */
   readonly newest: SnapshotInfo | undefined;
   /** Up to where entries were applied. */

@@ -148,6 +148,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       machine,
       storage,
       log,
+      isShared: isShared(options.log),
       newest: snapshot,
       applied: () => this.#applied,
       checkSavable: () => this.#checkRunning(),

@@ -54,6 +54,18 @@ test("JetStreamLog: many at once by two members are there once each, those of on
     await b.close();
   }));
 
+test("JetStreamLog: a stream that many make at once", async () => {
+  for (let round = 0; round < 5; round++) {
+    await withNats(async (server) => {
+      const opened = await Promise.all(Array.from({ length: 6 }, (_, i) => openLog(server, `m${i}`)));
+      await Promise.all(opened.map(({ log }) => log.refresh()));
+      await Promise.all(opened.map(({ log }) => fill(log, 2)));
+      assert.equal((await take(opened[5]!.log, 1n, 12)).length, 12);
+      for (const { close } of opened) await close();
+    });
+  }
+});
+
 test("JetStreamLog: at an expected place, or not at all", () =>
   withNats(async (server) => {
     const { log, close } = await openLog(server);

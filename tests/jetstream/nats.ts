@@ -86,7 +86,7 @@ export class NatsServer {
 
   /** A connection that never gives up. */
   connect(options: NodeConnectionOptions = {}): Promise<NatsConnection> {
-    return connect({ servers: this.url, maxReconnectAttempts: -1, reconnectTimeWait: 50, ...options });
+    return connect({ servers: this.url, maxReconnectAttempts: -1, reconnectTimeWait: 50, timeout: 3000, ...options });
   }
 }
 

@@ -68,3 +68,18 @@ test("shared bucket: the server is killed while a snapshot is saved to it; the n
     assert.equal(log.firstIndex, index + 1n);
     await close();
   }));
+
+test("shared bucket: of two that save at the same entry one does, and its snapshot is the other's too", () =>
+  withNats(async (server) => {
+    const [a, b] = [await openInBucket(server, "a"), await openInBucket(server, "b")];
+    await fill(a.log, 40);
+    await Promise.all([reaches(a.replica, 40n), reaches(b.replica, 40n)]);
+    const [first, second] = await Promise.all([a.replica.snapshot().result, b.replica.snapshot().result]);
+    assert.equal(Number(first.taken) + Number(second.taken), 1);
+    assert.equal(first.snapshot?.meta.lastIncludedIndex, 40n);
+    assert.equal(second.snapshot?.meta.lastIncludedIndex, 40n);
+    await a.log.refresh();
+    assert.equal(a.log.firstIndex, 41n, "neither needs them");
+    await b.end();
+    await a.end();
+  }));

@@ -135,7 +135,8 @@ async function explore(
     let operations = 0;
     let doom = "";
     const faulty = new FaultyOpfs((what, changes) => {
-      if (!changes && fate !== "fails" || ++operations !== doomed) return "passes";
+      if (!changes && fate !== "fails" || fate === "dies halfway" && !/^(remove|write) /.test(what)) return "passes";
+      if (++operations !== doomed) return "passes";
       doom = what;
       return fate;
     });
@@ -175,14 +176,14 @@ async function explore(
 
 for (const fate of ["dies before", "dies after", "dies halfway"] satisfies Fate[]) {
   test(`crash states: the tab ${fate} every operation, and nothing that was committed is lost`, async () => {
-    const count = await explore(fate, fate === "dies before" ? 2 : 4, async (directory, run) => {
+    const count = await explore(fate, fate === "dies after" ? 4 : 2, async (directory, run) => {
       const { acknowledged, begun } = await run(true);
       const [newest] = await checkLeft(directory);
       // The quarantine of 3 lets 2 be the newest.
       const allowed = acknowledged < 5n && begun >= 4n ? [2n, 3n, begun] : [acknowledged, begun];
       assert.include(allowed, newest);
     });
-    assert.isAbove(count, 50);
+    assert.isAbove(count, 20);
   });
 }
 

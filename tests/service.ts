@@ -29,10 +29,3 @@ export const SERVICES = ["edge", "browser", "jetstream", "s3"] as const;
 export async function service(name: typeof SERVICES[number]): Promise<Service> {
   return (await import(`./${name}/suite.ts`)).suite;
 }
-
-if (import.meta.main) {
-  for (const name of SERVICES) {
-    const suite = await service(name);
-    if (!await suite.installed()) await suite.install();
-  }
-}

@@ -6,25 +6,17 @@
 
 import { SnapshotError } from "../../errors.ts";
 import type { ByteRange } from "../../snapshot/mod.ts";
-import type { ChunkMap } from "../../stream/mod.ts";
 import type { MediumFile } from "../medium.ts";
 import type { LocatedManifest, Pack } from "./located_manifest.ts";
+import { PackedFile } from "./packed_file.ts";
 import type { SteadyBucket } from "./steady_bucket.ts";
 
-/** Windows of a file that are fetched at the same time; with the one that is being read, that is what a stream holds. */
-const WINDOWS = 3;
 /** Requests at the same time. */
 const REQUESTS = 6;
 /** What lies between two chunks that are wanted is fetched with them, if it is no more than this: a request costs more. */
 const GAP = 64 * 1024;
-
-/** A run of chunks of the content, on their way. */
-interface Window {
-  /** The number of its first chunk in the content, and of the one before which it ends. */
-  readonly first: number;
-  readonly end: number;
-  readonly parts: readonly Part[];
-}
+/** Buffers that are kept to be used again: fresh memory costs more than what is done with it. */
+const MAX_FREE = 4;
 
 /** A part of a pack: what one request fetches. */
 interface Part {
@@ -34,6 +26,43 @@ interface Part {
   readonly bytes: Promise<Uint8Array>;
 }
 
+/** A run of chunks of the content, on their way. Whoever holds it last lets go of its memory. */
+export class Window {
+  /** The number of its first chunk in the content. */
+  readonly first: number;
+  /** The chunk before which it ends. */
+  readonly end: number;
+  readonly parts: readonly Part[];
+  readonly #free: () => void;
+  #holders = 1;
+
+  /** @param free is told when nobody holds it any more */
+  constructor(first: number, end: number, parts: readonly Part[], free: () => void) {
+    this.first = first;
+    this.end = end;
+    this.parts = parts;
+    this.#free = free;
+  }
+
+  has(chunk: number): boolean {
+    return this.first <= chunk && chunk < this.end;
+  }
+
+  hold(): this {
+    this.#holders++;
+    return this;
+  }
+
+  release(): void {
+    if (--this.#holders === 0) this.#free();
+  }
+
+  /** Calls back if a part cannot be fetched. */
+  onFailure(callback: () => void): void {
+    for (const { bytes } of this.parts) bytes.catch(callback);
+  }
+}
+
 /** The content of one snapshot. */
 export class PackedContent {
   readonly #bucket: SteadyBucket;
@@ -41,6 +70,7 @@ export class PackedContent {
   readonly #windowSize: number;
   readonly #missing: (pack: Pack) => Promise<SnapshotError>;
   readonly #requests = new Set<Promise<unknown>>();
+  readonly #buffers: Uint8Array[] = [];
   /** The last window that goes on beyond the file that it was fetched for: whoever reads one file mostly reads the next. */
   #ahead: Window | undefined;
   /** The chunk behind the last file that was read to its end. */
@@ -70,11 +100,11 @@ export class PackedContent {
    * @param range what of it will be read; nothing else is fetched then, but by its way what comes next
    */
   open(name: string, range?: ByteRange): MediumFile {
-    return new PackedFile(this, this.#located, name, range);
+    return new PackedFile(this, this.#located.manifest, name, range);
   }
 
   /**
-   * Begins to fetch a window.
+   * Begins to fetch a window; to be released.
    *
    * @param first the number of its first chunk in the content
    * @param limit the chunk before which it ends
@@ -83,8 +113,7 @@ export class PackedContent {
    */
   fetch(first: number, limit: number, fileEnd: number, signal: AbortSignal): Window {
     const { content } = this.#located.manifest;
-    const ahead = this.#ahead;
-    if (ahead !== undefined && ahead.first <= first && first < ahead.end) return ahead;
+    if (this.#ahead?.has(first)) return this.#ahead.hold();
     const isGoingOn = limit === fileEnd && this.#next === content.firstChunk(content.locate(first).file.name);
     let end = first;
     let size = 0;
@@ -92,18 +121,36 @@ export class PackedContent {
       size += content.length(end);
       if (size > this.#windowSize && end > first) break;
     }
-    const window = { first, end, parts: this.#parts(first, end, signal) };
-    for (const { bytes } of window.parts) {
-      bytes.catch(() => {
-        if (this.#ahead === window) this.#ahead = undefined;
+    const taken: Uint8Array[] = [];
+    const parts = this.#ranges(first, end).map(({ pack, start, end }) => {
+      const buffer = this.#buffer(end - start);
+      if (buffer !== undefined) taken.push(buffer);
+      return { pack, start, end, bytes: this.#read(pack, start, end, signal, buffer) };
+    });
+    const window = new Window(first, end, parts, () => {
+      // Not before nothing is written to them any more.
+      void Promise.allSettled(parts.map(({ bytes }) => bytes)).then(() => {
+        this.#buffers.push(...taken.slice(0, MAX_FREE - this.#buffers.length));
       });
-    }
-    if (end > fileEnd) this.#ahead = window;
+    });
+    if (end > fileEnd) this.#goAhead(window.hold());
+    window.onFailure(() => this.#ahead === window && this.#goAhead(undefined));
     return window;
   }
 
-  /** Fetches chunks with as few requests as their places allow. */
-  #parts(first: number, end: number, signal: AbortSignal): Part[] {
+  #goAhead(window: Window | undefined): void {
+    this.#ahead?.release();
+    this.#ahead = window;
+  }
+
+  /** A buffer for so many bytes, if they are worth it. */
+  #buffer(length: number): Uint8Array | undefined {
+    if (length > this.#windowSize || length < this.#windowSize / 4) return undefined;
+    return this.#buffers.pop() ?? new Uint8Array(this.#windowSize);
+  }
+
+  /** What is to be asked for, with as few requests as the places of the chunks allow. */
+  #ranges(first: number, end: number): Omit<Part, "bytes">[] {
     const { content } = this.#located.manifest;
     const ranges = Array.from({ length: end - first }, (_, i) => {
       const { pack, offset } = this.#located.locate(first + i);
@@ -115,10 +162,10 @@ export class PackedContent {
       if (last?.number === range.number && range.start <= last.end + GAP) last.end = Math.max(last.end, range.end);
       else merged.push(range);
     }
-    return merged.map(({ pack, start, end }) => ({ pack, start, end, bytes: this.#read(pack, start, end, signal) }));
+    return merged;
   }
 
-  /** A chunk of a window. */
+  /** A chunk of a window that is being held. */
   async chunk(window: Window, chunk: number): Promise<Uint8Array> {
     const { pack, offset } = this.#located.locate(chunk);
     const length = this.#located.manifest.content.length(chunk);
@@ -130,9 +177,9 @@ export class PackedContent {
 
   /** Reads a chunk by itself, from the bucket. */
   async fetchOne(chunk: number, signal: AbortSignal): Promise<Uint8Array> {
-    if (this.#ahead !== undefined && this.#ahead.first <= chunk && chunk < this.#ahead.end) this.#ahead = undefined;
+    if (this.#ahead?.has(chunk)) this.#goAhead(undefined);
     const { pack, offset } = this.#located.locate(chunk);
-    return await this.#read(pack, offset, offset + this.#located.manifest.content.length(chunk), signal);
+    return await this.#read(pack, offset, offset + this.#located.manifest.content.length(chunk), signal, undefined);
   }
 
   /** Takes note that a file was read to its end. */
@@ -140,10 +187,17 @@ export class PackedContent {
     this.#next = fileEnd;
   }
 
-  #read(pack: Pack, start: number, end: number, signal: AbortSignal): Promise<Uint8Array> {
+  #read(
+    pack: Pack,
+    start: number,
+    end: number,
+    signal: AbortSignal,
+    into: Uint8Array | undefined,
+  ): Promise<Uint8Array> {
     const reading = (async () => {
       while (this.#requests.size >= REQUESTS) await Promise.race(this.#requests);
-      const request = this.#bucket.read(`packs/${pack.name}`, { range: { start, end }, limit: end - start, signal });
+      const options = { range: { start, end }, limit: end - start, signal, into };
+      const request = this.#bucket.read(`packs/${pack.name}`, options);
       const ended = request.then(() => {}, () => {}).finally(() => this.#requests.delete(ended));
       this.#requests.add(ended);
       const found = await request;
@@ -157,101 +211,5 @@ export class PackedContent {
     })();
     reading.catch(() => {}); // seen by who reads it, if anybody does
     return reading;
-  }
-}
-
-/** A file of a snapshot in packs. */
-class PackedFile implements MediumFile {
-  readonly #content: PackedContent;
-  readonly #chunks: ChunkMap;
-  /** The number of its first chunk in the content. */
-  readonly #base: number;
-  /** The chunks that will be read, by their numbers in the file; none if that is not known. */
-  readonly #planned: { readonly first: number; readonly end: number } | undefined;
-  readonly #closing = new AbortController();
-  #windows: Window[] = [];
-
-  constructor(content: PackedContent, located: LocatedManifest, name: string, range: ByteRange | undefined) {
-    const all = located.manifest.content;
-    this.#content = content;
-    this.#base = all.firstChunk(name);
-    this.#chunks = located.manifest.file(name).chunks!;
-    const { start = 0, end = Infinity } = range ?? {};
-    const last = Math.min(end, this.#chunks.size) - 1;
-    this.#planned = range === undefined || last < start
-      ? undefined
-      : { first: this.#chunks.at(start), end: this.#chunks.at(last) + 1 };
-  }
-
-  async read(buffer: Uint8Array, position: number): Promise<number> {
-    const end = Math.min(position + buffer.length, this.#chunks.size);
-    const parts: [chunk: number, window: Window][] = [];
-    // All windows at once, in this turn: what is read next may let go of them.
-    for (let i = this.#chunks.at(position); i < this.#chunks.count && this.#chunks.offset(i) < end; i++) {
-      parts.push([i, this.#windowOf(i)]);
-    }
-    for (const [i, window] of parts) this.#copy(await this.#content.chunk(window, this.#base + i), i, buffer, position);
-    return Math.max(end - position, 0);
-  }
-
-  async reread(buffer: Uint8Array, position: number): Promise<number> {
-    const end = Math.min(position + buffer.length, this.#chunks.size);
-    for (let i = this.#chunks.at(position); i < this.#chunks.count && this.#chunks.offset(i) < end; i++) {
-      this.#copy(await this.#content.fetchOne(this.#base + i, this.#closing.signal), i, buffer, position);
-    }
-    return Math.max(end - position, 0);
-  }
-
-  write(): Promise<void> {
-    return Promise.reject(new SnapshotError("FORBIDDEN", "A snapshot cannot be changed"));
-  }
-
-  sync(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  size(): Promise<number> {
-    return Promise.resolve(this.#chunks.size);
-  }
-
-  close(): Promise<void> {
-    this.#closing.abort(new SnapshotError("CLOSED", "The file was closed"));
-    this.#windows = [];
-    return Promise.resolve();
-  }
-
-  /** Copies what of a chunk was asked for. */
-  #copy(bytes: Uint8Array, chunk: number, buffer: Uint8Array, position: number): void {
-    const offset = this.#chunks.offset(chunk);
-    const from = Math.max(position - offset, 0);
-    const to = Math.min(position + buffer.length - offset, bytes.length);
-    buffer.set(bytes.subarray(from, to), offset + from - position);
-  }
-
-  /** The window that a chunk lies in; those that come next are begun. */
-  #windowOf(chunk: number): Window {
-    const at = this.#base + chunk;
-    const { first, end } = this.#planned ?? { first: chunk, end: chunk + 1 };
-    const isPlanned = first <= chunk && chunk < end;
-    const limit = this.#base + (isPlanned ? end : chunk + 1);
-    let window = this.#windows.find(({ first, end }) => first <= at && at < end);
-    if (window === undefined) this.#windows.push(window = this.#begin(at, limit));
-    this.#windows = this.#windows.filter(({ end }) => end > at).slice(-WINDOWS); // it goes forward, mostly
-    let next = window.end;
-    while (this.#windows.length < WINDOWS && next < limit) {
-      const found = this.#windows.find(({ first }) => first === next) ?? this.#begin(next, limit);
-      if (!this.#windows.includes(found)) this.#windows.push(found);
-      next = found.end;
-    }
-    if (chunk + 1 === this.#chunks.count) this.#content.passed(this.#base + this.#chunks.count);
-    return window;
-  }
-
-  #begin(first: number, limit: number): Window {
-    const window = this.#content.fetch(first, limit, this.#base + this.#chunks.count, this.#closing.signal);
-    for (const { bytes } of window.parts) {
-      bytes.catch(() => this.#windows = this.#windows.filter((other) => other !== window));
-    }
-    return window;
   }
 }

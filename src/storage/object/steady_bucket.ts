@@ -27,6 +27,8 @@ export interface ReadObjectOptions {
   readonly range?: { readonly start: number; readonly end: number };
   /** The most bytes that are taken into memory. */
   readonly limit: number;
+  /** Where they are put, if they fit; not to be used for anything else before this has settled. */
+  readonly into?: Uint8Array | undefined;
   /** Gives it up. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -75,8 +77,12 @@ export class SteadyBucket {
           actual: found.size,
         });
       }
+      const { into } = options;
+      const bytes = into !== undefined && expected <= into.length
+        ? into.subarray(0, expected)
+        : new Uint8Array(expected);
       return {
-        bytes: await this.#readAll(key, found.body, expected, signal, alive),
+        bytes: await this.#readAll(key, found.body, bytes, signal, alive),
         etag: found.etag,
         size: found.size,
       };
@@ -159,14 +165,15 @@ export class SteadyBucket {
     } while (cursor !== undefined);
   }
 
+  /** Fills the bytes with a body. Writes nothing more once the signal has fired. */
   async #readAll(
     key: string,
     body: ReadableStream<Uint8Array>,
-    expected: number,
+    bytes: Uint8Array,
     signal: AbortSignal,
     alive: () => void,
   ): Promise<Uint8Array> {
-    const bytes = new Uint8Array(expected);
+    const expected = bytes.length;
     const reader = body.getReader();
     let length = 0;
     const stop = () => void reader.cancel(signal.reason).catch(() => {});

@@ -1,0 +1,121 @@
+/**
+ * A file of a snapshot in packs.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../../errors.ts";
+import type { ByteRange, SnapshotManifest } from "../../snapshot/mod.ts";
+import type { ChunkMap } from "../../stream/mod.ts";
+import type { MediumFile } from "../medium.ts";
+import type { PackedContent, Window } from "./packed_content.ts";
+
+/** Windows of a file that are fetched at the same time; with the one that is being read, that is what a stream holds. */
+const WINDOWS = 3;
+
+/** Reads a file by windows on the content, of which the next are fetched while one is read. */
+export class PackedFile implements MediumFile {
+  readonly #content: PackedContent;
+  readonly #chunks: ChunkMap;
+  /** The number of its first chunk in the content. */
+  readonly #base: number;
+  /** The chunks that will be read, by their numbers in the file; none if that is not known. */
+  readonly #planned: { readonly first: number; readonly end: number } | undefined;
+  readonly #closing = new AbortController();
+  #windows: Window[] = [];
+
+  /**
+   * @param content what it is a part of
+   * @param manifest of that
+   * @param name the file
+   * @param range what of it will be read, if that is known
+   */
+  constructor(content: PackedContent, manifest: SnapshotManifest, name: string, range: ByteRange | undefined) {
+    this.#content = content;
+    this.#base = manifest.content.firstChunk(name);
+    this.#chunks = manifest.file(name).chunks!;
+    const { start = 0, end = Infinity } = range ?? {};
+    const last = Math.min(end, this.#chunks.size) - 1;
+    this.#planned = range === undefined || last < start
+      ? undefined
+      : { first: this.#chunks.at(start), end: this.#chunks.at(last) + 1 };
+  }
+
+  async read(buffer: Uint8Array, position: number): Promise<number> {
+    const end = Math.min(position + buffer.length, this.#chunks.size);
+    const parts: [chunk: number, window: Window][] = [];
+    // All windows at once, in this turn: what is read next may let go of them.
+    for (let i = this.#chunks.at(position); i < this.#chunks.count && this.#chunks.offset(i) < end; i++) {
+      parts.push([i, this.#windowOf(i).hold()]);
+    }
+    try {
+      for (const [i, window] of parts) {
+        this.#copy(await this.#content.chunk(window, this.#base + i), i, buffer, position);
+      }
+    } finally {
+      for (const [, window] of parts) window.release();
+    }
+    return Math.max(end - position, 0);
+  }
+
+  async reread(buffer: Uint8Array, position: number): Promise<number> {
+    const end = Math.min(position + buffer.length, this.#chunks.size);
+    for (let i = this.#chunks.at(position); i < this.#chunks.count && this.#chunks.offset(i) < end; i++) {
+      this.#copy(await this.#content.fetchOne(this.#base + i, this.#closing.signal), i, buffer, position);
+    }
+    return Math.max(end - position, 0);
+  }
+
+  write(): Promise<void> {
+    return Promise.reject(new SnapshotError("FORBIDDEN", "A snapshot cannot be changed"));
+  }
+
+  sync(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  size(): Promise<number> {
+    return Promise.resolve(this.#chunks.size);
+  }
+
+  close(): Promise<void> {
+    this.#closing.abort(new SnapshotError("CLOSED", "The file was closed"));
+    for (const window of this.#windows.splice(0)) window.release();
+    return Promise.resolve();
+  }
+
+  /** Copies what of a chunk was asked for. */
+  #copy(bytes: Uint8Array, chunk: number, buffer: Uint8Array, position: number): void {
+    const offset = this.#chunks.offset(chunk);
+    const from = Math.max(position - offset, 0);
+    const to = Math.min(position + buffer.length - offset, bytes.length);
+    buffer.set(bytes.subarray(from, to), offset + from - position);
+  }
+
+  /** The window that a chunk lies in; those that come next are begun. */
+  #windowOf(chunk: number): Window {
+    const at = this.#base + chunk;
+    const { first, end } = this.#planned ?? { first: chunk, end: chunk + 1 };
+    const isPlanned = first <= chunk && chunk < end;
+    const limit = this.#base + (isPlanned ? end : chunk + 1);
+    const window = this.#windows.find((window) => window.has(at)) ?? this.#begin(at, limit);
+    const kept = this.#windows.filter(({ end }) => end > at).slice(-WINDOWS); // it goes forward, mostly
+    for (const window of this.#windows) if (!kept.includes(window)) window.release();
+    this.#windows = kept;
+    for (let next = window.end; this.#windows.length < WINDOWS && next < limit;) {
+      next = (this.#windows.find((window) => window.has(next)) ?? this.#begin(next, limit)).end;
+    }
+    if (chunk + 1 === this.#chunks.count) this.#content.passed(this.#base + this.#chunks.count);
+    return window;
+  }
+
+  #begin(first: number, limit: number): Window {
+    const window = this.#content.fetch(first, limit, this.#base + this.#chunks.count, this.#closing.signal);
+    this.#windows.push(window);
+    window.onFailure(() => {
+      const at = this.#windows.indexOf(window);
+      if (at >= 0) this.#windows.splice(at, 1)[0]!.release();
+    });
+    return window;
+  }
+}

@@ -13,6 +13,7 @@ export interface Page {
   screenshot(options: { path: string }): Promise<unknown>;
   on(event: "console", listener: (message: { text(): string }) => void): unknown;
   on(event: "pageerror", listener: (error: Error) => void): unknown;
+  on(event: "close", listener: () => void): unknown;
   on(event: "crash", listener: () => void): unknown;
 }
 

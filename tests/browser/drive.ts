@@ -41,6 +41,7 @@ async function runByItself(module: string, inWorker: boolean, log: (line: string
         log(message.text());
         if (/^\d+ passed, \d+ failed$/.test(message.text())) resolve();
       });
+      page.on("close", () => reject(new Error(`The page that ran ${module} was closed`)));
       page.on("crash", () => reject(new Error(`The page that ran ${module} crashed`)));
       page.on("pageerror", (error) => reject(error));
     });

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { archiveMagic, type ChunkSet, concat, encodeRecord, u32 } from "../stream/mod.ts";
+import { archiveMagic, type ChunkSet, concat, encodeRecord, streamFrom, u32 } from "../stream/mod.ts";
 import { END_SIZE, endOf, Type } from "./archive_format.ts";
 import { streamedArchive } from "./archive_writer.ts";
 import type { SnapshotManifest } from "./manifest.ts";
@@ -46,7 +46,7 @@ export interface ArchiveOptions {
  * ```
  */
 export function archive(reader: SnapshotReader, options: ArchiveOptions = {}): ReadableStream<Uint8Array> {
-  if (reader.manifest.verifiable) return ReadableStream.from(describedArchive(reader, options.held));
+  if (reader.manifest.verifiable) return streamFrom(describedArchive(reader, options.held));
   return streamedArchive(completeMeta(reader.meta, 0), async (writer) => { // a snapshot of braft's: its chunks are found as it is read
     for (const { name, userMeta, source, checksum } of reader.manifest.files) {
       const attributes: FileAttributes = {

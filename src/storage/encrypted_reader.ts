@@ -16,7 +16,7 @@ import {
   type VerifyOptions,
   type VerifyResult,
 } from "../snapshot/mod.ts";
-import { type ChunkMap, InFlight, type Operation } from "../stream/mod.ts";
+import { type ChunkMap, InFlight, type Operation, streamFrom } from "../stream/mod.ts";
 import { CIPHER_OVERHEAD, type Keyring } from "./cipher.ts";
 
 /** Chunks decrypted at the same time. */
@@ -64,7 +64,7 @@ export class EncryptedReader implements SnapshotReader {
 
   file(name: string, options: ReadOptions = {}): ReadableStream<Uint8Array> {
     if (options.raw === true) return this.#reader.file(name, options);
-    return ReadableStream.from(this.#read(name, options));
+    return streamFrom(this.#read(name, options));
   }
 
   async *#read(name: string, { start = 0, end = Infinity }: ReadOptions): AsyncGenerator<Uint8Array, void, undefined> {

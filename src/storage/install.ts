@@ -15,7 +15,7 @@ import {
   type SnapshotInstall,
   type SnapshotManifest,
 } from "../snapshot/mod.ts";
-import { type ChunkMap, ChunkSet, equal, InFlight, sha256, toHex } from "../stream/mod.ts";
+import { type ChunkMap, ChunkSet, equal, InFlight, sha256, streamFrom, toHex } from "../stream/mod.ts";
 import { HandlePool } from "./handle_pool.ts";
 import { type Incoming, type IncomingChunk, IncomingChunks } from "./incoming.ts";
 import type { MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";
@@ -150,7 +150,7 @@ export class StoredInstall implements SnapshotInstall {
   }
 
   file(name: string, range: ByteRange = {}): ReadableStream<Uint8Array> {
-    return ReadableStream.from(this.#read(name, range));
+    return streamFrom(this.#read(name, range));
   }
 
   async *#read(name: string, { start = 0, end = Infinity }: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {

@@ -17,7 +17,7 @@ import {
   type VerifyOptions,
   type VerifyResult,
 } from "../snapshot/mod.ts";
-import { type ChunkMap, DEFAULT_CHUNK_SIZE, equal, InFlight, Operation, sha256 } from "../stream/mod.ts";
+import { type ChunkMap, DEFAULT_CHUNK_SIZE, equal, InFlight, Operation, sha256, streamFrom } from "../stream/mod.ts";
 import type { MediumFile, PlacedSnapshot, Places, WrittenChunk } from "./medium.ts";
 
 /** Chunks read and hashed ahead. */
@@ -70,7 +70,7 @@ export class StoredReader implements SnapshotReader {
   }
 
   file(name: string, range: ByteRange = {}): ReadableStream<Uint8Array> {
-    return ReadableStream.from(this.#read(name, range));
+    return streamFrom(this.#read(name, range));
   }
 
   async *#read(name: string, { start = 0, end = Infinity }: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {

@@ -12,6 +12,7 @@ export * from "./chunked.ts";
 export * from "./content_defined.ts";
 export * from "./digest.ts";
 export * from "./digest_index.ts";
+export * from "./from.ts";
 export * from "./gather.ts";
 export * from "./in_flight.ts";
 export * from "./operation.ts";

@@ -13,7 +13,17 @@ import {
   type StreamedArchiveOptions,
   type WriteFiles,
 } from "../snapshot/mod.ts";
-import { ChunkSet, Operation, pause, progress, type Throttle, throttled, toHex, type Tracker } from "../stream/mod.ts";
+import {
+  ChunkSet,
+  Operation,
+  pause,
+  progress,
+  streamFrom,
+  type Throttle,
+  throttled,
+  toHex,
+  type Tracker,
+} from "../stream/mod.ts";
 import { type BodyWatch, readLimited } from "./body.ts";
 import { backOff, isPassing } from "./peer.ts";
 import { HttpSource, type Source } from "./source.ts";
@@ -142,7 +152,7 @@ class Push {
     }
     this.#tracker.phase("send");
     const whole = archive(this.#reader, held === undefined ? {} : { held });
-    const content = held === undefined ? whole : ReadableStream.from(this.#paced(whole, this.#tracker.progress.reused));
+    const content = held === undefined ? whole : streamFrom(this.#paced(whole, this.#tracker.progress.reused));
     const onFailure = (error: unknown) => this.#failure = { error };
     const installed = await put(this.#server, manifest.index, content, this.#options, this.#tracker, onFailure)
       .catch(async (error) => {

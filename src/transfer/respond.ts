@@ -5,7 +5,7 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import { concat, toBase64, toHex } from "../stream/mod.ts";
+import { concat, streamFrom, toBase64, toHex } from "../stream/mod.ts";
 import { matchesTag, parseRanges, type Range, total } from "./ranges.ts";
 import { problem } from "./wire.ts";
 
@@ -95,7 +95,7 @@ function contentRange({ start, end }: Range, size: number): string {
 }
 
 function streamOf(source: ReturnType<Representation["open"]>): ReadableStream<Uint8Array> {
-  return source instanceof ReadableStream ? source : ReadableStream.from(source);
+  return source instanceof ReadableStream ? source : streamFrom(source);
 }
 
 /** Bytes that are all here, to be answered with. */
@@ -113,7 +113,7 @@ export function bytesRepresentation(
     immutable: options.immutable ?? false,
     headers: { ...options.headers, "Repr-Digest": `sha-256=:${toBase64(digest)}:` },
     digest: ({ start, end }) => start === 0 && end === bytes.length ? digest : undefined,
-    open: ({ start, end }) => ReadableStream.from([bytes.subarray(start, end)]),
+    open: ({ start, end }) => streamFrom([bytes.subarray(start, end)]),
   };
 }
 

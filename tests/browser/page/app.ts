@@ -1,6 +1,5 @@
 // What a page or a worker does when it is told to: `call("pull", url)`. In a page, `inWorker` tells its worker.
 
-import "./polyfill.ts";
 import { jsonCodec, KeyValueMachine, pull, SnapshotError } from "../../../mod.ts";
 import { OpfsStorage } from "../../../src/storage/opfs.ts";
 import { noise } from "../../harness.ts";

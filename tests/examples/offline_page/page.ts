@@ -2,7 +2,6 @@
 // there when there is none.
 
 /// <reference lib="dom" />
-import "../../browser/page/polyfill.ts"; // until the library does without `ReadableStream.from`
 import { jsonCodec, KeyValueMachine, pull, SnapshotError } from "../../../mod.ts";
 import { OpfsStorage } from "../../../src/storage/opfs.ts";
 import type { City } from "../cities.ts";

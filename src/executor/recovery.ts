@@ -16,6 +16,7 @@ import type { StateMachine } from "../state/mod.ts";
  * @returns the snapshot; nothing if there is none
  */
 export async function loadNewest(storage: SnapshotStorage, machine: StateMachine): Promise<SnapshotInfo | undefined> {
+  let missed: bigint | undefined;
   for (;;) {
     const [newest] = await storage.list();
     if (newest === undefined) return undefined;
@@ -29,8 +30,10 @@ export async function loadNewest(storage: SnapshotStorage, machine: StateMachine
         await reader.close();
       }
     } catch (error) {
-      if (!hasCode(error, "CORRUPT")) throw error;
-      await storage.quarantine(index, error.message);
+      if (hasCode(error, "CORRUPT")) await storage.quarantine(index, error.message);
+      // In a storage that others use too a newer one may have taken its place meanwhile.
+      else if (hasCode(error, "NOT_FOUND") && index !== missed) missed = index;
+      else throw error;
     }
   }
 }

@@ -275,3 +275,23 @@ test("an entry that is being applied is waited for by an install", async () => {
   assert.equal(replica.machine.state, "installed 9 ");
   await replica.close();
 });
+
+test("recovery: of a snapshot that others' retention took after it was listed, the next one is loaded; but not for ever", async () => {
+  const made = parts();
+  const first = await open(made);
+  await fill(first, 5);
+  await first.snapshot().result;
+  await first.close();
+  const { storage } = made;
+  const list = storage.list.bind(storage);
+  let lies = 1;
+  storage.list = async () => {
+    const [newest] = await list();
+    return lies-- > 0 ? [{ ...newest!, meta: { ...newest!.meta, lastIncludedIndex: 4n } }] : [newest!];
+  };
+  const second = await open(made);
+  assert.equal(second.status().snapshot?.meta.lastIncludedIndex, 5n);
+  await second.close();
+  lies = 10;
+  await rejects(() => open(made), "NOT_FOUND");
+});

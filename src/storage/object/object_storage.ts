@@ -110,6 +110,8 @@ export class ObjectStorage implements SnapshotStorage {
   #beginningInstall = false;
   /** Commits, one after the other. */
   #publishing: Promise<unknown> = Promise.resolve();
+  /** What the last install leaves. */
+  #leaving: Promise<void> = Promise.resolve();
   /** What goes on that nobody waits for. */
   readonly #background = new Set<Promise<void>>();
   /** When garbage was collected last: milliseconds since 1970. */
@@ -271,7 +273,7 @@ export class ObjectStorage implements SnapshotStorage {
     if (this.#install !== undefined || this.#beginningInstall) throw busy("received");
     this.#beginningInstall = true;
     try {
-      await Promise.all(this.#background); // one that was closed leaves what has come
+      await this.#leaving.catch(() => {}); // one that was closed leaves what has come
       const [newest] = (await this.#store.read()).snapshots;
       checkNewer(manifest, newest);
       this.#check();
@@ -281,7 +283,7 @@ export class ObjectStorage implements SnapshotStorage {
         publish: (place, manifest) => this.#publish(place, manifest),
         released: () => {
           this.#install = undefined;
-          this.#inBackground(this.#places.leave(place));
+          this.#inBackground(this.#leaving = this.#places.leave(place));
         },
       });
     } finally {

@@ -23,7 +23,7 @@ const names = asked.flatMap((name) => PARTS[name] ?? [name]);
 
 /** The command that runs a module on the runtime. */
 async function commandFor(name: string): Promise<[program: string, args: string[]]> {
-  if (values.runtime === "deno") {
+  if (values.runtime === "deno" || PARTS["object"]!.includes(name)) { // which start servers as Deno does
     return [Deno.execPath(), [
       "run",
       "--allow-all",

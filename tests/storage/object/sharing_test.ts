@@ -248,7 +248,7 @@ test("object storage: a snapshot of very many chunks is as it was", async () => 
   const bucket = new MemoryBucket();
   const storage = await openStorage(bucket);
   const writer = await storage.create();
-  const bytes = noise(1_300_000, 3);
+  const bytes = noise(1_100_000, 3);
   const file = writer.file("a", { chunkSize: "pieces" }).getWriter();
   for (let at = 0; at < bytes.length; at += 64) await file.write(bytes.subarray(at, at + 64));
   await file.close();
@@ -256,7 +256,9 @@ test("object storage: a snapshot of very many chunks is as it was", async () => 
   const [manifest] = (await objectsOf(bucket)).filter(({ key }) => key.startsWith("manifests/"));
   const { packs } = await LocatedManifest.decode(await bytesOf((await bucket.get(manifest!.key))!.body), "it");
   assert.equal(packs.length, 2); // of 16,384 chunks at most
-  await checkContent(storage, 1n, { a: bytes });
+  const reader = await storage.open();
+  assert.deepEqual(await bytesOf(reader.file("a")), bytes);
+  await reader.close();
   await storage.close();
 });
 

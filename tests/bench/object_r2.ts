@@ -6,7 +6,8 @@ import { median, report, seconds } from "./report.ts";
 const ROOT = new URL("../..", import.meta.url).pathname;
 const MiB = 1024 ** 2;
 const SIZE = 1024 * MiB;
-const ROUNDS = 3;
+/** Miniflare takes half a minute for each GiB. */
+const ROUNDS = 1;
 
 interface Miniflare {
   readonly ready: Promise<URL>;

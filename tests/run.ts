@@ -81,6 +81,11 @@ async function bundle(name: string, withDisk: boolean, platform: "deno" | "brows
 const ON_NODE = `
 import { runAll } from "${ROOT}tests/harness.ts";
 process.exitCode = await runAll(console.log) > 0 ? 1 : 0;
+setTimeout(() => {
+  console.log("FAILED: what was left keeps the process from ending: " + process.getActiveResourcesInfo?.());
+  console.log("0 passed, 1 failed");
+  process.exit(1);
+}, 20_000).unref();
 `;
 
 const ON_WORKERD = `

@@ -100,16 +100,17 @@ export class ObjectPlaces implements Places {
 
   async describe(place: string, manifest: SnapshotManifest): Promise<void> {
     const taken = await this.#leases.takeInstall(manifest.digest, manifest.index, this.#keepInstalls);
-    await this.#bucket.put(`installs/${taken[0].id}`, manifest.bytes);
-    await this.#begin(place, taken, manifest);
+    await this.#begin(place, taken, manifest, () => this.#bucket.put(`installs/${taken[0].id}`, manifest.bytes));
   }
 
   async #begin(
     place: string,
     [lease, index]: readonly [HeldLease, ObjectIndex],
     manifest: SnapshotManifest | undefined,
+    first: () => Promise<void> = () => Promise.resolve(),
   ): Promise<Work> {
     try {
+      await first();
       const upload = new Upload(this.#bucket, lease.id, this.#packSize);
       const parents: PlacedSnapshot[] = [];
       // Once one was found bad none is taken from those that were there with it: they may share what is bad.

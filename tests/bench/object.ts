@@ -9,14 +9,13 @@ import { median, report, seconds } from "./report.ts";
 import { benchR2 } from "./object_r2.ts";
 
 const GiB = 1024 ** 3;
-const PART = 8 * 1024 ** 2;
 const ROUNDS = 3;
 const SNAPSHOTS = 1000;
 const COLLECTED = 100;
 
 /** Both ways, in turns with the plain object, so that both have the same machine. */
 async function rates(bucket: Counted): Promise<void> {
-  const ratios: Record<"up" | "down" | "parts", number[]> = { up: [], down: [], parts: [] };
+  const ratios: Record<"up" | "down", number[]> = { up: [], down: [] };
   for (let round = 1; round <= ROUNDS; round++) {
     const prefix = `rate-${round}/`;
     const plainUp = await seconds(() => bucket.put(`${prefix}plain`, stamped(GiB, round)));
@@ -25,7 +24,6 @@ async function rates(bucket: Counted): Promise<void> {
     const up = await seconds(() => saveStream(storage, 1n, stamped(GiB, -round)));
     if (round === 1) report("object", "S3: requests to save 1 GiB", bucket.calls, "requests", { atMost: 300 });
     const plainDown = await seconds(async () => await drain((await bucket.get(`${prefix}plain`))!.body));
-    const partsDown = await seconds(() => drainInParts(bucket, `${prefix}plain`));
     bucket.calls = 0;
     const down = await seconds(async () => {
       const reader = await storage.open();
@@ -36,9 +34,7 @@ async function rates(bucket: Counted): Promise<void> {
     report("object", `S3: plain upload, round ${round}`, 1024 / plainUp, "MiB/s");
     report("object", `S3: save, round ${round}`, 1024 / up, "MiB/s");
     report("object", `S3: plain download, round ${round}`, 1024 / plainDown, "MiB/s");
-    report("object", `S3: plain download in parts, round ${round}`, 1024 / partsDown, "MiB/s");
     report("object", `S3: read, round ${round}`, 1024 / down, "MiB/s");
-    ratios.parts.push(partsDown / down);
     ratios.up.push(plainUp / up);
     ratios.down.push(plainDown / down);
     await storage.close();
@@ -46,19 +42,6 @@ async function rates(bucket: Counted): Promise<void> {
   }
   report("object", "S3: save / plain upload in parts", median(ratios.up), "x", { atLeast: 0.6 });
   report("object", "S3: read / plain download", median(ratios.down), "x", { atLeast: 0.6 });
-  report("object", "S3: read / plain download in parts, three at once", median(ratios.parts), "x", { atLeast: 0.6 });
-}
-
-/** Reads an object as clients of S3 do: in parts of 8 MiB, several at once. */
-async function drainInParts(bucket: Bucket, key: string): Promise<void> {
-  let next = 0;
-  await Promise.all(Array.from({ length: 3 }, async () => {
-    while (next < GiB) {
-      const start = next;
-      next += PART;
-      await drain((await bucket.get(key, { range: { start, end: start + PART } }))!.body);
-    }
-  }));
 }
 
 /** What goes up when one chunk in a hundred has changed. */

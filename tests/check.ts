@@ -1,5 +1,8 @@
 // Format, lint, types (all of it; and the edge-safe part against the DOM's types alone), documentation of every export,
-// and whether it could be published.
+// whether it could be published, and whether tests/README.md says which tests run where.
+
+import { LOCK } from "./suites/program.ts";
+import { readmeWithTable } from "./suites/table.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const config = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
@@ -11,16 +14,20 @@ const DOM_CONFIG = ".deno.dom.json";
 let failed = 0;
 async function step(name: string, ...args: string[]): Promise<void> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output();
+  const decoder = new TextDecoder();
+  say(name, success, decoder.decode(stdout) + decoder.decode(stderr));
+}
+
+function say(name: string, success: boolean, output: string): void {
   console.log(`${success ? "ok    " : "FAILED"} ${name}`);
   if (success) return;
   failed++;
-  const decoder = new TextDecoder();
-  console.log(decoder.decode(stdout) + decoder.decode(stderr));
+  console.log(output);
 }
 
 await step("format", "fmt", "--check");
 await step("lint", "lint");
-await step("types", "check", "mod.ts", "src/", "tests/");
+await step("types", "check", LOCK, "mod.ts", "src/", "tests/");
 const dom = { ...config.compilerOptions, lib: ["esnext", "dom", "dom.iterable", "dom.asynciterable"] };
 await Deno.writeTextFile(`${ROOT}${DOM_CONFIG}`, JSON.stringify({ ...config, compilerOptions: dom }));
 try {
@@ -29,8 +36,10 @@ try {
 } finally {
   await Deno.remove(`${ROOT}${DOM_CONFIG}`);
 }
-await step("documentation", "doc", "--lint", ...entries);
-await step("examples in the documentation", "check", "--doc-only", "mod.ts", "src/", "README.md");
+await step("documentation", "doc", LOCK, "--lint", ...entries);
+await step("examples in the documentation", "check", LOCK, "--doc-only", "mod.ts", "src/", "README.md");
 await step("publish, dry run", "publish", "--dry-run", "--allow-dirty");
+const { is, should } = await readmeWithTable();
+say("the table of tests/README.md", is === should, "It is not what the code says: deno task table writes it anew");
 console.log(`${failed === 0 ? "all good" : `${failed} failed`}`);
 Deno.exit(failed === 0 ? 0 : 1);

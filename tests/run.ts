@@ -1,197 +1,113 @@
-// Runs the tests on every runtime, or on those that are named: deno, node, bun, workerd, pack, jsr; and edge, browser,
-// jetstream, s3, which need more: asked for by name they install that, else they run where it is.
-// Files called `*_test.ts` run everywhere; `*_disk_test.ts` where there is a disk.
+// Runs tests: all of them, the groups that are named, or files. tests/README.md says what there is.
 
-import { walk } from "./walk.ts";
-import { linkNativePackages, NATIVE_PACKAGES, runtime } from "./runtimes.ts";
-import { runPack } from "./pack.ts";
-import { service, SERVICES } from "./service.ts";
-import { runWorkerd } from "./workerd.ts";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { serviceOf, testFiles } from "./suites/files.ts";
+import { allGroups, ready } from "./suites/groups.ts";
+import { ROOT } from "./suites/program.ts";
+import { runSuites } from "./suites/run_suites.ts";
+import type { Group, Suite } from "./suites/suite.ts";
+import { countTests } from "./suites/table.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname;
-const BUILD = `${ROOT}.build`;
+const USAGE = `deno task test [GROUP or FILE …] [--runtime NAME] [--filter WORDS] [--slow]
 
-/** What a run gave. */
-export interface Outcome {
-  readonly passed: number;
-  readonly failed: number;
-  /** Tests that did not run, since what they need is not here. */
-  readonly skipped?: number;
-  /** What it printed last, if something failed: the failures. */
-  readonly tail?: string;
+  GROUP            deno, node, bun, workerd, pack, edge, browser, jetstream, s3; none: all of them
+  FILE             a test file, or a folder of them: on Deno, or on --runtime
+  --runtime NAME   deno, node22, node24, bun, workerd, workerd-nodejs, chromium
+  --filter WORDS   only tests that have this in their name; on Deno, if neither group nor runtime is named
+  --slow           the twenty slowest tests, at the end`;
+
+/** What was asked for. */
+interface Request {
+  /** The suites, with the files of each. */
+  readonly suites: readonly (readonly [suite: Suite, files: readonly string[]])[];
+  /** Tests that do not run, since what they need is not here. */
+  readonly skipped: number;
 }
 
-/** So much of what a run that failed printed is shown again at the very end, where it is found. */
-const TAIL = 6000;
+const groups = await allGroups();
+const files = await testFiles();
 
-/** Runs a program, shows what it prints, and takes the counts from its last line of them. */
-async function run(
-  name: string,
-  program: string,
-  args: readonly string[],
-  env: Record<string, string> = {},
-): Promise<Outcome> {
-  console.log(`\n== ${name}`);
-  const child = new Deno.Command(program, { args: [...args], cwd: ROOT, env, stdout: "piped", stderr: "inherit" })
-    .spawn();
-  let output = "";
-  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-    output += text;
-    await Deno.stdout.write(new TextEncoder().encode(text));
+/** Everything that is here, or the groups that are named: what these need is installed. */
+async function suitesOf(names: readonly string[]): Promise<Request> {
+  const suites: [Suite, readonly string[]][] = [];
+  let skipped = 0;
+  for (const group of names.length === 0 ? groups : names.map(groupOf)) {
+    const { name, needs, installed } = group;
+    if (names.length > 0) await ready(group);
+    if (await installed?.() === false) {
+      const missing = files.filter((file) => serviceOf(file) === name);
+      const count = [...(await countTests(missing)).values()].reduce((sum, count) => sum + count, 0);
+      console.log(`-- ${name}: ${count} tests not run. They need ${needs}; deno task test:${name} gets it`);
+      skipped += count;
+    } else for (const suite of group.suites(files)) suites.push([suite, suite.files]);
   }
-  const { code } = await child.status;
-  const plain = output.replaceAll(new RegExp(String.raw`\u001b\[[0-9;]*m`, "g"), ""); // no colours
-  const counts = [
-    ...plain.matchAll(/(\d+) passed(?: \([^)]*\))?(?:,| \|) (\d+) failed/g),
-  ].at(-1);
-  const [passed, failed] = counts === undefined ? [0, 0] : [Number(counts[1]), Number(counts[2])];
-  if (code === 0 && counts !== undefined) return { passed, failed };
-  console.log(`${name} ended with code ${code}`);
-  return { passed, failed: Math.max(failed, 1), tail: `== ${name}\n${plain.slice(-TAIL)}` };
+  return { suites, skipped };
 }
 
-/** What the suites that need more have. */
-const OF_SERVICES = SERVICES.map((name) => `${ROOT}tests/${name}/`);
-
-/** One module of a program, for a runtime without TypeScript and import maps. */
-async function bundleModule(entry: string, output: string, platform: "deno" | "browser"): Promise<string> {
-  const external = NATIVE_PACKAGES.flatMap((name) => ["--external", name]);
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["bundle", "--quiet", "--platform", platform, ...external, "--output", output, entry],
-    cwd: ROOT,
-  }).output();
-  if (!success) throw new Error(`Cannot bundle ${entry}:\n${new TextDecoder().decode(stderr)}`);
-  return output;
-}
-
-/** One module of all tests that fit. */
-async function bundle(name: string, withDisk: boolean, platform: "deno" | "browser", tail: string): Promise<string> {
-  await Deno.mkdir(BUILD, { recursive: true });
-  const files = (await walk(`${ROOT}tests`)).filter((path) =>
-    path.endsWith("_test.ts") && (withDisk || !path.endsWith("_disk_test.ts")) &&
-    !OF_SERVICES.some((directory) => path.startsWith(directory))
-  );
-  const entry = `${BUILD}/${name}.ts`;
-  await Deno.writeTextFile(entry, [...files.map((path) => `import "${path}";`), tail].join("\n"));
-  if (withDisk) await linkNativePackages(BUILD);
-  if (withDisk) await bundleModule(`${ROOT}src/cli/main.ts`, `${BUILD}/cli.mjs`, platform);
-  return await bundleModule(entry, `${BUILD}/${name}.mjs`, platform);
-}
-
-const ON_NODE = `
-import { runAll } from "${ROOT}tests/harness.ts";
-process.exitCode = await runAll(console.log) > 0 ? 1 : 0;
-setTimeout(() => {
-  console.log("FAILED: what was left keeps the process from ending: " + process.getActiveResourcesInfo?.());
-  console.log("0 passed, 1 failed");
-  process.exit(1);
-}, 150_000).unref(); // a body that a client has left alone keeps its place for a minute
-`;
-
-const ON_WORKERD = `
-import { runAll } from "${ROOT}tests/harness.ts";
-export default { async test() { if (await runAll(console.log) > 0) throw new Error("There are failures"); } };
-`;
-
-const suites: Readonly<Record<string, () => Promise<Outcome[]>>> = {
-  deno: async () => [
-    await run("Deno", Deno.execPath(), [
-      "test",
-      "--allow-all",
-      "--trace-leaks",
-      ...OF_SERVICES.map((directory) => `--ignore=${directory}`),
-      "tests/",
-    ]),
-  ],
-  async node() {
-    const suite = await bundle("disk", true, "deno", ON_NODE);
-    return [
-      await run("Node 22", await runtime("node22"), ["--disable-warning=ExperimentalWarning", suite]),
-      await run("Node 24", await runtime("node24"), ["--disable-warning=ExperimentalWarning", suite]),
-    ];
-  },
-  async bun() {
-    return [await run("Bun", await runtime("bun"), [await bundle("disk", true, "deno", ON_NODE)])];
-  },
-  async workerd() {
-    const suite = await bundle("edge", false, "browser", ON_WORKERD);
-    const outcomes: Outcome[] = [];
-    for (const compatible of [true, false]) {
-      const [program, args] = await runWorkerd(suite, BUILD, compatible);
-      outcomes.push(await run(`workerd ${compatible ? "with" : "without"} nodejs_compat`, program, args));
-    }
-    return outcomes;
-  },
-  pack: async () => [await runPack(ROOT, BUILD, run)],
-  async jsr() {
-    const config = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
-    delete config.links;
-    await Deno.writeTextFile(`${ROOT}.deno.jsr.json`, JSON.stringify(config));
-    try {
-      return [
-        await run("Deno, with the real @std", Deno.execPath(), [
-          "test",
-          "--config",
-          ".deno.jsr.json",
-          "--no-lock",
-          "--allow-all",
-          "--trace-leaks",
-          ...OF_SERVICES.map((directory) => `--ignore=${directory}`),
-          "tests/",
-        ]),
-      ];
-    } finally {
-      await Deno.remove(`${ROOT}.deno.jsr.json`);
-    }
-  },
-};
-
-/** Runs a suite that needs more than the runtimes. */
-async function runService(name: string, mayInstall: boolean): Promise<Outcome[]> {
-  const known = SERVICES.find((service) => service === name);
-  if (known === undefined) {
-    throw new Error(`There is no suite ${name}, but ${[...Object.keys(suites), ...SERVICES].join(", ")}`);
+/** The tests of some files, each by the suites of its group that run on a runtime. */
+async function suitesWith(chosen: readonly string[], runtime: string): Promise<Request> {
+  const suites: [Suite, readonly string[]][] = [];
+  const byGroup = Map.groupBy(chosen, (file) => serviceOf(file));
+  for (const [service, files] of byGroup) {
+    const group = service === undefined
+      ? groups.find((group) => group.suites([]).some((suite) => suite.runtime === runtime))
+      : groupOf(service);
+    const on = group?.suites(files).filter((suite) => suite.runtime === runtime) ?? [];
+    // A suite that has a file of them by itself comes before one that merely could run it.
+    const suite = on.find((suite) => files.every((file) => suite.files.includes(file))) ?? on[0] ??
+      (runtime === "deno" ? group?.suites(files)[0] : undefined);
+    if (group === undefined || suite === undefined) throw new Error(`Nothing runs ${files.join(", ")} on ${runtime}`);
+    await ready(group);
+    suites.push([suite, files]);
   }
-  const suite = await service(known);
-  if (!await suite.installed()) {
-    if (!mayInstall) {
-      const skipped = await countTests(`${ROOT}tests/${name}`);
-      console.log(`\n== ${name}: ${skipped} tests not run. They need ${suite.needs}; deno task test:${name} gets it`);
-      return [{ passed: 0, failed: 0, skipped }];
-    }
-    await suite.install();
-  }
-  return await suite.run(run);
+  return { suites, skipped: 0 };
 }
 
-/** How many tests there are in a directory, without running one. */
-async function countTests(directory: string): Promise<number> {
-  const files = (await walk(directory)).filter((path) => path.endsWith("_test.ts"));
-  const program = `let count = 0;
-Deno.test = () => count++;
-${files.map((path) => `await import(${JSON.stringify(path)});`).join("\n")}
-console.log(count);
-Deno.exit(0);`;
-  const entry = `${BUILD}/count.ts`;
-  await Deno.mkdir(BUILD, { recursive: true });
-  await Deno.writeTextFile(entry, program);
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-all", "--no-check", "--config", `${ROOT}deno.json`, entry],
-    cwd: ROOT,
-    stderr: "inherit",
-  }).output();
-  return Number(new TextDecoder().decode(stdout).trim().split("\n").at(-1));
+function groupOf(name: string): Group {
+  const found = groups.find((group) => group.name === name);
+  if (found === undefined) throw new Error(`There is no ${name}: neither a group of tests nor a test file\n\n${USAGE}`);
+  return found;
+}
+
+/** The test files that an argument names: itself, or all below it. */
+function filesBelow(path: string): string[] {
+  const below = new URL(path, `file://${Deno.cwd()}/`).pathname.replace(ROOT, "").replace(/\/$/, "");
+  return files.filter((file) => file === below || file.startsWith(`${below}/`));
 }
 
 if (import.meta.main) {
-  const everything = Deno.args.length === 0;
-  const asked = everything ? ["deno", "node", "bun", "workerd", "pack", ...SERVICES] : Deno.args;
-  const outcomes: Outcome[] = [];
-  for (const name of asked) outcomes.push(...await (suites[name]?.() ?? runService(name, !everything)));
-  const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
-  const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);
-  for (const { tail } of outcomes) if (tail !== undefined) console.log(`\nFAILED, the end of it once more: ${tail}`);
-  const skipped = outcomes.reduce((sum, { skipped = 0 }) => sum + skipped, 0);
+  const { values, positionals } = parseArgs({
+    args: Deno.args,
+    allowPositionals: true,
+    options: {
+      filter: { type: "string" },
+      help: { type: "boolean", short: "h" },
+      runtime: { type: "string" },
+      slow: { type: "boolean" },
+    },
+  });
+  if (values.help === true) {
+    console.log(USAGE);
+    Deno.exit(0);
+  }
+  const { filter, runtime, slow } = values;
+  const chosen = [...new Set(positionals.flatMap(filesBelow))];
+  const named = positionals.filter((name) => filesBelow(name).length === 0);
+  if (runtime !== undefined && chosen.length === 0) {
+    chosen.push(
+      ...files.filter((file) =>
+        groups.some((group) =>
+          group.suites(files).some((suite) => suite.runtime === runtime && suite.files.includes(file))
+        )
+      ),
+    );
+  }
+  if (chosen.length > 0 && named.length > 0) groupOf(named[0]!);
+  const { suites, skipped } = chosen.length > 0
+    ? await suitesWith(chosen, runtime ?? "deno")
+    : await suitesOf(named.length === 0 && filter !== undefined ? ["deno"] : named);
+  const { passed, failed } = await runSuites(suites, { filter, slow });
   console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
-  Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
+  process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
 }

@@ -2,8 +2,8 @@
 // miniflare runs it: from the first request that finds it gone to the answer, less what one without entries takes.
 
 import { bundleWorker } from "../edge/bundle.ts";
-import { ask, withWorker, type Worker } from "../edge/miniflare.ts";
-import { service } from "../service.ts";
+import { ask, withWorker, type Worker } from "../support/miniflare.ts";
+import { groupOf, ready } from "../suites/groups.ts";
 import { median, report, seconds } from "./report.ts";
 
 const ENTRIES = 100_000;
@@ -22,8 +22,7 @@ async function restore(worker: Worker, name: string): Promise<number> {
   return median(times);
 }
 
-const edge = await service("edge");
-if (!await edge.installed()) await edge.install();
+await ready(await groupOf("edge"));
 await bundleWorker();
 await withWorker(async (worker) => {
   const fill = async () => {

@@ -12,7 +12,7 @@ import {
 import { JetStreamLog } from "../../src/jetstream.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { serve } from "../../src/transfer/serve.ts";
-import { type NatsServer, withNats } from "../jetstream/nats.ts";
+import { type NatsServer, withNats } from "../support/nats.ts";
 import { report, seconds } from "./report.ts";
 
 type Machine = KeyValueMachine<string>;

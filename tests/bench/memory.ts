@@ -2,7 +2,7 @@
 // of a bare `fetch` of 4 GiB, whose pieces a runtime does not hurry to collect.
 
 import { rm } from "node:fs/promises";
-import { inTemp } from "../temp.ts";
+import { inTemp } from "../support/temp.ts";
 import { allOutput, firstLine, startModule } from "./child.ts";
 import { report } from "./report.ts";
 

@@ -2,8 +2,8 @@
 // little, and collecting garbage cost.
 
 import { type Bucket, ObjectStorage, S3Bucket } from "../../src/object.ts";
-import { service } from "../service.ts";
-import { startServer } from "../s3/server.ts";
+import { groupOf, ready } from "../suites/groups.ts";
+import { startServer } from "../support/s3_server.ts";
 import { Counted, drain, lengthOf, saveStream, stamped } from "./object_kit.ts";
 import { median, report, seconds } from "./report.ts";
 import { benchR2 } from "./object_r2.ts";
@@ -115,10 +115,7 @@ async function empty(bucket: Bucket, prefix: string): Promise<void> {
   await bucket.delete(keys);
 }
 
-for (const name of ["s3", "edge"] as const) {
-  const suite = await service(name);
-  if (!await suite.installed()) await suite.install();
-}
+for (const name of ["s3", "edge"]) await ready(await groupOf(name));
 const server = await startServer();
 try {
   const { endpoint, accessKeyId, secretAccessKey } = server;

@@ -19,7 +19,16 @@ export async function benchR2(): Promise<void> {
   await Deno.mkdir(`${ROOT}.build`, { recursive: true });
   const script = `${ROOT}.build/object_worker.mjs`;
   const { success } = await new Deno.Command(Deno.execPath(), {
-    args: ["bundle", "--quiet", "--platform", "browser", "--output", script, `${ROOT}tests/bench/object_worker.ts`],
+    args: [
+      "bundle",
+      "--quiet",
+      "--lock=.deno.lock",
+      "--platform",
+      "browser",
+      "--output",
+      script,
+      `${ROOT}tests/bench/object_worker.ts`,
+    ],
     cwd: ROOT,
     stderr: "inherit",
   }).output();

@@ -1,7 +1,8 @@
 // `deno task bench [name] [--runtime deno|node|bun] [--json]`
 
 import { parseArgs } from "node:util";
-import { linkNativePackages, NATIVE_PACKAGES, runtime } from "../runtimes.ts";
+import { bundle, LOCK } from "../suites/program.ts";
+import { linkNativePackages, runtime } from "../suites/runtimes.ts";
 import type { Finding } from "./report.ts";
 
 const HERE = new URL(".", import.meta.url).pathname;
@@ -28,25 +29,13 @@ async function commandFor(name: string): Promise<[program: string, args: string[
       "run",
       "--allow-all",
       "--quiet",
+      LOCK,
       "--v8-flags=--max-old-space-size=8192",
       `${HERE}${name}.ts`,
     ]];
   }
   await linkNativePackages(`${ROOT}.build`);
-  for (const module of [name, ...CHILDREN]) {
-    const args = [
-      "bundle",
-      "--quiet",
-      "--platform",
-      "deno",
-      ...NATIVE_PACKAGES.flatMap((name) => ["--external", name]),
-      "--output",
-      `${ROOT}.build/bench-${module}.mjs`,
-      `${HERE}${module}.ts`,
-    ];
-    const { success } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stderr: "inherit" }).output();
-    if (!success) throw new Error(`Cannot bundle ${module}`);
-  }
+  for (const module of [name, ...CHILDREN]) await bundle(`bench-${module}`, "deno", [`import "${HERE}${module}.ts";`]);
   const path = `${ROOT}.build/bench-${name}.mjs`;
   if (values.runtime === "bun") return [await runtime("bun"), [path]];
   if (values.runtime === "node") {

@@ -4,7 +4,7 @@
 import { open, rm } from "node:fs/promises";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { sha256 } from "../../src/stream/mod.ts";
-import { inTemp } from "../temp.ts";
+import { inTemp } from "../support/temp.ts";
 import { randomBytes, repeated, report, seconds, warmPages } from "./report.ts";
 
 const MiB = 1024 * 1024;

@@ -6,7 +6,7 @@ import process from "node:process";
 import { serialize } from "node:v8";
 import { KeyedState, KeyValueMachine, Replica, type SnapshotInfo, stringKeys, utf8Codec } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { inTemp } from "../temp.ts";
+import { inTemp } from "../support/temp.ts";
 import { applying, arriving, quantile } from "./applying.ts";
 import { ForgetfulLog } from "./forgetful_log.ts";
 import { median, report, seconds } from "./report.ts";

@@ -2,7 +2,7 @@
 
 import { StoredState, stringKeys, utf8Codec } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { databases } from "../state/databases.ts";
+import { databases } from "../support/databases.ts";
 import { applying, quantile } from "./applying.ts";
 import { median, report, seconds } from "./report.ts";
 

@@ -7,7 +7,7 @@ import process from "node:process";
 import { createInterface, type Interface } from "node:readline";
 import { promisify } from "node:util";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { inTemp } from "../temp.ts";
+import { inTemp } from "../support/temp.ts";
 import { firstLine, startModule } from "./child.ts";
 import { randomBytes, repeated, report, seconds, warmPages } from "./report.ts";
 

@@ -1,6 +1,6 @@
 // The browser is killed, all of it at once.
 
-import { assert, test } from "../harness.ts";
+import { assert, test } from "../support/harness.ts";
 import { Tab, type Where } from "./tab.ts";
 import { inWorld, saveNoise, startSource } from "./world.ts";
 

@@ -1,6 +1,6 @@
 // A snapshot that is much larger than what a page may hold in memory.
 
-import { assert, test } from "../harness.ts";
+import { assert, test } from "../support/harness.ts";
 import { Tab, type Where } from "./tab.ts";
 import { inWorld, saveNoise, startSource } from "./world.ts";
 

@@ -2,14 +2,14 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { assert, test } from "../harness.ts";
+import { assert, test } from "../support/harness.ts";
 import type { Page } from "./chromium.ts";
 import { inWorld } from "./world.ts";
 
 /** Starts the example's server; gives its address, and what stops it. */
 async function startServer(...args: string[]): Promise<{ url: string; stop(): Promise<void> }> {
   const program = `${process.env.ROOT}tests/examples/offline_page/server.ts`;
-  const child = spawn(process.env.DENO!, ["run", "--allow-all", "--quiet", program, ...args], {
+  const child = spawn(process.env.DENO!, ["run", "--allow-all", "--quiet", "--lock=.deno.lock", program, ...args], {
     cwd: process.env.ROOT!,
     stdio: ["ignore", "pipe", "inherit"],
   });

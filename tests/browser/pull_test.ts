@@ -1,6 +1,6 @@
 // Pulling into OPFS from a real server, and living on what was pulled.
 
-import { assert, test } from "../harness.ts";
+import { assert, test } from "../support/harness.ts";
 import { Tab, type Where } from "./tab.ts";
 import { inWorld, saveMachine, saveNoise, startSource } from "./world.ts";
 

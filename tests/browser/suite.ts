@@ -1,50 +1,84 @@
 // Everything that runs in a browser, in a real one.
 
 import { existsSync } from "node:fs";
-import { runtime } from "../runtimes.ts";
-import type { Service } from "../service.ts";
-import { buildAll } from "./build.ts";
+import { ofKinds } from "../suites/files.ts";
+import { bundle, choice, imports, ROOT } from "../suites/program.ts";
+import { installPackages, packagesInstalled, runtime, RUNTIMES } from "../suites/runtimes.ts";
+import type { Group, Selection, Suite } from "../suites/suite.ts";
 
-const DIRECTORY = new URL("../../.runtimes/browser", import.meta.url).pathname;
-const PLAYWRIGHT = `${DIRECTORY}/node_modules/playwright-core/index.mjs`;
+/** It brings no browser along without its install script. */
+const PACKAGES = { "playwright-core": "playwright-core@1.65.1" };
 const CHROMIUM = "/usr/bin/chromium";
 
-export const suite: Service = {
+/** The group. */
+export const suite: Group = {
+  name: "browser",
   needs: "Chromium (apt-get install chromium) and playwright-core (npm)",
-
-  installed: () => Promise.resolve(existsSync(CHROMIUM) && existsSync(PLAYWRIGHT)),
-
+  installed: () => Promise.resolve(existsSync(CHROMIUM) && packagesInstalled("browser", PACKAGES)),
   async install(): Promise<void> {
     if (!existsSync(CHROMIUM)) {
+      console.error("Installing Chromium …");
       await command("apt-get", ["update"]);
       await command("apt-get", ["install", "-y", "--no-install-recommends", "chromium"]);
     }
-    await Deno.mkdir(DIRECTORY, { recursive: true });
-    await Deno.writeTextFile(`${DIRECTORY}/package.json`, `{ "private": true }\n`);
-    // It brings no browser along without its install script.
-    await command("npm", [
-      "install",
-      "--ignore-scripts",
-      "--no-audit",
-      "--no-fund",
-      "--prefix",
-      DIRECTORY,
-      "playwright-core@1.65.1",
-    ]);
+    await installPackages("browser", PACKAGES["playwright-core"], PACKAGES);
   },
-
-  async run(run) {
-    const driver = await buildAll();
+  suites(files) {
+    const below = (folder: string) => files.filter((file) => file.startsWith(folder));
+    const inPage = below("tests/browser/page/");
     return [
-      await run("Chromium", await runtime("node24"), [driver], {
-        CHROMIUM,
-        PLAYWRIGHT,
-        ROOT: new URL("../../", import.meta.url).pathname,
-        DENO: Deno.execPath(),
-      }),
+      driven(below("tests/browser/").filter((file) => !inPage.includes(file))),
+      byItself("Chromium, a page", "page", "runtime", ofKinds(files, "runtime")),
+      byItself("Chromium, OPFS in a page", "page", "opfs_page", inPage),
+      byItself("Chromium, OPFS in a worker", "worker", "opfs_worker", inPage),
     ];
   },
 };
+
+/** Tests that a page, or a dedicated worker of it, runs by itself. */
+function byItself(title: string, where: "page" | "worker", module: string, files: readonly string[]): Suite {
+  return {
+    title,
+    runtime: "chromium",
+    files,
+    async run(selection, run) {
+      await bundle(`browser/${module}`, "browser", [
+        `import "${ROOT}tests/browser/page/polyfill.ts";`,
+        ...imports(selection.files),
+        `import { runInPage } from "${ROOT}tests/browser/page/run.ts";`,
+        `await runInPage(${choice(selection)});`,
+      ]);
+      const driver = await bundle(`browser/drive_${module}`, "deno", [
+        `import { runByItself } from "${ROOT}tests/browser/drive.ts";`,
+        `process.exitCode = await runByItself("${module}", "${where}") > 0 ? 1 : 0;`,
+      ]);
+      return await run(await runtime("node24"), [driver], environment());
+    },
+  };
+}
+
+/** Tests that drive the browser, from Node. */
+function driven(files: readonly string[]): Suite {
+  return {
+    title: "Chromium, driven",
+    runtime: "chromium",
+    files,
+    async run(selection: Selection, run) {
+      await bundle("browser/app", "browser", [`import "${ROOT}tests/browser/page/app.ts";`]);
+      const driver = await bundle("browser/driven", "deno", [
+        ...imports(selection.files),
+        `import { runAll } from "${ROOT}tests/support/harness.ts";`,
+        `process.exitCode = await runAll(console.log, ${choice(selection)}) > 0 ? 1 : 0;`,
+      ]);
+      return await run(await runtime("node24"), [driver], environment());
+    },
+  };
+}
+
+function environment(): Record<string, string> {
+  const PLAYWRIGHT = `${RUNTIMES}/browser/node_modules/playwright-core/index.mjs`;
+  return { CHROMIUM, PLAYWRIGHT, ROOT, DENO: Deno.execPath() };
+}
 
 async function command(program: string, args: readonly string[]): Promise<void> {
   const { success } = await new Deno.Command(program, {

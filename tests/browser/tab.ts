@@ -1,6 +1,6 @@
 // A tab that does what a test tells it.
 
-import { rejects } from "../harness.ts";
+import { rejects } from "../support/harness.ts";
 import { SnapshotError, type SnapshotErrorCode } from "../../mod.ts";
 import type { Outcome, Verbs } from "./page/app.ts";
 import type { Browser, Page } from "./chromium.ts";

@@ -1,6 +1,6 @@
 // What a storage in OPFS says to whom else there is: other tabs, a quota, bytes that changed.
 
-import { assert, test } from "../harness.ts";
+import { assert, test } from "../support/harness.ts";
 import { Tab, type Where } from "./tab.ts";
 import { inWorld, saveNoise, startSource } from "./world.ts";
 

@@ -2,7 +2,7 @@
 
 import { jsonCodec, KeyValueMachine, MemoryStorage, snapshotHandler, Throttle } from "../../mod.ts";
 import { serve } from "../../src/transfer/serve.ts";
-import { noise } from "../harness.ts";
+import { noise } from "../support/harness.ts";
 import { type Browser, startBrowser } from "./chromium.ts";
 import { type Site, startSite } from "./site.ts";
 

@@ -1,8 +1,8 @@
 import { rm } from "node:fs/promises";
 import { DirectoryBucket } from "../../src/bucket/directory.ts";
 import { bucketConformance } from "../conformance/mod.ts";
-import { testAll } from "../harness.ts";
-import { tempDirectory } from "../temp.ts";
+import { testAll } from "../support/harness.ts";
+import { tempDirectory } from "../support/temp.ts";
 
 testAll(
   "DirectoryBucket",

@@ -5,8 +5,8 @@ import process from "node:process";
 import fc from "fast-check";
 import { DirectoryBucket } from "../../src/bucket/directory.ts";
 import { pathOf } from "../../src/bucket/directory_keys.ts";
-import { assert, bytesOf, noise, rejects, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
+import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
 
 /** Keys of what is awkward in a path. */
 const part = fc.oneof(
@@ -126,7 +126,16 @@ if ("Deno" in globalThis) {
     inTemp(async (root) => {
       const program = `${process.cwd()}/tests/bucket/counting_child.ts`;
       const start = (rounds: number) => {
-        const args = ["run", "--allow-all", "--quiet", "--no-check", program, root, String(rounds)];
+        const args = [
+          "run",
+          "--allow-all",
+          "--quiet",
+          "--lock=.deno.lock",
+          "--no-check",
+          program,
+          root,
+          String(rounds),
+        ];
         const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
         const counted: number[] = [];
         child.stdout!.on("data", (part) => {

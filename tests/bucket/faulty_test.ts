@@ -1,7 +1,7 @@
 import { MemoryBucket } from "../../src/bucket/mod.ts";
 import { bucketConformance } from "../conformance/mod.ts";
-import { assert, bytesOf, noise, rejects, test, testAll } from "../harness.ts";
-import { type BucketFault, bySeed, FaultyBucket } from "./faulty.ts";
+import { assert, bytesOf, noise, rejects, test, testAll } from "../support/harness.ts";
+import { type BucketFault, bySeed, FaultyBucket } from "../support/faulty_bucket.ts";
 
 const cleanUp = () => Promise.resolve();
 

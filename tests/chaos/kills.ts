@@ -3,12 +3,12 @@
 import { spawn } from "node:child_process";
 import { rm } from "node:fs/promises";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { snapshotHandler } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { serve } from "../../src/transfer/serve.ts";
 import { Network } from "./network.ts";
-import { Random } from "./random.ts";
+import { commandOf } from "../support/child.ts";
+import { Random } from "../support/random.ts";
 import { isSame, randomSnapshot, type Totals } from "./round.ts";
 
 /** How often the process is killed at the most. */
@@ -35,8 +35,8 @@ export async function playKills(directory: string, seed: number, totals: Totals)
   try {
     for (let kills = 0;; kills++) {
       totals.attempts++;
-      const module = fileURLToPath(new URL("./child.ts", import.meta.url));
-      const child = spawn(process.execPath, ["run", "--allow-all", "--quiet", module, here, server.url]);
+      const [command, ...args] = commandOf("tests/chaos/child.ts", here, server.url);
+      const child = spawn(command, args);
       const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
       let output = "";
       const begun = new Promise<void>((resolve) => {

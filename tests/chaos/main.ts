@@ -2,7 +2,7 @@
 // are killed. With a seed, that round alone, as often as there are minutes. Ends with 1 at the first that goes wrong.
 
 import { parseArgs } from "node:util";
-import { inTemp } from "../temp.ts";
+import { inTemp } from "../support/temp.ts";
 import { playKills } from "./kills.ts";
 import { noTotals, playRound } from "./round.ts";
 

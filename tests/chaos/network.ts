@@ -1,7 +1,7 @@
 // A network that delays, cuts, truncates, corrupts, reorders and refuses; the same each time for the same seed.
 
 import { raceAbort } from "../../src/stream/mod.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
 
 type Answer = (request: Request) => Promise<Response>;
 

@@ -11,9 +11,9 @@ import {
   unarchive,
 } from "../../mod.ts";
 import { toHex } from "../../src/stream/mod.ts";
-import { noise, pieces, turns } from "../harness.ts";
+import { noise, pieces, turns } from "../support/harness.ts";
 import { CONNECTION_RESET, type FaultCounts, Network } from "./network.ts";
-import { Random } from "./random.ts";
+import { Random } from "../support/random.ts";
 
 /** What rounds gave, in all. */
 export interface Totals {

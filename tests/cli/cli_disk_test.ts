@@ -4,8 +4,8 @@ import { spawn } from "node:child_process";
 import { cp, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, noise, pieces, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
+import { assert, noise, pieces, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
 
 interface Outcome {
   readonly code: number | null;
@@ -16,7 +16,7 @@ interface Outcome {
 /** Starts the program. On Node and Bun the bundled one, which the test runner puts beside the suites. */
 function start(...args: string[]) {
   const program = "Deno" in globalThis
-    ? ["run", "--allow-all", "--quiet", `${process.cwd()}/src/cli/main.ts`]
+    ? ["run", "--allow-all", "--quiet", "--lock=.deno.lock", `${process.cwd()}/src/cli/main.ts`]
     : [`${process.cwd()}/.build/cli.mjs`];
   return spawn(process.execPath, [...program, ...args], { stdio: "pipe" });
 }

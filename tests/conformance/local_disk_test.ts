@@ -2,8 +2,8 @@ import { rm } from "node:fs/promises";
 import { defaultDisk } from "../../src/fs/mod.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { testAll } from "../harness.ts";
-import { tempDirectory } from "../temp.ts";
+import { testAll } from "../support/harness.ts";
+import { tempDirectory } from "../support/temp.ts";
 import { diskConformance, logConformance, storageConformance } from "./mod.ts";
 
 testAll(

@@ -6,7 +6,7 @@
 
 import { applied, type Effect, type Image } from "./image.ts";
 import type { JournalEntry } from "./simulated_disk.ts";
-import type { Random } from "../chaos/random.ts";
+import type { Random } from "../support/random.ts";
 
 /** What a crash left. */
 export interface CrashState<M> {

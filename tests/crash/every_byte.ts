@@ -12,8 +12,8 @@ import {
 } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { concat, equal } from "../../src/stream/mod.ts";
-import { Random } from "../chaos/random.ts";
-import { assert, noise, pieces } from "../harness.ts";
+import { Random } from "../support/random.ts";
+import { assert, noise, pieces } from "../support/harness.ts";
 import { contentOf as bytesOfNode, type FileNode, type Image, nodeAt } from "./image.ts";
 import { ROOT } from "./promise.ts";
 import { SimulatedDisk } from "./simulated_disk.ts";

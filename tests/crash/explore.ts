@@ -1,6 +1,6 @@
 // Crashes in a flow at every operation, in every state that the disk may be in then, and once more in the recovery.
 
-import { Random } from "../chaos/random.ts";
+import { Random } from "../support/random.ts";
 import { type Bounds, type CrashState, crashStates } from "./crash_states.ts";
 import type { Flow } from "./flows.ts";
 import { EMPTY, type Image } from "./image.ts";

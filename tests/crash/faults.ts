@@ -2,7 +2,7 @@
 // uses it would; and after it the disk is looked at as it is, and as a crash may leave it.
 
 import { SnapshotError } from "../../mod.ts";
-import { Random } from "../chaos/random.ts";
+import { Random } from "../support/random.ts";
 import { type Bounds, crashStates } from "./crash_states.ts";
 import { crash, type Explored, prepared } from "./explore.ts";
 import type { Flow } from "./flows.ts";

@@ -2,7 +2,7 @@
 
 import { hasCode, SnapshotError, type SnapshotManifest, type SnapshotReader, type SnapshotStorage } from "../../mod.ts";
 import { DirectoryStorage, type DirectoryStorageOptions, type Disk as DiskVerbs } from "../../src/storage/directory.ts";
-import { assert, bytesOf } from "../harness.ts";
+import { assert, bytesOf } from "../support/harness.ts";
 import { contentOf, flip, receive, recovers, ROOT, save, twice } from "./promise.ts";
 import { SimulatedDisk } from "./simulated_disk.ts";
 

@@ -1,7 +1,7 @@
 // A file system of a few MiB, mounted for one process alone, which fills it.
 
 import { spawnSync } from "node:child_process";
-import { commandOf } from "./children.ts";
+import { commandOf } from "../support/child.ts";
 
 /** What came of it: how often it was full, and how often not. */
 export interface FullDisk {
@@ -28,7 +28,7 @@ export function fillDisk(directory: string): FullDisk | undefined {
       },
     );
   if (inside("true").status !== 0) return undefined;
-  const { status, stdout, stderr } = inside(...commandOf("./full_disk_child.ts", directory));
+  const { status, stdout, stderr } = inside(...commandOf("tests/crash/full_disk_child.ts", directory));
   if (status !== 0) throw new Error(`On a full disk it ended with ${status}: ${stdout}${stderr}`);
   return JSON.parse(stdout.trim().split("\n").at(-1)!);
 }

@@ -5,7 +5,7 @@ import process from "node:process";
 import { hasCode, KeyValueMachine, Replica, type SnapshotInfo, utf8Codec } from "../../mod.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, noise } from "../harness.ts";
+import { assert, noise } from "../support/harness.ts";
 
 const [, , directory] = process.argv as [string, string, string];
 const root = `${directory}/snapshots`;

@@ -6,7 +6,7 @@ import process from "node:process";
 import { archive, KeyValueMachine, MemoryStorage, Replica, utf8Codec } from "../../mod.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { Random } from "../chaos/random.ts";
+import { Random } from "../support/random.ts";
 
 const KEYS = 50;
 type Machine = KeyValueMachine<string>;

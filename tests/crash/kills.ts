@@ -1,8 +1,8 @@
 // Real processes on a real disk, killed at any moment of what they do.
 
 import { spawn } from "node:child_process";
-import { Random } from "../chaos/random.ts";
-import { commandOf } from "./children.ts";
+import { Random } from "../support/random.ts";
+import { commandOf } from "../support/child.ts";
 
 /** A process that takes longer to begin hangs, in milliseconds. */
 const HANGS = 60_000;
@@ -33,7 +33,7 @@ export async function killAgain(directory: string, seed: number, kills: number):
 
 /** Starts a process, and kills it so long after it has begun. */
 async function live(directory: string, seed: number, after: number): Promise<Life> {
-  const [command, ...args] = commandOf("./kill_child.ts", directory, String(seed));
+  const [command, ...args] = commandOf("tests/crash/kill_child.ts", directory, String(seed));
   const child = spawn(command, args);
   let output = "";
   const begun = new Promise<void>((resolve) => {

@@ -3,9 +3,9 @@
 
 import type { LogEntry } from "../../mod.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
-import { Random } from "../chaos/random.ts";
-import { assert, noise } from "../harness.ts";
-import { inTemp } from "../temp.ts";
+import { Random } from "../support/random.ts";
+import { assert, noise } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
 import { filesOf, type LogFiles, putFiles } from "./log_files.ts";
 
 const SECTOR = 512;

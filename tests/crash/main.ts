@@ -3,7 +3,7 @@
 // `--only`, just the parts whose names have that text. Ends with 1 at the first violation.
 
 import { parseArgs } from "node:util";
-import { inTemp } from "../temp.ts";
+import { inTemp } from "../support/temp.ts";
 import { fillDisk, type FullDisk } from "./full_disk.ts";
 import { killAgain } from "./kills.ts";
 import { LONG, noCounts, type Part, parts, SHORT } from "./proof.ts";

@@ -12,10 +12,10 @@ import {
 } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { raceAbort, yieldTurn } from "../../src/stream/mod.ts";
-import { Random } from "../chaos/random.ts";
-import { FakeClock } from "../executor/fake_clock.ts";
-import { commit, Probe } from "../executor/probe.ts";
-import { bytesOf } from "../harness.ts";
+import { Random } from "../support/random.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { commit, Probe } from "../support/probe.ts";
+import { bytesOf } from "../support/harness.ts";
 import { EMPTY, type FileNode, type Image, nodeAt } from "./image.ts";
 import { type Action, actions, internal, Lost, START, type State, step } from "./model.ts";
 import { ROOT } from "./promise.ts";

@@ -4,7 +4,7 @@
 import { SnapshotError, type SnapshotInfo, type SnapshotManifest, type SnapshotStorage } from "../../mod.ts";
 import { DirectoryStorage, type Disk } from "../../src/storage/directory.ts";
 import { equal } from "../../src/stream/mod.ts";
-import { assert, bytesOf, noise, pieces, rejects } from "../harness.ts";
+import { assert, bytesOf, noise, pieces, rejects } from "../support/harness.ts";
 import { namesIn } from "./image.ts";
 import type { SimulatedDisk } from "./simulated_disk.ts";
 

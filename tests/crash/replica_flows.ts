@@ -4,8 +4,8 @@
 import { archive, KeyValueMachine, MemoryLog, MemoryStorage, Replica, SnapshotError, utf8Codec } from "../../mod.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, bytesOf } from "../harness.ts";
-import { inTemp } from "../temp.ts";
+import { assert, bytesOf } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
 import type { Flow } from "./flows.ts";
 import { namesIn } from "./image.ts";
 import { filesOf, type LogFiles, putFiles } from "./log_files.ts";

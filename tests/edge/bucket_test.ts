@@ -1,6 +1,6 @@
 import { bucketConformance } from "../conformance/bucket.ts";
-import { test } from "../harness.ts";
-import { ask, theWorker } from "./miniflare.ts";
+import { test } from "../support/harness.ts";
+import { ask, theWorker } from "../support/miniflare.ts";
 
 for (const [number, { name }] of bucketConformance(() => Promise.reject(new Error("Not here"))).entries()) {
   test(`R2Bucket: ${name}`, async () => {

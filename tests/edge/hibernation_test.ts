@@ -1,5 +1,5 @@
-import { assert, test } from "../harness.ts";
-import { until, withWorker } from "./miniflare.ts";
+import { assert, test } from "../support/harness.ts";
+import { until, withWorker } from "../support/miniflare.ts";
 import { Remote } from "./remote.ts";
 
 interface Answer {

@@ -3,7 +3,7 @@
 import type { LogEntry } from "../../mod.ts";
 import { DurableObjectLog, type DurableStorage } from "../../src/durable_object.ts";
 import type { ConformanceCase } from "../conformance/check.ts";
-import { assert, noise, rejects } from "../harness.ts";
+import { assert, noise, rejects } from "../support/harness.ts";
 
 function entries(from: number, count: number, size = 3): LogEntry[] {
   return Array.from({ length: count }, (_, i) => ({ index: BigInt(from + i), term: 1n, data: new Uint8Array(size) }));

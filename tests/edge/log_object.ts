@@ -2,7 +2,7 @@
 
 import { DurableObjectLog } from "../../src/durable_object.ts";
 import { logConformance } from "../conformance/log.ts";
-import { checkLog } from "../log/model.ts";
+import { checkLog } from "../support/log_model.ts";
 import { logCases } from "./log_cases.ts";
 import { type ObjectState, runCase } from "./inside.ts";
 

@@ -1,8 +1,8 @@
 import type { DurableObjectLog, DurableStorage } from "../../src/durable_object.ts";
 import { logConformance } from "../conformance/log.ts";
-import { test } from "../harness.ts";
+import { test } from "../support/harness.ts";
 import { logCases } from "./log_cases.ts";
-import { ask, theWorker } from "./miniflare.ts";
+import { ask, theWorker } from "../support/miniflare.ts";
 
 /** The cases are known here; they run in an object of their own each. */
 const none = () => Promise.reject(new Error("Not here"));

@@ -1,7 +1,7 @@
 import process from "node:process";
-import { assert, test } from "../harness.ts";
+import { assert, test } from "../support/harness.ts";
 import { HeapWatch } from "./heap.ts";
-import { ask, withWorker } from "./miniflare.ts";
+import { ask, withWorker } from "../support/miniflare.ts";
 
 const ENTRIES = 100_000;
 /** With its key an entry has 500 bytes: 50 MB in all. */

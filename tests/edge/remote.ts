@@ -1,6 +1,6 @@
 // The objects of `counter.ts`, from outside.
 
-import { ask, until, type Worker } from "./miniflare.ts";
+import { ask, until, type Worker } from "../support/miniflare.ts";
 
 /** What an object of `counter.ts` says of itself. */
 export interface Status {

@@ -1,5 +1,5 @@
-import { assert, test } from "../harness.ts";
-import { ask, until, withWorker, type Worker } from "./miniflare.ts";
+import { assert, test } from "../support/harness.ts";
+import { ask, until, withWorker, type Worker } from "../support/miniflare.ts";
 import { Remote } from "./remote.ts";
 
 test("DurableReplica: constructed again, it has everything, from the log and from a snapshot", () =>

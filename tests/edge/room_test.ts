@@ -1,7 +1,7 @@
 import { jsonCodec, KeyValueMachine, MemoryLog, MemoryStorage, Replica } from "../../mod.ts";
 import type { Message } from "../examples/room.ts";
-import { assert, gate, test } from "../harness.ts";
-import { ask, withWorker } from "./miniflare.ts";
+import { assert, gate, test } from "../support/harness.ts";
+import { ask, withWorker } from "../support/miniflare.ts";
 
 const Authorization = "Bearer sesame";
 

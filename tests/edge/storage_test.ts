@@ -1,6 +1,6 @@
 import { storageConformance } from "../conformance/storage.ts";
-import { test } from "../harness.ts";
-import { ask, theWorker } from "./miniflare.ts";
+import { test } from "../support/harness.ts";
+import { ask, theWorker } from "../support/miniflare.ts";
 
 for (const [number, { name }] of storageConformance(() => Promise.reject(new Error("Not here"))).entries()) {
   test(`ObjectStorage on R2: ${name}`, async () => {

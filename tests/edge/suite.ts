@@ -1,31 +1,39 @@
 // Durable Objects and R2, in workerd, as miniflare has them on this machine.
 
-import { existsSync } from "node:fs";
-import { runtime } from "../runtimes.ts";
-import type { Service } from "../service.ts";
-import { bundleEdge } from "./bundle.ts";
+import { serviceOf } from "../suites/files.ts";
+import { bundle, choice, imports, ROOT } from "../suites/program.ts";
+import { installPackages, packagesInstalled, runtime } from "../suites/runtimes.ts";
+import type { Group, Selection } from "../suites/suite.ts";
+import { bundleWorker } from "./bundle.ts";
 
-const ROOT = new URL("../..", import.meta.url).pathname;
-const DIRECTORY = `${ROOT}.runtimes/edge`;
-const MINIFLARE = "miniflare@4.20260730.0";
+const PACKAGES = { miniflare: "miniflare@4.20260730.0" };
 
-export const suite: Service = {
-  needs: `${MINIFLARE} (npm)`,
-  installed: () => Promise.resolve(existsSync(`${DIRECTORY}/node_modules/miniflare/dist/src/index.js`)),
-  async install() {
-    console.error(`Installing ${MINIFLARE} into .runtimes/edge …`);
-    await Deno.mkdir(DIRECTORY, { recursive: true });
-    await Deno.writeTextFile(`${DIRECTORY}/package.json`, `{ "private": true }\n`);
-    const npm = new Deno.Command("npm", {
-      args: ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", DIRECTORY, MINIFLARE],
-      stdout: "null",
-    });
-    if (!(await npm.output()).success) throw new Error(`npm could not install ${MINIFLARE}`);
-  },
-  async run(run) {
-    const program = await bundleEdge();
-    return [
-      await run("Durable Objects and R2", await runtime("node24"), ["--disable-warning=ExperimentalWarning", program]),
-    ];
-  },
+/** The group. */
+export const suite: Group = {
+  name: "edge",
+  needs: `${PACKAGES.miniflare} (npm)`,
+  installed: () => Promise.resolve(packagesInstalled("edge", PACKAGES)),
+  install: () => installPackages("edge", PACKAGES.miniflare, PACKAGES),
+  suites: (files) => [{
+    title: "Durable Objects and R2",
+    runtime: "workerd",
+    files: files.filter((file) => serviceOf(file) === "edge"),
+    async run(selection, run) {
+      await bundleWorker();
+      return await run(await runtime("node24"), ["--disable-warning=ExperimentalWarning", await driver(selection)]);
+    },
+  }],
 };
+
+/** The program, for Node, that drives the worker. */
+function driver(selection: Selection): Promise<string> {
+  return bundle("edge", "deno", [
+    ...imports(selection.files),
+    `import process from "node:process";`,
+    `import { runAll } from "${ROOT}tests/support/harness.ts";`,
+    `import { stopTheWorker } from "${ROOT}tests/support/miniflare.ts";`,
+    `const failed = await runAll(console.log, ${choice(selection)});`,
+    "await stopTheWorker();",
+    "process.exit(failed > 0 ? 1 : 0);",
+  ]);
+}

@@ -1,8 +1,8 @@
 import { MemoryLog, MemoryStorage, Replica, snapshotHandler, Throttle } from "../../mod.ts";
 import { serve } from "../../src/transfer/serve.ts";
-import { assert, gate, test } from "../harness.ts";
+import { assert, gate, test } from "../support/harness.ts";
 import { CountingMachine } from "./counting_machine.ts";
-import { withWorker } from "./miniflare.ts";
+import { withWorker } from "../support/miniflare.ts";
 import { Remote } from "./remote.ts";
 
 function word(i: number): Uint8Array {

@@ -244,7 +244,14 @@ async function stateAfter(commands: readonly Uint8Array[], count: number): Promi
 /** Starts a node, kills it when it says that it is in the middle, and returns the last index that it acknowledged. */
 async function killChild(...args: string[]): Promise<bigint> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-all", "--quiet", new URL("./demo_child.ts", import.meta.url).pathname, ...args],
+    args: [
+      "run",
+      "--allow-all",
+      "--quiet",
+      "--lock=.deno.lock",
+      new URL("./demo_child.ts", import.meta.url).pathname,
+      ...args,
+    ],
     stdout: "piped",
   }).spawn();
   let output = "";

@@ -2,8 +2,8 @@
 
 import { readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
-import { assert, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
+import { assert, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
 
 const ROOT = process.cwd();
 
@@ -19,7 +19,7 @@ test("the README's example runs", async () => {
       `${example}\nawait follower.replica.close(); await server.close(); await handler.close(); await leader.replica.close();`,
     );
     const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--allow-all", "--quiet", "--config", `${ROOT}/deno.json`, file],
+      args: ["run", "--allow-all", "--quiet", "--lock=.deno.lock", "--config", `${ROOT}/deno.json`, file],
       cwd: directory,
     }).output();
     assert.isTrue(success, new TextDecoder().decode(stderr));

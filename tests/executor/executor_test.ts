@@ -1,8 +1,8 @@
 // Which of save and install excludes which: the table in the design, cell by cell.
 
 import type { SnapshotInfo } from "../../mod.ts";
-import { assert, gate, rejects, test, turns } from "../harness.ts";
-import { onBench } from "./probe.ts";
+import { assert, gate, rejects, test, turns } from "../support/harness.ts";
+import { onBench } from "../support/probe.ts";
 
 test("saving: another save is BUSY until it is over", () =>
   onBench(async (bench) => {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { type Member, purgeIndex, type PurgeOptions, type PurgeState } from "../../mod.ts";
-import { assert, test } from "../harness.ts";
+import { assert, test } from "../support/harness.ts";
 
 const NOW = 10_000_000;
 const MINUTE = 60_000;

@@ -2,9 +2,9 @@
 
 import fc from "fast-check";
 import { archive, type MemoryLog, MemoryStorage, type Replica, SnapshotError } from "../../mod.ts";
-import { assert, gate, pieces, rejects, test, turns } from "../harness.ts";
-import { bytes, entries, fill, open, type Parts, parts } from "./parts.ts";
-import { commit, Probe, readText } from "./probe.ts";
+import { assert, gate, pieces, rejects, test, turns } from "../support/harness.ts";
+import { bytes, entries, fill, open, type Parts, parts } from "../support/parts.ts";
+import { commit, Probe, readText } from "../support/probe.ts";
 
 /** An archive of a snapshot, as a leader sends it. */
 async function sent(index: bigint, term = 1n): Promise<ReadableStream<Uint8Array>> {

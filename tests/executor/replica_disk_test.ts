@@ -5,12 +5,12 @@ import { open as openFile, readdir } from "node:fs/promises";
 import { jsonCodec, KeyValueMachine, Replica, type ReplicaOptions } from "../../mod.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, rejects, test } from "../harness.ts";
-import { byGroups } from "../state/kit.ts";
-import { inTemp } from "../temp.ts";
-import { FakeClock } from "./fake_clock.ts";
-import { bytes } from "./parts.ts";
-import { Probe } from "./probe.ts";
+import { assert, rejects, test } from "../support/harness.ts";
+import { byGroups } from "../support/states.ts";
+import { inTemp } from "../support/temp.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { bytes } from "../support/parts.ts";
+import { Probe } from "../support/probe.ts";
 
 type Options = Partial<ReplicaOptions<Probe>> & { readonly retain?: number };
 

@@ -1,9 +1,9 @@
 // A replica in memory: its log, and who else it bears with.
 
 import type { LogEntry } from "../../mod.ts";
-import { assert, gate, rejects, test, turns } from "../harness.ts";
-import { bytes, entries, open, parts } from "./parts.ts";
-import { Probe } from "./probe.ts";
+import { assert, gate, rejects, test, turns } from "../support/harness.ts";
+import { bytes, entries, open, parts } from "../support/parts.ts";
+import { Probe } from "../support/probe.ts";
 
 test("propose: many at once get their places in the order in which they were asked for", async () => {
   const made = parts();

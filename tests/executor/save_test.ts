@@ -2,8 +2,8 @@
 
 import { MemoryStorage, SnapshotError } from "../../mod.ts";
 import { raceAbort } from "../../src/stream/mod.ts";
-import { assert, gate, rejects, test, turns } from "../harness.ts";
-import { type Bench, commit, onBench, readText } from "./probe.ts";
+import { assert, gate, rejects, test, turns } from "../support/harness.ts";
+import { type Bench, commit, onBench, readText } from "../support/probe.ts";
 
 async function failure(work: Promise<unknown>): Promise<unknown> {
   return await work.then(() => assert.fail("It did not fail"), (error) => error);

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { type RetryOptions, type TriggerOptions, Triggers, type TriggerState } from "../../src/executor/triggers.ts";
-import { assert, test } from "../harness.ts";
-import { FakeClock } from "./fake_clock.ts";
+import { assert, test } from "../support/harness.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 
 const MIB = 1024 * 1024;
 const none: TriggerOptions = { interval: 0, entries: 0 };

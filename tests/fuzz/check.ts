@@ -1,6 +1,6 @@
 // The short form of a target, as a test.
 
-import { assert } from "../harness.ts";
+import { assert } from "../support/harness.ts";
 import { fuzz } from "./run.ts";
 import type { Target } from "./target.ts";
 

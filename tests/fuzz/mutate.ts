@@ -1,6 +1,6 @@
 // Changes of bytes that know nothing of what the bytes mean.
 
-import type { Random } from "../chaos/random.ts";
+import type { Random } from "../support/random.ts";
 import { concat } from "../../src/stream/mod.ts";
 
 /** Bytes at which something ends, or turns over. */

@@ -1,6 +1,6 @@
 // Protobuf as a tree of fields, so that a change in the depth keeps the lengths around it right.
 
-import type { Random } from "../chaos/random.ts";
+import type { Random } from "../support/random.ts";
 import { concat, equal } from "../../src/stream/mod.ts";
 import { mutate, someBytes, someNumber } from "./mutate.ts";
 

@@ -1,7 +1,7 @@
 // Runs cases, and says what came of them.
 
 import { SnapshotError } from "../../mod.ts";
-import { Random } from "../chaos/random.ts";
+import { Random } from "../support/random.ts";
 import { Meter } from "./allocation.ts";
 import { type Attempt, MOST_BYTES, type Target } from "./target.ts";
 

@@ -2,7 +2,7 @@
 
 import type { SnapshotErrorCode } from "../../mod.ts";
 import { SnapshotError } from "../../mod.ts";
-import type { Random } from "../chaos/random.ts";
+import type { Random } from "../support/random.ts";
 
 /**
  * Makes one hostile input and tries it. Returns if it was taken and all laws hold, throws a `SnapshotError` if it was

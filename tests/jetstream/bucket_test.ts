@@ -7,10 +7,10 @@ import { BucketStream } from "../../src/bucket/jetstream_store.ts";
 import { subjectOf } from "../../src/bucket/jetstream_subjects.ts";
 import { JetStreamBucket } from "../../src/jetstream.ts";
 import { bucketConformance } from "../conformance/mod.ts";
-import { assert, bytesOf, noise, pieces, rejects, test, testAll } from "../harness.ts";
-import { inTemp } from "../temp.ts";
+import { assert, bytesOf, noise, pieces, rejects, test, testAll } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
 import { eventually } from "./kit.ts";
-import { NatsServer, withNats } from "./nats.ts";
+import { NatsServer, withNats } from "../support/nats.ts";
 
 testAll(
   "JetStreamBucket",

@@ -10,8 +10,8 @@ import {
   type SnapshotStorage,
 } from "../../mod.ts";
 import { JetStreamLog, type JetStreamLogOptions } from "../../src/jetstream.ts";
-import { Probe } from "../executor/probe.ts";
-import type { NatsServer } from "./nats.ts";
+import { Probe } from "../support/probe.ts";
+import type { NatsServer } from "../support/nats.ts";
 
 export const STREAM = "leaderboard";
 

@@ -1,24 +1,17 @@
 // The example: three runtimes, one stream, a process and the server killed in the middle.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { linkNativePackages, NATIVE_PACKAGES, runtime } from "../runtimes.ts";
-import { assert, test } from "../harness.ts";
-import { freePort, withNats } from "./nats.ts";
+import { BUILD, bundle, ROOT } from "../suites/program.ts";
+import { linkNativePackages, runtime } from "../suites/runtimes.ts";
+import { assert, test } from "../support/harness.ts";
+import { freePort, withNats } from "../support/nats.ts";
 
-const ROOT = new URL("../..", import.meta.url).pathname;
-const BUILD = `${ROOT}.build`;
 const PROGRAM = "tests/examples/leaderboard.ts";
 
 /** The program for a runtime without TypeScript and import maps. */
 async function bundled(): Promise<string> {
-  const output = `${BUILD}/leaderboard.mjs`;
-  await Deno.mkdir(BUILD, { recursive: true });
   await linkNativePackages(BUILD);
-  const external = NATIVE_PACKAGES.flatMap((name) => ["--external", name]);
-  const args = ["bundle", "--quiet", "--platform", "deno", ...external, "--output", output, PROGRAM];
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output();
-  if (!success) throw new Error(`Cannot bundle ${PROGRAM}:\n${new TextDecoder().decode(stderr)}`);
-  return output;
+  return await bundle("leaderboard", "deno", [`import "${ROOT}${PROGRAM}";`]);
 }
 
 /** A process of the example. */
@@ -78,7 +71,7 @@ test("example: a leaderboard on Deno, Node and Bun at once, one killed and repla
   withNats(async (server, directory) => {
     const program = await bundled();
     const commands: Record<string, [string, ...string[]]> = {
-      deno: [Deno.execPath(), "run", "--allow-all", "--quiet", PROGRAM],
+      deno: [Deno.execPath(), "run", "--allow-all", "--quiet", "--lock=.deno.lock", PROGRAM],
       node: [await runtime("node24"), "--disable-warning=ExperimentalWarning", program],
       bun: [await runtime("bun"), program],
     };

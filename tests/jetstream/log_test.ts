@@ -1,9 +1,9 @@
 // A stream as a log: what is written is there, and what must not be is said.
 
 import { jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
-import { assert, rejects, test } from "../harness.ts";
+import { assert, rejects, test } from "../support/harness.ts";
 import { bytes, eventually, fill, openLog, STREAM, take, text } from "./kit.ts";
-import { type NatsServer, withNats } from "./nats.ts";
+import { type NatsServer, withNats } from "../support/nats.ts";
 
 const never = new AbortController().signal;
 

@@ -2,9 +2,9 @@
 
 import { jetstreamManager } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
-import { assert, test } from "../harness.ts";
+import { assert, test } from "../support/harness.ts";
 import { eventually, fill, type OpenLog, openLog, STREAM, take } from "./kit.ts";
-import { withNats } from "./nats.ts";
+import { withNats } from "../support/nats.ts";
 
 /** Which members the bucket has, and up to where they need nothing. */
 async function known({ connection }: OpenLog): Promise<Record<string, string>> {

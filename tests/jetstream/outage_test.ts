@@ -2,9 +2,9 @@
 
 import { jetstreamManager } from "@nats-io/jetstream";
 import { cp, rm } from "node:fs/promises";
-import { assert, rejects, test } from "../harness.ts";
+import { assert, rejects, test } from "../support/harness.ts";
 import { bytes, eventually, fill, openLog, openReplica, reaches, STREAM, take, text } from "./kit.ts";
-import { withCluster, withNats } from "./nats.ts";
+import { withCluster, withNats } from "../support/nats.ts";
 import { startProxy } from "./proxy.ts";
 
 /** What a probe has applied: its commands, in order. */

@@ -2,7 +2,7 @@
 
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type { NatsConnection } from "@nats-io/nats-core";
-import type { NatsServer } from "./nats.ts";
+import type { NatsServer } from "../support/nats.ts";
 
 /** A proxy in front of a server. */
 export interface Proxy {

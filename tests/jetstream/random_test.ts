@@ -1,10 +1,10 @@
 // Three members to which anything happens, in an order that is drawn; a few seeds. What was acknowledged is there once.
 
 import { MemoryStorage, snapshotHandler, type Source } from "../../mod.ts";
-import { Random } from "../chaos/random.ts";
-import { assert, test } from "../harness.ts";
+import { Random } from "../support/random.ts";
+import { assert, test } from "../support/harness.ts";
 import { bytes, type OpenReplica, openReplica, reaches } from "./kit.ts";
-import { type NatsServer, withNats } from "./nats.ts";
+import { type NatsServer, withNats } from "../support/nats.ts";
 
 const STEPS = 40;
 const SEEDS = [1, 2, 3];

@@ -3,10 +3,10 @@
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { type InstallNotification, MemoryStorage, type NotifiedSources, snapshotHandler } from "../../mod.ts";
 import { serve } from "../../src/transfer/serve.ts";
-import { Probe } from "../executor/probe.ts";
-import { assert, gate, rejects, test } from "../harness.ts";
+import { Probe } from "../support/probe.ts";
+import { assert, gate, rejects, test } from "../support/harness.ts";
 import { bytes, eventually, fill, openLog, type OpenReplica, openReplica, reaches, STREAM } from "./kit.ts";
-import { type NatsServer, withNats } from "./nats.ts";
+import { type NatsServer, withNats } from "../support/nats.ts";
 
 test("shared log: what three replicas propose is applied by all, in one order, once it is acknowledged here", () =>
   withNats(async (server) => {

@@ -2,9 +2,9 @@
 
 import { JetStreamBucket } from "../../src/jetstream.ts";
 import { ObjectStorage } from "../../src/storage/object/mod.ts";
-import { assert, test } from "../harness.ts";
+import { assert, test } from "../support/harness.ts";
 import { bytes, fill, openLog, type OpenReplica, openReplica, reaches } from "./kit.ts";
-import { type NatsServer, withNats } from "./nats.ts";
+import { type NatsServer, withNats } from "../support/nats.ts";
 
 interface InBucket extends OpenReplica {
   /** Closes the replica, and what it stands on. */

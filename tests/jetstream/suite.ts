@@ -1,13 +1,16 @@
 // JetStream: needs the program of Debian's package nats-server. It is unpacked beside the other runtimes, not installed, so
 // that no service of the system is started and no root is needed.
 
-import { runtime } from "../runtimes.ts";
-import type { Service } from "../service.ts";
-import { PROGRAM, programPath } from "./nats.ts";
+import { serviceOf } from "../suites/files.ts";
+import { onDeno, onNodeOrBun } from "../suites/runners.ts";
+import { RUNTIMES } from "../suites/runtimes.ts";
+import type { Group } from "../suites/suite.ts";
+import { PROGRAM, programPath } from "../support/nats.ts";
 
-const ROOT = new URL("../..", import.meta.url).pathname;
-const DIRECTORY = `${ROOT}.runtimes/jetstream`;
-const BUILD = `${ROOT}.build`;
+const DIRECTORY = `${RUNTIMES}/jetstream`;
+
+/** The tests that run on Node and Bun too. The example shows the rest. */
+const EVERYWHERE = ["log", "members", "replica"].map((name) => `tests/jetstream/${name}_test.ts`);
 
 async function sh(program: string, ...args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command(program, { args, cwd: DIRECTORY, stdout: "null", stderr: "piped" })
@@ -15,8 +18,9 @@ async function sh(program: string, ...args: string[]): Promise<void> {
   if (!success) throw new Error(`${program} ${args.join(" ")} failed:\n${new TextDecoder().decode(stderr)}`);
 }
 
-/** The suite. */
-export const suite: Service = {
+/** The group. */
+export const suite: Group = {
+  name: "jetstream",
   needs: "nats-server (Debian's package)",
   installed: () => Promise.resolve(programPath() !== undefined),
   async install() {
@@ -32,32 +36,9 @@ export const suite: Service = {
     }
     if (programPath() === undefined) throw new Error(`The package has no ${PROGRAM}`);
   },
-  async run(run) {
-    const bundle = await bundled();
-    return [
-      await run("JetStream", Deno.execPath(), ["test", "--allow-all", "--trace-leaks", `${ROOT}tests/jetstream/`]),
-      await run("JetStream, Node 24", await runtime("node24"), ["--disable-warning=ExperimentalWarning", bundle]),
-      await run("JetStream, Bun", await runtime("bun"), [bundle]),
-    ];
-  },
+  suites: (files) => [
+    onDeno("JetStream, Deno", files.filter((file) => serviceOf(file) === "jetstream")),
+    onNodeOrBun("JetStream, Node 24", "node24", "jetstream", EVERYWHERE),
+    onNodeOrBun("JetStream, Bun", "bun", "jetstream", EVERYWHERE),
+  ],
 };
-
-/** What else runs on Node and Bun: one module of it. The example shows the rest. */
-async function bundled(): Promise<string> {
-  const names = ["log", "members", "replica"];
-  const entry = `${BUILD}/jetstream.ts`;
-  const output = `${BUILD}/jetstream.mjs`;
-  await Deno.mkdir(BUILD, { recursive: true });
-  await Deno.writeTextFile(
-    entry,
-    [
-      ...names.map((name) => `import "${ROOT}tests/jetstream/${name}_test.ts";`),
-      `import { runAll } from "${ROOT}tests/harness.ts";`,
-      "process.exitCode = await runAll(console.log) > 0 ? 1 : 0;",
-    ].join("\n"),
-  );
-  const args = ["bundle", "--quiet", "--platform", "deno", "--output", output, entry];
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output();
-  if (!success) throw new Error(`Cannot bundle the tests:\n${new TextDecoder().decode(stderr)}`);
-  return output;
-}

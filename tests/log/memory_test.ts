@@ -1,6 +1,6 @@
 import { MemoryLog } from "../../mod.ts";
-import { assert, rejects, test } from "../harness.ts";
-import { checkLog } from "./model.ts";
+import { assert, rejects, test } from "../support/harness.ts";
+import { checkLog } from "../support/log_model.ts";
 
 test("MemoryLog: a model of it", () =>
   checkLog(() => Promise.resolve({ log: new MemoryLog(), reopen: (log) => Promise.resolve(log) }), 300));

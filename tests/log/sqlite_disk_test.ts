@@ -2,9 +2,9 @@ import { truncate, writeFile } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import type { LogEntry } from "../../mod.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
-import { assert, noise, rejects, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import { checkLog } from "./model.ts";
+import { assert, noise, rejects, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { checkLog } from "../support/log_model.ts";
 
 function entries(from: number, count: number, size = 3): LogEntry[] {
   return Array.from({ length: count }, (_, i) => ({ index: BigInt(from + i), term: 1n, data: new Uint8Array(size) }));

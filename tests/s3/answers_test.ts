@@ -1,4 +1,4 @@
-import { assert, bytesOf, noise, rejects, test } from "../harness.ts";
+import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
 import { refusal, withAnswers, xml } from "./wrong_s3.ts";
 
 const ALL = noise(1000, 1);

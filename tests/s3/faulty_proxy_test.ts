@@ -3,8 +3,8 @@
 import { S3Bucket } from "../../src/bucket/s3.ts";
 import { hasCode } from "../../mod.ts";
 import { equal } from "../../src/stream/mod.ts";
-import { Random } from "../chaos/random.ts";
-import { assert, bytesOf, noise, rejects, test } from "../harness.ts";
+import { Random } from "../support/random.ts";
+import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
 import { type ProxyFault, startProxy } from "./faulty_proxy.ts";
 import { ENDPOINT, makeBucket } from "./kit.ts";
 

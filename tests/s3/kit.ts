@@ -2,7 +2,7 @@
 
 import { AwsClient } from "aws4fetch";
 import { S3Bucket, type S3BucketOptions, type S3Credentials } from "../../src/bucket/s3.ts";
-import type { S3Server } from "./server.ts";
+import type { S3Server } from "../support/s3_server.ts";
 
 /** Where the server is, and who may use it: in the environment, or, where there is none, as `suite.ts` put it here. */
 const SERVER: S3Server = "Deno" in globalThis

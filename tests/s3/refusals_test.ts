@@ -1,6 +1,6 @@
 import { S3Bucket } from "../../src/bucket/s3.ts";
 import type { SnapshotErrorCode } from "../../mod.ts";
-import { assert, noise, rejects, test } from "../harness.ts";
+import { assert, noise, rejects, test } from "../support/harness.ts";
 import { makeBucket } from "./kit.ts";
 import { refusal, withAnswers } from "./wrong_s3.ts";
 

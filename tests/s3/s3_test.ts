@@ -1,5 +1,5 @@
 import { bucketConformance } from "../conformance/mod.ts";
-import { testAll } from "../harness.ts";
+import { testAll } from "../support/harness.ts";
 import { newBucket } from "./kit.ts";
 
 testAll(

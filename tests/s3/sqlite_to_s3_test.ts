@@ -2,9 +2,9 @@ import { DatabaseSync } from "node:sqlite";
 import type { SnapshotInfo } from "../../mod.ts";
 import { type Bucket, ObjectStorage } from "../../src/object.ts";
 import { restore, SqliteBackup } from "../examples/sqlite_to_s3.ts";
-import { FakeClock } from "../executor/fake_clock.ts";
-import { assert, gate, rejects, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { assert, gate, rejects, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
 import { newBucket } from "./kit.ts";
 
 /** Counts the bytes of what is put. */

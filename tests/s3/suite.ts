@@ -1,12 +1,13 @@
 // The suite of S3: moto's server, out of PyPI, in a Python environment of its own.
 
 import { existsSync } from "node:fs";
-import { runtime } from "../runtimes.ts";
-import type { Service } from "../service.ts";
-import { startServer, VENV } from "./server.ts";
-
-const ROOT = new URL("../..", import.meta.url).pathname;
-const BUILD = `${ROOT}.build/s3`;
+import { serviceOf } from "../suites/files.ts";
+import { onDeno } from "../suites/runners.ts";
+import { BUILD, bundle, imports, onNode, onWorkerd } from "../suites/program.ts";
+import { runtime } from "../suites/runtimes.ts";
+import type { Group, Selection, Suite } from "../suites/suite.ts";
+import { workerdCommand } from "../suites/workerd.ts";
+import { startServer, VENV } from "../support/s3_server.ts";
 
 /** What the server consists of, without what it needs for all else that it can be. Pinned, as in runtimes.ts. */
 const PACKAGES = [
@@ -65,72 +66,63 @@ async function install(): Promise<void> {
   await Deno.writeTextFile(WHOLE, PACKAGES.join("\n"));
 }
 
-/** The suite of S3. */
-export const suite: Service = {
+/** The tests that run on each runtime: every bucket's. */
+const EVERYWHERE = ["tests/s3/s3_test.ts"];
+
+/** The group. Each of its suites has a server of its own. */
+export const suite: Group = {
+  name: "s3",
   needs: "moto's S3 server (pip install moto)",
-  // deno-lint-ignore require-await -- the interface's
-  installed: async () => existsSync(WHOLE) && Deno.readTextFileSync(WHOLE) === PACKAGES.join("\n"),
+  installed: () => Promise.resolve(existsSync(WHOLE) && Deno.readTextFileSync(WHOLE) === PACKAGES.join("\n")),
   install,
-  async run(run) {
-    const { stop, ...server } = await startServer();
-    try {
-      const config = JSON.stringify(server);
-      const test = ["test", "--allow-all", "--trace-leaks", "tests/s3/"];
-      const node = await bundle(config, "node", "deno");
-      const edge = await bundle(config, "edge", "browser");
-      return [
-        await run("S3, Deno", Deno.execPath(), test, { S3_SERVER: config }),
-        await run("S3, Node 24", await runtime("node24"), [node]),
-        await run("S3, Bun", await runtime("bun"), [node]),
-        await run("S3, workerd", await runtime("workerd"), ["test", await workerdConfig(edge)]),
-      ];
-    } finally {
-      await stop();
-    }
-  },
+  suites: (files) => [
+    {
+      ...onDeno("S3, Deno", files.filter((file) => serviceOf(file) === "s3")),
+      run: (selection, run) =>
+        withServer((server) => onDeno("S3, Deno", selection.files, { env: { S3_SERVER: server } }).run(selection, run)),
+    },
+    ...(["node24", "bun"] as const).map((name): Suite => ({
+      title: `S3, ${name === "bun" ? "Bun" : "Node 24"}`,
+      runtime: name,
+      files: EVERYWHERE,
+      run: (selection, run) =>
+        withServer(async (server) =>
+          await run(await runtime(name), [await program(name, "deno", server, selection, onNode(selection))])
+        ),
+    })),
+    {
+      title: "S3, workerd",
+      runtime: "workerd",
+      files: EVERYWHERE,
+      run: (selection, run) =>
+        withServer(async (server) => {
+          const path = await program("workerd", "browser", server, selection, onWorkerd(selection));
+          return await run(...await workerdCommand(path, { network: true }));
+        }),
+    },
+  ],
 };
 
-const TAILS = {
-  node: "process.exitCode = await runAll(console.log) > 0 ? 1 : 0;",
-  edge:
-    `export default { async test() { if (await runAll(console.log) > 0) throw new Error("There are failures"); } };`,
-};
-
-/** One module of what every bucket must do, done with S3, and where that is. */
-async function bundle(config: string, kind: keyof typeof TAILS, platform: "deno" | "browser"): Promise<string> {
-  await Deno.mkdir(BUILD, { recursive: true });
-  const entry = `${BUILD}/${kind}.ts`;
-  await Deno.writeTextFile(`${BUILD}/where.ts`, `Object.assign(globalThis, { S3_SERVER: ${config} });`);
-  await Deno.writeTextFile(
-    entry,
-    `import "./where.ts";
-import "${ROOT}tests/s3/s3_test.ts";
-import { runAll } from "${ROOT}tests/harness.ts";
-${TAILS[kind]}
-`,
-  );
-  const output = `${BUILD}/${kind}.mjs`;
-  const args = ["bundle", "--quiet", "--config", `${ROOT}deno.json`, "--platform", platform, "--output", output, entry];
-  if (!await command(Deno.execPath(), ...args)) throw new Error(`Cannot bundle ${entry}`);
-  return output;
+/** Runs something with a server, which it is told of as JSON. */
+async function withServer<T>(work: (server: string) => Promise<T>): Promise<T> {
+  const { stop, ...server } = await startServer();
+  try {
+    return await work(JSON.stringify(server));
+  } finally {
+    await stop();
+  }
 }
 
-/** As in workerd.ts, with this machine as the network. */
-async function workerdConfig(suite: string): Promise<string> {
-  const config = `${BUILD}/workerd.capnp`;
-  await Deno.writeTextFile(
-    config,
-    `using Workerd = import "/workerd/workerd.capnp";
-const config :Workerd.Config = (
-  services = [
-    ( name = "main", worker = (
-      modules = [( name = "suite", esModule = embed "${suite.slice(BUILD.length + 1)}" )],
-      compatibilityDate = "2026-08-03"
-    )),
-    ( name = "internet", network = ( allow = ["private", "local"] ) )
-  ]
-);
-`,
-  );
-  return config;
+/** One module of tests, which know where the server is. */
+async function program(
+  name: string,
+  platform: "deno" | "browser",
+  server: string,
+  { files }: Selection,
+  end: readonly string[],
+): Promise<string> {
+  const where = `${BUILD}/s3-${name}-server.ts`;
+  await Deno.mkdir(BUILD, { recursive: true });
+  await Deno.writeTextFile(where, `Object.assign(globalThis, { S3_SERVER: ${server} });`);
+  return await bundle(`s3-${name}`, platform, [`import "${where}";`, ...imports(files), ...end]);
 }

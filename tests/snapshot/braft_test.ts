@@ -1,8 +1,8 @@
 import { SnapshotManifest } from "../../src/snapshot/mod.ts";
 import { toHex } from "../../src/stream/mod.ts";
-import { assert, rejects as refuses, test } from "../harness.ts";
-import { accepted, rejects } from "./braft_manifests.ts";
-import { fromHex } from "./samples.ts";
+import { assert, rejects as refuses, test } from "../support/harness.ts";
+import { accepted, rejects } from "../support/braft_manifests.ts";
+import { fromHex } from "../support/samples.ts";
 
 for (const { name, hex, index, term, peers, oldPeers, files } of accepted) {
   test(`braft's manifests: ${name} is read, and written again to the byte`, async () => {

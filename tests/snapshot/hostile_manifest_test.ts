@@ -9,7 +9,7 @@ import {
 import { SnapshotManifest } from "../../src/snapshot/mod.ts";
 import { ChunkMap, concat } from "../../src/stream/mod.ts";
 import { SnapshotError } from "../../src/errors.ts";
-import { assert, noise, rejects, test } from "../harness.ts";
+import { assert, noise, rejects, test } from "../support/harness.ts";
 
 type Extension = Parameters<typeof create<typeof SnapshotExtensionSchema>>[1];
 type FileExtension = Parameters<typeof create<typeof FileExtensionSchema>>[1];

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { type FileInfo, SnapshotManifest, type SnapshotMeta } from "../../src/snapshot/mod.ts";
 import { ChunkMap, concat, DIGEST_SIZE, toHex } from "../../src/stream/mod.ts";
 import { SnapshotError } from "../../src/errors.ts";
-import { assert, noise, rejects, test } from "../harness.ts";
+import { assert, noise, rejects, test } from "../support/harness.ts";
 
 const META: SnapshotMeta = { lastIncludedIndex: 1000n, lastIncludedTerm: 3n, peers: ["p1"], createdAt: 1234 };
 

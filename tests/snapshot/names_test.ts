@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { checkName, directoriesOf, NameSet } from "../../src/snapshot/mod.ts";
-import { assert, rejects, test } from "../harness.ts";
+import { assert, rejects, test } from "../support/harness.ts";
 
 const WRONG: Readonly<Record<string, readonly string[]>> = {
   "empty": [""],

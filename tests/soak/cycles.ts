@@ -3,7 +3,7 @@
 import { archive, hasCode, MemoryStorage, type SnapshotErrorCode, type SnapshotStorage, unarchive } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
-import { bytesOf, noise, pieces, turns } from "../harness.ts";
+import { bytesOf, noise, pieces, turns } from "../support/harness.ts";
 import { openReplica, type World } from "./world.ts";
 
 /** Something that is done in a cycle. */

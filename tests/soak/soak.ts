@@ -1,7 +1,7 @@
 // A soak: the same things over and over in random order, and a look whether anything is left of them.
 
-import { removeDirectory, tempDirectory } from "../temp.ts";
-import { Random } from "../chaos/random.ts";
+import { removeDirectory, tempDirectory } from "../support/temp.ts";
+import { Random } from "../support/random.ts";
 import { collectGarbage, Listeners, memory, openFiles, slope, Timers } from "./counts.ts";
 import { CYCLES, write } from "./cycles.ts";
 import { TRANSFERS } from "./transfers.ts";

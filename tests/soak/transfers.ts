@@ -1,7 +1,7 @@
 // What is done over and over between machines, over loopback HTTP.
 
 import { openRemote, pull, push, SnapshotError } from "../../mod.ts";
-import { bytesOf } from "../harness.ts";
+import { bytesOf } from "../support/harness.ts";
 import { type Cycle, propose, save, soon, tolerate, whenFree } from "./cycles.ts";
 
 /** How patient it is with a source that is made to fail. */

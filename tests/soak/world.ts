@@ -17,8 +17,8 @@ import {
 } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { serve, type Server } from "../../src/transfer/serve.ts";
-import type { Random } from "../chaos/random.ts";
-import { FaultyDisk } from "../storage/faulty_disk.ts";
+import type { Random } from "../support/random.ts";
+import { FaultyDisk } from "../support/faulty_disk.ts";
 
 /** How its next save goes wrong. */
 export type Mischief = "throws" | "hangs" | undefined;

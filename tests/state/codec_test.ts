@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { bytesCodec, cborCodec, type Codec, jsonCodec, protobufCodec, utf8Codec } from "../../mod.ts";
 import { type StateHead, StateHeadSchema } from "../../src/state/gen/state_head_pb.ts";
 import { Block } from "../../src/state/block.ts";
-import { assert, rejects, test } from "../harness.ts";
+import { assert, rejects, test } from "../support/harness.ts";
 
 const text = fc.string({ unit: "binary" }).filter((it) => it.isWellFormed());
 const cborValue = fc.letrec((tie) => ({

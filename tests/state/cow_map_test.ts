@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { CowMap, type CowView } from "../../mod.ts";
-import { assert, rejects, test } from "../harness.ts";
+import { assert, rejects, test } from "../support/harness.ts";
 
 type Key = number;
 type Value = number | undefined;

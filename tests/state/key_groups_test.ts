@@ -12,7 +12,7 @@ import {
   workerOf,
 } from "../../mod.ts";
 import { murmurHash } from "../../src/state/key_groups.ts";
-import { assert, rejects, test } from "../harness.ts";
+import { assert, rejects, test } from "../support/harness.ts";
 
 // facts/flink.md, section 2: what Java gives on JDK 17.
 test("key groups: hashes and groups are Flink's", () => {

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { bytesCodec, jsonCodec, keyGroupRange, KeyValueMachine, MemoryStorage, utf8Codec } from "../../mod.ts";
 import { concat, u32 } from "../../src/stream/mod.ts";
-import { assert, bytesOf, rejects, test } from "../harness.ts";
-import { byGroups, commit, holding, saved } from "./kit.ts";
+import { assert, bytesOf, rejects, test } from "../support/harness.ts";
+import { byGroups, commit, holding, saved } from "../support/states.ts";
 
 let index = 0n;
 function apply(machine: KeyValueMachine<never> | KeyValueMachine<string>, data: Uint8Array): void {

@@ -14,8 +14,8 @@ import {
   stringKeys,
   utf8Codec,
 } from "../../mod.ts";
-import { assert, rejects, test } from "../harness.ts";
-import { commit, saved, saveTo } from "./kit.ts";
+import { assert, rejects, test } from "../support/harness.ts";
+import { commit, saved, saveTo } from "../support/states.ts";
 
 /** Three states, and what they should be. */
 class Bench<K> {

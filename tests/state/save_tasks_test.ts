@@ -3,7 +3,7 @@
 import { KeyedState, MemoryStorage, type SaveTask, type SnapshotWriter, stringKeys, utf8Codec } from "../../mod.ts";
 import { hasCode } from "../../src/errors.ts";
 import { SaveTasks } from "../../src/state/save_tasks.ts";
-import { assert, gate, rejects, test } from "../harness.ts";
+import { assert, gate, rejects, test } from "../support/harness.ts";
 
 /** A save that says what happens to it, and blocks until it is let go. */
 class Probe {

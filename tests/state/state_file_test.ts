@@ -14,8 +14,8 @@ import { hasCode } from "../../src/errors.ts";
 import { StateDecoder } from "../../src/state/state_decoder.ts";
 import { StateEncoder } from "../../src/state/state_encoder.ts";
 import { concat } from "../../src/stream/mod.ts";
-import { assert, bytesOf, noise, rejects, test } from "../harness.ts";
-import { holding, saved, saveTo } from "./kit.ts";
+import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
+import { holding, saved, saveTo } from "../support/states.ts";
 
 const FILE = "state/0000";
 

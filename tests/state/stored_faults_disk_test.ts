@@ -13,10 +13,10 @@ import {
 } from "../../mod.ts";
 import { ChangedKeys } from "../../src/state/changed_keys.ts";
 import { sqliteEngine } from "../../src/sqlite.ts";
-import { assert, gate, rejects, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import { type Database, databases } from "./databases.ts";
-import { saved } from "./kit.ts";
+import { assert, gate, rejects, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { type Database, databases } from "../support/databases.ts";
+import { saved } from "../support/states.ts";
 
 const keys = stringKeys();
 

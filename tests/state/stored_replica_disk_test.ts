@@ -13,9 +13,9 @@ import {
 } from "../../mod.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import { databases } from "./databases.ts";
+import { assert, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { databases } from "../support/databases.ts";
 
 /** Counts words. */
 class Words implements StateMachine {

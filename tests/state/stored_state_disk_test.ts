@@ -1,9 +1,9 @@
 import { bytesCodec, KeyedState, type SnapshotReader, StoredState, stringKeys } from "../../mod.ts";
 import { stateConformance } from "../conformance/mod.ts";
-import { assert, noise, test, testAll } from "../harness.ts";
-import { removeDirectory, tempDirectory } from "../temp.ts";
-import { type Database, databases } from "./databases.ts";
-import { saved } from "./kit.ts";
+import { assert, noise, test, testAll } from "../support/harness.ts";
+import { removeDirectory, tempDirectory } from "../support/temp.ts";
+import { type Database, databases } from "../support/databases.ts";
+import { saved } from "../support/states.ts";
 
 for (const [name, open] of Object.entries(databases)) {
   testAll(

@@ -3,10 +3,10 @@
 import { appendFile, mkdir, rename, rm, symlink } from "node:fs/promises";
 import { SnapshotManifest } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, bytesOf, noise, pieces, rejects, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import { FaultyDisk } from "./faulty_disk.ts";
-import { contentOf, directoryOf, flip, listing, namesIn, save, wholeOnes } from "./kit.ts";
+import { assert, bytesOf, noise, pieces, rejects, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { FaultyDisk } from "../support/faulty_disk.ts";
+import { contentOf, directoryOf, flip, listing, namesIn, save, wholeOnes } from "../support/directory_storage.ts";
 
 const CHUNK = 256 * 1024;
 

@@ -5,9 +5,9 @@ import { cp, readFile } from "node:fs/promises";
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, bytesOf, rejects, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import { listing, namesIn } from "./kit.ts";
+import { assert, bytesOf, rejects, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { listing, namesIn } from "../support/directory_storage.ts";
 
 const FIXTURES = `${process.cwd()}/tests/fixtures/braft`;
 

@@ -5,15 +5,17 @@ import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import process from "node:process";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, gate, pieces, rejects, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import { FaultyDisk } from "./faulty_disk.ts";
-import { contentOf, listing, namesIn, save, wholeOnes } from "./kit.ts";
+import { assert, gate, pieces, rejects, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { FaultyDisk } from "../support/faulty_disk.ts";
+import { contentOf, listing, namesIn, save, wholeOnes } from "../support/directory_storage.ts";
 
 /** Starts a program in another process, of the same runtime, and waits until it has printed something. */
 async function start(directory: string, program: string): Promise<ChildProcess> {
   await writeFile(`${directory}/child.mjs`, program);
-  const run = "Deno" in globalThis ? ["run", "--allow-all", "--config", `${process.cwd()}/deno.json`] : [];
+  const run = "Deno" in globalThis
+    ? ["run", "--allow-all", "--config", `${process.cwd()}/deno.json`, `--lock=${process.cwd()}/.deno.lock`]
+    : [];
   const child = spawn(process.execPath, [...run, `${directory}/child.mjs`], { stdio: ["ignore", "pipe", "inherit"] });
   const [first] = await Promise.race([once(child.stdout!, "data"), once(child, "exit")]);
   assert.equal(String(first).trim(), "ready");
@@ -72,7 +74,7 @@ if ("Deno" in globalThis) {
       const child = await start(
         directory,
         `import { DirectoryStorage } from "${source}src/storage/directory.ts";
-        import { contentOf, save } from "${source}tests/storage/kit.ts";
+        import { contentOf, save } from "${source}tests/support/directory_storage.ts";
         const storage = await DirectoryStorage.open(${JSON.stringify(root)});
         await save(storage, 1n);
         const writer = await storage.create();

@@ -7,9 +7,9 @@ import { cp, mkdir, symlink } from "node:fs/promises";
 import { relative } from "node:path";
 import process from "node:process";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, rejects, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import { namesIn, save, wholeOnes } from "./kit.ts";
+import { assert, rejects, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { namesIn, save, wholeOnes } from "../support/directory_storage.ts";
 
 const CHILD = `${process.cwd()}/tests/storage/lock_child.ts`;
 const RUNTIMES = `${process.cwd()}/.runtimes/node_modules`;
@@ -19,7 +19,7 @@ const OTHERS = ["node22/bin/node", "node24/bin/node", "bun/bin/bun"].map((path) 
 
 /** What a runtime runs: the source, or what was made of it. */
 function programOf(runtime: string, bundle: string): string[] {
-  if (runtime === process.execPath) return ["run", "--allow-all", "--quiet", CHILD];
+  if (runtime === process.execPath) return ["run", "--allow-all", "--quiet", "--lock=.deno.lock", CHILD];
   return runtime.endsWith("node") ? ["--disable-warning=ExperimentalWarning", bundle] : [bundle];
 }
 
@@ -57,7 +57,7 @@ class Child {
 function withBundle(work: (root: string, bundle: string) => Promise<void>): Promise<void> {
   return inTemp(async (directory) => {
     const bundle = `${directory}/child.mjs`;
-    const args = ["bundle", "--quiet", "--platform", "deno", "--output", bundle, CHILD];
+    const args = ["bundle", "--quiet", "--lock=.deno.lock", "--platform", "deno", "--output", bundle, CHILD];
     const { success, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
     assert.isTrue(success, new TextDecoder().decode(stderr));
     await work(`${directory}/storage`, bundle);

@@ -4,9 +4,9 @@ import { chmod, lstat, mkdir, readdir } from "node:fs/promises";
 import process from "node:process";
 import { archive, unarchive } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, pieces, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import { contentOf, directoryOf, save } from "./kit.ts";
+import { assert, pieces, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { contentOf, directoryOf, save } from "../support/directory_storage.ts";
 
 const CHUNK = 262_144;
 

@@ -2,10 +2,10 @@
 
 import { rename, symlink } from "node:fs/promises";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import type { FaultyDisk } from "./faulty_disk.ts";
-import { listing, put, save } from "./kit.ts";
+import { assert } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import type { FaultyDisk } from "../support/faulty_disk.ts";
+import { listing, put, save } from "../support/directory_storage.ts";
 
 export const MANIFEST = "__raft_snapshot_meta";
 

@@ -3,9 +3,9 @@
 import { appendFile, cp, mkdir, readFile, rename, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { SnapshotManifest } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, bytesOf, rejects, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import { directoryOf, flip, isWhole, listing, namesIn, put, save, wholeOnes } from "./kit.ts";
+import { assert, bytesOf, rejects, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { directoryOf, flip, isWhole, listing, namesIn, put, save, wholeOnes } from "../support/directory_storage.ts";
 
 const MANIFEST = "__raft_snapshot_meta";
 const DAY = 24 * 3600 * 1000;

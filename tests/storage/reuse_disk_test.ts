@@ -2,10 +2,10 @@
 
 import type { FileInfo, SnapshotStorage } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, gate, pieces, rejects, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import { FaultyDisk } from "./faulty_disk.ts";
-import { contentOf, directoryOf, flip, namesIn, save, wholeOnes } from "./kit.ts";
+import { assert, gate, pieces, rejects, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { FaultyDisk } from "../support/faulty_disk.ts";
+import { contentOf, directoryOf, flip, namesIn, save, wholeOnes } from "../support/directory_storage.ts";
 
 /** A disk without hard links. */
 class PlainDisk extends FaultyDisk {

@@ -2,8 +2,8 @@
 
 import { type FileInfo, MemoryStorage, type SnapshotStorage } from "../../mod.ts";
 import { ChunkMap } from "../../src/stream/mod.ts";
-import { assert, bytesOf, noise, pieces, rejects, test } from "../harness.ts";
-import { save, storageWith } from "../snapshot/samples.ts";
+import { assert, bytesOf, noise, pieces, rejects, test } from "../support/harness.ts";
+import { save, storageWith } from "../support/samples.ts";
 
 const STATE = noise(200_000, 1);
 const META = { lastIncludedTerm: 1n, peers: [] };

@@ -4,10 +4,19 @@
 import { cp, lstat, mkdir, rm, symlink, utimes } from "node:fs/promises";
 import process from "node:process";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, bytesOf, pieces, rejects, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import { FaultyDisk } from "./faulty_disk.ts";
-import { contentOf, directoryOf, isWhole, listing, namesIn, put, save, wholeOnes } from "./kit.ts";
+import { assert, bytesOf, pieces, rejects, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { FaultyDisk } from "../support/faulty_disk.ts";
+import {
+  contentOf,
+  directoryOf,
+  isWhole,
+  listing,
+  namesIn,
+  put,
+  save,
+  wholeOnes,
+} from "../support/directory_storage.ts";
 import { beside, replace } from "./outside.ts";
 
 const META = { lastIncludedTerm: 1n, peers: [] };

@@ -4,9 +4,9 @@ import { spawnSync } from "node:child_process";
 import { lstat, rename, rm, symlink } from "node:fs/promises";
 import type { SnapshotManifest } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { assert, rejects, test } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import { contentOf, namesIn, save } from "./kit.ts";
+import { assert, rejects, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { contentOf, namesIn, save } from "../support/directory_storage.ts";
 import { beside, MANIFEST } from "./outside.ts";
 
 /** The manifest of {@linkcode contentOf} 3, to be installed. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { ChunkMap, ChunkMapBuilder, concat, DIGEST_SIZE, sha256, toHex, u64 } from "../../src/stream/mod.ts";
-import { assert, noise, rejects, test } from "../harness.ts";
+import { assert, noise, rejects, test } from "../support/harness.ts";
 
 test("ChunkMap: offsets, lengths and positions agree", async () => {
   await fc.assert(

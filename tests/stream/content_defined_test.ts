@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { contentDefined } from "../../mod.ts";
 import { concat, sha256, toHex } from "../../src/stream/mod.ts";
-import { assert, bytesOf, noise, pieces, rejects, test } from "../harness.ts";
+import { assert, bytesOf, noise, pieces, rejects, test } from "../support/harness.ts";
 
 async function cut(bytes: Uint8Array, average: number, piece = 100_000): Promise<Uint8Array[]> {
   const chunks: Uint8Array[] = [];

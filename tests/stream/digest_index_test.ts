@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { DIGEST_SIZE, DigestIndex, toHex } from "../../src/stream/mod.ts";
-import { assert, noise, test } from "../harness.ts";
+import { assert, noise, test } from "../support/harness.ts";
 
 /** An index, and how often it has looked at a digest: its work. */
 function counted(count: number, digest: (i: number) => Uint8Array): { index: DigestIndex; work: () => number } {

@@ -1,6 +1,6 @@
 import { SnapshotError } from "../../src/errors.ts";
 import { Operation, type Progress } from "../../src/stream/mod.ts";
-import { assert, gate, rejects, test, turns } from "../harness.ts";
+import { assert, gate, rejects, test, turns } from "../support/harness.ts";
 
 test("Operation: gives its result, and iterates to its end", async () => {
   const operation = new Operation<number>(async (tracker) => {

@@ -2,8 +2,8 @@
 
 import { archive, snapshotHandler, type SnapshotHandlerOptions } from "../../mod.ts";
 import { type Handler, serve } from "../../src/transfer/serve.ts";
-import { assert, bytesOf, noise, test, turns } from "../harness.ts";
-import { storageWith } from "../snapshot/samples.ts";
+import { assert, bytesOf, noise, test, turns } from "../support/harness.ts";
+import { storageWith } from "../support/samples.ts";
 import { connect, type Socket } from "node:net";
 
 const STATE = noise(30_000_000, 1);

@@ -11,10 +11,10 @@ import {
 } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { serve, type Server } from "../../src/transfer/serve.ts";
-import { assert, bytesOf, noise, rejects, test, turns } from "../harness.ts";
-import { inTemp } from "../temp.ts";
-import { fromHex, save } from "../snapshot/samples.ts";
-import { accepted } from "../snapshot/braft_manifests.ts";
+import { assert, bytesOf, noise, rejects, test, turns } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { fromHex, save } from "../support/samples.ts";
+import { accepted } from "../support/braft_manifests.ts";
 import { mkdir, writeFile } from "node:fs/promises";
 
 const SIZE = 20_000_000;

@@ -2,7 +2,7 @@
 
 import { jsonCodec, KeyValueMachine, pull, SnapshotError } from "../../../mod.ts";
 import { OpfsStorage } from "../../../src/storage/opfs.ts";
-import { noise } from "../../harness.ts";
+import { noise } from "../../support/harness.ts";
 import { contentOf, directoryAt, flipByte } from "./kit.ts";
 
 /** What can be asked for. */

@@ -10,7 +10,7 @@ import {
 import { OpfsStorage } from "../../../src/storage/opfs.ts";
 import { OpfsMedium } from "../../../src/storage/opfs_medium.ts";
 import type { StoredSnapshot } from "../../../src/storage/medium.ts";
-import { assert, noise, pieces, test } from "../../harness.ts";
+import { assert, noise, pieces, test } from "../../support/harness.ts";
 import { contentOf, directoryAt, freshDirectory, removeDirectory } from "./kit.ts";
 import { type Fate, FaultyOpfs } from "./faulty_opfs.ts";
 

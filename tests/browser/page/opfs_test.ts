@@ -2,7 +2,7 @@
 
 import { OpfsStorage } from "../../../src/storage/opfs.ts";
 import { storageConformance } from "../../conformance/mod.ts";
-import { testAll } from "../../harness.ts";
+import { testAll } from "../../support/harness.ts";
 import { freshDirectory, removeDirectory } from "./kit.ts";
 
 testAll(

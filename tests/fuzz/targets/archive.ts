@@ -13,9 +13,9 @@ import {
   u32,
   u64,
 } from "../../../src/stream/mod.ts";
-import type { Random } from "../../chaos/random.ts";
-import { pieces } from "../../harness.ts";
-import { fromHex } from "../../snapshot/samples.ts";
+import type { Random } from "../../support/random.ts";
+import { pieces } from "../../support/harness.ts";
+import { fromHex } from "../../support/samples.ts";
 import { mutate, someNumber } from "../mutate.ts";
 import { encodeFields, mutateFields, treeOf } from "../protobuf.ts";
 import { law, must, type Target } from "../target.ts";

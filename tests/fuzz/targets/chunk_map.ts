@@ -2,7 +2,7 @@
 
 import { ChunkMap, ChunkSet, SnapshotContent } from "../../../mod.ts";
 import { concat, equal, sha256, u64 } from "../../../src/stream/mod.ts";
-import type { Random } from "../../chaos/random.ts";
+import type { Random } from "../../support/random.ts";
 import { someNumber } from "../mutate.ts";
 import { law, must, type Target } from "../target.ts";
 

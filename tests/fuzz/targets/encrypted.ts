@@ -2,8 +2,8 @@
 
 import { EncryptedStorage, type FileEncryption, MemoryStorage } from "../../../mod.ts";
 import { concat, equal } from "../../../src/stream/mod.ts";
-import type { Random } from "../../chaos/random.ts";
-import { noise } from "../../harness.ts";
+import type { Random } from "../../support/random.ts";
+import { noise } from "../../support/harness.ts";
 import { mutate } from "../mutate.ts";
 import { law, must, type Target } from "../target.ts";
 import { contentOf } from "./content.ts";

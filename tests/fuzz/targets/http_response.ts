@@ -11,8 +11,8 @@ import {
   snapshotHandler,
 } from "../../../mod.ts";
 import { concat, equal, toHex } from "../../../src/stream/mod.ts";
-import type { Random } from "../../chaos/random.ts";
-import { pieces } from "../../harness.ts";
+import type { Random } from "../../support/random.ts";
+import { pieces } from "../../support/harness.ts";
 import { mutate, mutateText, someBytes, someNumber } from "../mutate.ts";
 import { law, must, type Target } from "../target.ts";
 import { checkNewest, contentOf } from "./content.ts";

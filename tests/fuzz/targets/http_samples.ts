@@ -1,6 +1,6 @@
 // Requests to a handler: what they are made of.
 
-import type { Random } from "../../chaos/random.ts";
+import type { Random } from "../../support/random.ts";
 import { mutateText, someNumber } from "../mutate.ts";
 import { someRange } from "./ranges.ts";
 

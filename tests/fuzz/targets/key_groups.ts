@@ -2,7 +2,7 @@
 
 import { checkKeyGroups, keyGroupsMessage, keyGroupsOf } from "../../../src/snapshot/key_groups.ts";
 import type { KeyGroupOffsets } from "../../../mod.ts";
-import type { Random } from "../../chaos/random.ts";
+import type { Random } from "../../support/random.ts";
 import { someNumber } from "../mutate.ts";
 import { law, type Target } from "../target.ts";
 

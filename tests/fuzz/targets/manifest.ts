@@ -2,9 +2,9 @@
 
 import { SnapshotManifest } from "../../../mod.ts";
 import { concat, equal, MAX_CHUNK_SIZE, sha256, u32 } from "../../../src/stream/mod.ts";
-import { accepted, rejects } from "../../snapshot/braft_manifests.ts";
-import { fromHex } from "../../snapshot/samples.ts";
-import type { Random } from "../../chaos/random.ts";
+import { accepted, rejects } from "../../support/braft_manifests.ts";
+import { fromHex } from "../../support/samples.ts";
+import type { Random } from "../../support/random.ts";
 import { mutate, someNumber } from "../mutate.ts";
 import { encodeFields, type Field, fieldsAt, mutateFields, setField, type Shape, treeOf, varint } from "../protobuf.ts";
 import { type Attempt, law, must, type Target } from "../target.ts";

@@ -3,7 +3,7 @@
 import { checkName } from "../../../mod.ts";
 import { checkNames, NameSet } from "../../../src/snapshot/names.ts";
 import { SnapshotError } from "../../../src/errors.ts";
-import type { Random } from "../../chaos/random.ts";
+import type { Random } from "../../support/random.ts";
 import { mutateText } from "../mutate.ts";
 import { law, type Target } from "../target.ts";
 

@@ -12,7 +12,7 @@ import {
   stringKeys,
   utf8Codec,
 } from "../../../mod.ts";
-import { noise } from "../../harness.ts";
+import { noise } from "../../support/harness.ts";
 
 /** What samples are of. With a time, so that they are the same tomorrow. */
 export const META: SnapshotMeta = {

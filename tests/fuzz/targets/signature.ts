@@ -2,7 +2,7 @@
 
 import { ed25519Signer, ed25519Verifier, SnapshotManifest, type TrustedKey } from "../../../mod.ts";
 import { equal } from "../../../src/stream/mod.ts";
-import { noise } from "../../harness.ts";
+import { noise } from "../../support/harness.ts";
 import { mutate } from "../mutate.ts";
 import { law, type Target } from "../target.ts";
 import { META } from "./samples.ts";

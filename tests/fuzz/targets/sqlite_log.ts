@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { type LogEntry, SnapshotError } from "../../../mod.ts";
 import { SqliteLog } from "../../../src/log/sqlite.ts";
-import type { Random } from "../../chaos/random.ts";
-import { noise } from "../../harness.ts";
+import type { Random } from "../../support/random.ts";
+import { noise } from "../../support/harness.ts";
 import { mutate, someBytes } from "../mutate.ts";
 import { law, must, type Target } from "../target.ts";
 

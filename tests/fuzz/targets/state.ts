@@ -15,7 +15,7 @@ import {
 } from "../../../mod.ts";
 import { StateHeadSchema } from "../../../src/state/gen/state_head_pb.ts";
 import { equal } from "../../../src/stream/mod.ts";
-import type { Random } from "../../chaos/random.ts";
+import type { Random } from "../../support/random.ts";
 import { mutate, someBytes, someNumber } from "../mutate.ts";
 import { encodeFields, mutateFields, setField, treeOf } from "../protobuf.ts";
 import { law, must, type Target } from "../target.ts";

@@ -2,7 +2,7 @@
 
 import { verified as verifiedStage } from "../../../mod.ts";
 import { ChunkMapBuilder, concat, equal, sha256 } from "../../../src/stream/mod.ts";
-import { noise, pieces } from "../../harness.ts";
+import { noise, pieces } from "../../support/harness.ts";
 import { mutate } from "../mutate.ts";
 import { law, type Target } from "../target.ts";
 

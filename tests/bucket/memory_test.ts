@@ -1,7 +1,0 @@
-import { MemoryBucket } from "../../src/bucket/mod.ts";
-import { bucketConformance } from "../conformance/mod.ts";
-import { testAll } from "../harness.ts";
-
-const cleanUp = () => Promise.resolve();
-
-testAll("MemoryBucket", bucketConformance(() => Promise.resolve({ bucket: new MemoryBucket(), cleanUp })));

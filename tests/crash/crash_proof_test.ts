@@ -1,0 +1,14 @@
+// What `deno task crash` does at length, in short.
+
+import { assert, test } from "../support/harness.ts";
+import { noCounts, parts, SHORT } from "./proof.ts";
+
+const counts = noCounts();
+for await (const [name, run] of parts(1, SHORT, counts)) test(`crash: ${name}`, run);
+
+test("crash: all of these looked at something", () => {
+  const { states, secondCrashes, faults, slow, damage, model, schedules } = counts;
+  for (const count of [states, secondCrashes, faults, slow, damage.cases, model.states, schedules.actions]) {
+    assert.isAbove(count, 0);
+  }
+});

@@ -1,0 +1,40 @@
+// What the proof has found, each by itself.
+
+import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { assert, rejects, test } from "../support/harness.ts";
+import { namesIn } from "./image.ts";
+import { holds, ROOT, save } from "./promise.ts";
+import { SimulatedDisk } from "./simulated_disk.ts";
+
+test("crash: a rename that fails though it was done is not in the way of the next try", async () => {
+  let renames = 0;
+  const disk = new SimulatedDisk<bigint>(undefined, {
+    fault: ({ verb, path }) =>
+      verb === "rename" && path === `${ROOT}/temp` && ++renames === 2 ? { code: "EIO", when: "after" } : undefined,
+  });
+  const storage = await DirectoryStorage.open(ROOT, { disk });
+  await save(storage, 1n);
+  await rejects(save(storage, 2n), "UNAVAILABLE");
+  assert.deepEqual(namesIn(disk.image, ROOT), [".lock", "snapshot_00000000000000000001"]);
+  await save(storage, 2n);
+  assert.deepEqual(await holds(storage, { acknowledged: [1n, 2n], asked: [] }), [2n, 1n]);
+  await storage.close();
+});
+
+test("crash: verifying goes on after what cannot be read", async () => {
+  let reads = 0;
+  const disk = new SimulatedDisk<bigint>(undefined, {
+    fault: ({ verb, path }) =>
+      verb === "read" && path.endsWith("/state") && reads++ === 0 ? { code: "EIO", when: "before" } : undefined,
+  });
+  const storage = await DirectoryStorage.open(ROOT, { disk });
+  await save(storage, 1n);
+  const reader = await storage.open();
+  const { ok, bad, chunks } = await reader.verify().result;
+  assert.isFalse(ok);
+  assert.deepEqual(bad.map(({ file, chunk }) => [file, chunk]), [["state", 0]]);
+  assert.equal(chunks, 3);
+  await reader.close();
+  assert.deepEqual(await holds(storage, { acknowledged: [1n], asked: [] }), [1n]); // it may be good: it is kept
+  await storage.close();
+});

@@ -1,7 +1,0 @@
-import { test } from "../harness.ts";
-import { checkTarget } from "./check.ts";
-import { diskTargets } from "./disk.ts";
-
-for (const target of diskTargets) {
-  test(`fuzz: ${target.name}`, () => checkTarget(target, 3000));
-}

@@ -1,0 +1,20 @@
+import { EncryptedStorage } from "../../../mod.ts";
+import { MemoryBucket, ObjectStorage } from "../../../src/object.ts";
+import { storageConformance } from "../../conformance/mod.ts";
+import { noise, testAll } from "../../support/harness.ts";
+
+testAll(
+  "ObjectStorage, in memory",
+  storageConformance(async () => ({
+    storage: await ObjectStorage.open(new MemoryBucket(), { prefix: "a/b/", grace: 0 }),
+    async cleanUp() {},
+  })),
+);
+
+testAll(
+  "EncryptedStorage on ObjectStorage",
+  storageConformance(async () => ({
+    storage: new EncryptedStorage(await ObjectStorage.open(new MemoryBucket()), [{ id: "a", secret: noise(32, 1) }]),
+    async cleanUp() {},
+  })).filter(({ name }) => /^ranges|^two are kept|^a reader pins|^an archive|^an install that/.test(name)),
+);

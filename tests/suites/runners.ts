@@ -1,0 +1,81 @@
+// The runtimes, as what runs a suite's tests.
+
+import { parseXml, XmlElement } from "@rgrove/parse-xml";
+import { BUILD, LOCK, nodeProgram, workerdProgram } from "./program.ts";
+import { runtime } from "./runtimes.ts";
+import type { Suite } from "./suite.ts";
+import { workerdCommand } from "./workerd.ts";
+
+/** A suite that runs `deno test`. */
+export function onDeno(
+  title: string,
+  files: readonly string[],
+  { config = [LOCK], env = {} }: { readonly config?: readonly string[]; readonly env?: Record<string, string> } = {},
+): Suite {
+  return {
+    title,
+    runtime: "deno",
+    files,
+    async run({ filter, files, times }, run) {
+      const report = `${BUILD}/${title.replaceAll(/\W+/g, "-")}.xml`;
+      // Types are what `deno task check` is for.
+      const outcome = await run(Deno.execPath(), [
+        ...["test", "--quiet", "--no-check", "--allow-all", "--trace-leaks", ...config],
+        ...(files.length > 1 ? ["--reporter=dot"] : []),
+        ...(times === true ? [`--junit-path=${report}`] : []),
+        ...(filter === undefined ? [] : ["--filter", filter]),
+        ...files,
+      ], env);
+      return times === true ? { ...outcome, times: timesOf(await Deno.readTextFile(report)) } : outcome;
+    },
+  };
+}
+
+/** How long each test took, out of Deno's report. */
+function timesOf(report: string): [name: string, duration: number][] {
+  return parseXml(report).root!.children.flatMap((suite) =>
+    !(suite instanceof XmlElement)
+      ? []
+      : suite.children.flatMap((it): [string, number][] =>
+        it instanceof XmlElement && it.name === "testcase"
+          ? [[it.attributes["name"]!, Number(it.attributes["time"]) * 1000]]
+          : []
+      )
+  );
+}
+
+/**
+ * A suite that runs one module of its tests on Node or Bun.
+ *
+ * @param program the module's name in `.build`: suites of the same tests share it
+ */
+export function onNodeOrBun(
+  title: string,
+  name: "node22" | "node24" | "bun",
+  program: string,
+  files: readonly string[],
+): Suite {
+  return {
+    title,
+    runtime: name,
+    files,
+    async run(selection, run) {
+      const flags = name === "bun" ? [] : ["--disable-warning=ExperimentalWarning"];
+      return await run(await runtime(name), [...flags, await nodeProgram(program, selection)]);
+    },
+  };
+}
+
+/** A suite that runs one module of its tests in workerd. */
+export function onWorkerd(title: string, nodejsCompat: boolean, files: readonly string[]): Suite {
+  return {
+    title,
+    runtime: nodejsCompat ? "workerd-nodejs" : "workerd",
+    files,
+    async run(selection, run) {
+      const program = await workerdProgram(nodejsCompat ? "workerd-nodejs" : "workerd", selection);
+      const [path, args] = await workerdCommand(program, { nodejsCompat });
+      return await run(path, args);
+    },
+  };
+}

@@ -1,0 +1,99 @@
+// What the tests of object storages share.
+
+import type { SnapshotInfo, SnapshotStorage } from "../../mod.ts";
+import { ObjectStorage, type ObjectStorageOptions } from "../../src/object.ts";
+import type { Bucket, BucketObject } from "../../src/bucket/mod.ts";
+import { LocatedManifest } from "../../src/storage/object/located_manifest.ts";
+import { assert, bytesOf, noise, pieces } from "./harness.ts";
+
+/** What is in a snapshot: bytes by the names of files. */
+export type Content = Readonly<Record<string, Uint8Array>>;
+
+/** Opens a storage that keeps two, and nothing that is retired. */
+export function openStorage(bucket: Bucket, options: ObjectStorageOptions = {}): Promise<ObjectStorage> {
+  return ObjectStorage.open(bucket, { grace: 0, packSize: 4 * 1024 * 1024, ...options });
+}
+
+/** Saves a snapshot. */
+export async function save(storage: SnapshotStorage, index: bigint, content: Content): Promise<SnapshotInfo> {
+  const writer = await storage.create();
+  try {
+    for (const [name, bytes] of Object.entries(content)) {
+      await pieces(bytes).pipeTo(writer.file(name, { chunkSize: 65_536 }));
+    }
+    return await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: ["a"] });
+  } catch (error) {
+    await writer.abort().catch(() => {});
+    throw error;
+  }
+}
+
+/** Checks what a snapshot holds, and that it verifies. */
+export async function checkContent(storage: SnapshotStorage, index: bigint, content: Content): Promise<void> {
+  const reader = await storage.open(index);
+  try {
+    assert.sameMembers(reader.manifest.files.map(({ name }) => name), Object.keys(content));
+    for (const [name, bytes] of Object.entries(content)) {
+      assert.deepEqual(await bytesOf(reader.file(name)), new Uint8Array(bytes), `${name} of snapshot ${index}`);
+    }
+    assert.isTrue((await reader.verify().result).ok);
+  } finally {
+    await reader.close();
+  }
+}
+
+/** What a bucket has. */
+export async function objectsOf(bucket: Bucket): Promise<BucketObject[]> {
+  const found: BucketObject[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await bucket.list(cursor === undefined ? {} : { cursor });
+    found.push(...page.objects);
+    cursor = page.cursor;
+  } while (cursor !== undefined);
+  return found;
+}
+
+/** What of a bucket no snapshot in the list needs, by the keys. */
+export async function litterOf(bucket: Bucket, snapshots: number): Promise<string[]> {
+  const keys = new Set((await objectsOf(bucket)).map(({ key }) => key));
+  keys.delete("index");
+  const manifests = [...keys].filter((key) => key.startsWith("manifests/"));
+  assert.equal(manifests.length, snapshots, "manifests");
+  for (const key of manifests) {
+    keys.delete(key);
+    const { packs } = await LocatedManifest.decode(await bytesOf((await bucket.get(key))!.body), key);
+    for (const { name } of packs) keys.delete(`packs/${name}`);
+  }
+  return [...keys];
+}
+
+/** Does something at a later time. */
+export async function later<T>(milliseconds: number, work: () => Promise<T>): Promise<T> {
+  const { now } = Date;
+  Date.now = () => now() + milliseconds;
+  try {
+    return await work();
+  } finally {
+    Date.now = now;
+  }
+}
+
+/** Random bytes, of which a part is the same for each seed. */
+export function mixed(length: number, same: number, seed: number): Uint8Array {
+  const bytes = noise(length, 1);
+  bytes.set(noise(length - same, seed + 2), same);
+  return bytes;
+}
+
+/** Does something while what is waited for comes a thousand times sooner. */
+export async function hurried(work: () => Promise<void>): Promise<void> {
+  await Promise.resolve(); // whoever runs the tests has set the timer that finds hangs by then
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = ((work: () => void, ms = 0) => setTimeout(work, ms / 1000)) as typeof setTimeout;
+  try {
+    await work();
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
+}

@@ -1,0 +1,217 @@
+// A machine, a storage and an executor that tests can look into and hold up.
+
+import {
+  type Configuration,
+  type ExecutorEvent,
+  type ExecutorOptions,
+  type FileWriter,
+  type LogEntry,
+  MemoryLog,
+  MemoryStorage,
+  type Receiver,
+  type SaveTask,
+  SnapshotExecutor,
+  type SnapshotInfo,
+  type SnapshotMeta,
+  type SnapshotReader,
+  type SnapshotStorage,
+  type StateMachine,
+} from "../../mod.ts";
+import type { Applied } from "../../src/executor/save.ts";
+import { raceAbort } from "../../src/stream/mod.ts";
+import { bytesOf } from "./harness.ts";
+import { FakeClock } from "./fake_clock.ts";
+
+type Write = (writer: FileWriter, signal: AbortSignal, write: () => Promise<void>) => void | Promise<void>;
+
+/** Its state is a text: what was applied, in order. It says what is done to it. */
+export class Probe implements StateMachine {
+  state = "";
+  readonly calls: string[] = [];
+  /** What runs now; two at once are a bug. */
+  #inside: string | undefined;
+  onApply: (entry: LogEntry) => void | Promise<void> = () => {};
+  onSave: () => void | "nothing" = () => {};
+  onWrite: Write = (_writer, _signal, write) => write();
+  onCommitted: () => void = () => {};
+  onRelease: () => void = () => {};
+  onLoad: (reader: SnapshotReader) => void | Promise<void> = () => {};
+
+  apply(entry: LogEntry): void | Promise<void> {
+    this.#enter("apply");
+    const leave = () => {
+      this.#inside = undefined;
+    };
+    const finish = () => {
+      this.state += `${entry.index}:${new TextDecoder().decode(entry.data)} `;
+    };
+    let waiting: void | Promise<void>;
+    try {
+      waiting = this.onApply(entry);
+    } catch (error) {
+      leave();
+      throw error;
+    }
+    if (waiting !== undefined) return waiting.then(finish).finally(leave);
+    finish();
+    leave();
+  }
+
+  save(): SaveTask | undefined {
+    this.#enter("save");
+    this.#inside = undefined;
+    this.calls.push("save");
+    if (this.onSave() === "nothing") return undefined;
+    const { state } = this;
+    return {
+      write: (writer, signal) => {
+        this.calls.push("write");
+        return this.onWrite(writer, signal, () => writeText(writer, state)) as Promise<void>;
+      },
+      committed: (snapshot) => {
+        this.calls.push(`committed ${snapshot.meta.lastIncludedIndex}`);
+        this.onCommitted();
+      },
+      release: () => {
+        this.calls.push("release");
+        this.onRelease();
+      },
+    };
+  }
+
+  async load(reader: SnapshotReader): Promise<void> {
+    this.#enter("load");
+    try {
+      this.calls.push("load");
+      await this.onLoad(reader);
+      this.state = await readText(reader);
+    } finally {
+      this.#inside = undefined;
+    }
+  }
+
+  pause(): void {
+    this.#enter("pause");
+    this.#inside = undefined;
+    this.calls.push("pause");
+  }
+
+  reinitialize(): void {
+    this.calls.push("reinitialize");
+  }
+
+  #enter(what: string): void {
+    if (this.#inside !== undefined) throw new Error(`${what} was called during ${this.#inside}`);
+    this.#inside = what;
+  }
+}
+
+/** Writes the one file of a probe's snapshot. */
+export async function writeText(writer: FileWriter, text: string): Promise<void> {
+  await ReadableStream.from([new TextEncoder().encode(text)]).pipeTo(writer.file("state"));
+}
+
+/** Reads it. */
+export async function readText(reader: SnapshotReader): Promise<string> {
+  return new TextDecoder().decode(await bytesOf(reader.file("state")));
+}
+
+/** Puts a snapshot into a storage. */
+export async function commit(storage: SnapshotStorage, meta: Partial<SnapshotMeta>, text = ""): Promise<SnapshotInfo> {
+  const writer = await storage.create();
+  await writeText(writer, text);
+  return await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [], ...meta });
+}
+
+/** An executor on a probe, whose applied index is set by hand. */
+export class Bench {
+  readonly clock: FakeClock = new FakeClock();
+  readonly machine: Probe = new Probe();
+  readonly log: MemoryLog = new MemoryLog();
+  readonly events: ExecutorEvent[] = [];
+  readonly storage: SnapshotStorage;
+  readonly executor: SnapshotExecutor;
+  applied: Applied = { index: 0n, term: 1n, configuration: { peers: ["a"] } };
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ExecutorOptions = {}, storage: SnapshotStorage = new MemoryStorage()) {
+    this.storage = storage;
+    this.executor = new SnapshotExecutor({
+      machine: this.machine,
+      storage,
+      log: this.log,
+      newest: undefined,
+      applied: () => this.applied,
+      checkSavable: () => {},
+      exclusive: (work) => this.exclusive(work),
+      loaded: ({ lastIncludedIndex: index, lastIncludedTerm: term, peers }) =>
+        this.applied = { index, term, configuration: { peers } },
+    }, {
+      clock: this.clock,
+      ...options,
+      triggers: { interval: 0, entries: 0, ...options.triggers },
+      onEvent: (event) => {
+        if (event.type !== "progress") this.events.push(event);
+        options.onEvent?.(event);
+      },
+    });
+  }
+
+  exclusive<T>(work: () => T | Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+
+  /** Applies entries. */
+  async apply(count: number, bytes = 1, configuration?: Configuration): Promise<void> {
+    for (let i = 0; i < count; i++) {
+      const { term } = this.applied;
+      const index = this.applied.index + 1n;
+      const entry = { index, term, data: new Uint8Array(bytes).fill(120) };
+      await this.log.append([entry]);
+      await this.machine.apply(entry);
+      this.applied = { index, term, configuration: configuration ?? this.applied.configuration };
+      this.executor.applied(bytes);
+    }
+  }
+
+  /** Makes a snapshot out of nothing, when it is let; and honours its signal. */
+  receiver(index: bigint, until: Promise<unknown> = Promise.resolve(), known = true): Receiver & { calls: number } {
+    const receiver = {
+      index: known ? index : undefined,
+      calls: 0,
+      receive: async (signal: AbortSignal, _tracker: unknown, found: (index: bigint) => void) => {
+        receiver.calls++;
+        if (!known) found(index);
+        await raceAbort(until, signal);
+        return await commit(this.storage, { lastIncludedIndex: index, peers: ["b"] }, `installed ${index} `);
+      },
+    };
+    return receiver;
+  }
+
+  /** The types of the events so far, with the state where it changed. */
+  get story(): string {
+    return this.events.map((event) => event.type === "state" ? `(${event.state})` : event.type).join(" ");
+  }
+
+  async close(): Promise<void> {
+    await this.executor.close();
+    await this.storage.close();
+  }
+}
+
+/** Does something with a bench, and closes it. */
+export async function onBench(
+  work: (bench: Bench) => Promise<void>,
+  options: ExecutorOptions = {},
+  storage?: SnapshotStorage,
+): Promise<void> {
+  const bench = new Bench(options, storage);
+  try {
+    await work(bench);
+  } finally {
+    await bench.close();
+  }
+}

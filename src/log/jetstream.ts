@@ -76,7 +76,7 @@ const RETRY_MAX = 1000;
 export class JetStreamLog implements SharedLog {
   readonly #link: Link;
   readonly #manager: JetStreamManager;
-  readonly #stream: LogStream;
+  #stream: LogStream;
   readonly #members: Members;
   readonly #proposals: Proposals;
   readonly #beat: ReturnType<typeof setInterval>;
@@ -233,7 +233,10 @@ export class JetStreamLog implements SharedLog {
     const { name, created } = this.#stream;
     const info = await this.#manager.streams.info(name);
     const now = checkStream(info);
-    if (now.created !== created) {
+    // Of members that make it at once in a cluster, some are told an earlier time than the one that stays; as long as
+    // no entry was seen in it, nothing is lost with the other one.
+    if (now.created !== created && this.#bounds.last === 0n) this.#stream = now;
+    else if (now.created !== created) {
       throw new SnapshotError(
         "CORRUPT",
         `The stream ${name} was made anew at ${now.created}: it is another log than that of ${created}, which is gone`,

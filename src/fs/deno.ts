@@ -31,7 +31,7 @@ export class DenoDisk extends NodeDisk {
   }
 
   override makeDirectory(path: string): Promise<void> {
-    // All at once: one by one, as elsewhere, it would have to be allowed to write where the directory lies too. But then
+    // All at once: one by one, as elsewhere, it would have to be allowed to write where the directory lies too. But so
     // Deno takes an empty path for a directory that is there.
     return onDisk("make", path, () => Deno.mkdir(path, { recursive: path !== "" }));
   }

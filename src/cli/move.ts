@@ -15,7 +15,8 @@ import { type Command, Exit, parseIndex, UsageError } from "./command.ts";
 /** Compares what is secret, in a time that does not tell how much of it is right. */
 function isSame(given: string, secret: string): boolean {
   const encoder = new TextEncoder();
-  return timingSafeEqual(encoder.encode(given), encoder.encode(secret));
+  const [a, b] = [encoder.encode(given), encoder.encode(secret)];
+  return a.length === b.length && timingSafeEqual(a, b); // it throws if they are not as long as each other
 }
 
 /** `serve DIR --port P` */

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { ensureDir } from "@std/fs";
 import type { DiskEntry, DiskStat } from "./disk.ts";
 import { onDisk } from "./errors.ts";
 import { NodeDisk } from "./node.ts";
@@ -32,7 +31,9 @@ export class DenoDisk extends NodeDisk {
   }
 
   override makeDirectory(path: string): Promise<void> {
-    return onDisk("make", path, () => ensureDir(path));
+    // All at once: one by one, as elsewhere, it would have to be allowed to write where the directory lies too. But so
+    // Deno takes an empty path for a directory that is there.
+    return onDisk("make", path, () => Deno.mkdir(path, { recursive: path !== "" }));
   }
 
   override rename(from: string, to: string): Promise<void> {

@@ -21,7 +21,12 @@ export interface Disk {
   /** What is in a directory. */
   list(path: string): Promise<DiskEntry[]>;
 
-  /** Makes a directory and those that it is in; nothing happens if it is there. */
+  /**
+   * Makes a directory and those that it is in; nothing happens if it is there, or a link to one.
+   *
+   * @throws {SnapshotError} `BUSY` if something else is there, such as a file or a link that leads nowhere;
+   *   `FORBIDDEN`, `NO_SPACE`; `MALFORMED` if a name is too long; `UNAVAILABLE`, for one if it would be below a file
+   */
   makeDirectory(path: string): Promise<void>;
 
   /** Renames a file or directory. A file in the way is replaced; a directory must not be in the way. */

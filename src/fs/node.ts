@@ -6,8 +6,9 @@
  */
 
 import { closeSync, constants, lstatSync, openSync } from "node:fs";
-import { type FileHandle, link, lstat, mkdir, open as openHandle, readdir, rename, rm } from "node:fs/promises";
+import { type FileHandle, link, lstat, mkdir, open as openHandle, readdir, rename, rm, stat } from "node:fs/promises";
 import type { DatabaseSync } from "node:sqlite";
+import { dirname } from "@std/path";
 import { messageOf, SnapshotError } from "../errors.ts";
 import type { Disk, DiskEntry, DiskFile, DiskStat } from "./disk.ts";
 import { onDisk, systemCode } from "./errors.ts";
@@ -27,11 +28,11 @@ export class NodeDisk implements Disk {
   stat(path: string): Promise<DiskStat | undefined> {
     return onDisk("look at", path, async () => {
       try {
-        const stat = await lstat(path);
+        const found = await lstat(path);
         return {
-          kind: stat.isFile() ? "file" : stat.isDirectory() ? "directory" : "other",
-          size: stat.size,
-          changedAt: stat.mtimeMs,
+          kind: found.isFile() ? "file" : found.isDirectory() ? "directory" : "other",
+          size: found.size,
+          changedAt: found.mtimeMs,
         };
       } catch (error) {
         if (["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return undefined;
@@ -50,8 +51,8 @@ export class NodeDisk implements Disk {
     });
   }
 
-  async makeDirectory(path: string): Promise<void> {
-    await onDisk("make", path, () => mkdir(path, { recursive: true }));
+  makeDirectory(path: string): Promise<void> {
+    return onDisk("make", path, () => makeDirectories(path));
   }
 
   rename(from: string, to: string): Promise<void> {
@@ -90,6 +91,30 @@ export class NodeDisk implements Disk {
   lock(path: string): Promise<() => Promise<void>> {
     return onDisk("lock", path, () => lockFile(path));
   }
+}
+
+/**
+ * Makes a directory and those that it is in, one by one, with the outcomes that Deno has for all at once. Those of Node
+ * and Bun differ where a link leads nowhere or a file is in the way; and where no directory can be made, as in `/proc`,
+ * Node's does not end.
+ */
+async function makeDirectories(path: string): Promise<void> {
+  const missing: string[] = [];
+  for (let at = path; !await makeUnlessThere(at, dirname(at) !== at); at = dirname(at)) missing.push(at);
+  for (const below of missing.reverse()) await makeUnlessThere(below, false);
+}
+
+/** Makes a directory; returns whether it is there, which it is not if what it would be in may be missing, and is. */
+async function makeUnlessThere(path: string, mayBeMissing: boolean): Promise<boolean> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (mayBeMissing && systemCode(error) === "ENOENT") return false;
+    // Not only if it says that something is there: of a directory that is, a system may say that it is read-only.
+    const isThere = await stat(path).then((it) => it.isDirectory(), () => false);
+    if (!isThere) throw error;
+  }
+  return true;
 }
 
 /** A file of `node:fs/promises`. */

@@ -5,6 +5,7 @@ import process from "node:process";
 import fc from "fast-check";
 import { DirectoryBucket } from "../../src/bucket/directory.ts";
 import { pathOf } from "../../src/bucket/directory_keys.ts";
+import { projectFlags } from "../support/child.ts";
 import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 
@@ -130,7 +131,7 @@ if ("Deno" in globalThis) {
           "run",
           "--allow-all",
           "--quiet",
-          "--lock=.deno.lock",
+          ...projectFlags(),
           "--no-check",
           program,
           root,

@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { cp, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { projectFlags } from "../support/child.ts";
 import { assert, noise, pieces, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 
@@ -16,7 +17,7 @@ interface Outcome {
 /** Starts the program. On Node and Bun the bundled one, which the test runner puts beside the suites. */
 function start(...args: string[]) {
   const program = "Deno" in globalThis
-    ? ["run", "--allow-all", "--quiet", "--lock=.deno.lock", `${process.cwd()}/src/cli/main.ts`]
+    ? ["run", "--allow-all", "--quiet", ...projectFlags(), `${process.cwd()}/src/cli/main.ts`]
     : [`${process.cwd()}/.build/cli.mjs`];
   return spawn(process.execPath, [...program, ...args], { stdio: "pipe" });
 }
@@ -151,6 +152,12 @@ test("cli: serve, pull, and Ctrl-C", async () => {
     const line = await new Promise<string>((resolve) => server.stdout.once("data", (part) => resolve(String(part))));
     const { url } = JSON.parse(line) as { url: string };
     assert.equal((await run(["pull", url, `${directory}/b`])).code, 1); // no token
+    for (const given of [undefined, "", "Bearer ", "Bearer secrex", "Bearer secret more", "Bearer sécret", "secret"]) {
+      const headers: HeadersInit = given === undefined ? {} : { Authorization: given };
+      const refused = await fetch(`${url}/snapshots`, { headers });
+      assert.equal(refused.status, 403, given); // as long as the right one, or not: that is no error of the server's
+      await refused.body?.cancel();
+    }
     const pulled = await run(["pull", url, `${directory}/b`, "--token", "secret", "--json"]);
     assert.deepEqual(JSON.parse(text(pulled)), { index: "8", size: 2_000_000, fetched: 2_000_000, reused: 0 });
     assert.equal((await run(["verify", `${directory}/b`])).code, 0);

@@ -2,6 +2,7 @@
 
 import { readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
+import { projectFlags } from "../support/child.ts";
 import { assert, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 
@@ -19,7 +20,7 @@ test("the README's example runs", async () => {
       `${example}\nawait follower.replica.close(); await server.close(); await handler.close(); await leader.replica.close();`,
     );
     const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--allow-all", "--quiet", "--lock=.deno.lock", "--config", `${ROOT}/deno.json`, file],
+      args: ["run", "--allow-all", "--quiet", ...projectFlags(), file],
       cwd: directory,
     }).output();
     assert.isTrue(success, new TextDecoder().decode(stderr));

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import process from "node:process";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { projectFlags } from "../support/child.ts";
 import { assert, gate, pieces, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { FaultyDisk } from "../support/faulty_disk.ts";
@@ -13,9 +14,7 @@ import { contentOf, listing, namesIn, save, wholeOnes } from "../support/directo
 /** Starts a program in another process, of the same runtime, and waits until it has printed something. */
 async function start(directory: string, program: string): Promise<ChildProcess> {
   await writeFile(`${directory}/child.mjs`, program);
-  const run = "Deno" in globalThis
-    ? ["run", "--allow-all", "--config", `${process.cwd()}/deno.json`, `--lock=${process.cwd()}/.deno.lock`]
-    : [];
+  const run = "Deno" in globalThis ? ["run", "--allow-all", ...projectFlags()] : [];
   const child = spawn(process.execPath, [...run, `${directory}/child.mjs`], { stdio: ["ignore", "pipe", "inherit"] });
   const [first] = await Promise.race([once(child.stdout!, "data"), once(child, "exit")]);
   assert.equal(String(first).trim(), "ready");

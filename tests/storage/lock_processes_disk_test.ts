@@ -7,6 +7,7 @@ import { cp, mkdir, symlink } from "node:fs/promises";
 import { relative } from "node:path";
 import process from "node:process";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { projectFlags } from "../support/child.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { namesIn, save, wholeOnes } from "../support/directory_storage.ts";
@@ -19,7 +20,7 @@ const OTHERS = ["node22/bin/node", "node24/bin/node", "bun/bin/bun"].map((path) 
 
 /** What a runtime runs: the source, or what was made of it. */
 function programOf(runtime: string, bundle: string): string[] {
-  if (runtime === process.execPath) return ["run", "--allow-all", "--quiet", "--lock=.deno.lock", CHILD];
+  if (runtime === process.execPath) return ["run", "--allow-all", "--quiet", ...projectFlags(), CHILD];
   return runtime.endsWith("node") ? ["--disable-warning=ExperimentalWarning", bundle] : [bundle];
 }
 
@@ -57,7 +58,7 @@ class Child {
 function withBundle(work: (root: string, bundle: string) => Promise<void>): Promise<void> {
   return inTemp(async (directory) => {
     const bundle = `${directory}/child.mjs`;
-    const args = ["bundle", "--quiet", "--lock=.deno.lock", "--platform", "deno", "--output", bundle, CHILD];
+    const args = ["bundle", "--quiet", ...projectFlags(), "--platform", "deno", "--output", bundle, CHILD];
     const { success, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
     assert.isTrue(success, new TextDecoder().decode(stderr));
     await work(`${directory}/storage`, bundle);

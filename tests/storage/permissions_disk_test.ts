@@ -5,6 +5,7 @@ import process from "node:process";
 import { snapshotHandler } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { serve } from "../../src/transfer/serve.ts";
+import { projectFlags } from "../support/child.ts";
 import { assert, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { namesIn, save } from "../support/directory_storage.ts";
@@ -20,8 +21,7 @@ const SERVE = `import { serve } from "${HERE}/src/transfer/serve.ts";`;
  * `node:child_process`, with which Deno allows a Deno that it starts with no flags at all everything.
  */
 async function run(allowed: readonly string[], program: string | readonly string[]): Promise<string> {
-  const project = ["--config", `${process.cwd()}/deno.json`, "--lock", `${process.cwd()}/.deno.lock`];
-  const flags = ["run", "--quiet", "--no-prompt", "--cached-only", ...project];
+  const flags = ["run", "--quiet", "--no-prompt", "--cached-only", ...projectFlags()];
   const args = [...flags, ...allowed, ...typeof program === "string" ? ["-"] : program];
   const child = new Deno.Command(Deno.execPath(), {
     args,

@@ -3,6 +3,18 @@
 import process from "node:process";
 
 /**
+ * The flags by which Deno runs a program with the project's configuration: that of the test itself, if it has another
+ * (see `tests/jsr.ts`), or what a test starts would have stand-ins where the test has the real packages.
+ */
+export function projectFlags(): string[] {
+  const config = process.env["SNAPSTREAM_CONFIG"];
+  const root = process.cwd();
+  return config === undefined
+    ? ["--config", `${root}/deno.json`, `--lock=${root}/.deno.lock`]
+    : ["--config", config, "--no-lock"];
+}
+
+/**
  * The command that runs a program of the tests.
  *
  * @param file its path from the project's root; `tests/suites/program.ts` names it, so that it is there for Node and Bun
@@ -16,7 +28,7 @@ export function commandOf(file: string, ...args: string[]): [command: string, ..
       "run",
       "--allow-all",
       "--quiet",
-      "--lock=.deno.lock",
+      ...projectFlags(),
       "--no-check",
       `${root}/${file}`,
       ...args,

@@ -2,10 +2,13 @@
 import { timingSafeEqual as equal } from "node:crypto";
 
 export function timingSafeEqual(
-  a: ArrayBufferView | ArrayBufferLike | DataView,
-  b: ArrayBufferView | ArrayBufferLike | DataView,
+  a: ArrayBufferView | ArrayBufferLike,
+  b: ArrayBufferView | ArrayBufferLike,
 ): boolean {
-  return a.byteLength === b.byteLength && equal(bytesOf(a), bytesOf(b));
+  if (a.byteLength !== b.byteLength) {
+    throw new TypeError(`Cannot compare buffers of different byte lengths (${a.byteLength} vs ${b.byteLength})`);
+  }
+  return equal(bytesOf(a), bytesOf(b));
 }
 
 function bytesOf(data: ArrayBufferView | ArrayBufferLike): Uint8Array {

@@ -3,7 +3,7 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { serviceOf, testFiles } from "./suites/files.ts";
-import { allGroups, ready } from "./suites/groups.ts";
+import { allGroups, jsrGroup, ready } from "./suites/groups.ts";
 import { ROOT } from "./suites/program.ts";
 import { runSuites } from "./suites/run_suites.ts";
 import type { Group, Suite } from "./suites/suite.ts";
@@ -11,10 +11,11 @@ import { countTests } from "./suites/table.ts";
 
 const USAGE = `deno task test [GROUP or FILE …] [--runtime NAME] [--filter WORDS] [--slow]
 
-  GROUP            deno, node, bun, workerd, pack, edge, browser, jetstream, s3; none: all of them
+  GROUP            deno, node, bun, workerd, pack, edge, browser, jetstream, s3; none: all of them; or jsr
   FILE             a test file, or a folder of them: on Deno, or on --runtime
   --runtime NAME   deno, node22, node24, bun, workerd, workerd-nodejs, chromium
   --filter WORDS   only tests that have this in their name; on Deno, if neither group nor runtime is named
+  --std DIR        for jsr: a checkout of the real packages of @std; else they come from JSR
   --slow           the twenty slowest tests, at the end`;
 
 /** What was asked for. */
@@ -25,6 +26,17 @@ interface Request {
   readonly skipped: number;
 }
 
+const { values, positionals } = parseArgs({
+  args: Deno.args,
+  allowPositionals: true,
+  options: {
+    filter: { type: "string" },
+    help: { type: "boolean", short: "h" },
+    runtime: { type: "string" },
+    slow: { type: "boolean" },
+    std: { type: "string" },
+  },
+});
 const groups = await allGroups();
 const files = await testFiles();
 
@@ -65,7 +77,7 @@ async function suitesWith(chosen: readonly string[], runtime: string): Promise<R
 }
 
 function groupOf(name: string): Group {
-  const found = groups.find((group) => group.name === name);
+  const found = [...groups, jsrGroup(values.std)].find((group) => group.name === name);
   if (found === undefined) throw new Error(`There is no ${name}: neither a group of tests nor a test file\n\n${USAGE}`);
   return found;
 }
@@ -77,16 +89,6 @@ function filesBelow(path: string): string[] {
 }
 
 if (import.meta.main) {
-  const { values, positionals } = parseArgs({
-    args: Deno.args,
-    allowPositionals: true,
-    options: {
-      filter: { type: "string" },
-      help: { type: "boolean", short: "h" },
-      runtime: { type: "string" },
-      slow: { type: "boolean" },
-    },
-  });
   if (values.help === true) {
     console.log(USAGE);
     Deno.exit(0);

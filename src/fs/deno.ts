@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ensureDir } from "@std/fs";
 import type { DiskEntry, DiskStat } from "./disk.ts";
 import { onDisk } from "./errors.ts";
 import { NodeDisk } from "./node.ts";
@@ -31,9 +32,15 @@ export class DenoDisk extends NodeDisk {
   }
 
   override makeDirectory(path: string): Promise<void> {
-    // All at once: one by one, as elsewhere, it would have to be allowed to write where the directory lies too. But so
-    // Deno takes an empty path for a directory that is there.
-    return onDisk("make", path, () => Deno.mkdir(path, { recursive: path !== "" }));
+    return onDisk("make", path, async () => {
+      try {
+        if (path !== "") return await ensureDir(path); // which takes an empty path for a directory that is there
+      } catch {
+        // Its errors are texts in some of its releases; the platform's own have codes.
+      }
+      // All at once: one by one, as elsewhere, it would have to be allowed to write where the directory lies too.
+      await Deno.mkdir(path, { recursive: path !== "" });
+    });
   }
 
   override rename(from: string, to: string): Promise<void> {

@@ -1,7 +1,9 @@
 // All groups of suites: which kind of test runs where.
 
 import { ofKinds, SERVICES } from "./files.ts";
+import { realStdConfig } from "./jsr.ts";
 import { packSuites } from "./pack.ts";
+import { ROOT } from "./program.ts";
 import { onDeno, onNodeOrBun, onWorkerd } from "./runners.ts";
 import type { Group } from "./suite.ts";
 
@@ -39,6 +41,35 @@ const GROUPS: readonly Group[] = [
   },
   { name: "pack", suites: () => packSuites() },
 ];
+
+/**
+ * The group of what runs with the real packages of @std, in the place of the stand-ins.
+ *
+ * @param std a checkout of them; JSR's own if absent
+ */
+export function jsrGroup(std: string | undefined): Group {
+  return {
+    name: "jsr",
+    suites: (files) => {
+      const all = ofKinds(files, "core", "runtime", "disk", "proof", "disk proof");
+      const title = "Deno, with the real @std";
+      return [{
+        title,
+        runtime: "deno",
+        files: all,
+        async run(selection, run) {
+          const config = await realStdConfig(ROOT, std);
+          try {
+            const how = { config: ["--config", config, "--no-lock"], env: { SNAPSTREAM_CONFIG: config } };
+            return await onDeno(title, all, how).run(selection, run);
+          } finally {
+            await Deno.remove(config);
+          }
+        },
+      }];
+    },
+  };
+}
 
 /** All groups; those that need more are loaded from their folders. */
 export async function allGroups(): Promise<Group[]> {

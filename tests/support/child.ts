@@ -4,7 +4,7 @@ import process from "node:process";
 
 /**
  * The flags by which Deno runs a program with the project's configuration: that of the test itself, if it has another
- * (see `tests/jsr.ts`), or what a test starts would have stand-ins where the test has the real packages.
+ * (see `tests/suites/jsr.ts`), or what a test starts would have stand-ins where the test has the real packages.
  */
 export function projectFlags(): string[] {
   const config = process.env["SNAPSTREAM_CONFIG"];

@@ -11,11 +11,11 @@ import type { Codec, CodecVersion } from "./codec.ts";
 import type { AnyMap, AnyView, Group } from "./groups.ts";
 import type { KeyCodec } from "./key_codec.ts";
 import { type Decode, decoderOf, decodeWith, isOwn, type NamedCodec } from "./state_codecs.ts";
-import { MAX_LENGTH, type StateEncoder } from "./state_encoder.ts";
+import type { StateEncoder } from "./state_encoder.ts";
 import type { DescribedState } from "./state_head.ts";
 
-/** From how many characters on it is seen how many bytes a key takes: a quarter of the most. */
-const LONG_KEY = MAX_LENGTH / 4;
+/** From how many characters on it is seen whether a key is too long. */
+const LONG_KEY = 64 * 1024;
 
 /** What a state needs of the {@linkcode KeyedState} that it is in. */
 export interface StateOwner<K> {

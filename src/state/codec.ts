@@ -6,6 +6,7 @@
 
 import { messageOf, SnapshotError } from "../errors.ts";
 import { Block } from "./block.ts";
+import { checkNesting, MAX_NESTING } from "./nesting.ts";
 
 /** Turns values into bytes and back. */
 export interface Codec<T> {
@@ -197,8 +198,12 @@ function kindOf(value: unknown): string {
   return `an object of class ${value.constructor?.name ?? "Object"}`;
 }
 
+/** Numbers in JSON that may be infinite as numbers here. */
+const HUGE = /\d[eE]\+?\d{3}|\d{200}/;
+
 /**
- * Anything that JSON can hold. `NaN` and the infinities, of which JSON would make `null`, are refused.
+ * Anything that JSON can hold, of at most 512 arrays and objects within each other. `NaN` and the infinities, of which JSON
+ * would make `null`, are refused.
  *
  * @typeParam T what is held; what else JSON does to it (dates, `undefined`) is the caller's affair
  */
@@ -211,19 +216,20 @@ export function jsonCodec<T>(): Codec<T> {
     } catch (error) {
       throw new SnapshotError("MALFORMED", `JSON cannot hold a value: ${messageOf(error)}`, { cause: error });
     }
-    // To look at each number would take longer than JSON does: only where something became null one is looked for.
-    if (json?.includes("null") && hasNonFinite(value)) {
-      throw new SnapshotError("MALFORMED", "JSON cannot hold NaN or an infinity, and would make null of it");
-    }
-    if (json !== undefined) return json;
-    throw new SnapshotError("MALFORMED", `JSON cannot hold a value of type ${typeof value}`);
+    if (json === undefined) throw new SnapshotError("MALFORMED", `JSON cannot hold a value of type ${typeof value}`);
+    // To look at all that is in a value takes long: only where something became null, or there may be too many levels.
+    if (json.length > 2 * MAX_NESTING || json.includes("null")) checkNesting(value, "finite");
+    return json;
   };
   const parse = (json: string): T => {
+    let value: T;
     try {
-      return JSON.parse(json);
+      value = JSON.parse(json);
     } catch (error) {
       throw new SnapshotError("MALFORMED", `A value is not JSON: ${messageOf(error)}`, { cause: error });
     }
+    if (json.length > 2 * MAX_NESTING || HUGE.test(json)) checkNesting(value, "finite");
+    return value;
   };
   return {
     name: "json",
@@ -232,17 +238,4 @@ export function jsonCodec<T>(): Codec<T> {
     encodeInto: (value, target, at) => text.encodeInto!(stringify(value), target, at),
     decodeFrom: (block, start, end) => parse(text.decodeFrom!(block, start, end)),
   };
-}
-
-/** Whether `JSON.stringify` makes null of a number in a value that it can hold. */
-function hasNonFinite(value: unknown): boolean {
-  const left = [value]; // not by recursion: JSON can hold values that are deeper than the stack
-  while (left.length > 0) {
-    let it = left.pop();
-    if (typeof it === "object" && it !== null && "toJSON" in it && typeof it.toJSON === "function") it = it.toJSON("");
-    if (typeof it === "number" && !Number.isFinite(it)) return true;
-    if (typeof it !== "object" || it === null) continue;
-    for (const inner of Array.isArray(it) ? it : Object.values(it)) left.push(inner);
-  }
-  return false;
 }

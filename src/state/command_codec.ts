@@ -115,7 +115,9 @@ function readHeader(data: Uint8Array): { readonly from: CodecVersion; readonly s
   const [version, start] = readVarint(data, begin + length) ?? [Infinity, 0];
   if (version > MAX_VERSION) throw noCommand("its header is cut short");
   try {
-    const name = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data.subarray(begin, begin + length));
+    const name = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+      data.subarray(begin, begin + length),
+    );
     return { from: { name, version }, start };
   } catch (error) {
     throw noCommand("the name of its codec is not UTF-8", error);

@@ -89,7 +89,10 @@ export const commands: Target = {
         const deleted = new TextDecoder("utf-8", { ignoreBOM: true }).decode(data.subarray(start));
         return law(equal(writer.delete(deleted), data), "a deletion has one encoding");
       }
-      const put = writer.put(key, isOld ? utf8Codec().decode(data.subarray(start + utf8Codec().encode(key).length)) : value!);
+      const put = writer.put(
+        key,
+        isOld ? utf8Codec().decode(data.subarray(start + utf8Codec().encode(key).length)) : value!,
+      );
       law(equal(put, data), "a command has one encoding");
       law(!isOld || value === value!.toUpperCase(), "what an older version wrote is migrated");
     };

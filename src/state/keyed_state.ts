@@ -4,7 +4,6 @@
  * @module
  */
 
-import { SnapshotError } from "../errors.ts";
 import { checkName, type SnapshotReader } from "../snapshot/mod.ts";
 import type { OneState, StateOwner } from "./any_state.ts";
 import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from "./chain.ts";

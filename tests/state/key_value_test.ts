@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { bytesCodec, jsonCodec, keyGroupRange, KeyValueMachine, MemoryStorage, utf8Codec } from "../../mod.ts";
-import { concat, u32 } from "../../src/stream/mod.ts";
+import { concat } from "../../src/stream/mod.ts";
 import { assert, bytesOf, rejects, test } from "../support/harness.ts";
 import { byGroups, commit, holding, saved } from "../support/states.ts";
 

@@ -75,7 +75,7 @@ for (const [name, openDatabase] of Object.entries(databases)) {
       });
       await open({}, async (state) => {
         assert.strictEqual(await count(state, "kept"), 50);
-      assert.strictEqual(await count(state, "goner"), 50); // whose name begins like that of the other one
+        assert.strictEqual(await count(state, "goner"), 50); // whose name begins like that of the other one
         state.list("gone", utf8Codec()); // another one may have its name
         await saved(state);
       });

@@ -14,7 +14,7 @@ import {
   type SaveTask,
   type SnapshotReader,
   type StateMachine,
-  StoredState,
+  type StoredState,
   type StoredValue,
   stringKeys,
   type ValueState,

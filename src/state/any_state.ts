@@ -89,16 +89,17 @@ export abstract class AnyState<K, MK, V> {
   /**
    * Checks that each save can write a value of a key.
    *
+   * @param shown the key, for a person
    * @returns how many bytes it takes
    * @throws {SnapshotError} `MALFORMED` if one could not
    */
-  protected accept<T>(codec: Codec<T>, value: T, mapKey: MK): number {
+  protected accept<T>(codec: Codec<T>, value: T, mapKey: MK, shown: () => string = () => shownKey(mapKey)): number {
     try {
       // What its hash says of a key is not how long it is.
       if (typeof mapKey === "string" && mapKey.length > LONG_KEY) sizeOf(this.#mapKeys, mapKey);
       return sizeOf(codec, value);
     } catch (error) {
-      throw refusedValue(this.described.name, codec, `the value of ${shownKey(mapKey)}`, error);
+      throw refusedValue(this.described.name, codec, `the value of ${shown()}`, error);
     }
   }
 

@@ -7,7 +7,7 @@
 import { SnapshotError } from "../errors.ts";
 import type { SnapshotReader } from "../snapshot/mod.ts";
 import { concat } from "../stream/mod.ts";
-import { bytesOf, refusedValue, shownKey, sizeOf } from "./accepted.ts";
+import { bytesOf, checkLength, refusedValue, shownKey, sizeOf } from "./accepted.ts";
 import type { Codec } from "./codec.ts";
 import { type CommandCodec, commandCodec } from "./command_codec.ts";
 import { stringKeys } from "./key_codec.ts";
@@ -179,6 +179,7 @@ function operations<V>(codec: Codec<V>): Codec<Command<V>> {
     encode({ key, put }) {
       hash(key); // refuses what cannot be a key
       const bytes = encoder.encode(key);
+      checkLength(bytes.length);
       const start = [Uint8Array.of(put === undefined ? Op.DELETE : Op.PUT), varint(bytes.length), bytes];
       if (put === undefined) return concat(start);
       return concat([...start, attempt(codec, key, () => bytesOf(codec, put.value))]);

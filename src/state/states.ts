@@ -167,7 +167,7 @@ export class KeyedMap<K, UK, V> extends AnyState<K, string, V> implements MapSta
     this.owner.group(key); // both refuse what cannot be a key
     this.#userKeys.hash(userKey);
     const mapKey = this.#keys.join(key, userKey);
-    this.accept(this.#values, value, mapKey);
+    this.accept(this.#values, value, mapKey, () => `${shownKey(userKey)} in ${shownKey(key)}`);
     this.#put(this.owner.writable(key), mapKey, key, userKey, value);
   }
 

@@ -180,7 +180,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * @param options what it is made of
    * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot and log; `NOT_FOUND` if they were purged
    *   from a shared one, and no snapshot that has them could be installed
-   * @throws {SnapshotError} `UNSUPPORTED` if a newer program wrote an entry of the log: everything is left as it is for that
+   * @throws {SnapshotError} `UNSUPPORTED` if a newer program wrote an entry of the log: all is left as it is, for that one
    * @throws whatever the machine's `load` or `apply` fails with
    */
   static async open<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {
@@ -229,7 +229,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    *
    * @param entries in order, the first not beyond the next of the log
    * @throws {SnapshotError} `MALFORMED` if there is a gap: install a snapshot then; or if the log is a shared one.
-   *   `UNSUPPORTED` if a newer program wrote one of them: none is appended, and the replica goes on
+   *   `UNSUPPORTED` if a newer program wrote one of them: none is appended, and the replica keeps running
    */
   async append(entries: readonly LogEntry[]): Promise<void> {
     if (this.#shared !== undefined) return await this.#log.append(entries); // which says why not
@@ -436,8 +436,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
 function notUnderstood({ index }: LogEntry, cause: SnapshotError): SnapshotError {
   return new SnapshotError(
     "UNSUPPORTED",
-    `This program does not understand entry ${index}: ${cause.message}. It was not applied, nor anything after it; log and ` +
-      `snapshots are as they were, for the program that wrote it`,
+    `This program does not understand entry ${index}: ${cause.message}. It was not applied, nor anything after it; ` +
+      `log and snapshots are as they were, for the program that wrote it`,
     { ...cause.fields, index, cause },
   );
 }

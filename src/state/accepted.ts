@@ -1,6 +1,6 @@
 /**
- * Values that a state accepts: those that each save can write. A save that fails for the sake of one value would fail again
- * and again, and with it the purging of the log.
+ * Values that a state accepts: those that each save can write. A save that fails for the sake of one value would fail
+ * again and again, and with it the purging of the log.
  *
  * @module
  */
@@ -15,7 +15,7 @@ const SCRATCH = 64 * 1024;
 let scratch: Uint8Array | undefined;
 
 /**
- * How many bytes a value takes in a file.
+ * The number of bytes that a value takes in a file.
  *
  * @throws {SnapshotError} `MALFORMED` if no file can hold it
  * @throws what the codec refuses it with

@@ -14,7 +14,7 @@ import { type Decode, decoderOf, decodeWith, isOwn, type NamedCodec } from "./st
 import type { StateEncoder } from "./state_encoder.ts";
 import type { DescribedState } from "./state_head.ts";
 
-/** From how many characters on it is seen whether a key is too long. */
+/** Characters from which on the length of a key in bytes is looked at. */
 const LONG_KEY = 64 * 1024;
 
 /** What a state needs of the {@linkcode KeyedState} that it is in. */
@@ -71,7 +71,7 @@ export abstract class AnyState<K, MK, V> {
     return this.described.name;
   }
 
-  /** What it is called in errors. */
+  /** The name of it in errors. */
   protected get title(): string {
     return `The state ${JSON.stringify(this.described.name)}`;
   }
@@ -95,7 +95,7 @@ export abstract class AnyState<K, MK, V> {
    */
   protected accept<T>(codec: Codec<T>, value: T, mapKey: MK, shown: () => string = () => shownKey(mapKey)): number {
     try {
-      // What its hash says of a key is not how long it is.
+      // The hash of a key was checked, and says nothing of its length.
       if (typeof mapKey === "string" && mapKey.length > LONG_KEY) sizeOf(this.#mapKeys, mapKey);
       return sizeOf(codec, value);
     } catch (error) {
@@ -164,7 +164,7 @@ export abstract class AnyState<K, MK, V> {
     return this.checked(this.#values, { name, version }, decode, (value) => (sizeOf(this.#values, value), value));
   }
 
-  /** What a migration makes has to be saved as well: checks it as it is read, and gives what the check returns. */
+  /** Checks each value that a migration makes, since it has to be saved as well; gives what the check returns. */
   protected checked(codec: NamedCodec, from: CodecVersion, decode: Decode<V>, check: (value: V) => V): Decode<V> {
     if (isOwn(codec, from)) return decode;
     return (block, start, end) => {

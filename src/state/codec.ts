@@ -64,8 +64,8 @@ export interface CodecVersion {
 /** Options of {@linkcode versioned}. */
 export interface VersionedOptions {
   /**
-   * The names of codecs that this one takes the place of: `migrate` is given what they wrote too. Versions go on counting
-   * from the last one of theirs.
+   * The names of codecs that this one takes the place of: `migrate` is given what they wrote too. Versions go on
+   * counting from the last one of theirs.
    *
    * @default {[]}
    */
@@ -73,8 +73,8 @@ export interface VersionedOptions {
 }
 
 /**
- * A codec for the newest version of values, which knows how to read older ones. Values in snapshots and commands in the log
- * say what wrote them: an older version is migrated, a newer one is `UNSUPPORTED`.
+ * A codec for the newest version of values, which knows how to read older ones. Values in snapshots and commands in the
+ * log say what wrote them: an older version is migrated, a newer one is `UNSUPPORTED`.
  *
  * @param codec for the newest version
  * @param version its number, 1 to 2^32-1; what was written without one has 0
@@ -202,8 +202,8 @@ function kindOf(value: unknown): string {
 const HUGE = /\d[eE]\+?\d{3}|\d{200}/;
 
 /**
- * Anything that JSON can hold, of at most 512 arrays and objects within each other. `NaN` and the infinities, of which JSON
- * would make `null`, are refused.
+ * Anything that JSON can hold, of at most 512 arrays and objects within each other. `NaN` and the infinities, of which
+ * JSON would make `null`, are refused.
  *
  * @typeParam T what is held; what else JSON does to it (dates, `undefined`) is the caller's affair
  */

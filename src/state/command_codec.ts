@@ -20,7 +20,7 @@ import { decoderOf, type NamedCodec } from "./state_codecs.ts";
 import { readVarint, varint } from "./varint.ts";
 
 const FORMAT = 1;
-/** What later releases may call theirs. Other first bytes are of no command: of JSON, for one. */
+/** The highest format that a later release may have. Other first bytes are of no command: of JSON, for one. */
 const MAX_FORMAT = 15;
 /** The highest version. */
 const MAX_VERSION = 0xffff_ffff;
@@ -36,16 +36,16 @@ export interface CommandCodec<C> {
   /**
    * The command of an entry, migrated if an older version wrote it.
    *
-   * @throws {SnapshotError} `UNSUPPORTED` if a newer version wrote it, or another codec that is not replaced; `MALFORMED` if
-   *   it is no command
+   * @throws {SnapshotError} `UNSUPPORTED` if a newer version wrote it, or another codec that is not replaced;
+   *   `MALFORMED` if it is no command
    */
   decode(data: Uint8Array): C;
 }
 
 /**
  * Puts name and version of a codec before each command, for state machines of one's own. `decode` is to be called by
- * `validate`, so that what this program does not understand is refused before it is appended, and by `apply`, where a log
- * may have what a newer program appended before this one was put back in its place.
+ * `validate`, so that what this program does not understand is refused before it is appended, and by `apply`, where a
+ * log may have what a newer program appended before this one was put back in its place.
  *
  * @typeParam C the commands
  * @param codec of the newest version of commands: see {@linkcode versioned}

@@ -9,12 +9,12 @@ import type { Block } from "./block.ts";
 import { textOfBytes } from "./changed_keys.ts";
 import { type DescribedState, encodeHead, type Head, MAX_HEAD } from "./state_head.ts";
 
-/** How many keys of states that are not declared are remembered, until it is known that a later file deletes them. */
+/** Keys of states that are not declared that are remembered at most, until a later file deletes them. */
 const MAX_KEYS = 1_000_000;
 
-/** What can be declared. */
+/** A state that can be declared. */
 interface Declarable {
-  /** What is said of it in a file. */
+  /** Its description in a file. */
   readonly described: DescribedState;
 }
 
@@ -23,7 +23,7 @@ export class DeclaredStates<S extends Declarable> {
   readonly #states = new Map<string, S>();
   readonly #drop: ReadonlySet<string>;
   readonly #keys: string;
-  /** How many bytes they take at most in the head of a file. */
+  /** The bytes that they take at most in the head of a file. */
   #bytes = 0;
 
   /**
@@ -35,7 +35,7 @@ export class DeclaredStates<S extends Declarable> {
     this.#drop = new Set(drop);
   }
 
-  /** How many there are. */
+  /** The number of them. */
   get size(): number {
     return this.#states.size;
   }
@@ -43,8 +43,8 @@ export class DeclaredStates<S extends Declarable> {
   /**
    * Declares one.
    *
-   * @throws {SnapshotError} `MALFORMED` if it cannot be: there is one with its name, which may be dropped; or no file can
-   *   say what it is
+   * @throws {SnapshotError} `MALFORMED` if it cannot be: there is one with its name, which may be dropped; or no file
+   *   can say what it is
    */
   add<T extends S>(state: T): T {
     const { described } = state;
@@ -83,15 +83,15 @@ export class DeclaredStates<S extends Declarable> {
     return head.states.map(({ name }) => this.#states.get(name));
   }
 
-  /** What is told of the entries of others while snapshots are read. */
+  /** Sees the entries of all others while snapshots are read. */
   undeclared(): UndeclaredStates {
     return new UndeclaredStates((name) => this.isDropped(name));
   }
 }
 
 /**
- * The states of snapshots that are not declared. One is no obstacle if it is empty, or dropped. What a base has of it may
- * have been deleted by a later delta: so keys are remembered until the last file.
+ * The states of snapshots that are not declared. One is no obstacle if it is empty, or dropped. What a base has of it
+ * may have been deleted by a later delta: so keys are remembered until the last file.
  */
 export class UndeclaredStates {
   /** Whether a state that is dropped had entries. */
@@ -108,7 +108,7 @@ export class UndeclaredStates {
     this.#isDropped = isDropped;
   }
 
-  /** What follows is of this key group and this state, maybe instead of what was before. */
+  /** Begins the entries of this key group and this state, which may replace those before. */
   section(keyGroup: number, name: string, replaces: boolean): void {
     this.#name = name;
     this.#current = undefined;
@@ -124,7 +124,8 @@ export class UndeclaredStates {
   /**
    * An entry.
    *
-   * @throws {SnapshotError} `UNSUPPORTED` if it is in the only file, so that nothing deletes it any more, or of too many
+   * @throws {SnapshotError} `UNSUPPORTED` if it is in the only file, so that nothing deletes it any more, or of too
+   *   many
    */
   put(block: Block, keyStart: number, keyEnd: number, isOnly: boolean): void {
     if (this.#current === undefined) {
@@ -159,8 +160,8 @@ export function undeclared(name: string, where = "The snapshot"): SnapshotError 
   const quoted = JSON.stringify(name);
   return new SnapshotError(
     "UNSUPPORTED",
-    `${where} has entries of a state ${quoted}, which is not declared: declare it, or have it dropped by naming it in ` +
-      `the option "drop"`,
+    `${where} has entries of a state ${quoted}, which is not declared: declare it, or have it dropped by naming it ` +
+      `in the option "drop"`,
     { actual: name },
   );
 }

@@ -20,7 +20,7 @@ const Op = { PUT: 1, DELETE: 2 } as const;
 /** The name of its one state. */
 const ENTRIES = "entries";
 
-/** What a command does. */
+/** A command. */
 interface Command<V> {
   /** The key. */
   readonly key: string;
@@ -33,8 +33,8 @@ export type KeyValueOptions = Omit<KeyedStateOptions<string>, "keys" | "drop">;
 
 /**
  * Keys and values in a {@linkcode KeyedState}, as its one state `entries`. It is changed by commands: {@linkcode put} and {@linkcode delete} make
- * them, the log carries them, {@linkcode apply} carries them out. Like a snapshot, a command says which codec wrote it, in
- * which version: an older one is migrated as the codec says ({@linkcode versioned}), a newer one is `UNSUPPORTED`.
+ * them, the log carries them, {@linkcode apply} carries them out. Like a snapshot, a command says which codec wrote it,
+ * in which version: an older one is migrated as the codec says ({@linkcode versioned}), a newer one is `UNSUPPORTED`.
  *
  * @typeParam V the values
  *
@@ -106,8 +106,8 @@ export class KeyValueMachine<V> implements StateMachine {
   /**
    * Looks whether this is a command, of a key that belongs here, that this program understands.
    *
-   * @throws {SnapshotError} `MALFORMED` if it is not, or puts what no save could write; `UNSUPPORTED` if a newer version of
-   *   the codec wrote it, or another codec that is not replaced
+   * @throws {SnapshotError} `MALFORMED` if it is not, or puts what no save could write; `UNSUPPORTED` if a newer
+   *   version of the codec wrote it, or another codec that is not replaced
    */
   validate(data: Uint8Array): void {
     const { key, put } = this.#commands.decode(data);
@@ -123,7 +123,7 @@ export class KeyValueMachine<V> implements StateMachine {
   apply({ data }: LogEntry): void {
     const { key, put } = this.#commands.decode(data);
     if (put === undefined) this.#entries.delete(key);
-    else this.#entries.put(key, put.value); // that it can be saved was seen before it was appended, or as it was migrated
+    else this.#entries.put(key, put.value); // it was encoded once already, by validate or after its migration
   }
 
   /** Takes a view, in constant time; the rest of the save writes it. */

@@ -159,7 +159,8 @@ export class KeyedState<K> {
    *
    * @param name its name
    * @param values the codec of the values
-   * @throws {SnapshotError} `MALFORMED` if there is one with this name, or it is dropped; or if no file can say what it is
+   * @throws {SnapshotError} `MALFORMED` if there is one with this name, or it is dropped; or if no file can say what it
+   *   is
    */
   value<V>(name: string, values: Codec<V>): ValueState<K, V> {
     return this.#states.add(new KeyedValue<K, V>(this.#owner, this.#states.size, name, values));
@@ -213,8 +214,8 @@ export class KeyedState<K> {
   }
 
   /**
-   * Replaces all entries by those that snapshots have in the key groups of this state; or throws and leaves everything as
-   * it is. Of other key groups nothing is read.
+   * Replaces all entries by those that snapshots have in the key groups of this state; or throws and leaves everything
+   * as it is. Of other key groups nothing is read.
    *
    * @param readers the snapshots; together they must have each key group of this state once
    * @throws {SnapshotError} `MALFORMED` if a key group is missing, or there twice; `CORRUPT`; `UNSUPPORTED` if a state

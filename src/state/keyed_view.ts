@@ -114,15 +114,15 @@ function hasEntries(view: AnyView | undefined): boolean {
   return view !== undefined && view.size > 0;
 }
 
-/** What a {@linkcode KeyedLoader} works with, for all files that are loaded together. */
+/** The context of a {@linkcode KeyedLoader}: one for all files that are loaded together. */
 export interface KeyedLoading<K> {
-  /** Which keys there can be. */
+  /** The keys that there can be. */
   readonly space: KeySpace<K>;
   /** The states that are declared. */
   readonly states: DeclaredStates<OneState<K>>;
   /** Is told of the others. */
   readonly undeclared: UndeclaredStates;
-  /** What to fill. */
+  /** The key groups that are filled. */
   readonly groups: Groups;
 }
 

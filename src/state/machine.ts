@@ -42,8 +42,8 @@ export interface StateMachine {
    * applied would stop the replica, now and after each restart. Of entries that other replicas have committed only
    * `UNSUPPORTED` keeps one from being appended.
    *
-   * @throws if it is none that can be applied; whoever proposed it is told. `UNSUPPORTED` if a newer program wrote it: see
-   *   {@linkcode commandCodec}
+   * @throws if it is none that can be applied; whoever proposed it is told. `UNSUPPORTED` if a newer program wrote it:
+   *   see {@linkcode commandCodec}
    */
   validate?(data: Uint8Array): void;
 

@@ -1,5 +1,5 @@
 /**
- * What is in a value: how deep it goes, and which numbers it has.
+ * The depth of a value, and the numbers in it.
  *
  * @module
  */
@@ -7,8 +7,8 @@
 import { SnapshotError } from "../errors.ts";
 
 /**
- * How many arrays and objects may be within each other. Engines read JSON of any depth, and write it only as deep as their
- * stack allows: a value that was read could fail each save. Of this depth it is the same everywhere.
+ * The most arrays and objects that may be within each other. Engines read JSON of any depth, and write it only as deep
+ * as their stack allows: a value that was read could fail each save. Of this depth it is the same everywhere.
  */
 export const MAX_NESTING = 512;
 

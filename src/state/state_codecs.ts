@@ -20,7 +20,7 @@ export function decodeWith<T>(codec: Codec<T>): Decode<T> {
     : (block, start, end) => codec.decodeFrom!(block, start, end);
 }
 
-/** What a codec is called, whatever its values. */
+/** A codec as far as its name and version. */
 export type NamedCodec = Pick<Codec<never>, "name" | "version">;
 
 /** Whether a codec wrote something, in the version that it has now. */
@@ -29,7 +29,7 @@ export function isOwn({ name, version = 0 }: NamedCodec, from: CodecVersion): bo
 }
 
 /**
- * What reads values, whichever version of the codec wrote them.
+ * Returns what reads values, whichever version of the codec wrote them.
  *
  * @param codec reads them
  * @param from wrote them
@@ -83,7 +83,7 @@ export interface ListValue<T> {
   readonly items: T[];
   /** How many belong to this list. */
   readonly length: number;
-  /** How many bytes they take, where that is kept: see {@linkcode encodeList}. */
+  /** The bytes that they take, where that is kept: see {@linkcode encodeList}. */
   readonly size?: number;
 }
 

@@ -29,7 +29,7 @@ export async function dropStates(
       await engine.clear(prefix, endOf(prefix));
     }
   }
-  // Only now: if it was interrupted, the next opening finds what is left by the description, and goes on deleting.
+  // Only now: if it was interrupted, the next opening finds the rest by its description, and resumes.
   await engine.write([{ key: metaKey(), value: concat([Uint8Array.of(slot), encodeHead({ ...head, states })]) }]);
   return states;
 }

@@ -165,8 +165,8 @@ export class StoredState<K> implements AsyncDisposable {
    *
    * @param name its name
    * @param values the codec of the values
-   * @throws {SnapshotError} `MALFORMED` if there is one with this name, or it is dropped; or if no file can say what it is;
-   *   `UNSUPPORTED` if what the database has of it is of another kind or codec
+   * @throws {SnapshotError} `MALFORMED` if there is one with this name, or it is dropped; or if no file can say what it
+   *   is; `UNSUPPORTED` if what the database has of it is of another kind or codec
    */
   value<V>(name: string, values: Codec<V>): StoredValue<K, V> {
     return this.#add(new DatabaseValue<K, V>(this.#owner, name, values));
@@ -185,8 +185,8 @@ export class StoredState<K> implements AsyncDisposable {
   /**
    * The synchronous part of a save: takes a view of the database. It has every change whose promise has resolved.
    *
-   * @returns the rest of the save; writes nothing if there are no entries. It is `UNSUPPORTED` if the database has entries
-   *   of a state that is not declared: what it writes could not be loaded here
+   * @returns the rest of the save; writes nothing if there are no entries. It is `UNSUPPORTED` if the database has
+   *   entries of a state that is not declared: what it writes could not be loaded here
    * @throws {SnapshotError} `BUSY` while another save has not ended, `CLOSED`, `UNAVAILABLE`
    */
   save(): SaveTask {

@@ -78,7 +78,7 @@ export abstract class AnyStored<K> {
     }
   }
 
-  /** What the state is called in errors. */
+  /** The name of it in errors. */
   protected get title(): string {
     return `The state ${JSON.stringify(this.name)}`;
   }

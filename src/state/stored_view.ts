@@ -142,17 +142,17 @@ export class StoredView implements StateView {
   }
 }
 
-/** What a {@linkcode StoredLoader} works with, for all files that are loaded together. */
+/** The context of a {@linkcode StoredLoader}: one for all files that are loaded together. */
 export interface StoredLoading<K> {
   /** The database. */
   readonly engine: Engine;
-  /** Which keys there can be. */
+  /** The keys that there can be. */
   readonly space: KeySpace<K>;
   /** The states that are declared. */
   readonly states: DeclaredStates<AnyStored<K>>;
   /** Is told of the others. */
   readonly undeclared: UndeclaredStates;
-  /** What to fill. */
+  /** The slot that is filled. */
   readonly slot: Slot;
 }
 

@@ -21,7 +21,7 @@ import {
 /** Makes an empty machine of a release. */
 export type MakeUsers = (release: Release) => Users | Promise<Users>;
 
-/** What was looked at. */
+/** Counts. */
 export interface SchemaCounts {
   histories: number;
   /** Commands that were acknowledged. */
@@ -54,9 +54,9 @@ class History {
   readonly #counts: SchemaCounts;
   readonly #log = new MemoryLog();
   readonly #storage = new LastingStorage();
-  /** What was acknowledged: who wrote what is there. */
+  /** The acknowledged entries, and the release that wrote each. */
   readonly #model = new Map<string, { readonly name: string; readonly wrote: Release }>();
-  /** Which release wrote each entry, and took each snapshot. */
+  /** The releases that wrote the entries, and took the snapshots. */
   readonly #entries = new Map<bigint, Release>();
   readonly #snapshots = new Map<bigint, Release>();
   #release: Release = 0;

@@ -1,4 +1,5 @@
-// States in databases that are not declared any more, or are of another release; and values that are too large for a file.
+// States in databases that are not declared any more, or are of another release; and values that are too large for a
+// file.
 
 import {
   bytesCodec,

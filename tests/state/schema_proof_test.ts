@@ -13,7 +13,7 @@ for (const [name, make] of Object.entries(schemaMachines)) {
   });
 }
 
-/** What commands were like that do not say what wrote them. */
+/** A machine whose commands do not say what wrote them. */
 class Forgetful implements Users {
   readonly #state = new KeyedState({ keys: stringKeys() });
   readonly #users;

@@ -1,5 +1,5 @@
-// Two releases of a program on one log and its snapshots; states that are not declared any more; values that no save can
-// write.
+// Two releases of a program on one log and its snapshots; states that are not declared any more; values that no save
+// can write.
 
 import {
   bytesCodec,

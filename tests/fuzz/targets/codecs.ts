@@ -36,7 +36,7 @@ const CODECS: readonly (readonly [Codec<any>, readonly unknown[]])[] = [
   [longKeys(), [0n, -1n, 2n ** 63n - 1n]],
 ];
 
-/** How many bytes say what wrote a command: format, length, `utf-8`, version. */
+/** The bytes that say what wrote a command: format, length, `utf-8`, version. */
 const HEADER = 8;
 
 export const codecs: Target = {

@@ -180,7 +180,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * @param options what it is made of
    * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot and log; `NOT_FOUND` if they were purged
    *   from a shared one, and no snapshot that has them could be installed
-   * @throws {SnapshotError} `UNSUPPORTED` if a newer program wrote an entry of the log: all is left as it is, for that one
+   * @throws {SnapshotError} `UNSUPPORTED` if a newer program wrote an entry of the log: all is left as it is for it
    * @throws whatever the machine's `load` or `apply` fails with
    */
   static async open<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {

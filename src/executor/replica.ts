@@ -4,7 +4,7 @@
  * @module
  */
 
-import { messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { checkFollows, type LogStorage, type SharedLog } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry, StateMachine } from "../state/mod.ts";
@@ -180,6 +180,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * @param options what it is made of
    * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot and log; `NOT_FOUND` if they were purged
    *   from a shared one, and no snapshot that has them could be installed
+   * @throws {SnapshotError} `UNSUPPORTED` if a newer program wrote an entry of the log: all is left as it is for it
    * @throws whatever the machine's `load` or `apply` fails with
    */
   static async open<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {
@@ -227,11 +228,16 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * Appends committed entries that another replica gave, and applies them. Those that are here already are passed over.
    *
    * @param entries in order, the first not beyond the next of the log
-   * @throws {SnapshotError} `MALFORMED` if there is a gap: install a snapshot then; or if the log is a shared one
+   * @throws {SnapshotError} `MALFORMED` if there is a gap: install a snapshot then; or if the log is a shared one.
+   *   `UNSUPPORTED` if a newer program wrote one of them: none is appended, and the replica keeps running
    */
   async append(entries: readonly LogEntry[]): Promise<void> {
     if (this.#shared !== undefined) return await this.#log.append(entries); // which says why not
-    await this.#enqueue((last) => entries.filter(({ index }) => index > last.index));
+    await this.#enqueue((last) => {
+      const fresh = entries.filter(({ index }) => index > last.index);
+      for (const entry of fresh) this.#checkUnderstood(entry);
+      return fresh;
+    });
   }
 
   /** The entries of the log from an index on, to be given to other replicas. */
@@ -395,6 +401,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
         if (applying !== undefined) await applying; // most machines apply at once: no turn of the event loop each
       }
     } catch (error) {
+      if (hasCode(error, "UNSUPPORTED")) throw this.#failure = notUnderstood(entry, error);
       this.#failure = new SnapshotError(
         "UNAVAILABLE",
         `The machine could not apply entry ${entry.index}: ${messageOf(error)}. Nothing is applied any more, since ` +
@@ -408,11 +415,31 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     this.#executor.applied(entry.data.length);
   }
 
+  /** Other replicas committed it, so nothing else that `validate` may say against it counts. */
+  #checkUnderstood(entry: LogEntry): void {
+    if (entry.configuration !== undefined) return;
+    try {
+      this.machine.validate?.(entry.data);
+    } catch (error) {
+      if (hasCode(error, "UNSUPPORTED")) throw notUnderstood(entry, error);
+    }
+  }
+
   #exclusive<T>(work: () => T | Promise<T>): Promise<T> {
     const result = this.#turn.then(work);
     this.#turn = result.catch(() => {});
     return result;
   }
+}
+
+/** The error for an entry that a newer program wrote. */
+function notUnderstood({ index }: LogEntry, cause: SnapshotError): SnapshotError {
+  return new SnapshotError(
+    "UNSUPPORTED",
+    `This program does not understand entry ${index}: ${cause.message}. It was not applied, nor anything after it; ` +
+      `log and snapshots are as they were, for the program that wrote it`,
+    { ...cause.fields, index, cause },
+  );
 }
 
 function closed(): SnapshotError {

@@ -5,13 +5,17 @@
  */
 
 import { SnapshotError } from "../errors.ts";
+import { refusedValue, shownKey, sizeOf } from "./accepted.ts";
 import type { Block } from "./block.ts";
-import type { Codec } from "./codec.ts";
+import type { Codec, CodecVersion } from "./codec.ts";
 import type { AnyMap, AnyView, Group } from "./groups.ts";
 import type { KeyCodec } from "./key_codec.ts";
-import { type Decode, decoderOf, decodeWith } from "./state_codecs.ts";
+import { type Decode, decoderOf, decodeWith, isOwn, type NamedCodec } from "./state_codecs.ts";
 import type { StateEncoder } from "./state_encoder.ts";
 import type { DescribedState } from "./state_head.ts";
+
+/** Characters from which on the length of a key in bytes is looked at. */
+const LONG_KEY = 64 * 1024;
 
 /** What a state needs of the {@linkcode KeyedState} that it is in. */
 export interface StateOwner<K> {
@@ -67,6 +71,11 @@ export abstract class AnyState<K, MK, V> {
     return this.described.name;
   }
 
+  /** The name of it in errors. */
+  protected get title(): string {
+    return `The state ${JSON.stringify(this.described.name)}`;
+  }
+
   /** How many entries there are. */
   get size(): number {
     return this.owner.size(this.place);
@@ -75,6 +84,23 @@ export abstract class AnyState<K, MK, V> {
   /** The entries of a group. */
   protected entriesOf(group: Group | undefined): AnyMap | undefined {
     return group?.maps[this.place];
+  }
+
+  /**
+   * Checks that each save can write a value of a key.
+   *
+   * @param shown the key, for a person
+   * @returns how many bytes it takes
+   * @throws {SnapshotError} `MALFORMED` if one could not
+   */
+  protected accept<T>(codec: Codec<T>, value: T, mapKey: MK, shown: () => string = () => shownKey(mapKey)): number {
+    try {
+      // The hash of a key was checked, and says nothing of its length.
+      if (typeof mapKey === "string" && mapKey.length > LONG_KEY) sizeOf(this.#mapKeys, mapKey);
+      return sizeOf(codec, value);
+    } catch (error) {
+      throw refusedValue(this.described.name, codec, `the value of ${shown()}`, error);
+    }
   }
 
   /** Writes a section with all entries that a view has. */
@@ -133,8 +159,23 @@ export abstract class AnyState<K, MK, V> {
   }
 
   /** What reads its values out of a file. */
-  protected decoder(described: DescribedState): Decode<V> {
-    return decoderOf(this.#values, described);
+  protected decoder({ codec: name, version }: DescribedState): Decode<V> {
+    const decode = decoderOf(this.#values, { name, version }, this.title);
+    return this.checked(this.#values, { name, version }, decode, (value) => (sizeOf(this.#values, value), value));
+  }
+
+  /** Checks each value that a migration makes, since it has to be saved as well; gives what the check returns. */
+  protected checked(codec: NamedCodec, from: CodecVersion, decode: Decode<V>, check: (value: V) => V): Decode<V> {
+    if (isOwn(codec, from)) return decode;
+    return (block, start, end) => {
+      const value = decode(block, start, end);
+      try {
+        return check(value);
+      } catch (error) {
+        const what = `what its migration made of ${from.name}, version ${from.version},`;
+        throw refusedValue(this.described.name, codec, what, error);
+      }
+    };
   }
 
   /** Puts an entry into a group that nobody sees yet, and returns its key. */

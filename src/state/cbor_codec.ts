@@ -7,6 +7,7 @@
 import { decode, type DecodeOptions, encode, type EncodeOptions, Token, Type } from "cborg";
 import { messageOf, SnapshotError } from "../errors.ts";
 import type { Codec } from "./codec.ts";
+import { checkNesting, MAX_NESTING } from "./nesting.ts";
 
 /** The tags of integers of any size (RFC 8949, 3.4.3): what is a `bigint` here, and nothing else is. */
 const Tag = { BIGINT: 2, NEGATIVE_BIGINT: 3 } as const;
@@ -14,7 +15,7 @@ const Tag = { BIGINT: 2, NEGATIVE_BIGINT: 3 } as const;
 /**
  * Anything that CBOR (RFC 8949) holds: what JSON holds, and bytes, `undefined`, `NaN`, `-0` and `bigint`, all of which come
  * back as they were; smaller than JSON. The same value always has the same bytes, with the keys of an object in the order
- * of their encodings.
+ * of their encodings. At most 512 arrays and objects may be within each other.
  *
  * @typeParam T what is held: no functions, dates, maps or classes
  *
@@ -58,19 +59,25 @@ export function cborCodec<T>(): Codec<T> {
   return {
     name: "cbor",
     encode(value) {
+      let bytes: Uint8Array;
       try {
-        return encode(value, encoding);
+        bytes = encode(value, encoding);
       } catch (error) {
         throw new SnapshotError("MALFORMED", `CBOR cannot hold a value: ${messageOf(error)}`, { cause: error });
       }
+      if (bytes.length > MAX_NESTING) checkNesting(value, "any"); // a level takes a byte
+      return bytes;
     },
     decode(bytes) {
+      let value: T;
       try {
         // Copied, since what it has of bytes would be a part of what is only lent.
-        return decode(bytes.slice(), decoding);
+        value = decode(bytes.slice(), decoding);
       } catch (error) {
         throw new SnapshotError("MALFORMED", `A value is not CBOR: ${messageOf(error)}`, { cause: error });
       }
+      if (bytes.length > MAX_NESTING) checkNesting(value, "any");
+      return value;
     },
   };
 }

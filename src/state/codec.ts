@@ -6,6 +6,7 @@
 
 import { messageOf, SnapshotError } from "../errors.ts";
 import { Block } from "./block.ts";
+import { checkNesting, MAX_NESTING } from "./nesting.ts";
 
 /** Turns values into bytes and back. */
 export interface Codec<T> {
@@ -38,15 +39,21 @@ export interface Codec<T> {
   /** As `decode`, of a range of bytes. */
   decodeFrom?(block: Block, start: number, end: number): T;
   /**
-   * The value of bytes that were written with an older version, or with the codec that was used then.
+   * The value of bytes that an older version wrote: of this codec, or of one that it {@linkcode replaces}.
    *
    * @param bytes only lent
    * @param from what wrote them
    */
   migrate?(bytes: Uint8Array, from: CodecVersion): T;
+  /**
+   * The names of other codecs whose values `migrate` reads too. Their versions are lower than this one's.
+   *
+   * @default {[]}
+   */
+  readonly replaces?: readonly string[];
 }
 
-/** What wrote a value. */
+/** The codec that wrote a value. */
 export interface CodecVersion {
   /** The name of the codec. */
   readonly name: string;
@@ -54,12 +61,26 @@ export interface CodecVersion {
   readonly version: number;
 }
 
+/** Options of {@linkcode versioned}. */
+export interface VersionedOptions {
+  /**
+   * The names of codecs that this one takes the place of: `migrate` is given what they wrote too. Versions go on
+   * counting from the last one of theirs.
+   *
+   * @default {[]}
+   */
+  readonly replaces?: readonly string[];
+}
+
 /**
- * A codec for the newest version of values, which knows how to read older ones.
+ * A codec for the newest version of values, which knows how to read older ones. Values in snapshots and commands in the
+ * log say what wrote them: an older version is migrated, a newer one is `UNSUPPORTED`.
  *
  * @param codec for the newest version
- * @param version its number, 1 or more; what was saved without one has 0
+ * @param version its number, 1 to 2^32-1; what was written without one has 0
  * @param migrate makes a new value of an older one's bytes
+ * @param options which other codecs wrote older ones
+ * @throws {SnapshotError} `MALFORMED` if that is no version
  *
  * @example A field that used not to be there
  * ```ts
@@ -72,20 +93,32 @@ export interface CodecVersion {
  * }));
  * console.assert(users.version === 1);
  * ```
+ *
+ * @example Another codec takes the place of the one before
+ * ```ts
+ * import { cborCodec, jsonCodec, versioned } from "@snapstream/snapstream";
+ *
+ * const old = jsonCodec<{ name: string }>();
+ * const users = versioned(cborCodec<{ name: string }>(), 1, (bytes) => old.decode(bytes), { replaces: [old.name] });
+ * console.assert(users.name === "cbor");
+ * ```
  */
 export function versioned<T>(
   codec: Codec<T>,
   version: number,
   migrate: (bytes: Uint8Array, from: CodecVersion) => T,
+  options: VersionedOptions = {},
 ): Codec<T> {
   if (!Number.isSafeInteger(version) || version < 1 || version > 0xffff_ffff) {
     throw new SnapshotError("MALFORMED", `A version is 1 to 2^32-1, not ${version}`, { actual: version });
   }
+  const { replaces = [] } = options;
   const { encodeInto, decodeFrom } = codec; // one by one, since a codec may be of a class, whose methods no spread has
   return {
     name: codec.name,
     version,
     migrate,
+    replaces: [...replaces],
     encode: (value) => codec.encode(value),
     decode: (bytes) => codec.decode(bytes),
     ...(encodeInto && { encodeInto: encodeInto.bind(codec) }),
@@ -93,13 +126,18 @@ export function versioned<T>(
   };
 }
 
-/** Bytes as they are. */
+/** Bytes as they are. What is no `Uint8Array` is refused. */
 export function bytesCodec(): Codec<Uint8Array> {
+  const check = (value: Uint8Array) => {
+    if (value instanceof Uint8Array) return value;
+    throw new SnapshotError("MALFORMED", `Bytes are a Uint8Array here, not ${kindOf(value)}`);
+  };
   return {
     name: "bytes",
-    encode: (value) => value,
+    encode: check,
     decode: (bytes) => bytes.slice(),
     encodeInto(value, target, at) {
+      check(value);
       if (at + value.length > target.length) return -1;
       target.set(value, at);
       return at + value.length;
@@ -126,6 +164,7 @@ export function utf8Codec(): Codec<string> {
     encode: (value) => encoder.encode(checkText(value)),
     decode: (bytes) => decode(new Block(bytes), 0, bytes.length),
     encodeInto(value, target, at) {
+      if (typeof value !== "string") throw noText(value);
       const { length } = value;
       if (length <= SHORT && at + length <= target.length) {
         let i = 0;
@@ -144,14 +183,29 @@ export function utf8Codec(): Codec<string> {
 }
 
 function checkText(text: string): string {
+  if (typeof text !== "string") throw noText(text);
   if (text.isWellFormed()) return text;
   throw new SnapshotError("MALFORMED", "A text has half of a surrogate pair, which UTF-8 cannot hold");
 }
 
+function noText(value: unknown): SnapshotError {
+  return new SnapshotError("MALFORMED", `A text is a string here, not ${kindOf(value)}`);
+}
+
+/** The kind of a value, for a person. */
+function kindOf(value: unknown): string {
+  if (value === null || typeof value !== "object") return value === null ? "null" : `a value of type ${typeof value}`;
+  return `an object of class ${value.constructor?.name ?? "Object"}`;
+}
+
+/** Numbers in JSON that may be infinite as numbers here. */
+const HUGE = /\d[eE]\+?\d{3}|\d{200}/;
+
 /**
- * Anything that JSON can hold.
+ * Anything that JSON can hold, of at most 512 arrays and objects within each other. `NaN` and the infinities, of which
+ * JSON would make `null`, are refused.
  *
- * @typeParam T what is held; what JSON does to it (dates, `undefined`) is the caller's affair
+ * @typeParam T what is held; what else JSON does to it (dates, `undefined`) is the caller's affair
  */
 export function jsonCodec<T>(): Codec<T> {
   const text = utf8Codec();
@@ -162,15 +216,20 @@ export function jsonCodec<T>(): Codec<T> {
     } catch (error) {
       throw new SnapshotError("MALFORMED", `JSON cannot hold a value: ${messageOf(error)}`, { cause: error });
     }
-    if (json !== undefined) return json;
-    throw new SnapshotError("MALFORMED", `JSON cannot hold a value of type ${typeof value}`);
+    if (json === undefined) throw new SnapshotError("MALFORMED", `JSON cannot hold a value of type ${typeof value}`);
+    // To look at all that is in a value takes long: only where something became null, or there may be too many levels.
+    if (json.length > 2 * MAX_NESTING || json.includes("null")) checkNesting(value, "finite");
+    return json;
   };
   const parse = (json: string): T => {
+    let value: T;
     try {
-      return JSON.parse(json);
+      value = JSON.parse(json);
     } catch (error) {
       throw new SnapshotError("MALFORMED", `A value is not JSON: ${messageOf(error)}`, { cause: error });
     }
+    if (json.length > 2 * MAX_NESTING || HUGE.test(json)) checkNesting(value, "finite");
+    return value;
   };
   return {
     name: "json",

@@ -43,12 +43,13 @@ export function stringKeys(): KeyCodec<string> {
 
 /** Integers of 32 bits as keys: Java's `Integer`, big-endian. */
 export function intKeys(): KeyCodec<number> {
+  const hash = (key: number) => {
+    if ((key | 0) === key) return key;
+    throw new SnapshotError("MALFORMED", `A key is an integer of 32 bits here, not ${String(key)}`);
+  };
   return {
-    ...fixed<number>("int", 4, (view, key) => view.setInt32(0, key), (view) => view.getInt32(0)),
-    hash(key) {
-      if ((key | 0) === key) return key;
-      throw new SnapshotError("MALFORMED", `A key is an integer of 32 bits here, not ${String(key)}`);
-    },
+    ...fixed<number>("int", 4, (view, key) => view.setInt32(0, hash(key)), (view) => view.getInt32(0)),
+    hash,
     text: String,
     ofText: Number,
   };
@@ -56,12 +57,13 @@ export function intKeys(): KeyCodec<number> {
 
 /** Integers of 64 bits as keys: Java's `Long`, big-endian. */
 export function longKeys(): KeyCodec<bigint> {
+  const checked = (key: bigint) => {
+    if (typeof key === "bigint" && BigInt.asIntN(64, key) === key) return key;
+    throw new SnapshotError("MALFORMED", `A key is an integer of 64 bits here, not ${String(key)}`);
+  };
   return {
-    ...fixed<bigint>("long", 8, (view, key) => view.setBigInt64(0, key), (view) => view.getBigInt64(0)),
-    hash(key) {
-      if (typeof key === "bigint" && BigInt.asIntN(64, key) === key) return hashLong(key);
-      throw new SnapshotError("MALFORMED", `A key is an integer of 64 bits here, not ${String(key)}`);
-    },
+    ...fixed<bigint>("long", 8, (view, key) => view.setBigInt64(0, checked(key)), (view) => view.getBigInt64(0)),
+    hash: (key) => hashLong(checked(key)),
     text: String,
     ofText: BigInt,
   };

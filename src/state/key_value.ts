@@ -6,21 +6,35 @@
 
 import { SnapshotError } from "../errors.ts";
 import type { SnapshotReader } from "../snapshot/mod.ts";
-import { concat, u32 } from "../stream/mod.ts";
+import { concat } from "../stream/mod.ts";
+import { bytesOf, checkLength, refusedValue, shownKey, sizeOf } from "./accepted.ts";
 import type { Codec } from "./codec.ts";
+import { type CommandCodec, commandCodec } from "./command_codec.ts";
 import { stringKeys } from "./key_codec.ts";
 import { KeyedState, type KeyedStateOptions } from "./keyed_state.ts";
 import type { LogEntry, SaveTask, StateMachine } from "./machine.ts";
-import type { ValueState } from "./state_types.ts";
+import type { KeyedValue } from "./states.ts";
+import { readVarint, varint } from "./varint.ts";
 
 const Op = { PUT: 1, DELETE: 2 } as const;
+/** The name of its one state. */
+const ENTRIES = "entries";
+
+/** A command. */
+interface Command<V> {
+  /** The key. */
+  readonly key: string;
+  /** Nothing: the entry is deleted. */
+  readonly put: { readonly value: V } | undefined;
+}
 
 /** Options of {@linkcode KeyValueMachine}. */
-export type KeyValueOptions = Omit<KeyedStateOptions<string>, "keys">;
+export type KeyValueOptions = Omit<KeyedStateOptions<string>, "keys" | "drop">;
 
 /**
  * Keys and values in a {@linkcode KeyedState}, as its one state `entries`. It is changed by commands: {@linkcode put} and {@linkcode delete} make
- * them, the log carries them, {@linkcode apply} carries them out.
+ * them, the log carries them, {@linkcode apply} carries them out. Like a snapshot, a command says which codec wrote it,
+ * in which version: an older one is migrated as the codec says ({@linkcode versioned}), a newer one is `UNSUPPORTED`.
  *
  * @typeParam V the values
  *
@@ -37,20 +51,22 @@ export type KeyValueOptions = Omit<KeyedStateOptions<string>, "keys">;
  */
 export class KeyValueMachine<V> implements StateMachine {
   readonly #codec: Codec<V>;
-  readonly #keys = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  readonly #commands: CommandCodec<Command<V>>;
   readonly #state: KeyedState<string>;
-  readonly #entries: ValueState<string, V>;
+  readonly #entries: KeyedValue<string, V>;
 
   /**
    * Makes an empty machine.
    *
    * @param codec turns values into bytes
    * @param options how it is saved, and which key groups it has
+   * @throws {SnapshotError} `MALFORMED` if they are not allowed
    */
   constructor(codec: Codec<V>, options: KeyValueOptions = {}) {
     this.#codec = codec;
+    this.#commands = commandCodec(operations(codec));
     this.#state = new KeyedState({ ...options, keys: stringKeys() });
-    this.#entries = this.#state.value("entries", codec);
+    this.#entries = this.#state.value(ENTRIES, codec) as KeyedValue<string, V>;
   }
 
   /** How many entries there are. */
@@ -79,30 +95,35 @@ export class KeyValueMachine<V> implements StateMachine {
    * @throws {SnapshotError} `MALFORMED` if the key has half of a surrogate pair, or the codec cannot hold the value
    */
   put(key: string, value: V): Uint8Array {
-    const bytes = encodeKey(key);
-    return concat([Uint8Array.of(Op.PUT), u32(bytes.length), bytes, this.#codec.encode(value)]);
+    return this.#commands.encode({ key, put: { value } });
   }
 
   /** The command that deletes an entry. */
   delete(key: string): Uint8Array {
-    const bytes = encodeKey(key);
-    return concat([Uint8Array.of(Op.DELETE), u32(bytes.length), bytes]);
+    return this.#commands.encode({ key, put: undefined });
   }
 
   /**
-   * Looks whether this is a command, of a key that belongs here.
+   * Looks whether this is a command, of a key that belongs here, that this program understands.
    *
-   * @throws {SnapshotError} `MALFORMED` if it is not
+   * @throws {SnapshotError} `MALFORMED` if it is not, or puts what no save could write; `UNSUPPORTED` if a newer
+   *   version of the codec wrote it, or another codec that is not replaced
    */
   validate(data: Uint8Array): void {
-    this.#entries.has(this.#decode(data).key);
+    const { key, put } = this.#commands.decode(data);
+    this.#entries.has(key);
+    if (put !== undefined) attempt(this.#codec, key, () => sizeOf(this.#codec, put.value));
   }
 
-  /** Carries out a command. */
+  /**
+   * Carries out a command.
+   *
+   * @throws {SnapshotError} as {@linkcode validate}
+   */
   apply({ data }: LogEntry): void {
-    const { key, put } = this.#decode(data);
+    const { key, put } = this.#commands.decode(data);
     if (put === undefined) this.#entries.delete(key);
-    else this.#entries.set(key, put.value);
+    else this.#entries.put(key, put.value); // it was encoded once already, by validate or after its migration
   }
 
   /** Takes a view, in constant time; the rest of the save writes it. */
@@ -118,26 +139,72 @@ export class KeyValueMachine<V> implements StateMachine {
   async load(...readers: SnapshotReader[]): Promise<void> {
     await this.#state.load(...readers);
   }
+}
 
-  #decode(data: Uint8Array): { readonly key: string; readonly put?: { readonly value: V } } {
-    const op = data[0];
-    const length = data.length < 5 ? Infinity : new DataView(data.buffer, data.byteOffset).getUint32(1);
-    if (op === Op.PUT ? 5 + length > data.length : op !== Op.DELETE || 5 + length !== data.length) throw noCommand();
+/**
+ * The codec of commands, whose values are of another one, and have its name and its versions.
+ *
+ * ```text
+ * bytes = operation length key [value]    operation = 01: puts, 02: deletes, and there is no value; length = varint, of
+ *                                         the key in UTF-8; value = the bytes of its codec
+ * ```
+ */
+function operations<V>(codec: Codec<V>): Codec<Command<V>> {
+  const { name, version, migrate, replaces } = codec;
+  const { hash } = stringKeys();
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const encoder = new TextEncoder();
+  const read = (bytes: Uint8Array, valueOf: (bytes: Uint8Array, key: string) => V): Command<V> => {
+    const [op = 0] = bytes;
+    if (op > Op.DELETE) {
+      throw new SnapshotError("UNSUPPORTED", `The command has operation ${op}: use a newer release of the program`, {
+        actual: op,
+      });
+    }
+    const [length, start] = readVarint(bytes, 1) ?? [Infinity, 0];
+    const end = start + length;
+    if (op === 0 || (op === Op.PUT ? end > bytes.length : end !== bytes.length)) throw noCommand();
     let key: string;
     try {
-      key = this.#keys.decode(data.subarray(5, 5 + length));
+      key = decoder.decode(bytes.subarray(start, end));
     } catch (error) {
       throw noCommand(error);
     }
-    return op === Op.PUT ? { key, put: { value: this.#codec.decode(data.subarray(5 + length)) } } : { key };
+    return { key, put: op === Op.PUT ? { value: valueOf(bytes.subarray(end), key) } : undefined };
+  };
+  return {
+    name,
+    ...(version !== undefined && { version }),
+    ...(replaces !== undefined && { replaces }),
+    encode({ key, put }) {
+      hash(key); // refuses what cannot be a key
+      const bytes = encoder.encode(key);
+      checkLength(bytes.length);
+      const start = [Uint8Array.of(put === undefined ? Op.DELETE : Op.PUT), varint(bytes.length), bytes];
+      if (put === undefined) return concat(start);
+      return concat([...start, attempt(codec, key, () => bytesOf(codec, put.value))]);
+    },
+    decode: (bytes) => read(bytes, (value) => codec.decode(value)),
+    ...(migrate !== undefined && {
+      migrate: (bytes, from) =>
+        read(bytes, (old, key) => {
+          const value = codec.migrate!(old, from);
+          attempt(codec, key, () => sizeOf(codec, value)); // what a migration makes is to be saved as well
+          return value;
+        }),
+    }),
+  };
+}
+
+/** Does something with a value; the error says of which key. */
+function attempt<V, T>(codec: Codec<V>, key: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw refusedValue(ENTRIES, codec, `the value of ${shownKey(key)}`, error);
   }
 }
 
 function noCommand(cause?: unknown): SnapshotError {
   return new SnapshotError("MALFORMED", "This is no command of a key-value machine", { cause });
-}
-
-function encodeKey(key: string): Uint8Array {
-  if (key.isWellFormed()) return new TextEncoder().encode(key);
-  throw new SnapshotError("MALFORMED", "A key has half of a surrogate pair, which UTF-8 cannot hold");
 }

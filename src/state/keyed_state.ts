@@ -4,11 +4,11 @@
  * @module
  */
 
-import { SnapshotError } from "../errors.ts";
 import { checkName, type SnapshotReader } from "../snapshot/mod.ts";
 import type { OneState, StateOwner } from "./any_state.ts";
 import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from "./chain.ts";
 import type { Codec } from "./codec.ts";
+import { DeclaredStates } from "./declared.ts";
 import { Groups, type GroupsView } from "./groups.ts";
 import type { KeyCodec } from "./key_codec.ts";
 import type { KeyGroupRange } from "./key_groups.ts";
@@ -47,6 +47,13 @@ export interface KeyedStateOptions<K> {
    * @default {false}
    */
   readonly incremental?: boolean | IncrementalOptions;
+  /**
+   * The names of states that earlier releases of the program declared, and that are dropped: what is loaded loses their
+   * entries. A state with entries that is neither declared nor dropped is not loaded; an empty one is no obstacle.
+   *
+   * @default {[]}
+   */
+  readonly drop?: readonly string[];
 }
 
 /** What the next save can be built upon. */
@@ -92,7 +99,7 @@ export class KeyedState<K> {
   readonly #space: KeySpace<K>;
   readonly #name: string;
   readonly #incremental: IncrementalOptions | undefined;
-  readonly #states = new Map<string, OneState<K>>();
+  readonly #states: DeclaredStates<OneState<K>>;
   readonly #owner: StateOwner<K>;
   readonly #tasks = new SaveTasks("state");
   #groups: Groups;
@@ -105,8 +112,9 @@ export class KeyedState<K> {
    * @throws {SnapshotError} `MALFORMED` if they are not allowed
    */
   constructor(options: KeyedStateOptions<K>) {
-    const { keys, name = "state", incremental = false } = options;
+    const { keys, name = "state", incremental = false, drop } = options;
     this.#space = new KeySpace(options);
+    this.#states = new DeclaredStates(keys.name, drop);
     this.#name = checkName(name);
     this.#incremental = incrementalOf(incremental);
     this.#groups = this.#emptyGroups();
@@ -151,20 +159,21 @@ export class KeyedState<K> {
    *
    * @param name its name
    * @param values the codec of the values
-   * @throws {SnapshotError} `MALFORMED` if there is one with this name
+   * @throws {SnapshotError} `MALFORMED` if there is one with this name, or it is dropped; or if no file can say what it
+   *   is
    */
   value<V>(name: string, values: Codec<V>): ValueState<K, V> {
-    return this.#add(new KeyedValue<K, V>(this.#owner, this.#states.size, name, values));
+    return this.#states.add(new KeyedValue<K, V>(this.#owner, this.#states.size, name, values));
   }
 
   /** A state with a list for each key. As {@linkcode value}. */
   list<T>(name: string, items: Codec<T>): ListState<K, T> {
-    return this.#add(new KeyedList<K, T>(this.#owner, this.#states.size, name, items));
+    return this.#states.add(new KeyedList<K, T>(this.#owner, this.#states.size, name, items));
   }
 
   /** A state with a map for each key. As {@linkcode value}. */
   map<UK, V>(name: string, userKeys: KeyCodec<UK>, values: Codec<V>): MapState<K, UK, V> {
-    return this.#add(new KeyedMap<K, UK, V>(this.#owner, this.#states.size, name, userKeys, values));
+    return this.#states.add(new KeyedMap<K, UK, V>(this.#owner, this.#states.size, name, userKeys, values));
   }
 
   /** Takes all entries of all states away. */
@@ -205,22 +214,27 @@ export class KeyedState<K> {
   }
 
   /**
-   * Replaces all entries by those that snapshots have in the key groups of this state; or throws and leaves everything as
-   * it is. Of other key groups nothing is read.
+   * Replaces all entries by those that snapshots have in the key groups of this state; or throws and leaves everything
+   * as it is. Of other key groups nothing is read.
    *
    * @param readers the snapshots; together they must have each key group of this state once
-   * @throws {SnapshotError} `MALFORMED` if a key group is missing, or there twice; `CORRUPT`; `UNSUPPORTED` if a state is
-   *   not declared here, or is another one there, or was saved by a newer release
+   * @throws {SnapshotError} `MALFORMED` if a key group is missing, or there twice; `CORRUPT`; `UNSUPPORTED` if a state
+   *   with entries is neither declared here nor dropped, or is another one there, or was saved by a newer release
    */
   async load(...readers: SnapshotReader[]): Promise<void> {
     this.#tasks.check();
     const groups = this.#emptyGroups();
     const { maxParallelism, range } = this;
     const expected = { name: this.#name, maxParallelism, range, keys: this.#space.keys.name };
-    const chain = await restore(readers, expected, (head) => new KeyedLoader(this.#space, head, this.#states, groups));
+    const undeclared = this.#states.undeclared();
+    const loading = { space: this.#space, states: this.#states, undeclared, groups };
+    const chain = await restore(readers, expected, (head, isOnly) => new KeyedLoader(loading, head, isOnly));
+    undeclared.check();
     this.#tasks.check();
     this.#replace(groups);
-    if (this.#incremental !== undefined && chain !== undefined) this.#setCommitted({ chain, view: groups.view() });
+    // Upon files that have what was dropped nothing is built: it would come back with them.
+    if (this.#incremental === undefined || chain === undefined || undeclared.dropped) return;
+    this.#setCommitted({ chain, view: groups.view() });
   }
 
   /** Gives up saves that are under way, and waits for them. The state can be read and changed, but not saved, after that. */
@@ -232,14 +246,6 @@ export class KeyedState<K> {
   /** As {@linkcode close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  #add<S extends OneState<K>>(state: S): S {
-    if (this.#states.has(state.name)) {
-      throw new SnapshotError("MALFORMED", `There is a state called ${JSON.stringify(state.name)} already`);
-    }
-    this.#states.set(state.name, state);
-    return state;
   }
 
   /** Where the group of a key is. */

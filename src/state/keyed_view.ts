@@ -8,10 +8,10 @@
 import { changesBetween, type OneState } from "./any_state.ts";
 import type { Block } from "./block.ts";
 import type { StateView } from "./chain.ts";
+import type { DeclaredStates, UndeclaredStates } from "./declared.ts";
 import type { AnyView, Group, Groups, GroupsView } from "./groups.ts";
 import type { KeySpace } from "./key_space.ts";
 import { Pace } from "./pace.ts";
-import { declaredStates } from "./restore.ts";
 import type { StateVisitor } from "./state_decoder.ts";
 import type { StateEncoder } from "./state_encoder.ts";
 import type { Head } from "./state_head.ts";
@@ -114,39 +114,50 @@ function hasEntries(view: AnyView | undefined): boolean {
   return view !== undefined && view.size > 0;
 }
 
+/** The context of a {@linkcode KeyedLoader}: one for all files that are loaded together. */
+export interface KeyedLoading<K> {
+  /** The keys that there can be. */
+  readonly space: KeySpace<K>;
+  /** The states that are declared. */
+  readonly states: DeclaredStates<OneState<K>>;
+  /** Is told of the others. */
+  readonly undeclared: UndeclaredStates;
+  /** The key groups that are filled. */
+  readonly groups: Groups;
+}
+
 /** Fills key groups with what a file has. */
 export class KeyedLoader<K> implements StateVisitor {
-  readonly #space: KeySpace<K>;
-  readonly #states: readonly OneState<K>[];
-  readonly #loaders: readonly ReturnType<OneState<K>["loader"]>[];
-  readonly #groups: Groups;
+  readonly #loading: KeyedLoading<K>;
+  readonly #head: Head;
+  readonly #isOnly: boolean;
+  readonly #states: readonly (OneState<K> | undefined)[];
+  readonly #loaders: readonly (ReturnType<OneState<K>["loader"]> | undefined)[];
   #keyGroup = 0;
   #group: Group | undefined;
-  #state = 0;
+  /** Nothing: it is not declared. */
+  #loader: ReturnType<OneState<K>["loader"]> | undefined;
 
   /**
-   * @param space which keys there can be
+   * @param loading what is to be filled
    * @param head what the file says
-   * @param states the states that are declared
-   * @param groups what to fill
-   * @throws {SnapshotError} `UNSUPPORTED` if a state of the file is not declared, or cannot be read
+   * @param isOnly whether there is no other file that changes what it has
+   * @throws {SnapshotError} `UNSUPPORTED` if a state of the file cannot be read
    */
-  constructor(
-    space: KeySpace<K>,
-    head: Head,
-    states: ReadonlyMap<string, OneState<K>>,
-    groups: Groups,
-  ) {
-    this.#space = space;
-    this.#groups = groups;
-    this.#states = declaredStates(head, states);
-    this.#loaders = this.#states.map((state, i) => state.loader(head.states[i]!));
+  constructor(loading: KeyedLoading<K>, head: Head, isOnly: boolean) {
+    this.#loading = loading;
+    this.#head = head;
+    this.#isOnly = isOnly;
+    this.#states = loading.states.of(head);
+    this.#loaders = this.#states.map((state, i) => state?.loader(head.states[i]!));
   }
 
   section(keyGroup: number, state: number, replaces: boolean): void {
+    const { groups, space, undeclared } = this.#loading;
+    this.#loader = this.#loaders[state];
+    if (this.#loader === undefined) return undeclared.section(keyGroup, this.#head.states[state]!.name, replaces);
     this.#keyGroup = keyGroup;
-    this.#group = this.#groups.writable(keyGroup - this.#space.range.first);
-    this.#state = state;
+    this.#group = groups.writable(keyGroup - space.range.first);
     const { place } = this.#states[state]!;
     if (!replaces) return;
     this.#group.maps[place]?.clear();
@@ -154,16 +165,20 @@ export class KeyedLoader<K> implements StateVisitor {
   }
 
   put(block: Block, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void {
-    this.#space.checkPlace(
+    const { space, undeclared } = this.#loading;
+    if (this.#loader === undefined) return undeclared.put(block, keyStart, keyEnd, this.#isOnly);
+    space.checkPlace(
       this.#keyGroup,
-      this.#loaders[this.#state]!.put(this.#group!, block, keyStart, keyEnd, valueStart, valueEnd),
+      this.#loader.put(this.#group!, block, keyStart, keyEnd, valueStart, valueEnd),
     );
   }
 
   delete(block: Block, keyStart: number, keyEnd: number): void {
-    this.#space.checkPlace(
+    const { space, undeclared } = this.#loading;
+    if (this.#loader === undefined) return undeclared.delete(block, keyStart, keyEnd);
+    space.checkPlace(
       this.#keyGroup,
-      this.#loaders[this.#state]!.delete(this.#group!, block, keyStart, keyEnd, 0, 0),
+      this.#loader.delete(this.#group!, block, keyStart, keyEnd, 0, 0),
     );
   }
 }

@@ -39,9 +39,11 @@ export interface StateMachine {
 
   /**
    * Looks at a command before it is appended: what is in the log cannot be taken back, and a command that cannot be
-   * applied would stop the replica, now and after each restart.
+   * applied would stop the replica, now and after each restart. Of entries that other replicas have committed only
+   * `UNSUPPORTED` keeps one from being appended.
    *
-   * @throws if it is none that can be applied; whoever proposed it is told
+   * @throws if it is none that can be applied; whoever proposed it is told. `UNSUPPORTED` if a newer program wrote it:
+   *   see {@linkcode commandCodec}
    */
   validate?(data: Uint8Array): void;
 

@@ -8,6 +8,7 @@ export type { Block, Decoders } from "./block.ts";
 export type { IncrementalOptions } from "./chain.ts";
 export * from "./cbor_codec.ts";
 export * from "./codec.ts";
+export * from "./command_codec.ts";
 export * from "./cow_map.ts";
 export type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 export * from "./key_codec.ts";

@@ -47,7 +47,7 @@ interface Part {
  *
  * @param readers the snapshots; together they have each wanted key group once
  * @param expected what is wanted
- * @param visitorOf who is told of what a file with this head has
+ * @param visitorOf who is told of what a file with this head has; which is the only one of its snapshot, or not
  * @returns the files, if what was read is the whole of one snapshot: it can be built upon
  * @throws {SnapshotError} `MALFORMED` if key groups are missing, or there twice, or a file is not what it should be;
  *   `CORRUPT`, `UNSUPPORTED`
@@ -55,7 +55,7 @@ interface Part {
 export async function restore(
   readers: readonly SnapshotReader[],
   expected: Expected,
-  visitorOf: (head: Head) => StateVisitor,
+  visitorOf: (head: Head, isOnly: boolean) => StateVisitor,
 ): Promise<Chain | undefined> {
   const parts: Part[] = [];
   for (const reader of readers) parts.push(await openPart(reader, expected));
@@ -64,7 +64,8 @@ export async function restore(
     const wanted = intersect(range, expected.range);
     if (wanted === undefined) continue;
     for (const { info, head } of files) {
-      if (head !== undefined) await readGroups(reader, info, head, wanted, visitorOf(head));
+      if (head === undefined) continue;
+      await readGroups(reader, info, head, wanted, visitorOf(head, files.length === 1));
     }
   }
   const [only] = parts;
@@ -201,23 +202,6 @@ function wrong(
   fields: { readonly expected?: string | number; readonly actual?: string | number } = {},
 ): SnapshotError {
   return new SnapshotError("MALFORMED", `The file ${name} of the snapshot ${what}`, { file: name, ...fields });
-}
-
-/**
- * The states that a file has, of those that are declared.
- *
- * @throws {SnapshotError} `UNSUPPORTED` if one is not
- */
-export function declaredStates<S>(head: Head, states: ReadonlyMap<string, S>): readonly S[] {
-  return head.states.map(({ name }) => {
-    const state = states.get(name);
-    if (state !== undefined) return state;
-    throw new SnapshotError(
-      "UNSUPPORTED",
-      `The snapshot has a state ${JSON.stringify(name)}: declare it, and load then`,
-      { actual: name },
-    );
-  });
 }
 
 /** The error for what a codec, or its migration, threw. */

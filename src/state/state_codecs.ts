@@ -7,9 +7,8 @@
 import { SnapshotError } from "../errors.ts";
 import { concat, u32 } from "../stream/mod.ts";
 import { Block } from "./block.ts";
-import type { Codec } from "./codec.ts";
+import type { Codec, CodecVersion } from "./codec.ts";
 import type { KeyCodec } from "./key_codec.ts";
-import type { DescribedState } from "./state_head.ts";
 
 /** Reads a value of a range of bytes. */
 export type Decode<T> = (block: Block, start: number, end: number) => T;
@@ -21,24 +20,41 @@ export function decodeWith<T>(codec: Codec<T>): Decode<T> {
     : (block, start, end) => codec.decodeFrom!(block, start, end);
 }
 
+/** A codec as far as its name and version. */
+export type NamedCodec = Pick<Codec<never>, "name" | "version">;
+
+/** Whether a codec wrote something, in the version that it has now. */
+export function isOwn({ name, version = 0 }: NamedCodec, from: CodecVersion): boolean {
+  return from.name === name && from.version === version;
+}
+
 /**
- * What reads values as a file has them, whichever version of the codec wrote them.
+ * Returns what reads values, whichever version of the codec wrote them.
  *
+ * @param codec reads them
+ * @param from wrote them
+ * @param what they are, for a person
  * @throws {SnapshotError} `UNSUPPORTED` if the codec does not know how to
  */
-export function decoderOf<T>(codec: Codec<T>, described: DescribedState): Decode<T> {
-  const { name, version = 0 } = codec;
-  const from = { name: described.codec, version: described.version };
-  if (from.version === version && from.name === name) return decodeWith(codec);
-  if (from.version < version && codec.migrate !== undefined) {
+export function decoderOf<T>(codec: Codec<T>, from: CodecVersion, what: string): Decode<T> {
+  const { name, version = 0, replaces = [] } = codec;
+  if (isOwn(codec, from)) return decodeWith(codec);
+  // A migration that is given what another codec wrote may well find a value in it: only if it names that one.
+  const isKnown = from.name === name || replaces.includes(from.name);
+  if (isKnown && from.version < version && codec.migrate !== undefined) {
     return ({ bytes }, start, end) => codec.migrate!(bytes.subarray(start, end), from);
   }
-  const written = `${from.name}, version ${from.version}`;
+  const [expected, actual] = [{ name, version }, from].map((it) => `${it.name}, version ${it.version}`);
   throw new SnapshotError(
     "UNSUPPORTED",
-    `The state ${JSON.stringify(described.name)} was saved with ${written}, and is to be read with ${name}, version ` +
-      `${version}: ${from.version > version ? "use a newer release of the program" : "give its codec a migration"}`,
-    { expected: `${name}, version ${version}`, actual: written },
+    `${what} was written with ${actual}, and is to be read with ${expected}: ${
+      from.version > version
+        ? "use a newer release of the program"
+        : isKnown
+        ? "give its codec a migration"
+        : "give its codec a higher version, and a migration that says that it replaces the other one"
+    }`,
+    { expected: expected!, actual: actual! },
   );
 }
 
@@ -67,6 +83,8 @@ export interface ListValue<T> {
   readonly items: T[];
   /** How many belong to this list. */
   readonly length: number;
+  /** The bytes that they take, where that is kept: see {@linkcode encodeList}. */
+  readonly size?: number;
 }
 
 /** Items, each with its length before it (u32, big-endian). */
@@ -91,7 +109,7 @@ export function listDecoder<T>(item: Decode<T>): Decode<ListValue<T>> {
       items.push(item(block, at + 4, at + 4 + length));
       at += 4 + length;
     }
-    return { items, length: items.length };
+    return { items, length: items.length, size: end - start };
   };
 }
 

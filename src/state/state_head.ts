@@ -29,7 +29,7 @@ const VERSION = 1;
 /** Magic, version, length. */
 const FRAME = MAGIC.length + 1 + 4;
 /** The longest head: of some ten thousand states. */
-const MAX_HEAD = 1024 * 1024;
+export const MAX_HEAD: number = 1024 * 1024;
 
 /** What a state is: one value for each key, a list, or a map. */
 export type StateKind = "value" | "list" | "map";

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkLength, refusedValue, shownKey, sizeOf } from "./accepted.ts";
 import { AnyState, type StateOwner } from "./any_state.ts";
 import type { Codec } from "./codec.ts";
 import type { Group } from "./groups.ts";
@@ -22,9 +23,12 @@ import type { ListState, MapState, ValueState } from "./state_types.ts";
 
 /** A {@linkcode ValueState} in memory. */
 export class KeyedValue<K, V> extends AnyState<K, K, V> implements ValueState<K, V> {
+  readonly #values: Codec<V>;
+
   /** Made by {@linkcode KeyedState.value}. */
   constructor(owner: StateOwner<K>, place: number, name: string, values: Codec<V>) {
     super(owner, place, { name, kind: "value", userKeys: "" }, owner.keys, values);
+    this.#values = values;
   }
 
   get(key: K): V | undefined {
@@ -36,6 +40,13 @@ export class KeyedValue<K, V> extends AnyState<K, K, V> implements ValueState<K,
   }
 
   set(key: K, value: V): void {
+    this.owner.group(key); // refuses what cannot be a key
+    this.accept(this.#values, value, key);
+    this.put(key, value);
+  }
+
+  /** Puts a value of which it is known that each save can write it: {@linkcode set} encodes it to see that. */
+  put(key: K, value: V): void {
     this.owner.writable(key).map(this.place).set(key, value);
   }
 
@@ -72,18 +83,24 @@ export class KeyedList<K, T> extends AnyState<K, K, ListValue<T>> implements Lis
 
   add(key: K, ...added: readonly T[]): void {
     if (added.length === 0) return;
+    this.owner.group(key); // refuses what cannot be a key
+    const more = this.#sizeOf(key, added);
     const map = this.owner.writable(key).map(this.place);
     const old: ListValue<T> | undefined = map.get(key);
+    const size = this.#checkSize(key, (old?.size ?? 0) + more);
     // The array is shared with the views that have a shorter list: nothing that they see of it changes. If it was
     // added to after a view of which this is the list, it has other items there.
     const items = old === undefined ? [] : old.items.length === old.length ? old.items : old.items.slice(0, old.length);
     for (const item of added) items.push(item);
-    map.set(key, { items, length: items.length });
+    map.set(key, { items, length: items.length, size });
   }
 
   set(key: K, items: readonly T[]): void {
-    if (items.length === 0) this.delete(key);
-    else this.owner.writable(key).map(this.place).set(key, { items: [...items], length: items.length });
+    if (items.length === 0) return void this.delete(key);
+    this.owner.group(key); // refuses what cannot be a key
+    const own = [...items];
+    const size = this.#checkSize(key, this.#sizeOf(key, own));
+    this.owner.writable(key).map(this.place).set(key, { items: own, length: own.length, size });
   }
 
   delete(key: K): boolean {
@@ -97,8 +114,29 @@ export class KeyedList<K, T> extends AnyState<K, K, ListValue<T>> implements Lis
     }
   }
 
-  protected override decoder(described: DescribedState): Decode<ListValue<T>> {
-    return listDecoder(decoderOf(this.#items, described));
+  /** Checks that each save can write items; returns how many bytes they take. */
+  #sizeOf(key: K, items: readonly T[]): number {
+    let size = 0;
+    for (const item of items) size += 4 + this.accept(this.#items, item, key);
+    return size;
+  }
+
+  #checkSize(key: K, size: number): number {
+    try {
+      checkLength(size);
+    } catch (error) {
+      throw refusedValue(this.name, this.#items, `the list of ${shownKey(key)}`, error);
+    }
+    return size;
+  }
+
+  protected override decoder({ codec: name, version }: DescribedState): Decode<ListValue<T>> {
+    const decode = listDecoder(decoderOf(this.#items, { name, version }, this.title));
+    return this.checked(this.#items, { name, version }, decode, (list) => {
+      const size = list.items.reduce((sum, item) => sum + 4 + sizeOf(this.#items, item), 0);
+      checkLength(size);
+      return { ...list, size };
+    });
   }
 }
 
@@ -106,6 +144,7 @@ export class KeyedList<K, T> extends AnyState<K, K, ListValue<T>> implements Lis
 export class KeyedMap<K, UK, V> extends AnyState<K, string, V> implements MapState<K, UK, V> {
   readonly #keys: MapKeyCodec<K, UK>;
   readonly #userKeys: KeyCodec<UK>;
+  readonly #values: Codec<V>;
 
   /** Made by {@linkcode KeyedState.map}. */
   constructor(owner: StateOwner<K>, place: number, name: string, userKeys: KeyCodec<UK>, values: Codec<V>) {
@@ -113,6 +152,7 @@ export class KeyedMap<K, UK, V> extends AnyState<K, string, V> implements MapSta
     super(owner, place, { name, kind: "map", userKeys: userKeys.name }, keys, values);
     this.#keys = keys;
     this.#userKeys = userKeys;
+    this.#values = values;
   }
 
   get(key: K, userKey: UK): V | undefined {
@@ -124,8 +164,11 @@ export class KeyedMap<K, UK, V> extends AnyState<K, string, V> implements MapSta
   }
 
   set(key: K, userKey: UK, value: V): void {
-    this.#userKeys.hash(userKey); // refuses what cannot be a key
-    this.#put(this.owner.writable(key), key, userKey, value);
+    this.owner.group(key); // both refuse what cannot be a key
+    this.#userKeys.hash(userKey);
+    const mapKey = this.#keys.join(key, userKey);
+    this.accept(this.#values, value, mapKey, () => `${shownKey(userKey)} in ${shownKey(key)}`);
+    this.#put(this.owner.writable(key), mapKey, key, userKey, value);
   }
 
   delete(key: K, userKey: UK): boolean {
@@ -157,12 +200,12 @@ export class KeyedMap<K, UK, V> extends AnyState<K, string, V> implements MapSta
     return this.owner.group(key)?.indexes[this.place]?.get(key) as Map<UK, V> | undefined;
   }
 
-  #put(group: Group, key: K, userKey: UK, value: V): void {
+  #put(group: Group, mapKey: string, key: K, userKey: UK, value: V): void {
     const index = group.indexes[this.place] ??= new Map();
     let map = index.get(key);
     if (map === undefined) index.set(key, map = new Map());
     map.set(userKey, value);
-    group.map(this.place).set(this.#keys.join(key, userKey), value);
+    group.map(this.place).set(mapKey, value);
   }
 
   #delete(group: Group, key: K, userKey: UK): boolean {
@@ -174,7 +217,7 @@ export class KeyedMap<K, UK, V> extends AnyState<K, string, V> implements MapSta
 
   protected override putLoaded(group: Group, mapKey: string, value: V): K {
     const [key, userKey] = this.#keys.split(mapKey);
-    this.#put(group, key, userKey, value);
+    this.#put(group, mapKey, key, userKey, value);
     return key;
   }
 

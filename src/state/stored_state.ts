@@ -10,6 +10,7 @@ import { concat, raceAbort } from "../stream/mod.ts";
 import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from "./chain.ts";
 import { ChangedKeys, textOfBytes } from "./changed_keys.ts";
 import type { Codec } from "./codec.ts";
+import { DeclaredStates } from "./declared.ts";
 import { type Change, type Engine, guarded, WRITE_BATCH } from "./engine.ts";
 import type { KeyCodec } from "./key_codec.ts";
 import type { KeyGroupRange } from "./key_groups.ts";
@@ -21,6 +22,7 @@ import { SaveTasks } from "./save_tasks.ts";
 import { decodeHead, type DescribedState, encodeHead, type Head } from "./state_head.ts";
 import type { StoredList, StoredMap, StoredValue } from "./state_types.ts";
 import { endOf, groupKey, metaKey, prefixOf, type Slot, splitKey } from "./stored_keys.ts";
+import { dropStates } from "./stored_drop.ts";
 import { type AnyStored, DatabaseList, DatabaseMap, DatabaseValue, type StoredOwner } from "./stored_states.ts";
 import { StoredLoader, StoredView } from "./stored_view.ts";
 
@@ -69,7 +71,7 @@ export class StoredState<K> implements AsyncDisposable {
   readonly #engine: Engine;
   readonly #name: string;
   readonly #incremental: IncrementalOptions | undefined;
-  readonly #states = new Map<string, AnyStored<K>>();
+  readonly #states: DeclaredStates<AnyStored<K>>;
   /** What the database says of its states, beside those that are declared. */
   readonly #known: Map<string, DescribedState>;
   readonly #owner: StoredOwner<K>;
@@ -96,8 +98,9 @@ export class StoredState<K> implements AsyncDisposable {
     slot: Slot,
     known: readonly DescribedState[],
   ) {
-    const { name = "state", incremental = false } = options;
+    const { name = "state", incremental = false, drop } = options;
     this.#space = space;
+    this.#states = new DeclaredStates(space.keys.name, drop);
     this.#engine = engine;
     this.#name = checkName(name);
     this.#incremental = incrementalOf(incremental);
@@ -116,7 +119,8 @@ export class StoredState<K> implements AsyncDisposable {
    * Opens the state that is in a database, or an empty one.
    *
    * @param engine the database: see `levelEngine`, `rocksEngine`, `sqliteEngine`
-   * @param options as of `KeyedState`; what is in the database must have the same key groups and keys
+   * @param options as of `KeyedState`; what is in the database must have the same key groups and keys. States that are
+   *   dropped are deleted from it
    * @throws {SnapshotError} `MALFORMED` if they are not allowed, or do not fit to the database; `UNAVAILABLE`, `CLOSED`
    */
   static async open<K>(engine: Engine, options: KeyedStateOptions<K>): Promise<StoredState<K>> {
@@ -133,7 +137,7 @@ export class StoredState<K> implements AsyncDisposable {
     ) {
       throw misfit(`it has the key groups ${head.range.first} to ${head.range.last} of ${head.maxParallelism}`);
     }
-    return new StoredState(database, space, options, meta[0], head.states);
+    return new StoredState(database, space, options, meta[0], await dropStates(database, meta[0], head, options.drop));
   }
 
   /** How many key groups there are. */
@@ -161,8 +165,8 @@ export class StoredState<K> implements AsyncDisposable {
    *
    * @param name its name
    * @param values the codec of the values
-   * @throws {SnapshotError} `MALFORMED` if there is one with this name; `UNSUPPORTED` if what the database has of it is of
-   *   another kind or codec
+   * @throws {SnapshotError} `MALFORMED` if there is one with this name, or it is dropped; or if no file can say what it
+   *   is; `UNSUPPORTED` if what the database has of it is of another kind or codec
    */
   value<V>(name: string, values: Codec<V>): StoredValue<K, V> {
     return this.#add(new DatabaseValue<K, V>(this.#owner, name, values));
@@ -181,7 +185,8 @@ export class StoredState<K> implements AsyncDisposable {
   /**
    * The synchronous part of a save: takes a view of the database. It has every change whose promise has resolved.
    *
-   * @returns the rest of the save; writes nothing if there are no entries
+   * @returns the rest of the save; writes nothing if there are no entries. It is `UNSUPPORTED` if the database has
+   *   entries of a state that is not declared: what it writes could not be loaded here
    * @throws {SnapshotError} `BUSY` while another save has not ended, `CLOSED`, `UNAVAILABLE`
    */
   save(): SaveTask {
@@ -191,9 +196,10 @@ export class StoredState<K> implements AsyncDisposable {
     const committed = this.#committed;
     const changed = this.#changed;
     const viewed = {
-      head: this.#head(),
+      head: this.#head(this.#declared()),
       view: this.#engine.view(),
       slot: this.#slot,
+      known: new Set(this.#known.keys()),
       changed,
       entries: committed?.entries ?? 0,
     };
@@ -265,35 +271,36 @@ export class StoredState<K> implements AsyncDisposable {
     await engine.clear(...slotRange(slot)); // what a load that failed, or a crash, left there
     const { maxParallelism, range } = this;
     const expected = { name: this.#name, maxParallelism, range, keys: this.#space.keys.name };
+    const undeclared = this.#states.undeclared();
+    const loading = { engine, space: this.#space, states: this.#states, undeclared, slot };
     const loaders: StoredLoader<K>[] = [];
     let chain: Chain | undefined;
     try {
-      const restored = restore(readers, expected, (head) => {
-        const loader = new StoredLoader(engine, this.#space, head, this.#states, slot);
+      const restored = restore(readers, expected, (head, isOnly) => {
+        const loader = new StoredLoader(loading, head, isOnly);
         loaders.push(loader);
         return loader;
       });
       chain = await raceAbort(restored, this.#stop.signal); // what is read may be stalled
+      undeclared.check();
       this.#tasks.check();
-      await this.#describe(slot, [...this.#states.values()].map(({ described }) => described));
+      await this.#describe(slot, this.#declared());
     } catch (error) {
       for (const loader of loaders) await loader.stop();
       await engine.clear(...slotRange(slot)).catch(() => {}); // or else by the next load
       throw this.#stop.signal.aborted ? this.#stop.signal.reason : error;
     }
     this.#slot = slot; // from here on that is the state
-    for (const name of this.#known.keys()) if (!this.#states.has(name)) this.#known.delete(name);
+    for (const name of this.#known.keys()) if (this.#states.get(name) === undefined) this.#known.delete(name);
     const entries = loaders.reduce((sum, loader) => sum + loader.entries, 0);
-    this.#committed = this.#incremental && chain && { chain, entries };
+    // Upon files that have what was dropped nothing is built: it would come back with them.
+    this.#committed = this.#incremental && !undeclared.dropped && chain ? { chain, entries } : undefined;
     this.#changed = this.#committed && new ChangedKeys();
     await engine.clear(...slotRange(old)).catch(() => {}); // of no use any more; or else by the next load
   }
 
   #add<S extends AnyStored<K>>(state: S): S {
     const { name, described } = state;
-    if (this.#states.has(name)) {
-      throw new SnapshotError("MALFORMED", `There is a state called ${JSON.stringify(name)} already`);
-    }
     const known = this.#known.get(name);
     if (known !== undefined && JSON.stringify(known) !== JSON.stringify(described)) {
       throw new SnapshotError(
@@ -305,20 +312,24 @@ export class StoredState<K> implements AsyncDisposable {
         { expected: described.codec, actual: known.codec },
       );
     }
-    this.#states.set(name, state);
+    this.#states.add(state);
     this.#known.set(name, described);
     this.#undescribed = true;
     return state;
   }
 
-  #head(): Omit<Head, "buildsUpon"> {
+  #declared(): DescribedState[] {
+    return [...this.#states.values()].map(({ described }) => described);
+  }
+
+  #head(states: readonly DescribedState[]): Omit<Head, "buildsUpon"> {
     const { maxParallelism, range } = this;
-    return { maxParallelism, range, keys: this.#space.keys.name, states: [...this.#known.values()] };
+    return { maxParallelism, range, keys: this.#space.keys.name, states };
   }
 
   /** Writes changes, and with them what the database has to be told of its states. */
   async #describe(slot: Slot, states: readonly DescribedState[], changes: readonly Change[] = []): Promise<void> {
-    const head = encodeHead({ ...this.#head(), states, buildsUpon: undefined });
+    const head = encodeHead({ ...this.#head(states), buildsUpon: undefined });
     this.#undescribed = false; // now: a state may be declared while this is written
     try {
       await this.#engine.write([{ key: metaKey(), value: concat([Uint8Array.of(slot), head]) }, ...changes]);

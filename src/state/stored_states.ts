@@ -4,13 +4,15 @@
  * @module
  */
 
+import { bytesOf, checkLength, refusedValue, shownKey } from "./accepted.ts";
 import { Block } from "./block.ts";
-import type { Codec } from "./codec.ts";
+import type { Codec, CodecVersion } from "./codec.ts";
 import type { KeyCodec } from "./key_codec.ts";
 import {
   type Decode,
   decoderOf,
   decodeWith,
+  isOwn,
   joinKeys,
   listCodec,
   listDecoder,
@@ -64,6 +66,24 @@ export abstract class AnyStored<K> {
   readonly keyOf: Decode<K>;
 
   /**
+   * The bytes of a value that a key is set to.
+   *
+   * @throws {SnapshotError} `MALFORMED` if no save could write it
+   */
+  protected accept<T>(codec: Codec<T>, value: T, ...keys: readonly unknown[]): Uint8Array {
+    try {
+      return encoded(codec, value);
+    } catch (error) {
+      throw refusedValue(this.name, codec, `the value of ${keys.map(shownKey).join(" in ")}`, error);
+    }
+  }
+
+  /** The name of it in errors. */
+  protected get title(): string {
+    return `The state ${JSON.stringify(this.name)}`;
+  }
+
+  /**
    * What makes the bytes of a value of those that a file has; nothing if they are the same.
    *
    * @throws {SnapshotError} `UNSUPPORTED` if the codec cannot read them
@@ -73,7 +93,7 @@ export abstract class AnyStored<K> {
 
 /** Bytes that nobody else has: a codec may give its own, and a database keep them until they are written. */
 function encoded<T>(codec: Codec<T>, value: T): Uint8Array {
-  return codec.encode(value).slice();
+  return bytesOf(codec, value).slice();
 }
 
 function decoded<T>(decode: Decode<T>, bytes: Uint8Array): T {
@@ -91,11 +111,12 @@ function describe(
 
 function converterOf<T>(
   codec: Codec<T>,
-  decoder: (described: DescribedState) => Decode<T>,
+  decoder: (from: CodecVersion) => Decode<T>,
   described: DescribedState,
 ): ReturnType<AnyStored<unknown>["converter"]> {
-  const decode = decoder(described); // refuses what cannot be read
-  if (described.codec === codec.name && described.version === (codec.version ?? 0)) return undefined;
+  const from = { name: described.codec, version: described.version };
+  const decode = decoder(from); // refuses what cannot be read
+  if (isOwn(codec, from)) return undefined;
   return (block, start, end) => encoded(codec, decode(block, start, end));
 }
 
@@ -115,7 +136,7 @@ export class DatabaseValue<K, V> extends AnyStored<K> implements StoredValue<K, 
   }
 
   async set(key: K, value: V): Promise<void> {
-    await this.owner.write(this, key, encoded(this.owner.keys, key), encoded(this.#values, value));
+    await this.owner.write(this, key, encoded(this.owner.keys, key), this.accept(this.#values, value, key));
   }
 
   async delete(key: K): Promise<void> {
@@ -130,7 +151,7 @@ export class DatabaseValue<K, V> extends AnyStored<K> implements StoredValue<K, 
   }
 
   override converter(described: DescribedState): ReturnType<AnyStored<K>["converter"]> {
-    return converterOf(this.#values, (it) => decoderOf(this.#values, it), described);
+    return converterOf(this.#values, (it) => decoderOf(this.#values, it, this.title), described);
   }
 }
 
@@ -174,16 +195,12 @@ export class DatabaseList<K, T> extends AnyStored<K> implements StoredList<K, T>
 
   async #write(key: K, items: T[]): Promise<void> {
     const list = { items, length: items.length };
-    await this.owner.write(
-      this,
-      key,
-      encoded(this.owner.keys, key),
-      items.length === 0 ? undefined : this.#lists.encode(list),
-    );
+    const bytes = items.length === 0 ? undefined : this.accept(this.#lists, list, key);
+    await this.owner.write(this, key, encoded(this.owner.keys, key), bytes);
   }
 
   override converter(described: DescribedState): ReturnType<AnyStored<K>["converter"]> {
-    return converterOf(this.#lists, (it) => listDecoder(decoderOf(this.#items, it)), described);
+    return converterOf(this.#lists, (it) => listDecoder(decoderOf(this.#items, it, this.title)), described);
   }
 }
 
@@ -206,7 +223,7 @@ export class DatabaseMap<K, UK, V> extends AnyStored<K> implements StoredMap<K, 
   }
 
   async set(key: K, userKey: UK, value: V): Promise<void> {
-    await this.owner.write(this, key, this.#entryKey(key, userKey), encoded(this.#values, value));
+    await this.owner.write(this, key, this.#entryKey(key, userKey), this.accept(this.#values, value, userKey, key));
   }
 
   async delete(key: K, userKey: UK): Promise<void> {
@@ -223,10 +240,12 @@ export class DatabaseMap<K, UK, V> extends AnyStored<K> implements StoredMap<K, 
 
   #entryKey(key: K, userKey: UK): Uint8Array {
     this.#userKeys.hash(userKey); // refuses what cannot be a key
-    return joinKeys(this.owner.keys.encode(key), this.#userKeys.encode(userKey));
+    const entryKey = joinKeys(this.owner.keys.encode(key), this.#userKeys.encode(userKey));
+    checkLength(entryKey.length);
+    return entryKey;
   }
 
   override converter(described: DescribedState): ReturnType<AnyStored<K>["converter"]> {
-    return converterOf(this.#values, (it) => decoderOf(this.#values, it), described);
+    return converterOf(this.#values, (it) => decoderOf(this.#values, it, this.title), described);
   }
 }

@@ -11,9 +11,9 @@ import type { Block } from "./block.ts";
 import type { StateView } from "./chain.ts";
 import { bytesOfText, type ChangedKeys } from "./changed_keys.ts";
 import { bytesCodec } from "./codec.ts";
+import { type DeclaredStates, undeclared, type UndeclaredStates } from "./declared.ts";
 import { type Change, type Engine, type EngineView, WRITE_BATCH } from "./engine.ts";
 import type { KeySpace } from "./key_space.ts";
-import { declaredStates } from "./restore.ts";
 import type { StateVisitor } from "./state_decoder.ts";
 import type { StateEncoder } from "./state_encoder.ts";
 import type { Head } from "./state_head.ts";
@@ -31,6 +31,8 @@ export interface Viewed {
   readonly view: EngineView;
   /** Where the state is in it. */
   readonly slot: Slot;
+  /** The names of all states that the database knows of, also of those that are not declared. */
+  readonly known: ReadonlySet<string>;
   /** What changed since the last committed snapshot. */
   readonly changed: ChangedKeys | undefined;
   /** How many entries that snapshot had. */
@@ -90,7 +92,7 @@ export class StoredView implements StateView {
         if (state < 0 || !equal(entry.name, names[state]!)) {
           if (state >= 0) encoder.endSection();
           state = names.findIndex((name) => equal(name, entry.name));
-          if (state < 0) throw foreign(new TextDecoder().decode(entry.name));
+          if (state < 0) throw this.#foreign(new TextDecoder().decode(entry.name));
           encoder.beginSection(state, true);
         }
         encoder.put(this.head.states[state]!.name, raw, entry.key, raw, value);
@@ -132,80 +134,86 @@ export class StoredView implements StateView {
       }
     }
   }
+
+  #foreign(name: string): SnapshotError {
+    if (this.#viewed.known.has(name)) return undeclared(name, "The database");
+    const what = `entries of ${JSON.stringify(name)}, which is no state of it: give the state a database of its own`;
+    return new SnapshotError("MALFORMED", `The database has ${what}`, { actual: name });
+  }
 }
 
-function foreign(name: string): SnapshotError {
-  return new SnapshotError(
-    "MALFORMED",
-    `The database has entries of ${
-      JSON.stringify(name)
-    }, which is no state of it: give the state a database of its own`,
-    { actual: name },
-  );
+/** The context of a {@linkcode StoredLoader}: one for all files that are loaded together. */
+export interface StoredLoading<K> {
+  /** The database. */
+  readonly engine: Engine;
+  /** The keys that there can be. */
+  readonly space: KeySpace<K>;
+  /** The states that are declared. */
+  readonly states: DeclaredStates<AnyStored<K>>;
+  /** Is told of the others. */
+  readonly undeclared: UndeclaredStates;
+  /** The slot that is filled. */
+  readonly slot: Slot;
 }
 
 /** Fills a slot of a database with what a file has. */
 export class StoredLoader<K> implements StateVisitor {
-  readonly #engine: Engine;
-  readonly #space: KeySpace<K>;
+  readonly #loading: StoredLoading<K>;
   readonly #head: Head;
-  readonly #slot: Slot;
-  readonly #states: readonly AnyStored<K>[];
-  readonly #converters: readonly ReturnType<AnyStored<K>["converter"]>[];
+  readonly #isOnly: boolean;
+  readonly #states: readonly (AnyStored<K> | undefined)[];
+  readonly #converters: readonly (ReturnType<AnyStored<K>["converter"]>)[];
   /** How many entries were put. */
   entries = 0;
   /** Runs of changes; a prefix stands for deleting all that begins so, before what follows. */
   #steps: (Change[] | Uint8Array)[] = [];
   #changes: Change[] | undefined;
   #keyGroup = 0;
-  #state = 0;
+  /** Nothing: it is not declared. */
+  #state: AnyStored<K> | undefined;
+  #convert: ReturnType<AnyStored<K>["converter"]>;
   #prefix: Uint8Array = new Uint8Array(0);
   #flushing: Promise<void> = Promise.resolve();
   #stopped = false;
 
   /**
-   * @param engine the database
-   * @param space which keys there can be
+   * @param loading what is to be filled
    * @param head what the file says
-   * @param states the states that are declared
-   * @param slot what to fill
-   * @throws {SnapshotError} `UNSUPPORTED` if a state of the file is not declared, or cannot be read
+   * @param isOnly whether there is no other file that changes what it has
+   * @throws {SnapshotError} `UNSUPPORTED` if a state of the file cannot be read
    */
-  constructor(
-    engine: Engine,
-    space: KeySpace<K>,
-    head: Head,
-    states: ReadonlyMap<string, AnyStored<K>>,
-    slot: Slot,
-  ) {
-    this.#engine = engine;
-    this.#space = space;
+  constructor(loading: StoredLoading<K>, head: Head, isOnly: boolean) {
+    this.#loading = loading;
     this.#head = head;
-    this.#slot = slot;
-    this.#states = declaredStates(head, states);
-    this.#converters = this.#states.map((state, i) => state.converter(head.states[i]!));
+    this.#isOnly = isOnly;
+    this.#states = loading.states.of(head);
+    this.#converters = this.#states.map((state, i) => state?.converter(head.states[i]!));
   }
 
   section(keyGroup: number, state: number, replaces: boolean): void {
+    const { undeclared, slot } = this.#loading;
     this.#keyGroup = keyGroup;
-    this.#state = state;
-    this.#prefix = prefixOf(this.#slot, keyGroup, this.#states[state]!.nameBytes);
+    this.#state = this.#states[state];
+    if (this.#state === undefined) return undeclared.section(keyGroup, this.#head.states[state]!.name, replaces);
+    this.#convert = this.#converters[state];
+    this.#prefix = prefixOf(slot, keyGroup, this.#state.nameBytes);
     if (!replaces || this.#head.buildsUpon === undefined) return;
     this.#steps.push(this.#prefix);
     this.#changes = undefined;
   }
 
   put(block: Block, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void {
-    const convert = this.#converters[this.#state];
-    const value = convert === undefined
+    if (this.#state === undefined) return this.#loading.undeclared.put(block, keyStart, keyEnd, this.#isOnly);
+    const value = this.#convert === undefined
       ? block.bytes.slice(valueStart, valueEnd)
-      : convert(block, valueStart, valueEnd);
-    this.#add(block, keyStart, keyEnd, value);
+      : this.#convert(block, valueStart, valueEnd);
+    this.#add(this.#state, block, keyStart, keyEnd, value);
     this.entries++;
   }
 
   delete(block: Block, keyStart: number, keyEnd: number): void {
-    this.#add(block, keyStart, keyEnd, undefined);
+    if (this.#state === undefined) return this.#loading.undeclared.delete(block, keyStart, keyEnd);
+    this.#add(this.#state, block, keyStart, keyEnd, undefined);
   }
 
   flush(): Promise<void> {
@@ -224,14 +232,19 @@ export class StoredLoader<K> implements StateVisitor {
     this.#changes = undefined;
     for (const step of steps) {
       if (this.#stopped) throw new SnapshotError("CLOSED", "The load was given up");
-      if (step instanceof Uint8Array) await this.#engine.clear(step, endOf(step));
-      else await this.#engine.write(step);
+      if (step instanceof Uint8Array) await this.#loading.engine.clear(step, endOf(step));
+      else await this.#loading.engine.write(step);
     }
   }
 
-  #add(block: Block, keyStart: number, keyEnd: number, value: Uint8Array | undefined): void {
-    const key = this.#states[this.#state]!.keyOf(block, keyStart, keyEnd);
-    this.#space.checkPlace(this.#keyGroup, key);
+  #add(
+    state: AnyStored<K>,
+    block: Block,
+    keyStart: number,
+    keyEnd: number,
+    value: Uint8Array | undefined,
+  ): void {
+    this.#loading.space.checkPlace(this.#keyGroup, state.keyOf(block, keyStart, keyEnd));
     if (this.#changes === undefined || this.#changes.length === WRITE_BATCH) this.#steps.push(this.#changes = []);
     this.#changes.push({ key: concat([this.#prefix, block.bytes.subarray(keyStart, keyEnd)]), value });
   }

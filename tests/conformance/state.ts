@@ -351,6 +351,38 @@ export function stateConformance(make: () => Promise<StateUnderTest>): Conforman
     await reader.close();
   });
 
+  add(
+    "a state that is not declared is no obstacle if it is empty, and dropped where that is said",
+    async (open, storage) => {
+      const source = new KeyedState({ keys: stringKeys() });
+      const [values, unknown] = [source.value("value", jsonCodec<number>()), source.value("unknown", utf8Codec())];
+      for (let i = 0; i < 20; i++) values.set(`${i}`, i);
+      await commit(source.save(), storage, 1n);
+      const target = await open();
+      await target.state.load(await storage.open());
+      same((await target.content()).split("; ").length, 20, "entries, though a state is not declared");
+      unknown.set("a", "1");
+      await commit(source.save(), storage, 2n);
+      await fails(async () => await target.state.load(await storage.open()), "UNSUPPORTED");
+      const dropping = await open({ drop: ["unknown"] });
+      await dropping.state.load(await storage.open());
+      same(await dropping.content(), await target.content(), "without what was dropped");
+      await fails(() => dropping.state.value("unknown", utf8Codec()), "MALFORMED");
+    },
+  );
+
+  add("a value that no save can write is refused when it is set", async (open, storage) => {
+    const { state, value, list, map } = await open();
+    await value.set("a", 1);
+    for (const wrong of [undefined, NaN, 1n, () => 1] as unknown[]) {
+      await fails(async () => await value.set("b", wrong as number), "MALFORMED");
+      await fails(async () => await list.add("b", wrong as string), "MALFORMED");
+      await fails(async () => await map.set("b", "x", wrong as string), "MALFORMED");
+    }
+    await commit(state.save(), storage, 1n);
+    same(await (await loaded([await storage.open()])).content(), "value a=1", "what is saved");
+  });
+
   add("closing gives up a save that is running, and waits for it; after that all is CLOSED", async (open, storage) => {
     const source = await open();
     await source.changes(1, 300);

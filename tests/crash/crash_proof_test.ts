@@ -7,8 +7,10 @@ const counts = noCounts();
 for await (const [name, run] of parts(1, SHORT, counts)) test(`crash: ${name}`, run);
 
 test("crash: all of these looked at something", () => {
-  const { states, secondCrashes, faults, slow, damage, model, schedules } = counts;
-  for (const count of [states, secondCrashes, faults, slow, damage.cases, model.states, schedules.actions]) {
+  const { states, secondCrashes, faults, slow, damage, model, schedules, schemas } = counts;
+  for (
+    const count of [states, secondCrashes, faults, slow, damage.cases, model.states, schedules.actions, schemas.refused]
+  ) {
     assert.isAbove(count, 0);
   }
 });

@@ -8,6 +8,7 @@ import { type Flow, storageFlows } from "./flows.ts";
 import { cutLog } from "./log_cuts.ts";
 import { playSchedule } from "./model_run.ts";
 import { replicaFlows } from "./replica_flows.ts";
+import { noSchemaCounts, playSchemas, type SchemaCounts, schemaMachines } from "./schema_histories.ts";
 
 /** How much of it. */
 export interface ProofExtent {
@@ -21,6 +22,8 @@ export interface ProofExtent {
   /** Schedules that a real replica plays, and how long they are. */
   readonly schedules: number;
   readonly length: number;
+  /** Histories of upgrades and downgrades. */
+  readonly histories: number;
 }
 
 /** What `deno task crash` does without `--long`. */
@@ -32,6 +35,7 @@ export const SHORT: ProofExtent = {
   depth: 9,
   schedules: 100,
   length: 40,
+  histories: 30,
 };
 
 /** What it does with it. */
@@ -43,6 +47,7 @@ export const LONG: ProofExtent = {
   depth: 14,
   schedules: 10_000,
   length: 60,
+  histories: 10_000,
 };
 
 /** What was looked at. */
@@ -51,6 +56,7 @@ export interface Counts extends Injected {
   readonly log: { cuts: number };
   readonly model: Modelled;
   readonly schedules: { played: number; actions: number };
+  readonly schemas: SchemaCounts;
 }
 
 /** Nothing yet. */
@@ -66,6 +72,7 @@ export function noCounts(): Counts {
     log: { cuts: 0 },
     model: { states: 0, transitions: 0 },
     schedules: { played: 0, actions: 0 },
+    schemas: noSchemaCounts(),
   };
 }
 
@@ -74,7 +81,7 @@ export type Part = readonly [name: string, run: () => Promise<void>];
 
 /** Everything, part by part; each throws at the first violation. */
 export async function* parts(seed: number, extent: ProofExtent, counts: Counts): AsyncGenerator<Part> {
-  const { crashes, faults, passes, damage, depth, schedules, length } = extent;
+  const { crashes, faults, passes, damage, depth, schedules, length, histories } = extent;
   const of = <M>(flow: Flow<M>): Part[] => [
     ...Array.from({ length: passes }, (_, i): Part => [
       `crashes: ${flow.name}`,
@@ -100,5 +107,9 @@ export async function* parts(seed: number, extent: ProofExtent, counts: Counts):
       counts.schedules.actions += await playSchedule(seed + i, length);
       counts.schedules.played++;
     }
+  }];
+  yield ["histories of upgrades and downgrades", async () => {
+    const machines = Object.values(schemaMachines);
+    for (let i = 0; i < histories; i++) await playSchemas(machines[i % machines.length]!, seed + i, 40, counts.schemas);
   }];
 }

@@ -1,12 +1,13 @@
 // Replicas of one stream: they agree, and one that fell behind installs a snapshot.
 
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { type InstallNotification, MemoryStorage, type NotifiedSources, snapshotHandler } from "../../mod.ts";
+import { type InstallNotification, MemoryStorage, type NotifiedSources, Replica, snapshotHandler } from "../../mod.ts";
 import { serve } from "../../src/transfer/serve.ts";
 import { Probe } from "../support/probe.ts";
 import { assert, gate, rejects, test } from "../support/harness.ts";
 import { bytes, eventually, fill, openLog, type OpenReplica, openReplica, reaches, STREAM } from "./kit.ts";
 import { type NatsServer, withNats } from "../support/nats.ts";
+import { CODECS, KeyValueUsers, type Release, userOf } from "../support/schemas.ts";
 
 test("shared log: what three replicas propose is applied by all, in one order, once it is acknowledged here", () =>
   withNats(async (server) => {
@@ -209,4 +210,30 @@ test("shared log: a machine that cannot apply an entry stops; what waits for it 
     assert.deepEqual(settled.map(({ status }) => status), ["fulfilled", "fulfilled", "rejected", "rejected"]);
     assert.equal((await rejects(a.replica.propose(bytes("5")), "UNAVAILABLE")).index, 3n);
     await a.close();
+  }));
+
+test("shared log: an older release stops before what a newer one wrote, refuses to write it, and the newer one has all", () =>
+  withNats(async (server) => {
+    const open = async (member: string, release: Release) => {
+      const { log, connection } = await openLog(server, member);
+      const machine = new KeyValueUsers(CODECS[release]!);
+      const replica = await Replica.open({ machine, log, storage: new MemoryStorage(), triggers: { interval: 0 } });
+      return { replica, machine, close: () => replica.close().then(() => connection.close()) };
+    };
+    const [old, newer] = [await open("old", 0), await open("newer", 1)];
+    await old.replica.propose(old.machine.put("a", userOf("a", 0)));
+    await rejects(old.replica.propose(newer.machine.put("b", userOf("b", 1))), "UNSUPPORTED");
+    await newer.replica.propose(newer.machine.put("b", userOf("b", 1)));
+    assert.deepEqual(await newer.machine.content(), { a: userOf("a", 0, 1), b: userOf("b", 1) });
+    await eventually(
+      "the older one stops",
+      () =>
+        old.replica.propose(old.machine.put("c", userOf("c", 0))).then(() => false, (error) => {
+          assert.deepEqual([error.code, error.index], ["UNSUPPORTED", 2n]);
+          return true;
+        }),
+    );
+    assert.deepEqual(await old.machine.content(), { a: userOf("a", 0) });
+    await old.close();
+    await newer.close();
   }));

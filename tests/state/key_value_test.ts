@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { bytesCodec, jsonCodec, keyGroupRange, KeyValueMachine, MemoryStorage, utf8Codec } from "../../mod.ts";
-import { concat, u32 } from "../../src/stream/mod.ts";
+import { concat } from "../../src/stream/mod.ts";
 import { assert, bytesOf, rejects, test } from "../support/harness.ts";
 import { byGroups, commit, holding, saved } from "../support/states.ts";
 
@@ -63,23 +63,36 @@ test("what is no command is MALFORMED, and changes nothing", async () => {
   const machine = new KeyValueMachine(utf8Codec());
   apply(machine, machine.put("a", "1"));
   const put = machine.put("key", "value");
+  const header = put.slice(0, 8); // format, length of the name, "utf-8", version
+  const command = (...bytes: number[]) => concat([header, Uint8Array.from(bytes)]);
   const wrong: [string, Uint8Array][] = [
     ["nothing", new Uint8Array(0)],
-    ["no length", put.slice(0, 4)],
-    ["half a key", put.slice(0, 7)],
-    ["another operation", concat([Uint8Array.of(3), put.slice(1)])],
-    ["a length beyond the end", concat([Uint8Array.of(1), u32(2 ** 32 - 1), put.slice(5)])],
-    ["a key that is not UTF-8", concat([Uint8Array.of(1), u32(1), Uint8Array.of(0xff)])],
-    ["half of a surrogate pair", concat([Uint8Array.of(1), u32(3), Uint8Array.of(0xed, 0xa0, 0x80)])],
+    ["half a header", put.slice(0, 5)],
+    ["JSON", new TextEncoder().encode(`{"key":"value"}`)],
+    ["a name that is not UTF-8", concat([Uint8Array.of(1, 1, 0xff), put.slice(7)])],
+    ["a length of a name that is longer than it has to be", concat([Uint8Array.of(1, 0x85, 0), put.slice(2)])],
+    ["a version beyond all", concat([put.slice(0, 7), Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0x10), put.slice(8)])],
+    ["no operation", header],
+    ["operation 0", command(0, 1, 97)],
+    ["no length", command(1)],
+    ["half a key", put.slice(0, 11)],
+    ["a length beyond the end", command(1, 0xff, 0xff, 0xff, 0xff, 0x0f, 97)],
+    ["a length that is longer than it has to be", command(2, 0x81, 0, 97)],
+    ["a key that is not UTF-8", command(1, 1, 0xff)],
+    ["half of a surrogate pair", command(1, 3, 0xed, 0xa0, 0x80)],
     ["a value that is not UTF-8", concat([machine.put("key", ""), Uint8Array.of(0xff)])],
     ["something behind a deletion", concat([machine.delete("a"), Uint8Array.of(0)])],
   ];
   for (const [what, data] of wrong) {
     try {
+      await rejects(() => machine.validate(data), "MALFORMED");
       await rejects(() => apply(machine, data), "MALFORMED");
     } catch (error) {
       throw new Error(what, { cause: error });
     }
+  }
+  for (const data of [command(3, 1, 97), concat([Uint8Array.of(2), put.slice(1)])]) {
+    await rejects(() => machine.validate(data), "UNSUPPORTED"); // an operation, and a format, of a later release
   }
   assert.deepEqual([...machine.entries()], [["a", "1"]]);
 });

@@ -279,11 +279,13 @@ test("state files: ranges that are missing or there twice", async () => {
   await inside.state.load(middle); // and what it does not need may be missing
 });
 
-test("state files: a value that its codec refuses is named, and the save leaves nothing", async () => {
+test("state files: a value that its codec refuses only when it is saved is named, and the save leaves nothing", async () => {
   const state = new KeyedState({ keys: stringKeys() });
   const value = state.value("amounts", jsonCodec<unknown>());
+  const changed: Record<string, unknown> = {};
   value.set("good", 1);
-  value.set("bad", 1n);
+  value.set("bad", changed);
+  changed["of"] = 1n; // which is not allowed: values are replaced, not changed
   const storage = new MemoryStorage();
   const error = await rejects(saveTo(state, storage, 1n), "MALFORMED");
   assert.include(error.message, `"bad"`);
@@ -385,11 +387,20 @@ test("state files: what a codec says of its end is not believed blindly", async 
   for (const [what, end] of Object.entries(ends)) {
     for (const inList of [false, true]) {
       const state = new KeyedState({ keys: stringKeys() });
-      const codec: Codec<string> = { ...utf8Codec(), encodeInto: (_, target, at) => end(target, at) };
-      if (inList) state.list("list", codec).add("a", "x", "y");
-      else state.value("value", codec).set("a", "x");
+      let lies = false;
+      const honest = utf8Codec();
+      const codec: Codec<string> = {
+        ...honest,
+        encodeInto: (value, target, at) => lies ? end(target, at) : honest.encodeInto!(value, target, at),
+      };
+      const add = inList
+        ? ((list) => () => list.add("a", "x", "y"))(state.list("list", codec))
+        : ((value) => () => value.set("a", "x"))(state.value("value", codec));
+      add();
+      lies = true;
       try {
         assert.include((await rejects(saveTo(state, new MemoryStorage(), 1n), "MALFORMED")).message, `"a"`);
+        assert.include((await rejects(add, "MALFORMED")).message, `"a"`);
       } catch (error) {
         throw new Error(`${what}${inList ? ", in a list" : ""}`, { cause: error });
       }
@@ -429,23 +440,24 @@ test("state files: a codec that throws while it is loaded, or its migration, lea
   }
 });
 
-test("state files: names and versions that would not come back are refused when they are saved", async () => {
+test("state files: names and versions that would not come back are refused when a state is declared", async () => {
   const half = "\ud83d";
-  const named = { ...stringKeys(), name: half };
-  const wrong: Record<string, (state: KeyedState<string>) => { set(key: string, value: string): void }> = {
+  const wrong: Record<string, (state: KeyedState<string>) => unknown> = {
     "a state": (state) => state.value(half, utf8Codec()),
-    "a codec": (state) => state.value("value", { ...utf8Codec(), name: half }),
+    "a codec": (state) => state.list("list", { ...utf8Codec(), name: half }),
     "a version": (state) => state.value("value", { ...utf8Codec(), version: -1 }),
-    "keys of a map": (state) => {
-      const map = state.map("map", named, utf8Codec());
-      return { set: (key, value) => map.set(key, "x", value) };
+    "keys of a map": (state) => state.map("map", { ...stringKeys(), name: half }, utf8Codec()),
+    "more than a head can hold": (state) => {
+      for (let i = 0; i < 5000; i++) state.value("x".repeat(240) + i, utf8Codec());
     },
   };
   for (const [what, declare] of Object.entries(wrong)) {
     const state = new KeyedState({ keys: stringKeys() });
-    declare(state).set("a", "x");
+    const value = state.value("right", utf8Codec());
+    value.set("a", "x");
     try {
-      await rejects(saved(state), "MALFORMED");
+      await rejects(() => declare(state), "MALFORMED");
+      await saved(state); // which does not know of it
     } catch (error) {
       throw new Error(what, { cause: error });
     }

@@ -10,6 +10,7 @@ import {
   longKeys,
   stringKeys,
   utf8Codec,
+  versioned,
 } from "../../../mod.ts";
 import { equal } from "../../../src/stream/mod.ts";
 import { mutate } from "../mutate.ts";
@@ -35,6 +36,9 @@ const CODECS: readonly (readonly [Codec<any>, readonly unknown[]])[] = [
   [longKeys(), [0n, -1n, 2n ** 63n - 1n]],
 ];
 
+/** The bytes that say what wrote a command: format, length, `utf-8`, version. */
+const HEADER = 8;
+
 export const codecs: Target = {
   name: "codecs",
   share: 60,
@@ -59,20 +63,38 @@ export const codecs: Target = {
 export const commands: Target = {
   name: "commands",
   share: 60,
-  codes: ["MALFORMED"],
+  codes: ["MALFORMED", "UNSUPPORTED"],
   prepare() {
-    const machine = new KeyValueMachine(utf8Codec());
-    const seeds = [machine.put("key", "value"), machine.put("", ""), machine.delete("key"), machine.put("é", "é")];
+    const upper = (bytes: Uint8Array) => utf8Codec().decode(bytes).toUpperCase();
+    const make = () => new KeyValueMachine(versioned(utf8Codec(), 1, upper));
+    const [older, machine] = [new KeyValueMachine(utf8Codec()), make()];
+    const seeds = [older, machine].flatMap((it) => [
+      it.put("key", "value"),
+      it.put("", ""),
+      it.delete("key"),
+      it.put("é", "é"),
+      it.put("k".repeat(200), "v"),
+    ]);
     return (random) => {
       const data = mutate(random.pick(seeds), random, seeds);
-      const machine = new KeyValueMachine(utf8Codec());
+      const machine = make();
       machine.validate(data);
       machine.apply({ index: 1n, term: 1n, data });
+      const isOld = data[HEADER - 1] === 0;
+      const start = data[HEADER + 1]! < 0x80 ? HEADER + 2 : HEADER + 3; // for keys of less than 16 KiB
       const [[key, value] = []] = machine.entries();
-      law(machine.size === (data[0] === 1 ? 1 : 0), "a put puts, and nothing else does");
-      const deleted = new TextDecoder("utf-8", { ignoreBOM: true }).decode(data.subarray(5));
-      law(data[0] === 1 || equal(machine.delete(deleted), data), "a deletion has one encoding");
-      law(key === undefined || equal(machine.put(key, value!), data), "a command has one encoding");
+      law(machine.size === (data[HEADER] === 1 ? 1 : 0), "a put puts, and nothing else does");
+      const writer = isOld ? older : machine;
+      if (key === undefined) {
+        const deleted = new TextDecoder("utf-8", { ignoreBOM: true }).decode(data.subarray(start));
+        return law(equal(writer.delete(deleted), data), "a deletion has one encoding");
+      }
+      const put = writer.put(
+        key,
+        isOld ? utf8Codec().decode(data.subarray(start + utf8Codec().encode(key).length)) : value!,
+      );
+      law(equal(put, data), "a command has one encoding");
+      law(!isOld || value === value!.toUpperCase(), "what an older version wrote is migrated");
     };
   },
 };

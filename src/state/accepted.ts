@@ -1,0 +1,73 @@
+/**
+ * Values that a state accepts: those that each save can write. A save that fails for the sake of one value would fail
+ * again and again, and with it the purging of the log.
+ *
+ * @module
+ */
+
+import { messageOf, SnapshotError } from "../errors.ts";
+import type { Codec } from "./codec.ts";
+import { encodeAt, type NamedCodec } from "./state_codecs.ts";
+import { MAX_LENGTH } from "./state_encoder.ts";
+
+/** Room for the values that are encoded only to see that they can be. */
+const SCRATCH = 64 * 1024;
+let scratch: Uint8Array | undefined;
+
+/**
+ * The number of bytes that a value takes in a file.
+ *
+ * @throws {SnapshotError} `MALFORMED` if no file can hold it
+ * @throws what the codec refuses it with
+ */
+export function sizeOf<T>(codec: Codec<T>, value: T): number {
+  if (codec.encodeInto !== undefined) {
+    scratch ??= new Uint8Array(SCRATCH);
+    const end = encodeAt(codec, value, scratch, 1); // not at 0: before that a codec that ends too early says "no room"
+    if (end >= 0) return end - 1;
+  }
+  return bytesOf(codec, value).length;
+}
+
+/** The bytes of a value; which may be the codec's own. As {@linkcode sizeOf}. */
+export function bytesOf<T>(codec: Codec<T>, value: T): Uint8Array {
+  const bytes = codec.encode(value);
+  if (!(bytes instanceof Uint8Array)) {
+    throw new SnapshotError("MALFORMED", `The codec ${codec.name} gave no Uint8Array`);
+  }
+  checkLength(bytes.length);
+  return bytes;
+}
+
+/**
+ * Checks how many bytes a key or a value takes.
+ *
+ * @throws {SnapshotError} `MALFORMED` if they are too many for a file
+ */
+export function checkLength(length: number): void {
+  if (length <= MAX_LENGTH) return;
+  throw new SnapshotError("MALFORMED", `it has ${length} bytes, over ${MAX_LENGTH}`, {
+    expected: MAX_LENGTH,
+    actual: length,
+  });
+}
+
+/** The error for what a state does not accept. */
+export function refusedValue(
+  state: string,
+  { name, version = 0 }: NamedCodec,
+  what: string,
+  error: unknown,
+): SnapshotError {
+  return new SnapshotError(
+    "MALFORMED",
+    `The state ${JSON.stringify(state)} cannot save ${what} with the codec ${name}, version ${version}: ` +
+      messageOf(error),
+    { cause: error },
+  );
+}
+
+/** A key, for a person. */
+export function shownKey(key: unknown): string {
+  return typeof key === "string" ? JSON.stringify(key.slice(0, 100)) : String(key);
+}

@@ -1,0 +1,167 @@
+/**
+ * The states that a program declares, and those that its snapshots have besides.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import type { Block } from "./block.ts";
+import { textOfBytes } from "./changed_keys.ts";
+import { type DescribedState, encodeHead, type Head, MAX_HEAD } from "./state_head.ts";
+
+/** Keys of states that are not declared that are remembered at most, until a later file deletes them. */
+const MAX_KEYS = 1_000_000;
+
+/** A state that can be declared. */
+interface Declarable {
+  /** Its description in a file. */
+  readonly described: DescribedState;
+}
+
+/** The states that are declared, by name. */
+export class DeclaredStates<S extends Declarable> {
+  readonly #states = new Map<string, S>();
+  readonly #drop: ReadonlySet<string>;
+  readonly #keys: string;
+  /** The bytes that they take at most in the head of a file. */
+  #bytes = 0;
+
+  /**
+   * @param keys the name of the codec of the keys
+   * @param drop the names of states that are dropped
+   */
+  constructor(keys: string, drop: readonly string[] = []) {
+    this.#keys = keys;
+    this.#drop = new Set(drop);
+  }
+
+  /** The number of them. */
+  get size(): number {
+    return this.#states.size;
+  }
+
+  /**
+   * Declares one.
+   *
+   * @throws {SnapshotError} `MALFORMED` if it cannot be: there is one with its name, which may be dropped; or no file
+   *   can say what it is
+   */
+  add<T extends S>(state: T): T {
+    const { described } = state;
+    const { name } = described;
+    const named = `state called ${JSON.stringify(name)}`;
+    if (this.#states.has(name)) throw new SnapshotError("MALFORMED", `There is a ${named} already`);
+    if (this.#drop.has(name)) throw new SnapshotError("MALFORMED", `A ${named} cannot be declared and dropped`);
+    // Here, and not by each save: no head can hold it.
+    const head = { maxParallelism: 1, range: { first: 0, last: 0 }, keys: this.#keys, states: [described] };
+    const bytes = encodeHead({ ...head, buildsUpon: undefined }).length;
+    if (this.#bytes + bytes > MAX_HEAD) {
+      throw new SnapshotError("MALFORMED", `The ${named} is one too many: no head of a file can hold them`);
+    }
+    this.#bytes += bytes;
+    this.#states.set(name, state);
+    return state;
+  }
+
+  /** The one of a name. */
+  get(name: string): S | undefined {
+    return this.#states.get(name);
+  }
+
+  /** Whether the one of a name is dropped. */
+  isDropped(name: string): boolean {
+    return this.#drop.has(name);
+  }
+
+  /** All, in the order in which they were declared. */
+  values(): IterableIterator<S> {
+    return this.#states.values();
+  }
+
+  /** Those that a file has; nothing in the place of one that is not declared. */
+  of(head: Head): readonly (S | undefined)[] {
+    return head.states.map(({ name }) => this.#states.get(name));
+  }
+
+  /** Sees the entries of all others while snapshots are read. */
+  undeclared(): UndeclaredStates {
+    return new UndeclaredStates((name) => this.isDropped(name));
+  }
+}
+
+/**
+ * The states of snapshots that are not declared. One is no obstacle if it is empty, or dropped. What a base has of it
+ * may have been deleted by a later delta: so keys are remembered until the last file.
+ */
+export class UndeclaredStates {
+  /** Whether a state that is dropped had entries. */
+  dropped = false;
+  readonly #isDropped: (name: string) => boolean;
+  /** The keys of a state in a key group. */
+  readonly #keys = new Map<string, Set<string>>();
+  #count = 0;
+  #name = "";
+  #current: Set<string> | undefined;
+
+  /** @param isDropped whether the state of a name is dropped */
+  constructor(isDropped: (name: string) => boolean) {
+    this.#isDropped = isDropped;
+  }
+
+  /** Begins the entries of this key group and this state, which may replace those before. */
+  section(keyGroup: number, name: string, replaces: boolean): void {
+    this.#name = name;
+    this.#current = undefined;
+    if (this.#isDropped(name)) return;
+    const place = `${keyGroup} ${name}`;
+    const keys = this.#keys.get(place) ?? new Set();
+    this.#keys.set(place, this.#current = keys);
+    if (!replaces) return;
+    this.#count -= keys.size;
+    keys.clear();
+  }
+
+  /**
+   * An entry.
+   *
+   * @throws {SnapshotError} `UNSUPPORTED` if it is in the only file, so that nothing deletes it any more, or of too
+   *   many
+   */
+  put(block: Block, keyStart: number, keyEnd: number, isOnly: boolean): void {
+    if (this.#current === undefined) {
+      this.dropped = true;
+      return;
+    }
+    if (isOnly || this.#count >= MAX_KEYS) throw undeclared(this.#name);
+    const { size } = this.#current;
+    this.#current.add(textOfBytes(block.bytes.subarray(keyStart, keyEnd)));
+    this.#count += this.#current.size - size;
+  }
+
+  /** The key of an entry that was deleted. */
+  delete(block: Block, keyStart: number, keyEnd: number): void {
+    if (this.#current?.delete(textOfBytes(block.bytes.subarray(keyStart, keyEnd)))) this.#count--;
+  }
+
+  /**
+   * Called when all was read.
+   *
+   * @throws {SnapshotError} `UNSUPPORTED` if a state has entries
+   */
+  check(): void {
+    for (const [place, keys] of this.#keys) {
+      if (keys.size > 0) throw undeclared(place.slice(place.indexOf(" ") + 1));
+    }
+  }
+}
+
+/** The error for a state that has entries and is not declared. */
+export function undeclared(name: string, where = "The snapshot"): SnapshotError {
+  const quoted = JSON.stringify(name);
+  return new SnapshotError(
+    "UNSUPPORTED",
+    `${where} has entries of a state ${quoted}, which is not declared: declare it, or have it dropped by naming it ` +
+      `in the option "drop"`,
+    { actual: name },
+  );
+}

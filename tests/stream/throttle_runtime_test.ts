@@ -1,17 +1,6 @@
 import { Throttle, throttled } from "../../src/stream/mod.ts";
+import { inFrozenTime } from "../support/fake_clock.ts";
 import { assert, bytesOf, gate, noise, pieces, rejects, test, turns } from "../support/harness.ts";
-
-/** Does something while the clock stands still but for what `advance` adds. */
-async function atFrozenClock(work: (advance: (ms: number) => void) => Promise<void>): Promise<void> {
-  const real = performance.now;
-  let now = 0;
-  performance.now = () => now;
-  try {
-    await work((ms) => now += ms);
-  } finally {
-    performance.now = real;
-  }
-}
 
 /** Notes which of several have passed. */
 function follow(passes: Promise<void>[]): number[] {
@@ -21,7 +10,7 @@ function follow(passes: Promise<void>[]): number[] {
 }
 
 test("Throttle: no more passes than the rate and a twentieth of a second, and one chunk", async () => {
-  await atFrozenClock(async (advance) => {
+  await inFrozenTime(async (clock) => {
     const throttle = new Throttle(1000);
     let passed = 0;
     const stop = new AbortController();
@@ -30,8 +19,7 @@ test("Throttle: no more passes than the rate and a twentieth of a second, and on
       await turns(1);
       assert.isAtMost(passed, elapsed + 50 + 100, `after ${elapsed} ms`);
       assert.isAtLeast(passed, Math.min(elapsed - 100, 4000), `after ${elapsed} ms`);
-      advance(100);
-      throttle.bytesPerSecond = 1000; // looks at the clock
+      clock.advance(100);
     }
     stop.abort();
     await Promise.all(all);
@@ -39,10 +27,10 @@ test("Throttle: no more passes than the rate and a twentieth of a second, and on
 });
 
 test("Throttle: a pause is not made up for with a burst", async () => {
-  await atFrozenClock(async (advance) => {
+  await inFrozenTime(async (clock) => {
     const throttle = new Throttle(1000);
     await throttle.take(10);
-    advance(60_000);
+    clock.advance(60_000);
     const stop = new AbortController();
     const passes = Array.from({ length: 10 }, () => throttle.take(50, stop.signal));
     const passed = follow(passes);
@@ -80,7 +68,7 @@ test("Throttle: who gives up leaves the line, and those behind keep their places
 });
 
 test("Throttle: a higher rate wakes who waits, a lower one does not", async () => {
-  await atFrozenClock(async (advance) => {
+  await inFrozenTime(async (clock) => {
     const throttle = new Throttle(10);
     await throttle.take(1000);
     const waiting = throttle.take(1);
@@ -89,7 +77,7 @@ test("Throttle: a higher rate wakes who waits, a lower one does not", async () =
     await turns(1);
     assert.deepEqual(passed, []);
     throttle.bytesPerSecond = 1_000_000;
-    advance(2);
+    clock.advance(2);
     throttle.bytesPerSecond = 1_000_000;
     await waiting;
   });
@@ -97,14 +85,14 @@ test("Throttle: a higher rate wakes who waits, a lower one does not", async () =
 
 // The clock of workerd stands still between I/O, and those of browsers are coarse.
 test("Throttle: the rate may go from infinite to finite while the clock stands still", async () => {
-  await atFrozenClock(async (advance) => {
+  await inFrozenTime(async (clock) => {
     const throttle = new Throttle(Infinity);
     throttle.bytesPerSecond = 1000;
     throttle.bytesPerSecond = Infinity;
     throttle.bytesPerSecond = 1000;
     await throttle.take(10);
     const waiting = throttle.take(10);
-    advance(100);
+    clock.advance(100);
     throttle.bytesPerSecond = 1000;
     await waiting;
   });

@@ -1,3 +1,5 @@
+// Time that is a thing of the test: a clock to hand to what takes one, and the runtime's own clock and timers, replaced.
+
 import type { Clock } from "../../mod.ts";
 
 interface Timer {
@@ -7,8 +9,14 @@ interface Timer {
 
 /** Time that passes when it is told to. */
 export class FakeClock implements Clock {
-  #now = 1_000_000;
+  #now: number;
   #timers: Timer[] = [];
+  readonly #start: number;
+
+  /** @param now what time it is at first */
+  constructor(now: number = 1_000_000) {
+    this.#now = this.#start = now;
+  }
 
   now(): number {
     return this.#now;
@@ -23,18 +31,206 @@ export class FakeClock implements Clock {
   /** Lets time pass; what is due then is called, in order. */
   advance(ms: number): void {
     const end = this.#now + ms;
-    for (;;) {
-      const [next] = this.#timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at);
-      if (next === undefined) break;
-      this.#timers = this.#timers.filter((it) => it !== next);
-      this.#now = next.at;
-      next.callback();
-    }
+    while (this.fire(end));
     this.#now = end;
+  }
+
+  /**
+   * Lets time pass until the next timer is due, and calls it.
+   *
+   * @param end later ones are left
+   * @returns whether there was one
+   */
+  fire(end: number = Infinity): boolean {
+    const next = this.#timers.reduce<Timer | undefined>(
+      (first, timer) => timer.at <= end && !(first !== undefined && first.at <= timer.at) ? timer : first,
+      undefined,
+    );
+    if (next === undefined) return false;
+    this.#timers = this.#timers.filter((it) => it !== next);
+    this.#now = Math.max(next.at, this.#now);
+    next.callback();
+    return true;
   }
 
   /** In how many milliseconds the timers fire, soonest first. */
   get waiting(): number[] {
     return this.#timers.map(({ at }) => at - this.#now).sort((a, b) => a - b);
+  }
+
+  /** How many milliseconds have passed. */
+  get passed(): number {
+    return this.#now - this.#start;
+  }
+}
+
+/** So many turns of the event loop in which nothing happened say that nothing is going on but waiting. */
+const QUIET_TURNS = 40;
+/** A test that takes so long hangs, in real milliseconds. The harness waits longer: the clock is to be put back first. */
+const HANGS = 180_000;
+/** What of Web Crypto is done in other threads, where no turn of the event loop waits for it. */
+const IN_THREADS = ["decrypt", "deriveKey", "digest", "encrypt", "exportKey", "importKey", "sign", "verify"] as const;
+
+type Work<T> = (clock: FakeClock) => T | Promise<T>;
+
+/**
+ * Does something while the runtime's clock and timers are fake ones: nobody waits. Time passes when nothing is going on
+ * but waiting, and then at once, until the next timer fires. However slow the machine, no time-out comes too early.
+ */
+export function inFakeTime<T>(work: Work<T>): Promise<T> {
+  return withFakeTimers(work, Infinity);
+}
+
+/** Does something while the runtime's clock stands still, but when the test advances it. */
+export function inFrozenTime<T>(work: Work<T>): Promise<T> {
+  return withFakeTimers(work, 0);
+}
+
+/** Does something at a later time; timers are as they were. */
+export async function later<T>(milliseconds: number, work: () => Promise<T>): Promise<T> {
+  const { now } = Date;
+  Date.now = () => now() + milliseconds;
+  try {
+    return await work();
+  } finally {
+    Date.now = now;
+  }
+}
+
+async function withFakeTimers<T>(work: Work<T>, jump: number): Promise<T> {
+  await Promise.resolve(); // the harness has set the timer that finds hangs by then
+  const real = { turn: realTurn(), now: performance.now.bind(performance) };
+  const fake = new FakeTimers();
+  const { clock } = fake;
+  let settled = false;
+  const begun = real.now();
+  try {
+    const done = (async () => await work(clock))().finally(() => settled = true);
+    done.catch(() => {}); // if it hangs, nobody waits for it
+    for (let quiet = 0; !settled; quiet++) {
+      await real.turn();
+      if (fake.wasBusy()) quiet = 0;
+      if (clock.fire(clock.now())) continue; // who waits for no time waits for a turn
+      if (quiet >= QUIET_TURNS && jump > 0 && clock.fire()) quiet = 0;
+      if (real.now() - begun > HANGS) throw new Error(`It hangs, after ${clock.passed} ms of fake time`);
+    }
+    return await done;
+  } finally {
+    fake.restore();
+  }
+}
+
+/** What lets the event loop take a turn; in a page a `setTimeout` for that would take four milliseconds. */
+function realTurn(): () => Promise<void> {
+  const { setImmediate, setTimeout } = globalThis as typeof globalThis & { setImmediate?: (work: () => void) => void };
+  if (setImmediate !== undefined) return () => new Promise((resolve) => setImmediate(resolve));
+  if (!("document" in globalThis)) return () => new Promise((resolve) => setTimeout(resolve, 0));
+  const { port1, port2 } = new MessageChannel();
+  return () =>
+    new Promise((resolve) => {
+      port1.onmessage = () => resolve();
+      port2.postMessage(0);
+    });
+}
+
+/** A clock in the place of the runtime's clock and timers. */
+class FakeTimers {
+  readonly clock: FakeClock = new FakeClock(Date.now());
+  readonly #cancels = new Map<number, () => void>();
+  readonly #restores: (() => void)[] = [];
+  #made = 0;
+  #inThreads = 0;
+  #busy = false;
+
+  constructor() {
+    const { clock } = this;
+    const start = performance.now();
+    const { clearTimeout, clearInterval } = globalThis;
+    const clear = (real: (id: number | undefined) => void) => (id: unknown) => {
+      if (typeof id === "number" && this.#cancels.has(id)) this.#clear(id);
+      else real(id as number);
+    };
+    this.#replace(Date, "now", () => Math.floor(clock.now()));
+    this.#replace(performance, "now", () => start + clock.passed);
+    this.#replace(globalThis, "setTimeout", this.#set);
+    this.#replace(globalThis, "setInterval", this.#repeat);
+    this.#replace(globalThis, "clearTimeout", clear(clearTimeout as (id: number | undefined) => void));
+    this.#replace(globalThis, "clearInterval", clear(clearInterval as (id: number | undefined) => void));
+    this.#replace(AbortSignal, "timeout", (ms: number) => {
+      const controller = new AbortController();
+      clock.after(ms, () => controller.abort(new DOMException(`${ms} ms are over`, "TimeoutError")));
+      return controller.signal;
+    });
+    const { subtle } = crypto;
+    for (const name of IN_THREADS) {
+      const original = subtle[name].bind(subtle) as (...args: unknown[]) => Promise<unknown>;
+      this.#replace(subtle, name, (...args: unknown[]) => this.#count(original(...args)));
+    }
+  }
+
+  /** Whether anything but turns went on since it was asked last. */
+  wasBusy(): boolean {
+    const busy = this.#busy || this.#inThreads > 0;
+    this.#busy = false;
+    return busy;
+  }
+
+  restore(): void {
+    for (const restore of this.#restores) restore();
+  }
+
+  readonly #set = (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]): number => {
+    const id = this.#id();
+    if (ms > 0) this.#busy = true;
+    this.#cancels.set(
+      id,
+      this.clock.after(ms, () => {
+        this.#cancels.delete(id);
+        callback(...args);
+      }),
+    );
+    return id;
+  };
+
+  readonly #repeat = (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]): number => {
+    const id = this.#id();
+    const next = () =>
+      this.clock.after(Math.max(ms, 1), () => {
+        this.#cancels.set(id, next());
+        callback(...args);
+      });
+    this.#cancels.set(id, next());
+    return id;
+  };
+
+  /** A number that no real timer has: a real one that is cleared later, by mistake, would be somebody else's. */
+  #id(): number {
+    return 2 ** 30 + ++this.#made;
+  }
+
+  #clear(id: number): void {
+    this.#busy = true;
+    this.#cancels.get(id)!();
+    this.#cancels.delete(id);
+  }
+
+  async #count<T>(work: Promise<T>): Promise<T> {
+    this.#inThreads++;
+    try {
+      return await work;
+    } finally {
+      this.#inThreads--;
+      this.#busy = true;
+    }
+  }
+
+  /** Replaces a function until the clock is restored. */
+  #replace<T extends object>(target: T, name: keyof T & string, value: unknown): void {
+    const before = Object.getOwnPropertyDescriptor(target, name);
+    Object.defineProperty(target, name, { value, configurable: true, writable: true });
+    this.#restores.push(() => {
+      if (before === undefined) delete target[name];
+      else Object.defineProperty(target, name, before);
+    });
   }
 }

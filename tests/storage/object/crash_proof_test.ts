@@ -2,8 +2,9 @@ import { SnapshotError, type SnapshotManifest } from "../../../mod.ts";
 import type { Bucket } from "../../../src/bucket/mod.ts";
 import { MemoryBucket } from "../../../src/object.ts";
 import { FaultyBucket } from "../../support/faulty_bucket.ts";
+import { later } from "../../support/fake_clock.ts";
 import { assert, test } from "../../support/harness.ts";
-import { checkContent, type Content, later, litterOf, mixed, openStorage, save } from "../../support/object_storage.ts";
+import { checkContent, type Content, litterOf, mixed, openStorage, save } from "../../support/object_storage.ts";
 
 const DAYS = 24 * 3600_000;
 

@@ -1,13 +1,11 @@
 import { SnapshotError } from "../../../mod.ts";
 import { type Bucket, MemoryBucket, type ObjectStorage } from "../../../src/object.ts";
-import { type BucketFault, bySeed, FaultyBucket } from "../../support/faulty_bucket.ts";
-import { Random } from "../../support/random.ts";
-import { assert, bytesOf, rejects, test } from "../../support/harness.ts";
+import { FaultyBucket } from "../../support/faulty_bucket.ts";
+import { inFakeTime, later } from "../../support/fake_clock.ts";
+import { assert, bytesOf, gate, rejects, test, turns } from "../../support/harness.ts";
 import {
   checkContent,
   type Content,
-  hurried,
-  later,
   litterOf,
   mixed,
   objectsOf,
@@ -16,77 +14,10 @@ import {
 } from "../../support/object_storage.ts";
 
 const DAYS = 24 * 3600_000;
-const FAULTS: readonly BucketFault[] = ["late", "before", "after", "twice", "stale", "cut", "broken"];
 
 function contentOf(seed: number): Content {
   return { a: mixed(200_000, 130_000, seed), b: mixed(70_000, 0, seed >> 1) };
 }
-
-/** Does random things with several storages of one bucket, and knows what must be there. */
-async function mingle(bucket: Bucket, random: Random, steps: number): Promise<Map<bigint, Content>> {
-  const acknowledged = new Map<bigint, Content>();
-  const storages = await Promise.all([1, 2].map(() => openStorage(bucket)));
-  let next = 1n;
-  try {
-    for (let step = 0; step < steps; step++) {
-      const storage = random.pick(storages);
-      await random.pick([
-        async () => {
-          const index = next++;
-          const content = contentOf(Number(index));
-          await save(storage, index, content);
-          acknowledged.set(index, content);
-        },
-        async () => {
-          const [one, other] = [next++, next++];
-          const saves = [one, other].map((index, i) => save(storages[i]!, index, contentOf(Number(index))));
-          for (const [i, { status }] of (await Promise.allSettled(saves)).entries()) {
-            if (status === "fulfilled") acknowledged.set([one, other][i]!, contentOf(Number([one, other][i]!)));
-          }
-        },
-        async () => {
-          const reader = await storage.open();
-          try {
-            for (const { name } of reader.manifest.files) await bytesOf(reader.file(name));
-          } finally {
-            await reader.close();
-          }
-        },
-        async () => {
-          const writer = await storage.create();
-          await new Blob([new Uint8Array(70_000)]).stream().pipeTo(writer.file("x")).catch(() => {});
-          await writer.abort();
-        },
-        async () => void await storage.collect(),
-      ])().catch((error) => {
-        if (error instanceof SnapshotError && error.code !== "CORRUPT") return;
-        throw error;
-      });
-    }
-  } finally {
-    await Promise.allSettled(storages.map((storage) => storage.close()));
-  }
-  return acknowledged;
-}
-
-test("object storage: a bucket that answers late, twice, with 503 before and after, stale and cut, loses nothing", async () => {
-  for (let seed = 1; seed <= 6; seed++) {
-    const bucket = new MemoryBucket();
-    const faulty = new FaultyBucket(bucket, bySeed(seed, 0.12, FAULTS));
-    const acknowledged = await mingle(faulty, new Random(seed), 14);
-    const storage = await openStorage(bucket);
-    try {
-      const there = (await storage.list()).map(({ meta }) => meta.lastIncludedIndex);
-      const newest = [...acknowledged.keys()].reduce((a, b) => a > b ? a : b, 0n);
-      if (newest > 0n) assert.isTrue(there[0]! >= newest, `seed ${seed}: ${there} has ${newest}`);
-      for (const index of there) await checkContent(storage, index, contentOf(Number(index)));
-      await later(DAYS, () => storage.collect());
-      assert.deepEqual(await litterOf(bucket, there.length), [], `seed ${seed}: litter`);
-    } finally {
-      await storage.close();
-    }
-  }
-});
 
 test("object storage: what comes wrong once is asked for again; what is wrong is found, put aside, and the older one used", async () => {
   for (const fault of ["flipped", "other"] as const) {
@@ -247,7 +178,7 @@ test("object storage: no permission, no bucket, no space: said as it is, nothing
 });
 
 test("object storage: a request of which nothing comes is given up, and made again", async () => {
-  await hurried(async () => {
+  await inFakeTime(async () => {
     let hangs = 2;
     const faulty = new FaultyBucket(new MemoryBucket(), ({ key }) => {
       return key.startsWith("packs/") && hangs-- > 0 ? "hang" : undefined;
@@ -296,7 +227,7 @@ test("object storage: a commit whose answer is lost, and after which others comm
 });
 
 test("object storage: a commit of which nothing is heard any more, but that was done, is whole", async () => {
-  await hurried(async () => {
+  await inFakeTime(async () => {
     const inner = new MemoryBucket();
     let failing = 0;
     const lost = () => new SnapshotError("UNAVAILABLE", "Nothing is heard");
@@ -328,11 +259,13 @@ test("object storage: once one was found bad, nothing is used again of those tha
       return bytes;
     });
   }
-  const again = await openStorage(bucket);
+  const found = gate<SnapshotError>();
+  const again = await openStorage(bucket, { onWarning: found.open });
   const reader = await again.open();
   await rejects(() => bytesOf(reader.file("a")), "CORRUPT");
   await reader.close();
-  while ((await again.list()).length > 1) await new Promise((go) => setTimeout(go, 1));
+  await found.promise;
+  while ((await again.list()).length > 1) await turns(1);
   await save(again, 3n, { a: shared }); // as snapshot 1 has it, where it is as bad
   await checkContent(again, 3n, { a: shared });
   await again.close();

@@ -1,8 +1,10 @@
 import { LocatedManifest } from "../../../src/storage/object/located_manifest.ts";
 import { type Bucket, MemoryBucket } from "../../../src/object.ts";
 import { FaultyBucket } from "../../support/faulty_bucket.ts";
-import { assert, bytesOf, gate, noise, pieces, rejects, test } from "../../support/harness.ts";
-import { checkContent, later, litterOf, mixed, objectsOf, openStorage, save } from "../../support/object_storage.ts";
+import { inFakeTime, later } from "../../support/fake_clock.ts";
+import { pause } from "../../../src/stream/mod.ts";
+import { assert, bytesOf, gate, noise, pieces, rejects, test, turns } from "../../support/harness.ts";
+import { checkContent, litterOf, mixed, objectsOf, openStorage, save } from "../../support/object_storage.ts";
 
 const MINUTES = 60_000;
 const DAYS = 24 * 3600_000;
@@ -128,23 +130,27 @@ test("object storage: who reads what another retires reads on, for the time of g
   await Promise.all([reading.close(), writing.close()]);
 });
 
-test("object storage: a long read takes a lease, and keeps what it reads", async () => {
-  const bucket = new MemoryBucket();
-  const reading = await openStorage(bucket, { grace: 0 }); // half of which is over at once
-  const writing = await openStorage(bucket, { grace: 0, retain: 1 });
-  await save(writing, 1n, { a: noise(200_000, 1) });
-  const reader = await reading.open();
-  while (!(await leases(bucket)).includes("read")) await new Promise((go) => setTimeout(go, 1));
-  for (const index of [2n, 3n]) await save(writing, index, { a: noise(100_000, Number(index) + 5) });
-  await writing.collect();
-  assert.deepEqual(await bytesOf(reader.file("a")), noise(200_000, 1));
-  await reader.close();
-  await reading.close();
-  assert.notInclude(await leases(bucket), "read");
-  await writing.collect();
-  await writing.close();
-  assert.deepEqual(await litterOf(bucket, 1), []);
-});
+test("object storage: a long read takes a lease, and keeps what it reads", () =>
+  inFakeTime(async () => {
+    const bucket = new MemoryBucket();
+    const reading = await openStorage(bucket, { grace: 60 * MINUTES });
+    const writing = await openStorage(bucket, { grace: 0, retain: 1 });
+    await save(writing, 1n, { a: noise(200_000, 1) });
+    const reader = await reading.open();
+    await pause(29 * MINUTES, undefined);
+    assert.notInclude(await leases(bucket), "read");
+    await pause(31 * MINUTES, undefined); // the lease would have run out twice
+    assert.include(await leases(bucket), "read");
+    for (const index of [2n, 3n]) await save(writing, index, { a: noise(100_000, Number(index) + 5) });
+    await writing.collect();
+    assert.deepEqual(await bytesOf(reader.file("a")), noise(200_000, 1));
+    await reader.close();
+    await reading.close();
+    assert.notInclude(await leases(bucket), "read");
+    await writing.collect();
+    await writing.close();
+    assert.deepEqual(await litterOf(bucket, 1), []);
+  }));
 
 async function leases(bucket: Bucket): Promise<string[]> {
   const { decodeIndex } = await import("../../../src/storage/object/index.ts");
@@ -233,8 +239,8 @@ test("object storage: memory is bounded: a writer waits for its packs", async ()
   let written = 0;
   const writer = await storage.create({ onBytes: (bytes) => written += bytes });
   const done = pieces(noise(60_000_000, 1), 1_000_000).pipeTo(writer.file("a"));
-  while (puts < 3) await new Promise((go) => setTimeout(go, 1));
-  for (let i = 0; i < 200; i++) await new Promise((go) => setTimeout(go, 0));
+  while (puts < 3) await turns(1);
+  await turns(200);
   assert.equal(puts, 3);
   assert.isBelow(written, 32_000_000); // four packs of 4 MiB, and what the file's sink holds
   held.open();
@@ -284,7 +290,7 @@ test("object storage: what is begun while garbage is being collected is left alo
       const writer = await writing.create();
       await pieces(noise(5_000_000, 2)).pipeTo(writer.file("a")); // a pack goes up, or is up
       while ((await objectsOf(inner)).filter(({ key }) => key.startsWith("packs/")).length < 2) {
-        await new Promise((go) => setTimeout(go, 1));
+        await turns(1);
       }
       open(writer);
     };

@@ -1,0 +1,57 @@
+import { pause, sha256 } from "../../src/stream/mod.ts";
+import { inFakeTime, inFrozenTime } from "./fake_clock.ts";
+import { assert, noise, test, turns } from "./harness.ts";
+
+test("fake time: an hour is over at once, and the clocks say so", async () => {
+  const { setTimeout, clearTimeout } = globalThis;
+  const { now } = performance;
+  await inFakeTime(async (clock) => {
+    const begun = [performance.now(), Date.now()];
+    const order: string[] = [];
+    const timer = globalThis.setTimeout(() => order.push("cleared"), 1000);
+    globalThis.setTimeout((text: string) => order.push(text), 3000, "last");
+    globalThis.setTimeout(() => order.push("first"), 2000);
+    globalThis.clearTimeout(timer);
+    let beats = 0;
+    const interval = globalThis.setInterval(() => ++beats === 3 && globalThis.clearInterval(interval), 100);
+    await pause(3600_000, undefined);
+    assert.deepEqual([order, beats], [["first", "last"], 3]);
+    assert.deepEqual([performance.now() - begun[0]!, Date.now() - begun[1]!], [3600_000, 3600_000]);
+    assert.strictEqual(clock.passed, 3600_000);
+    const signal = AbortSignal.timeout(5000);
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    assert.strictEqual(signal.reason.name, "TimeoutError");
+    assert.strictEqual(clock.passed, 3605_000);
+  });
+  assert.isTrue(globalThis.setTimeout === setTimeout && globalThis.clearTimeout === clearTimeout);
+  assert.strictEqual(performance.now, now);
+});
+
+test("fake time: it stands still while digests are computed, and while turns are taken", () =>
+  inFakeTime(async (clock) => {
+    const timedOut: number[] = [];
+    globalThis.setTimeout(() => timedOut.push(clock.passed), 1);
+    for (let i = 0; i < 20; i++) await sha256(noise(1_000_000, i));
+    await turns(20);
+    assert.deepEqual(timedOut, []);
+    await pause(1, undefined);
+    assert.deepEqual(timedOut, [1]);
+  }));
+
+test("fake time: what fails while it runs fails, and the clock is back", async () => {
+  const { setTimeout } = globalThis;
+  const error = await inFakeTime(() => Promise.reject(new Error("as asked"))).catch((error) => error);
+  assert.strictEqual(error.message, "as asked");
+  assert.strictEqual(globalThis.setTimeout, setTimeout);
+});
+
+test("fake time: frozen, it passes when it is told to", () =>
+  inFrozenTime(async (clock) => {
+    let fired = false;
+    globalThis.setTimeout(() => fired = true, 10);
+    await turns(100);
+    assert.isFalse(fired);
+    clock.advance(10);
+    assert.isTrue(fired);
+    assert.strictEqual(clock.passed, 10);
+  }));

@@ -10,7 +10,7 @@ import { PROGRAM, programPath } from "../support/nats.ts";
 const DIRECTORY = `${RUNTIMES}/jetstream`;
 
 /** The tests that run on Node and Bun too. The example shows the rest. */
-const EVERYWHERE = ["log", "members", "replica"].map((name) => `tests/jetstream/${name}_test.ts`);
+const EVERYWHERE = ["gone_proof", "log", "members", "replica"].map((name) => `tests/jetstream/${name}_test.ts`);
 
 async function sh(program: string, ...args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command(program, { args, cwd: DIRECTORY, stdout: "null", stderr: "piped" })

@@ -1,0 +1,40 @@
+// What a log does when the server loses what it needs: it waits as long as it promises, in real time.
+
+import { jetstreamManager } from "@nats-io/jetstream";
+import { assert, rejects, test } from "../support/harness.ts";
+import { fill, openLog, STREAM, take } from "./kit.ts";
+import { withNats } from "../support/nats.ts";
+
+const never = new AbortController().signal;
+
+test("JetStreamLog: a consumer that is deleted under it is made again, without a gap or a double", () =>
+  withNats(async (server) => {
+    const { log, connection, close } = await openLog(server);
+    const manager = await jetstreamManager(connection);
+    const indices: bigint[] = [];
+    let deleted = 0;
+    const following = (async () => {
+      for await (const entries of log.follow(1n, never)) {
+        indices.push(...entries.map(({ index }) => index));
+        if (indices.length >= 5000) return;
+        if (indices.length < deleted * 500) continue;
+        deleted++;
+        for await (const { name } of manager.consumers.list(STREAM)) await manager.consumers.delete(STREAM, name);
+      }
+    })();
+    for (let i = 0; i < 50; i++) await fill(log, 100);
+    await following;
+    assert.deepEqual(indices, Array.from({ length: 5000 }, (_, i) => BigInt(i + 1)));
+    assert.isAtLeast(deleted, 5);
+    await close();
+  }));
+
+test("JetStreamLog: a stream that is gone is waited for, but not for ever", () =>
+  withNats(async (server) => {
+    const { log, connection, close } = await openLog(server);
+    await fill(log, 3);
+    await (await jetstreamManager(connection)).streams.delete(STREAM);
+    const error = await rejects(take(log, 1n, 1), "UNAVAILABLE");
+    assert.match(error.message, /stream not found/);
+    await close();
+  }));

@@ -9,7 +9,10 @@ export const ROOT: string = new URL("../../", import.meta.url).pathname;
 /** Where programs are made. */
 export const BUILD: string = `${ROOT}.build`;
 
-/** What every command of Deno is told: the lock file is not in deno.json, see `.github/CONTRIBUTING.md`. */
+/**
+ * The flag that names the lock file. It is not in deno.json, and npm's imports are in a scope there: `deno task` fetches
+ * all that it finds in either before a task begins, and lists it.
+ */
 export const LOCK = "--lock=.deno.lock";
 
 /** The programs that tests start as processes of their own. */

@@ -58,6 +58,7 @@ export {
   type BadChunk,
   type ByteRange,
   checkName,
+  type CheckOptions,
   type ChunkedFile,
   type ChunkRun,
   type CommitOptions,

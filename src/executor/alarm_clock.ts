@@ -76,6 +76,10 @@ export class AlarmClock implements Clock {
     return Date.now();
   }
 
+  monotonic(): number {
+    return performance.now();
+  }
+
   after(ms: number, callback: () => void): () => void {
     const timer: Timer = { due: this.now() + ms, callback };
     this.#timers.add(timer);

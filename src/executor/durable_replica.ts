@@ -145,6 +145,8 @@ class Work {
     if (event.type === "saved" || event.type === "installed") {
       const snapshot = event.type === "saved" ? event.result.snapshot : event.snapshot;
       if (snapshot !== undefined) this.saved(snapshot.meta.lastIncludedIndex);
+    } else if (event.type === "unusable") {
+      if (event.snapshot.meta.lastIncludedIndex === this.#snapshotIndex) this.saved(0n); // what it stood for is in the log only
     } else if (event.type === "state") {
       this.#state(event.state === "idle" || event.state === "closed");
     }

@@ -42,6 +42,19 @@ export type ExecutorEvent =
   | { readonly type: "installed"; readonly snapshot: SnapshotInfo }
   /** A snapshot could not be installed. */
   | { readonly type: "installFailed"; readonly error: unknown; readonly index: bigint | undefined }
+  /**
+   * A snapshot cannot be used: it is proven bad and quarantined (`CORRUPT`), or it stays where it is, and `status()` names
+   * it. What comes before it, and the log, are used in its stead.
+   */
+  | { readonly type: "unusable"; readonly snapshot: SnapshotInfo; readonly error: unknown }
+  /** An opening has applied the log up to an index; told now and then, and at the end. */
+  | { readonly type: "replayed"; readonly index: bigint; readonly lastIndex: bigint }
+  /** The machine failed in a callback about what has happened already: that stands. */
+  | {
+    readonly type: "callbackFailed";
+    readonly callback: "committed" | "release" | "reinitialize";
+    readonly error: unknown;
+  }
   /** The log was purged up to and with an index. */
   | { readonly type: "purged"; readonly index: bigint }
   /** The log could not be purged; it is tried again with the next snapshot. */

@@ -6,14 +6,16 @@
  */
 
 import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { type SnapshotInfo, stale } from "../snapshot/mod.ts";
-import { Operation, raceAbort, type Tracker } from "../stream/mod.ts";
+import { type SnapshotInfo, type SnapshotMeta, stale } from "../snapshot/mod.ts";
+import { neverThrowing, Operation, raceAbort, type Tracker } from "../stream/mod.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import type { UnusableSnapshot } from "./counted.ts";
 import type { ExecutorEvent, ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
+import { SnapshotEvidence } from "./evidence.ts";
+import { Installer } from "./install.ts";
+import { purgeLog } from "./log_purge.ts";
 import type { ExecutorContext, ExecutorOptions, Receiver, SnapshotOptions } from "./options.ts";
-import { purgeIndex } from "./purge.ts";
-import { alignLog } from "./recovery.ts";
-import { type Prepared, runSave } from "./save.ts";
+import { type CallBack, type Prepared, runSave } from "./save.ts";
 import { Triggers } from "./triggers.ts";
 import { watchWork } from "./watch.ts";
 
@@ -36,8 +38,10 @@ export class SnapshotExecutor {
   readonly #triggers: Triggers;
   #state: ExecutorState = "idle";
   #running: Running | undefined;
-  /** The newest snapshot that is known to be durable. */
-  #newest: SnapshotInfo | undefined;
+  readonly #evidence: SnapshotEvidence;
+  readonly #installer: Installer;
+  readonly #onEvent: (event: ExecutorEvent) => void;
+  readonly #closing = new AbortController();
   /** Bytes of what was applied since that. */
   #logBytes = 0;
   #metrics: ExecutorMetrics = { saves: 0, saveFailures: 0, installs: 0, installFailures: 0, purgedEntries: 0n };
@@ -53,10 +57,17 @@ export class SnapshotExecutor {
    * @param options see {@linkcode ExecutorOptions}
    */
   constructor(context: ExecutorContext, options: ExecutorOptions = {}) {
-    this.#context = context;
+    const loaded = (meta: SnapshotMeta) => {
+      this.#logBytes = 0;
+      context.loaded(meta);
+    };
+    this.#context = { ...context, loaded };
     this.#options = options;
     this.#clock = options.clock ?? systemClock();
-    this.#newest = context.newest;
+    this.#onEvent = neverThrowing(options.onEvent ?? (() => {})); // a listener's mistake must not stop a save
+    this.#evidence = new SnapshotEvidence(this.#context, this.#onEvent, (index) => this.#onLost(index));
+    const onLoading = () => this.#setState("loading");
+    this.#installer = new Installer(this.#context, this.#evidence, options, this.#clock, this.#callBack, onLoading);
     this.#triggers = new Triggers(options.triggers ?? {}, options.retry ?? {}, this.#clock, () => this.#whenDue());
     this.#triggers.start();
   }
@@ -71,13 +82,14 @@ export class SnapshotExecutor {
     return this.#metrics;
   }
 
-  /** The newest snapshot that is known to be durable. */
+  /** The newest snapshot that counts: saved or loaded here, or tried, and not found bad since. */
   get newest(): SnapshotInfo | undefined {
-    return this.#newest;
+    return this.#evidence.counted.newest;
   }
 
-  get #snapshotIndex(): bigint {
-    return this.#newest?.meta.lastIncludedIndex ?? 0n;
+  /** Snapshots in the storage that could not be used, newest first. */
+  get unusable(): readonly UnusableSnapshot[] {
+    return this.#evidence.counted.unusable;
   }
 
   /** Entries were applied: takes a snapshot if that makes one due. */
@@ -85,8 +97,8 @@ export class SnapshotExecutor {
     this.#logBytes += bytes;
     this.#triggers.applied({
       appliedIndex: this.#context.applied().index,
-      snapshotIndex: this.#snapshotIndex,
-      snapshotBytes: this.#newest?.size ?? 0,
+      snapshotIndex: this.#evidence.counted.index,
+      snapshotBytes: this.#evidence.counted.newest?.size ?? 0,
       logBytes: this.#logBytes,
     });
   }
@@ -102,10 +114,13 @@ export class SnapshotExecutor {
     const { gap = 1, signal } = options;
     const refusal = this.#closed !== undefined ? closed() : this.#running !== undefined ? this.#busy() : undefined;
     if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
-    if (this.#context.applied().index - this.#snapshotIndex < Math.max(gap, 1)) {
-      const snapshot = this.#newest;
-      const nothing = { taken: false, syncDuration: 0, asyncDuration: 0, bytes: 0, chunks: 0, reused: 0 };
-      return new Operation(() => Promise.resolve({ ...nothing, ...(snapshot !== undefined && { snapshot }) }));
+    if (this.#context.applied().index - this.#evidence.counted.index < Math.max(gap, 1)) {
+      return new Operation(async () => {
+        const { index } = this.#evidence.counted;
+        await this.#evidence.refresh().catch(() => {}); // in a storage that others use too, they may have quarantined it
+        if (this.#evidence.counted.index < index) this.#whenDue();
+        return notTaken(this.newest);
+      });
     }
     return this.#startSave(signal);
   }
@@ -134,7 +149,7 @@ export class SnapshotExecutor {
       try {
         await this.#purge();
       } catch (error) {
-        this.#emit({ type: "purgeFailed", error });
+        this.#onEvent({ type: "purgeFailed", error });
       }
     });
   }
@@ -143,6 +158,7 @@ export class SnapshotExecutor {
   close(): Promise<void> {
     return this.#closed ??= (async () => {
       this.#triggers.stop();
+      this.#closing.abort(closed());
       const { onClose } = this.#triggers;
       if (!onClose || this.#running?.kind !== "save") this.#running?.stop.abort(closed());
       await this.#running?.operation().result.catch(() => {});
@@ -150,12 +166,19 @@ export class SnapshotExecutor {
         await this.#startSave(undefined).result.catch(() => {}); // an event said so; the log has what it would have held
       }
       await this.#purging;
+      this.#evidence.close();
       this.#setState("closed");
     })();
   }
 
   #isBehind(): boolean {
-    return this.#context.applied().index > this.#snapshotIndex;
+    return this.#context.applied().index > this.#evidence.counted.index;
+  }
+
+  /** A snapshot was found bad: another one is due, and a copy of it welcome. */
+  #onLost(index: bigint): void {
+    this.#installer.lost(index);
+    if (this.#evidence.counted.isLost(index)) queueMicrotask(() => this.#whenDue());
   }
 
   #whenDue(): void {
@@ -175,7 +198,12 @@ export class SnapshotExecutor {
    */
   live<T>(
     signal: AbortSignal | undefined,
-    use: (prepare: () => Promise<Prepared>, signal: AbortSignal, tracker: Tracker) => Promise<T>,
+    use: (
+      prepare: () => Promise<Prepared>,
+      signal: AbortSignal,
+      tracker: Tracker,
+      callBack: CallBack,
+    ) => Promise<T>,
   ): Operation<T> {
     const refusal = this.#closed !== undefined ? closed() : this.#running !== undefined ? this.#busy() : undefined;
     if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
@@ -184,7 +212,7 @@ export class SnapshotExecutor {
         this.#setState("saving");
         const watch = watchWork("save", stop, tracker, this.#clock, this.#options);
         try {
-          return await use(() => this.#prepare(stop.signal), stop.signal, tracker);
+          return await use(() => this.#prepare(stop.signal), stop.signal, tracker, this.#callBack);
         } finally {
           watch();
         }
@@ -240,7 +268,7 @@ export class SnapshotExecutor {
   /** Makes events of the progress of something. */
   async #report(operation: Operation<unknown>): Promise<void> {
     try {
-      for await (const progress of operation) this.#emit({ type: "progress", progress });
+      for await (const progress of operation) this.#onEvent({ type: "progress", progress });
     } catch {
       // whoever waits for its result sees that
     }
@@ -250,6 +278,10 @@ export class SnapshotExecutor {
     this.#setState("saving");
     const watch = watchWork("save", stop, tracker, this.#clock, this.#options);
     try {
+      const [top] = await this.#evidence.refresh(stop.signal);
+      const { index: applied } = this.#context.applied();
+      // What is there, and does not count, is in the way: the commit would say so after everything was written.
+      if (top !== undefined && top.meta.lastIncludedIndex >= applied) throw stale(applied, top.meta.lastIncludedIndex);
       await raceAbort(this.#leaving, stop.signal); // else the storage would be busy with it
       const { snapshot, reusedChunks, logBytes, syncDuration, asyncDuration } = await runSave({
         storage: this.#context.storage,
@@ -258,11 +290,12 @@ export class SnapshotExecutor {
         tracker,
         prepare: () => this.#prepare(stop.signal),
         leave: (late) => this.#leaving = late,
+        callBack: this.#callBack,
       });
       const { bytes, reused } = tracker.progress;
       const result: SaveResult = {
         taken: snapshot !== undefined,
-        ...((snapshot ?? this.#newest) !== undefined && { snapshot: snapshot ?? this.#newest! }),
+        ...((snapshot ?? this.newest) !== undefined && { snapshot: snapshot ?? this.newest! }),
         syncDuration,
         asyncDuration,
         bytes: bytes - reused,
@@ -271,18 +304,19 @@ export class SnapshotExecutor {
       };
       this.#triggers.succeeded();
       if (snapshot !== undefined) {
-        this.#newest = snapshot;
+        this.#evidence.counted.add(snapshot);
         this.#logBytes -= logBytes;
         this.#metrics = { ...this.#metrics, saves: this.#metrics.saves + 1, lastSave: result };
-        this.#emit({ type: "saved", result });
+        this.#onEvent({ type: "saved", result });
         await this.purge();
       }
       return result;
     } catch (error) {
-      const adopted = this.#context.isShared && hasCode(error, "STALE") ? await this.#adopt() : undefined;
+      const isShared = this.#context.isShared === true;
+      const adopted = isShared && hasCode(error, "STALE") ? await this.#adopt(stop.signal) : undefined;
       if (adopted !== undefined) return adopted;
       this.#metrics = { ...this.#metrics, saveFailures: this.#metrics.saveFailures + 1 };
-      this.#emit({ type: "saveFailed", error });
+      this.#onEvent({ type: "saveFailed", error });
       // Who cancelled it, or closed, does not want it again.
       if (this.#closed === undefined && !hasCode(error, "CANCELLED", "CLOSED")) this.#triggers.failed();
       throw error;
@@ -291,14 +325,14 @@ export class SnapshotExecutor {
     }
   }
 
-  /** Another replica that shares the storage was faster: its snapshot does as well. Nothing if there is none. */
-  async #adopt(): Promise<SaveResult | undefined> {
-    const [snapshot] = await this.#context.storage.list();
-    if (snapshot === undefined || snapshot.meta.lastIncludedIndex <= this.#snapshotIndex) return undefined;
-    this.#newest = snapshot;
+  /** Another replica that shares the storage was faster: its snapshot does as well, if it could be loaded here too. */
+  async #adopt(signal: AbortSignal): Promise<SaveResult | undefined> {
+    const [snapshot] = await this.#evidence.refresh(signal);
+    if (snapshot === undefined || snapshot.meta.lastIncludedIndex <= this.#evidence.counted.index) return undefined;
+    if (!await this.#evidence.prove(snapshot, signal)) return undefined;
     this.#triggers.succeeded();
     await this.purge();
-    return { taken: false, snapshot, syncDuration: 0, asyncDuration: 0, bytes: 0, chunks: 0, reused: 0 };
+    return notTaken(snapshot);
   }
 
   /** Waits for, or ends, what is in the way of an install, until nothing is; then installs. Or refuses it. */
@@ -312,7 +346,7 @@ export class SnapshotExecutor {
     for (;;) {
       throwIfCancelled(signal);
       if (this.#closed !== undefined) throw closed();
-      if (index !== undefined) this.#checkNewer(index);
+      if (index !== undefined) this.#installer.checkNewer(index);
       const running = this.#running;
       if (running === undefined) {
         return await this.#run("install", index, signal, operation, (run) => this.#install(receiver, run, tracker));
@@ -348,130 +382,50 @@ export class SnapshotExecutor {
     }
   }
 
-  /** @throws {SnapshotError} `STALE` if the state here is as new */
-  #checkNewer(index: bigint): void {
-    const { index: applied } = this.#context.applied();
-    const old = this.#snapshotIndex > applied ? index < this.#snapshotIndex : index <= this.#snapshotIndex;
-    if (this.#newest !== undefined && old) throw stale(index, this.#newest.meta.lastIncludedIndex);
-    if (index <= applied) throw this.#notNewer(index, applied);
-  }
-
-  #notNewer(index: bigint, applied: bigint): SnapshotError {
-    return new SnapshotError("STALE", `Snapshot ${index} is not newer than the state here, which is at ${applied}`, {
-      index,
-      actual: applied,
-    });
-  }
-
   async #install(receiver: Receiver, running: Running, tracker: Tracker): Promise<SnapshotInfo> {
     this.#setState("receiving");
     try {
-      const snapshot = this.#unloaded(running.index) ?? await this.#receive(receiver, running, tracker);
-      this.#newest = snapshot; // durable from here on, whether it can be loaded or not
-      this.#setState("loading");
-      tracker.phase("load");
-      await this.#context.exclusive(() => this.#load(snapshot));
+      const snapshot = await this.#installer.run(running, receiver, tracker);
       this.#metrics = { ...this.#metrics, installs: this.#metrics.installs + 1 };
-      this.#emit({ type: "installed", snapshot });
+      this.#onEvent({ type: "installed", snapshot });
       await this.purge();
       return snapshot;
     } catch (error) {
       this.#metrics = { ...this.#metrics, installFailures: this.#metrics.installFailures + 1 };
-      this.#emit({ type: "installFailed", error, index: running.index });
-      throw error;
-    }
-  }
-
-  async #receive(receiver: Receiver, running: Running, tracker: Tracker): Promise<SnapshotInfo> {
-    const { signal } = running.stop;
-    const watch = watchWork("install", running.stop, tracker, this.#clock, this.#options);
-    try {
-      return await receiver.receive(signal, tracker, (index) => {
-        this.#checkNewer(index);
-        running.index = index;
-      });
-    } catch (error) {
-      if (!hasCode(error, "STALE") || signal.aborted) throw error;
-      const here = this.#unloaded(running.index ?? error.index); // where it was not asked for by its index
-      if (here !== undefined) return here; // it turned out to be that one
-      throw error;
-    } finally {
-      watch();
-    }
-  }
-
-  /** A snapshot that was received and could not be loaded, if it is the one that is asked for. */
-  #unloaded(index: bigint | undefined): SnapshotInfo | undefined {
-    return index === this.#snapshotIndex && index > this.#context.applied().index ? this.#newest : undefined;
-  }
-
-  /** Replaces the machine's state, and what of the log does not fit to it. Between two applies. */
-  async #load({ meta }: SnapshotInfo): Promise<void> {
-    const { machine, log } = this.#context;
-    const { index: applied } = this.#context.applied();
-    if (meta.lastIncludedIndex <= applied) throw this.#notNewer(meta.lastIncludedIndex, applied); // applied meanwhile
-    await machine.pause?.();
-    try {
-      await this.#loadMachine(meta.lastIncludedIndex);
-      this.#logBytes = 0;
-      this.#context.loaded(meta); // whatever becomes of the log
-      await alignLog(log, meta);
-    } finally {
-      await machine.reinitialize?.();
-    }
-  }
-
-  async #loadMachine(index: bigint): Promise<void> {
-    const { machine, storage } = this.#context;
-    try {
-      const reader = await storage.open(index);
-      try {
-        await machine.load(reader);
-      } finally {
-        await reader.close();
-      }
-    } catch (error) {
-      if (hasCode(error, "CORRUPT")) {
-        await storage.quarantine(index, error.message);
-        [this.#newest] = await storage.list(); // so that it can be received anew
-      }
+      this.#onEvent({ type: "installFailed", error, index: running.index });
       throw error;
     }
   }
 
   async #purge(): Promise<void> {
-    const { storage, log } = this.#context;
-    const snapshots = await storage.list();
-    const oldest = snapshots.length < storage.retain ? undefined : snapshots.at(-1);
-    const { firstIndex } = log;
-    const { index: applied } = this.#context.applied(); // another replica's snapshot may be ahead of that
-    const index = purgeIndex({
-      snapshotIndex: this.#snapshotIndex < applied ? this.#snapshotIndex : applied,
-      oldestSnapshot: oldest?.meta.lastIncludedIndex ?? 0n,
-      firstIndex,
-      lastIndex: log.lastIndex,
-      now: this.#clock.now(),
-    }, this.#options.purge ?? {});
-    if (index === undefined) return;
-    await log.purge(index);
-    const purgedEntries = this.#metrics.purgedEntries + log.firstIndex - firstIndex;
-    this.#metrics = { ...this.#metrics, purgedEntries };
-    this.#emit({ type: "purged", index });
+    const { purge = {} } = this.#options;
+    const purged = await purgeLog(this.#context, this.#evidence, this.#clock, purge, this.#closing.signal);
+    if (purged === undefined) return;
+    const { index, entries } = purged;
+    this.#metrics = { ...this.#metrics, purgedEntries: this.#metrics.purgedEntries + entries };
+    this.#onEvent({ type: "purged", index });
   }
+
+  /** Calls back the machine, and reports what it throws. */
+  readonly #callBack: CallBack = async (callback, call) => {
+    try {
+      await call();
+    } catch (error) {
+      this.#onEvent({ type: "callbackFailed", callback, error });
+    }
+  };
 
   #setState(state: ExecutorState): void {
     if (this.#state === state || this.#state === "closed") return;
     this.#state = state;
-    this.#emit({ type: "state", state });
+    this.#onEvent({ type: "state", state });
   }
+}
 
-  #emit(event: ExecutorEvent): void {
-    try {
-      this.#options.onEvent?.(event);
-    } catch {
-      // a listener's mistake must not stop a save
-    }
-  }
+/** Nothing was taken: there is one already that does. */
+function notTaken(snapshot: SnapshotInfo | undefined): SaveResult {
+  const nothing = { taken: false, syncDuration: 0, asyncDuration: 0, bytes: 0, chunks: 0, reused: 0 };
+  return { ...nothing, ...(snapshot !== undefined && { snapshot }) };
 }
 
 function closed(): SnapshotError {

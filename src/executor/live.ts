@@ -9,7 +9,7 @@ import { encryptedWriter, type EncryptionKey } from "../storage/mod.ts";
 import { pause, raceAbort, type Tracker } from "../stream/mod.ts";
 import { type LivePushOptions, pushLive, type Source } from "../transfer/mod.ts";
 import { follow } from "./follow.ts";
-import type { Prepared } from "./save.ts";
+import type { CallBack, Prepared } from "./save.ts";
 
 /** How long a task that was told to stop may take to do so before its view is taken away, in milliseconds. */
 const GRACE = 1000;
@@ -30,9 +30,10 @@ export async function sendLive(
   target: Source,
   options: ReplicaPushOptions,
   tracker: Tracker,
+  callBack: CallBack,
 ): Promise<SnapshotMeta | undefined> {
   const { encryptionKey, ...rest } = options;
-  const { task, applied } = await prepared(prepare, options.signal);
+  const { task, applied } = await prepared(prepare, options.signal, callBack);
   if (task === undefined) return undefined;
   let writing: Promise<void> | undefined;
   try {
@@ -53,17 +54,21 @@ export async function sendLive(
   } finally {
     // Its streams have failed if it is writing still. It gets a moment to see that, before what it reads is taken away.
     if (writing !== undefined) await pause(GRACE, undefined, writing.catch(() => {}));
-    task.release();
+    void callBack("release", () => task.release());
   }
 }
 
 /** The synchronous part, for which nobody waits longer than the signal allows; what comes later is let go. */
-async function prepared(prepare: () => Promise<Prepared>, signal: AbortSignal | undefined): Promise<Prepared> {
+async function prepared(
+  prepare: () => Promise<Prepared>,
+  signal: AbortSignal | undefined,
+  callBack: CallBack,
+): Promise<Prepared> {
   const preparing = prepare();
   try {
     return await raceAbort(preparing, signal);
   } catch (error) {
-    preparing.then(({ task }) => task?.release()).catch(() => {});
+    preparing.then(({ task }) => task && void callBack("release", () => task.release()), () => {});
     throw error;
   }
 }

@@ -5,6 +5,7 @@
  */
 
 export { type Clock, systemClock } from "./clock.ts";
+export type { UnusableSnapshot } from "./counted.ts";
 export * from "./events.ts";
 export * from "./executor.ts";
 export type { ReplicaPushOptions } from "./live.ts";

@@ -5,10 +5,11 @@
  */
 
 import type { LogStorage } from "../log/mod.ts";
-import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
+import type { CheckOptions, SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
 import type { StateMachine } from "../state/mod.ts";
 import type { Tracker } from "../stream/mod.ts";
 import type { Clock } from "./clock.ts";
+import type { UnusableSnapshot } from "./counted.ts";
 import type { ExecutorEvent } from "./events.ts";
 import type { PurgeOptions } from "./purge.ts";
 import type { Applied } from "./save.ts";
@@ -42,7 +43,7 @@ export interface ExecutorOptions {
   readonly whileSaving?: "wait" | "cancel";
   /** Time. */
   readonly clock?: Clock;
-  /** Told of everything that happens. What it throws is thrown away. */
+  /** Told of everything that happens. What it throws is dropped. */
   readonly onEvent?: (event: ExecutorEvent) => void;
 }
 
@@ -56,8 +57,10 @@ export interface ExecutorContext {
   readonly log: LogStorage;
   /** Whether replicas that apply the same log may have the same storage: a snapshot of another is as good as one's own. */
   readonly isShared?: boolean;
-  /** The newest snapshot in the storage, which the machine was loaded from; none if there is none. */
+  /** The snapshot that the machine was loaded from; none if it was from none. */
   readonly newest: SnapshotInfo | undefined;
+  /** Those that it could not be loaded from; by default none. */
+  readonly unusable?: readonly UnusableSnapshot[];
   /** Up to where entries were applied. */
   applied(): Applied;
   /** Throws if the state must not be saved: an entry was applied by half. Called between two applies. */
@@ -66,6 +69,11 @@ export interface ExecutorContext {
   exclusive<T>(work: () => T | Promise<T>): Promise<T>;
   /** The machine was loaded from this snapshot. Called between two applies. */
   loaded(meta: SnapshotMeta): void;
+  /**
+   * The machine was loaded from a snapshot that did not become durable: gives it back the state that storage and log have,
+   * or stops the replica. Called between two applies.
+   */
+  restore(cause: unknown): Promise<void>;
 }
 
 /** Options of {@linkcode SnapshotExecutor.snapshot}. */
@@ -90,7 +98,13 @@ export interface Receiver {
    * @param signal gives it up
    * @param tracker is told how far it is
    * @param found is told the index, when it is known or when it changes; throws if it is not wanted
+   * @param check tries the snapshot before it is committed, as an option of the commit
    * @returns the snapshot, committed
    */
-  receive(signal: AbortSignal, tracker: Tracker, found: (index: bigint) => void): Promise<SnapshotInfo>;
+  receive(
+    signal: AbortSignal,
+    tracker: Tracker,
+    found: (index: bigint) => void,
+    check: NonNullable<CheckOptions["check"]>,
+  ): Promise<SnapshotInfo>;
 }

@@ -8,7 +8,10 @@
 export interface Member {
   /** The last entry that it is known to have. */
   readonly matchIndex: bigint;
-  /** When it was heard of last: milliseconds since 1970. */
+  /**
+   * When it was heard of last, as the clock's `monotonic()` (by default `performance.now()`) said then. Not `Date.now()`:
+   * a wall clock that jumps would make everybody seem dead, and the log that they need would be purged.
+   */
   readonly lastSeen: number;
 }
 
@@ -34,7 +37,8 @@ export interface PurgeOptions {
    */
   readonly gap?: number;
   /**
-   * How long a member that is not heard of holds purging back, in milliseconds. In Ratis a dead one does so for ever.
+   * How long a member that is not heard of holds purging back, in milliseconds of a monotonic clock. In Ratis a dead one
+   * does so for ever.
    *
    * @default {600000}
    */
@@ -45,7 +49,7 @@ export interface PurgeOptions {
 
 /** What {@linkcode purgeIndex} goes by. */
 export interface PurgeState {
-  /** The newest snapshot that is known to be durable. */
+  /** The newest snapshot that counts: its state was saved or loaded here, or it was tried. */
   readonly snapshotIndex: bigint;
   /**
    * The oldest snapshot that is kept, for fallback or because somebody is reading it; 0 as long as there are fewer than
@@ -56,7 +60,7 @@ export interface PurgeState {
   readonly firstIndex: bigint;
   /** The last entry of the log. */
   readonly lastIndex: bigint;
-  /** Milliseconds since 1970. */
+  /** What the clock's `monotonic()` says now. */
   readonly now: number;
 }
 

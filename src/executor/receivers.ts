@@ -10,7 +10,7 @@ import { follow } from "./follow.ts";
 import type { Receiver } from "./options.ts";
 
 /** Options of `Replica.install`. */
-export interface InstallOptions extends Omit<PullOptions, "onManifest"> {
+export interface InstallOptions extends Omit<PullOptions, "onManifest" | "check"> {
   /** The index that the snapshot must have; for sources, which one of theirs. */
   readonly index?: bigint;
 }
@@ -23,8 +23,8 @@ export function archiveReceiver(
 ): Receiver {
   return {
     index,
-    async receive(signal, tracker) {
-      return await follow(unarchive(stream, storage, { signal, index, verifier }), tracker);
+    async receive(signal, tracker, _found, check) {
+      return await follow(unarchive(stream, storage, { signal, index, verifier, check }), tracker);
     },
   };
 }
@@ -37,9 +37,9 @@ export function pullReceiver(
 ): Receiver {
   return {
     index: options.index,
-    async receive(signal, tracker, found) {
+    async receive(signal, tracker, found, check) {
       const onManifest = ({ index }: { readonly index: bigint }) => found(index);
-      return (await follow(pull(storage, sources, { ...options, signal, onManifest }), tracker)).snapshot;
+      return (await follow(pull(storage, sources, { ...options, signal, onManifest, check }), tracker)).snapshot;
     },
   };
 }

@@ -4,38 +4,92 @@
  * @module
  */
 
-import { hasCode, SnapshotError } from "../errors.ts";
+import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogStorage } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
 import type { StateMachine } from "../state/mod.ts";
+import { raceAbort, toHex } from "../stream/mod.ts";
+import type { UnusableSnapshot } from "./counted.ts";
+
+/** What a recovery works with. */
+export interface RecoveryContext {
+  /** Has the snapshots. */
+  readonly storage: SnapshotStorage;
+  /** Is loaded. */
+  readonly machine: StateMachine;
+  /** The log behind the snapshots; absent if it is a shared one, of which others can give what is missing here. */
+  readonly log?: LogStorage;
+  /** Is told of each snapshot that cannot be used. */
+  readonly onUnusable: (unusable: UnusableSnapshot) => void;
+  /** Gives it up. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
- * Loads the newest snapshot that is good. One that turns out to be damaged is put aside, and the one before it tried:
- * the log has what that one lacks, since it is never purged beyond the oldest snapshot that is kept.
+ * Loads the newest snapshot that can be loaded, if the log gives what it lacks. One that is proven bad is quarantined by the
+ * storage; every other one that cannot be used stays where it is, and the one before it is tried: the log decides whether
+ * that loses anything. It must begin before the older one ends, and reach to where the unusable one ends: what only that
+ * one has would be missing, and be written anew.
  *
- * @returns the snapshot; nothing if there is none
+ * @returns the snapshot; nothing if there is none, or the log has everything
+ * @throws what the newest could not be used for, if nothing else gives the same state
  */
-export async function loadNewest(storage: SnapshotStorage, machine: StateMachine): Promise<SnapshotInfo | undefined> {
+export async function loadNewest(context: RecoveryContext): Promise<SnapshotInfo | undefined> {
+  const { storage, log, onUnusable, signal } = context;
+  const unusable = new Map<string, UnusableSnapshot>();
   let missed: bigint | undefined;
   for (;;) {
-    const [newest] = await storage.list();
-    if (newest === undefined) return undefined;
-    const index = newest.meta.lastIncludedIndex;
-    try {
-      const reader = await storage.open(index);
-      try {
-        await machine.load(reader);
-        return newest;
-      } finally {
-        await reader.close();
-      }
-    } catch (error) {
-      if (hasCode(error, "CORRUPT")) await storage.quarantine(index, error.message);
-      // In a storage that others use too a newer one may have taken its place meanwhile.
-      else if (hasCode(error, "NOT_FOUND") && index !== missed) missed = index;
-      else throw error;
+    throwIfCancelled(signal);
+    const listed = await raceAbort(storage.list(), signal);
+    const snapshot = listed.find(({ digest }) => !unusable.has(toHex(digest)));
+    const [newest] = [...unusable.values()].filter(({ snapshot }) => isListed(snapshot, listed));
+    if (newest !== undefined && log !== undefined && !await leads(log, snapshot?.meta, newest.snapshot.meta)) {
+      throw newest.error;
     }
+    if (snapshot === undefined) return undefined;
+    const index = snapshot.meta.lastIncludedIndex;
+    let error: unknown;
+    try {
+      await load(context, index);
+      return snapshot;
+    } catch (failure) {
+      throwIfCancelled(signal);
+      error = failure;
+    }
+    if (hasCode(error, "NOT_FOUND") && index !== missed) {
+      missed = index; // in a storage that others use too a newer one may have taken its place meanwhile
+      continue;
+    }
+    if (hasCode(error, "CORRUPT")) await storage.quarantine(index, error.message);
+    unusable.set(toHex(snapshot.digest), { snapshot, error });
+    onUnusable({ snapshot, error });
   }
+}
+
+async function load({ storage, machine, signal }: RecoveryContext, index: bigint): Promise<void> {
+  const reader = await storage.open(index);
+  const stop = () => void reader.close().catch(() => {}); // what the machine reads fails from then on
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    throwIfCancelled(signal);
+    await raceAbort(machine.load(reader), signal);
+  } catch (error) {
+    throw signal?.aborted ? cancelled(signal) : error;
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    await reader.close();
+  }
+}
+
+function isListed({ digest }: SnapshotInfo, listed: readonly SnapshotInfo[]): boolean {
+  return listed.some((other) => toHex(other.digest) === toHex(digest));
+}
+
+/** Whether the log leads from a snapshot, or from nothing, to where a newer one ends: it is of the history of both. */
+async function leads(log: LogStorage, from: SnapshotMeta | undefined, to: SnapshotMeta): Promise<boolean> {
+  if (log.firstIndex > (from?.lastIncludedIndex ?? 0n) + 1n) return false;
+  if (await log.term(to.lastIncludedIndex) !== to.lastIncludedTerm) return false;
+  return from === undefined || await log.term(from.lastIncludedIndex) === from.lastIncludedTerm;
 }
 
 /**

@@ -8,8 +8,9 @@ import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.t
 import { checkFollows, type LogStorage, type SharedLog } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry, StateMachine } from "../state/mod.ts";
-import { type Operation, yieldTurn } from "../stream/mod.ts";
+import { neverThrowing, type Operation } from "../stream/mod.ts";
 import type { InstallNotification, NotificationReply, Source } from "../transfer/mod.ts";
+import type { UnusableSnapshot } from "./counted.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
@@ -19,23 +20,26 @@ import { archiveReceiver, discard, type InstallOptions, pullReceiver } from "./r
 import { alignLog, checkNoGap, loadNewest } from "./recovery.ts";
 import type { Applied } from "./save.ts";
 import { isShared, SharedFollower, SharedLogView } from "./shared.ts";
+import { Turns } from "./turns.ts";
 
 /** Entries appended and applied in one go. */
 const BATCH = 1024;
 
-/** How long applying may keep the event loop to itself, in milliseconds. */
-const YIELD_AFTER = 5;
+/** How often an opening tells how far it is, in milliseconds. */
+const TELL_EVERY = 100;
 
 /** Options of {@linkcode Replica.open}. */
 export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions {
   /** The state. It must be as new: what is in storage and log is loaded and applied. */
   readonly machine: M;
-  /** The log: its own, or one that it shares with other replicas. Closed with the replica. */
+  /** The log: its own, or one that it shares with other replicas. Closed with the replica, or when that cannot be opened. */
   readonly log: LogStorage | SharedLog;
-  /** Where snapshots are. Closed with the replica. */
+  /** Where snapshots are. Closed with the replica, or when that cannot be opened. */
   readonly storage: SnapshotStorage;
   /** The members of the group, as long as nothing in storage or log says otherwise. */
   readonly configuration?: Configuration;
+  /** Gives up the opening, however far it is: throws `CANCELLED`. Of no effect once the replica is open. */
+  readonly signal?: AbortSignal;
   /** The term of proposed entries. By default the last one that is known, and 1 at first. A shared log has its own. */
   readonly term?: bigint;
   /**
@@ -67,8 +71,10 @@ export interface ReplicaStatus {
   readonly appliedTerm: bigint;
   /** The members. */
   readonly configuration: Configuration;
-  /** The newest snapshot. */
+  /** The newest snapshot that counts: this replica has saved or loaded it, or tried it, and it was not found bad since. */
   readonly snapshot: SnapshotInfo | undefined;
+  /** Snapshots in the storage that this replica could not use, and why, newest first. They stay where they are. */
+  readonly unusable: readonly UnusableSnapshot[];
   /** The first entry of the log. */
   readonly firstIndex: bigint;
   /** The last entry of the log. */
@@ -124,12 +130,16 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   #turn: Promise<unknown> = Promise.resolve();
   #queue: Pending[] = [];
   #draining: Promise<void> | undefined;
-  #yieldedAt = 0;
+  readonly #turns = new Turns();
   /** Why nothing can be applied any more. */
   #failure: SnapshotError | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(options: ReplicaOptions<M>, snapshot: SnapshotInfo | undefined) {
+  private constructor(
+    options: ReplicaOptions<M>,
+    snapshot: SnapshotInfo | undefined,
+    unusable: readonly UnusableSnapshot[],
+  ) {
     const { machine, storage, configuration = { peers: [] }, term } = options;
     const log = isShared(options.log) ? new SharedLogView(options.log) : options.log;
     this.machine = machine;
@@ -150,6 +160,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       log,
       isShared: isShared(options.log),
       newest: snapshot,
+      unusable,
       applied: () => this.#applied,
       checkSavable: () => this.#checkRunning(),
       exclusive: (work) => this.#exclusive(work),
@@ -157,6 +168,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
         this.#applied = appliedOf(meta);
         this.#shared?.moved();
       },
+      restore: (cause) => this.#restore(cause),
     }, options);
     this.#shared = isShared(options.log)
       ? new SharedFollower({
@@ -166,6 +178,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
         applied: () => this.#applied.index,
         exclusive: (work) => this.#exclusive(work),
         apply: (entry) => this.#apply(entry),
+        turns: this.#turns,
         fail: (error) => this.#failure ??= error,
         install,
       })
@@ -173,32 +186,34 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   }
 
   /**
-   * Opens a replica: loads the newest good snapshot, and applies the log after it. A snapshot that turns out to be
-   * damaged is put aside, and the one before it used. Of a shared log all is applied that is in it now; what comes later
-   * is applied as it comes.
+   * Opens a replica: loads the newest good snapshot, and applies the log after it, while timers and sockets have their
+   * turn. A snapshot that is proven bad is quarantined. One that cannot be read or understood now stays where it is, an event
+   * and {@linkcode status} name it, and the one before it is used, if the log leads from there to where the other one ends.
+   * Of a shared log all is applied that is in it now; what comes later is applied as it comes.
+   *
+   * If it fails, log and storage are closed: they can be opened again.
    *
    * @param options what it is made of
    * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot and log; `NOT_FOUND` if they were purged
-   *   from a shared one, and no snapshot that has them could be installed
+   *   from a shared one, and no snapshot that has them could be installed; `CANCELLED`
+   * @throws what the newest snapshot cannot be used for, if older ones and the log do not give the same state
    * @throws {SnapshotError} `UNSUPPORTED` if a newer program wrote an entry of the log: all is left as it is for it
    * @throws whatever the machine's `load` or `apply` fails with
    */
   static async open<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {
-    const { machine, log, storage } = options;
-    const snapshot = await loadNewest(storage, machine);
-    if (!isShared(log)) {
-      checkNoGap(log, snapshot?.meta);
-      if (snapshot !== undefined) await alignLog(log, snapshot.meta);
-    }
-    const replica = new Replica(options, snapshot);
+    let replica: Replica<M> | undefined;
     try {
-      await (isShared(log) ? replica.#shared!.start() : replica.#applyAll(log));
+      const { snapshot, unusable } = await recover(options);
+      replica = new Replica(options, snapshot, unusable);
+      await replica.#start(options);
+      return replica;
     } catch (error) {
-      await replica.#shared?.stop();
-      await replica.#executor.close();
+      if (replica !== undefined) {
+        replica.#failure ??= closed(); // no last snapshot is taken of what was half replayed
+        await replica.close().catch(() => {});
+      } else await Promise.allSettled([options.log.close(), options.storage.close()]);
       throw error;
     }
-    return replica;
   }
 
   /**
@@ -279,7 +294,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   push(target: Source, options: ReplicaPushOptions = {}): Operation<SnapshotMeta | undefined> {
     return this.#executor.live(
       options.signal,
-      (prepare, signal, tracker) => sendLive(prepare, target, { ...options, signal }, tracker),
+      (prepare, signal, tracker, callBack) => sendLive(prepare, target, { ...options, signal }, tracker, callBack),
     );
   }
 
@@ -303,6 +318,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       appliedTerm: term,
       configuration,
       snapshot: this.#executor.newest,
+      unusable: this.#executor.unusable,
       firstIndex: this.#log.firstIndex,
       lastIndex: this.#log.lastIndex,
       logBytes: this.#log.byteLength,
@@ -360,9 +376,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     while (this.#queue.length > 0) {
       const batch = this.#queue.splice(0, BATCH);
       await this.#exclusive(() => this.#appendAndApply(batch));
-      if (performance.now() - this.#yieldedAt < YIELD_AFTER) continue;
-      await yieldTurn();
-      this.#yieldedAt = performance.now();
+      if (this.#turns.step()) await this.#turns.turn();
     }
     this.#draining = undefined; // in the turn that saw the queue empty, so that nothing is queued that nobody takes
   }
@@ -384,10 +398,46 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     }
   }
 
-  async #applyAll(log: LogStorage): Promise<void> {
+  async #start({ log, signal, onEvent = () => {} }: ReplicaOptions<M>): Promise<void> {
+    if (this.#shared !== undefined) return await this.#shared.start(signal);
+    const tell = neverThrowing(onEvent);
+    let told = performance.now();
     await this.#exclusive(async () => { // a trigger may be set off
-      for await (const entry of log.entries(this.#applied.index + 1n)) await this.#apply(entry);
+      for await (const entry of (log as LogStorage).entries(this.#applied.index + 1n)) {
+        await this.#apply(entry);
+        if (!this.#turns.step()) continue;
+        await this.#turns.turn();
+        throwIfCancelled(signal);
+        if (performance.now() - told < TELL_EVERY) continue;
+        told = performance.now();
+        tell({ type: "replayed", index: entry.index, lastIndex: log.lastIndex });
+      }
     });
+    tell({ type: "replayed", index: this.#applied.index, lastIndex: log.lastIndex });
+  }
+
+  /** Gives the machine back the state that it had before it was loaded from what did not become durable; or stops. */
+  async #restore(cause: unknown): Promise<void> {
+    const { index: applied } = this.#applied;
+    try {
+      const snapshot = await loadNewest({ storage: this.#storage, machine: this.machine, onUnusable: () => {} });
+      if (snapshot === undefined) throw new Error("there is no snapshot to begin with");
+      let { lastIncludedIndex: index } = snapshot.meta;
+      for await (const entry of this.#log.entries(index + 1n)) {
+        if (entry.index > applied) break;
+        if (entry.configuration === undefined) await this.machine.apply(entry);
+        index = entry.index;
+        if (this.#turns.step()) await this.#turns.turn();
+      }
+      if (index !== applied) throw new Error(`the log leads to ${index}, and not to ${applied}`);
+    } catch (error) {
+      this.#failure ??= new SnapshotError(
+        "UNAVAILABLE",
+        `A snapshot was loaded, and could not be made durable (${messageOf(cause)}); and the state before it, at ` +
+          `${applied}, could not be had again: ${messageOf(error)}. Nothing is applied any more: open the replica anew`,
+        { index: applied, cause },
+      );
+    }
   }
 
   #checkRunning(): void {
@@ -444,6 +494,30 @@ function notUnderstood({ index }: LogEntry, cause: SnapshotError): SnapshotError
 
 function closed(): SnapshotError {
   return new SnapshotError("CLOSED", "The replica was closed");
+}
+
+/** Loads the machine, and makes the log fit. */
+async function recover<M extends StateMachine>(options: ReplicaOptions<M>): Promise<{
+  readonly snapshot: SnapshotInfo | undefined;
+  readonly unusable: readonly UnusableSnapshot[];
+}> {
+  const { machine, log, storage, signal, onEvent = () => {} } = options;
+  const unusable: UnusableSnapshot[] = [];
+  const tell = neverThrowing(onEvent);
+  const onUnusable = (one: UnusableSnapshot) => {
+    unusable.push(one);
+    tell({ type: "unusable", ...one });
+  };
+  const shared = isShared(log);
+  const snapshot = await loadNewest({ machine, storage, signal, onUnusable, ...(!shared && { log }) });
+  if (!shared) {
+    checkNoGap(log, snapshot?.meta);
+    if (snapshot !== undefined) await alignLog(log, snapshot.meta);
+  }
+  const listed = unusable.length === 0 ? [] : await storage.list();
+  const isThere = ({ meta }: SnapshotInfo) =>
+    listed.some((other) => other.meta.lastIncludedIndex === meta.lastIncludedIndex);
+  return { snapshot, unusable: unusable.filter(({ snapshot }) => isThere(snapshot)) };
 }
 
 /** What of a batch can be appended to a log. What cannot is rejected, and harms no other. */

@@ -34,7 +34,15 @@ export interface SaveContext {
   readonly tracker: Tracker;
   /** Is given what is still being put away when it has been given up; the next save waits for that. */
   readonly leave: (late: Promise<void>) => void;
+  /** Calls back the machine; an error of that is reported, and does not reach the save. */
+  readonly callBack: CallBack;
 }
+
+/** Calls back the machine about what has happened already. Never rejects: what it throws is reported, and changes nothing. */
+export type CallBack = (
+  what: "committed" | "release" | "reinitialize",
+  callback: () => void | Promise<void>,
+) => Promise<void>;
 
 /** What the synchronous part gave. */
 export interface Prepared {
@@ -83,7 +91,7 @@ export async function runSave(context: SaveContext): Promise<Saved> {
       prepare(),
       signal,
       leave,
-      ({ task }) => task?.release(),
+      ({ task }) => task && void context.callBack("release", () => task.release()),
     );
     const start = performance.now();
     const snapshot = task && await saveTask(task, applied, writer, context);
@@ -123,14 +131,11 @@ async function saveTask(
     throwIfCancelled(signal);
     tracker.phase("commit");
     const snapshot = await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: term, ...configuration });
-    try {
-      task.committed?.(snapshot);
-    } catch {
-      // the machine's mistake: there is a snapshot all the same, and to say otherwise would have it taken again
-    }
+    // There is a snapshot from here on, whatever the machine makes of it: to say otherwise would have it taken again.
+    void context.callBack("committed", () => task.committed?.(snapshot));
     return snapshot;
   } finally {
-    task.release();
+    void context.callBack("release", () => task.release());
   }
 }
 

@@ -8,10 +8,11 @@ import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import type { LogStorage, SharedLog } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotStorage } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { type Operation, pause } from "../stream/mod.ts";
+import { type Operation, pause, raceAbort } from "../stream/mod.ts";
 import type { InstallNotification } from "../transfer/mod.ts";
 import type { SnapshotExecutor } from "./executor.ts";
 import { storedReceiver } from "./receivers.ts";
+import type { Turns } from "./turns.ts";
 
 /** How long to wait before the next try to find a snapshot, in milliseconds: the first time, and at the most. */
 const RETRY_FIRST = 250;
@@ -33,6 +34,8 @@ export interface SharedContext {
   exclusive<T>(work: () => T | Promise<T>): Promise<T>;
   /** Applies an entry. */
   apply(entry: LogEntry): Promise<void>;
+  /** Shares the event loop while entries are applied. */
+  readonly turns: Turns;
   /** Is told why nothing can be applied any more. */
   fail(error: SnapshotError): void;
   /** Installs a snapshot from where the application says; nothing if it knows of none. */
@@ -74,12 +77,16 @@ export class SharedFollower {
     return this.#problem;
   }
 
-  /** Begins to apply; resolves when all is applied that is in the log now. */
-  async start(): Promise<void> {
+  /**
+   * Begins to apply; resolves when all is applied that is in the log now.
+   *
+   * @param signal gives up waiting for that
+   */
+  async start(signal: AbortSignal | undefined): Promise<void> {
     const { log } = this.#context;
-    await log.refresh();
+    await raceAbort(log.refresh(), signal);
     this.#running = this.#run();
-    await this.#reached(log.lastIndex);
+    await raceAbort(this.#reached(log.lastIndex), signal);
     this.#open = true;
   }
 
@@ -157,6 +164,7 @@ export class SharedFollower {
       }
       await apply(entry);
       if (this.#waiters.size > 0) this.#settle(entry.index);
+      if (this.#context.turns.step()) await this.#context.turns.turn();
     }
     return false;
   }
@@ -165,14 +173,21 @@ export class SharedFollower {
   async #mend(): Promise<void> {
     const { log, storage, executor, applied, install } = this.#context;
     const { signal } = this.#stop;
-    const [newest] = await storage.list(); // of a storage that replicas share, it may be another's
-    if (newest !== undefined && newest.meta.lastIncludedIndex > applied()) {
-      await executor.install(storedReceiver(newest), signal).result;
-      return;
-    }
     const index = log.firstIndex;
+    let failure: { readonly error: unknown } | undefined;
+    for (const snapshot of await storage.list()) { // of a storage that replicas share, it may be another's
+      const { lastIncludedIndex } = snapshot.meta;
+      if (lastIncludedIndex <= applied() || lastIncludedIndex + 1n < index) break;
+      try {
+        await executor.install(storedReceiver(snapshot), signal).result;
+        return;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        failure ??= { error }; // the one before it, or another's, may do
+      }
+    }
     const installing = await install({ term: 1n, firstAvailable: { index, term: 1n } }, signal);
-    if (installing === undefined) throw new Error("no source for one is known");
+    if (installing === undefined) throw failure === undefined ? new Error("no source for one is known") : failure.error;
     await installing.result;
   }
 

@@ -28,6 +28,18 @@ const READ_BATCH = 64;
 /** Entries dropped in one transaction: others get their turn in between. */
 const PURGE_BATCH = 10_000n;
 
+/** Entries counted at once when a log is opened: others get their turn in between. */
+const COUNT_BATCH = 20_000;
+
+/** What an opening counts. */
+interface Totals {
+  readonly count: bigint;
+  /** The first entry; nothing if there is none. */
+  readonly first: bigint | undefined;
+  /** Bytes of all entries' data. */
+  readonly bytes: number;
+}
+
 /**
  * Keeps entries in an SQLite database (write-ahead log, `synchronous = FULL`): what {@linkcode append} has resolved
  * for survives a power failure. One process at a time has it open.
@@ -45,7 +57,7 @@ export class SqliteLog implements LogStorage {
   #resets = 0;
   #closed = false;
 
-  private constructor(path: string, database: DatabaseSync) {
+  private constructor(path: string, database: DatabaseSync, { count, first, bytes }: Totals) {
     this.#path = path;
     this.#database = database;
     // On Node 22 bytes of which there are none are bound as NULL.
@@ -58,9 +70,6 @@ export class SqliteLog implements LogStorage {
     this.#select.setReadBigInts(true);
     const base = this.#one("SELECT idx, term FROM base") ?? {};
     const last = this.#one("SELECT idx, term FROM entries ORDER BY idx DESC LIMIT 1");
-    const all = this.#one(
-      "SELECT count(*) AS count, min(idx) AS first, ifnull(sum(length(data)), 0) AS bytes FROM entries",
-    )!;
     const before = numberOf(base["idx"], "the index before its first entry", path);
     this.#firstIndex = before + 1n;
     this.#termBefore = numberOf(base["term"], "the term before its first entry", path);
@@ -68,15 +77,15 @@ export class SqliteLog implements LogStorage {
     this.#lastTerm = last === undefined
       ? this.#termBefore
       : numberOf(last["term"], "its last term", path, this.#termBefore);
-    this.#byteLength = Number(all["bytes"]);
-    if (all["count"] !== this.#lastIndex - before || (last !== undefined && all["first"] !== this.#firstIndex)) {
+    this.#byteLength = bytes;
+    if (count !== this.#lastIndex - before || (last !== undefined && first !== this.#firstIndex)) {
       throw new SnapshotError(
         "CORRUPT",
-        `${path} has ${all["count"]} entries after ${before} up to ${this.#lastIndex}: some are missing`,
+        `${path} has ${count} entries after ${before} up to ${this.#lastIndex}: some are missing`,
         {
           file: path,
           expected: this.#lastIndex - before,
-          actual: all["count"] as bigint,
+          actual: count,
         },
       );
     }
@@ -106,7 +115,7 @@ export class SqliteLog implements LogStorage {
         INSERT OR IGNORE INTO base VALUES (0, 0, 0);
       `);
       opened.exec("COMMIT");
-      return new SqliteLog(path, opened);
+      return new SqliteLog(path, opened, await totalsOf(opened));
     } catch (error) {
       database?.close();
       throw wrap(error, "open", path);
@@ -259,4 +268,26 @@ export class SqliteLog implements LogStorage {
       throw wrap(error, what, this.#path);
     }
   }
+}
+
+/** Counts the entries of a database that nobody else can write to. */
+async function totalsOf(database: DatabaseSync): Promise<Totals> {
+  const statement = database.prepare(`
+    SELECT count(*) AS count, min(idx) AS first, max(idx) AS last, ifnull(sum(bytes), 0) AS bytes
+    FROM (SELECT idx, length(data) AS bytes FROM entries WHERE idx > ? ORDER BY idx LIMIT ${COUNT_BATCH})
+  `);
+  statement.setReadBigInts(true);
+  let [count, bytes] = [0n, 0n];
+  let first: bigint | undefined;
+  for (let last = -(2n ** 63n);;) {
+    const counted = statement.get(last) as Record<"count" | "first" | "last" | "bytes", bigint>;
+    if (counted.count === 0n) break;
+    first ??= counted.first;
+    count += counted.count;
+    bytes += counted.bytes;
+    last = counted.last;
+    if (counted.count < COUNT_BATCH) break;
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+  }
+  return { count, first, bytes: Number(bytes) };
 }

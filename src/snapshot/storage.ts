@@ -25,7 +25,7 @@ export interface SnapshotStorage extends AsyncDisposable {
   /**
    * Opens a snapshot, and pins it: it is not deleted before its reader was closed.
    *
-   * @param index which one; the newest good one if absent
+   * @param index which one; if absent the newest good one, or the one before it while that cannot be read
    * @throws {SnapshotError} `NOT_FOUND` if there is none, `CORRUPT` if it is damaged, `CLOSED`
    */
   open(index?: bigint): Promise<SnapshotReader>;
@@ -57,6 +57,14 @@ export interface SnapshotStorage extends AsyncDisposable {
    * @param reason why, for a person
    */
   quarantine(index: bigint, reason: string): Promise<void>;
+
+  /**
+   * Tells a listener of every snapshot that is quarantined here from now on, whoever found it bad: it is none any more.
+   *
+   * @param listener is given the index, and why; an error that it throws is dropped
+   * @returns what ends it
+   */
+  onQuarantine(listener: (index: bigint, reason: string) => void): () => void;
 
   /** Closes the storage, its readers, and its writer and install, which are given up. */
   close(): Promise<void>;
@@ -112,10 +120,11 @@ export interface SnapshotWriter extends AsyncDisposable {
    * Makes the snapshot durable, reads it back, and only then lets it be seen. Then retention takes what is too old.
    *
    * @param meta what it is a snapshot of
-   * @param options what is expected
+   * @param options what is expected, and who tries it first
    * @returns the new snapshot
    * @throws {SnapshotError} `STALE` if a snapshot with this or a higher index is here; `CORRUPT` if the digest is not
    *   the expected one; `MALFORMED` if a file was not closed; `NO_SPACE` … After any failure nothing is left of it.
+   * @throws whatever `options.check` throws
    */
   commit(meta: SnapshotMeta, options?: CommitOptions): Promise<SnapshotInfo>;
 
@@ -162,8 +171,17 @@ export interface FileOptions extends FileAttributes {
   readonly encryption?: (chunks: ChunkMap) => Promise<FileEncryption | undefined>;
 }
 
+/** Options of a commit that puts a snapshot of others among one's own. */
+export interface CheckOptions {
+  /**
+   * Tries the snapshot when it is complete, verified and durable, but nobody can see it yet, and nothing was retired for
+   * it: if this throws, it does not become a snapshot. The reader is closed afterwards.
+   */
+  readonly check?: ((reader: SnapshotReader) => Promise<void>) | undefined;
+}
+
 /** Options of {@linkcode SnapshotWriter.commit}. */
-export interface CommitOptions {
+export interface CommitOptions extends CheckOptions {
   /** The digest that the snapshot must have, 32 bytes. */
   readonly digest?: Uint8Array;
 }
@@ -335,11 +353,14 @@ export interface SnapshotInstall extends AsyncDisposable {
   write(file: string, chunk: number, bytes: Uint8Array): Promise<void>;
 
   /**
-   * Makes it a snapshot: see {@linkcode SnapshotWriter.commit}.
+   * Makes it a snapshot: see {@linkcode SnapshotWriter.commit}. One that its check refuses for what it is (`MALFORMED`,
+   * `UNSUPPORTED`, `CORRUPT`) is dropped, since it would be refused again; after any other failure what was received stays.
    *
+   * @param options who tries it first
    * @throws {SnapshotError} `MALFORMED` if chunks are missing, `STALE`, `NO_SPACE` …
+   * @throws whatever `options.check` throws
    */
-  commit(): Promise<SnapshotInfo>;
+  commit(options?: CheckOptions): Promise<SnapshotInfo>;
 
   /** Closes it. What was received stays for the next time, where the storage can keep it. */
   close(): Promise<void>;

@@ -12,12 +12,12 @@ import type { SnapshotMeta } from "./meta.ts";
 import { ReceivedFiles } from "./received_files.ts";
 import type { SnapshotVerifier } from "./signature.ts";
 import { stale } from "./stale.ts";
-import type { SnapshotInfo, SnapshotStorage } from "./storage.ts";
+import type { CheckOptions, SnapshotInfo, SnapshotStorage } from "./storage.ts";
 
 const CHUNKS_IN_FLIGHT = 4;
 
 /** Options of {@linkcode unarchive}. */
-export interface UnarchiveOptions {
+export interface UnarchiveOptions extends CheckOptions {
   /** Stops it. */
   readonly signal?: AbortSignal | undefined;
   /** The index that the snapshot must have; any if absent. */
@@ -116,7 +116,7 @@ class Unarchiver {
       }
       throwIfCancelled(signal);
       this.#tracker.phase("commit");
-      return await install.commit();
+      return await install.commit({ check: this.#options.check });
     } catch (error) {
       throwIfCancelled(signal);
       throw error;
@@ -144,7 +144,7 @@ class Unarchiver {
       const whole = { ...meta, ...(signature !== undefined && { signature }) };
       await verifier?.verify({ index: meta.lastIncludedIndex, digest, meta: whole });
       this.#tracker.phase("commit");
-      return await writer.commit(whole, { digest });
+      return await writer.commit(whole, { digest, check: this.#options.check });
     } catch (error) {
       await writer.abort(error).catch(() => {}); // what cannot be removed now goes with the next one
       throwIfCancelled(signal);

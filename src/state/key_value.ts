@@ -139,6 +139,11 @@ export class KeyValueMachine<V> implements StateMachine {
   async load(...readers: SnapshotReader[]): Promise<void> {
     await this.#state.load(...readers);
   }
+
+  /** Whether {@linkcode load} would load snapshots: see {@linkcode KeyedState.check}. */
+  async check(...readers: SnapshotReader[]): Promise<void> {
+    await this.#state.check(...readers);
+  }
 }
 
 /**

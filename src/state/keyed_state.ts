@@ -13,9 +13,9 @@ import { Groups, type GroupsView } from "./groups.ts";
 import type { KeyCodec } from "./key_codec.ts";
 import type { KeyGroupRange } from "./key_groups.ts";
 import { KeySpace } from "./key_space.ts";
-import { KeyedLoader, KeyedView } from "./keyed_view.ts";
+import { KeyedChecker, KeyedLoader, KeyedView } from "./keyed_view.ts";
 import type { SaveTask } from "./machine.ts";
-import { restore } from "./restore.ts";
+import { type Expected, restore } from "./restore.ts";
 import { SaveTasks } from "./save_tasks.ts";
 import type { Head } from "./state_head.ts";
 import type { ListState, MapState, ValueState } from "./state_types.ts";
@@ -224,17 +224,30 @@ export class KeyedState<K> {
   async load(...readers: SnapshotReader[]): Promise<void> {
     this.#tasks.check();
     const groups = this.#emptyGroups();
-    const { maxParallelism, range } = this;
-    const expected = { name: this.#name, maxParallelism, range, keys: this.#space.keys.name };
     const undeclared = this.#states.undeclared();
     const loading = { space: this.#space, states: this.#states, undeclared, groups };
-    const chain = await restore(readers, expected, (head, isOnly) => new KeyedLoader(loading, head, isOnly));
+    const chain = await restore(readers, this.#expected, (head, isOnly) => new KeyedLoader(loading, head, isOnly));
     undeclared.check();
     this.#tasks.check();
     this.#replace(groups);
     // Upon files that have what was dropped nothing is built: it would come back with them.
     if (this.#incremental === undefined || chain === undefined || undeclared.dropped) return;
     this.#setCommitted({ chain, view: groups.view() });
+  }
+
+  /**
+   * Whether {@linkcode load} would load snapshots: decodes every entry of the key groups of this state, one chunk in memory
+   * at a time, and changes nothing.
+   *
+   * @param readers the snapshots
+   * @throws {SnapshotError} as `load`
+   */
+  async check(...readers: SnapshotReader[]): Promise<void> {
+    this.#tasks.check();
+    const undeclared = this.#states.undeclared();
+    const checking = { space: this.#space, states: this.#states, undeclared };
+    await restore(readers, this.#expected, (head, isOnly) => new KeyedChecker(checking, head, isOnly));
+    undeclared.check();
   }
 
   /** Gives up saves that are under way, and waits for them. The state can be read and changed, but not saved, after that. */
@@ -256,6 +269,11 @@ export class KeyedState<K> {
   #head(states: readonly OneState<K>[]): Omit<Head, "buildsUpon"> {
     const { maxParallelism, range } = this;
     return { maxParallelism, range, keys: this.#space.keys.name, states: states.map(({ described }) => described) };
+  }
+
+  get #expected(): Expected {
+    const { maxParallelism, range } = this;
+    return { name: this.#name, maxParallelism, range, keys: this.#space.keys.name };
   }
 
   #emptyGroups(): Groups {

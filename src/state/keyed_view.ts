@@ -9,7 +9,7 @@ import { changesBetween, type OneState } from "./any_state.ts";
 import type { Block } from "./block.ts";
 import type { StateView } from "./chain.ts";
 import type { DeclaredStates, UndeclaredStates } from "./declared.ts";
-import type { AnyView, Group, Groups, GroupsView } from "./groups.ts";
+import { type AnyView, Group, type Groups, type GroupsView } from "./groups.ts";
 import type { KeySpace } from "./key_space.ts";
 import { Pace } from "./pace.ts";
 import type { StateVisitor } from "./state_decoder.ts";
@@ -180,5 +180,55 @@ export class KeyedLoader<K> implements StateVisitor {
       this.#keyGroup,
       this.#loader.delete(this.#group!, block, keyStart, keyEnd, 0, 0),
     );
+  }
+}
+
+/** Decodes what a file has as {@linkcode KeyedLoader} does, and keeps nothing of it. */
+export class KeyedChecker<K> implements StateVisitor {
+  readonly #checking: Omit<KeyedLoading<K>, "groups">;
+  readonly #head: Head;
+  readonly #isOnly: boolean;
+  readonly #loaders: readonly (ReturnType<OneState<K>["loader"]> | undefined)[];
+  #keyGroup = 0;
+  /** Takes what was decoded since the last flush. */
+  #group = new Group();
+  /** Nothing: it is not declared. */
+  #loader: ReturnType<OneState<K>["loader"]> | undefined;
+
+  /**
+   * @param checking what it would be loaded into
+   * @param head what the file says
+   * @param isOnly whether there is no other file that changes what it has
+   * @throws {SnapshotError} `UNSUPPORTED` if a state of the file cannot be read
+   */
+  constructor(checking: Omit<KeyedLoading<K>, "groups">, head: Head, isOnly: boolean) {
+    this.#checking = checking;
+    this.#head = head;
+    this.#isOnly = isOnly;
+    this.#loaders = checking.states.of(head).map((state, i) => state?.loader(head.states[i]!));
+  }
+
+  section(keyGroup: number, state: number, replaces: boolean): void {
+    this.#loader = this.#loaders[state];
+    this.#keyGroup = keyGroup;
+    if (this.#loader !== undefined) return;
+    this.#checking.undeclared.section(keyGroup, this.#head.states[state]!.name, replaces);
+  }
+
+  put(block: Block, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void {
+    const { space, undeclared } = this.#checking;
+    if (this.#loader === undefined) return undeclared.put(block, keyStart, keyEnd, this.#isOnly);
+    space.checkPlace(this.#keyGroup, this.#loader.put(this.#group, block, keyStart, keyEnd, valueStart, valueEnd));
+  }
+
+  delete(block: Block, keyStart: number, keyEnd: number): void {
+    const { space, undeclared } = this.#checking;
+    if (this.#loader === undefined) return undeclared.delete(block, keyStart, keyEnd);
+    space.checkPlace(this.#keyGroup, this.#loader.delete(this.#group, block, keyStart, keyEnd, 0, 0));
+  }
+
+  flush(): Promise<void> {
+    this.#group = new Group();
+    return Promise.resolve();
   }
 }

@@ -28,7 +28,7 @@ export interface LogEntry {
 
 /**
  * What a {@linkcode Replica} keeps: state that is changed by the entries of a log, and only by them. All its methods are
- * called one after the other, never two at a time; only a {@linkcode SaveTask} runs beside them.
+ * called one after the other, never two at a time; only a {@linkcode SaveTask} and {@linkcode check} run beside them.
  */
 export interface StateMachine {
   /**
@@ -57,6 +57,15 @@ export interface StateMachine {
 
   /** Replaces all state by that of a snapshot; or throws and leaves it as it is. */
   load(reader: SnapshotReader): Promise<void>;
+
+  /**
+   * Whether {@linkcode load} would load a snapshot: decodes all of it in bounded memory, and changes nothing. Called before
+   * a snapshot of others becomes one here, beside whatever else is called. A machine without it loads the snapshot
+   * then already, and nothing is applied until that has become durable.
+   *
+   * @throws what `load` would throw
+   */
+  check?(reader: SnapshotReader): Promise<void>;
 
   /** Called before a snapshot that was installed is loaded: nothing of the state is in use when it resolves. */
   pause?(): void | Promise<void>;

@@ -17,14 +17,14 @@ import type { KeyGroupRange } from "./key_groups.ts";
 import { KeySpace } from "./key_space.ts";
 import type { KeyedStateOptions } from "./keyed_state.ts";
 import type { SaveTask } from "./machine.ts";
-import { restore } from "./restore.ts";
+import { type Expected, restore } from "./restore.ts";
 import { SaveTasks } from "./save_tasks.ts";
 import { decodeHead, type DescribedState, encodeHead, type Head } from "./state_head.ts";
 import type { StoredList, StoredMap, StoredValue } from "./state_types.ts";
 import { endOf, groupKey, metaKey, prefixOf, type Slot, splitKey } from "./stored_keys.ts";
 import { dropStates } from "./stored_drop.ts";
 import { type AnyStored, DatabaseList, DatabaseMap, DatabaseValue, type StoredOwner } from "./stored_states.ts";
-import { StoredLoader, StoredView } from "./stored_view.ts";
+import { StoredChecker, StoredLoader, StoredView } from "./stored_view.ts";
 
 /** A change that waits to be written. */
 interface Pending {
@@ -246,6 +246,22 @@ export class StoredState<K> implements AsyncDisposable {
   }
 
   /**
+   * Whether {@linkcode load} would load snapshots: decodes every entry as `load` does, one chunk in memory at a time, and
+   * changes nothing. What is of the codec and version that this state has is copied by a load, and so not decoded.
+   *
+   * @param readers the snapshots
+   * @throws {SnapshotError} as `KeyedState.load`
+   */
+  async check(...readers: SnapshotReader[]): Promise<void> {
+    this.#tasks.check();
+    const undeclared = this.#states.undeclared();
+    const loading = { space: this.#space, states: this.#states, undeclared };
+    const checking = restore(readers, this.#expected, (head, isOnly) => new StoredChecker(loading, head, isOnly));
+    await raceAbort(checking, this.#stop.signal);
+    undeclared.check();
+  }
+
+  /**
    * Writes what is queued, gives up a save or a load that is under way and waits for it, and gives back what the engine
    * opened. A database that was passed in stays open.
    */
@@ -269,14 +285,12 @@ export class StoredState<K> implements AsyncDisposable {
     const engine = this.#engine;
     const [old, slot] = this.#slot === 0 ? [0, 1] as const : [1, 0] as const;
     await engine.clear(...slotRange(slot)); // what a load that failed, or a crash, left there
-    const { maxParallelism, range } = this;
-    const expected = { name: this.#name, maxParallelism, range, keys: this.#space.keys.name };
     const undeclared = this.#states.undeclared();
     const loading = { engine, space: this.#space, states: this.#states, undeclared, slot };
     const loaders: StoredLoader<K>[] = [];
     let chain: Chain | undefined;
     try {
-      const restored = restore(readers, expected, (head, isOnly) => {
+      const restored = restore(readers, this.#expected, (head, isOnly) => {
         const loader = new StoredLoader(loading, head, isOnly);
         loaders.push(loader);
         return loader;
@@ -316,6 +330,11 @@ export class StoredState<K> implements AsyncDisposable {
     this.#known.set(name, described);
     this.#undescribed = true;
     return state;
+  }
+
+  get #expected(): Expected {
+    const { maxParallelism, range } = this;
+    return { name: this.#name, maxParallelism, range, keys: this.#space.keys.name };
   }
 
   #declared(): DescribedState[] {

@@ -249,3 +249,51 @@ export class StoredLoader<K> implements StateVisitor {
     this.#changes.push({ key: concat([this.#prefix, block.bytes.subarray(keyStart, keyEnd)]), value });
   }
 }
+
+/** Decodes what a file has as {@linkcode StoredLoader} does, and keeps nothing of it. */
+export class StoredChecker<K> implements StateVisitor {
+  readonly #checking: Pick<StoredLoading<K>, "space" | "states" | "undeclared">;
+  readonly #head: Head;
+  readonly #isOnly: boolean;
+  readonly #states: readonly (AnyStored<K> | undefined)[];
+  readonly #converters: readonly ReturnType<AnyStored<K>["converter"]>[];
+  #keyGroup = 0;
+  /** Nothing: it is not declared. */
+  #state: AnyStored<K> | undefined;
+  #convert: ReturnType<AnyStored<K>["converter"]>;
+
+  /**
+   * @param checking what it would be loaded into
+   * @param head what the file says
+   * @param isOnly whether there is no other file that changes what it has
+   * @throws {SnapshotError} `UNSUPPORTED` if a state of the file cannot be read
+   */
+  constructor(checking: Pick<StoredLoading<K>, "space" | "states" | "undeclared">, head: Head, isOnly: boolean) {
+    this.#checking = checking;
+    this.#head = head;
+    this.#isOnly = isOnly;
+    this.#states = checking.states.of(head);
+    this.#converters = this.#states.map((state, i) => state?.converter(head.states[i]!));
+  }
+
+  section(keyGroup: number, state: number, replaces: boolean): void {
+    this.#keyGroup = keyGroup;
+    this.#state = this.#states[state];
+    this.#convert = this.#converters[state];
+    if (this.#state !== undefined) return;
+    this.#checking.undeclared.section(keyGroup, this.#head.states[state]!.name, replaces);
+  }
+
+  put(block: Block, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void {
+    const { space, undeclared } = this.#checking;
+    if (this.#state === undefined) return undeclared.put(block, keyStart, keyEnd, this.#isOnly);
+    space.checkPlace(this.#keyGroup, this.#state.keyOf(block, keyStart, keyEnd));
+    this.#convert?.(block, valueStart, valueEnd);
+  }
+
+  delete(block: Block, keyStart: number, keyEnd: number): void {
+    const { space, undeclared } = this.#checking;
+    if (this.#state === undefined) return undeclared.delete(block, keyStart, keyEnd);
+    space.checkPlace(this.#keyGroup, this.#state.keyOf(block, keyStart, keyEnd));
+  }
+}

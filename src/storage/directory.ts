@@ -18,6 +18,7 @@
 import { dirname } from "@std/path";
 import { hasCode, type SnapshotError } from "../errors.ts";
 import { defaultDisk, type Disk } from "../fs/mod.ts";
+import { neverThrowing } from "../stream/mod.ts";
 import { DirectoryMedium, type Durability } from "./directory_medium.ts";
 import { indexOfDirectory, isInstall, isTrash, LOCK, TEMP } from "./layout.ts";
 import type { StoredSnapshot } from "./medium.ts";
@@ -114,7 +115,7 @@ export class DirectoryStorage extends MediumStorage {
           // Only what is known to be damaged. What may not be read may well be good, and newer than all the rest.
           if (!hasCode(error, "CORRUPT", "MALFORMED")) throw error;
           damaged.push({ index, error });
-          options.onWarning?.(error);
+          neverThrowing(options.onWarning ?? (() => {}))(error);
           await medium.quarantine(name, index);
         }
       }

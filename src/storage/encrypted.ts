@@ -5,11 +5,15 @@
  */
 
 import type {
+  ByteRange,
+  CheckOptions,
+  ChunkRun,
   CommitOptions,
   CreateOptions,
   FileInfo,
   FileOptions,
   FileWriter,
+  PrepareOptions,
   SnapshotInfo,
   SnapshotInstall,
   SnapshotManifest,
@@ -18,7 +22,7 @@ import type {
   SnapshotStorage,
   SnapshotWriter,
 } from "../snapshot/mod.ts";
-import { ChunkSink } from "../stream/mod.ts";
+import { type ChunkSet, ChunkSink } from "../stream/mod.ts";
 import { type Cipher, CIPHER_OVERHEAD, type EncryptionKey, Keyring, MAX_PLAIN_CHUNK } from "./cipher.ts";
 import { EncryptedReader } from "./encrypted_reader.ts";
 import { chooseChunkSize } from "./chunk_size.ts";
@@ -87,7 +91,7 @@ export class EncryptedStorage implements SnapshotStorage {
 
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
     for (const file of manifest.files) await this.#keys.cipherOf(file);
-    return await this.#storage.install(manifest);
+    return new DecryptedInstall(await this.#storage.install(manifest), this.#keys);
   }
 
   unfinished(): Promise<SnapshotManifest[]> {
@@ -96,6 +100,10 @@ export class EncryptedStorage implements SnapshotStorage {
 
   quarantine(index: bigint, reason: string): Promise<void> {
     return this.#storage.quarantine(index, reason);
+  }
+
+  onQuarantine(listener: (index: bigint, reason: string) => void): () => void {
+    return this.#storage.onQuarantine(listener);
   }
 
   close(): Promise<void> {
@@ -131,8 +139,8 @@ class PassingWriter implements SnapshotWriter {
     return this.writer.info(name);
   }
 
-  commit(meta: SnapshotMeta, options?: CommitOptions): Promise<SnapshotInfo> {
-    return this.writer.commit(meta, options);
+  commit(meta: SnapshotMeta, options: CommitOptions = {}): Promise<SnapshotInfo> {
+    return this.writer.commit(meta, { ...options, ...decrypted(options, this.keys) });
   }
 
   abort(reason?: unknown): Promise<void> {
@@ -141,6 +149,70 @@ class PassingWriter implements SnapshotWriter {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.abort();
+  }
+}
+
+/** What is tried is what can be read: the decrypted snapshot. */
+function decrypted({ check }: CheckOptions, keys: Keyring): CheckOptions {
+  return check === undefined ? {} : { check: (reader) => check(new EncryptedReader(reader, keys)) };
+}
+
+/** Takes in what is encrypted, and lets it be tried decrypted. */
+class DecryptedInstall implements SnapshotInstall {
+  readonly #install: SnapshotInstall;
+  readonly #keys: Keyring;
+
+  constructor(install: SnapshotInstall, keys: Keyring) {
+    this.#install = install;
+    this.#keys = keys;
+  }
+
+  get manifest(): SnapshotManifest {
+    return this.#install.manifest;
+  }
+
+  prepare(options?: PrepareOptions): Promise<void> {
+    return this.#install.prepare(options);
+  }
+
+  missing(): IterableIterator<ChunkRun> {
+    return this.#install.missing();
+  }
+
+  has(file: string, chunk: number): boolean {
+    return this.#install.has(file, chunk);
+  }
+
+  expect(file: string, chunk: number, isExpected: boolean): void {
+    this.#install.expect(file, chunk, isExpected);
+  }
+
+  held(): ChunkSet {
+    return this.#install.held();
+  }
+
+  expected(): ChunkSet {
+    return this.#install.expected();
+  }
+
+  file(name: string, range?: ByteRange): ReadableStream<Uint8Array> {
+    return this.#install.file(name, range);
+  }
+
+  write(file: string, chunk: number, bytes: Uint8Array): Promise<void> {
+    return this.#install.write(file, chunk, bytes);
+  }
+
+  commit(options: CheckOptions = {}): Promise<SnapshotInfo> {
+    return this.#install.commit(decrypted(options, this.#keys));
+  }
+
+  close(): Promise<void> {
+    return this.#install.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 }
 

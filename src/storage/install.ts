@@ -9,6 +9,7 @@ import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
   type ByteRange,
   checkByteRange,
+  type CheckOptions,
   type ChunkRun,
   type PrepareOptions,
   type SnapshotInfo,
@@ -20,6 +21,7 @@ import { HandlePool } from "./handle_pool.ts";
 import { type Incoming, type IncomingChunk, IncomingChunks } from "./incoming.ts";
 import type { MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";
 import { chunkWritten, readChunk } from "./reader.ts";
+import { Trial } from "./trial.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
 /** Chunks verified at the same time while looking what is here. */
@@ -31,8 +33,8 @@ const MAX_UNFINISHED = 4;
 export interface InstallOwner {
   /** Complete snapshots to take chunks from, newest first. */
   snapshots(): readonly PlacedSnapshot[];
-  /** Makes the place a snapshot. */
-  publish(place: string, manifest: SnapshotManifest): Promise<Published>;
+  /** Makes the place a snapshot, once it was tried. */
+  publish(place: string, manifest: SnapshotManifest, trial: Trial): Promise<Published>;
   /** The install is done with, for now or for ever. */
   released(): void;
 }
@@ -276,7 +278,7 @@ export class StoredInstall implements SnapshotInstall {
     });
   }
 
-  async commit(): Promise<SnapshotInfo> {
+  async commit(options: CheckOptions = {}): Promise<SnapshotInfo> {
     this.#check();
     for (const { file, first, end } of this.missing()) {
       throw new SnapshotError(
@@ -289,23 +291,34 @@ export class StoredInstall implements SnapshotInstall {
       );
     }
     this.#state = "committing";
-    return await (this.#committing = this.#commit());
+    return await (this.#committing = this.#commit(options));
   }
 
-  async #commit(): Promise<SnapshotInfo> {
+  async #commit(options: CheckOptions): Promise<SnapshotInfo> {
+    const trial = new Trial(options);
     try {
       await Promise.allSettled(this.#running); // chunks that came twice
       // Also what was found here: it may be in the page cache only, written by a process that was killed.
       for (const [name, file] of this.#files) await this.#durably(file, () => this.#handles.finish(name));
-      const { info, place } = await this.#owner.publish(this.#place, this.manifest);
+      const { info, place } = await this.#owner.publish(this.#place, this.manifest, trial);
       this.#place = place; // whoever is reading what has come goes on
       this.#state = "committed";
       await this.#removeOlder().catch(() => {}); // it is a snapshot, whatever becomes of them
       return info;
+    } catch (error) {
+      if (trial.isFinal) await this.#drop();
+      throw error;
     } finally {
       if (this.#state === "committing") this.#state = "open";
       else this.#owner.released();
     }
+  }
+
+  /** Drops what was received: it was never good here, and would be refused again. */
+  async #drop(): Promise<void> {
+    this.#state = "closed";
+    await this.#handles.close().catch(() => {});
+    await this.#medium.remove(this.#place).catch(() => {}); // what cannot be removed now is swept when it is old
   }
 
   async #removeOlder(): Promise<void> {

@@ -16,9 +16,13 @@ import {
   type SnapshotWriter,
   stale,
 } from "../snapshot/mod.ts";
+import { neverThrowing } from "../stream/mod.ts";
 import { StoredInstall } from "./install.ts";
 import type { Medium, Published, StoredSnapshot } from "./medium.ts";
+import { QuarantineListeners } from "./quarantine_listeners.ts";
 import { StoredReader } from "./reader.ts";
+import type { Trial } from "./trial.ts";
+import { Unreadable } from "./unreadable.ts";
 import { StoredWriter } from "./writer.ts";
 
 /** Options of every storage. */
@@ -66,6 +70,8 @@ export class MediumStorage implements SnapshotStorage {
   /** What closed readers let go. */
   #settling: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
+  readonly #listeners = new QuarantineListeners();
+  readonly #unreadable = new Unreadable<string>();
 
   /**
    * Makes a storage.
@@ -82,7 +88,7 @@ export class MediumStorage implements SnapshotStorage {
     }
     this.#medium = medium;
     this.retain = retain;
-    this.#onWarning = onWarning;
+    this.#onWarning = neverThrowing(onWarning);
     this.#signer = options.signer;
     this.#entries = found.map((snapshot) => ({ ...snapshot, readers: new Set<StoredReader>() })).sort(newestFirst);
   }
@@ -95,7 +101,7 @@ export class MediumStorage implements SnapshotStorage {
       this.#check();
       return this.#writer = new StoredWriter(this.#medium, {
         snapshots: () => this.#good().filter(({ doubtful }) => !doubtful),
-        publish: (place, manifest) => this.#publish(place, manifest),
+        publish: (place, manifest, trial) => this.#publish(place, manifest, trial),
         released: () => this.#writer = undefined,
         signer: options.raw === true ? undefined : this.#signer, // for what others took, they vouch
         options,
@@ -108,7 +114,10 @@ export class MediumStorage implements SnapshotStorage {
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async open(index?: bigint): Promise<SnapshotReader> {
     this.#check();
-    const entry = this.#good().find(({ manifest }) => index === undefined || manifest.index === index);
+    const good = this.#good();
+    const entry = index === undefined
+      ? this.#unreadable.prefer(good, ({ place }) => place)
+      : good.find(({ manifest }) => manifest.index === index);
     if (entry === undefined) {
       throw new SnapshotError(
         "NOT_FOUND",
@@ -118,6 +127,7 @@ export class MediumStorage implements SnapshotStorage {
     }
     const reader = new StoredReader(this.#medium, entry, {
       found: (error) => void this.quarantine(entry.manifest.index, error.message).catch(() => {}),
+      unreadable: () => this.#unreadable.add(entry.place),
       released: () => {
         entry.readers.delete(reader);
         void this.#settleNext();
@@ -149,7 +159,7 @@ export class MediumStorage implements SnapshotStorage {
     this.#checkNewer(manifest);
     return this.#install = new StoredInstall(this.#medium, manifest, {
       snapshots: () => this.#good(),
-      publish: (place, manifest) => this.#publish(place, manifest),
+      publish: (place, manifest, trial) => this.#publish(place, manifest, trial),
       released: () => this.#install = undefined,
     });
   }
@@ -160,10 +170,15 @@ export class MediumStorage implements SnapshotStorage {
     if (entry === undefined) return;
     entry.bad = reason;
     for (const other of this.#entries) other.doubtful = true;
+    this.#listeners.tell(index, reason);
     this.#onWarning(
       new SnapshotError("CORRUPT", `Snapshot ${index} was found bad and is put aside: ${reason}`, { index }),
     );
     await this.#settleNext();
+  }
+
+  onQuarantine(listener: (index: bigint, reason: string) => void): () => void {
+    return this.#listeners.add(listener);
   }
 
   close(): Promise<void> {
@@ -201,10 +216,11 @@ export class MediumStorage implements SnapshotStorage {
     }
   }
 
-  #publish(place: string, manifest: SnapshotManifest): Promise<Published> {
+  #publish(place: string, manifest: SnapshotManifest, trial: Trial): Promise<Published> {
     const published = this.#publishing.catch(() => {}).then(async () => {
       this.#check();
       this.#checkNewer(manifest);
+      await trial.run(this.#medium, { place, manifest });
       const stored = await this.#medium.publish(place, manifest);
       const entry: Entry = { ...stored, readers: new Set() };
       this.#entries = [entry, ...this.#entries].sort(newestFirst);

@@ -22,6 +22,7 @@
 import { hasCode, SnapshotError } from "../errors.ts";
 import { inOpfs, lockOpfs, type OpfsDirectory, opfsRoot } from "../fs/opfs.ts";
 import { checkName } from "../snapshot/mod.ts";
+import { neverThrowing } from "../stream/mod.ts";
 import type { StoredSnapshot } from "./medium.ts";
 import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 import { OpfsMedium } from "./opfs_medium.ts";
@@ -106,7 +107,7 @@ export class OpfsStorage extends MediumStorage {
           // Only what is known to be damaged. What may not be read may well be good, and newer than all the rest.
           if (!hasCode(error, "CORRUPT", "MALFORMED")) throw error;
           damaged.push({ index, error });
-          options.onWarning?.(error);
+          neverThrowing(options.onWarning ?? (() => {}))(error);
           await medium.quarantine(place, index);
         }
       }

@@ -27,6 +27,8 @@ const READ_AHEAD = 4;
 export interface ReaderOwner {
   /** The snapshot was found bad. */
   found(error: SnapshotError): void;
+  /** It cannot be read now, which says nothing about whether it is good. */
+  unreadable(): void;
   /** The reader was closed. */
   released(): void;
 }
@@ -89,7 +91,8 @@ export class StoredReader implements SnapshotReader {
       while (running.size > 0) yield await this.#whileOpen(running.next());
     } catch (error) {
       if (this.#closed !== undefined) throw closed();
-      if (error instanceof SnapshotError && error.code === "CORRUPT") this.#owner.found(error);
+      if (hasCode(error, "CORRUPT")) this.#owner.found(error);
+      else if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#owner.unreadable();
       throw error;
     } finally {
       await running.settled();
@@ -171,6 +174,7 @@ export class StoredReader implements SnapshotReader {
     try {
       file = await this.#medium.open(this.#place, name, "read", range);
     } catch (error) {
+      if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#owner.unreadable();
       if (source === "reference" || !hasCode(error, "NOT_FOUND")) throw error;
       const missing = new SnapshotError("CORRUPT", `${JSON.stringify(name)} is missing`, { file: name, cause: error });
       this.#owner.found(missing);

@@ -27,6 +27,7 @@ import { FileSink } from "./file_sink.ts";
 import { PacedFile } from "./paced_file.ts";
 import type { PlacedSnapshot, Places, Published } from "./medium.ts";
 import { chunkWritten, readChunk } from "./reader.ts";
+import { Trial } from "./trial.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
 /** More do not fit into a manifest. Noticed as they come: what an archive holds is not known before its end. */
@@ -34,8 +35,8 @@ const MAX_CHUNKS = MAX_MANIFEST_BYTES / DIGEST_SIZE;
 
 /** What a {@linkcode StoredWriter} needs of its storage. */
 export interface WriterOwner {
-  /** Makes the place a snapshot. */
-  publish(place: string, manifest: SnapshotManifest): Promise<Published>;
+  /** Makes the place a snapshot, once it was tried. */
+  publish(place: string, manifest: SnapshotManifest, trial: Trial): Promise<Published>;
   /** The writer is done with, for good or ill. */
   released(): void;
   /** Complete snapshots to reuse files of, newest first; none of which there is reason to doubt. */
@@ -247,7 +248,7 @@ export class StoredWriter implements SnapshotWriter {
         const signature = await this.#owner.signer.sign(manifest.digest);
         manifest = await SnapshotManifest.of({ ...complete, signature }, files);
       }
-      const { info } = await this.#owner.publish(this.#medium.temp, manifest);
+      const { info } = await this.#owner.publish(this.#medium.temp, manifest, new Trial(options));
       this.#state = "done";
       this.#owner.released();
       return info;

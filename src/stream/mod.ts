@@ -15,6 +15,7 @@ export * from "./digest_index.ts";
 export * from "./from.ts";
 export * from "./gather.ts";
 export * from "./in_flight.ts";
+export * from "./never_throwing.ts";
 export * from "./operation.ts";
 export * from "./pause.ts";
 export * from "./progress.ts";

@@ -6,7 +6,7 @@
 
 import { SnapshotError } from "../errors.ts";
 import type { SnapshotStorage, SnapshotVerifier } from "../snapshot/mod.ts";
-import { type Throttle, throttled } from "../stream/mod.ts";
+import { neverThrowing, type Throttle, throttled } from "../stream/mod.ts";
 import { type CorsOrigins, isPreflight, preflight, withCors } from "./cors.ts";
 import { Gate, Overload } from "./gate.ts";
 import { Leases, type Selector } from "./lease.ts";
@@ -154,7 +154,7 @@ class Routes {
       await discard(request);
       if (error instanceof Overload) return problem(error, error.status, { "Retry-After": String(error.seconds) });
       const response = problem(error);
-      if (response.status >= 500) onError?.(error, request);
+      if (response.status >= 500 && onError !== undefined) neverThrowing(onError)(error, request);
       return response;
     }
   }

@@ -6,6 +6,7 @@
 
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
+  type CheckOptions,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -13,14 +14,14 @@ import {
   type SnapshotVerifier,
   stale,
 } from "../snapshot/mod.ts";
-import { Operation, pause, raceAbort, type Throttle, type Tracker } from "../stream/mod.ts";
+import { neverThrowing, Operation, pause, raceAbort, type Throttle, type Tracker } from "../stream/mod.ts";
 import { backOff, isPassing, Peer } from "./peer.ts";
 import { type Running, Schedule } from "./schedule.ts";
 import { HttpSource, type Source } from "./source.ts";
 import { SpanTransfer, type TransferContext } from "./transfer.ts";
 
 /** Options of {@linkcode pull}. */
-export interface PullOptions {
+export interface PullOptions extends CheckOptions {
   /** Gives it up; what was received stays, to be gone on with. */
   readonly signal?: AbortSignal | undefined;
   /** Which snapshot; the newest if absent. */
@@ -144,12 +145,14 @@ class Pull {
   readonly #options: PullOptions;
   readonly #tracker: Tracker;
   readonly #sources: HttpSource[];
+  readonly #onSourceError: (error: SnapshotError) => void;
   #peers: readonly Peer[] = [];
 
   constructor(storage: SnapshotStorage, sources: readonly Source[], options: PullOptions, tracker: Tracker) {
     this.#storage = storage;
     this.#options = options;
     this.#tracker = tracker;
+    this.#onSourceError = neverThrowing(options.onSourceError ?? (() => {}));
     if (sources.length === 0) throw new SnapshotError("MALFORMED", "There is no source to pull from");
     this.#sources = sources.map((source) => new HttpSource(source, options.timeout ?? 15_000));
   }
@@ -183,7 +186,7 @@ class Pull {
           continue;
         }
         this.#tracker.phase("commit");
-        const snapshot = await install.commit();
+        const snapshot = await install.commit({ check: this.#options.check });
         return { snapshot, fetched, reused, sources: this.#peers.map(reportOf) };
       } finally {
         await install.close();
@@ -357,7 +360,7 @@ class Pull {
   }
 
   #report(error: unknown): void {
-    this.#options.onSourceError?.(asError(error));
+    this.#onSourceError(asError(error));
   }
 }
 

@@ -335,6 +335,9 @@ export function stateConformance(make: () => Promise<StateUnderTest>): Conforman
           }),
         ),
     } as SnapshotReader;
+    const refused = await target.state.check(failing).catch((error) => error);
+    check(refused instanceof Error, "its check fails");
+    left = 3;
     const error = await target.state.load(failing).catch((error) => error);
     check(error instanceof Error, "it fails");
     await target.checkContent("the state");
@@ -344,7 +347,9 @@ export function stateConformance(make: () => Promise<StateUnderTest>): Conforman
     other.value("unknown", utf8Codec()).set("a", "1");
     const there = new MemoryStorage();
     await commit(other.save(), there, 1n);
+    await fails(async () => await target.state.check(await there.open()), "UNSUPPORTED");
     await fails(async () => await target.state.load(await there.open()), "UNSUPPORTED");
+    await target.state.check(reader);
     await target.checkContent("the state");
     await target.state.load(reader);
     same(await target.content(), source.expected(), "loaded in the end");

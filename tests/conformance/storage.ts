@@ -4,6 +4,7 @@
  * @module
  */
 
+import { SnapshotError } from "../../src/errors.ts";
 import {
   archive,
   type SnapshotManifest,
@@ -412,6 +413,94 @@ export function storageConformance(make: () => Promise<StorageUnderTest>): Confo
     }
     check(equal(concat(parts), content), "reading goes on");
     await install.close();
+  });
+
+  add("a commit's check sees all of it, before anybody else, and can refuse it", async (storage) => {
+    const content = bytes(600_000, 1);
+    await save(storage, 1n, { state: bytes(10, 1) });
+    await save(storage, 2n, { state: bytes(10, 2) });
+    const meta = { lastIncludedIndex: 3n, lastIncludedTerm: 4n, peers: ["p1"] };
+    let seen = 0;
+    const look = async (reader: SnapshotReader) => {
+      seen++;
+      same(reader.meta.lastIncludedIndex, 3n, "the index");
+      same(reader.manifest.files.length, 2, "files");
+      check(equal(await read(reader.file("a/b")), content), "the content");
+      check(
+        equal(await read(reader.file("a/b", { start: 300_000, end: 300_010 })), content.slice(300_000, 300_010)),
+        "a part",
+      );
+      same((await read(reader.file("empty"))).length, 0, "the empty file");
+      check((await reader.verify().result).ok, "it verifies");
+      same((await storage.list()).map(({ meta }) => meta.lastIncludedIndex).join(), "2,1", "what is there meanwhile");
+    };
+    const begin = async () => {
+      const writer = await storage.create();
+      await write(writer.file("a/b"), content);
+      await write(writer.file("empty"), bytes(0, 1));
+      return writer;
+    };
+    const refused = new TypeError("not this one");
+    const outcome = await (await begin()).commit(meta, { check: () => Promise.reject(refused) }).catch((error) =>
+      error
+    );
+    check(outcome === refused, "what the check throws");
+    same((await storage.list()).map(({ meta }) => meta.lastIncludedIndex).join(), "2,1", "what is there after that");
+    await (await begin()).commit(meta, { check: look });
+    same(seen, 1, "checks");
+    same((await storage.list()).map(({ meta }) => meta.lastIncludedIndex).join(), "3,2", "what is there then");
+  });
+
+  add("an install's check can refuse it: it stays to be resumed, unless it would be refused again", async (storage) => {
+    const files = { state: bytes(600_000, 1), tiny: bytes(5, 1) };
+    const manifest = await manifestOf(make, 20n, files);
+    await save(storage, 10n, { state: bytes(10, 1) });
+    const receive = async (look: (reader: SnapshotReader) => Promise<void>) => {
+      const install = await storage.install(manifest);
+      try {
+        await install.prepare();
+        for (const { file, first, end } of [...install.missing()]) {
+          for (let i = first; i < end; i++) {
+            const all = files[file.name as keyof typeof files];
+            await install.write(file.name, i, all.slice(i * 262_144, (i + 1) * 262_144));
+          }
+        }
+        return await install.commit({ check: look });
+      } finally {
+        await install.close();
+      }
+    };
+    for (const code of ["UNAVAILABLE", "UNSUPPORTED", "FORBIDDEN", "MALFORMED", "TIMEOUT", "CORRUPT"] as const) {
+      await fails(() => receive(() => Promise.reject(new SnapshotError(code, "not now"))), code);
+      const isFinal = ["UNSUPPORTED", "MALFORMED", "CORRUPT"].includes(code);
+      same((await storage.unfinished()).length, isFinal ? 0 : 1, `unfinished after ${code}`);
+      same(
+        (await storage.list()).map(({ meta }) => meta.lastIncludedIndex).join(),
+        "10",
+        `what is there after ${code}`,
+      );
+    }
+    await receive(async (reader) => {
+      check(equal(await read(reader.file("state")), files.state), "the content");
+      check(equal(await read(reader.file("tiny")), files.tiny), "the other file");
+      same((await storage.list()).length, 1, "snapshots meanwhile");
+    });
+    same((await storage.list()).map(({ meta }) => meta.lastIncludedIndex).join(), "20,10", "what is there then");
+  });
+
+  add("who listens is told of what is quarantined", async (storage) => {
+    await save(storage, 1n, { state: bytes(10, 1) });
+    await save(storage, 2n, { state: bytes(10, 2) });
+    const told: bigint[] = [];
+    const end = storage.onQuarantine((index) => void told.push(index));
+    storage.onQuarantine(() => {
+      throw new Error("the listener's own affair");
+    });
+    await storage.quarantine(2n, "found bad");
+    same(told.join(), "2", "told");
+    end();
+    await storage.quarantine(1n, "found bad");
+    same(told.join(), "2", "told after it was ended");
   });
 
   add("an install that was closed is known as unfinished", async (storage) => {

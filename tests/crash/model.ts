@@ -126,19 +126,15 @@ export function step(state: State, action: Action, whileSaving: "wait" | "cancel
       return published({ ...state, views: state.views - 1 }, running!);
     case "write fails":
       return ended({ ...state, views: state.views - 1 });
-    case "received": // and committed
-      return published(state, running!);
+    case "received": // and, if it is newer than the state still, tried: by loading it
+      return running!.index <= applied ? ended(state) : { ...state, running: { ...running!, step: "load" } };
     case "receive fails":
       return ended(state);
     case "retire":
-      if (running!.kind === "save") return { ...retired(state), running: { ...running!, step: "purge" } };
-      // Older than what was applied meanwhile, it is not loaded.
-      return running!.index <= applied
-        ? ended(retired(state))
-        : { ...retired(state), running: { ...running!, step: "load" } };
-    case "loaded": {
+      return { ...retired(state), running: { ...running!, step: "purge" } };
+    case "loaded": { // and committed
       const { index } = running!;
-      return { ...state, applied: index, first: index + 1, base: index, running: { ...running!, step: "purge" } };
+      return published({ ...state, applied: index, first: index + 1, base: index }, running!);
     }
     case "load fails":
       return ended(state);
@@ -176,11 +172,9 @@ export function step(state: State, action: Action, whileSaving: "wait" | "cancel
 function install(state: State, index: number, whileSaving: "wait" | "cancel"): State {
   const { running, snapshots, applied } = state;
   const newest = snapshots[0] ?? 0;
-  if (index <= applied || index < newest) return state; // STALE
+  if (index <= applied || index <= newest) return state; // STALE
   if (running === undefined) {
-    // What was received and could not be loaded is not received again.
-    const received = index === newest;
-    return { ...state, running: { kind: "install", index, step: received ? "load" : "receive", joined: false } };
+    return { ...state, running: { kind: "install", index, step: "receive", joined: false } };
   }
   if (running.step === "receive") {
     if (index === running.index) return { ...state, running: { ...running, joined: true } };

@@ -94,7 +94,8 @@ class Process {
       triggers: { interval: 0, entries: 0 },
       purge: {
         gap: 1,
-        members: () => [{ matchIndex: BigInt(this.peer.match), lastSeen: this.peer.silent ? 0 : this.clock.now() }],
+        members:
+          () => [{ matchIndex: BigInt(this.peer.match), lastSeen: this.peer.silent ? 0 : this.clock.monotonic() }],
       },
     });
     this.machine.onWrite = async (_writer, signal, write) => {

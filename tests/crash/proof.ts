@@ -2,6 +2,7 @@
 
 import { exploreModel, type Modelled } from "./model.ts";
 import { type Damage, damageAll, type DamageExtent, damageSeveral } from "./every_byte.ts";
+import { type Histories, playCases, playHistory } from "./evidence_histories.ts";
 import { explore, type Extent } from "./explore.ts";
 import { type FaultExtent, inject, type Injected } from "./faults.ts";
 import { type Flow, storageFlows } from "./flows.ts";
@@ -24,6 +25,8 @@ export interface ProofExtent {
   readonly length: number;
   /** Histories of upgrades and downgrades. */
   readonly histories: number;
+  /** Random histories of doubts, how long they are, and what share of the enumerated cases. */
+  readonly evidence: { readonly histories: number; readonly steps: number; readonly cases: number };
 }
 
 /** What `deno task crash` does without `--long`. */
@@ -36,6 +39,7 @@ export const SHORT: ProofExtent = {
   schedules: 100,
   length: 40,
   histories: 30,
+  evidence: { histories: 20, steps: 25, cases: 0.1 },
 };
 
 /** What it does with it. */
@@ -48,6 +52,7 @@ export const LONG: ProofExtent = {
   schedules: 10_000,
   length: 60,
   histories: 10_000,
+  evidence: { histories: 10_000, steps: 60, cases: 1 },
 };
 
 /** What was looked at. */
@@ -57,6 +62,7 @@ export interface Counts extends Injected {
   readonly model: Modelled;
   readonly schedules: { played: number; actions: number };
   readonly schemas: SchemaCounts;
+  readonly evidence: Histories;
 }
 
 /** Nothing yet. */
@@ -73,6 +79,7 @@ export function noCounts(): Counts {
     model: { states: 0, transitions: 0 },
     schedules: { played: 0, actions: 0 },
     schemas: noSchemaCounts(),
+    evidence: { histories: 0, steps: 0, cases: 0 },
   };
 }
 
@@ -81,7 +88,7 @@ export type Part = readonly [name: string, run: () => Promise<void>];
 
 /** Everything, part by part; each throws at the first violation. */
 export async function* parts(seed: number, extent: ProofExtent, counts: Counts): AsyncGenerator<Part> {
-  const { crashes, faults, passes, damage, depth, schedules, length, histories } = extent;
+  const { crashes, faults, passes, damage, depth, schedules, length, histories, evidence } = extent;
   const of = <M>(flow: Flow<M>): Part[] => [
     ...Array.from({ length: passes }, (_, i): Part => [
       `crashes: ${flow.name}`,
@@ -111,5 +118,9 @@ export async function* parts(seed: number, extent: ProofExtent, counts: Counts):
   yield ["histories of upgrades and downgrades", async () => {
     const machines = Object.values(schemaMachines);
     for (let i = 0; i < histories; i++) await playSchemas(machines[i % machines.length]!, seed + i, 40, counts.schemas);
+  }];
+  yield ["evidence, case by case", () => playCases(counts.evidence, evidence.cases)];
+  yield ["evidence, at random", async () => {
+    for (let i = 0; i < evidence.histories; i++) await playHistory(seed + i, evidence.steps, counts.evidence);
   }];
 }

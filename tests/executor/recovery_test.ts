@@ -276,7 +276,7 @@ test("an entry that is being applied is waited for by an install", async () => {
   await replica.close();
 });
 
-test("recovery: of a snapshot that others' retention took after it was listed, the next one is loaded; but not for ever", async () => {
+test("recovery: of a snapshot that others' retention took after it was listed, the next one is loaded; or the log, if it stays away", async () => {
   const made = parts();
   const first = await open(made);
   await fill(first, 5);
@@ -293,5 +293,10 @@ test("recovery: of a snapshot that others' retention took after it was listed, t
   assert.equal(second.status().snapshot?.meta.lastIncludedIndex, 5n);
   await second.close();
   lies = 10;
+  const third = await open(made);
+  assert.equal(third.machine.state, first.machine.state);
+  assert.deepEqual(third.status().unusable.map(({ error }) => (error as SnapshotError).code), ["NOT_FOUND"]);
+  await third.close();
+  await made.log.purge(3n);
   await rejects(() => open(made), "NOT_FOUND");
 });

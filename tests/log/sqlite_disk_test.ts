@@ -87,6 +87,25 @@ test("SqliteLog: a large purge goes in steps between which others get their turn
     assert.deepEqual([log.firstIndex, log.lastIndex, log.byteLength], [34_001n, 35_010n, 1010]);
   }));
 
+test("SqliteLog: a long log is counted in steps when it is opened, and none is left out or taken for there", () =>
+  onLog(async (log, path) => {
+    await log.append(entries(1, 45_000));
+    await log.purge(17n);
+    await log.close();
+    let turns = 0;
+    const timer = setInterval(() => turns++, 0);
+    const again = await SqliteLog.open(path);
+    clearInterval(timer);
+    assert.deepEqual([again.firstIndex, again.lastIndex, again.byteLength], [18n, 45_000n, 3 * (45_000 - 17)]);
+    assert.isAbove(turns, 0);
+    await again.close();
+    const database = new DatabaseSync(path);
+    database.exec("DELETE FROM entries WHERE idx = 30000");
+    database.close();
+    const error = await rejects(SqliteLog.open(path), "CORRUPT");
+    assert.deepEqual([error.expected, error.actual], [44_983n, 44_982n]);
+  }));
+
 test("SqliteLog: a reset or another purge in the middle of a large purge", () =>
   onLog(async (log) => {
     await log.append(entries(1, 35_000, 1));

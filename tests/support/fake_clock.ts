@@ -18,7 +18,14 @@ export class FakeClock implements Clock {
     this.#now = this.#start = now;
   }
 
+  /** How far the wall clock was set forward, or back, in milliseconds. */
+  jumped = 0;
+
   now(): number {
+    return this.#now + this.jumped;
+  }
+
+  monotonic(): number {
     return this.#now;
   }
 
@@ -86,8 +93,19 @@ export function inFrozenTime<T>(work: Work<T>): Promise<T> {
   return withFakeTimers(work, 0);
 }
 
-/** Does something at a later time; timers are as they were. */
+/** Does something at a later time, as all clocks say; timers are as they were. */
 export async function later<T>(milliseconds: number, work: () => Promise<T>): Promise<T> {
+  const monotonic = performance.now;
+  performance.now = () => monotonic.call(performance) + milliseconds;
+  try {
+    return await jumped(milliseconds, work);
+  } finally {
+    performance.now = monotonic;
+  }
+}
+
+/** Does something while the wall clock is set forward, or back: no time has passed. */
+export async function jumped<T>(milliseconds: number, work: () => Promise<T>): Promise<T> {
   const { now } = Date;
   Date.now = () => now() + milliseconds;
   try {

@@ -1,6 +1,7 @@
 // A machine, a storage and an executor that tests can look into and hold up.
 
 import {
+  type CheckOptions,
   type Configuration,
   type ExecutorEvent,
   type ExecutorOptions,
@@ -36,6 +37,8 @@ export class Probe implements StateMachine {
   onCommitted: () => void = () => {};
   onRelease: () => void = () => {};
   onLoad: (reader: SnapshotReader) => void | Promise<void> = () => {};
+  /** Absent, unless a test sets it: then a snapshot is tried by loading it. */
+  check?: (reader: SnapshotReader) => Promise<void>;
 
   apply(entry: LogEntry): void | Promise<void> {
     this.#enter("apply");
@@ -117,10 +120,15 @@ export async function readText(reader: SnapshotReader): Promise<string> {
 }
 
 /** Puts a snapshot into a storage. */
-export async function commit(storage: SnapshotStorage, meta: Partial<SnapshotMeta>, text = ""): Promise<SnapshotInfo> {
+export async function commit(
+  storage: SnapshotStorage,
+  meta: Partial<SnapshotMeta>,
+  text = "",
+  options: CheckOptions = {},
+): Promise<SnapshotInfo> {
   const writer = await storage.create();
   await writeText(writer, text);
-  return await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [], ...meta });
+  return await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [], ...meta }, options);
 }
 
 /** An executor on a probe, whose applied index is set by hand. */
@@ -146,6 +154,7 @@ export class Bench {
       exclusive: (work) => this.exclusive(work),
       loaded: ({ lastIncludedIndex: index, lastIncludedTerm: term, peers }) =>
         this.applied = { index, term, configuration: { peers } },
+      restore: () => Promise.resolve(),
     }, {
       clock: this.clock,
       ...options,
@@ -181,11 +190,16 @@ export class Bench {
     const receiver = {
       index: known ? index : undefined,
       calls: 0,
-      receive: async (signal: AbortSignal, _tracker: unknown, found: (index: bigint) => void) => {
+      receive: async (
+        signal: AbortSignal,
+        _tracker: unknown,
+        found: (index: bigint) => void,
+        check: NonNullable<CheckOptions["check"]>,
+      ) => {
         receiver.calls++;
         if (!known) found(index);
         await raceAbort(until, signal);
-        return await commit(this.storage, { lastIncludedIndex: index, peers: ["b"] }, `installed ${index} `);
+        return await commit(this.storage, { lastIncludedIndex: index, peers: ["b"] }, `installed ${index} `, { check });
       },
     };
     return receiver;

@@ -10,6 +10,7 @@ import type { IndexStore } from "./index_store.ts";
 import { allKept, type KeptSnapshot, type Lease, type ObjectIndex } from "./index.ts";
 import { bornIn, idle } from "./leases.ts";
 import type { LocatedManifest } from "./located_manifest.ts";
+import type { SharedTime } from "./shared_time.ts";
 import type { SteadyBucket } from "./steady_bucket.ts";
 
 /** Manifests read at the same time. */
@@ -37,11 +38,13 @@ export interface CollectorParts {
   readonly packsOf: Map<string, readonly string[]>;
   /** How long a snapshot stays that was retired, in milliseconds. */
   readonly grace: number;
+  /** Says what is over. */
+  readonly time: SharedTime;
 }
 
 /** Whether there is something to be collected, as far as the index says. */
-export function isDue(index: ObjectIndex, grace: number): boolean {
-  return forget(index, grace) !== undefined;
+export function isDue(index: ObjectIndex, grace: number, time: SharedTime): boolean {
+  return forget(index, grace, time) !== undefined;
 }
 
 /**
@@ -53,11 +56,11 @@ export function isDue(index: ObjectIndex, grace: number): boolean {
  * @throws whatever a manifest cannot be read with: what it uses is not known then, and nothing is deleted
  */
 export async function collect(parts: CollectorParts, signal: AbortSignal | undefined): Promise<Collected> {
-  const { bucket, store, grace } = parts;
+  const { bucket, store, grace, time } = parts;
   await store.read();
   let forgotten = 0;
   const index = await store.update((index) => {
-    const change = forget(index, grace);
+    const change = forget(index, grace, time);
     forgotten = change === undefined ? forgotten : index.retired.length - change.retired.length;
     return change;
   });
@@ -91,8 +94,12 @@ export async function collect(parts: CollectorParts, signal: AbortSignal | undef
 }
 
 /** The index without what is not needed any more; nothing if that is all of it. */
-function forget(index: ObjectIndex, grace: number): Pick<ObjectIndex, "leases" | "retired"> | undefined {
-  const now = Date.now();
+function forget(
+  index: ObjectIndex,
+  grace: number,
+  time: SharedTime,
+): Pick<ObjectIndex, "leases" | "retired"> | undefined {
+  const now = time.earliest();
   const leases: Lease[] = [];
   for (const lease of index.leases) {
     if (lease.activeUntil >= now) leases.push(lease);

@@ -7,6 +7,7 @@
 import { SnapshotError } from "../../errors.ts";
 import type { IndexStore } from "./index_store.ts";
 import { type Lease, type ObjectIndex, randomName } from "./index.ts";
+import type { SharedTime } from "./shared_time.ts";
 
 /** How long a lease counts that is not renewed, in milliseconds: so long garbage stays that somebody left who crashed. */
 const LEASE_TIME = 10 * 60_000;
@@ -25,10 +26,15 @@ export interface HeldLease {
 /** The leases of one process. */
 export class Leases {
   readonly #store: IndexStore;
+  readonly #time: SharedTime;
 
-  /** @param store the index that they are in */
-  constructor(store: IndexStore) {
+  /**
+   * @param store the index that they are in
+   * @param time says until when they count
+   */
+  constructor(store: IndexStore, time: SharedTime) {
     this.#store = store;
+    this.#time = time;
   }
 
   /**
@@ -39,15 +45,15 @@ export class Leases {
    *   is returned
    */
   async take(kind: "write" | "read", since?: bigint): Promise<[HeldLease, ObjectIndex]> {
-    return await this.#take((index) => ({ ...fresh(index, kind), since: since ?? index.generation + 1n }));
+    return await this.#take((index) => ({ ...this.#fresh(index, kind), since: since ?? index.generation + 1n }));
   }
 
   /** Takes a lease for an install. */
   async takeInstall(digest: Uint8Array, index: bigint, keep: number): Promise<[HeldLease, ObjectIndex]> {
     return await this.#take((current) => ({
-      ...fresh(current, "install"),
+      ...this.#fresh(current, "install"),
       since: current.generation + 1n,
-      expiresAt: Date.now() + keep,
+      expiresAt: this.#time.latest() + keep,
       digest,
       index,
     }));
@@ -78,8 +84,8 @@ export class Leases {
       return replace(index, id, {
         ...lease,
         since,
-        activeUntil: Date.now() + LEASE_TIME,
-        expiresAt: Date.now() + keep,
+        activeUntil: this.#time.latest() + LEASE_TIME,
+        expiresAt: this.#time.latest() + keep,
       });
     });
     return [this.#hold(id, since), index];
@@ -106,6 +112,11 @@ export class Leases {
     });
   }
 
+  #fresh({ epoch, generation }: ObjectIndex, kind: Lease["kind"]): Lease {
+    const activeUntil = this.#time.latest() + LEASE_TIME;
+    return { id: `${epoch}-${generation + 1n}-${randomName(8)}`, kind, activeUntil, expiresAt: activeUntil };
+  }
+
   #hold(id: string, since: bigint): HeldLease {
     let released = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -113,10 +124,9 @@ export class Leases {
       try {
         await this.#store.update((index) => {
           const lease = index.leases.find((lease) => lease.id === id);
-          if (released || lease?.since !== since || lease.activeUntil > Date.now() + LEASE_TIME - RENEW_EVERY / 2) {
-            return undefined;
-          }
-          return replace(index, id, { ...lease, activeUntil: Date.now() + LEASE_TIME });
+          const activeUntil = this.#time.latest() + LEASE_TIME;
+          if (released || lease?.since !== since || lease.activeUntil > activeUntil - RENEW_EVERY / 2) return undefined;
+          return replace(index, id, { ...lease, activeUntil });
         });
       } catch {
         // Tried again; if it is lost meanwhile, the commit says so.
@@ -133,11 +143,6 @@ export class Leases {
       },
     };
   }
-}
-
-function fresh({ epoch, generation }: ObjectIndex, kind: Lease["kind"]): Lease {
-  const activeUntil = Date.now() + LEASE_TIME;
-  return { id: `${epoch}-${generation + 1n}-${randomName(8)}`, kind, activeUntil, expiresAt: activeUntil };
 }
 
 function has({ leases }: ObjectIndex, id: string): boolean {

@@ -17,17 +17,21 @@ import {
   type SnapshotWriter,
   stale,
 } from "../../snapshot/mod.ts";
-import { MAX_CHUNK_SIZE } from "../../stream/mod.ts";
+import { MAX_CHUNK_SIZE, neverThrowing } from "../../stream/mod.ts";
 import { StoredInstall } from "../install.ts";
 import type { Published } from "../medium.ts";
 import type { StorageOptions } from "../medium_storage.ts";
+import { QuarantineListeners } from "../quarantine_listeners.ts";
 import { StoredReader } from "../reader.ts";
+import type { Trial } from "../trial.ts";
+import { Unreadable } from "../unreadable.ts";
 import { StoredWriter } from "../writer.ts";
 import { collect, type Collected, isDue } from "./collector.ts";
 import { allKept, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
 import { IndexStore } from "./index_store.ts";
 import { type HeldLease, Leases, withoutLease } from "./leases.ts";
 import { ObjectPlaces } from "./places.ts";
+import { SharedTime } from "./shared_time.ts";
 import { SteadyBucket } from "./steady_bucket.ts";
 
 /** How many snapshots that were found bad are kept for a person. */
@@ -54,7 +58,8 @@ export interface ObjectStorageOptions extends StorageOptions {
   readonly packSize?: number;
   /**
    * How long what retention takes stays for those who may be reading it elsewhere, in milliseconds; whoever reads longer
-   * says so in time. The clocks of all who use the bucket must agree to within a part of it.
+   * says so in time. The clocks of all who use the bucket must agree to within a part of it when they open it; one that jumps
+   * afterwards is not believed.
    *
    * @default {3600000}
    */
@@ -100,6 +105,7 @@ export class ObjectStorage implements SnapshotStorage {
   readonly #leases: Leases;
   readonly #places: ObjectPlaces;
   readonly #grace: number;
+  readonly #time = new SharedTime();
   readonly #onWarning: (error: SnapshotError) => void;
   readonly #signer: SnapshotSigner | undefined;
   readonly #readers = new Set<StoredReader>();
@@ -114,10 +120,12 @@ export class ObjectStorage implements SnapshotStorage {
   #leaving: Promise<void> = Promise.resolve();
   /** What goes on that nobody waits for. */
   readonly #background = new Set<Promise<void>>();
-  /** When garbage was collected last: milliseconds since 1970. */
-  #collected = 0;
+  /** When garbage was collected last, as `performance.now()` says. */
+  #collected = -Infinity;
   readonly #packsOf = new Map<string, readonly string[]>();
   readonly #closing = new AbortController();
+  readonly #listeners = new QuarantineListeners();
+  readonly #unreadable = new Unreadable<string>();
   #closed: Promise<void> | undefined;
 
   private constructor(bucket: Bucket, options: ObjectStorageOptions) {
@@ -137,13 +145,13 @@ export class ObjectStorage implements SnapshotStorage {
       throw new SnapshotError("MALFORMED", `A pack has ${MAX_CHUNK_SIZE} bytes or more, not ${packSize}`);
     }
     this.retain = retain;
-    this.#onWarning = onWarning;
+    this.#onWarning = neverThrowing(onWarning);
     this.#signer = signer;
     this.#grace = grace;
     this.#bucket = new SteadyBucket(bucket, prefix);
     this.#store = new IndexStore(this.#bucket);
-    this.#leases = new Leases(this.#store);
-    this.#places = new ObjectPlaces(this.#bucket, this.#store, this.#leases, packSize, keepInstalls);
+    this.#leases = new Leases(this.#store, this.#time);
+    this.#places = new ObjectPlaces(this.#bucket, this.#store, this.#leases, packSize, keepInstalls, this.#time);
   }
 
   /**
@@ -168,7 +176,7 @@ export class ObjectStorage implements SnapshotStorage {
       const { parents } = this.#places.work(this.#places.temp)!;
       const writer = this.#writer = new StoredWriter(this.#places, {
         snapshots: () => parents,
-        publish: (place, manifest) => this.#publish(place, manifest),
+        publish: (place, manifest, trial) => this.#publish(place, manifest, trial),
         released: () => this.#writer = undefined,
         signer: options.raw === true ? undefined : this.#signer, // for what others took, they vouch
         options,
@@ -186,7 +194,9 @@ export class ObjectStorage implements SnapshotStorage {
   async open(index?: bigint): Promise<SnapshotReader> {
     this.#check();
     const current = await this.#store.read();
-    const kept = current.snapshots.find((kept) => index === undefined || kept.index === index);
+    const kept = index === undefined
+      ? this.#unreadable.prefer(current.snapshots, ({ id }) => id)
+      : current.snapshots.find((kept) => kept.index === index);
     if (kept === undefined) {
       throw new SnapshotError(
         "NOT_FOUND",
@@ -201,6 +211,7 @@ export class ObjectStorage implements SnapshotStorage {
       return this.#reader(kept.id, manifest, current.generation);
     } catch (error) {
       this.#places.unpin(kept.id);
+      if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#unreadable.add(kept.id);
       if (hasCode(error, "CORRUPT", "MALFORMED")) await this.#quarantine(kept.id, error.message);
       throw error;
     }
@@ -210,6 +221,7 @@ export class ObjectStorage implements SnapshotStorage {
     const staying = this.#stay(generation);
     const reader = new StoredReader(this.#places, { place: id, manifest }, {
       found: (error) => this.#inBackground(this.#quarantine(id, error.message)),
+      unreadable: () => this.#unreadable.add(id),
       released: () => {
         if (!this.#readers.delete(reader)) return;
         staying();
@@ -280,7 +292,7 @@ export class ObjectStorage implements SnapshotStorage {
       const place = this.#places.installPlace(manifest);
       return this.#install = new StoredInstall(this.#places, manifest, {
         snapshots: () => [],
-        publish: (place, manifest) => this.#publish(place, manifest),
+        publish: (place, manifest, trial) => this.#publish(place, manifest, trial),
         released: () => {
           this.#install = undefined;
           this.#inBackground(this.#leaving = this.#places.leave(place));
@@ -297,6 +309,10 @@ export class ObjectStorage implements SnapshotStorage {
     if (kept !== undefined) await this.#quarantine(kept.id, reason);
   }
 
+  onQuarantine(listener: (index: bigint, reason: string) => void): () => void {
+    return this.#listeners.add(listener);
+  }
+
   async #quarantine(id: string, reason: string): Promise<void> {
     let found: KeptSnapshot | undefined;
     await this.#store.update((index) => {
@@ -307,10 +323,11 @@ export class ObjectStorage implements SnapshotStorage {
       return {
         snapshots: index.snapshots.filter((other) => other !== kept).map((kept) => ({ ...kept, doubtful: true })),
         quarantined: bad.slice(0, MAX_QUARANTINED),
-        retired: [...index.retired, ...bad.slice(MAX_QUARANTINED).map((kept) => retire(kept, index))],
+        retired: [...index.retired, ...bad.slice(MAX_QUARANTINED).map((kept) => retire(kept, index, this.#time))],
       };
     });
     if (found === undefined) return;
+    this.#listeners.tell(found.index, reason);
     this.#warn("CORRUPT", `Snapshot ${found.index} was found bad and is put aside: ${reason}`, undefined, found.index);
   }
 
@@ -331,24 +348,27 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   #collect(signal: AbortSignal): Promise<Collected> {
-    this.#collected = Date.now();
+    this.#collected = performance.now();
     return collect({
       bucket: this.#bucket,
       store: this.#store,
       manifest: (kept) => this.#places.manifest(kept),
       packsOf: this.#packsOf,
       grace: this.#grace,
+      time: this.#time,
     }, signal);
   }
 
-  #publish(place: string, manifest: SnapshotManifest): Promise<Published> {
+  #publish(place: string, manifest: SnapshotManifest, trial: Trial): Promise<Published> {
     const published = this.#publishing.catch(() => {}).then(async () => {
       this.#check();
       const { lease } = this.#places.work(place)!;
       const [kept, located] = await this.#places.seal(place, manifest);
+      await this.#places.show(kept, located, () => trial.run(this.#places, { place: kept.id, manifest }));
       const index = await this.#store.update((index) => this.#commit(index, kept, lease));
       this.#places.committed(place, kept, located);
-      if (Date.now() - this.#collected >= this.#grace / COLLECTIONS && isDue(index, this.#grace)) {
+      const since = performance.now() - this.#collected;
+      if (since >= this.#grace / COLLECTIONS && isDue(index, this.#grace, this.#time)) {
         this.#inBackground(this.#collect(this.#closing.signal));
       }
       return { info: await infoOf(kept, false), place: kept.id };
@@ -374,7 +394,7 @@ export class ObjectStorage implements SnapshotStorage {
     return {
       ...withoutLease(index, id),
       snapshots: all.filter((kept) => !old.includes(kept)),
-      retired: [...index.retired, ...old.map((kept) => retire(kept, index))],
+      retired: [...index.retired, ...old.map((kept) => retire(kept, index, this.#time))],
     };
   }
 
@@ -418,8 +438,8 @@ export class ObjectStorage implements SnapshotStorage {
   }
 }
 
-function retire(kept: KeptSnapshot, index: ObjectIndex): KeptSnapshot {
-  return { ...kept, retiredAt: Date.now(), retiredIn: index.generation + 1n };
+function retire(kept: KeptSnapshot, index: ObjectIndex, time: SharedTime): KeptSnapshot {
+  return { ...kept, retiredAt: time.latest(), retiredIn: index.generation + 1n };
 }
 
 function checkNewer(snapshot: { readonly index: bigint }, newest: KeptSnapshot | undefined): void {

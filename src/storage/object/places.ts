@@ -13,6 +13,7 @@ import { allKept, keptOf, type KeptSnapshot, type Lease, type ObjectIndex, rando
 import type { HeldLease, Leases } from "./leases.ts";
 import { LocatedManifest, MAX_STORED_MANIFEST_BYTES } from "./located_manifest.ts";
 import { PackedContent } from "./packed_content.ts";
+import type { SharedTime } from "./shared_time.ts";
 import type { SteadyBucket } from "./steady_bucket.ts";
 import { Upload } from "./upload.ts";
 import { UploadFile } from "./upload_file.ts";
@@ -42,6 +43,7 @@ export class ObjectPlaces implements Places {
   readonly #leases: Leases;
   readonly #packSize: number;
   readonly #keepInstalls: number;
+  readonly #time: SharedTime;
   readonly #work = new Map<string, Work>();
   readonly #manifests = new Map<string, Promise<LocatedManifest>>();
   readonly #contents = new Map<string, PackedContent>();
@@ -54,13 +56,22 @@ export class ObjectPlaces implements Places {
    * @param leases what is taken while something is written
    * @param packSize bytes of a pack
    * @param keepInstalls how long an interrupted install is kept, in milliseconds
+   * @param time says which leases are over
    */
-  constructor(bucket: SteadyBucket, store: IndexStore, leases: Leases, packSize: number, keepInstalls: number) {
+  constructor(
+    bucket: SteadyBucket,
+    store: IndexStore,
+    leases: Leases,
+    packSize: number,
+    keepInstalls: number,
+    time: SharedTime,
+  ) {
     this.#bucket = bucket;
     this.#store = store;
     this.#leases = leases;
     this.#packSize = packSize;
     this.#keepInstalls = keepInstalls;
+    this.#time = time;
   }
 
   /** What is being written or received in a place. */
@@ -202,7 +213,7 @@ export class ObjectPlaces implements Places {
       return await this.#discard(work.lease);
     }
     for (const lease of (await this.#store.read()).leases) {
-      if (!isInstallOf(lease, place) || lease.activeUntil >= Date.now()) continue; // somebody else is at work on it
+      if (!isInstallOf(lease, place) || lease.activeUntil >= this.#time.earliest()) continue; // somebody else is at work on it
       await this.#discard(lease);
     }
   }
@@ -272,6 +283,20 @@ export class ObjectPlaces implements Places {
     });
     if (written !== undefined) return [kept, located];
     throw new SnapshotError("UNAVAILABLE", `${key} was written, and is not there`, { file: key, index: kept.index });
+  }
+
+  /** Makes what was sealed readable here, as long as something is done with it; nobody else sees it. */
+  async show(kept: KeptSnapshot, located: LocatedManifest, work: () => Promise<void>): Promise<void> {
+    this.#remember(kept.id, Promise.resolve(located));
+    this.pin(kept.id);
+    try {
+      await work();
+    } catch (error) {
+      this.#manifests.delete(kept.id);
+      throw error;
+    } finally {
+      this.unpin(kept.id);
+    }
   }
 
   /** Keeps a manifest, and lets go of one that nobody reads. */

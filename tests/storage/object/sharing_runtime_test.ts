@@ -1,7 +1,7 @@
 import { LocatedManifest } from "../../../src/storage/object/located_manifest.ts";
 import { type Bucket, MemoryBucket } from "../../../src/object.ts";
 import { FaultyBucket } from "../../support/faulty_bucket.ts";
-import { inFakeTime, later } from "../../support/fake_clock.ts";
+import { inFakeTime, jumped, later } from "../../support/fake_clock.ts";
 import { pause } from "../../../src/stream/mod.ts";
 import { assert, bytesOf, gate, noise, pieces, rejects, test, turns } from "../../support/harness.ts";
 import { checkContent, litterOf, mixed, objectsOf, openStorage, save } from "../../support/object_storage.ts";
@@ -191,6 +191,51 @@ test("object storage: who was not heard of for too long cannot commit: what it r
   await Promise.all([slow.close(), quick.close()]);
   assert.deepEqual(await litterOf(bucket, 2), []);
 });
+
+for (const jump of [DAYS, -DAYS]) {
+  test(`object storage: a wall clock that jumps by ${jump} ms ends no lease and no time of grace`, async () => {
+    const bucket = new MemoryBucket();
+    const grace = 60 * MINUTES;
+    const [slow, quick] = await Promise.all([
+      openStorage(bucket, { grace }),
+      openStorage(bucket, { retain: 1, grace }),
+    ]);
+    const content = noise(500_000, 1);
+    await save(quick, 1n, { a: content });
+    const reader = await slow.open();
+    const writer = await slow.create();
+    await pieces(content).pipeTo(writer.file("a", { chunkSize: 65_536 }));
+    // Whoever retires has the wrong time, or whoever collects.
+    if (jump < 0) await jumped(jump, () => save(quick, 2n, { a: noise(100_000, 7) }));
+    else await save(quick, 2n, { a: noise(100_000, 7) });
+    const collected = jump < 0 ? await slow.collect() : await jumped(jump, () => quick.collect());
+    assert.deepEqual([collected.objects, collected.snapshots], [0, 0]);
+    assert.deepEqual(await bytesOf(reader.file("a")), content);
+    await writer.commit({ lastIncludedIndex: 4n, lastIncludedTerm: 1n, peers: [] });
+    await checkContent(slow, 4n, { a: content });
+    await reader.close();
+    assert.isAbove((await later(61 * MINUTES, () => quick.collect())).snapshots, 0, "time that has passed is believed");
+    await Promise.all([slow.close(), quick.close()]);
+  });
+
+  test(`object storage: a lease is renewed in time though the wall clock of its holder jumps by ${jump} ms`, () =>
+    inFakeTime(async (clock) => {
+      const bucket = new MemoryBucket();
+      const storage = await openStorage(bucket);
+      const writer = await storage.create();
+      const until = async () => {
+        const { decodeIndex } = await import("../../../src/storage/object/index.ts");
+        const { leases } = await decodeIndex(await bytesOf((await bucket.get("index"))!.body), "index");
+        return leases[0]!.activeUntil;
+      };
+      const first = await until();
+      clock.jumped = jump;
+      await pause(7 * MINUTES, undefined);
+      assert.isAtLeast(await until(), first + 3 * MINUTES);
+      await writer.abort();
+      await storage.close();
+    }));
+}
 
 test("object storage: an install that is taken over by another process cannot be committed twice", async () => {
   const source = await openStorage(new MemoryBucket());

@@ -1,0 +1,101 @@
+/**
+ * The snapshots that a replica counts on.
+ *
+ * @module
+ */
+
+import type { SnapshotInfo } from "../snapshot/mod.ts";
+import { toHex } from "../stream/mod.ts";
+
+/** A snapshot in the storage that could not be used, and is left where it is: what failed may pass. */
+export interface UnusableSnapshot {
+  /** Which. */
+  readonly snapshot: SnapshotInfo;
+  /** Why: what the storage, or the machine's `load` or `check`, failed with. */
+  readonly error: unknown;
+}
+
+/**
+ * The one truth about what can be fallen back to. A snapshot counts once this replica's machine has saved or loaded it, or
+ * it was tried; until it is found bad, or is not in the storage any more. Only what counts lets entries of the log go.
+ */
+export class CountedSnapshots {
+  /** Newest first. */
+  #counted: readonly SnapshotInfo[] = [];
+  readonly #unusable = new Map<string, UnusableSnapshot>();
+  /** Indices of those that were found bad: as long as nothing newer counts, a good copy from elsewhere is wanted. */
+  readonly #lost = new Map<bigint, string>();
+
+  /** The newest that counts. */
+  get newest(): SnapshotInfo | undefined {
+    return this.#counted[0];
+  }
+
+  /** Its index; 0 if none counts. */
+  get index(): bigint {
+    return this.newest?.meta.lastIncludedIndex ?? 0n;
+  }
+
+  /** How many count. */
+  get count(): number {
+    return this.#counted.length;
+  }
+
+  /** What could not be used, newest first. */
+  get unusable(): readonly UnusableSnapshot[] {
+    return [...this.#unusable.values()].sort((a, b) => newestFirst(a.snapshot, b.snapshot));
+  }
+
+  /** Whether a snapshot counts. */
+  has({ digest }: SnapshotInfo): boolean {
+    return this.#counted.some((counted) => toHex(counted.digest) === toHex(digest));
+  }
+
+  /** Counts a snapshot from now on. */
+  add(snapshot: SnapshotInfo): void {
+    if (!this.has(snapshot)) this.#counted = [snapshot, ...this.#counted].sort(newestFirst);
+    this.#unusable.delete(toHex(snapshot.digest));
+    for (const index of this.#lost.keys()) if (index <= snapshot.meta.lastIncludedIndex) this.#lost.delete(index);
+  }
+
+  /** Notes that a snapshot could not be used. What counts goes on counting: what was read once may be read again. */
+  addUnusable(unusable: UnusableSnapshot): void {
+    this.#unusable.set(toHex(unusable.snapshot.digest), unusable);
+  }
+
+  /** A snapshot was found bad. Returns it if it did count. */
+  lose(index: bigint): SnapshotInfo | undefined {
+    const lost = this.#counted.find(({ meta }) => meta.lastIncludedIndex === index);
+    this.#counted = this.#counted.filter((counted) => counted !== lost);
+    for (const [digest, { snapshot }] of this.#unusable) {
+      if (snapshot.meta.lastIncludedIndex === index) this.#unusable.delete(digest);
+    }
+    if (lost !== undefined && index > this.index) this.#lost.set(index, toHex(lost.digest));
+    return lost;
+  }
+
+  /** Whether a copy of a snapshot that was found bad is wanted. */
+  isLost(index: bigint): boolean {
+    return this.#lost.has(index);
+  }
+
+  /** Whether it is the very snapshot that was found bad. */
+  isCopyOfLost(index: bigint, digest: Uint8Array): boolean {
+    return this.#lost.get(index) === toHex(digest);
+  }
+
+  /** Only what is listed is there still. */
+  keep(listed: readonly SnapshotInfo[]): void {
+    const there = new Set(listed.map(({ digest }) => toHex(digest)));
+    this.#counted = this.#counted.filter(({ digest }) => there.has(toHex(digest)));
+    for (const digest of this.#unusable.keys()) if (!there.has(digest)) this.#unusable.delete(digest);
+  }
+}
+
+function newestFirst(a: SnapshotInfo, b: SnapshotInfo): number {
+  return a.meta.lastIncludedIndex > b.meta.lastIncludedIndex
+    ? -1
+    : a.meta.lastIncludedIndex < b.meta.lastIncludedIndex
+    ? 1
+    : 0;
+}

@@ -1,0 +1,121 @@
+/**
+ * What a replica knows of the snapshots in its storage, and how it comes to know it.
+ *
+ * Whatever retires, purges or replaces acts on evidence: a snapshot counts when it was saved or loaded here, or tried. What
+ * cannot be read or understood now is left where it is, and named; only what is proven bad goes, and the storage proves it.
+ *
+ * @module
+ */
+
+import { cancelled, hasCode, SnapshotError } from "../errors.ts";
+import type { SnapshotInfo, SnapshotReader } from "../snapshot/mod.ts";
+import { pause, raceAbort } from "../stream/mod.ts";
+import { CountedSnapshots } from "./counted.ts";
+import type { ExecutorEvent } from "./events.ts";
+import type { ExecutorContext } from "./options.ts";
+
+/** How long a check that was told to stop may take to do so, in milliseconds. */
+const GRACE = 1000;
+
+/** What is known of the snapshots in a storage. */
+export class SnapshotEvidence {
+  /** Those that count. */
+  readonly counted: CountedSnapshots = new CountedSnapshots();
+  readonly #context: ExecutorContext;
+  readonly #emit: (event: ExecutorEvent) => void;
+  readonly #onLost: (index: bigint) => void;
+  readonly #unlisten: () => void;
+
+  /**
+   * @param context machine and storage
+   * @param emit is told what cannot be used
+   * @param onLost is told of the index of what was found bad
+   */
+  constructor(
+    context: ExecutorContext,
+    emit: (event: ExecutorEvent) => void,
+    onLost: (index: bigint) => void,
+  ) {
+    this.#context = context;
+    this.#emit = emit;
+    this.#onLost = onLost;
+    if (context.newest !== undefined) this.counted.add(context.newest);
+    for (const unusable of context.unusable ?? []) this.counted.addUnusable(unusable);
+    this.#unlisten = context.storage.onQuarantine((index, reason) => this.#lose(index, reason));
+  }
+
+  /** Stops listening to the storage. */
+  close(): void {
+    this.#unlisten();
+  }
+
+  /** What is in the storage now; what counted, and is not there any more, does not count any more. */
+  async refresh(signal?: AbortSignal): Promise<readonly SnapshotInfo[]> {
+    const listed = await raceAbort(this.#context.storage.list(), signal);
+    this.counted.keep(listed);
+    return listed;
+  }
+
+  /**
+   * Finds out whether a snapshot that somebody else, or an earlier process, has put there may be counted on: by the
+   * machine's check, and where it has none by reading everything.
+   *
+   * @returns whether it counts now; if not, it is known why
+   */
+  async prove(snapshot: SnapshotInfo, signal: AbortSignal): Promise<boolean> {
+    const { machine, storage } = this.#context;
+    const index = snapshot.meta.lastIncludedIndex;
+    try {
+      const reader = await storage.open(index);
+      try {
+        if (machine.check !== undefined) await this.check(reader, signal);
+        else {
+          const { ok, bad } = await reader.verify({ signal }).result;
+          if (!ok) throw new SnapshotError("UNAVAILABLE", `Snapshot ${index}: ${bad[0]!.message}`, { index });
+        }
+      } finally {
+        await reader.close();
+      }
+      this.counted.add(snapshot);
+      return true;
+    } catch (error) {
+      if (signal.aborted) throw cancelled(signal);
+      await this.failed(snapshot, error);
+      return false;
+    }
+  }
+
+  /** Lets the machine check a snapshot. A check that is given up must not read on while the next one begins. */
+  async check(reader: SnapshotReader, signal: AbortSignal): Promise<void> {
+    const checking = (async () => await this.#context.machine.check!(reader))();
+    try {
+      await raceAbort(checking, signal);
+    } catch (error) {
+      await reader.close();
+      await pause(GRACE, undefined, checking.catch(() => {}));
+      throw error;
+    }
+  }
+
+  /** A snapshot could not be used: if it is said to be bad the storage looks, else it stays, and is named. */
+  async failed(snapshot: SnapshotInfo, error: unknown): Promise<void> {
+    if (hasCode(error, "NOT_FOUND", "CLOSED", "CANCELLED")) return; // others' retention took it, or nobody waits
+    const did = this.counted.has(snapshot);
+    if (hasCode(error, "CORRUPT")) {
+      await this.#context.storage.quarantine(snapshot.meta.lastIncludedIndex, error.message);
+    }
+    if (did && !this.counted.has(snapshot)) return; // the storage has told
+    this.counted.addUnusable({ snapshot, error });
+    this.#emit({ type: "unusable", snapshot, error });
+    await this.refresh();
+  }
+
+  /** A snapshot was found bad, by whoever read it. */
+  #lose(index: bigint, reason: string): void {
+    const snapshot = this.counted.lose(index);
+    if (snapshot !== undefined) {
+      this.#emit({ type: "unusable", snapshot, error: new SnapshotError("CORRUPT", reason, { index }) });
+    }
+    this.#onLost(index);
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * One install: a snapshot is received, tried before it counts, and replaces the state.
+ *
+ * @module
+ */
+
+import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { type SnapshotInfo, type SnapshotReader, stale } from "../snapshot/mod.ts";
+import type { Tracker } from "../stream/mod.ts";
+import type { Clock } from "./clock.ts";
+import type { SnapshotEvidence } from "./evidence.ts";
+import type { ExecutorContext, ExecutorOptions, Receiver } from "./options.ts";
+import { alignLog } from "./recovery.ts";
+import type { CallBack } from "./save.ts";
+import { TrialLoad } from "./trial_load.ts";
+import { watchWork } from "./watch.ts";
+
+/** What an install goes by. */
+interface InstallRun {
+  /** Gives it up, until loading begins. */
+  readonly stop: AbortController;
+  /** Its index, if that is known by now. */
+  index: bigint | undefined;
+}
+
+/** Installs snapshots, one at a time. */
+export class Installer {
+  readonly #context: ExecutorContext;
+  readonly #evidence: SnapshotEvidence;
+  readonly #options: ExecutorOptions;
+  readonly #clock: Clock;
+  readonly #callBack: CallBack;
+  readonly #onLoading: () => void;
+  /** A snapshot that was installed, and could not be loaded yet. */
+  #unloaded: SnapshotInfo | undefined;
+
+  /**
+   * @param context what is loaded, and from where
+   * @param evidence what is known of the snapshots there
+   * @param options time limits
+   * @param clock time
+   * @param callBack calls the machine back
+   * @param onLoading is told when it cannot be given up any more
+   */
+  constructor(
+    context: ExecutorContext,
+    evidence: SnapshotEvidence,
+    options: ExecutorOptions,
+    clock: Clock,
+    callBack: CallBack,
+    onLoading: () => void,
+  ) {
+    this.#context = context;
+    this.#evidence = evidence;
+    this.#options = options;
+    this.#clock = clock;
+    this.#callBack = callBack;
+    this.#onLoading = onLoading;
+  }
+
+  /** @throws {SnapshotError} `STALE` if the state here is as new, unless its snapshot was lost */
+  checkNewer(index: bigint): void {
+    const { counted } = this.#evidence;
+    const { index: applied } = this.#context.applied();
+    const unloaded = this.#unloaded?.meta.lastIncludedIndex ?? 0n;
+    if (counted.index > 0n && index <= counted.index) throw stale(index, counted.index);
+    if (unloaded > applied && index < unloaded) throw stale(index, unloaded);
+    if (index <= applied && !counted.isLost(index)) throw notNewer(index, applied);
+  }
+
+  /** A snapshot was found bad: it has to come again. */
+  lost(index: bigint): void {
+    if (this.#unloaded?.meta.lastIncludedIndex === index) this.#unloaded = undefined;
+  }
+
+  /**
+   * Receives a snapshot, and loads it. Where the machine can check one that is done before it is committed, else the
+   * machine is loaded then already: what cannot be loaded is never a snapshot here.
+   */
+  async run(run: InstallRun, receiver: Receiver, tracker: Tracker): Promise<SnapshotInfo> {
+    const { counted } = this.#evidence;
+    const trial = new TrialLoad(this.#context, this.#callBack);
+    const snapshot = this.#unloadedAt(run.index) ?? await this.#receive(run, receiver, tracker, trial);
+    const { lastIncludedIndex: index } = snapshot.meta;
+    const { index: applied } = this.#context.applied();
+    if (trial.isLoaded) {
+      counted.add(snapshot);
+      await trial.end({ snapshot });
+    } else if (index <= applied) {
+      if (!counted.isLost(index)) throw notNewer(index, applied); // applied meanwhile
+      counted.add(snapshot); // tried, or the very one that was there: the state has what is in it
+    } else {
+      this.#unloaded = snapshot; // durable from here on, whether it can be loaded or not
+      this.#onLoading();
+      tracker.phase("load");
+      await this.#context.exclusive(() => this.#load(snapshot));
+      this.#unloaded = undefined;
+    }
+    return snapshot;
+  }
+
+  async #receive(run: InstallRun, receiver: Receiver, tracker: Tracker, trial: TrialLoad): Promise<SnapshotInfo> {
+    const { stop } = run;
+    const { signal } = stop;
+    const watch = () => watchWork("install", stop, tracker, this.#clock, this.#options);
+    let unwatch = watch();
+    const found = (index: bigint) => {
+      this.checkNewer(index);
+      run.index = index;
+    };
+    const check = async (reader: SnapshotReader) => {
+      throwIfCancelled(signal);
+      unwatch(); // it takes as long as it takes to read everything
+      await this.#try(reader, signal, tracker, trial);
+      if (!trial.isLoaded) unwatch = watch(); // else there is no way but to wait for the commit
+    };
+    try {
+      return await receiver.receive(signal, tracker, found, check);
+    } catch (error) {
+      if (trial.isLoaded) await trial.end({ cause: error });
+      if (!hasCode(error, "STALE") || signal.aborted) throw error;
+      const here = this.#unloadedAt(run.index ?? error.index); // where it was not asked for by its index
+      if (here !== undefined) return here; // it turned out to be that one
+      throw error;
+    } finally {
+      unwatch();
+    }
+  }
+
+  /** Tries a snapshot that is complete and durable, and that nobody can see yet. */
+  async #try(reader: SnapshotReader, signal: AbortSignal, tracker: Tracker, trial: TrialLoad): Promise<void> {
+    const { lastIncludedIndex: index } = reader.meta;
+    const { machine } = this.#context;
+    this.checkNewer(index);
+    if (machine.check !== undefined) {
+      tracker.phase("check");
+      return await this.#evidence.check(reader, signal);
+    }
+    const { index: applied } = this.#context.applied();
+    if (index <= applied) { // lost here, and the state is as new: without a check only the very same can be told
+      if (this.#evidence.counted.isCopyOfLost(index, reader.manifest.digest)) return;
+      throw notNewer(index, applied);
+    }
+    this.#onLoading();
+    tracker.phase("load");
+    await trial.load(reader, () => {
+      const { index: now } = this.#context.applied();
+      if (index <= now) throw notNewer(index, now); // applied meanwhile
+    });
+  }
+
+  /** A snapshot that was received and could not be loaded, if it is the one that is asked for. */
+  #unloadedAt(index: bigint | undefined): SnapshotInfo | undefined {
+    const unloaded = this.#unloaded;
+    if (unloaded === undefined || unloaded.meta.lastIncludedIndex <= this.#context.applied().index) return undefined;
+    return unloaded.meta.lastIncludedIndex === index ? unloaded : undefined;
+  }
+
+  /** Replaces the machine's state, and what of the log does not fit to it. Between two applies. */
+  async #load(snapshot: SnapshotInfo): Promise<void> {
+    const { machine, log } = this.#context;
+    const { meta } = snapshot;
+    const { index: applied } = this.#context.applied();
+    if (meta.lastIncludedIndex <= applied) throw notNewer(meta.lastIncludedIndex, applied); // applied meanwhile
+    await machine.pause?.();
+    try {
+      await this.#loadMachine(snapshot);
+      this.#evidence.counted.add(snapshot);
+      this.#context.loaded(meta); // whatever becomes of the log
+      await alignLog(log, meta);
+    } finally {
+      await this.#callBack("reinitialize", () => machine.reinitialize?.());
+    }
+  }
+
+  async #loadMachine(snapshot: SnapshotInfo): Promise<void> {
+    const { machine, storage } = this.#context;
+    try {
+      const reader = await storage.open(snapshot.meta.lastIncludedIndex);
+      try {
+        await machine.load(reader);
+      } finally {
+        await reader.close();
+      }
+    } catch (error) {
+      await this.#evidence.failed(snapshot, error);
+      throw error;
+    }
+  }
+}
+
+function notNewer(index: bigint, applied: bigint): SnapshotError {
+  return new SnapshotError("STALE", `Snapshot ${index} is not newer than the state here, which is at ${applied}`, {
+    index,
+    actual: applied,
+  });
+}

@@ -1,0 +1,64 @@
+/**
+ * Dropping what the log need not keep any more.
+ *
+ * @module
+ */
+
+import type { SnapshotInfo } from "../snapshot/mod.ts";
+import type { Clock } from "./clock.ts";
+import type { SnapshotEvidence } from "./evidence.ts";
+import type { ExecutorContext } from "./options.ts";
+import { purgeIndex, type PurgeOptions } from "./purge.ts";
+
+/** How many snapshots must count before entries go, where so many are kept: of two, one may rot unseen. */
+const MIN_COUNTED = 2;
+
+/** What a purge has done. */
+export interface Purged {
+  /** The last entry that is gone. */
+  readonly index: bigint;
+  /** How many went. */
+  readonly entries: bigint;
+}
+
+/**
+ * Purges the log behind snapshots that count; those that do not yet, since an earlier process or another replica saved them,
+ * are tried first. What cannot be used holds the log as if it were not there.
+ *
+ * @param signal gives up trying them
+ * @returns what went; nothing if nothing may go, or too little
+ */
+export async function purgeLog(
+  context: ExecutorContext,
+  evidence: SnapshotEvidence,
+  clock: Clock,
+  options: PurgeOptions,
+  signal: AbortSignal,
+): Promise<Purged | undefined> {
+  const { storage, log } = context;
+  const { counted } = evidence;
+  const find = (listed: readonly SnapshotInfo[]) => {
+    const { index: applied } = context.applied(); // another replica's snapshot may be ahead of that
+    const oldest = listed.length < storage.retain ? undefined : listed.at(-1);
+    return purgeIndex({
+      snapshotIndex: counted.index < applied ? counted.index : applied,
+      oldestSnapshot: oldest?.meta.lastIncludedIndex ?? 0n,
+      firstIndex: log.firstIndex,
+      lastIndex: log.lastIndex,
+      now: clock.monotonic(),
+    }, options);
+  };
+  const listed = await evidence.refresh();
+  if (find(listed) === undefined) return undefined;
+  const enough = Math.min(storage.retain, MIN_COUNTED);
+  for (const snapshot of listed) {
+    if (counted.count >= enough) break;
+    if (!counted.has(snapshot)) await evidence.prove(snapshot, signal);
+  }
+  const now = await evidence.refresh();
+  const index = counted.count < enough ? undefined : find(now);
+  if (index === undefined) return undefined;
+  const { firstIndex } = log;
+  await log.purge(index);
+  return { index, entries: log.firstIndex - firstIndex };
+}

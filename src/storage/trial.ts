@@ -1,0 +1,45 @@
+/**
+ * Trying a snapshot before it becomes one.
+ *
+ * @module
+ */
+
+import { hasCode } from "../errors.ts";
+import type { CheckOptions } from "../snapshot/mod.ts";
+import type { PlacedSnapshot, Places } from "./medium.ts";
+import { StoredReader } from "./reader.ts";
+
+/** One commit's check: see {@linkcode CheckOptions}. */
+export class Trial {
+  readonly #check: CheckOptions["check"];
+  /** Whether the check refused the snapshot for what it is: another attempt with the same bytes would fail too. */
+  isFinal = false;
+
+  /** @param options of the commit */
+  constructor({ check }: CheckOptions) {
+    this.#check = check;
+  }
+
+  /**
+   * Lets the snapshot be tried where it lies. Resolves at once if nobody wants to try it.
+   *
+   * @throws whatever the check throws
+   */
+  async run(places: Places, placed: PlacedSnapshot): Promise<void> {
+    if (this.#check === undefined) return;
+    let isDamagedHere = false; // then only some chunks have to come again
+    const reader = new StoredReader(places, placed, {
+      found: () => isDamagedHere = true,
+      unreadable: () => {},
+      released: () => {},
+    });
+    try {
+      await this.#check(reader);
+    } catch (error) {
+      this.isFinal = !isDamagedHere && hasCode(error, "MALFORMED", "UNSUPPORTED", "CORRUPT");
+      throw error;
+    } finally {
+      await reader.close();
+    }
+  }
+}

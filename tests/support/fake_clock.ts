@@ -151,6 +151,11 @@ function realTurn(): () => Promise<void> {
     });
 }
 
+/** A delay as timers take it: whole milliseconds. Part of one would be lost in the sum, and nobody come further. */
+function wholeDelay(ms: number): number {
+  return ms > 0 ? Math.max(Math.trunc(ms), 1) : 0;
+}
+
 /** A clock in the place of the runtime's clock and timers. */
 class FakeTimers {
   readonly clock: FakeClock = new FakeClock(Date.now());
@@ -162,13 +167,13 @@ class FakeTimers {
 
   constructor() {
     const { clock } = this;
-    const start = performance.now();
+    const start = Math.ceil(performance.now()); // whole milliseconds add up exactly
     const { clearTimeout, clearInterval } = globalThis;
     const clear = (real: (id: number | undefined) => void) => (id: unknown) => {
       if (typeof id === "number" && this.#cancels.has(id)) this.#clear(id);
       else real(id as number);
     };
-    this.#replace(Date, "now", () => Math.floor(clock.now()));
+    this.#replace(Date, "now", () => clock.now());
     this.#replace(performance, "now", () => start + clock.passed);
     this.#replace(globalThis, "setTimeout", this.#set);
     this.#replace(globalThis, "setInterval", this.#repeat);
@@ -202,7 +207,7 @@ class FakeTimers {
     if (ms > 0) this.#busy = true;
     this.#cancels.set(
       id,
-      this.clock.after(ms, () => {
+      this.clock.after(wholeDelay(ms), () => {
         this.#cancels.delete(id);
         callback(...args);
       }),
@@ -213,7 +218,7 @@ class FakeTimers {
   readonly #repeat = (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]): number => {
     const id = this.#id();
     const next = () =>
-      this.clock.after(Math.max(ms, 1), () => {
+      this.clock.after(Math.max(wholeDelay(ms), 1), () => {
         this.#cancels.set(id, next());
         callback(...args);
       });

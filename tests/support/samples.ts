@@ -10,11 +10,13 @@ export async function save(
   storage: SnapshotStorage,
   index: bigint,
   files: Files,
-  options: FileAttributes & { readonly chunkSize?: number } = {},
+  options: FileAttributes & { readonly chunkSize?: number | "pieces"; readonly pieceSize?: number } = {},
 ): Promise<SnapshotInfo> {
   const writer = await storage.create();
   try {
-    for (const [name, content] of Object.entries(files)) await pieces(content).pipeTo(writer.file(name, options));
+    for (const [name, content] of Object.entries(files)) {
+      await pieces(content, options.pieceSize).pipeTo(writer.file(name, options));
+    }
     return await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: ["p1", "p2"] });
   } finally {
     await writer.abort();

@@ -1,10 +1,16 @@
 import { MemoryStorage, pull, type SnapshotErrorCode, type SnapshotManifest } from "../../mod.ts";
+import { pause } from "../../src/stream/mod.ts";
+import { inFakeTime } from "../support/fake_clock.ts";
 import { assert, noise, rejects, test } from "../support/harness.ts";
 import { storageWith } from "../support/samples.ts";
 import { sourceOf, type Twist } from "../support/servers.ts";
 
 /** What a pull fails with whose source answers every request so. */
-async function failsWith(code: SnapshotErrorCode, twist: Twist, index?: bigint): Promise<void> {
+function failsWith(code: SnapshotErrorCode, twist: Twist, index?: bigint): Promise<void> {
+  return inFakeTime(() => failsNowWith(code, twist, index));
+}
+
+async function failsNowWith(code: SnapshotErrorCode, twist: Twist, index: bigint | undefined): Promise<void> {
   const there = await storageWith(9n, { state: noise(100_000, 1) });
   const here = new MemoryStorage();
   const source = sourceOf("s", there, twist, true);
@@ -58,29 +64,30 @@ test("pull: another snapshot than the one that was asked for", async () => {
 });
 
 // What takes long is not what stalls: 64 MiB over a slow line.
-test("pull: a manifest that comes slowly", async () => {
-  const there = await storageWith(9n, { state: noise(100_000, 1) });
-  const here = new MemoryStorage();
-  const { manifest } = await there.open();
-  const source = sourceOf("s", there, (request) => {
-    if (!request.url.endsWith("manifest")) return undefined;
-    let at = 0;
-    return Promise.resolve(
-      new Response(
-        new ReadableStream<Uint8Array<ArrayBuffer>>({
-          async pull(controller) {
-            await new Promise((resolve) => setTimeout(resolve, 20));
-            const step = Math.ceil(manifest.bytes.length / 20);
-            if (at >= manifest.bytes.length) controller.close();
-            else controller.enqueue(new Uint8Array(manifest.bytes.slice(at, at += step)));
-          },
-        }),
-      ),
-    );
-  }, true);
-  await pull(here, [source], { timeout: 200, attempts: 1 }).result;
-  await Promise.all([source.close(), there.close(), here.close()]);
-});
+test("pull: a manifest that comes slowly", () =>
+  inFakeTime(async () => {
+    const there = await storageWith(9n, { state: noise(100_000, 1) });
+    const here = new MemoryStorage();
+    const { manifest } = await there.open();
+    const source = sourceOf("s", there, (request) => {
+      if (!request.url.endsWith("manifest")) return undefined;
+      let at = 0;
+      return Promise.resolve(
+        new Response(
+          new ReadableStream<Uint8Array<ArrayBuffer>>({
+            async pull(controller) {
+              await pause(150, undefined);
+              const step = Math.ceil(manifest.bytes.length / 20);
+              if (at >= manifest.bytes.length) controller.close();
+              else controller.enqueue(new Uint8Array(manifest.bytes.slice(at, at += step)));
+            },
+          }),
+        ),
+      );
+    }, true);
+    await pull(here, [source], { timeout: 200, attempts: 1 }).result;
+    await Promise.all([source.close(), there.close(), here.close()]);
+  }));
 
 test("pull: a source that only has chunks is never asked what a snapshot is", async () => {
   const there = await storageWith(9n, { state: noise(100_000, 1) });

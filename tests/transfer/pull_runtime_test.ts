@@ -1,5 +1,6 @@
 import { MemoryStorage, pull, type SnapshotError } from "../../mod.ts";
 import { equal, toHex } from "../../src/stream/mod.ts";
+import { type FakeClock, inFakeTime } from "../support/fake_clock.ts";
 import { assert, bytesOf, noise, rejects, test, turns } from "../support/harness.ts";
 import { type Files, save, storageWith } from "../support/samples.ts";
 import { after, sourceOf, type Twist, withBody } from "../support/servers.ts";
@@ -17,15 +18,23 @@ async function check(storage: MemoryStorage, files = FILES): Promise<void> {
   await reader.close();
 }
 
-/** Pulls from one source for each twist. */
-async function pulling(
+type Work = (
+  start: (options?: Parameters<typeof pull>[2]) => ReturnType<typeof pull>,
+  here: MemoryStorage,
+  errors: SnapshotError[],
+  logs: readonly string[][],
+  clock: FakeClock,
+) => Promise<void>;
+
+/** Pulls from one source for each twist, in fake time. */
+function pulling(twists: readonly (Twist | undefined)[], work: Work): Promise<void> {
+  return inFakeTime((clock) => pullingAt(clock, twists, work));
+}
+
+async function pullingAt(
+  clock: FakeClock,
   twists: readonly (Twist | undefined)[],
-  work: (
-    start: (options?: Parameters<typeof pull>[2]) => ReturnType<typeof pull>,
-    here: MemoryStorage,
-    errors: SnapshotError[],
-    logs: readonly string[][],
-  ) => Promise<void>,
+  work: Work,
 ): Promise<void> {
   const there = await storageWith(9n, FILES);
   const here = new MemoryStorage();
@@ -37,6 +46,7 @@ async function pulling(
       here,
       errors,
       sources.map(({ log }) => log),
+      clock,
     );
   } finally {
     await Promise.all(sources.map((source) => source.close()));
@@ -143,75 +153,77 @@ test("pull: a source that cannot send ranges", () =>
 test("pull: one that is told to come back later does not hold up what others have done", () =>
   pulling(
     [undefined, () => new Response("", { status: 503, headers: { "Retry-After": "60" } })],
-    async (start, here) => {
-      const begin = performance.now();
+    async (start, here, _errors, _logs, clock) => {
       await start().result;
-      assert.isBelow(performance.now() - begin, 4000); // it would wait five seconds
+      assert.isBelow(clock.passed, 4000); // it would wait five seconds
       await check(here);
     },
   ));
 
-test("pull: retired and replaced meanwhile, it goes on with the new one and uses what it has", async () => {
-  const there = await storageWith(9n, FILES);
-  const here = new MemoryStorage();
-  const changed = STATE.slice();
-  changed[0]! ^= 1;
-  let replaced = false;
-  const source = sourceOf("s", there, (_, count) => {
-    if (count === 3 && !replaced) {
-      replaced = true;
-      return (async () => {
-        await source.close();
-        for (const index of [10n, 11n, 12n]) await save(there, index, { state: changed }, { chunkSize: 65_536 });
-        return await source.fetch(new Request("http://s/snapshots/9/content"));
-      })();
-    }
-  });
-  const seen: bigint[] = [];
-  const { snapshot, fetched, reused } = await pull(here, [source], {
-    concurrency: 1,
-    onManifest: (manifest) => seen.push(manifest.index),
-  }).result;
-  assert.deepEqual([snapshot.meta.lastIncludedIndex, seen], [12n, [9n, 12n]]);
-  assert.isAtLeast(reused, 500_000); // how much had come by then is a matter of how fast it came
-  assert.isAtMost(fetched, STATE.length + 65_536 + 100_000);
-  await check(here, { state: changed });
-  await Promise.all([source.close(), there.close(), here.close()]);
-});
-
-test("pull: CANCELLED at once, even from a source that stalls and knows nothing of signals", async () => {
-  for (const all of [true, false]) {
+test("pull: retired and replaced meanwhile, it goes on with the new one and uses what it has", () =>
+  inFakeTime(async () => {
     const there = await storageWith(9n, FILES);
     const here = new MemoryStorage();
-    const source = sourceOf("s", there, (_, count) => all || count === 2 ? new Promise(() => {}) : undefined, all);
-    const stop = new AbortController();
-    const operation = pull(here, [source], { signal: stop.signal, concurrency: 1 });
-    while (source.log.length < (all ? 1 : 3)) await turns(1);
-    stop.abort("enough");
-    const error = await rejects(operation.result, "CANCELLED");
-    assert.strictEqual(error.cause, "enough");
-    if (!all) {
-      const other = sourceOf("o", there);
-      const { fetched, reused } = await pull(here, [other]).result;
-      assert.isAtLeast(reused, 100_000); // what was received stays
-      assert.strictEqual(fetched + reused, SIZE);
-      await check(here);
-      await other.close();
-    }
+    const changed = STATE.slice();
+    changed[0]! ^= 1;
+    let replaced = false;
+    const source = sourceOf("s", there, (_, count) => {
+      if (count === 3 && !replaced) {
+        replaced = true;
+        return (async () => {
+          await source.close();
+          for (const index of [10n, 11n, 12n]) await save(there, index, { state: changed }, { chunkSize: 65_536 });
+          return await source.fetch(new Request("http://s/snapshots/9/content"));
+        })();
+      }
+    });
+    const seen: bigint[] = [];
+    const { snapshot, fetched, reused } = await pull(here, [source], {
+      concurrency: 1,
+      onManifest: (manifest) => seen.push(manifest.index),
+    }).result;
+    assert.deepEqual([snapshot.meta.lastIncludedIndex, seen], [12n, [9n, 12n]]);
+    assert.isAtLeast(reused, 500_000); // how much had come by then is a matter of how fast it came
+    assert.isAtMost(fetched, STATE.length + 65_536 + 100_000);
+    await check(here, { state: changed });
     await Promise.all([source.close(), there.close(), here.close()]);
-  }
-});
+  }));
 
-test("pull: chunks of an older snapshot are not fetched again", async () => {
-  const there = await storageWith(9n, FILES);
-  const here = await storageWith(5n, { other: STATE.slice(0, 65_536 * 100) });
-  const source = sourceOf("s", there);
-  const { fetched, reused } = await pull(here, [source]).result;
-  assert.deepEqual([reused, fetched], [65_536 * 100, SIZE - 65_536 * 100]);
-  await check(here);
-  assert.strictEqual(toHex((await here.list())[0]!.digest), toHex((await there.list())[0]!.digest));
-  await Promise.all([source.close(), there.close(), here.close()]);
-});
+test("pull: CANCELLED at once, even from a source that stalls and knows nothing of signals", () =>
+  inFakeTime(async () => {
+    for (const all of [true, false]) {
+      const there = await storageWith(9n, FILES);
+      const here = new MemoryStorage();
+      const source = sourceOf("s", there, (_, count) => all || count === 2 ? new Promise(() => {}) : undefined, all);
+      const stop = new AbortController();
+      const operation = pull(here, [source], { signal: stop.signal, concurrency: 1 });
+      while (source.log.length < (all ? 1 : 3)) await turns(1);
+      stop.abort("enough");
+      const error = await rejects(operation.result, "CANCELLED");
+      assert.strictEqual(error.cause, "enough");
+      if (!all) {
+        const other = sourceOf("o", there);
+        const { fetched, reused } = await pull(here, [other]).result;
+        assert.isAtLeast(reused, 100_000); // what was received stays
+        assert.strictEqual(fetched + reused, SIZE);
+        await check(here);
+        await other.close();
+      }
+      await Promise.all([source.close(), there.close(), here.close()]);
+    }
+  }));
+
+test("pull: chunks of an older snapshot are not fetched again", () =>
+  inFakeTime(async () => {
+    const there = await storageWith(9n, FILES);
+    const here = await storageWith(5n, { other: STATE.slice(0, 65_536 * 100) });
+    const source = sourceOf("s", there);
+    const { fetched, reused } = await pull(here, [source]).result;
+    assert.deepEqual([reused, fetched], [65_536 * 100, SIZE - 65_536 * 100]);
+    await check(here);
+    assert.strictEqual(toHex((await here.list())[0]!.digest), toHex((await there.list())[0]!.digest));
+    await Promise.all([source.close(), there.close(), here.close()]);
+  }));
 
 test("pull: requests that fail together are one failure of their source", () => {
   // Three at a time, four times over: a server that is away for a second.
@@ -222,22 +234,23 @@ test("pull: requests that fail together are one failure of their source", () => 
   });
 });
 
-test("pull: replaced at one source while another is gone for good", async () => {
-  const there = await storageWith(9n, FILES);
-  const here = new MemoryStorage();
-  const dead = sourceOf("dead", there, RESET);
-  let replaced = false;
-  const source = sourceOf("s", there, (_, count) => {
-    if (count !== 2 || replaced) return undefined;
-    replaced = true;
-    return (async () => {
-      await Promise.all([source.close(), dead.close()]);
-      for (const index of [10n, 11n, 12n]) await save(there, index, { state: STATE }, { chunkSize: 65_536 });
-      return await source.fetch(new Request("http://s/snapshots/9/content"));
-    })();
-  });
-  const { snapshot } = await pull(here, [source, dead], { concurrency: 1, attempts: 2 }).result;
-  assert.strictEqual(snapshot.meta.lastIncludedIndex, 12n);
-  await check(here, { state: STATE });
-  await Promise.all([source.close(), dead.close(), there.close(), here.close()]);
-});
+test("pull: replaced at one source while another is gone for good", () =>
+  inFakeTime(async () => {
+    const there = await storageWith(9n, FILES);
+    const here = new MemoryStorage();
+    const dead = sourceOf("dead", there, RESET);
+    let replaced = false;
+    const source = sourceOf("s", there, (_, count) => {
+      if (count !== 2 || replaced) return undefined;
+      replaced = true;
+      return (async () => {
+        await Promise.all([source.close(), dead.close()]);
+        for (const index of [10n, 11n, 12n]) await save(there, index, { state: STATE }, { chunkSize: 65_536 });
+        return await source.fetch(new Request("http://s/snapshots/9/content"));
+      })();
+    });
+    const { snapshot } = await pull(here, [source, dead], { concurrency: 1, attempts: 2 }).result;
+    assert.strictEqual(snapshot.meta.lastIncludedIndex, 12n);
+    await check(here, { state: STATE });
+    await Promise.all([source.close(), dead.close(), there.close(), here.close()]);
+  }));

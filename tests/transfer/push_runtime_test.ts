@@ -1,15 +1,20 @@
 import { MemoryStorage, push, snapshotHandler, Throttle } from "../../mod.ts";
+import { inFakeTime } from "../support/fake_clock.ts";
 import { assert, gate, noise, rejects, test, turns } from "../support/harness.ts";
 import { save, storageWith } from "../support/samples.ts";
 
-/** A storage with a snapshot to send, and a handler with an empty one to send it to. */
-async function sending(
-  work: (
-    reader: Awaited<ReturnType<MemoryStorage["open"]>>,
-    handler: ReturnType<typeof snapshotHandler>,
-    there: MemoryStorage,
-  ) => Promise<void>,
-): Promise<void> {
+type Work = (
+  reader: Awaited<ReturnType<MemoryStorage["open"]>>,
+  handler: ReturnType<typeof snapshotHandler>,
+  there: MemoryStorage,
+) => Promise<void>;
+
+/** In fake time, a storage with a snapshot to send, and a handler with an empty one to send it to. */
+function sending(work: Work): Promise<void> {
+  return inFakeTime(() => sendingNow(work));
+}
+
+async function sendingNow(work: Work): Promise<void> {
   const here = await storageWith(9n, { state: noise(1_000_000, 1) });
   const there = new MemoryStorage();
   const handler = snapshotHandler(there);

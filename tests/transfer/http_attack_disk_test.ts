@@ -1,9 +1,15 @@
 // What a client may send over a real socket, and not do, without harm to the server.
 
-import { archive, snapshotHandler, type SnapshotHandlerOptions } from "../../mod.ts";
+import {
+  archive,
+  MemoryStorage,
+  snapshotHandler,
+  type SnapshotHandlerOptions,
+  type SnapshotStorage,
+} from "../../mod.ts";
 import { type Handler, serve } from "../../src/transfer/serve.ts";
 import { assert, bytesOf, noise, test, turns } from "../support/harness.ts";
-import { storageWith } from "../support/samples.ts";
+import { save, storageWith } from "../support/samples.ts";
 import { connect, type Socket } from "node:net";
 
 const STATE = noise(30_000_000, 1);
@@ -25,8 +31,9 @@ async function onSocket(
   work: (port: number, unpinned: () => Promise<void>) => Promise<void>,
   options: SnapshotHandlerOptions = {},
   wrap: (handler: Handler) => Handler = (handler) => handler,
+  filled: () => Promise<SnapshotStorage> = () => storageWith(7n, { state: STATE }),
 ): Promise<void> {
-  const storage = await storageWith(7n, { state: STATE });
+  const storage = await filled();
   const handler = snapshotHandler(storage, { leaseDuration: 1, ...options });
   const server = await serve(wrap(handler), { port: 0 });
   await work(Number(new URL(server.url).port), async () => {
@@ -75,41 +82,55 @@ test("socket: what a handler throws is not shown", async () => {
   );
 });
 
-test("socket: clients that do not read, or do not send, lose their places to those that do", () =>
-  onSocket(async (port, unpinned) => {
-    const idle: Socket[] = [];
-    for (const path of ["files/state", "content", "archive"]) {
-      const socket = connect(
-        port,
-        "127.0.0.1",
-        () => socket.write(`GET /snapshots/7/${path} HTTP/1.1\r\nHost: h\r\n\r\n`),
-      );
-      socket.pause();
-      socket.on("error", () => {});
-      idle.push(socket);
-    }
-    const sending = connect(port, "127.0.0.1", () => {
-      sending.write("PUT /snapshots/8 HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nabc");
-    });
-    let said = "";
-    sending.setEncoding("latin1").on("data", (piece: string) => said += piece).on("error", () => {});
-    idle.push(sending);
-    while (said === "") await turns(1);
-    assert.match(said, /^HTTP\/1\.1 408 /);
-    for (let i = 0; i < 4; i++) {
-      const response = await fetch(`http://127.0.0.1:${port}/snapshots/7/files/state`, {
-        headers: { Range: "bytes=0-9" },
+/** The same in chunks of 1 KiB: a client may take a quarter of a second longer for one, and not sixteen for 64 KiB. */
+async function inSmallChunks(): Promise<SnapshotStorage> {
+  const storage = new MemoryStorage();
+  await save(storage, 7n, { state: STATE.slice(0, 16_000_000) }, { chunkSize: "pieces", pieceSize: 1024 });
+  return storage;
+}
+
+test("socket: clients that do not read, or do not send, lose their places to those that do", () => {
+  const options = { maxTransfers: 4, stallTimeout: 100 };
+  return onSocket(
+    async (port, unpinned) => {
+      const idle: Socket[] = [];
+      for (const path of ["files/state", "content", "archive"]) {
+        const socket = connect(
+          port,
+          "127.0.0.1",
+          () => socket.write(`GET /snapshots/7/${path} HTTP/1.1\r\nHost: h\r\n\r\n`),
+        );
+        socket.pause();
+        socket.on("error", () => {});
+        idle.push(socket);
+      }
+      const sending = connect(port, "127.0.0.1", () => {
+        sending.write("PUT /snapshots/8 HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nabc");
       });
-      assert.strictEqual(response.status, 206);
-      assert.deepEqual(await bytesOf(response.body!), STATE.slice(0, 10));
-    }
-    await unpinned();
-    const closed = idle.map((socket) =>
-      new Promise((resolve) => socket.closed ? resolve(0) : socket.once("close", resolve))
-    );
-    for (const socket of idle) socket.destroy();
-    await Promise.all(closed);
-  }, { maxTransfers: 4, stallTimeout: 100 }));
+      let said = "";
+      sending.setEncoding("latin1").on("data", (piece: string) => said += piece).on("error", () => {});
+      idle.push(sending);
+      while (said === "") await turns(1);
+      assert.match(said, /^HTTP\/1\.1 408 /);
+      for (let i = 0; i < 4; i++) {
+        const response = await fetch(`http://127.0.0.1:${port}/snapshots/7/files/state`, {
+          headers: { Range: "bytes=0-9" },
+        });
+        assert.strictEqual(response.status, 206);
+        assert.deepEqual(await bytesOf(response.body!), STATE.slice(0, 10));
+      }
+      await unpinned();
+      const closed = idle.map((socket) =>
+        new Promise((resolve) => socket.closed ? resolve(0) : socket.once("close", resolve))
+      );
+      for (const socket of idle) socket.destroy();
+      await Promise.all(closed);
+    },
+    options,
+    undefined,
+    inSmallChunks,
+  );
+});
 
 test("socket: clients that go in any way leave nothing behind", () =>
   onSocket(async (port, unpinned) => {

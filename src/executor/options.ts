@@ -6,12 +6,11 @@
 
 import type { LogStorage } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
-import type { StateMachine } from "../state/mod.ts";
+import type { Applied, StateMachine } from "../state/mod.ts";
 import type { Tracker } from "../stream/mod.ts";
 import type { Clock } from "./clock.ts";
 import type { ExecutorEvent } from "./events.ts";
 import type { PurgeOptions } from "./purge.ts";
-import type { Applied } from "./save.ts";
 import type { RetryOptions, TriggerOptions } from "./triggers.ts";
 
 /** What an executor may be told. */

@@ -13,14 +13,22 @@ import type { StateMachine } from "../state/mod.ts";
  * Loads the newest snapshot that is good. One that turns out to be damaged is put aside, and the one before it tried:
  * the log has what that one lacks, since it is never purged beyond the oldest snapshot that is kept.
  *
+ * @param storage has the snapshots
+ * @param machine is loaded
+ * @param durable up to where the machine has applied entries itself: none is loaded that is not newer
  * @returns the snapshot; nothing if there is none
  */
-export async function loadNewest(storage: SnapshotStorage, machine: StateMachine): Promise<SnapshotInfo | undefined> {
+export async function loadNewest(
+  storage: SnapshotStorage,
+  machine: StateMachine,
+  durable: bigint = 0n,
+): Promise<SnapshotInfo | undefined> {
   let missed: bigint | undefined;
   for (;;) {
     const [newest] = await storage.list();
     if (newest === undefined) return undefined;
     const index = newest.meta.lastIncludedIndex;
+    if (index <= durable) return undefined;
     try {
       const reader = await storage.open(index);
       try {

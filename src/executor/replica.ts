@@ -7,17 +7,16 @@
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { checkFollows, type LogStorage, type SharedLog } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
-import type { Configuration, LogEntry, StateMachine } from "../state/mod.ts";
+import type { Applied, Configuration, LogEntry, StateMachine } from "../state/mod.ts";
 import { type Operation, yieldTurn } from "../stream/mod.ts";
 import type { InstallNotification, NotificationReply, Source } from "../transfer/mod.ts";
+import { appliedOf, begin, type Beginning, calledByReplica, flush } from "./durable.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
 import { NotifiedInstall } from "./notified.ts";
 import type { ExecutorOptions, SnapshotOptions } from "./options.ts";
 import { archiveReceiver, discard, type InstallOptions, pullReceiver } from "./receivers.ts";
-import { alignLog, checkNoGap, loadNewest } from "./recovery.ts";
-import type { Applied } from "./save.ts";
 import { isShared, SharedFollower, SharedLogView } from "./shared.ts";
 
 /** Entries appended and applied in one go. */
@@ -28,7 +27,10 @@ const YIELD_AFTER = 5;
 
 /** Options of {@linkcode Replica.open}. */
 export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions {
-  /** The state. It must be as new: what is in storage and log is loaded and applied. */
+  /**
+   * The state. What is in storage and log is loaded and applied: it must be as new, or say by `durable` what it has. A
+   * `StoredState` is used by way of its `machine`, or of `apply` and `durable`.
+   */
   readonly machine: M;
   /** The log: its own, or one that it shares with other replicas. Closed with the replica. */
   readonly log: LogStorage | SharedLog;
@@ -112,6 +114,8 @@ interface Pending {
 export class Replica<M extends StateMachine> implements AsyncDisposable {
   /** The state machine. Not to be changed but by {@linkcode propose}. */
   readonly machine: M;
+  /** The same, as it is called here. */
+  readonly #machine: M;
   readonly #log: LogStorage;
   readonly #storage: SnapshotStorage;
   readonly #executor: SnapshotExecutor;
@@ -129,10 +133,11 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   #failure: SnapshotError | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(options: ReplicaOptions<M>, snapshot: SnapshotInfo | undefined) {
-    const { machine, storage, configuration = { peers: [] }, term } = options;
+  private constructor(options: ReplicaOptions<M>, machine: M, { snapshot, applied }: Beginning) {
+    const { storage, term } = options;
     const log = isShared(options.log) ? new SharedLogView(options.log) : options.log;
-    this.machine = machine;
+    this.machine = options.machine;
+    this.#machine = machine;
     this.#log = log;
     this.#storage = storage;
     this.#term = term;
@@ -143,7 +148,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       return found && found.sources.length > 0 ? this.install(found.sources, found.options) : undefined;
     };
     this.#notified = onNotification && new NotifiedInstall({ applied: () => this.#applied.index, install });
-    this.#applied = snapshot === undefined ? { index: 0n, term: 0n, configuration } : appliedOf(snapshot.meta);
+    this.#applied = applied;
     this.#executor = new SnapshotExecutor({
       machine,
       storage,
@@ -175,27 +180,25 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   /**
    * Opens a replica: loads the newest good snapshot, and applies the log after it. A snapshot that turns out to be
    * damaged is put aside, and the one before it used. Of a shared log all is applied that is in it now; what comes later
-   * is applied as it comes.
+   * is applied as it comes. A machine that says by `durable` what it has begins there: only a newer snapshot is loaded.
    *
    * @param options what it is made of
-   * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot and log; `NOT_FOUND` if they were purged
-   *   from a shared one, and no snapshot that has them could be installed
+   * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot, or what the machine has, and log; `NOT_FOUND`
+   *   if they were purged from a shared one, and no snapshot that has them could be installed; `UNAVAILABLE` if the log ends
+   *   before what the machine has; `MALFORMED` if it is not the log of this machine, or the machine does not know what it has
    * @throws {SnapshotError} `UNSUPPORTED` if a newer program wrote an entry of the log: all is left as it is for it
    * @throws whatever the machine's `load` or `apply` fails with
    */
   static async open<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {
-    const { machine, log, storage } = options;
-    const snapshot = await loadNewest(storage, machine);
-    if (!isShared(log)) {
-      checkNoGap(log, snapshot?.meta);
-      if (snapshot !== undefined) await alignLog(log, snapshot.meta);
-    }
-    const replica = new Replica(options, snapshot);
+    const { log, storage, configuration = { peers: [] } } = options;
+    const machine = calledByReplica(options.machine);
+    const replica = new Replica(options, machine, await begin({ machine, log, storage, configuration }));
     try {
       await (isShared(log) ? replica.#shared!.start() : replica.#applyAll(log));
     } catch (error) {
       await replica.#shared?.stop();
       await replica.#executor.close();
+      await flush(machine);
       throw error;
     }
     return replica;
@@ -323,6 +326,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       await this.#shared?.stop();
       await this.#executor.close();
       await this.#turn.catch(() => {});
+      await flush(this.#machine);
       await this.#log.close();
       await this.#storage.close();
     })();
@@ -396,10 +400,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
 
   async #apply(entry: LogEntry): Promise<void> {
     try {
-      if (entry.configuration === undefined) {
-        const applying = this.machine.apply(entry);
-        if (applying !== undefined) await applying; // most machines apply at once: no turn of the event loop each
-      }
+      const applying = entry.configuration === undefined
+        ? this.#machine.apply(entry)
+        : this.#machine.durable && this.#machine.reconfigure!(entry);
+      if (applying !== undefined) await applying; // most machines apply at once: no turn of the event loop each
     } catch (error) {
       if (hasCode(error, "UNSUPPORTED")) throw this.#failure = notUnderstood(entry, error);
       this.#failure = new SnapshotError(
@@ -465,8 +469,4 @@ function choose(batch: readonly Pending[], last: Pick<LogEntry, "index" | "term"
     }
   }
   return { accepted, entries: all };
-}
-
-function appliedOf({ lastIncludedIndex: index, lastIncludedTerm: term, peers, oldPeers }: SnapshotMeta): Applied {
-  return { index, term, configuration: { peers, ...(oldPeers !== undefined && { oldPeers }) } };
 }

@@ -5,9 +5,11 @@
  * @module
  */
 
+import { able, checkFunction, checkInteger, checkOptions, checkSignal } from "../checks.ts";
 import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { type SnapshotInfo, stale } from "../snapshot/mod.ts";
 import { Operation, raceAbort, type Tracker } from "../stream/mod.ts";
+import { checkContext, checkSnapshotOptions, checkTask, executorChecks } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { ExecutorEvent, ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import type { ExecutorContext, ExecutorOptions, Receiver, SnapshotOptions } from "./options.ts";
@@ -53,8 +55,8 @@ export class SnapshotExecutor {
    * @param options see {@linkcode ExecutorOptions}
    */
   constructor(context: ExecutorContext, options: ExecutorOptions = {}) {
-    this.#context = context;
-    this.#options = options;
+    this.#context = checkContext(context);
+    this.#options = checkOptions(options, executorChecks());
     this.#clock = options.clock ?? systemClock();
     this.#newest = context.newest;
     this.#triggers = new Triggers(options.triggers ?? {}, options.retry ?? {}, this.#clock, () => this.#whenDue());
@@ -82,6 +84,7 @@ export class SnapshotExecutor {
 
   /** Entries were applied: takes a snapshot if that makes one due. */
   applied(bytes: number): void {
+    checkInteger(bytes, "bytes");
     this.#logBytes += bytes;
     this.#triggers.applied({
       appliedIndex: this.#context.applied().index,
@@ -99,7 +102,7 @@ export class SnapshotExecutor {
    *   stalls, `CLOSED`, and with what the machine or the storage fails with
    */
   snapshot(options: SnapshotOptions = {}): Operation<SaveResult> {
-    const { gap = 1, signal } = options;
+    const { gap = 1, signal } = checkSnapshotOptions(options);
     const refusal = this.#closed !== undefined ? closed() : this.#running !== undefined ? this.#busy() : undefined;
     if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
     if (this.#context.applied().index - this.#snapshotIndex < Math.max(gap, 1)) {
@@ -122,6 +125,8 @@ export class SnapshotExecutor {
    *   storage or the machine fails with
    */
   install(receiver: Receiver, signal?: AbortSignal): Operation<SnapshotInfo> {
+    able("a Receiver", "receive")(receiver, "receiver");
+    if (signal !== undefined) checkSignal(signal, "signal");
     const operation: Operation<SnapshotInfo> = new Operation((tracker) =>
       this.#installWhenFree(receiver, signal, tracker, () => operation)
     );
@@ -177,6 +182,8 @@ export class SnapshotExecutor {
     signal: AbortSignal | undefined,
     use: (prepare: () => Promise<Prepared>, signal: AbortSignal, tracker: Tracker) => Promise<T>,
   ): Operation<T> {
+    if (signal !== undefined) checkSignal(signal, "signal");
+    checkFunction(use, "use");
     const refusal = this.#closed !== undefined ? closed() : this.#running !== undefined ? this.#busy() : undefined;
     if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
     const operation: Operation<T> = new Operation((tracker) =>
@@ -201,7 +208,7 @@ export class SnapshotExecutor {
       const applied = this.#context.applied();
       const logBytes = this.#logBytes;
       const start = performance.now();
-      const task = this.#context.machine.save();
+      const task = checkTask(this.#context.machine.save());
       return { task, applied, logBytes, duration: performance.now() - start };
     });
   }

@@ -4,8 +4,10 @@
  * @module
  */
 
+import { checkFunction, checkInteger } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 import { Block } from "./block.ts";
+import { checkCodec } from "./checks.ts";
 
 /** Turns values into bytes and back. */
 export interface Codec<T> {
@@ -78,9 +80,9 @@ export function versioned<T>(
   version: number,
   migrate: (bytes: Uint8Array, from: CodecVersion) => T,
 ): Codec<T> {
-  if (!Number.isSafeInteger(version) || version < 1 || version > 0xffff_ffff) {
-    throw new SnapshotError("MALFORMED", `A version is 1 to 2^32-1, not ${version}`, { actual: version });
-  }
+  checkCodec(codec, "codec");
+  checkInteger(version, "version", 1, 0xffff_ffff);
+  checkFunction(migrate, "migrate");
   const { encodeInto, decodeFrom } = codec; // one by one, since a codec may be of a class, whose methods no spread has
   return {
     name: codec.name,

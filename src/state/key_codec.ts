@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkText, unfit } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { type Codec, utf8Codec } from "./codec.ts";
 import { hashLong, hashString } from "./key_groups.ts";
@@ -29,12 +30,8 @@ export function stringKeys(): KeyCodec<string> {
     name: "string",
     hash(key) {
       if (typeof key === "string" && key.isWellFormed()) return hashString(key);
-      throw new SnapshotError(
-        "MALFORMED",
-        typeof key === "string"
-          ? "A key has half of a surrogate pair, which UTF-8 cannot hold"
-          : `A key is a text here, not a ${typeof key}`,
-      );
+      checkText(key, "A key");
+      throw unfit("A key", "a string", key);
     },
     text: (key) => key,
     ofText: (text) => text,
@@ -46,8 +43,8 @@ export function intKeys(): KeyCodec<number> {
   return {
     ...fixed<number>("int", 4, (view, key) => view.setInt32(0, key), (view) => view.getInt32(0)),
     hash(key) {
-      if ((key | 0) === key) return key;
-      throw new SnapshotError("MALFORMED", `A key is an integer of 32 bits here, not ${String(key)}`);
+      if (typeof key === "number" && (key | 0) === key) return key;
+      throw unfit("A key", "an integer of 32 bits", key);
     },
     text: String,
     ofText: Number,
@@ -60,7 +57,7 @@ export function longKeys(): KeyCodec<bigint> {
     ...fixed<bigint>("long", 8, (view, key) => view.setBigInt64(0, key), (view) => view.getBigInt64(0)),
     hash(key) {
       if (typeof key === "bigint" && BigInt.asIntN(64, key) === key) return hashLong(key);
-      throw new SnapshotError("MALFORMED", `A key is an integer of 64 bits here, not ${String(key)}`);
+      throw unfit("A key", "a bigint of 64 bits", key);
     },
     text: String,
     ofText: BigInt,

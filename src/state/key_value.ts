@@ -4,9 +4,11 @@
  * @module
  */
 
+import { checkBytes, checkOptions, checkText } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import type { SnapshotReader } from "../snapshot/mod.ts";
 import { concat, u32 } from "../stream/mod.ts";
+import { checkCodec } from "./checks.ts";
 import type { Codec } from "./codec.ts";
 import { stringKeys } from "./key_codec.ts";
 import { KeyedState, type KeyedStateOptions } from "./keyed_state.ts";
@@ -48,6 +50,8 @@ export class KeyValueMachine<V> implements StateMachine {
    * @param options how it is saved, and which key groups it has
    */
   constructor(codec: Codec<V>, options: KeyValueOptions = {}) {
+    checkCodec(codec, "codec");
+    checkOptions<object>(options, {});
     this.#codec = codec;
     this.#state = new KeyedState({ ...options, keys: stringKeys() });
     this.#entries = this.#state.value("entries", codec);
@@ -95,7 +99,7 @@ export class KeyValueMachine<V> implements StateMachine {
    * @throws {SnapshotError} `MALFORMED` if it is not
    */
   validate(data: Uint8Array): void {
-    this.#entries.has(this.#decode(data).key);
+    this.#entries.has(this.#decode(checkBytes(data, "data")).key);
   }
 
   /** Carries out a command. */
@@ -138,6 +142,5 @@ function noCommand(cause?: unknown): SnapshotError {
 }
 
 function encodeKey(key: string): Uint8Array {
-  if (key.isWellFormed()) return new TextEncoder().encode(key);
-  throw new SnapshotError("MALFORMED", "A key has half of a surrogate pair, which UTF-8 cannot hold");
+  return new TextEncoder().encode(checkText(key, "key"));
 }

@@ -4,10 +4,12 @@
  * @module
  */
 
+import { listOf } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
-import { checkName, type SnapshotReader } from "../snapshot/mod.ts";
+import { checkName, checkReader, type SnapshotReader } from "../snapshot/mod.ts";
 import type { OneState, StateOwner } from "./any_state.ts";
 import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from "./chain.ts";
+import { checkStateOptions } from "./checks.ts";
 import type { Codec } from "./codec.ts";
 import { Groups, type GroupsView } from "./groups.ts";
 import type { KeyCodec } from "./key_codec.ts";
@@ -105,6 +107,7 @@ export class KeyedState<K> {
    * @throws {SnapshotError} `MALFORMED` if they are not allowed
    */
   constructor(options: KeyedStateOptions<K>) {
+    checkStateOptions(options);
     const { keys, name = "state", incremental = false } = options;
     this.#space = new KeySpace(options);
     this.#name = checkName(name);
@@ -213,6 +216,7 @@ export class KeyedState<K> {
    *   not declared here, or is another one there, or was saved by a newer release
    */
   async load(...readers: SnapshotReader[]): Promise<void> {
+    listOf(checkReader)(readers, "readers");
     this.#tasks.check();
     const groups = this.#emptyGroups();
     const { maxParallelism, range } = this;

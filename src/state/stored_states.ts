@@ -4,7 +4,9 @@
  * @module
  */
 
+import { checkText, copyBytes } from "../checks.ts";
 import { Block } from "./block.ts";
+import { checkCodec, checkKeyCodec } from "./checks.ts";
 import type { Codec } from "./codec.ts";
 import type { KeyCodec } from "./key_codec.ts";
 import {
@@ -73,7 +75,7 @@ export abstract class AnyStored<K> {
 
 /** Bytes that nobody else has: a codec may give its own, and a database keep them until they are written. */
 function encoded<T>(codec: Codec<T>, value: T): Uint8Array {
-  return codec.encode(value).slice();
+  return copyBytes(codec.encode(value), `What the codec ${codec.name} makes of a value`);
 }
 
 function decoded<T>(decode: Decode<T>, bytes: Uint8Array): T {
@@ -83,9 +85,12 @@ function decoded<T>(decode: Decode<T>, bytes: Uint8Array): T {
 function describe(
   name: string,
   kind: DescribedState["kind"],
-  { name: codec, version = 0 }: Codec<never>,
+  values: Codec<never>,
   userKeys = "",
 ): DescribedState {
+  checkText(name, "name");
+  checkCodec(values, "The codec of a state");
+  const { name: codec, version = 0 } = values;
   return { name, kind, codec, version, userKeys };
 }
 
@@ -194,6 +199,7 @@ export class DatabaseMap<K, UK, V> extends AnyStored<K> implements StoredMap<K, 
 
   /** Made by {@linkcode StoredState.map}. */
   constructor(owner: StoredOwner<K>, name: string, userKeys: KeyCodec<UK>, values: Codec<V>) {
+    checkKeyCodec(userKeys, "userKeys");
     const { keyOf } = mapKeyCodec(owner.keys, userKeys);
     super(owner, describe(name, "map", values as Codec<never>, userKeys.name), keyOf);
     this.#userKeys = userKeys;

@@ -4,19 +4,27 @@
  * @module
  */
 
-import type {
-  CommitOptions,
-  CreateOptions,
-  FileInfo,
-  FileOptions,
-  FileWriter,
-  SnapshotInfo,
-  SnapshotInstall,
-  SnapshotManifest,
-  SnapshotMeta,
-  SnapshotReader,
-  SnapshotStorage,
-  SnapshotWriter,
+import { able } from "../checks.ts";
+import {
+  checkCreateOptions,
+  checkFileOptions,
+  checkFiles,
+  checkManifest,
+  checkMeta,
+  checkReader,
+  checkStorage,
+  type CommitOptions,
+  type CreateOptions,
+  type FileInfo,
+  type FileOptions,
+  type FileWriter,
+  type SnapshotInfo,
+  type SnapshotInstall,
+  type SnapshotManifest,
+  type SnapshotMeta,
+  type SnapshotReader,
+  type SnapshotStorage,
+  type SnapshotWriter,
 } from "../snapshot/mod.ts";
 import { ChunkSink } from "../stream/mod.ts";
 import { type Cipher, CIPHER_OVERHEAD, type EncryptionKey, Keyring, MAX_PLAIN_CHUNK } from "./cipher.ts";
@@ -58,6 +66,7 @@ export class EncryptedStorage implements SnapshotStorage {
    * @throws {SnapshotError} `MALFORMED` if there is none, or one is too short
    */
   constructor(storage: SnapshotStorage, keys: readonly EncryptionKey[]) {
+    checkStorage(storage, "storage");
     this.#storage = storage;
     this.#keys = new Keyring(keys);
   }
@@ -73,6 +82,7 @@ export class EncryptedStorage implements SnapshotStorage {
   }
 
   async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
+    checkCreateOptions(options);
     const writer = await this.#storage.create(options);
     return options.raw === true ? new CheckedWriter(writer, this.#keys) : new EncryptedWriter(writer, this.#keys);
   }
@@ -86,6 +96,7 @@ export class EncryptedStorage implements SnapshotStorage {
   }
 
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
+    checkManifest(manifest, "manifest");
     for (const file of manifest.files) await this.#keys.cipherOf(file);
     return await this.#storage.install(manifest);
   }
@@ -154,13 +165,15 @@ class CheckedWriter extends PassingWriter {
   }
 
   override async commit(meta: SnapshotMeta, options?: CommitOptions): Promise<SnapshotInfo> {
+    let own: SnapshotMeta;
     try {
+      own = checkMeta(meta);
       for (const name of this.#names) await this.keys.cipherOf(this.info(name));
     } catch (error) {
       await this.abort(error);
       throw error;
     }
-    return await super.commit(meta, options);
+    return await super.commit(own, options);
   }
 }
 
@@ -171,6 +184,7 @@ class EncryptedWriter extends PassingWriter {
   }
 
   override async reuse(files: readonly FileInfo[]): Promise<boolean> {
+    checkFiles(files);
     const sealed: FileInfo[] = [];
     for (const file of files) {
       if (file.chunks === undefined || file.encryption === undefined) return false;
@@ -190,6 +204,7 @@ class EncryptedWriter extends PassingWriter {
  * @param key what to encrypt with
  */
 export function encryptedWriter(writer: FileWriter, key: EncryptionKey): FileWriter {
+  able("a FileWriter", "file", "info")(writer, "writer");
   const keys = new Keyring([key]);
   return {
     file: (name, options = {}) => encryptedFile(writer, keys.current, name, options),
@@ -205,6 +220,7 @@ export function encryptedWriter(writer: FileWriter, key: EncryptionKey): FileWri
  * @param keys those that it may be encrypted with
  */
 export function decryptedReader(reader: SnapshotReader, keys: readonly EncryptionKey[]): SnapshotReader {
+  checkReader(reader, "reader");
   return new EncryptedReader(reader, new Keyring(keys));
 }
 
@@ -215,7 +231,7 @@ function encryptedFile(
   name: string,
   options: FileOptions,
 ): WritableStream<Uint8Array> {
-  const { chunkSize, size, ...rest } = options;
+  const { chunkSize, size, ...rest } = checkFileOptions(options);
   const fixed = chunkSize === "pieces" ? undefined : chooseChunkSize(chunkSize, size);
   const target = writer.file(name, {
     ...rest,

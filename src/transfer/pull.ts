@@ -4,8 +4,21 @@
  * @module
  */
 
+import {
+  checkFunction,
+  checkIndex,
+  checkOptions,
+  type Checks,
+  checkSignal,
+  duration,
+  integer,
+  listOf,
+  required,
+} from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
+  checkStorage,
+  checkVerifier,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -13,10 +26,10 @@ import {
   type SnapshotVerifier,
   stale,
 } from "../snapshot/mod.ts";
-import { Operation, pause, raceAbort, type Throttle, type Tracker } from "../stream/mod.ts";
+import { checkThrottle, Operation, pause, raceAbort, type Throttle, type Tracker } from "../stream/mod.ts";
 import { backOff, isPassing, Peer } from "./peer.ts";
 import { type Running, Schedule } from "./schedule.ts";
-import { HttpSource, type Source } from "./source.ts";
+import { checkSource, HttpSource, type Source } from "./source.ts";
 import { SpanTransfer, type TransferContext } from "./transfer.ts";
 
 /** Options of {@linkcode pull}. */
@@ -60,6 +73,22 @@ export interface PullOptions {
   readonly onSourceError?: (error: SnapshotError) => void;
   /** Told which snapshot it is, before anything of it is fetched; again if it is replaced. May throw to refuse it. */
   readonly onManifest?: (manifest: SnapshotManifest) => void;
+}
+
+/** The checks of these. */
+export function pullChecks(): Checks<PullOptions> {
+  return {
+    signal: checkSignal,
+    index: checkIndex,
+    verifier: checkVerifier,
+    concurrency: integer(1),
+    timeout: duration(),
+    attempts: integer(1),
+    throttle: checkThrottle,
+    onFurtherSource: checkFunction,
+    onSourceError: checkFunction,
+    onManifest: checkFunction,
+  };
 }
 
 /** What {@linkcode pull} gave. */
@@ -147,8 +176,10 @@ class Pull {
   #peers: readonly Peer[] = [];
 
   constructor(storage: SnapshotStorage, sources: readonly Source[], options: PullOptions, tracker: Tracker) {
+    checkStorage(storage, "storage");
+    listOf(required(checkSource))(sources, "sources");
     this.#storage = storage;
-    this.#options = options;
+    this.#options = checkOptions(options, pullChecks());
     this.#tracker = tracker;
     if (sources.length === 0) throw new SnapshotError("MALFORMED", "There is no source to pull from");
     this.#sources = sources.map((source) => new HttpSource(source, options.timeout ?? 15_000));

@@ -30,6 +30,7 @@ class Place {
   readonly #open: () => Promise<Database>;
   readonly #inMemory: boolean;
   #database: Database | undefined;
+  readonly #opened: Words[] = [];
 
   constructor(name: string, directory: string) {
     this.directory = directory;
@@ -44,12 +45,20 @@ class Place {
     return (this.#database ??= await this.#open()).engine;
   }
 
+  /** Opens the machine that is in it. */
+  async words(options: Parameters<typeof openWords>[1] = {}): Promise<Words> {
+    const words = await openWords(await this.engine(), options);
+    this.#opened.push(words);
+    return words;
+  }
+
   async #kill({ engine, close }: Database): Promise<void> {
     await engine.close().catch(() => {}); // it may be closed with the state
     await close();
   }
 
   async cleanUp(): Promise<void> {
+    for (const { state } of this.#opened) await state.close().catch(() => {}); // of those that were killed none can be
     if (this.#database !== undefined) await this.#kill(this.#database);
   }
 }
@@ -67,6 +76,18 @@ function placeTest(what: string, body: (place: Place) => Promise<void>): void {
         }
       }));
   }
+}
+
+/** Calls with a place for a database in memory. */
+function memoryTest(what: string, body: (place: Place) => Promise<void>): void {
+  test(`applied once: ${what}`, async () => {
+    const place = new Place("memory-level", "");
+    try {
+      await body(place);
+    } finally {
+      await place.cleanUp();
+    }
+  });
 }
 
 /** A storage that keeps what is in it when a replica closes it; and what a replica finds there. */
@@ -113,7 +134,7 @@ async function check(words: Words, said: readonly string[], what: string): Promi
 placeTest("five commands, no snapshot yet, and restarts: five commands", async (place) => {
   const path = `${place.directory}/snapshots`;
   for (let round = 0; round < 3; round++) {
-    const words = await openWords(await place.engine());
+    const words = await place.words();
     const replica = await Replica.open({
       machine: words.machine,
       log: await SqliteLog.open(`${place.directory}/log.db`),
@@ -131,7 +152,7 @@ placeTest("five commands, no snapshot yet, and restarts: five commands", async (
 
 placeTest("the only snapshot rotted, and the log begins after it", async (place) => {
   const kept = new Kept();
-  const before = await openWords(await place.engine());
+  const before = await place.words();
   const replica = await kept.open(before.machine);
   await proposeAll(replica, FIVE);
   await replica.snapshot().result;
@@ -139,7 +160,7 @@ placeTest("the only snapshot rotted, and the log begins after it", async (place)
   await before.state.flush();
   await kept.log.purge(5n);
   kept.rotten.add(5n);
-  const after = await openWords(await place.engine());
+  const after = await place.words();
   await kept.open(after.machine);
   await check(after, [...FIVE, ...FIVE], "afterwards");
   assert.deepEqual(kept.opened, [], "what is not newer is not read");
@@ -147,7 +168,7 @@ placeTest("the only snapshot rotted, and the log begins after it", async (place)
 
 placeTest("what was not written yet comes out of the log, once", async (place) => {
   const kept = new Kept();
-  const before = await openWords(await place.engine());
+  const before = await place.words();
   const replica = await kept.open(before.machine);
   await proposeAll(replica, FIVE);
   await before.state.flush();
@@ -159,7 +180,7 @@ placeTest("what was not written yet comes out of the log, once", async (place) =
     data: command(word),
   }));
   await kept.log.append(entries);
-  const after = await openWords(await place.engine());
+  const after = await place.words();
   assert.equal(described(after.state.durable()), "10/1");
   await kept.open(after.machine);
   await check(after, [...FIVE, ...FIVE, "six", "seven"], "afterwards");
@@ -167,7 +188,7 @@ placeTest("what was not written yet comes out of the log, once", async (place) =
 
 placeTest("a newer snapshot is loaded, an older one never is", async (place) => {
   const kept = new Kept();
-  const before = await openWords(await place.engine());
+  const before = await place.words();
   const replica = await kept.open(before.machine);
   await proposeAll(replica, FIVE);
   await replica.snapshot().result;
@@ -176,7 +197,7 @@ placeTest("a newer snapshot is loaded, an older one never is", async (place) => 
   await before.state.flush();
   // Another process installs one meanwhile.
   await saveTo(await stateAfter(["another"]), kept.storage, 9n);
-  const after = await openWords(await place.engine());
+  const after = await place.words();
   const second = await kept.open(after.machine);
   await check(after, ["another"], "the newer one");
   assert.equal(described(after.state.durable()), "9/1 of , loaded");
@@ -185,7 +206,7 @@ placeTest("a newer snapshot is loaded, an older one never is", async (place) => 
   assert.equal(described(after.state.durable()), "10/1 of ");
   kept.rotten.add(9n);
   kept.opened.length = 0;
-  const again = await openWords(await place.engine());
+  const again = await place.words();
   await kept.open(again.machine);
   await check(again, ["another", "ten"], "not an older one");
   assert.deepEqual(kept.opened, []);
@@ -195,13 +216,13 @@ placeTest("a newer snapshot is loaded, an older one never is", async (place) => 
 
 placeTest("the membership is known without a snapshot, and counts as applied", async (place) => {
   const kept = new Kept();
-  const before = await openWords(await place.engine());
+  const before = await place.words();
   const replica = await kept.open(before.machine);
   await proposeAll(replica, ["one"]);
   await replica.reconfigure({ peers: ["a", "b"], oldPeers: ["c"] });
   await before.state.flush();
   await kept.log.purge(2n);
-  const after = await openWords(await place.engine());
+  const after = await place.words();
   const second = await kept.open(after.machine);
   const { appliedIndex, configuration } = second.status();
   assert.deepEqual({ appliedIndex, configuration }, {
@@ -213,7 +234,7 @@ placeTest("the membership is known without a snapshot, and counts as applied", a
 });
 
 placeTest("an entry that cannot be applied changes nothing, also half-way", async (place) => {
-  const words = await openWords(await place.engine());
+  const words = await place.words();
   const { state, machine } = words;
   await machine.apply({ index: 1n, term: 1n, data: command("one") });
   const failing = state.apply({ index: 2n, term: 1n, data: command("two") }, async () => {
@@ -234,7 +255,7 @@ placeTest("an entry that cannot be applied changes nothing, also half-way", asyn
 });
 
 placeTest("a save has what was applied, written or not, and deltas have it too", async (place) => {
-  const words = await openWords(await place.engine(), { incremental: { maxShare: 100 } });
+  const words = await place.words({ incremental: { maxShare: 100 } });
   const storage = new MemoryStorage();
   const said: string[] = [];
   for (let round = 1; round <= 6; round++) {
@@ -290,7 +311,7 @@ test("applied once: a log that was lost, or is another one, is not taken for the
   inTemp(async (directory) => {
     const place = new Place("SQLite", directory);
     const first = new Kept();
-    const before = await openWords(await place.engine());
+    const before = await place.words();
     const replica = await first.open(before.machine);
     await proposeAll(replica, FIVE);
     await before.state.close();
@@ -302,7 +323,7 @@ test("applied once: a log that was lost, or is another one, is not taken for the
     };
     const refused = async (kept: Kept, code: "UNAVAILABLE" | "MALFORMED" | "CORRUPT", text: string) => {
       const { firstIndex, lastIndex } = kept.log;
-      const words = await openWords(await place.engine());
+      const words = await place.words();
       const error = await rejects(kept.open(words.machine), code);
       assert.include(error.message, text);
       assert.deepEqual([kept.log.firstIndex, kept.log.lastIndex], [firstIndex, lastIndex], "nothing of it was dropped");
@@ -318,7 +339,7 @@ test("applied once: a log that was lost, or is another one, is not taken for the
     await refused(newerTerm, "UNAVAILABLE", "ends with 3");
     // A log that never had an entry has none that could be lost: one in memory, after a restart.
     const empty = new Kept();
-    const words = await openWords(await place.engine());
+    const words = await place.words();
     const second = await empty.open(words.machine);
     await proposeAll(second, ["six"]);
     assert.equal(empty.log.lastIndex, 6n);
@@ -327,26 +348,24 @@ test("applied once: a log that was lost, or is another one, is not taken for the
     await place.cleanUp();
   }));
 
-test("applied once: a crash between a load and the log's change-over, and the snapshot rotted", async () => {
-  const database = await databases["memory-level"]!("");
+memoryTest("a crash between a load and the log's change-over, and the snapshot rotted", async (place) => {
   const kept = new Kept();
-  const before = await openWords(database.engine);
+  const before = await place.words();
   const replica = await kept.open(before.machine);
   await proposeAll(replica, FIVE);
   await before.state.flush();
   await saveTo(await stateAfter(["another"]), kept.storage, 20n);
   await before.state.load(await kept.storage.open()); // and then the crash: the log ends with 5
   await kept.storage.quarantine(20n, "It has rotted");
-  const after = await openWords(database.engine);
+  const after = await place.words();
   const second = await kept.open(after.machine);
   assert.deepEqual([kept.log.firstIndex, kept.log.lastIndex], [21n, 20n]);
   await proposeAll(second, ["next"]);
   await check(after, ["another", "next"], "afterwards");
 });
 
-test("applied once: a machine that applies without saying what it has is refused before it changes anything", async () => {
-  const database = await databases["memory-level"]!("");
-  const state = await StoredState.open(database.engine, { keys: stringKeys() });
+memoryTest("a machine that applies without saying what it has is refused before it changes anything", async (place) => {
+  const state = await StoredState.open(await place.engine(), { keys: stringKeys() });
   const counts = state.value("counts", jsonCodec<number>());
   const outside: StateMachine = {
     apply: async () => await counts.set("n", (await counts.get("n") ?? 0) + 1),
@@ -377,9 +396,8 @@ test("applied once: a machine that applies without saying what it has is refused
   assert.include(half.message, "no `reconfigure`");
 });
 
-test("applied once: a replica's state is changed by its log alone", async () => {
-  const database = await databases["memory-level"]!("");
-  const state = await StoredState.open(database.engine, { keys: stringKeys() });
+memoryTest("a replica's state is changed by its log alone", async (place) => {
+  const state = await StoredState.open(await place.engine(), { keys: stringKeys() });
   const counts = state.value("counts", jsonCodec<number>());
   const machine: StateMachine = {
     ...state.machine(() => {}),
@@ -394,13 +412,12 @@ test("applied once: a replica's state is changed by its log alone", async () => 
   assert.isUndefined(await counts.get("n"));
 });
 
-test("applied once: a state of which nothing says what it has is not applied to; a snapshot may replace it", async () => {
-  const database = await databases["memory-level"]!("");
-  const state = await StoredState.open(database.engine, { keys: stringKeys() });
+memoryTest("a state of which nothing says what it has is not applied to; a snapshot may replace it", async (place) => {
+  const state = await StoredState.open(await place.engine(), { keys: stringKeys() });
   await state.value("counts", jsonCodec<number>()).set("by hand", 1);
   assert.isUndefined(state.durable());
   await rejects(state.apply({ index: 1n, term: 1n, data: command("x") }), "MALFORMED");
-  const words = await openWords(database.engine);
+  const words = await place.words();
   const kept = new Kept();
   await kept.log.append([{ index: 1n, term: 1n, data: command("one") }]);
   const error = await rejects(kept.open(words.machine), "MALFORMED");
@@ -411,7 +428,7 @@ test("applied once: a state of which nothing says what it has is not applied to;
   await check(words, ["one", "two"], "in the end");
 });
 
-test("applied once: a machine that says something else than it has loaded is refused", async () => {
+memoryTest("a machine that says something else than it has loaded is refused", async (place) => {
   const kept = new Kept();
   await saveTo(await stateAfter(["one"]), kept.storage, 7n);
   const machine: StateMachine = {
@@ -424,9 +441,8 @@ test("applied once: a machine that says something else than it has loaded is ref
   assert.include((await rejects(kept.open(machine), "MALFORMED")).message, "must write both in one transaction");
 });
 
-test("applied once: a state that is changed by hand goes on as before", async () => {
-  const database = await databases["memory-level"]!("");
-  const words = await openWords(database.engine);
+memoryTest("a state that is changed by hand goes on as before", async (place) => {
+  const words = await place.words();
   const counts = words.state.value("by hand", jsonCodec<number>());
   await words.machine.apply({ index: 1n, term: 1n, data: command("one") });
   await counts.set("a", 1); // what was applied before is written before
@@ -440,43 +456,46 @@ test("applied once: a state that is changed by hand goes on as before", async ()
   await check(words, ["older"], "loaded");
 });
 
-test("applied once: a database that fails for a while is written to later; one that goes on failing stops it", async () => {
-  const database = await databases["memory-level"]!("");
-  let failing = false;
-  const engine: Engine = {
-    getMany: (keys) => database.engine.getMany(keys),
-    entries: (from, to) => database.engine.entries(from, to),
-    clear: (from, to) => database.engine.clear(from, to),
-    view: () => database.engine.view(),
-    close: () => database.engine.close(),
-    codeOf: () => "NO_SPACE",
-    write: (changes) => failing ? Promise.reject(new Error("no space")) : database.engine.write(changes),
-  };
-  const words = await openWords(engine);
-  const kept = new Kept();
-  const replica = await kept.open(words.machine);
-  const said = ["one"];
-  await proposeAll(replica, said);
-  failing = true;
-  said.push("two", "three");
-  await proposeAll(replica, ["two", "three"]);
-  await rejects(words.state.flush(), "NO_SPACE");
-  await check(words, said, "while it fails");
-  const { snapshot } = await replica.snapshot().result;
-  assert.equal(snapshot!.meta.lastIncludedIndex, 3n);
-  failing = false;
-  said.push("four");
-  await proposeAll(replica, ["four"]);
-  await words.state.flush();
-  assert.equal(described(words.state.durable()), "4/1");
-  failing = true;
-  const many = Array.from({ length: 2000 }, (_, i) => `word ${i}`);
-  await rejects(proposeAll(replica, many), "UNAVAILABLE");
-  await rejects(words.state.close(), "NO_SPACE");
-  failing = false;
-  const after = await openWords(engine);
-  await kept.open(after.machine);
-  const appended = Number(kept.log.lastIndex) - said.length;
-  assert.isAbove(appended, 0);
-  await check(after, [...said, ...many.slice(0, appended)], "all that the log has");
-});
+memoryTest(
+  "a database that fails for a while is written to later; one that goes on failing stops it",
+  async (place) => {
+    const database = await place.engine();
+    let failing = false;
+    const engine: Engine = {
+      getMany: (keys) => database.getMany(keys),
+      entries: (from, to) => database.entries(from, to),
+      clear: (from, to) => database.clear(from, to),
+      view: () => database.view(),
+      close: () => database.close(),
+      codeOf: () => "NO_SPACE",
+      write: (changes) => failing ? Promise.reject(new Error("no space")) : database.write(changes),
+    };
+    const words = await openWords(engine);
+    const kept = new Kept();
+    const replica = await kept.open(words.machine);
+    const said = ["one"];
+    await proposeAll(replica, said);
+    failing = true;
+    said.push("two", "three");
+    await proposeAll(replica, ["two", "three"]);
+    await rejects(words.state.flush(), "NO_SPACE");
+    await check(words, said, "while it fails");
+    const { snapshot } = await replica.snapshot().result;
+    assert.equal(snapshot!.meta.lastIncludedIndex, 3n);
+    failing = false;
+    said.push("four");
+    await proposeAll(replica, ["four"]);
+    await words.state.flush();
+    assert.equal(described(words.state.durable()), "4/1");
+    failing = true;
+    const many = Array.from({ length: 2000 }, (_, i) => `word ${i}`);
+    await rejects(proposeAll(replica, many), "UNAVAILABLE");
+    await rejects(words.state.close(), "NO_SPACE");
+    failing = false;
+    const after = await openWords(engine);
+    await kept.open(after.machine);
+    const appended = Number(kept.log.lastIndex) - said.length;
+    assert.isAbove(appended, 0);
+    await check(after, [...said, ...many.slice(0, appended)], "all that the log has");
+  },
+);

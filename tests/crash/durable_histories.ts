@@ -21,10 +21,21 @@ export interface Fate {
   readonly lostWrites: number;
 }
 
-type Action = (world: World) => Promise<unknown>;
+/** Something that a process does. */
+export type Action = (world: World) => Promise<unknown>;
 
-/** A course with all that a replica does. */
-const COURSE: readonly Action[] = [
+/** A course with all that a replica does, each once. */
+export const SHORT_COURSE: readonly Action[] = [
+  (world) => world.propose(3),
+  (world) => world.flush(),
+  (world) => Promise.all([world.save(), world.propose(2)]),
+  (world) => world.install(6),
+  (world) => world.propose(2),
+  (world) => world.stop(),
+];
+
+/** A course in which each comes upon what another has left. */
+export const COURSE: readonly Action[] = [
   (world) => world.propose(3),
   (world) => world.propose(1),
   (world) => world.save(),
@@ -66,18 +77,22 @@ async function live(
  * Kills a process at each step of the course, before it and after it; and once more while it recovers. Throws if anything
  * was applied twice, or lost.
  *
+ * @param course what it does
  * @param make makes an empty database
  * @param fates what happens meanwhile
  * @param counts is told what was done
  */
 export async function killAtEachStep(
+  course: readonly Action[],
   make: () => Promise<MortalDatabase>,
   fates: readonly Fate[],
   counts: DurableCounts,
 ): Promise<void> {
   for (const fate of fates) {
     for (let step = 1, through = false; !through; step++) {
-      for (const when of ["before", "after"] as const) through = !await killAt({ step, when }, make, fate, counts);
+      for (const when of ["before", "after"] as const) {
+        through = !await killAt({ step, when }, course, make, fate, counts);
+      }
     }
   }
 }
@@ -85,13 +100,14 @@ export async function killAtEachStep(
 /** Returns whether it came so far. */
 async function killAt(
   death: Death,
+  course: readonly Action[],
   make: () => Promise<MortalDatabase>,
   { rot, lostWrites }: Fate,
   counts: DurableCounts,
 ): Promise<boolean> {
   const world = new World(await make());
   try {
-    const died = await live(world, new Process(death), COURSE) === "dead";
+    const died = await live(world, new Process(death), course) === "dead";
     await world.kill(lostWrites);
     if (rot) await world.rot();
     counts.kills++;

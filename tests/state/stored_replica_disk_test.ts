@@ -14,7 +14,7 @@ for (const [name, openDatabase] of Object.entries(databases)) {
       const said: string[] = [];
       for (let round = 0; round < 4; round++) {
         const database = await openDatabase(`${directory}/state`);
-        const words = await openWords(database.engine, { incremental: { maxShare: 10 } });
+        const words = await openWords(database.engine, { incremental: { maxShare: 1000 } });
         const replica = await Replica.open({
           machine: words.machine,
           log: await SqliteLog.open(`${directory}/log.db`),

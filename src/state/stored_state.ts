@@ -62,18 +62,31 @@ interface Committed {
  * constant memory while the state goes on changing. A load fills a place beside the state, and then changes over: if it
  * fails, everything is as it was.
  *
+ * The changes of an entry of a log, and that the state has that entry, are one write: {@linkcode StoredState.apply}, and for
+ * a `Replica` {@linkcode StoredState.machine}. Changes outside of that belong to no entry: what they have been made to cannot
+ * be a replica's, before a snapshot has replaced it.
+ *
  * @typeParam K keys
  *
- * @example With any `abstract-level` database
+ * @example For a replica, with any `abstract-level` database
  * ```ts ignore
- * import { jsonCodec, StoredState, stringKeys } from "@snapstream/snapstream";
+ * import { jsonCodec, Replica, StoredState, stringKeys } from "@snapstream/snapstream";
  * import { levelEngine } from "@snapstream/snapstream/level";
  * import { ClassicLevel } from "classic-level";
  *
  * const engine = await levelEngine(new ClassicLevel("state.db"));
  * const state = await StoredState.open(engine, { keys: stringKeys() });
  * const users = state.value("users", jsonCodec<{ name: string }>());
- * await users.set("7", { name: "Ada" });
+ * const machine = state.machine(async ({ data }) => {
+ *   const { id, name } = JSON.parse(new TextDecoder().decode(data));
+ *   await users.set(id, { name });
+ * });
+ * const replica = await Replica.open({ machine, storage, log });
+ * ```
+ *
+ * @example Without one
+ * ```ts ignore
+ * await users.set("7", { name: "Ada" }); // in the database when that resolves
  * ```
  */
 export class StoredState<K> implements AsyncDisposable {

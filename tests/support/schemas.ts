@@ -194,6 +194,10 @@ export class StoredUsers extends OwnMachine implements Users {
     return this.state.flush();
   }
 
+  check(reader: SnapshotReader): Promise<void> {
+    return this.state.check(reader);
+  }
+
   save(): SaveTask {
     return this.state.save();
   }

@@ -31,6 +31,7 @@ class Place {
   readonly #inMemory: boolean;
   #database: Database | undefined;
   readonly #opened: Words[] = [];
+  readonly #kept: Kept[] = [];
 
   constructor(name: string, directory: string) {
     this.directory = directory;
@@ -52,12 +53,20 @@ class Place {
     return words;
   }
 
+  /** A log and a storage beside it. */
+  kept(): Kept {
+    const kept = new Kept();
+    this.#kept.push(kept);
+    return kept;
+  }
+
   async #kill({ engine, close }: Database): Promise<void> {
     await engine.close().catch(() => {}); // it may be closed with the state
     await close();
   }
 
   async cleanUp(): Promise<void> {
+    for (const kept of this.#kept) await kept.close();
     for (const { state } of this.#opened) await state.close().catch(() => {}); // of those that were killed none can be
     if (this.#database !== undefined) await this.#kill(this.#database);
   }
@@ -97,10 +106,16 @@ class Kept {
   /** Indices of snapshots whose bytes went bad. */
   readonly rotten = new Set<bigint>();
   readonly opened: bigint[] = [];
+  readonly #replicas: Replica<StateMachine>[] = [];
+
+  /** Closes what was opened, also what is taken for killed. */
+  async close(): Promise<void> {
+    for (const replica of this.#replicas) await replica.close();
+  }
 
   async open(machine: StateMachine): Promise<Replica<StateMachine>> {
     const { storage, rotten, opened } = this;
-    return await Replica.open({
+    const replica = await Replica.open({
       machine,
       log: this.log,
       storage: new Proxy(storage, {
@@ -120,6 +135,8 @@ class Kept {
       triggers,
       purge: { gap: 1 },
     });
+    this.#replicas.push(replica);
+    return replica;
   }
 }
 
@@ -151,7 +168,7 @@ placeTest("five commands, no snapshot yet, and restarts: five commands", async (
 });
 
 placeTest("the only snapshot rotted, and the log begins after it", async (place) => {
-  const kept = new Kept();
+  const kept = place.kept();
   const before = await place.words();
   const replica = await kept.open(before.machine);
   await proposeAll(replica, FIVE);
@@ -167,7 +184,7 @@ placeTest("the only snapshot rotted, and the log begins after it", async (place)
 });
 
 placeTest("what was not written yet comes out of the log, once", async (place) => {
-  const kept = new Kept();
+  const kept = place.kept();
   const before = await place.words();
   const replica = await kept.open(before.machine);
   await proposeAll(replica, FIVE);
@@ -187,7 +204,7 @@ placeTest("what was not written yet comes out of the log, once", async (place) =
 });
 
 placeTest("a newer snapshot is loaded, an older one never is", async (place) => {
-  const kept = new Kept();
+  const kept = place.kept();
   const before = await place.words();
   const replica = await kept.open(before.machine);
   await proposeAll(replica, FIVE);
@@ -217,7 +234,7 @@ placeTest("a newer snapshot is loaded, an older one never is", async (place) => 
 placeTest(
   "the snapshot that is there counts as the newest, and is tried before anything of the log goes",
   async (place) => {
-    const kept = new Kept();
+    const kept = place.kept();
     const before = await place.words();
     const replica = await kept.open(before.machine);
     await proposeAll(replica, FIVE);
@@ -243,7 +260,7 @@ placeTest(
 );
 
 placeTest("the membership is known without a snapshot, and counts as applied", async (place) => {
-  const kept = new Kept();
+  const kept = place.kept();
   const before = await place.words();
   const replica = await kept.open(before.machine);
   await proposeAll(replica, ["one"]);
@@ -338,13 +355,13 @@ placeTest("many entries are one write, and hold no more than a few in memory", a
 test("applied once: a log that was lost, or is another one, is not taken for the one of the machine", () =>
   inTemp(async (directory) => {
     const place = new Place("SQLite", directory);
-    const first = new Kept();
+    const first = place.kept();
     const before = await place.words();
     const replica = await first.open(before.machine);
     await proposeAll(replica, FIVE);
     await before.state.close();
     const withEntries = async (count: number, term: bigint) => {
-      const kept = new Kept();
+      const kept = place.kept();
       const word = (index: number): LogEntry => ({ index: BigInt(index + 1), term, data: command("other") });
       await kept.log.append(Array.from({ length: count }, (_, i) => word(i)));
       return kept;
@@ -359,14 +376,14 @@ test("applied once: a log that was lost, or is another one, is not taken for the
     };
     await refused(await withEntries(3, 1n), "UNAVAILABLE", "ends with 3");
     await refused(await withEntries(8, 2n), "MALFORMED", "not the log of this machine");
-    const later = new Kept();
+    const later = place.kept();
     await later.log.reset(9n, 1n);
     await refused(later, "CORRUPT", "Entries 6 to 9");
-    const newerTerm = new Kept();
+    const newerTerm = place.kept();
     await newerTerm.log.reset(3n, 7n);
     await refused(newerTerm, "UNAVAILABLE", "ends with 3");
     // A log that never had an entry has none that could be lost: one in memory, after a restart.
-    const empty = new Kept();
+    const empty = place.kept();
     const words = await place.words();
     const second = await empty.open(words.machine);
     await proposeAll(second, ["six"]);
@@ -377,7 +394,7 @@ test("applied once: a log that was lost, or is another one, is not taken for the
   }));
 
 memoryTest("a crash between a load and the log's change-over, and the snapshot rotted", async (place) => {
-  const kept = new Kept();
+  const kept = place.kept();
   const before = await place.words();
   const replica = await kept.open(before.machine);
   await proposeAll(replica, FIVE);
@@ -401,7 +418,7 @@ memoryTest("a machine that applies without saying what it has is refused before 
     load: (reader) => state.load(reader),
   };
   const refuse = async (machine: StateMachine, text: string) => {
-    const kept = new Kept();
+    const kept = place.kept();
     const replica = await kept.open(machine);
     assert.include((await rejects(replica.propose(command("x")), "UNAVAILABLE")).message, text);
     assert.isUndefined(await counts.get("n"));
@@ -416,7 +433,7 @@ memoryTest("a machine that applies without saying what it has is refused before 
       await counts.delete("n");
     },
   };
-  const kept = new Kept();
+  const kept = place.kept();
   const replica = await kept.open(late);
   await replica.propose(command("x"));
   await rejects(replica.snapshot().result, "MALFORMED");
@@ -434,7 +451,7 @@ memoryTest("a replica's state is changed by its log alone", async (place) => {
       await counts.set("n", 1);
     },
   };
-  const replica = await new Kept().open(machine);
+  const replica = await place.kept().open(machine);
   assert.include((await rejects(replica.propose(command("x")), "UNAVAILABLE")).message, "outside of `state.apply");
   await rejects(counts.set("n", 1), "MALFORMED");
   assert.isUndefined(await counts.get("n"));
@@ -446,7 +463,7 @@ memoryTest("a state of which nothing says what it has is not applied to; a snaps
   assert.isUndefined(state.durable());
   await rejects(state.apply({ index: 1n, term: 1n, data: command("x") }), "MALFORMED");
   const words = await place.words();
-  const kept = new Kept();
+  const kept = place.kept();
   await kept.log.append([{ index: 1n, term: 1n, data: command("one") }]);
   const error = await rejects(kept.open(words.machine), "MALFORMED");
   assert.include(error.message, "not known which entries");
@@ -456,8 +473,8 @@ memoryTest("a state of which nothing says what it has is not applied to; a snaps
   await check(words, ["one", "two"], "in the end");
 });
 
-test("applied once: a machine that says something else than it has loaded is refused", async () => {
-  const kept = new Kept();
+memoryTest("a machine that says something else than it has loaded is refused", async (place) => {
+  const kept = place.kept();
   await saveTo(await stateAfter(["one"]), kept.storage, 7n);
   const machine: StateMachine = {
     apply: () => {},
@@ -501,7 +518,7 @@ memoryTest(
       write: (changes) => failing ? Promise.reject(new Error("no space")) : database.write(changes),
     };
     const words = await openWords(engine);
-    const kept = new Kept();
+    const kept = place.kept();
     const replica = await kept.open(words.machine);
     const said = ["one"];
     await proposeAll(replica, said);

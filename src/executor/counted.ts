@@ -22,13 +22,17 @@ export interface UnusableSnapshot {
 export class CountedSnapshots {
   /** Newest first. */
   #counted: readonly SnapshotInfo[] = [];
+  /** The newest of which the machine has all: saves are due as after it, and nothing goes because of it. */
+  #had: SnapshotInfo | undefined;
   readonly #unusable = new Map<string, UnusableSnapshot>();
   /** Indices of those that were found bad: as long as nothing newer counts, a good copy from elsewhere is wanted. */
   readonly #lost = new Map<bigint, string>();
 
-  /** The newest that counts. */
+  /** The newest that counts; if none does, one of which the machine has all by itself. */
   get newest(): SnapshotInfo | undefined {
-    return this.#counted[0];
+    const [counted] = this.#counted;
+    const { lastIncludedIndex = 0n } = counted?.meta ?? {};
+    return this.#had !== undefined && this.#had.meta.lastIncludedIndex > lastIncludedIndex ? this.#had : counted;
   }
 
   /** Its index; 0 if none counts. */
@@ -51,8 +55,14 @@ export class CountedSnapshots {
     return this.#counted.some((counted) => toHex(counted.digest) === toHex(digest));
   }
 
+  /** The machine has by itself all that a snapshot has, which nobody has tried. */
+  setHad(snapshot: SnapshotInfo): void {
+    this.#had = snapshot;
+  }
+
   /** Counts a snapshot from now on. */
   add(snapshot: SnapshotInfo): void {
+    if (snapshot.meta.lastIncludedIndex >= (this.#had?.meta.lastIncludedIndex ?? 0n)) this.#had = undefined;
     if (!this.has(snapshot)) this.#counted = [snapshot, ...this.#counted].sort(newestFirst);
     this.#unusable.delete(toHex(snapshot.digest));
     for (const index of this.#lost.keys()) if (index <= snapshot.meta.lastIncludedIndex) this.#lost.delete(index);
@@ -60,12 +70,16 @@ export class CountedSnapshots {
 
   /** Notes that a snapshot could not be used. What counts goes on counting: what was read once may be read again. */
   addUnusable(unusable: UnusableSnapshot): void {
-    this.#unusable.set(toHex(unusable.snapshot.digest), unusable);
+    const digest = toHex(unusable.snapshot.digest);
+    this.#unusable.set(digest, unusable);
+    if (this.#had !== undefined && toHex(this.#had.digest) === digest) this.#had = undefined;
   }
 
   /** A snapshot was found bad. Returns it if it did count. */
   lose(index: bigint): SnapshotInfo | undefined {
-    const lost = this.#counted.find(({ meta }) => meta.lastIncludedIndex === index);
+    const isLost = ({ meta }: SnapshotInfo) => meta.lastIncludedIndex === index;
+    const lost = this.#counted.find(isLost) ?? (this.#had !== undefined && isLost(this.#had) ? this.#had : undefined);
+    if (lost === this.#had) this.#had = undefined;
     this.#counted = this.#counted.filter((counted) => counted !== lost);
     for (const [digest, { snapshot }] of this.#unusable) {
       if (snapshot.meta.lastIncludedIndex === index) this.#unusable.delete(digest);
@@ -88,6 +102,7 @@ export class CountedSnapshots {
   keep(listed: readonly SnapshotInfo[]): void {
     const there = new Set(listed.map(({ digest }) => toHex(digest)));
     this.#counted = this.#counted.filter(({ digest }) => there.has(toHex(digest)));
+    if (this.#had !== undefined && !there.has(toHex(this.#had.digest))) this.#had = undefined;
     for (const digest of this.#unusable.keys()) if (!there.has(digest)) this.#unusable.delete(digest);
   }
 }

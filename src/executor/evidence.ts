@@ -40,6 +40,7 @@ export class SnapshotEvidence {
     this.#emit = emit;
     this.#onLost = onLost;
     if (context.newest !== undefined) this.counted.add(context.newest);
+    if (context.had !== undefined) this.counted.setHad(context.had);
     for (const unusable of context.unusable ?? []) this.counted.addUnusable(unusable);
     this.#unlisten = context.storage.onQuarantine((index, reason) => this.#lose(index, reason));
   }

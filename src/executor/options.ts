@@ -6,13 +6,12 @@
 
 import type { LogStorage } from "../log/mod.ts";
 import type { CheckOptions, SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
-import type { StateMachine } from "../state/mod.ts";
+import type { Applied, StateMachine } from "../state/mod.ts";
 import type { Tracker } from "../stream/mod.ts";
 import type { Clock } from "./clock.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 import type { ExecutorEvent } from "./events.ts";
 import type { PurgeOptions } from "./purge.ts";
-import type { Applied } from "./save.ts";
 import type { RetryOptions, TriggerOptions } from "./triggers.ts";
 
 /** What an executor may be told. */
@@ -59,6 +58,8 @@ export interface ExecutorContext {
   readonly isShared?: boolean;
   /** The snapshot that the machine was loaded from; none if it was from none. */
   readonly newest: SnapshotInfo | undefined;
+  /** The newest of which it has all by itself, if it was loaded from none; nobody has tried it. */
+  readonly had?: SnapshotInfo | undefined;
   /** Those that it could not be loaded from; by default none. */
   readonly unusable?: readonly UnusableSnapshot[];
   /** Up to where entries were applied. */

@@ -11,12 +11,17 @@ import type { StateMachine } from "../state/mod.ts";
 import { raceAbort, toHex } from "../stream/mod.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 
+/** A place in a history. */
+export type Position = Pick<SnapshotMeta, "lastIncludedIndex" | "lastIncludedTerm">;
+
 /** What a recovery works with. */
 export interface RecoveryContext {
   /** Has the snapshots. */
   readonly storage: SnapshotStorage;
   /** Is loaded. */
   readonly machine: StateMachine;
+  /** Up to where the machine has applied entries by itself: no snapshot is loaded that is not newer. */
+  readonly durable?: Position | undefined;
   /** The log behind the snapshots; absent if it is a shared one, of which others can give what is missing here. */
   readonly log?: LogStorage;
   /** Is told of each snapshot that cannot be used. */
@@ -31,19 +36,22 @@ export interface RecoveryContext {
  * that loses anything. It must begin before the older one ends, and reach to where the unusable one ends: what only that
  * one has would be missing, and be written anew.
  *
- * @returns the snapshot; nothing if there is none, or the log has everything
+ * @returns the snapshot; nothing if there is none, or the log has everything that the machine does not have by itself
  * @throws what the newest could not be used for, if nothing else gives the same state
  */
 export async function loadNewest(context: RecoveryContext): Promise<SnapshotInfo | undefined> {
-  const { storage, log, onUnusable, signal } = context;
+  const { storage, durable, log, onUnusable, signal } = context;
   const unusable = new Map<string, UnusableSnapshot>();
   let missed: bigint | undefined;
   for (;;) {
     throwIfCancelled(signal);
-    const listed = await raceAbort(storage.list(), signal);
+    const { lastIncludedIndex: had = 0n } = durable ?? {};
+    const listed = (await raceAbort(storage.list(), signal)).filter(({ meta }) => meta.lastIncludedIndex > had);
     const snapshot = listed.find(({ digest }) => !unusable.has(toHex(digest)));
     const [newest] = [...unusable.values()].filter(({ snapshot }) => isListed(snapshot, listed));
-    if (newest !== undefined && log !== undefined && !await leads(log, snapshot?.meta, newest.snapshot.meta)) {
+    if (
+      newest !== undefined && log !== undefined && !await leads(log, snapshot?.meta ?? durable, newest.snapshot.meta)
+    ) {
       throw newest.error;
     }
     if (snapshot === undefined) return undefined;
@@ -86,7 +94,7 @@ function isListed({ digest }: SnapshotInfo, listed: readonly SnapshotInfo[]): bo
 }
 
 /** Whether the log leads from a snapshot, or from nothing, to where a newer one ends: it is of the history of both. */
-async function leads(log: LogStorage, from: SnapshotMeta | undefined, to: SnapshotMeta): Promise<boolean> {
+async function leads(log: LogStorage, from: Position | undefined, to: Position): Promise<boolean> {
   if (log.firstIndex > (from?.lastIncludedIndex ?? 0n) + 1n) return false;
   if (await log.term(to.lastIncludedIndex) !== to.lastIncludedTerm) return false;
   return from === undefined || await log.term(from.lastIncludedIndex) === from.lastIncludedTerm;
@@ -99,7 +107,7 @@ async function leads(log: LogStorage, from: SnapshotMeta | undefined, to: Snapsh
  */
 export async function alignLog(
   log: LogStorage,
-  { lastIncludedIndex: index, lastIncludedTerm: term }: SnapshotMeta,
+  { lastIncludedIndex: index, lastIncludedTerm: term }: Position,
 ): Promise<void> {
   if (await log.term(index) !== term) await log.reset(index, term);
 }
@@ -109,7 +117,7 @@ export async function alignLog(
  *
  * @throws {SnapshotError} `CORRUPT` if the log begins later
  */
-export function checkNoGap(log: LogStorage, snapshot: SnapshotMeta | undefined): void {
+export function checkNoGap(log: LogStorage, snapshot: Position | undefined): void {
   const index = snapshot?.lastIncludedIndex ?? 0n;
   if (log.firstIndex <= index + 1n) return;
   throw new SnapshotError(

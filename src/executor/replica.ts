@@ -7,18 +7,18 @@
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { checkFollows, type LogStorage, type SharedLog } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
-import type { Configuration, LogEntry, StateMachine } from "../state/mod.ts";
+import type { Applied, Configuration, LogEntry, StateMachine } from "../state/mod.ts";
 import { neverThrowing, type Operation } from "../stream/mod.ts";
 import type { InstallNotification, NotificationReply, Source } from "../transfer/mod.ts";
 import type { UnusableSnapshot } from "./counted.ts";
+import { appliedOf, begin, type Beginning, calledByReplica, flush } from "./durable.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
 import { NotifiedInstall } from "./notified.ts";
 import type { ExecutorOptions, SnapshotOptions } from "./options.ts";
 import { archiveReceiver, discard, type InstallOptions, pullReceiver } from "./receivers.ts";
-import { alignLog, checkNoGap, loadNewest } from "./recovery.ts";
-import type { Applied } from "./save.ts";
+import { loadNewest } from "./recovery.ts";
 import { isShared, SharedFollower, SharedLogView } from "./shared.ts";
 import { Turns } from "./turns.ts";
 
@@ -30,7 +30,10 @@ const TELL_EVERY = 100;
 
 /** Options of {@linkcode Replica.open}. */
 export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions {
-  /** The state. It must be as new: what is in storage and log is loaded and applied. */
+  /**
+   * The state. What is in storage and log is loaded and applied: it must be as new, or say by `durable` what it has. A
+   * `StoredState` is used by way of its `machine`, or of `apply` and `durable`.
+   */
   readonly machine: M;
   /** The log: its own, or one that it shares with other replicas. Closed with the replica, or when that cannot be opened. */
   readonly log: LogStorage | SharedLog;
@@ -118,6 +121,8 @@ interface Pending {
 export class Replica<M extends StateMachine> implements AsyncDisposable {
   /** The state machine. Not to be changed but by {@linkcode propose}. */
   readonly machine: M;
+  /** The same, as it is called here. */
+  readonly #machine: M;
   readonly #log: LogStorage;
   readonly #storage: SnapshotStorage;
   readonly #executor: SnapshotExecutor;
@@ -135,14 +140,11 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   #failure: SnapshotError | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(
-    options: ReplicaOptions<M>,
-    snapshot: SnapshotInfo | undefined,
-    unusable: readonly UnusableSnapshot[],
-  ) {
-    const { machine, storage, configuration = { peers: [] }, term } = options;
+  private constructor(options: ReplicaOptions<M>, machine: M, { loaded, had, applied, unusable }: Beginning) {
+    const { storage, term } = options;
     const log = isShared(options.log) ? new SharedLogView(options.log) : options.log;
-    this.machine = machine;
+    this.machine = options.machine;
+    this.#machine = machine;
     this.#log = log;
     this.#storage = storage;
     this.#term = term;
@@ -153,13 +155,14 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       return found && found.sources.length > 0 ? this.install(found.sources, found.options) : undefined;
     };
     this.#notified = onNotification && new NotifiedInstall({ applied: () => this.#applied.index, install });
-    this.#applied = snapshot === undefined ? { index: 0n, term: 0n, configuration } : appliedOf(snapshot.meta);
+    this.#applied = applied;
     this.#executor = new SnapshotExecutor({
       machine,
       storage,
       log,
       isShared: isShared(options.log),
-      newest: snapshot,
+      newest: loaded,
+      had,
       unusable,
       applied: () => this.#applied,
       checkSavable: () => this.#checkRunning(),
@@ -189,13 +192,16 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * Opens a replica: loads the newest good snapshot, and applies the log after it, while timers and sockets have their
    * turn. A snapshot that is proven bad is quarantined. One that cannot be read or understood now stays where it is, an event
    * and {@linkcode status} name it, and the one before it is used, if the log leads from there to where the other one ends.
-   * Of a shared log all is applied that is in it now; what comes later is applied as it comes.
+   * Of a shared log all is applied that is in it now; what comes later is applied as it comes. A machine that says by `durable`
+   * what it has begins there: no snapshot is loaded that is not newer.
    *
    * If it fails, log and storage are closed: they can be opened again.
    *
    * @param options what it is made of
-   * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot and log; `NOT_FOUND` if they were purged
-   *   from a shared one, and no snapshot that has them could be installed; `CANCELLED`
+   * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot, or what the machine has, and log; `NOT_FOUND`
+   *   if they were purged from a shared one, and no snapshot that has them could be installed; `UNAVAILABLE` if the log ends
+   *   before what the machine has; `MALFORMED` if it is not the log of this machine, or the machine does not know what it
+   *   has; `CANCELLED`
    * @throws what the newest snapshot cannot be used for, if older ones and the log do not give the same state
    * @throws {SnapshotError} `UNSUPPORTED` if a newer program wrote an entry of the log: all is left as it is for it
    * @throws whatever the machine's `load` or `apply` fails with
@@ -203,8 +209,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   static async open<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {
     let replica: Replica<M> | undefined;
     try {
-      const { snapshot, unusable } = await recover(options);
-      replica = new Replica(options, snapshot, unusable);
+      const machine = calledByReplica(options.machine);
+      replica = new Replica(options, machine, await begin({ ...options, machine }));
       await replica.#start(options);
       return replica;
     } catch (error) {
@@ -339,6 +345,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       await this.#shared?.stop();
       await this.#executor.close();
       await this.#turn.catch(() => {});
+      await flush(this.#machine);
       await this.#log.close();
       await this.#storage.close();
     })();
@@ -420,12 +427,12 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   async #restore(cause: unknown): Promise<void> {
     const { index: applied } = this.#applied;
     try {
-      const snapshot = await loadNewest({ storage: this.#storage, machine: this.machine, onUnusable: () => {} });
+      const snapshot = await loadNewest({ storage: this.#storage, machine: this.#machine, onUnusable: () => {} });
       if (snapshot === undefined) throw new Error("there is no snapshot to begin with");
       let { lastIncludedIndex: index } = snapshot.meta;
       for await (const entry of this.#log.entries(index + 1n)) {
         if (entry.index > applied) break;
-        if (entry.configuration === undefined) await this.machine.apply(entry);
+        if (entry.configuration === undefined) await this.#machine.apply(entry);
         index = entry.index;
         if (this.#turns.step()) await this.#turns.turn();
       }
@@ -446,10 +453,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
 
   async #apply(entry: LogEntry): Promise<void> {
     try {
-      if (entry.configuration === undefined) {
-        const applying = this.machine.apply(entry);
-        if (applying !== undefined) await applying; // most machines apply at once: no turn of the event loop each
-      }
+      const applying = entry.configuration === undefined
+        ? this.#machine.apply(entry)
+        : this.#machine.durable && this.#machine.reconfigure!(entry);
+      if (applying !== undefined) await applying; // most machines apply at once: no turn of the event loop each
     } catch (error) {
       if (hasCode(error, "UNSUPPORTED")) throw this.#failure = notUnderstood(entry, error);
       this.#failure = new SnapshotError(
@@ -496,30 +503,6 @@ function closed(): SnapshotError {
   return new SnapshotError("CLOSED", "The replica was closed");
 }
 
-/** Loads the machine, and makes the log fit. */
-async function recover<M extends StateMachine>(options: ReplicaOptions<M>): Promise<{
-  readonly snapshot: SnapshotInfo | undefined;
-  readonly unusable: readonly UnusableSnapshot[];
-}> {
-  const { machine, log, storage, signal, onEvent = () => {} } = options;
-  const unusable: UnusableSnapshot[] = [];
-  const tell = neverThrowing(onEvent);
-  const onUnusable = (one: UnusableSnapshot) => {
-    unusable.push(one);
-    tell({ type: "unusable", ...one });
-  };
-  const shared = isShared(log);
-  const snapshot = await loadNewest({ machine, storage, signal, onUnusable, ...(!shared && { log }) });
-  if (!shared) {
-    checkNoGap(log, snapshot?.meta);
-    if (snapshot !== undefined) await alignLog(log, snapshot.meta);
-  }
-  const listed = unusable.length === 0 ? [] : await storage.list();
-  const isThere = ({ meta }: SnapshotInfo) =>
-    listed.some((other) => other.meta.lastIncludedIndex === meta.lastIncludedIndex);
-  return { snapshot, unusable: unusable.filter(({ snapshot }) => isThere(snapshot)) };
-}
-
 /** What of a batch can be appended to a log. What cannot is rejected, and harms no other. */
 function choose(batch: readonly Pending[], last: Pick<LogEntry, "index" | "term">): {
   readonly accepted: readonly (readonly [Pending, readonly LogEntry[]])[];
@@ -539,8 +522,4 @@ function choose(batch: readonly Pending[], last: Pick<LogEntry, "index" | "term"
     }
   }
   return { accepted, entries: all };
-}
-
-function appliedOf({ lastIncludedIndex: index, lastIncludedTerm: term, peers, oldPeers }: SnapshotMeta): Applied {
-  return { index, term, configuration: { peers, ...(oldPeers !== undefined && { oldPeers }) } };
 }

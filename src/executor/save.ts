@@ -6,19 +6,9 @@
 
 import { throwIfCancelled } from "../errors.ts";
 import type { SnapshotInfo, SnapshotStorage, SnapshotWriter } from "../snapshot/mod.ts";
-import type { Configuration, SaveTask } from "../state/mod.ts";
+import type { Applied, SaveTask } from "../state/mod.ts";
 import { raceAbort, type Tracker } from "../stream/mod.ts";
 import type { Clock } from "./clock.ts";
-
-/** Up to where entries were applied. */
-export interface Applied {
-  /** The index of the last. */
-  readonly index: bigint;
-  /** Its term. */
-  readonly term: bigint;
-  /** The members at that index. */
-  readonly configuration: Configuration;
-}
 
 /** What a save goes by. */
 export interface SaveContext {

@@ -26,6 +26,28 @@ export interface LogEntry {
   readonly configuration?: Configuration;
 }
 
+/** Up to where entries were applied. */
+export interface Applied {
+  /** The index of the last. */
+  readonly index: bigint;
+  /** Its term. */
+  readonly term: bigint;
+  /** The members at that index. */
+  readonly configuration: Configuration;
+}
+
+/** What the storage of a machine has: see {@linkcode StateMachine.durable}. */
+export interface DurablyApplied {
+  /** The index of the last entry that was applied; 0 if none was. */
+  readonly index: bigint;
+  /** Its term; 0 if none was. */
+  readonly term: bigint;
+  /** The members at that index; absent as long as neither an entry nor a snapshot has said who they are. */
+  readonly configuration?: Configuration;
+  /** Set if a snapshot gave all of it, and nothing was applied since: the log may end before it, or be another one. */
+  readonly loaded?: boolean;
+}
+
 /**
  * What a {@linkcode Replica} keeps: state that is changed by the entries of a log, and only by them. All its methods are
  * called one after the other, never two at a time; only a {@linkcode SaveTask} and {@linkcode check} run beside them.
@@ -66,6 +88,30 @@ export interface StateMachine {
    * @throws what `load` would throw
    */
   check?(reader: SnapshotReader): Promise<void>;
+
+  /**
+   * For a machine that keeps its state in a storage of its own, as a `StoredState` does: up to where that has it. The machine
+   * must write this in the same transaction as what it changes, in {@linkcode apply}, {@linkcode reconfigure} and
+   * {@linkcode load}, and must have {@linkcode check} and {@linkcode flush} too. A replica then begins there: it loads newer snapshots only, and applies no entry again. What was
+   * applied last may be missing, since the log has it.
+   *
+   * Called when a replica is opened. A machine without it has no state then, and gets all of it.
+   *
+   * @returns nothing if there is state, and it is not known which entries it has: only a snapshot can replace it
+   */
+  durable?(): DurablyApplied | undefined;
+
+  /**
+   * Writes what was applied and is not durable yet. Called when a replica is closed, if the machine has {@linkcode durable}:
+   * nothing may be written after that which another one, opened on the same storage, could not know of.
+   */
+  flush?(): void | Promise<void>;
+
+  /**
+   * Is told, in its place among those that are applied, of an entry that changes the membership. A machine that has
+   * {@linkcode durable} must have this too, and write that it has the entry and whom it names; no other is told.
+   */
+  reconfigure?(entry: LogEntry): void | Promise<void>;
 
   /** Called before a snapshot that was installed is loaded: nothing of the state is in use when it resolves. */
   pause?(): void | Promise<void>;

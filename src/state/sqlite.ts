@@ -32,7 +32,8 @@ export interface SqliteEngineOptions {
  * A table of an SQLite database for a `StoredState`. Saves read from connections of their own, so that writing goes on.
  * What else is in the database does not matter.
  *
- * What is acknowledged survives a crash of the process; of a power failure, the log (as `synchronous = NORMAL`).
+ * What was written survives a crash of the process. A power failure may take the last writes, each whole; a replica's log has
+ * what they were of (`synchronous = NORMAL`).
  *
  * @param path the file; made if it is not there. It gets write-ahead logging.
  * @param options which table

@@ -4,10 +4,9 @@
  * @module
  */
 
-import { concat } from "../stream/mod.ts";
 import type { Engine } from "./engine.ts";
 import { type DescribedState, encodeHead, type Head } from "./state_head.ts";
-import { endOf, metaKey, nameBytes, prefixOf, type Slot } from "./stored_keys.ts";
+import { endOf, metaKey, metaValue, nameBytes, prefixOf, type Slot } from "./stored_keys.ts";
 
 /**
  * Deletes what a database has of states that are dropped.
@@ -16,7 +15,7 @@ import { endOf, metaKey, nameBytes, prefixOf, type Slot } from "./stored_keys.ts
  */
 export async function dropStates(
   engine: Engine,
-  slot: Slot,
+  { slot, hasApplied }: { readonly slot: Slot; readonly hasApplied: boolean },
   head: Head,
   drop: readonly string[] = [],
 ): Promise<readonly DescribedState[]> {
@@ -30,6 +29,6 @@ export async function dropStates(
     }
   }
   // Only now: if it was interrupted, the next opening finds the rest by its description, and resumes.
-  await engine.write([{ key: metaKey(), value: concat([Uint8Array.of(slot), encodeHead({ ...head, states })]) }]);
+  await engine.write([{ key: metaKey(), value: metaValue(slot, hasApplied, encodeHead({ ...head, states })) }]);
   return states;
 }

@@ -2,12 +2,14 @@
  * How keyed state lies in a database.
  *
  * ```text
- * key  = slot keyGroup length name key      slot = 00 or 01, keyGroup = u16 big-endian, length = u8, of the state's name
- * meta = FF                                 its value: slot, StateHead framed as in a file
+ * key     = slot keyGroup length name key   slot = 00 or 01, keyGroup = u16 big-endian, length = u8, of the state's name
+ * meta    = FF                              its value: slot, or slot + 2 if there is `applied`; StateHead framed as in a file
+ * applied = FF 01                           up to where a log was applied: see `applied_record.ts`
  * ```
  *
  * So entries are in the order of key groups, as they are in a file. Of the two slots one is the state; a load fills the
- * other, and then changes over in one write.
+ * other, and then changes over in one write. A program that does not know of `applied` must not change such a state: the
+ * 2 keeps it out.
  *
  * @module
  */
@@ -26,6 +28,24 @@ const HEAD = 4;
 /** The key of what is said of the whole. */
 export function metaKey(): Uint8Array {
   return Uint8Array.of(0xff);
+}
+
+/** The value of that key. */
+export function metaValue(slot: Slot, hasApplied: boolean, head: Uint8Array): Uint8Array {
+  return concat([Uint8Array.of(hasApplied ? slot + 2 : slot), head]);
+}
+
+/** The parts of such a value; nothing if it is none. */
+export function splitMeta(
+  value: Uint8Array,
+): { readonly slot: Slot; readonly hasApplied: boolean; readonly head: Uint8Array } | undefined {
+  const [first = 4] = value;
+  return first > 3 ? undefined : { slot: (first & 1) as Slot, hasApplied: first >= 2, head: value.subarray(1) };
+}
+
+/** The key of what is said of the entries that were applied. */
+export function appliedKey(): Uint8Array {
+  return Uint8Array.of(0xff, 1);
 }
 
 /** What the keys of a state in a key group begin with. */

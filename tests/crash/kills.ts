@@ -16,13 +16,22 @@ interface Life {
 /**
  * Kills a process that works in a directory, again and again; throws if what it acknowledged is not there the next time.
  *
+ * @param directory where
+ * @param seed of what it does
+ * @param kills how often
+ * @param program what it runs, and further arguments of that
  * @returns how many entries were acknowledged in all
  */
-export async function killAgain(directory: string, seed: number, kills: number): Promise<bigint> {
+export async function killAgain(
+  directory: string,
+  seed: number,
+  kills: number,
+  program: readonly [file: string, ...args: string[]] = ["tests/crash/kill_child.ts"],
+): Promise<bigint> {
   const random = new Random(seed);
   let acknowledged = 0n;
   for (let i = 0; i < kills; i++) {
-    const life = await live(directory, seed * 10_000 + i, random.below(random.pick([10, 60, 250])));
+    const life = await live(program, directory, seed * 10_000 + i, random.below(random.pick([10, 60, 250])));
     if (life.begun < acknowledged) {
       throw new Error(`Entry ${acknowledged} was acknowledged; it began with ${life.begun}`);
     }
@@ -32,8 +41,13 @@ export async function killAgain(directory: string, seed: number, kills: number):
 }
 
 /** Starts a process, and kills it so long after it has begun. */
-async function live(directory: string, seed: number, after: number): Promise<Life> {
-  const [command, ...args] = commandOf("tests/crash/kill_child.ts", directory, String(seed));
+async function live(
+  [file, ...rest]: readonly [file: string, ...args: string[]],
+  directory: string,
+  seed: number,
+  after: number,
+): Promise<Life> {
+  const [command, ...args] = commandOf(file, directory, String(seed), ...rest);
   const child = spawn(command, args);
   let output = "";
   const begun = new Promise<void>((resolve) => {

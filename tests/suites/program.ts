@@ -18,6 +18,7 @@ export const LOCK = "--lock=.deno.lock";
 /** The programs that tests start as processes of their own. */
 export const CHILDREN: readonly string[] = [
   "tests/crash/kill_child.ts",
+  "tests/crash/durable_kill_child.ts",
   "tests/crash/full_disk_child.ts",
   "tests/chaos/child.ts",
 ];

@@ -1,6 +1,7 @@
 // A machine, a storage and an executor that tests can look into and hold up.
 
 import {
+  type Applied,
   type CheckOptions,
   type Configuration,
   type ExecutorEvent,
@@ -18,7 +19,6 @@ import {
   type SnapshotStorage,
   type StateMachine,
 } from "../../mod.ts";
-import type { Applied } from "../../src/executor/save.ts";
 import { raceAbort } from "../../src/stream/mod.ts";
 import { bytesOf } from "./harness.ts";
 import { FakeClock } from "./fake_clock.ts";

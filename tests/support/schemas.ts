@@ -4,6 +4,7 @@ import {
   cborCodec,
   type Codec,
   commandCodec,
+  type DurablyApplied,
   jsonCodec,
   KeyedState,
   KeyValueMachine,
@@ -173,10 +174,28 @@ export class StoredUsers extends OwnMachine implements Users {
     this.value = state.value("value", users);
   }
 
-  async apply({ data }: LogEntry): Promise<void> {
-    const { key, user } = this.commands.decode(data);
-    if (user === null) await this.value.delete(key);
-    else await this.value.set(key, user);
+  apply(entry: LogEntry): Promise<void> {
+    return this.state.apply(entry, async () => {
+      const { key, user } = this.commands.decode(entry.data);
+      if (user === null) await this.value.delete(key);
+      else await this.value.set(key, user);
+    });
+  }
+
+  reconfigure(entry: LogEntry): Promise<void> {
+    return this.state.apply(entry);
+  }
+
+  durable(): DurablyApplied | undefined {
+    return this.state.durable();
+  }
+
+  flush(): Promise<void> {
+    return this.state.flush();
+  }
+
+  check(reader: SnapshotReader): Promise<void> {
+    return this.state.check(reader);
   }
 
   save(): SaveTask {

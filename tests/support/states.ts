@@ -17,16 +17,26 @@ export interface Savable {
 }
 
 /** Takes a snapshot as an executor does. */
-export async function saveTo(state: Savable, storage: SnapshotStorage, index: bigint): Promise<SnapshotInfo> {
-  return await commit(state.save()!, storage, index);
+export async function saveTo(
+  state: Savable,
+  storage: SnapshotStorage,
+  index: bigint,
+  peers: readonly string[] = [],
+): Promise<SnapshotInfo> {
+  return await commit(state.save()!, storage, index, peers);
 }
 
 /** Writes and commits what was begun. */
-export async function commit(task: SaveTask, storage: SnapshotStorage, index: bigint): Promise<SnapshotInfo> {
+export async function commit(
+  task: SaveTask,
+  storage: SnapshotStorage,
+  index: bigint,
+  peers: readonly string[] = [],
+): Promise<SnapshotInfo> {
   const writer = await storage.create();
   try {
     await task.write(writer, new AbortController().signal);
-    const info = await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: [] });
+    const info = await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers });
     task.committed?.(info);
     return info;
   } finally {

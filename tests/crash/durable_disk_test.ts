@@ -1,0 +1,32 @@
+// A replica with its state in a real database, killed before and after every step of a course with all that it does.
+
+import { databases } from "../support/databases.ts";
+import { assert, test } from "../support/harness.ts";
+import { inTemp } from "../support/temp.ts";
+import { killAtEachStep, SHORT_COURSE } from "./durable_histories.ts";
+import type { MortalDatabase } from "./durable_world.ts";
+
+for (const [name, openDatabase] of Object.entries(databases)) {
+  test(`applied once, in ${name}: killed at every step`, () =>
+    inTemp(async (directory) => {
+      const counts = { kills: 0, openings: 0, refused: 0 };
+      let made = 0;
+      const make = (): Promise<MortalDatabase> => {
+        const path = `${directory}/${made++}`;
+        let opened: ReturnType<typeof openDatabase> | undefined;
+        return Promise.resolve({
+          open: async () => (await (opened ??= openDatabase(path))).engine,
+          async kill() {
+            const database = await opened;
+            if (database === undefined || name === "memory-level") return;
+            opened = undefined;
+            await database.engine.close().catch(() => {}); // it may be closed with the state
+            await database.close();
+          },
+        });
+      };
+      await killAtEachStep(SHORT_COURSE, make, [{ rot: false, lostWrites: 0 }], counts);
+      assert.isAbove(counts.openings, 20);
+      assert.strictEqual(counts.refused, 0);
+    }));
+}

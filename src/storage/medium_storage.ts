@@ -311,12 +311,16 @@ export class MediumStorage implements SnapshotStorage {
       this.#check();
       await this.#settleNext();
       await this.#lookAgain();
+      const candidates = (await this.#quarantined()).filter((one) => one.index === index);
+      if (candidates.length === 0) {
+        throw new SnapshotError("NOT_FOUND", `No snapshot ${index} is quarantined here`, { index });
+      }
       const isHere = [...this.#entries.map(({ manifest }) => manifest), ...this.#unlisted];
       if (isHere.some((one) => one.index === index)) {
         throw new SnapshotError("BUSY", `There is a snapshot ${index} here: nothing is restored over it`, { index });
       }
       let failure: unknown;
-      for (const { place } of (await this.#quarantined()).filter((one) => one.index === index)) {
+      for (const { place } of candidates) {
         try {
           await readAll(this.#medium, await examine(this.#medium, place, index), signal);
           const entry: Entry = { ...await this.#medium.restore(place, index), readers: new Set() };
@@ -327,7 +331,7 @@ export class MediumStorage implements SnapshotStorage {
           failure ??= error;
         }
       }
-      throw failure ?? new SnapshotError("NOT_FOUND", `No snapshot ${index} is quarantined here`, { index });
+      throw failure;
     });
     this.#publishing = restored;
     return await restored;

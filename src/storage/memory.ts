@@ -45,8 +45,9 @@ interface Place {
   readonly files: Map<string, MemoryFile>;
 }
 
-class MemoryMedium implements Medium {
-  readonly temp = "temp";
+/** Places in memory. */
+export class MemoryMedium implements Medium {
+  readonly temp: string = "temp";
   readonly #places = new Map<string, Place>();
   readonly #quarantined = new Map<string, QuarantinedPlace>();
   #published = 0;

@@ -10,6 +10,7 @@ import {
 } from "../../mod.ts";
 import { Schedule } from "../../src/transfer/schedule.ts";
 import { ChunkSet, equal } from "../../src/stream/mod.ts";
+import { SpoiledStorage } from "../support/faulty_medium.ts";
 import { assert, bytesOf, noise, rejects, test, turns } from "../support/harness.ts";
 import { save, storageWith } from "../support/samples.ts";
 import { after, sourceOf, type TestSource, withBody } from "../support/servers.ts";
@@ -21,13 +22,13 @@ const STATE = noise(64 * CHUNK, 3);
 async function between(
   work: (
     there: MemoryStorage,
-    here: MemoryStorage,
+    here: SpoiledStorage,
     from: (...args: Partial<Parameters<typeof sourceOf>>) => TestSource,
   ) => Promise<void>,
   content = STATE,
 ): Promise<void> {
   const there = await storageWith(9n, { state: content });
-  const here = new MemoryStorage();
+  const here = new SpoiledStorage();
   const sources: TestSource[] = [];
   try {
     await work(there, here, (name = "good", storage = there, twist, all) => {
@@ -126,7 +127,7 @@ test("pull: who says nonsense of what it has is dropped, and named", () =>
       assert.strictEqual(sources[1]?.dropped?.code, "MALFORMED");
       for (const { code, source } of errors) assert.deepEqual([code, source], ["MALFORMED", "http://junk"]);
       const [{ meta }] = await here.list() as [SnapshotInfo];
-      await here.quarantine(meta.lastIncludedIndex, "to be pulled again");
+      assert.isTrue(await here.spoilAndQuarantine(meta.lastIncludedIndex)); // to be pulled again
     }
   }));
 

@@ -383,8 +383,10 @@ export class ObjectStorage implements SnapshotStorage {
   async restore(index: bigint, options: VerifyOptions = {}): Promise<SnapshotInfo> {
     this.#check();
     const signal = this.#signalOf(options);
+    const current = await this.#store.read();
     let failure: unknown;
-    for (const kept of (await this.#store.read()).quarantined.filter((kept) => kept.index === index)) {
+    for (const kept of current.quarantined.filter((kept) => kept.index === index)) {
+      restored(current, kept.id); // whether it can be, before all of it is read
       try {
         await this.#readAll(kept, signal);
       } catch (error) {

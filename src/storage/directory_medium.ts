@@ -5,7 +5,7 @@
  */
 
 import { dirname, join } from "@std/path";
-import { hasCode, messageOf, SnapshotError } from "../errors.ts";
+import { hasCode, SnapshotError } from "../errors.ts";
 import type { Disk, DiskFile, DiskLock } from "../fs/mod.ts";
 import {
   checkName,
@@ -15,10 +15,11 @@ import {
   MANIFEST_TEMP_NAME,
   MAX_MANIFEST_BYTES,
   similarNames,
-  SnapshotManifest,
+  type SnapshotManifest,
 } from "../snapshot/mod.ts";
 import { equal, InFlight } from "../stream/mod.ts";
 import type { DirectorySync } from "./directory_sync.ts";
+import { decodeManifest } from "./evidence.ts";
 import {
   corruptDirectory,
   installDirectory,
@@ -335,10 +336,13 @@ export class DirectoryMedium implements Medium {
         });
       }
       const bytes = new Uint8Array(size);
-      return await SnapshotManifest.decodeFramed(bytes.subarray(0, await file.read(bytes, 0)));
-    } catch (error) {
-      if (!(error instanceof SnapshotError)) throw error;
-      throw new SnapshotError(error.code, `${path}: ${messageOf(error)}`, { ...error.fields, cause: error });
+      const length = await file.read(bytes, 0);
+      if (length === size) return await decodeManifest(bytes, path);
+      throw new SnapshotError("UNAVAILABLE", `${path} is said to have ${size} bytes, and ${length} are read`, {
+        file: path,
+        expected: size,
+        actual: length,
+      });
     } finally {
       await file.close();
     }

@@ -6,6 +6,8 @@
  */
 
 import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { SnapshotManifest } from "../snapshot/mod.ts";
+import { sha256, toHex } from "../stream/mod.ts";
 import type { Medium, PlacedSnapshot, Places, StoredSnapshot } from "./medium.ts";
 import { StoredReader } from "./reader.ts";
 
@@ -34,6 +36,20 @@ export async function examine(medium: Medium, place: string, index: bigint): Pro
       index,
       cause: error,
     });
+  }
+}
+
+/**
+ * Decodes the manifest that was read of a path. The error says also which bytes these were, by their digest: of two errors
+ * that are the same the bytes were.
+ */
+export async function decodeManifest(bytes: Uint8Array, path: string): Promise<SnapshotManifest> {
+  try {
+    return await SnapshotManifest.decodeFramed(bytes);
+  } catch (error) {
+    if (!(error instanceof SnapshotError)) throw error;
+    const read = `(${bytes.length} bytes, SHA-256 ${toHex(await sha256(bytes)).slice(0, 16)}…)`;
+    throw new SnapshotError(error.code, `${path}: ${error.message} ${read}`, { ...error.fields, cause: error });
   }
 }
 

@@ -294,6 +294,7 @@ export class MediumStorage implements SnapshotStorage {
 
   async quarantined(): Promise<QuarantinedSnapshot[]> {
     this.#check();
+    await this.#settling;
     return (await this.#quarantined()).map(({ index, at }) => ({ index, at }));
   }
 

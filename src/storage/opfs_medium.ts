@@ -16,10 +16,11 @@
  * @module
  */
 
-import { hasCode, messageOf, SnapshotError } from "../errors.ts";
+import { hasCode, SnapshotError } from "../errors.ts";
 import { inOpfs, namesInOpfs, type OpfsDirectory, removeOpfsEntry } from "../fs/opfs.ts";
-import { checkName, type FileInfo, MAX_MANIFEST_BYTES, SnapshotManifest } from "../snapshot/mod.ts";
+import { checkName, type FileInfo, MAX_MANIFEST_BYTES, type SnapshotManifest } from "../snapshot/mod.ts";
 import { equal, InFlight, sha256, toHex } from "../stream/mod.ts";
+import { decodeManifest } from "./evidence.ts";
 import {
   corruptDirectory,
   indexOfDirectory,
@@ -404,12 +405,7 @@ export class OpfsMedium implements Medium {
         actual: file.size,
       });
     });
-    try {
-      return await SnapshotManifest.decodeFramed(bytes);
-    } catch (error) {
-      if (!(error instanceof SnapshotError)) throw error;
-      throw new SnapshotError(error.code, `${path}: ${messageOf(error)}`, { ...error.fields, cause: error });
-    }
+    return await decodeManifest(bytes, path);
   }
 
   /** The file with the manifest. One that is not there may be away. */

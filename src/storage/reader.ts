@@ -242,6 +242,12 @@ export async function readChunk(file: MediumFile, name: string, chunks: ChunkMap
     seen = { length, digest };
   }
   if (seen!.length === again.length) throw chunks.corrupt(i, name, seen!.digest);
+  if (await file.size() >= chunks.offset(i) + again.length) {
+    throw new SnapshotError("UNAVAILABLE", `${JSON.stringify(name)} is read to chunk ${i} only, and is said to be longer`, {
+      file: name,
+      chunk: i,
+    });
+  }
   throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} ends in its chunk ${i}: it was cut short`, {
     file: name,
     chunk: i,

@@ -98,7 +98,11 @@ async function leads(log: LogStorage, from: SnapshotMeta | undefined, to: Snapsh
  *
  * @throws what it cannot be read for
  */
-async function checkUnreadable(storage: SnapshotStorage, log: LogStorage, from: SnapshotMeta | undefined): Promise<void> {
+async function checkUnreadable(
+  storage: SnapshotStorage,
+  log: LogStorage,
+  from: SnapshotMeta | undefined,
+): Promise<void> {
   const index = from?.lastIncludedIndex ?? 0n;
   const [newest] = await storage.unreadable();
   if (newest === undefined || newest.index <= index) return;

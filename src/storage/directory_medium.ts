@@ -141,7 +141,9 @@ export class DirectoryMedium implements Medium {
   #merged(name: string, other: string, cause?: unknown): SnapshotError {
     return new SnapshotError(
       "UNSUPPORTED",
-      `${JSON.stringify(name)} and ${other} of the snapshot have the same name on the file system of ${this.#root}, which ` +
+      `${
+        JSON.stringify(name)
+      } and ${other} of the snapshot have the same name on the file system of ${this.#root}, which ` +
         `does not tell them apart: use another one, or other names`,
       { file: name, cause },
     );

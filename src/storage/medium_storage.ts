@@ -411,7 +411,7 @@ export class MediumStorage implements SnapshotStorage {
     if (this.#good().length <= this.retain) return [];
     let readable = 0;
     for (const entry of this.#good()) {
-      if (readable === this.retain) break;
+      if (readable >= this.retain && entry.unread === undefined) continue;
       if (entry === committed || await this.#canBeRead(entry)) readable++;
     }
     return this.#countable().slice(this.retain);
@@ -478,7 +478,9 @@ export class MediumStorage implements SnapshotStorage {
       try {
         await readAll(this.#medium, await examine(this.#medium, place, index), this.#closing.signal);
         this.#onWarning(
-          new SnapshotError("BUSY", `Snapshot ${index} is quarantined, and is good: restore it, or remove it`, { index }),
+          new SnapshotError("BUSY", `Snapshot ${index} is quarantined, and is good: restore it, or remove it`, {
+            index,
+          }),
         );
       } catch (error) {
         if (isProof(error)) await this.#medium.remove(place);

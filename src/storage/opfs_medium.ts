@@ -172,7 +172,9 @@ export class OpfsMedium implements Medium {
     const data = place.files.get(hash);
     if (data === undefined) throw notFound(file);
     const opened = await this.#contents.open(data);
-    return mode === "read" ? { ...opened, reread: (buffer, position) => this.#reread(data, file, buffer, position) } : opened;
+    return mode === "read"
+      ? { ...opened, reread: (buffer, position) => this.#reread(data, file, buffer, position) }
+      : opened;
   }
 
   /** Reads by a handle of its own. */
@@ -210,9 +212,13 @@ export class OpfsMedium implements Medium {
     const place = this.#place(name);
     const marker = snapshotDirectory(index);
     if ([...this.#placed.values()].some((other) => other.marker === marker)) {
-      throw new SnapshotError("BUSY", `Snapshot ${index} of ${this.#path} is there already: nothing is written over it`, {
-        index,
-      });
+      throw new SnapshotError(
+        "BUSY",
+        `Snapshot ${index} of ${this.#path} is there already: nothing is written over it`,
+        {
+          index,
+        },
+      );
     }
     const before = place.marker;
     const size = await this.#checkSizes(place, manifest);
@@ -411,7 +417,11 @@ export class OpfsMedium implements Medium {
   /** The file with the manifest. One that is not there may be away. */
   async #manifestFile(place: Place, path: string): Promise<Blob> {
     try {
-      return await inOpfs("open", path, async () => await (await place.directory.getFileHandle(place.marker!)).getFile());
+      return await inOpfs(
+        "open",
+        path,
+        async () => await (await place.directory.getFileHandle(place.marker!)).getFile(),
+      );
     } catch (error) {
       throw hasCode(error, "NOT_FOUND") ? missing(path, error) : error;
     }

@@ -235,7 +235,9 @@ export async function readChunk(file: MediumFile, name: string, chunks: ChunkMap
     if (seen !== undefined && !(seen.length === length && equal(seen.digest, digest))) {
       throw new SnapshotError(
         "UNAVAILABLE",
-        `Chunk ${i} of ${JSON.stringify(name)} is read differently each time: look after the disk, or what lies between`,
+        `Chunk ${i} of ${
+          JSON.stringify(name)
+        } is read differently each time: look after the disk, or what lies between`,
         { file: name, chunk: i },
       );
     }
@@ -243,10 +245,14 @@ export async function readChunk(file: MediumFile, name: string, chunks: ChunkMap
   }
   if (seen!.length === again.length) throw chunks.corrupt(i, name, seen!.digest);
   if (await file.size() >= chunks.offset(i) + again.length) {
-    throw new SnapshotError("UNAVAILABLE", `${JSON.stringify(name)} is read to chunk ${i} only, and is said to be longer`, {
-      file: name,
-      chunk: i,
-    });
+    throw new SnapshotError(
+      "UNAVAILABLE",
+      `${JSON.stringify(name)} is read to chunk ${i} only, and is said to be longer`,
+      {
+        file: name,
+        chunk: i,
+      },
+    );
   }
   throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} ends in its chunk ${i}: it was cut short`, {
     file: name,
@@ -285,7 +291,9 @@ function* blocks(
       const bytes = new Uint8Array(Math.min(DEFAULT_CHUNK_SIZE, end - at));
       const length = await file.read(bytes, at);
       if (length === bytes.length) return bytes;
-      throw new SnapshotError("UNAVAILABLE", `${JSON.stringify(name)} became shorter while it was read`, { file: name });
+      throw new SnapshotError("UNAVAILABLE", `${JSON.stringify(name)} became shorter while it was read`, {
+        file: name,
+      });
     };
   }
 }

@@ -52,7 +52,9 @@ export class Faults {
 
   /** Whether everything is away. */
   get away(): boolean {
-    return this.#active.some(({ fault: { grade, target } }) => target === "all" && (grade === "absent" || grade === "gone"));
+    return this.#active.some(({ fault: { grade, target } }) =>
+      target === "all" && (grade === "absent" || grade === "gone")
+    );
   }
 
   /** Bytes as they are seen. */
@@ -259,7 +261,9 @@ export function memories(name: string, wrap: Wrap): WorldKind {
       for (const index of [1n, 2n, 3n]) await save(storage, index);
       medium.fault = ({ place, name }) => {
         const index = [...medium.placeOf].find(([, placed]) => placed === place)?.[0];
-        const grade = index === undefined ? undefined : faults.of(`${name === undefined ? "manifest" : "files"} ${index}`);
+        const grade = index === undefined
+          ? undefined
+          : faults.of(`${name === undefined ? "manifest" : "files"} ${index}`);
         if (grade === undefined || grade === "short" && name === undefined) return undefined;
         if (grade === "absent" || grade === "gone") return name === undefined ? "UNAVAILABLE" : "NOT_FOUND";
         if (grade === "unreadable") return "UNAVAILABLE";
@@ -281,7 +285,9 @@ export function buckets(name: string, wrap: Wrap): WorldKind {
     await saveThree(wrap(await ObjectStorage.open(bucket, { retain: RETAIN, packSize: 4 * 1024 * 1024 })));
     const { objects } = await bucket.list();
     return await Promise.all(
-      objects.map(async ({ key }): Promise<[string, Uint8Array]> => [key, await bytesOf((await bucket.get(key))!.body)]),
+      objects.map(async (
+        { key },
+      ): Promise<[string, Uint8Array]> => [key, await bytesOf((await bucket.get(key))!.body)]),
     );
   };
   return {

@@ -5,14 +5,24 @@ import {
   EncryptedStorage,
   MemoryStorage,
   pull,
-  snapshotHandler,
   SnapshotError,
+  snapshotHandler,
   type SnapshotStorage,
 } from "../../mod.ts";
 import { ObjectStorage } from "../../src/object.ts";
 import { bytesOf, noise } from "../support/harness.ts";
 import { Random } from "../support/random.ts";
-import { checkWhole, contentOf, type Fault, GRADES, RETAIN, save, TARGETS, type World, worlds } from "./evidence_media.ts";
+import {
+  checkWhole,
+  contentOf,
+  type Fault,
+  GRADES,
+  RETAIN,
+  save,
+  TARGETS,
+  type World,
+  worlds,
+} from "./evidence_media.ts";
 
 /** What was looked at. */
 export interface EvidenceCounts {

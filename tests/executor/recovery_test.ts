@@ -34,9 +34,12 @@ test("reopen: the same state, from the log alone, from a snapshot and the log, a
 });
 
 for (const isBad of [true, false]) {
-  test(`recovery: of one that cannot be loaded the next is used, and the log gives the rest; it is ${
-    isBad ? "quarantined, since it is bad" : "left where it is, since what is stored is right"
-  }`, () => fallsBack(isBad));
+  test(
+    `recovery: of one that cannot be loaded the next is used, and the log gives the rest; it is ${
+      isBad ? "quarantined, since it is bad" : "left where it is, since what is stored is right"
+    }`,
+    () => fallsBack(isBad),
+  );
 }
 
 async function fallsBack(isBad: boolean): Promise<void> {

@@ -1,7 +1,14 @@
 // The real disk, of which some operations fail. (What a crash leaves: tests/crash.)
 
 import { SnapshotError } from "../../mod.ts";
-import { defaultDisk, type Disk, type DiskEntry, type DiskFile, type DiskLock, type DiskStat } from "../../src/storage/directory.ts";
+import {
+  defaultDisk,
+  type Disk,
+  type DiskEntry,
+  type DiskFile,
+  type DiskLock,
+  type DiskStat,
+} from "../../src/storage/directory.ts";
 
 export class FaultyDisk implements Disk {
   readonly #disk = defaultDisk();

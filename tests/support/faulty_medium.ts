@@ -2,7 +2,7 @@
 // change each time.
 
 import { SnapshotError, type SnapshotErrorCode } from "../../mod.ts";
-import { type StorageOptions, MediumStorage } from "../../src/storage/medium_storage.ts";
+import { MediumStorage, type StorageOptions } from "../../src/storage/medium_storage.ts";
 import type { MediumFile, StoredSnapshot } from "../../src/storage/medium.ts";
 import { MemoryMedium } from "../../src/storage/memory.ts";
 

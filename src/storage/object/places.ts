@@ -372,10 +372,14 @@ export class ObjectPlaces implements Places {
       ? new SnapshotError("NOT_FOUND", `The snapshot was retired and collected while it was read: open the newest`, {
         file: key,
       })
-      : new SnapshotError("UNAVAILABLE", `${key}, with what is in snapshot ${kept.index}, is not there, or not for us`, {
-        file: key,
-        index: kept.index,
-      });
+      : new SnapshotError(
+        "UNAVAILABLE",
+        `${key}, with what is in snapshot ${kept.index}, is not there, or not for us`,
+        {
+          file: key,
+          index: kept.index,
+        },
+      );
   }
 }
 

@@ -72,27 +72,33 @@ export class SteadyBucket {
    */
   async read(key: string, options: ReadObjectOptions): Promise<ReadObject | undefined> {
     const { range, limit } = options;
-    return await this.#attempt(`read ${this.#prefix}${key}`, async (signal, alive) => {
-      const found = await this.#bucket.get(this.#prefix + key, { ...(range !== undefined && { range }), signal });
-      if (found === undefined) return undefined;
-      const expected = range === undefined ? found.size : Math.min(range.end, found.size) - range.start;
-      if (!(expected >= 0 && expected <= limit)) {
-        await found.body.cancel();
-        throw new SnapshotError("CORRUPT", `${this.#prefix}${key} has ${found.size} bytes: it is not what it was`, {
-          file: this.#prefix + key,
-          actual: found.size,
-        });
-      }
-      const { into } = options;
-      const bytes = into !== undefined && expected <= into.length
-        ? into.subarray(0, expected)
-        : new Uint8Array(expected);
-      return {
-        bytes: await this.#readAll(key, found.body, bytes, signal, alive),
-        etag: found.etag,
-        size: found.size,
-      };
-    }, options.signal, 0, options.attempts);
+    return await this.#attempt(
+      `read ${this.#prefix}${key}`,
+      async (signal, alive) => {
+        const found = await this.#bucket.get(this.#prefix + key, { ...(range !== undefined && { range }), signal });
+        if (found === undefined) return undefined;
+        const expected = range === undefined ? found.size : Math.min(range.end, found.size) - range.start;
+        if (!(expected >= 0 && expected <= limit)) {
+          await found.body.cancel();
+          throw new SnapshotError("CORRUPT", `${this.#prefix}${key} has ${found.size} bytes: it is not what it was`, {
+            file: this.#prefix + key,
+            actual: found.size,
+          });
+        }
+        const { into } = options;
+        const bytes = into !== undefined && expected <= into.length
+          ? into.subarray(0, expected)
+          : new Uint8Array(expected);
+        return {
+          bytes: await this.#readAll(key, found.body, bytes, signal, alive),
+          etag: found.etag,
+          size: found.size,
+        };
+      },
+      options.signal,
+      0,
+      options.attempts,
+    );
   }
 
   /**

@@ -10,7 +10,7 @@ testAll(
     const bucket = new MemoryBucket();
     return {
       storage: await ObjectStorage.open(bucket, { prefix: "a/b/", grace: 0 }),
-      spoil: (index) => spoil(bucket, index, "a/b/"),
+      spoil: async (index) => void await spoil(bucket, index, "a/b/"),
       async cleanUp() {},
     };
   }),

@@ -6,7 +6,7 @@
 
 import { dirname } from "@std/path";
 import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { defaultDisk, type Disk, type DiskFile } from "../fs/mod.ts";
+import { defaultDisk, type Disk, type DiskFile, type DiskLock } from "../fs/mod.ts";
 import { compareBytes, concat, equal, pause, raceAbort, toHex } from "../stream/mod.ts";
 import { type Pieces, piecesOf, streamOf } from "./bodies.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "./bucket.ts";
@@ -115,10 +115,12 @@ export class DirectoryBucket implements Bucket {
     await this.#makeDurable(directory);
     try {
       const size = await this.#write(temp, generation, piecesOf(body, options.signal));
-      return await this.#locked(options.signal, async () => {
+      return await this.#locked(options.signal, async (lock) => {
         if (!await this.#holds(key, path, options)) return undefined;
+        await this.#checkHeld(lock);
         await this.#disk.rename(temp, path);
         await this.#disk.syncDirectory(directory);
+        await this.#checkHeld(lock); // else somebody else may have put what is not there any more
         return { key, size, etag: etagOf(generation) };
       });
     } finally {
@@ -237,25 +239,33 @@ export class DirectoryBucket implements Bucket {
   }
 
   /** Does something while nobody else, here or in another process, puts or deletes. */
-  async #locked<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  async #locked<T>(signal: AbortSignal | undefined, work: (lock: DiskLock) => Promise<T>): Promise<T> {
     const before = this.#queue;
     let end = () => {};
     const mine = new Promise<void>((resolve) => end = resolve);
     this.#queue = before.then(() => mine); // also if this one gives up waiting
     try {
       await raceAbort(before, signal);
-      const unlock = await this.#lock(signal);
+      const lock = await this.#lock(signal);
       try {
-        return await work();
+        return await work(lock);
       } finally {
-        await unlock();
+        await lock.release();
       }
     } finally {
       end();
     }
   }
 
-  async #lock(signal: AbortSignal | undefined): Promise<() => Promise<void>> {
+  /** Fails if the file of the lock was removed or replaced: others can have taken it too. */
+  async #checkHeld(lock: DiskLock): Promise<void> {
+    if (await lock.isHeld()) return;
+    throw new SnapshotError("UNAVAILABLE", `${this.#root}/${LOCK} was removed or replaced while it was locked`, {
+      source: this.#root,
+    });
+  }
+
+  async #lock(signal: AbortSignal | undefined): Promise<DiskLock> {
     for (;;) {
       throwIfCancelled(signal);
       try {

@@ -19,13 +19,15 @@ export const ls: Command = {
   usage: "DIR",
   summary: "lists the snapshots of a directory, newest first",
   help:
-    "Prints index, term, size, number of files and age of each. Damaged ones are named on standard error (exit code 3).",
+    "Prints index, term, size, number of files and age of each. On standard error it names those that are damaged (exit\n" +
+    "code 3), those that cannot be read now, and those that are quarantined: see `restore`.",
   positionals: [1, 1],
   options: {},
   run: (invocation) =>
     withStorage(invocation, async (storage) => {
       const { io, json } = invocation;
       const snapshots = await storage.list();
+      const quarantined = await storage.quarantined();
       if (json) {
         io.print(JSON.stringify({
           format: formatOf(snapshots.map(({ meta }) => meta.createdAt !== undefined)),
@@ -37,8 +39,17 @@ export const ls: Command = {
             files,
             createdAt: meta.createdAt ?? null,
           })),
+          unreadable: (await storage.unreadable()).map(({ index, error: { code, message } }) => ({
+            index: String(index),
+            code,
+            message,
+          })),
+          quarantined: quarantined.map(({ index, at }) => ({ index: String(index), at: at ?? null })),
         }));
         return;
+      }
+      for (const { index, at } of quarantined) {
+        io.note(`snapshot ${index} is quarantined${at === undefined ? "" : ` since ${new Date(at).toISOString()}`}`);
       }
       for (const { meta, size, files } of snapshots) {
         const when = meta.createdAt ? new Date(meta.createdAt).toISOString() : "-";
@@ -149,6 +160,9 @@ async function withStorage(
   const storage = await DirectoryStorage.open(positionals[0]!, { readOnly: true });
   try {
     for (const { index, error } of storage.damaged) io.note(`snapshot ${index} is damaged: ${error.message}`);
+    for (const { index, error } of await storage.unreadable()) {
+      io.note(`snapshot ${index} cannot be read now: ${error.message}`);
+    }
     const asked = parseIndex(positionals[1]);
     const damaged = storage.damaged.find(({ index }) => index === asked);
     if (damaged !== undefined) throw damaged.error;

@@ -1,5 +1,5 @@
 /**
- * The command line: `ls`, `inspect`, `verify`, `serve`, `pull`, `archive`, `unarchive`.
+ * The command line: `ls`, `inspect`, `verify`, `serve`, `pull`, `archive`, `unarchive`, `restore`.
  *
  * Exit codes: 0 done, 1 failed, 2 wrong use, 3 damaged.
  *
@@ -19,7 +19,7 @@ import { hasCode, messageOf } from "../errors.ts";
 import { type Command, Exit, exitCodeOf, UsageError } from "./command.ts";
 import { processIo } from "./io.ts";
 import { inspect, ls, verify } from "./look.ts";
-import { archive, pull, serve, unarchive } from "./move.ts";
+import { archive, pull, restore, serve, unarchive } from "./move.ts";
 
 /** What it is called in help texts. */
 const PROGRAM = "snapstream";
@@ -35,7 +35,16 @@ export async function runCli(
   args: readonly string[],
   signal: AbortSignal = new AbortController().signal,
 ): Promise<number> {
-  const commands: Readonly<Record<string, Command>> = { ls, inspect, verify, serve, pull, archive, unarchive };
+  const commands: Readonly<Record<string, Command>> = {
+    ls,
+    inspect,
+    verify,
+    serve,
+    pull,
+    archive,
+    unarchive,
+    restore,
+  };
   const io = processIo();
   const [name, ...rest] = args;
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {

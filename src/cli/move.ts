@@ -1,5 +1,5 @@
 /**
- * Commands that move snapshots: `serve`, `pull`, `archive`, `unarchive`.
+ * Commands that move snapshots: `serve`, `pull`, `archive`, `unarchive`, `restore`.
  *
  * @module
  */
@@ -106,6 +106,26 @@ export const archive: Command = {
       } finally {
         await reader.close();
       }
+      return Exit.DONE;
+    } finally {
+      await storage.close();
+    }
+  },
+};
+
+/** `restore DIR INDEX` */
+export const restore: Command = {
+  usage: "DIR INDEX",
+  summary: "makes a quarantined snapshot one again, if it verifies",
+  help: "Reads all of it first: what is bad stays where it is (exit code 3). `ls` names those that are quarantined.",
+  positionals: [2, 2],
+  options: {},
+  async run({ positionals, json, signal, io }) {
+    const index = parseIndex(positionals[1])!;
+    const storage = await DirectoryStorage.open(positionals[0]!, { onWarning: ({ message }) => io.note(message) });
+    try {
+      const { size } = await storage.restore(index, { signal });
+      io.print(json ? JSON.stringify({ index: String(index), size }) : `snapshot ${index}: ${size} bytes`);
       return Exit.DONE;
     } finally {
       await storage.close();

@@ -54,6 +54,7 @@ export async function loadNewest(context: RecoveryContext): Promise<SnapshotInfo
     ) {
       throw newest.error;
     }
+    if (log !== undefined) await checkUnreadable(storage, log, snapshot?.meta);
     if (snapshot === undefined) return undefined;
     const index = snapshot.meta.lastIncludedIndex;
     let error: unknown;
@@ -98,6 +99,23 @@ async function leads(log: LogStorage, from: Position | undefined, to: Position):
   if (log.firstIndex > (from?.lastIncludedIndex ?? 0n) + 1n) return false;
   if (await log.term(to.lastIncludedIndex) !== to.lastIncludedTerm) return false;
   return from === undefined || await log.term(from.lastIncludedIndex) === from.lastIncludedTerm;
+}
+
+/**
+ * Checks that what the storage does not even list, since it cannot be read, is not missed: the log must have all up to it.
+ *
+ * @throws what it cannot be read for
+ */
+async function checkUnreadable(
+  storage: SnapshotStorage,
+  log: LogStorage,
+  from: SnapshotMeta | undefined,
+): Promise<void> {
+  const index = from?.lastIncludedIndex ?? 0n;
+  const [newest] = await storage.unreadable();
+  if (newest === undefined || newest.index <= index) return;
+  if (log.firstIndex <= index + 1n && log.lastIndex >= newest.index) return;
+  throw newest.error;
 }
 
 /**

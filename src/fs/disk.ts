@@ -38,17 +38,31 @@ export interface Disk {
   /** Removes a file, or a directory with everything in it; nothing happens if it is not there. */
   remove(path: string): Promise<void>;
 
-  /** Makes the names in a directory durable. */
+  /**
+   * Makes the names in a directory durable.
+   *
+   * @throws {SnapshotError} `UNSUPPORTED` if this file system cannot do that to any directory (CIFS cannot)
+   */
   syncDirectory(path: string): Promise<void>;
 
   /**
    * Takes the lock at a path, which no other process and nobody else in this one can have at the same time. The
    * operating system frees it when its owner ends, however it ends.
    *
-   * @returns what gives it back
    * @throws {SnapshotError} `BUSY` if somebody has it
    */
-  lock(path: string): Promise<() => Promise<void>>;
+  lock(path: string): Promise<DiskLock>;
+}
+
+/** A lock that was taken. */
+export interface DiskLock {
+  /**
+   * Whether what is at the path is still what was locked. If the file was removed or replaced since, others can take the
+   * lock too, or what it lies on is another file system now.
+   */
+  isHeld(): Promise<boolean>;
+  /** Gives it back. */
+  release(): Promise<void>;
 }
 
 /** An open file; reads and writes at positions, several at once. */

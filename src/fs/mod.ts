@@ -8,7 +8,7 @@ import { DenoDisk } from "./deno.ts";
 import type { Disk } from "./disk.ts";
 import { NodeDisk } from "./node.ts";
 
-export type { Disk, DiskEntry, DiskFile, DiskStat } from "./disk.ts";
+export type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "./disk.ts";
 
 /** The disk of the runtime that this is. */
 export function defaultDisk(): Disk {

@@ -10,7 +10,7 @@ import { type FileHandle, link, lstat, mkdir, open as openHandle, readdir, renam
 import type { DatabaseSync } from "node:sqlite";
 import { dirname } from "@std/path";
 import { messageOf, SnapshotError } from "../errors.ts";
-import type { Disk, DiskEntry, DiskFile, DiskStat } from "./disk.ts";
+import type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "./disk.ts";
 import { onDisk, systemCode } from "./errors.ts";
 
 /** The disk of Node and Bun. */
@@ -82,13 +82,19 @@ export class NodeDisk implements Disk {
       const handle = await openHandle(path, constants.O_RDONLY);
       try {
         await handle.sync();
+      } catch (error) {
+        if (!["EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(systemCode(error) ?? "")) throw error;
+        throw new SnapshotError("UNSUPPORTED", `The file system of ${path} cannot sync a directory`, {
+          file: path,
+          cause: error,
+        });
       } finally {
         await handle.close();
       }
     });
   }
 
-  lock(path: string): Promise<() => Promise<void>> {
+  lock(path: string): Promise<DiskLock> {
     return onDisk("lock", path, () => lockFile(path));
   }
 }
@@ -166,11 +172,13 @@ class NodeFile implements DiskFile {
  * A lock of the operating system's, by way of SQLite: the one thing that all three runtimes have that takes one
  * (`fcntl`, also between connections of one process), so that a Deno process and a Node process exclude each other.
  */
-async function lockFile(path: string): Promise<() => Promise<void>> {
+async function lockFile(path: string): Promise<DiskLock> {
   const { DatabaseSync } = await import("node:sqlite");
   let database: DatabaseSync;
+  let locked: string;
   try {
     makeLockFile(path); // in one turn with what follows: SQLite would follow a symbolic link
+    locked = identityOf(lstatSync(path, { bigint: true }));
     database = new DatabaseSync(path);
   } catch (error) {
     throw new SnapshotError("FORBIDDEN", `Cannot make ${path}: ${messageOf(error)}: see to its permissions`, {
@@ -195,10 +203,25 @@ async function lockFile(path: string): Promise<() => Promise<void>> {
       cause: error,
     });
   }
-  return () => {
-    database.close();
-    return Promise.resolve();
+  return {
+    async isHeld() {
+      try {
+        return identityOf(await lstat(path, { bigint: true })) === locked;
+      } catch (error) {
+        if (["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return false;
+        return await onDisk<boolean>("look at", path, () => Promise.reject(error));
+      }
+    },
+    release() {
+      database.close();
+      return Promise.resolve();
+    },
   };
+}
+
+/** What a file is, whatever it is called. As long as one has it open, no other has the same. */
+function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
+  return `${dev} ${ino}`;
 }
 
 /**

@@ -15,6 +15,7 @@
  */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { lstatSync } from "node:fs";
 import { setImmediate } from "node:timers";
 import { SnapshotError } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
@@ -42,7 +43,8 @@ interface Totals {
 
 /**
  * Keeps entries in an SQLite database (write-ahead log, `synchronous = FULL`): what {@linkcode append} has resolved
- * for survives a power failure. One process at a time has it open.
+ * for survives a power failure. One process at a time has it open: if its file is removed or replaced, so that another
+ * one could open it, nothing is acknowledged any more (`BUSY`).
  */
 export class SqliteLog implements LogStorage {
   readonly #path: string;
@@ -56,10 +58,13 @@ export class SqliteLog implements LogStorage {
   #byteLength: number;
   #resets = 0;
   #closed = false;
+  /** What lies at the path: that which is locked. */
+  readonly #file: string | undefined;
 
   private constructor(path: string, database: DatabaseSync, { count, first, bytes }: Totals) {
     this.#path = path;
     this.#database = database;
+    this.#file = fileAt(path);
     // On Node 22 bytes of which there are none are bound as NULL.
     this.#insert = database.prepare(
       "INSERT INTO entries (idx, term, data, configuration) VALUES (?, ?, ifnull(?, x''), ?)",
@@ -255,6 +260,7 @@ export class SqliteLog implements LogStorage {
       this.#database.exec("BEGIN IMMEDIATE");
       try {
         work();
+        this.#checkFile();
         this.#database.exec("COMMIT");
       } catch (error) {
         try {
@@ -264,9 +270,30 @@ export class SqliteLog implements LogStorage {
         }
         throw error;
       }
+      this.#checkFile(); // somebody else may have it since
     } catch (error) {
       throw wrap(error, what, this.#path);
     }
+  }
+
+  #checkFile(): void {
+    if (this.#file === undefined || this.#file === fileAt(this.#path)) return;
+    throw new SnapshotError(
+      "BUSY",
+      `The log ${this.#path} was removed or replaced: another process may have opened it, and nothing is ` +
+        `written by this one any more. Close it, and open it again`,
+      { file: this.#path },
+    );
+  }
+}
+
+/** What lies at a path, whatever it is called; nothing if there is nothing, or it may not be looked at. */
+function fileAt(path: string): string | undefined {
+  try {
+    const { dev, ino } = lstatSync(path, { bigint: true });
+    return `${dev} ${ino}`;
+  } catch {
+    return undefined;
   }
 }
 

@@ -9,6 +9,8 @@ import { SnapshotError } from "../errors.ts";
 
 /** The longest name, in bytes of UTF-8. */
 export const MAX_NAME_BYTES: number = 1024;
+/** The longest part of a name between slashes, in bytes of UTF-8: more than that no usual file system takes. */
+export const MAX_NAME_PART_BYTES: number = 255;
 /** The name of the manifest in a directory, which no file may have. */
 export const MANIFEST_NAME: string = "__raft_snapshot_meta";
 /** The name that the manifest has while it is being written. */
@@ -16,7 +18,7 @@ export const MANIFEST_TEMP_NAME: string = `${MANIFEST_NAME}.tmp`;
 
 /**
  * Checks the name of a file in a snapshot: a relative POSIX path without an empty, `.` or `..` part, without backslash
- * or NUL, at most 1024 bytes of UTF-8, and not the manifest's own.
+ * or NUL, at most 1024 bytes of UTF-8, of which each part has at most 255, and not the manifest's own.
  *
  * @param name what to check
  * @returns the name
@@ -31,7 +33,11 @@ export function checkName(name: string): string {
 
 function wrongWith(name: string): string | undefined {
   if (name === "") return "it is empty";
-  if (new TextEncoder().encode(name).length > MAX_NAME_BYTES) return `it is longer than ${MAX_NAME_BYTES} bytes`;
+  const { length } = new TextEncoder().encode(name);
+  if (length > MAX_NAME_BYTES) return `it is longer than ${MAX_NAME_BYTES} bytes`;
+  if (length > MAX_NAME_PART_BYTES && name.split("/").some(isLongPart)) {
+    return `a part of it is longer than ${MAX_NAME_PART_BYTES} bytes`;
+  }
   if (!name.isWellFormed()) return "it has half of a surrogate pair, which UTF-8 cannot hold";
   if (name.includes("\0")) return "it has a NUL";
   if (name.includes("\\")) return "it has a backslash";
@@ -41,6 +47,10 @@ function wrongWith(name: string): string | undefined {
   if (normalize(name) !== name || name.endsWith("/") || name === ".") return "it is not in its shortest form";
   if (name === MANIFEST_NAME || name === MANIFEST_TEMP_NAME) return "that is the manifest's name";
   return undefined;
+}
+
+function isLongPart(part: string): boolean {
+  return new TextEncoder().encode(part).length > MAX_NAME_PART_BYTES;
 }
 
 /** The names of one snapshot: no two the same, and none a directory of another. */
@@ -92,6 +102,20 @@ export function checkNames(names: readonly string[]): void {
 
 function clashing(name: string, clash: string): SnapshotError {
   return new SnapshotError("MALFORMED", `${JSON.stringify(name)} cannot be in the snapshot: ${clash}`, { file: name });
+}
+
+/**
+ * Pairs of names that some file system takes for one, since they differ only in case, in how accents are composed, or in
+ * dots and spaces at the end of a part.
+ */
+export function* similarNames(names: Iterable<string>): Generator<[string, string], void, undefined> {
+  const seen = new Map<string, string>();
+  for (const name of names) {
+    const key = name.normalize("NFKD").toUpperCase().toLowerCase().normalize("NFKD").replace(/[. ]+(?=\/|$)/g, "");
+    const other = seen.get(key);
+    if (other === undefined) seen.set(key, name);
+    else yield [other, name];
+  }
 }
 
 /** The directories in which a file lies, outermost first: `a/b/c` has `a` and `a/b`. */

@@ -30,8 +30,18 @@ export interface SnapshotStorage extends AsyncDisposable {
    */
   open(index?: bigint): Promise<SnapshotReader>;
 
-  /** What is here and good, newest first. */
+  /**
+   * What is here and good, newest first. What could not be read when the storage was opened is looked at again, and is here
+   * once it can be.
+   */
   list(): Promise<SnapshotInfo[]>;
+
+  /**
+   * What is here and could not be read, or not understood, when the storage was opened, and cannot be now: newest first. It
+   * stays where it is and is not listed. It may well be good: nothing is written over it, nothing older is taken in, and it
+   * does not count for retention.
+   */
+  unreadable(): Promise<UnreadableSnapshot[]>;
 
   /**
    * Begins, or goes on with, taking in a snapshot whose manifest is known and whose chunks come one by one, from
@@ -50,13 +60,29 @@ export interface SnapshotStorage extends AsyncDisposable {
   unfinished(): Promise<SnapshotManifest[]>;
 
   /**
-   * Puts a snapshot that was found bad aside. The next older one is the newest then. It is done when the last reader
-   * of the snapshot was closed; from now on nobody can open it.
+   * Quarantines a snapshot that is bad. Whoever calls this has a doubt: the storage reads the snapshot itself, and only what
+   * is proven wrong (its bytes are here, were read more than once, and do not have their digest) is quarantined. The next
+   * older one is the newest then. It is done when the last reader of the snapshot was closed; from now on nobody can open
+   * it. Four are kept for a person, at most; see {@linkcode restore}.
    *
    * @param index which one
    * @param reason why, for a person
+   * @returns whether it is quarantined; if not it is where it was, since it is good or cannot be read now, or there is none
    */
-  quarantine(index: bigint, reason: string): Promise<void>;
+  quarantine(index: bigint, reason: string): Promise<boolean>;
+
+  /** What is quarantined, the last first. */
+  quarantined(): Promise<QuarantinedSnapshot[]>;
+
+  /**
+   * Makes a quarantined snapshot one again, after all of it was read and verified.
+   *
+   * @param index which one; of several the last that verifies
+   * @param options the signal
+   * @throws {SnapshotError} `NOT_FOUND` if none with this index is quarantined, `BUSY` if there is a snapshot with it,
+   *   `CORRUPT` if it is bad; whatever it cannot be read for
+   */
+  restore(index: bigint, options?: VerifyOptions): Promise<SnapshotInfo>;
 
   /**
    * Tells a listener of every snapshot that is quarantined here from now on, whoever found it bad: it is none any more.
@@ -84,6 +110,24 @@ export interface SnapshotInfo {
   readonly chunks: number;
   /** Whether a reader keeps it from being deleted. */
   readonly pinned: boolean;
+}
+
+/** A snapshot that cannot be read now. */
+export interface UnreadableSnapshot {
+  /** Its index, from its name. */
+  readonly index: bigint;
+  /** What it cannot be read for. */
+  readonly error: SnapshotError;
+}
+
+/** A snapshot that was quarantined. */
+export interface QuarantinedSnapshot {
+  /** Its index. */
+  readonly index: bigint;
+  /** When it was quarantined: milliseconds since 1970. Absent where that is not kept. */
+  readonly at?: number;
+  /** Why, for a person. Absent where that is not kept. */
+  readonly reason?: string;
 }
 
 /** A snapshot being written. Not to be seen by anybody before {@linkcode commit} has resolved. */

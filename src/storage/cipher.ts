@@ -63,7 +63,11 @@ export class Cipher {
     return concat([iv, new Uint8Array(sealed)]);
   }
 
-  /** @throws {SnapshotError} `CORRUPT` if it is not what was encrypted with this key */
+  /**
+   * Decrypts what has its own digest: if it cannot be, that says that the key is another one, not that the bytes are wrong.
+   *
+   * @throws {SnapshotError} `FORBIDDEN` if it is not what was encrypted with this key
+   */
   async decrypt(stored: Uint8Array, file: string, chunk: number): Promise<Uint8Array> {
     const { encrypt } = await this.#keys;
     const iv = stored.slice(0, IV_SIZE);
@@ -72,8 +76,8 @@ export class Cipher {
       return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-GCM", iv }, encrypt, sealed));
     } catch (error) {
       throw new SnapshotError(
-        "CORRUPT",
-        `Chunk ${chunk} of ${JSON.stringify(file)} was not encrypted with key ${JSON.stringify(this.id)}`,
+        "FORBIDDEN",
+        `Chunk ${chunk} of ${JSON.stringify(file)} was not encrypted with this key ${JSON.stringify(this.id)}`,
         { file, chunk, cause: error },
       );
     }
@@ -114,7 +118,8 @@ export class Keyring {
   /**
    * What a file was encrypted with, by somebody who has the key.
    *
-   * @throws {SnapshotError} `FORBIDDEN` if it was not, or with a key that is not here; `CORRUPT` if it was changed since
+   * @throws {SnapshotError} `FORBIDDEN` if it was not, or with a key that is not here, or that is another one of the same
+   *   name; also if it was changed since by somebody who does not have the key, which looks the same
    */
   async cipherOf({ name, chunks, encryption }: FileInfo): Promise<Cipher> {
     const cipher = encryption && this.find(encryption.keyId);
@@ -126,8 +131,8 @@ export class Keyring {
     }
     if (equal((await cipher.seal(name, chunks.root)).mac, encryption!.mac)) return cipher;
     throw new SnapshotError(
-      "CORRUPT",
-      `${JSON.stringify(name)} is not what was encrypted with key ${JSON.stringify(cipher.id)}`,
+      "FORBIDDEN",
+      `${JSON.stringify(name)} is not what was encrypted with this key ${JSON.stringify(cipher.id)}: see to the secret`,
       { file: name },
     );
   }

@@ -16,24 +16,36 @@
  */
 
 import { dirname } from "@std/path";
-import { hasCode, type SnapshotError } from "../errors.ts";
+import { hasCode, SnapshotError } from "../errors.ts";
 import { defaultDisk, type Disk } from "../fs/mod.ts";
 import { neverThrowing } from "../stream/mod.ts";
-import { DirectoryMedium, type Durability } from "./directory_medium.ts";
-import { indexOfDirectory, isInstall, isTrash, LOCK, TEMP } from "./layout.ts";
+import type { UnreadableSnapshot } from "../snapshot/mod.ts";
+import { DirectoryMedium } from "./directory_medium.ts";
+import { DirectorySync, type Durability } from "./directory_sync.ts";
+import { examine, isProof } from "./evidence.ts";
+import { indexOfDirectory, isInstall, isTrash, LOCK, snapshotDirectory, TEMP } from "./layout.ts";
 import type { StoredSnapshot } from "./medium.ts";
 import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 
 export * from "../bucket/directory.ts";
-export type { Durability } from "./directory_medium.ts";
-export type { Medium, MediumFile, PlacedSnapshot, Places, StoredSnapshot, WrittenChunk } from "./medium.ts";
+export type { Durability } from "./directory_sync.ts";
+export type {
+  Medium,
+  MediumFile,
+  PlacedSnapshot,
+  Places,
+  QuarantinedPlace,
+  StoredSnapshot,
+  WrittenChunk,
+} from "./medium.ts";
 export { MediumStorage, type StorageOptions } from "./medium_storage.ts";
-export { defaultDisk, type Disk, type DiskEntry, type DiskFile, type DiskStat } from "../fs/mod.ts";
+export { defaultDisk, type Disk, type DiskEntry, type DiskFile, type DiskLock, type DiskStat } from "../fs/mod.ts";
 
 /** Options of {@linkcode DirectoryStorage.open}. */
 export interface DirectoryStorageOptions extends StorageOptions {
   /**
-   * What is made durable before it is acknowledged.
+   * What is made durable before it is acknowledged. Where the file system cannot sync a directory, `"full"` works as
+   * `"file"`, and says so once (`onWarning`, `UNSUPPORTED`).
    *
    * @default {"full"}
    */
@@ -54,7 +66,7 @@ export interface DirectoryStorageOptions extends StorageOptions {
   readonly disk?: Disk;
 }
 
-/** A snapshot that was found damaged when its storage was opened. */
+/** A snapshot that was proven bad when its storage was opened. */
 export interface DamagedSnapshot {
   /** Its index, from the name of its directory. */
   readonly index: bigint;
@@ -66,21 +78,31 @@ export interface DamagedSnapshot {
  * A directory of snapshots, laid out as braft's: a real braft storage can be opened, and braft can open this one.
  * One process at a time has it open.
  *
- * Opening sweeps what a crash left, and looks at the manifest and the sizes of every snapshot. One that is damaged is
- * renamed to `corrupt-…` and the next older is used; nothing that is good is ever deleted by an opening.
+ * Opening sweeps what a crash left, and looks at the manifest and the sizes of every snapshot. One that is proven bad is
+ * quarantined, renamed to `corrupt-…`, and the next older is used. One that cannot be read or understood now stays where it
+ * is, with a warning: see {@linkcode MediumStorage.unreadable}. Nothing that may be good is moved or deleted.
  */
 export class DirectoryStorage extends MediumStorage {
-  /** What was found damaged when the storage was opened. */
+  /** What was proven bad when the storage was opened. */
   readonly damaged: readonly DamagedSnapshot[];
+  readonly #sync: DirectorySync;
 
   private constructor(
     medium: DirectoryMedium,
+    sync: DirectorySync,
     found: readonly StoredSnapshot[],
+    unreadable: readonly UnreadableSnapshot[],
     damaged: readonly DamagedSnapshot[],
     options: StorageOptions,
   ) {
-    super(medium, found, options);
+    super(medium, found, options, unreadable.map((one) => ({ ...one, place: snapshotDirectory(one.index) })));
+    this.#sync = sync;
     this.damaged = damaged;
+  }
+
+  /** What is made durable before it is acknowledged: what was asked for, or what the file system can do. */
+  get durability(): Durability {
+    return this.#sync.durability;
   }
 
   /**
@@ -92,36 +114,45 @@ export class DirectoryStorage extends MediumStorage {
    *
    * @param root the directory
    * @param options see {@linkcode DirectoryStorageOptions}
-   * @throws {SnapshotError} `BUSY` if a process has it open, `FORBIDDEN` if it, or a snapshot in it, may not be read,
-   *   `NOT_FOUND` if it is not there and opened read-only, `UNSUPPORTED` if a newer release wrote a snapshot in it
+   * @throws {SnapshotError} `BUSY` if a process has it open, `FORBIDDEN` if it may not be read, `NOT_FOUND` if it is not
+   *   there and opened read-only
    */
   static async open(root: string, options: DirectoryStorageOptions = {}): Promise<DirectoryStorage> {
     const { disk = defaultDisk(), durability = "full", readOnly = false, keepInstalls = 7 * 24 * 3600 * 1000 } =
       options;
-    if (!readOnly) await makeRoot(disk, root, durability);
-    const unlock = readOnly ? undefined : await disk.lock(`${root}/${LOCK}`);
+    const warn = neverThrowing(options.onWarning ?? (() => {}));
+    const sync = new DirectorySync(disk, durability, warn);
+    if (!readOnly) await makeRoot(disk, root, sync);
+    const lock = readOnly ? undefined : await disk.lock(`${root}/${LOCK}`);
     try {
-      const medium = new DirectoryMedium(disk, root, durability, unlock);
-      if (!readOnly) await sweep(disk, root, medium, durability, keepInstalls);
+      const medium = new DirectoryMedium(disk, root, sync, lock);
+      if (!readOnly) await sweep(disk, root, medium, sync, keepInstalls, warn);
       const found: StoredSnapshot[] = [];
+      const unreadable: UnreadableSnapshot[] = [];
       const damaged: DamagedSnapshot[] = [];
       for (const { name, kind } of await disk.list(root)) {
         const index = indexOfDirectory(name);
         if (index === undefined || kind !== "directory") continue; // somebody else's: left alone
         try {
-          found.push(await medium.inspect(name, index));
+          found.push(await examine(medium, name, index));
         } catch (error) {
-          if (readOnly && await disk.stat(`${root}/${name}`) === undefined) continue; // its owner removed it since
-          // Only what is known to be damaged. What may not be read may well be good, and newer than all the rest.
-          if (!hasCode(error, "CORRUPT", "MALFORMED")) throw error;
-          damaged.push({ index, error });
-          neverThrowing(options.onWarning ?? (() => {}))(error);
-          await medium.quarantine(name, index);
+          if (!(error instanceof SnapshotError)) throw error;
+          if (readOnly && await isGone(disk, `${root}/${name}`)) continue; // its owner removed it since
+          warn(about(error, index));
+          // Only what is proven bad is moved. What cannot be read may well be good, and newer than all the rest.
+          if (!isProof(error)) unreadable.push({ index, error });
+          else {
+            damaged.push({ index, error });
+            await medium.quarantine(name, index).catch((error) => {
+              unreadable.push({ index, error }); // as long as it is in the way
+              warn(about(error, index));
+            });
+          }
         }
       }
-      return new DirectoryStorage(medium, found, damaged, options);
+      return new DirectoryStorage(medium, sync, found, unreadable, damaged, options);
     } catch (error) {
-      await unlock?.();
+      await lock?.release();
       throw error;
     }
   }
@@ -131,41 +162,60 @@ export class DirectoryStorage extends MediumStorage {
  * Makes the root, and its name durable: only for that is anything looked at beside the root, and only before the first
  * opening has come to its lock.
  */
-async function makeRoot(disk: Disk, root: string, durability: Durability): Promise<void> {
-  if (durability !== "full") return await disk.makeDirectory(root);
+async function makeRoot(disk: Disk, root: string, sync: DirectorySync): Promise<void> {
+  if (sync.durability !== "full") return await disk.makeDirectory(root);
   const missing: string[] = [];
   for (let path = root; await disk.stat(path) === undefined && dirname(path) !== path; path = dirname(path)) {
     missing.push(path);
   }
   await disk.makeDirectory(root);
-  for (const path of missing) await disk.syncDirectory(dirname(path));
+  await sync.sync(root); // so that a file system that cannot do that says so at once
+  for (const path of missing) await sync.sync(dirname(path));
   if (missing.length > 0 || await disk.stat(`${root}/${LOCK}`) !== undefined) return;
   // Whoever made it may have been killed before its name, and that of what it is in, was durable.
   try {
-    for (let path = root; dirname(path) !== path; path = dirname(path)) await disk.syncDirectory(dirname(path));
+    for (let path = root; dirname(path) !== path; path = dirname(path)) await sync.sync(dirname(path));
   } catch (error) {
     if (!hasCode(error, "FORBIDDEN")) throw error; // somebody else's, who made it for us
   }
 }
 
-/** Removes what a crash left: the snapshot that was being written, what was on its way out, installs of old. */
+/**
+ * Removes what a crash left: the snapshot that was being written, what was on its way out, installs of old. What cannot be
+ * removed now is no obstacle.
+ */
 async function sweep(
   disk: Disk,
   root: string,
   medium: DirectoryMedium,
-  durability: Durability,
+  sync: DirectorySync,
   keepInstalls: number,
+  warn: (error: SnapshotError) => void,
 ): Promise<void> {
   const directories = (await disk.list(root)).filter(({ kind }) => kind === "directory");
   // Who renamed it may have been killed before that was durable.
-  if (durability === "full" && directories.some(({ name }) => isTrash(name))) await disk.syncDirectory(root);
+  if (directories.some(({ name }) => isTrash(name))) await sync.sync(root);
   for (const { name } of directories) {
-    if (isTrash(name)) await disk.remove(`${root}/${name}`);
-    else if (name === TEMP) await medium.remove(name);
-    else if (isInstall(name)) {
-      if (Date.now() - await lastChange(disk, `${root}/${name}`) > keepInstalls) await medium.remove(name);
+    try {
+      if (isTrash(name)) await disk.remove(`${root}/${name}`);
+      else if (name === TEMP) await medium.remove(name);
+      else if (isInstall(name)) {
+        if (Date.now() - await lastChange(disk, `${root}/${name}`) > keepInstalls) await medium.remove(name);
+      }
+    } catch (error) {
+      if (!(error instanceof SnapshotError)) throw error;
+      warn(error);
     }
   }
+}
+
+/** A warning about a snapshot. */
+function about(error: SnapshotError, index: bigint): SnapshotError {
+  return new SnapshotError(error.code, error.message, { ...error.fields, index, cause: error });
+}
+
+async function isGone(disk: Disk, path: string): Promise<boolean> {
+  return await disk.stat(path).catch(() => true) === undefined;
 }
 
 /** When something in a directory was changed last: writing to a file does not change the directory that it is in. */

@@ -14,6 +14,7 @@ import type {
   FileOptions,
   FileWriter,
   PrepareOptions,
+  QuarantinedSnapshot,
   SnapshotInfo,
   SnapshotInstall,
   SnapshotManifest,
@@ -21,6 +22,8 @@ import type {
   SnapshotReader,
   SnapshotStorage,
   SnapshotWriter,
+  UnreadableSnapshot,
+  VerifyOptions,
 } from "../snapshot/mod.ts";
 import { type ChunkSet, ChunkSink } from "../stream/mod.ts";
 import { type Cipher, CIPHER_OVERHEAD, type EncryptionKey, Keyring, MAX_PLAIN_CHUNK } from "./cipher.ts";
@@ -31,7 +34,7 @@ import { chooseChunkSize } from "./chunk_size.ts";
  * Encrypts what is written to a storage, and decrypts what is read: each chunk by itself, with AES-256-GCM. What is
  * stored, served, pulled and pushed is encrypted; the nodes in between need no key. Names, sizes, and which chunks are
  * equal can be seen. A snapshot that was not encrypted, or not with one of the keys, is neither read nor taken in
- * (`FORBIDDEN`).
+ * (`FORBIDDEN`): also where a key has the right name and is another one. What is stored is right then, and nothing moves.
  *
  * @example
  * ```ts
@@ -98,8 +101,20 @@ export class EncryptedStorage implements SnapshotStorage {
     return this.#storage.unfinished();
   }
 
-  quarantine(index: bigint, reason: string): Promise<void> {
+  unreadable(): Promise<UnreadableSnapshot[]> {
+    return this.#storage.unreadable();
+  }
+
+  quarantine(index: bigint, reason: string): Promise<boolean> {
     return this.#storage.quarantine(index, reason);
+  }
+
+  quarantined(): Promise<QuarantinedSnapshot[]> {
+    return this.#storage.quarantined();
+  }
+
+  restore(index: bigint, options?: VerifyOptions): Promise<SnapshotInfo> {
+    return this.#storage.restore(index, options);
   }
 
   onQuarantine(listener: (index: bigint, reason: string) => void): () => void {

@@ -20,7 +20,7 @@ import { type ChunkMap, ChunkSet, equal, InFlight, sha256, streamFrom, toHex } f
 import { HandlePool } from "./handle_pool.ts";
 import { type Incoming, type IncomingChunk, IncomingChunks } from "./incoming.ts";
 import type { MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";
-import { chunkWritten, readChunk } from "./reader.ts";
+import { chunkWritten, readChunk, readIfRight } from "./reader.ts";
 import { Trial } from "./trial.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
@@ -83,6 +83,7 @@ export class StoredInstall implements SnapshotInstall {
 
   async #prepare(options: PrepareOptions): Promise<void> {
     this.#onReused = options.onReused;
+    await this.#medium.checkNames?.(this.manifest);
     const others = await this.#medium.installs();
     const mine = others.find(({ place }) => place === this.#place);
     const resumed = mine !== undefined && equal(mine.manifest.digest, this.manifest.digest);
@@ -189,16 +190,13 @@ export class StoredInstall implements SnapshotInstall {
 
   /** Reads a chunk that is here. One that is not right any more is not here: it has to come again. */
   async #readHeld(handle: MediumFile, file: Incoming, chunk: number): Promise<Uint8Array> {
-    try {
-      return await readChunk(handle, file.info.name, file.chunks, chunk);
-    } catch (error) {
-      if (!hasCode(error, "CORRUPT")) throw error;
-      if (this.#state === "open" && file.have[chunk] === 1) {
-        file.have[chunk] = 0;
-        file.missing++;
-      }
-      throw this.#notHere(file.info.name, chunk);
+    const bytes = await readIfRight(handle, file.chunks, chunk);
+    if (bytes !== undefined) return bytes;
+    if (this.#state === "open" && file.have[chunk] === 1) {
+      file.have[chunk] = 0;
+      file.missing++;
     }
+    throw this.#notHere(file.info.name, chunk);
   }
 
   #notHere(file: string, chunk: number): SnapshotError {
@@ -461,9 +459,9 @@ export class StoredInstall implements SnapshotInstall {
     const running = new InFlight<void>();
     const look = async (i: number) => {
       try {
-        const { length } = await readChunk(handle, file.info.name, file.chunks, i);
+        if (await readIfRight(handle, file.chunks, i) === undefined) return;
         this.#mark(file, i);
-        onReused?.(length, 1);
+        onReused?.(file.chunks.length(i), 1);
       } catch (error) {
         if (!isUnusable(error)) throw error;
       }

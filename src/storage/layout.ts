@@ -56,6 +56,12 @@ export function trashDirectory(): string {
   return `trash-${crypto.randomUUID()}`;
 }
 
+/** What a name says that {@linkcode corruptDirectory} gave; nothing for any other. */
+export function quarantinedAs(name: string): { readonly index: bigint; readonly at: number } | undefined {
+  const [, index, at] = /^corrupt-([1-9][0-9]{0,18})-([0-9]{1,15})-[0-9a-f]{8}$/.exec(name) ?? [];
+  return index === undefined ? undefined : { index: BigInt(index), at: Number(at) };
+}
+
 /** A name for what was found bad; it says when, and is never there already. */
 export function corruptDirectory(index: bigint): string {
   return `corrupt-${index}-${Date.now()}-${crypto.randomUUID().slice(0, 8)}`;

@@ -19,8 +19,11 @@ export interface MediumFile {
   /** Reads until the buffer is full or the file ends, and returns how many bytes that were. */
   read(buffer: Uint8Array, position: number): Promise<number>;
   /**
-   * Reads as {@linkcode read} does, from where the bytes really lie: what was read before was not right, for which a
-   * network may have been the cause. Absent where that cannot be.
+   * Reads as {@linkcode read} does, by a way of its own: what was read before was not right, for which a handle, a cache
+   * or a network may have been the cause. Absent where there is no other way.
+   *
+   * @throws {SnapshotError} `UNAVAILABLE` if what is read now is not known to be the same thing; `CORRUPT` if it is known
+   *   to be too short
    */
   reread?(buffer: Uint8Array, position: number): Promise<number>;
   /**
@@ -53,6 +56,16 @@ export interface StoredSnapshot extends PlacedSnapshot {
   readonly size: number;
 }
 
+/** A snapshot that was quarantined, where it lies. */
+export interface QuarantinedPlace {
+  /** The name of the place. */
+  readonly place: string;
+  /** Its index. */
+  readonly index: bigint;
+  /** When it was quarantined: milliseconds since 1970. */
+  readonly at: number;
+}
+
 /** What became a snapshot. */
 export interface Published {
   /** The snapshot. */
@@ -69,6 +82,12 @@ export interface Places {
   installPlace(manifest: SnapshotManifest): string;
   /** What earlier installs left, where the manifest says what it is. */
   installs(): Promise<PlacedSnapshot[]>;
+  /**
+   * Fails if two names of a snapshot would be one here. Absent where they never are.
+   *
+   * @throws {SnapshotError} `UNSUPPORTED`
+   */
+  checkNames?(manifest: SnapshotManifest): Promise<void>;
   /** Makes an empty place; what was there is gone. */
   clear(place: string): Promise<void>;
   /** Writes the manifest of a place, before or after its files. */
@@ -100,8 +119,21 @@ export interface Medium extends Places {
    * is and throws.
    */
   publish(place: string, manifest: SnapshotManifest): Promise<StoredSnapshot>;
-  /** Keeps the snapshot of a place for a person, where no storage finds it. */
+  /**
+   * Reads the manifest of a place, a quarantined one too, and checks that all files are there with their sizes.
+   *
+   * @param place the place
+   * @param index the index that it must have
+   * @throws {SnapshotError} `CORRUPT` or `MALFORMED` if what is there is not what was written, `UNSUPPORTED` if a newer
+   *   release wrote it, `UNAVAILABLE` if something is not there; others if one cannot look
+   */
+  inspect(place: string, index: bigint): Promise<StoredSnapshot>;
+  /** Keeps the snapshot of a place for a person, where no storage takes it for one. */
   quarantine(place: string, index: bigint): Promise<void>;
+  /** What was quarantined, also before this opening. */
+  quarantined(): Promise<QuarantinedPlace[]>;
+  /** Makes what was quarantined a snapshot again, durable; whoever asks for it has verified it. */
+  restore(place: string, index: bigint): Promise<StoredSnapshot>;
   /** Lets the medium go. */
   close(): Promise<void>;
 }

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { hasCode, messageOf, SnapshotError } from "../errors.ts";
+import { messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
   type CreateOptions,
+  type QuarantinedSnapshot,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -15,10 +16,13 @@ import {
   type SnapshotStorage,
   type SnapshotWriter,
   stale,
+  type UnreadableSnapshot,
+  type VerifyOptions,
 } from "../snapshot/mod.ts";
 import { neverThrowing } from "../stream/mod.ts";
+import { examine, isProof, MAX_QUARANTINED, readAll } from "./evidence.ts";
 import { StoredInstall } from "./install.ts";
-import type { Medium, Published, StoredSnapshot } from "./medium.ts";
+import type { Medium, Published, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
 import { QuarantineListeners } from "./quarantine_listeners.ts";
 import { StoredReader } from "./reader.ts";
 import type { Trial } from "./trial.ts";
@@ -36,8 +40,8 @@ export interface StorageOptions {
   /** Signs every snapshot that is committed here and has no signature; none if absent. */
   readonly signer?: SnapshotSigner;
   /**
-   * Told of what went wrong where nobody waits for it: an old snapshot that could not be removed, one that was found
-   * bad and put aside.
+   * Told of what went wrong where nobody waits for it, with its code and the snapshot's index: an old snapshot that could
+   * not be removed, one that was proven bad and is quarantined, one that cannot be read now and stays where it is.
    */
   readonly onWarning?: (error: SnapshotError) => void;
 }
@@ -51,9 +55,30 @@ interface Entry extends StoredSnapshot {
   doubtful?: boolean;
   /** Whether a commit has found it too old. What an opening finds stays until then. */
   retired?: boolean;
+  /**
+   * Whether it could not be read, and which files of it, when somebody wanted to: it does not count for retention before it
+   * was read again, and is not retired either.
+   */
+  unread?: Set<string>;
 }
 
-/** A storage on a {@linkcode Medium}. */
+/** A snapshot that could not be read, or not be understood, when the storage was opened. */
+interface UnreadablePlace extends UnreadableSnapshot {
+  readonly place: string;
+}
+
+/**
+ * A storage on a {@linkcode Medium}. What it acts on when it moves or removes something:
+ *
+ * | what | evidence |
+ * |---|---|
+ * | quarantines a snapshot | a chunk, a size or the manifest was read again, by a way of its own, and is wrong in the same way |
+ * | removes an old one | a commit, and as many newer ones as are retained, of which each was just looked at and not unreadable |
+ * | removes a quarantined one | there are more than four, and it was proven bad once more |
+ * | makes a quarantined one a snapshot | all of it was read and verified |
+ *
+ * Whatever else goes wrong with a snapshot leaves it where it is.
+ */
 export class MediumStorage implements SnapshotStorage {
   readonly #medium: Medium;
   readonly retain: number;
@@ -70,8 +95,13 @@ export class MediumStorage implements SnapshotStorage {
   /** What closed readers let go. */
   #settling: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
+  readonly #closing = new AbortController();
   readonly #listeners = new QuarantineListeners();
   readonly #unreadable = new Unreadable<string>();
+  /** What could not be read when the storage was opened, and not since. */
+  #unlisted: readonly UnreadablePlace[];
+  /** Looks at it again, one after the other. */
+  #looking: Promise<void> = Promise.resolve();
 
   /**
    * Makes a storage.
@@ -79,9 +109,15 @@ export class MediumStorage implements SnapshotStorage {
    * @param medium belongs to the storage from now on
    * @param found what is on it
    * @param options see {@linkcode StorageOptions}
+   * @param unreadable what else is on it, and cannot be read now
    * @throws {SnapshotError} `MALFORMED` if `retain` is not a positive integer
    */
-  constructor(medium: Medium, found: readonly StoredSnapshot[], options: StorageOptions = {}) {
+  constructor(
+    medium: Medium,
+    found: readonly StoredSnapshot[],
+    options: StorageOptions = {},
+    unreadable: readonly (UnreadableSnapshot & { readonly place: string })[] = [],
+  ) {
     const { retain = 2, onWarning = () => {} } = options;
     if (!Number.isSafeInteger(retain) || retain < 1) {
       throw new SnapshotError("MALFORMED", `A storage keeps one snapshot or more, not ${retain}`);
@@ -90,6 +126,7 @@ export class MediumStorage implements SnapshotStorage {
     this.retain = retain;
     this.#onWarning = neverThrowing(onWarning);
     this.#signer = options.signer;
+    this.#unlisted = [...unreadable].sort((a, b) => a.index > b.index ? -1 : 1);
     this.#entries = found.map((snapshot) => ({ ...snapshot, readers: new Set<StoredReader>() })).sort(newestFirst);
   }
 
@@ -111,23 +148,33 @@ export class MediumStorage implements SnapshotStorage {
     }
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async open(index?: bigint): Promise<SnapshotReader> {
+    this.#check();
+    await this.#lookAgain();
     this.#check();
     const good = this.#good();
     const entry = index === undefined
       ? this.#unreadable.prefer(good, ({ place }) => place)
       : good.find(({ manifest }) => manifest.index === index);
     if (entry === undefined) {
+      const unlisted = this.#unlisted.find((one) => index === undefined || one.index === index);
+      if (unlisted !== undefined) throw unlisted.error;
       throw new SnapshotError(
         "NOT_FOUND",
         index === undefined ? "There is no snapshot here" : `There is no snapshot ${index} here`,
         index === undefined ? {} : { index },
       );
     }
+    return this.#reader(entry);
+  }
+
+  #reader(entry: Entry): StoredReader {
     const reader = new StoredReader(this.#medium, entry, {
-      found: (error) => void this.quarantine(entry.manifest.index, error.message).catch(() => {}),
-      unreadable: () => this.#unreadable.add(entry.place),
+      found: (error) => this.#condemn(entry, error.message),
+      unreadable: (file) => {
+        this.#unreadable.add(entry.place);
+        (entry.unread ??= new Set()).add(file);
+      },
       released: () => {
         entry.readers.delete(reader);
         void this.#settleNext();
@@ -137,10 +184,45 @@ export class MediumStorage implements SnapshotStorage {
     return reader;
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async list(): Promise<SnapshotInfo[]> {
     this.#check();
+    await this.#lookAgain();
     return this.#good().map(infoOf);
+  }
+
+  async unreadable(): Promise<UnreadableSnapshot[]> {
+    this.#check();
+    await this.#lookAgain();
+    return this.#unlisted.map(({ index, error }) => ({ index, error }));
+  }
+
+  /** Looks again at what could not be read: it is a snapshot of the storage as soon as it can be. */
+  #lookAgain(): Promise<void> {
+    if (this.#unlisted.length === 0) return Promise.resolve();
+    return this.#looking = this.#looking.then(async () => {
+      const left: UnreadablePlace[] = [];
+      for (const one of this.#unlisted) {
+        try {
+          const entry: Entry = { ...await examine(this.#medium, one.place, one.index), readers: new Set() };
+          this.#entries = [...this.#entries, entry].sort(newestFirst);
+        } catch (error) {
+          if (isProof(error) && await this.#quarantineUnlisted(one, error)) continue;
+          left.push(error instanceof SnapshotError ? { ...one, error } : one);
+        }
+      }
+      this.#unlisted = left;
+    });
+  }
+
+  /** It can be read now, and is bad. Returns whether it is out of the way. */
+  async #quarantineUnlisted({ place, index }: UnreadablePlace, error: SnapshotError): Promise<boolean> {
+    try {
+      await this.#medium.quarantine(place, index);
+      this.#warnBad(index, error.message);
+      return true;
+    } catch {
+      return false; // it is looked at again
+    }
   }
 
   get installing(): SnapshotInstall | undefined {
@@ -152,8 +234,9 @@ export class MediumStorage implements SnapshotStorage {
     return (await this.#medium.installs()).map(({ manifest }) => manifest);
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
+    this.#check();
+    await this.#lookAgain();
     this.#check();
     if (this.#install !== undefined) throw busy("received");
     this.#checkNewer(manifest);
@@ -164,17 +247,95 @@ export class MediumStorage implements SnapshotStorage {
     });
   }
 
-  async quarantine(index: bigint, reason: string): Promise<void> {
+  async quarantine(index: bigint, reason: string): Promise<boolean> {
     this.#check();
     const entry = this.#good().find(({ manifest }) => manifest.index === index);
-    if (entry === undefined) return;
+    if (entry !== undefined) {
+      const proof = await this.#prove(entry);
+      if (proof === undefined) return false;
+      this.#condemn(entry, `${reason}: ${proof.message}`);
+    }
+    await this.#settleNext();
+    return this.#entries.some(({ manifest, bad }) => manifest.index === index && bad !== undefined) ||
+      (await this.#medium.quarantined()).some((quarantined) => quarantined.index === index);
+  }
+
+  /** What is wrong with a snapshot, if that can be proven. */
+  async #prove(entry: Entry): Promise<SnapshotError | undefined> {
+    const reader = this.#reader(entry); // so that it is not removed meanwhile
+    try {
+      await examine(this.#medium, entry.place, entry.manifest.index);
+      await readAll(this.#medium, entry, this.#closing.signal);
+      return undefined;
+    } catch (error) {
+      this.#check();
+      return isProof(error) ? error : undefined;
+    } finally {
+      await reader.close();
+    }
+  }
+
+  /** A snapshot was proven bad: nobody can open it any more. */
+  #condemn(entry: Entry, reason: string): void {
+    if (entry.bad !== undefined || !this.#entries.includes(entry)) return;
     entry.bad = reason;
     for (const other of this.#entries) other.doubtful = true;
+    const { index } = entry.manifest;
     this.#listeners.tell(index, reason);
+    this.#warnBad(index, reason);
+    void this.#settleNext();
+  }
+
+  #warnBad(index: bigint, reason: string): void {
     this.#onWarning(
-      new SnapshotError("CORRUPT", `Snapshot ${index} was found bad and is put aside: ${reason}`, { index }),
+      new SnapshotError("CORRUPT", `Snapshot ${index} was found bad and is quarantined: ${reason}`, { index }),
     );
-    await this.#settleNext();
+  }
+
+  async quarantined(): Promise<QuarantinedSnapshot[]> {
+    this.#check();
+    await this.#settling;
+    return (await this.#quarantined()).map(({ index, at }) => ({ index, at }));
+  }
+
+  /** The last first. */
+  async #quarantined(): Promise<QuarantinedPlace[]> {
+    return (await this.#medium.quarantined()).sort((a, b) => b.at - a.at);
+  }
+
+  async restore(index: bigint, options: VerifyOptions = {}): Promise<SnapshotInfo> {
+    this.#check();
+    const signal = options.signal === undefined
+      ? this.#closing.signal
+      : AbortSignal.any([options.signal, this.#closing.signal]);
+    const restored = this.#publishing.catch(() => {}).then(async () => {
+      this.#check();
+      await this.#settleNext();
+      await this.#lookAgain();
+      const candidates = (await this.#quarantined()).filter((one) => one.index === index);
+      if (candidates.length === 0) {
+        throw new SnapshotError("NOT_FOUND", `No snapshot ${index} is quarantined here`, { index });
+      }
+      const isHere = [...this.#entries.map(({ manifest }) => manifest), ...this.#unlisted];
+      if (isHere.some((one) => one.index === index)) {
+        throw new SnapshotError("BUSY", `There is a snapshot ${index} here: nothing is restored over it`, { index });
+      }
+      let failure: unknown;
+      for (const { place } of candidates) {
+        try {
+          await readAll(this.#medium, await examine(this.#medium, place, index), signal);
+          const entry: Entry = { ...await this.#medium.restore(place, index), readers: new Set() };
+          this.#entries = [...this.#entries, entry].sort(newestFirst);
+          return infoOf(entry);
+        } catch (error) {
+          throwIfCancelled(signal);
+          failure ??= error;
+        }
+      }
+      throw failure;
+    });
+    this.#publishing = restored;
+    return await restored;
   }
 
   onQuarantine(listener: (index: bigint, reason: string) => void): () => void {
@@ -184,7 +345,8 @@ export class MediumStorage implements SnapshotStorage {
   close(): Promise<void> {
     return this.#closed ??= (async () => {
       // All of them, whatever becomes of each: then nothing is being changed any more, and somebody else may have it.
-      await Promise.allSettled([this.#beginning, this.#publishing]);
+      this.#closing.abort(closed());
+      await Promise.allSettled([this.#beginning, this.#publishing, this.#looking]);
       const ended = await Promise.allSettled([
         this.#writer?.abort(closed()),
         this.#install?.close(),
@@ -214,17 +376,26 @@ export class MediumStorage implements SnapshotStorage {
     if (newest !== undefined && manifest.index <= newest.manifest.index) {
       throw stale(manifest.index, newest.manifest.index);
     }
+    const unlisted = this.#unlisted.find(({ index }) => manifest.index <= index);
+    if (unlisted === undefined) return;
+    const { index, error } = unlisted;
+    throw new SnapshotError(
+      "STALE",
+      `Snapshot ${manifest.index} is not newer than snapshot ${index}, which is here and cannot be read now: ${error.message}`,
+      { index: manifest.index, actual: index, cause: error },
+    );
   }
 
   #publish(place: string, manifest: SnapshotManifest, trial: Trial): Promise<Published> {
     const published = this.#publishing.catch(() => {}).then(async () => {
       this.#check();
+      await this.#lookAgain();
       this.#checkNewer(manifest);
       await trial.run(this.#medium, { place, manifest });
       const stored = await this.#medium.publish(place, manifest);
       const entry: Entry = { ...stored, readers: new Set() };
       this.#entries = [entry, ...this.#entries].sort(newestFirst);
-      for (const old of this.#good().slice(this.retain)) old.retired = true;
+      for (const old of await this.#old(entry)) old.retired = true;
       await this.#settle();
       return { info: infoOf(entry), place: entry.place };
     });
@@ -232,14 +403,58 @@ export class MediumStorage implements SnapshotStorage {
     return published;
   }
 
+  /**
+   * What is too old now: behind as many newer ones as are retained. Of these each is looked at, since an old one must not go
+   * for the sake of one that cannot be read.
+   */
+  async #old(committed: Entry): Promise<Entry[]> {
+    if (this.#good().length <= this.retain) return [];
+    let readable = 0;
+    for (const entry of this.#good()) {
+      if (readable >= this.retain && entry.unread === undefined) continue;
+      if (entry === committed || await this.#canBeRead(entry)) readable++;
+    }
+    return this.#countable().slice(this.retain);
+  }
+
+  /** Looks at a snapshot, and reads what of it could not be read before. */
+  async #canBeRead(entry: Entry): Promise<boolean> {
+    const { place, manifest, unread } = entry;
+    try {
+      await examine(this.#medium, place, manifest.index);
+      if (unread !== undefined) await readAll(this.#medium, entry, this.#closing.signal, unread);
+      delete entry.unread;
+      return true;
+    } catch (error) {
+      if (isProof(error)) this.#condemn(entry, error.message);
+      else {
+        entry.unread ??= new Set();
+        this.#onWarning(
+          new SnapshotError(
+            error instanceof SnapshotError ? error.code : "UNAVAILABLE",
+            `Snapshot ${manifest.index} cannot be read now and stays where it is; an older one is retained in its ` +
+              `stead: ${messageOf(error)}`,
+            { index: manifest.index, cause: error },
+          ),
+        );
+      }
+      return false;
+    }
+  }
+
+  /** What counts for retention. */
+  #countable(): Entry[] {
+    return this.#good().filter(({ unread }) => unread === undefined);
+  }
+
   /** {@linkcode #settle}, which {@linkcode close} waits for. */
   #settleNext(): Promise<void> {
     return this.#settling = this.#settling.then(() => this.#settle());
   }
 
-  /** Lets go what nobody uses: what is bad is put aside, what is too old removed. Nothing waits for what fails here. */
+  /** Lets go what nobody uses: what is bad is quarantined, what is too old removed. Nothing waits for what fails here. */
   async #settle(): Promise<void> {
-    const old = this.#good().slice(this.retain);
+    const old = this.#countable().slice(this.retain);
     const going = this.#entries.filter((entry) =>
       entry.readers.size === 0 && (entry.bad !== undefined || (entry.retired && old.includes(entry)))
     );
@@ -247,17 +462,41 @@ export class MediumStorage implements SnapshotStorage {
     for (const { place, manifest, bad } of going) {
       try {
         if (bad === undefined) await this.#medium.remove(place);
-        else await this.#medium.quarantine(place, manifest.index);
+        else {
+          await this.#medium.quarantine(place, manifest.index);
+          await this.#dropQuarantined();
+        }
       } catch (error) {
-        this.#onWarning(
-          hasCode(error, "CLOSED") ? error : new SnapshotError(
-            "UNAVAILABLE",
-            `Snapshot ${manifest.index} could not be put away, and is left to the next opening: ${messageOf(error)}`,
-            { index: manifest.index, cause: error },
-          ),
-        );
+        this.#warnLeft(error, manifest.index);
       }
     }
+  }
+
+  /** Removes what was quarantined first, if there is too much of it, and it is bad for certain. */
+  async #dropQuarantined(): Promise<void> {
+    for (const { place, index } of (await this.#quarantined()).slice(MAX_QUARANTINED)) {
+      try {
+        await readAll(this.#medium, await examine(this.#medium, place, index), this.#closing.signal);
+        this.#onWarning(
+          new SnapshotError("BUSY", `Snapshot ${index} is quarantined, and is good: restore it, or remove it`, {
+            index,
+          }),
+        );
+      } catch (error) {
+        if (isProof(error)) await this.#medium.remove(place);
+        else if (this.#closed === undefined) this.#warnLeft(error, index);
+      }
+    }
+  }
+
+  #warnLeft(error: unknown, index: bigint): void {
+    this.#onWarning(
+      new SnapshotError(
+        "UNAVAILABLE",
+        `Snapshot ${index} could not be put away, and is left to the next opening: ${messageOf(error)}`,
+        { index, cause: error },
+      ),
+    );
   }
 }
 

@@ -7,7 +7,7 @@
 import { SnapshotError } from "../errors.ts";
 import type { SnapshotManifest } from "../snapshot/mod.ts";
 import { toHex } from "../stream/mod.ts";
-import type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
+import type { Medium, MediumFile, PlacedSnapshot, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
 import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 
 /**
@@ -45,9 +45,11 @@ interface Place {
   readonly files: Map<string, MemoryFile>;
 }
 
-class MemoryMedium implements Medium {
-  readonly temp = "temp";
+/** Places in memory. */
+export class MemoryMedium implements Medium {
+  readonly temp: string = "temp";
   readonly #places = new Map<string, Place>();
+  readonly #quarantined = new Map<string, QuarantinedPlace>();
   #published = 0;
 
   installPlace({ index, digest }: SnapshotManifest): string {
@@ -111,12 +113,32 @@ class MemoryMedium implements Medium {
   }
 
   // deno-lint-ignore require-await -- the interface's
-  async remove(place: string): Promise<void> {
-    this.#places.delete(place);
+  async inspect(place: string, index: bigint): Promise<StoredSnapshot> {
+    const { manifest } = this.#place(place);
+    if (manifest?.index === index) return { place, manifest, size: manifest.size };
+    throw new SnapshotError("UNAVAILABLE", `There is no snapshot ${index} at ${place}`, { index });
   }
 
-  quarantine(place: string): Promise<void> {
-    return this.remove(place); // nobody can look at it any more
+  // deno-lint-ignore require-await -- the interface's
+  async remove(place: string): Promise<void> {
+    this.#places.delete(place);
+    this.#quarantined.delete(place);
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async quarantine(place: string, index: bigint): Promise<void> {
+    this.#quarantined.set(place, { place, index, at: Date.now() });
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async quarantined(): Promise<QuarantinedPlace[]> {
+    return [...this.#quarantined.values()].reverse(); // of the same moment too the last comes first
+  }
+
+  async restore(place: string, index: bigint): Promise<StoredSnapshot> {
+    const restored = await this.inspect(place, index);
+    this.#quarantined.delete(place);
+    return restored;
   }
 
   // deno-lint-ignore require-await -- the interface's

@@ -7,5 +7,5 @@
 export type { EncryptionKey } from "./cipher.ts";
 export { decryptedReader, EncryptedStorage, encryptedWriter } from "./encrypted.ts";
 export { MemoryStorage } from "./memory.ts";
-export type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
+export type { Medium, MediumFile, PlacedSnapshot, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
 export { MediumStorage, type StorageOptions } from "./medium_storage.ts";

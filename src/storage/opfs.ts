@@ -19,16 +19,25 @@
  * @module
  */
 
-import { hasCode, SnapshotError } from "../errors.ts";
+import { SnapshotError } from "../errors.ts";
 import { inOpfs, lockOpfs, type OpfsDirectory, opfsRoot } from "../fs/opfs.ts";
-import { checkName } from "../snapshot/mod.ts";
+import { checkName, type UnreadableSnapshot } from "../snapshot/mod.ts";
 import { neverThrowing } from "../stream/mod.ts";
+import { examine, isProof } from "./evidence.ts";
 import type { StoredSnapshot } from "./medium.ts";
 import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 import { OpfsMedium } from "./opfs_medium.ts";
 
 export type { OpfsDirectory, OpfsFile, OpfsHandle, OpfsWritable } from "../fs/opfs.ts";
-export type { Medium, MediumFile, PlacedSnapshot, Places, StoredSnapshot, WrittenChunk } from "./medium.ts";
+export type {
+  Medium,
+  MediumFile,
+  PlacedSnapshot,
+  Places,
+  QuarantinedPlace,
+  StoredSnapshot,
+  WrittenChunk,
+} from "./medium.ts";
 export { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 
 /** Options of {@linkcode OpfsStorage.open}. */
@@ -41,7 +50,7 @@ export interface OpfsStorageOptions extends StorageOptions {
   readonly keepInstalls?: number;
 }
 
-/** A snapshot that was found damaged when its storage was opened. */
+/** A snapshot that was proven bad when its storage was opened. */
 export interface DamagedSnapshot {
   /** Its index, from the name of its manifest. */
   readonly index: bigint;
@@ -58,21 +67,22 @@ export interface DamagedSnapshot {
  * snapshots. A browser that is short of space may remove all that an origin has, unless the page was granted
  * `navigator.storage.persist()`: asking for that is the page's affair.
  *
- * Opening sweeps what a crash left, and looks at the manifest and the sizes of every snapshot. One that is damaged is put
- * aside and the next older is used; it stays in a place with a file `corrupt-…` below `places/`, until somebody removes
- * that place.
+ * Opening sweeps what a crash left, and looks at the manifest and the sizes of every snapshot. One that is proven bad is
+ * quarantined, by a file `corrupt-…` in its place below `places/`, and the next older is used. One that cannot be read or
+ * understood now stays as it is, with a warning: see {@linkcode MediumStorage.unreadable}.
  */
 export class OpfsStorage extends MediumStorage {
-  /** What was found damaged when the storage was opened. */
+  /** What was proven bad when the storage was opened. */
   readonly damaged: readonly DamagedSnapshot[];
 
   private constructor(
     medium: OpfsMedium,
     found: readonly StoredSnapshot[],
+    unreadable: readonly (UnreadableSnapshot & { readonly place: string })[],
     damaged: readonly DamagedSnapshot[],
     options: StorageOptions,
   ) {
-    super(medium, found, options);
+    super(medium, found, options, unreadable);
     this.damaged = damaged;
   }
 
@@ -81,8 +91,7 @@ export class OpfsStorage extends MediumStorage {
    *
    * @param directory a directory of OPFS, or its path from the root of that (`"snapshots"`, `"app/snapshots"`)
    * @param options see {@linkcode OpfsStorageOptions}
-   * @throws {SnapshotError} `BUSY` if another tab or worker has it open, `UNSUPPORTED` if there is no OPFS, or a newer
-   *   release wrote a snapshot in it, `MALFORMED` if it is no directory of OPFS, `FORBIDDEN` if the browser says so
+   * @throws {SnapshotError} `BUSY` if another tab or worker has it open, `UNSUPPORTED` if there is no OPFS, `MALFORMED` if it is no directory of OPFS, `FORBIDDEN` if the browser says so
    */
   static async open(
     directory: OpfsDirectory | string = "snapshots",
@@ -97,21 +106,26 @@ export class OpfsStorage extends MediumStorage {
       for (const part of path.split("/").filter((part) => part !== "")) {
         root = await inOpfs("open", path, () => root.getDirectoryHandle(part, { create: true }));
       }
-      const medium = await OpfsMedium.open(root, path, unlock, keepInstalls);
+      const warn = neverThrowing(options.onWarning ?? (() => {}));
+      const medium = await OpfsMedium.open(root, path, unlock, keepInstalls, warn);
       const found: StoredSnapshot[] = [];
+      const unreadable: (UnreadableSnapshot & { readonly place: string })[] = [];
       const damaged: DamagedSnapshot[] = [];
       for (const [place, index] of medium.snapshots()) {
         try {
-          found.push(await medium.inspect(place));
+          found.push(await examine(medium, place, index));
         } catch (error) {
-          // Only what is known to be damaged. What may not be read may well be good, and newer than all the rest.
-          if (!hasCode(error, "CORRUPT", "MALFORMED")) throw error;
-          damaged.push({ index, error });
-          neverThrowing(options.onWarning ?? (() => {}))(error);
-          await medium.quarantine(place, index);
+          if (!(error instanceof SnapshotError)) throw error;
+          warn(new SnapshotError(error.code, error.message, { ...error.fields, index, cause: error }));
+          // Only what is proven bad is quarantined. What cannot be read may well be good, and newer than all the rest.
+          if (!isProof(error)) unreadable.push({ index, error, place });
+          else {
+            damaged.push({ index, error });
+            await medium.quarantine(place, index).catch(() => unreadable.push({ index, error, place }));
+          }
         }
       }
-      return new OpfsStorage(medium, found, damaged, options);
+      return new OpfsStorage(medium, found, unreadable, damaged, options);
     } catch (error) {
       await unlock();
       throw error;

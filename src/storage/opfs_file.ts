@@ -79,6 +79,13 @@ export class SegmentedFile {
     return true;
   }
 
+  /** Whether a segment of the first `size` bytes is not there. */
+  async lacks(size: number): Promise<boolean> {
+    const numbers = await this.#numbers();
+    for (let n = 0; n * SEGMENT_SIZE < size; n++) if (!numbers.has(n)) return true;
+    return false;
+  }
+
   /** When a segment was changed last: milliseconds since 1970. */
   async lastChange(): Promise<number> {
     let last = 0;

@@ -16,14 +16,24 @@
  * @module
  */
 
-import { hasCode, messageOf, SnapshotError } from "../errors.ts";
+import { hasCode, SnapshotError } from "../errors.ts";
 import { inOpfs, namesInOpfs, type OpfsDirectory, removeOpfsEntry } from "../fs/opfs.ts";
-import { checkName, type FileInfo, MAX_MANIFEST_BYTES, SnapshotManifest } from "../snapshot/mod.ts";
+import { checkName, type FileInfo, MAX_MANIFEST_BYTES, type SnapshotManifest } from "../snapshot/mod.ts";
 import { equal, InFlight, sha256, toHex } from "../stream/mod.ts";
-import { corruptDirectory, indexOfDirectory, installDirectory, isInstall, snapshotDirectory, TEMP } from "./layout.ts";
-import type { Medium, MediumFile, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
+import { decodeManifest } from "./evidence.ts";
+import {
+  corruptDirectory,
+  indexOfDirectory,
+  installDirectory,
+  isInstall,
+  quarantinedAs,
+  snapshotDirectory,
+  TEMP,
+} from "./layout.ts";
+import type { Medium, MediumFile, PlacedSnapshot, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
 import { OpfsContents } from "./opfs_contents.ts";
 import { replace } from "./opfs_segment.ts";
+import { missing } from "./reader.ts";
 
 /** Files that are looked at at the same time. */
 const LOOKS_IN_FLIGHT = 8;
@@ -36,6 +46,8 @@ interface Place {
   readonly files: Map<string, string>;
   /** The name of the manifest that says what it is. */
   marker?: string;
+  /** The name of the file that says that it was found bad. */
+  bad?: string;
 }
 
 /** The root of an OPFS storage. All that is in it but the content of files is known in memory: nobody else changes it. */
@@ -47,8 +59,10 @@ export class OpfsMedium implements Medium {
   readonly #unlock: () => Promise<void>;
   /** By the names that the storage knows them by. */
   readonly #placed = new Map<string, Place>();
-  /** Those that were found bad. */
-  readonly #bad = new Set<Place>();
+  /** Those that were found bad, by their ids. */
+  readonly #bad = new Map<string, Place>();
+  /** Whether it is not known of every place what is in it: then content that none is known to use may be used. */
+  #isPartlyKnown = false;
   #closed = false;
 
   private constructor(path: string, places: OpfsDirectory, data: OpfsDirectory, unlock: () => Promise<void>) {
@@ -65,12 +79,14 @@ export class OpfsMedium implements Medium {
    * @param path for messages
    * @param unlock gives the lock back
    * @param keepInstalls how old an install may be, in milliseconds
+   * @param warn told of what cannot be looked at, or removed, now: it stays
    */
   static async open(
     root: OpfsDirectory,
     path: string,
     unlock: () => Promise<void>,
     keepInstalls: number,
+    warn: (error: SnapshotError) => void,
   ): Promise<OpfsMedium> {
     const [places, data] = await inOpfs("make", path, () =>
       Promise.all([
@@ -78,8 +94,23 @@ export class OpfsMedium implements Medium {
         root.getDirectoryHandle("data", { create: true }),
       ]));
     const medium = new OpfsMedium(path, places, data, unlock);
-    for (const id of await namesInOpfs(places, `${path}/places`)) await medium.#find(id);
-    await medium.#sweep(keepInstalls);
+    const unlessItFails = async (work: () => Promise<void>) => {
+      try {
+        await work();
+        return true;
+      } catch (error) {
+        if (!(error instanceof SnapshotError)) throw error;
+        warn(error);
+        return false;
+      }
+    };
+    for (const id of await namesInOpfs(places, `${path}/places`)) {
+      if (!await unlessItFails(() => medium.#find(id))) medium.#isPartlyKnown = true;
+    }
+    for (const [name, place] of [...medium.#placed]) {
+      await unlessItFails(() => medium.#sweep(name, place, keepInstalls));
+    }
+    await unlessItFails(async () => await medium.#removeUnused(await medium.#contents.list()));
     return medium;
   }
 
@@ -102,8 +133,8 @@ export class OpfsMedium implements Medium {
       try {
         found.push({ place: name, manifest: await this.#readManifest(place) });
       } catch (error) {
-        // Damage: of no use, and swept when it is old.
-        if (!hasCode(error, "NOT_FOUND", "MALFORMED", "CORRUPT", "UNSUPPORTED")) throw error;
+        // Damage, or what cannot be read now: it is in nobody's way, and is swept when it is old.
+        if (!(error instanceof SnapshotError)) throw error;
       }
     }
     return found;
@@ -140,7 +171,22 @@ export class OpfsMedium implements Medium {
     }
     const data = place.files.get(hash);
     if (data === undefined) throw notFound(file);
-    return await this.#contents.open(data);
+    const opened = await this.#contents.open(data);
+    return mode === "read"
+      ? { ...opened, reread: (buffer, position) => this.#reread(data, file, buffer, position) }
+      : opened;
+  }
+
+  /** Reads by a handle of its own. */
+  async #reread(data: string, name: string, buffer: Uint8Array, position: number): Promise<number> {
+    try {
+      const file = await this.#contents.look(data);
+      const length = await file.read(buffer, position);
+      if (length === buffer.length || !await file.lacks(position + buffer.length)) return length;
+    } catch (error) {
+      throw hasCode(error, "NOT_FOUND") ? missing(name, error) : error;
+    }
+    throw missing(name, undefined); // a segment of it is not there
   }
 
   async link(from: string, to: string, name: string, as: string): Promise<boolean> {
@@ -166,7 +212,13 @@ export class OpfsMedium implements Medium {
     const place = this.#place(name);
     const marker = snapshotDirectory(index);
     if ([...this.#placed.values()].some((other) => other.marker === marker)) {
-      throw new SnapshotError("BUSY", `Snapshot ${index} of ${this.#path} is being put aside: try again`, { index });
+      throw new SnapshotError(
+        "BUSY",
+        `Snapshot ${index} of ${this.#path} is there already: nothing is written over it`,
+        {
+          index,
+        },
+      );
     }
     const before = place.marker;
     const size = await this.#checkSizes(place, manifest);
@@ -195,29 +247,21 @@ export class OpfsMedium implements Medium {
     return { place: place.id, manifest, size };
   }
 
-  /**
-   * Reads the manifest of a place and checks that all files are there with their sizes.
-   *
-   * @param name the place
-   * @throws {SnapshotError} `CORRUPT` or `MALFORMED` if it is damaged, `UNSUPPORTED`; others if the browser does not let
-   *   one look
-   */
-  async inspect(name: string): Promise<StoredSnapshot> {
+  async inspect(name: string, index: bigint): Promise<StoredSnapshot> {
     const place = this.#place(name);
     const manifest = await this.#readManifest(place);
-    const index = indexOfDirectory(place.marker!);
     if (manifest.index !== index) {
       throw new SnapshotError(
         "CORRUPT",
         `${this.#pathOf(place.id)} is called ${index}, and its manifest says ${manifest.index}`,
-        { actual: manifest.index, ...(index !== undefined && { index, expected: index }) },
+        { actual: manifest.index, index, expected: index },
       );
     }
     return { place: name, manifest, size: await this.#checkSizes(place, manifest) };
   }
 
   async remove(name: string): Promise<void> {
-    const place = this.#placed.get(name);
+    const place = this.#placed.get(name) ?? this.#bad.get(name);
     if (place === undefined) return;
     const path = this.#pathOf(place.id);
     // First what says that it is a snapshot, in the end what nobody else uses of its content. As long as it is there, its
@@ -226,18 +270,35 @@ export class OpfsMedium implements Medium {
     delete place.marker;
     await removeOpfsEntry(this.#places, place.id, path);
     this.#placed.delete(name);
+    this.#bad.delete(name);
     await this.#removeUnused([...place.files.values()]);
   }
 
   async quarantine(name: string, index: bigint): Promise<void> {
     const place = this.#place(name);
-    await inOpfs(
-      "put aside",
-      this.#pathOf(place.id),
-      () => place.directory.getFileHandle(corruptDirectory(index), { create: true }),
-    );
+    const bad = corruptDirectory(index);
+    await inOpfs("quarantine", this.#pathOf(place.id), () => place.directory.getFileHandle(bad, { create: true }));
+    place.bad = bad;
     this.#placed.delete(name);
-    this.#bad.add(place);
+    this.#bad.set(place.id, place);
+  }
+
+  // deno-lint-ignore require-await -- the interface's
+  async quarantined(): Promise<QuarantinedPlace[]> {
+    return [...this.#bad.values()].flatMap(({ id, bad, marker }) => {
+      const said = quarantinedAs(bad!);
+      return said === undefined || indexOfDirectory(marker ?? "") !== said.index ? [] : [{ place: id, ...said }];
+    });
+  }
+
+  async restore(name: string, index: bigint): Promise<StoredSnapshot> {
+    const place = this.#place(name);
+    const stored = await this.inspect(name, index);
+    await removeOpfsEntry(place.directory, place.bad!, this.#pathOf(place.id));
+    delete place.bad;
+    this.#bad.delete(name);
+    this.#placed.set(name, place);
+    return stored;
   }
 
   async close(): Promise<void> {
@@ -250,17 +311,17 @@ export class OpfsMedium implements Medium {
   async #find(id: string): Promise<void> {
     const directory = await inOpfs("open", this.#pathOf(id), () => this.#places.getDirectoryHandle(id));
     const place: Place = { id, directory, files: new Map() };
-    let [isBad, install, snapshot]: [boolean, string?, string?] = [false];
+    let [install, snapshot]: [string?, string?] = [];
     for (const name of await namesInOpfs(directory, this.#pathOf(id))) {
       const [, hash, data] = /^([0-9a-f]{64})\.([0-9a-f-]{36})$/.exec(name) ?? [];
       if (hash !== undefined) place.files.set(hash, data!);
-      else if (/^corrupt-/.test(name)) isBad = true;
+      else if (/^corrupt-/.test(name)) place.bad = name;
       else if (isInstall(name) && await this.#isWritten(place, name)) install = name;
       else if (indexOfDirectory(name) !== undefined && await this.#isWritten(place, name)) snapshot = name;
     }
-    if (isBad) return void this.#bad.add(place);
     const marker = snapshot ?? install;
     if (marker !== undefined) place.marker = marker;
+    if (place.bad !== undefined) return void this.#bad.set(id, place);
     const name = marker === install && marker !== undefined && !this.#placed.has(marker) ? marker : id;
     this.#placed.set(name, place);
   }
@@ -272,13 +333,11 @@ export class OpfsMedium implements Medium {
     });
   }
 
-  async #sweep(keepInstalls: number): Promise<void> {
-    for (const [name, place] of [...this.#placed]) {
-      const isSnapshot = indexOfDirectory(place.marker ?? "") !== undefined;
-      if (isSnapshot || place.marker === name && Date.now() - await this.#lastChange(place) <= keepInstalls) continue;
-      await this.remove(name);
-    }
-    await this.#removeUnused(await this.#contents.list());
+  /** Removes what is neither a snapshot nor an install that is young enough. */
+  async #sweep(name: string, place: Place, keepInstalls: number): Promise<void> {
+    const isSnapshot = indexOfDirectory(place.marker ?? "") !== undefined;
+    if (isSnapshot || place.marker === name && Date.now() - await this.#lastChange(place) <= keepInstalls) return;
+    await this.remove(name);
   }
 
   /** When something of an install was changed last. */
@@ -323,14 +382,15 @@ export class OpfsMedium implements Medium {
         index,
         ...(chunks !== undefined && { expected: chunks.size }),
       });
-    if (data === undefined) throw wrong("is missing");
+    if (data === undefined) throw missing(`${name} in ${this.#pathOf(place.id)}`, undefined);
     try {
       const file = await this.#contents.look(data);
       if (chunks === undefined) return await file.size();
+      if (await file.lacks(chunks.size)) throw missing(`${name} in ${this.#pathOf(place.id)}`, undefined);
       if (!await file.hasSize(chunks.size)) throw wrong(`has ${await file.size()} bytes, not ${chunks.size}, or a gap`);
       return chunks.size;
     } catch (error) {
-      throw hasCode(error, "NOT_FOUND") ? wrong("is missing") : error;
+      throw hasCode(error, "NOT_FOUND") ? missing(`${name} in ${this.#pathOf(place.id)}`, error) : error;
     }
   }
 
@@ -344,18 +404,26 @@ export class OpfsMedium implements Medium {
   async #readManifest(place: Place): Promise<SnapshotManifest> {
     const path = `${this.#pathOf(place.id)}/${place.marker}`;
     const bytes = await inOpfs("read", path, async () => {
-      const file = await (await place.directory.getFileHandle(place.marker!)).getFile();
+      const file = await this.#manifestFile(place, path);
       if (file.size <= MAX_MANIFEST_BYTES + 4) return new Uint8Array(await file.arrayBuffer());
       throw new SnapshotError("MALFORMED", `${path} has ${file.size} bytes, too many for a manifest`, {
         file: path,
         actual: file.size,
       });
     });
+    return await decodeManifest(bytes, path);
+  }
+
+  /** The file with the manifest. One that is not there may be away. */
+  async #manifestFile(place: Place, path: string): Promise<Blob> {
     try {
-      return await SnapshotManifest.decodeFramed(bytes);
+      return await inOpfs(
+        "open",
+        path,
+        async () => await (await place.directory.getFileHandle(place.marker!)).getFile(),
+      );
     } catch (error) {
-      if (!(error instanceof SnapshotError)) throw error;
-      throw new SnapshotError(error.code, `${path}: ${messageOf(error)}`, { ...error.fields, cause: error });
+      throw hasCode(error, "NOT_FOUND") ? missing(path, error) : error;
     }
   }
 
@@ -376,13 +444,14 @@ export class OpfsMedium implements Medium {
 
   /** Removes the content that no place names. */
   async #removeUnused(data: readonly string[]): Promise<void> {
-    const used = new Set([...this.#placed.values(), ...this.#bad].flatMap(({ files }) => [...files.values()]));
+    if (this.#isPartlyKnown) return;
+    const used = new Set([...this.#placed.values(), ...this.#bad.values()].flatMap(({ files }) => [...files.values()]));
     for (const id of data) if (!used.has(id)) await this.#contents.remove(id);
   }
 
   #place(name: string): Place {
     this.#checkOpen();
-    const found = this.#placed.get(name);
+    const found = this.#placed.get(name) ?? this.#bad.get(name);
     if (found !== undefined) return found;
     throw new SnapshotError("NOT_FOUND", `There is no ${name} in ${this.#path} any more`);
   }

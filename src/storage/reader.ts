@@ -25,10 +25,10 @@ const READ_AHEAD = 4;
 
 /** What a {@linkcode StoredReader} needs of its storage. */
 export interface ReaderOwner {
-  /** The snapshot was found bad. */
+  /** The snapshot was proven bad: what is wrong was read again, by other ways, and is the same. */
   found(error: SnapshotError): void;
-  /** It cannot be read now, which says nothing about whether it is good. */
-  unreadable(): void;
+  /** A file of it cannot be read now, which says nothing about whether it is good. */
+  unreadable(file: string): void;
   /** The reader was closed. */
   released(): void;
 }
@@ -92,7 +92,7 @@ export class StoredReader implements SnapshotReader {
     } catch (error) {
       if (this.#closed !== undefined) throw closed();
       if (hasCode(error, "CORRUPT")) this.#owner.found(error);
-      else if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#owner.unreadable();
+      else if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#owner.unreadable(name);
       throw error;
     } finally {
       await running.settled();
@@ -124,6 +124,7 @@ export class StoredReader implements SnapshotReader {
                 // A sector that cannot be read: what comes after it can, mostly.
                 if (!hasCode(error, "CORRUPT", "UNAVAILABLE")) throw error;
                 if (error.code === "CORRUPT") worst ??= error;
+                else this.#owner.unreadable(name);
                 if (bad.length < MAX_LISTED_BAD) bad.push({ file: name, chunk: i, message: error.message });
               }
             }
@@ -174,11 +175,10 @@ export class StoredReader implements SnapshotReader {
     try {
       file = await this.#medium.open(this.#place, name, "read", range);
     } catch (error) {
-      if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#owner.unreadable();
+      if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#owner.unreadable(name);
       if (source === "reference" || !hasCode(error, "NOT_FOUND")) throw error;
-      const missing = new SnapshotError("CORRUPT", `${JSON.stringify(name)} is missing`, { file: name, cause: error });
-      this.#owner.found(missing);
-      throw missing;
+      this.#owner.unreadable(name);
+      throw missing(name, error); // the disk may be away: what is not there is not known to be bad
     }
     this.#files.add(file);
     if (this.#closed === undefined) return file;
@@ -214,29 +214,64 @@ function* verifiedChunks(
   }
 }
 
+/** How often a chunk that is wrong is read again, each time by a way of its own, before it is called bad. */
+const REREADS = 2;
+
 /**
- * Reads one chunk and verifies it.
+ * Reads one chunk and verifies it. One that is wrong is read again, which is what it takes to know that it is bad: the same
+ * wrong bytes each time.
  *
- * @throws {SnapshotError} `CORRUPT`
+ * @throws {SnapshotError} `CORRUPT` if it is bad, `UNAVAILABLE` if what is read differs from one time to the next
  */
 export async function readChunk(file: MediumFile, name: string, chunks: ChunkMap, i: number): Promise<Uint8Array> {
+  const bytes = await readIfRight(file, chunks, i);
+  if (bytes !== undefined) return bytes;
+  const again = new Uint8Array(chunks.length(i));
+  let seen: { readonly length: number; readonly digest: Uint8Array } | undefined;
+  for (let times = 0; times < REREADS; times++) {
+    const length = await (file.reread ?? file.read).call(file, again, chunks.offset(i));
+    const digest = await sha256(again.subarray(0, length));
+    if (length === again.length && equal(digest, chunks.digest(i))) return again;
+    if (seen !== undefined && !(seen.length === length && equal(seen.digest, digest))) {
+      throw new SnapshotError(
+        "UNAVAILABLE",
+        `Chunk ${i} of ${
+          JSON.stringify(name)
+        } is read differently each time: look after the disk, or what lies between`,
+        { file: name, chunk: i },
+      );
+    }
+    seen = { length, digest };
+  }
+  if (seen!.length === again.length) throw chunks.corrupt(i, name, seen!.digest);
+  if (await file.size() >= chunks.offset(i) + again.length) {
+    throw new SnapshotError(
+      "UNAVAILABLE",
+      `${JSON.stringify(name)} is read to chunk ${i} only, and is said to be longer`,
+      {
+        file: name,
+        chunk: i,
+      },
+    );
+  }
+  throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} ends in its chunk ${i}: it was cut short`, {
+    file: name,
+    chunk: i,
+    expected: again.length,
+    actual: seen!.length,
+  });
+}
+
+/** Reads one chunk, once; nothing if it is not right, which is no proof that it is bad. */
+export async function readIfRight(file: MediumFile, chunks: ChunkMap, i: number): Promise<Uint8Array | undefined> {
   const bytes = new Uint8Array(chunks.length(i));
-  const length = await file.read(bytes, chunks.offset(i));
-  if (length < bytes.length) {
-    throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} ends in its chunk ${i}: it was cut short`, {
-      file: name,
-      chunk: i,
-      expected: bytes.length,
-      actual: length,
-    });
+  try {
+    if (await file.read(bytes, chunks.offset(i)) < bytes.length) return undefined;
+  } catch (error) {
+    if (hasCode(error, "CORRUPT")) return undefined;
+    throw error;
   }
-  let digest = await sha256(bytes);
-  if (!equal(digest, chunks.digest(i)) && file.reread !== undefined) {
-    await file.reread(bytes, chunks.offset(i));
-    digest = await sha256(bytes);
-  }
-  if (!equal(digest, chunks.digest(i))) throw chunks.corrupt(i, name, digest);
-  return bytes;
+  return equal(await sha256(bytes), chunks.digest(i)) ? bytes : undefined;
 }
 
 /** What is said of a chunk when it is written somewhere. */
@@ -256,9 +291,20 @@ function* blocks(
       const bytes = new Uint8Array(Math.min(DEFAULT_CHUNK_SIZE, end - at));
       const length = await file.read(bytes, at);
       if (length === bytes.length) return bytes;
-      throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} became shorter while it was read`, { file: name });
+      throw new SnapshotError("UNAVAILABLE", `${JSON.stringify(name)} became shorter while it was read`, {
+        file: name,
+      });
     };
   }
+}
+
+/** The error for a file of a snapshot that is not where it should be. */
+export function missing(name: string, cause: unknown): SnapshotError {
+  return new SnapshotError(
+    "UNAVAILABLE",
+    `${JSON.stringify(name)} is not there now: it was removed, or what it lies on is away`,
+    { file: name, cause },
+  );
 }
 
 function closed(): SnapshotError {

@@ -56,6 +56,30 @@ async function save(root: string, index: bigint, size: number): Promise<void> {
   await storage.close();
 }
 
+test("cli: what is quarantined is named by ls, and restored if it is good", () =>
+  inTemp(async (directory) => {
+    const root = `${directory}/storage`;
+    for (const index of [1n, 2n]) await save(root, index, 1000);
+    const path = `${root}/snapshot_00000000000000000002/a/state`;
+    const good = await readFile(path);
+    await writeFile(path, good.map((byte) => byte ^ 1));
+    const storage = await DirectoryStorage.open(root);
+    assert.isTrue(await storage.quarantine(2n, "a test"));
+    await storage.close();
+    const listed = await run(["ls", root]);
+    assert.match(listed.stderr, /^snapshot 2 is quarantined since 20/);
+    assert.equal(JSON.parse(text(await run(["ls", root, "--json"]))).quarantined[0].index, "2");
+    assert.equal((await run(["restore", root, "2"])).code, 3); // it is bad still
+    const [name] = (await readdir(root)).filter((name) => name.startsWith("corrupt-2-"));
+    await writeFile(`${root}/${name}/a/state`, good);
+    const restored = await run(["restore", root, "2"]);
+    assert.deepEqual([restored.code, text(restored)], [0, "snapshot 2: 1000 bytes\n"]);
+    assert.equal((await run(["verify", root])).code, 0);
+    assert.match(text(await run(["ls", root])), /^2\t/);
+    assert.equal((await run(["restore", root, "2"])).code, 1);
+    assert.equal((await run(["restore", root])).code, 2);
+  }));
+
 test("cli: help, and wrong use", async () => {
   assert.equal((await run(["--help"])).code, 0);
   for (const name of ["ls", "inspect", "verify", "serve", "pull", "archive", "unarchive"]) {

@@ -96,10 +96,20 @@ export function diskConformance(make: () => Promise<DiskUnderTest>): Conformance
   });
 
   add("the lock", async (disk, directory) => {
-    const unlock = await disk.lock(`${directory}/lock`);
+    const lock = await disk.lock(`${directory}/lock`);
+    check(await lock.isHeld(), "it is held");
     await fails(() => disk.lock(`${directory}/lock`), "BUSY");
-    await unlock();
-    await (await disk.lock(`${directory}/lock`))();
+    await lock.release();
+    const again = await disk.lock(`${directory}/lock`);
+    check(await again.isHeld(), "it is held again");
+    await disk.remove(`${directory}/lock`);
+    check(!await again.isHeld(), "it is not held once its file was removed");
+    const other = await disk.lock(`${directory}/lock`);
+    check(await other.isHeld(), "that of another file is");
+    check(!await again.isHeld(), "the first is not, though there is a file again");
+    await again.release();
+    check(await other.isHeld(), "the other still is");
+    await other.release();
   });
   return cases;
 }

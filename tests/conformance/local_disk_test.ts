@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { defaultDisk } from "../../src/fs/mod.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { directoryOf, flip } from "../support/directory_storage.ts";
 import { testAll } from "../support/harness.ts";
 import { tempDirectory } from "../support/temp.ts";
 import { diskConformance, logConformance, storageConformance } from "./mod.ts";
@@ -19,7 +20,11 @@ testAll(
   storageConformance(async () => {
     const directory = await tempDirectory();
     const storage = await DirectoryStorage.open(`${directory}/storage`, { retain: 2 });
-    return { storage, cleanUp: () => rm(directory, { recursive: true }) };
+    return {
+      storage,
+      spoil: (index) => flip(`${directoryOf(`${directory}/storage`, index)}/state`, 0),
+      cleanUp: () => rm(directory, { recursive: true }),
+    };
   }),
 );
 

@@ -21,6 +21,11 @@ export interface StorageUnderTest {
   readonly storage: SnapshotStorage;
   /** Called in the end; the storage may be closed by then. */
   cleanUp(): Promise<void>;
+  /**
+   * Changes bytes of a snapshot where they lie, for good: what has a name that is given, or all files. Absent where that
+   * cannot be done: what needs it is not tested then.
+   */
+  spoil?(index: bigint): Promise<void>;
 }
 
 /**
@@ -30,13 +35,14 @@ export interface StorageUnderTest {
  */
 export function storageConformance(make: () => Promise<StorageUnderTest>): ConformanceCase[] {
   const cases: ConformanceCase[] = [];
-  const add = (name: string, body: (storage: SnapshotStorage) => Promise<void>) =>
+  const add = (name: string, body: (storage: SnapshotStorage, target: StorageUnderTest) => Promise<void>) =>
     cases.push({
       name,
       async run() {
-        const { storage, cleanUp } = await make();
+        const target = await make();
+        const { storage, cleanUp } = target;
         try {
-          await body(storage);
+          await body(storage, target);
         } finally {
           await storage.close();
           await cleanUp();
@@ -228,11 +234,13 @@ export function storageConformance(make: () => Promise<StorageUnderTest>): Confo
     await check5(reader);
     const carried = await read(archive(reader));
     await reader.close();
-    await storage.quarantine(5n, "so that it can be taken in again");
-    await unarchive(streamOf(carried), storage).result;
-    const taken = await storage.open();
+    const there = await make();
+    await unarchive(streamOf(carried), there.storage).result;
+    const taken = await there.storage.open();
     await check5(taken);
     await taken.close();
+    await there.storage.close();
+    await there.cleanUp();
   });
 
   add(
@@ -488,18 +496,21 @@ export function storageConformance(make: () => Promise<StorageUnderTest>): Confo
     same((await storage.list()).map(({ meta }) => meta.lastIncludedIndex).join(), "20,10", "what is there then");
   });
 
-  add("who listens is told of what is quarantined", async (storage) => {
+  add("who listens is told of what is quarantined", async (storage, { spoil }) => {
+    if (spoil === undefined) return;
     await save(storage, 1n, { state: bytes(10, 1) });
     await save(storage, 2n, { state: bytes(10, 2) });
+    await spoil(1n);
+    await spoil(2n);
     const told: bigint[] = [];
     const end = storage.onQuarantine((index) => void told.push(index));
     storage.onQuarantine(() => {
       throw new Error("the listener's own affair");
     });
-    await storage.quarantine(2n, "found bad");
+    check(await storage.quarantine(2n, "found bad"), "it is quarantined");
     same(told.join(), "2", "told");
     end();
-    await storage.quarantine(1n, "found bad");
+    check(await storage.quarantine(1n, "found bad"), "the other is quarantined too");
     same(told.join(), "2", "told after it was ended");
   });
 
@@ -514,16 +525,38 @@ export function storageConformance(make: () => Promise<StorageUnderTest>): Confo
     await fails(() => read(install.file("state")), "CLOSED");
   });
 
-  add("what is put aside is not opened any more; the one before it is", async (storage) => {
+  add("what is good is not quarantined, whoever says that it is bad", async (storage) => {
+    await save(storage, 1n, { state: bytes(300_000, 1) });
+    await save(storage, 2n, { state: bytes(300_000, 2) });
+    const told: bigint[] = [];
+    storage.onQuarantine((index) => void told.push(index));
+    check(!await storage.quarantine(2n, "a rumour"), "it is not quarantined");
+    check(!await storage.quarantine(7n, "a rumour"), "nor is what is not here");
+    same(told.length, 0, "told");
+    same((await storage.quarantined()).length, 0, "what is quarantined");
+    same((await storage.list()).map(({ meta }) => meta.lastIncludedIndex).join(), "2,1", "what is there");
+    await fails(() => storage.restore(2n), "NOT_FOUND");
+    same((await storage.unreadable()).length, 0, "what cannot be read");
+  });
+
+  add("what is quarantined is not opened any more; the one before it is", async (storage, { spoil }) => {
+    if (spoil === undefined) return;
     await save(storage, 1n, { state: bytes(10, 1) });
     await save(storage, 2n, { state: bytes(10, 2) });
+    await spoil(2n);
     const reader = await storage.open();
-    await storage.quarantine(2n, "a test");
+    check(await storage.quarantine(2n, "a test"), "it is quarantined");
     await fails(() => storage.open(2n), "NOT_FOUND");
     await reader.close();
     const older = await storage.open();
     same(older.meta.lastIncludedIndex, 1n, "index");
+    await older.close();
+    check(await storage.quarantine(2n, "once more"), "it is quarantined still");
+    same((await storage.quarantined()).map(({ index }) => index).join(), "2", "what is quarantined");
+    await fails(() => storage.restore(2n), "CORRUPT"); // it is bad still
     await save(storage, 2n, { state: bytes(10, 3) }); // can be taken again
+    await fails(() => storage.restore(2n), "BUSY");
+    check((await (await storage.open()).verify().result).ok, "the one that was taken again is good");
   });
 
   add("closed", async (storage) => {

@@ -3,6 +3,7 @@
 import { exploreModel, type Modelled } from "./model.ts";
 import { type Damage, damageAll, type DamageExtent, damageSeveral } from "./every_byte.ts";
 import { type Histories, playCases, playHistory } from "./evidence_histories.ts";
+import { type EvidenceCounts, proveStorages } from "./evidence_storages.ts";
 import { explore, type Extent } from "./explore.ts";
 import { type FaultExtent, inject, type Injected } from "./faults.ts";
 import { type Flow, storageFlows } from "./flows.ts";
@@ -27,6 +28,8 @@ export interface ProofExtent {
   readonly histories: number;
   /** Random histories of doubts, how long they are, and what share of the enumerated cases. */
   readonly evidence: { readonly histories: number; readonly steps: number; readonly cases: number };
+  /** Of what a storage may see of its snapshots, the share of the cases with one thing wrong, and with two. */
+  readonly seen: { readonly one: number; readonly two: number };
 }
 
 /** What `deno task crash` does without `--long`. */
@@ -40,6 +43,7 @@ export const SHORT: ProofExtent = {
   length: 40,
   histories: 30,
   evidence: { histories: 20, steps: 25, cases: 0.1 },
+  seen: { one: 0.025, two: 0.0001 },
 };
 
 /** What it does with it. */
@@ -53,6 +57,7 @@ export const LONG: ProofExtent = {
   length: 60,
   histories: 10_000,
   evidence: { histories: 10_000, steps: 60, cases: 1 },
+  seen: { one: 1, two: 0.04 },
 };
 
 /** What was looked at. */
@@ -63,6 +68,7 @@ export interface Counts extends Injected {
   readonly schedules: { played: number; actions: number };
   readonly schemas: SchemaCounts;
   readonly evidence: Histories;
+  readonly seen: EvidenceCounts;
 }
 
 /** Nothing yet. */
@@ -80,6 +86,7 @@ export function noCounts(): Counts {
     schedules: { played: 0, actions: 0 },
     schemas: noSchemaCounts(),
     evidence: { histories: 0, steps: 0, cases: 0 },
+    seen: { cases: 0, restored: 0, errors: {} },
   };
 }
 
@@ -88,7 +95,7 @@ export type Part = readonly [name: string, run: () => Promise<void>];
 
 /** Everything, part by part; each throws at the first violation. */
 export async function* parts(seed: number, extent: ProofExtent, counts: Counts): AsyncGenerator<Part> {
-  const { crashes, faults, passes, damage, depth, schedules, length, histories, evidence } = extent;
+  const { crashes, faults, passes, damage, depth, schedules, length, histories, evidence, seen } = extent;
   const of = <M>(flow: Flow<M>): Part[] => [
     ...Array.from({ length: passes }, (_, i): Part => [
       `crashes: ${flow.name}`,
@@ -120,6 +127,7 @@ export async function* parts(seed: number, extent: ProofExtent, counts: Counts):
     for (let i = 0; i < histories; i++) await playSchemas(machines[i % machines.length]!, seed + i, 40, counts.schemas);
   }];
   yield ["evidence, case by case", () => playCases(counts.evidence, evidence.cases)];
+  yield ["evidence, on each medium", () => proveStorages(seed, seen, counts.seen)];
   yield ["evidence, at random", async () => {
     for (let i = 0; i < evidence.histories; i++) await playHistory(seed + i, evidence.steps, counts.evidence);
   }];

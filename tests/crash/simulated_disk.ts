@@ -1,7 +1,7 @@
 // A disk in memory, behind the verbs of the real one, that keeps book of what it would lose. Its journal says what was
 // changed in which order and what was made durable when; `crash_states.ts` makes of it all that a crash may leave.
 
-import type { Disk, DiskEntry, DiskFile, DiskStat } from "../../src/storage/directory.ts";
+import type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "../../src/storage/directory.ts";
 import { onDisk } from "../../src/fs/errors.ts";
 import { SnapshotError } from "../../mod.ts";
 import {
@@ -263,14 +263,18 @@ export class SimulatedDisk<M = never> implements Disk {
     return this.#do("syncDirectory", path, () => this.#sync(this.#existing(path)));
   }
 
-  lock(path: string): Promise<() => Promise<void>> {
+  lock(path: string): Promise<DiskLock> {
     return this.#do("lock", path, () => {
       if (this.#locks.has(path)) throw new SnapshotError("BUSY", `${path} is locked`);
       if (this.#find(path) === undefined) this.#make(path, { size: 0, bytes: new Uint8Array(0) });
       this.#locks.add(path);
-      return () => {
-        this.#locks.delete(path);
-        return Promise.resolve();
+      const locked = this.#find(path);
+      return {
+        isHeld: () => Promise.resolve(this.#find(path) === locked),
+        release: () => {
+          this.#locks.delete(path);
+          return Promise.resolve();
+        },
       };
     });
   }

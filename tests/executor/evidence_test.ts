@@ -125,7 +125,7 @@ for (const checks of [true, false]) {
     const peer = await bytesOf(archive(await made.storage.open()));
     const held = gate();
     replica.machine.onWrite = (_writer, _signal, write) => held.promise.then(write);
-    await made.storage.quarantine(10n, "rotten");
+    assert.isTrue(await made.storage.spoilAndQuarantine(10n));
     assert.equal(replica.status().snapshot?.meta.lastIncludedIndex, 5n, "one truth, at once");
     await turns();
     assert.equal(replica.status().state, "saving");
@@ -140,7 +140,7 @@ for (const checks of [true, false]) {
     replica.machine.onSave = () => {
       throw new Error("not now");
     };
-    await made.storage.quarantine(10n, "rotten again");
+    assert.isTrue(await made.storage.spoilAndQuarantine(10n));
     await turns();
     assert.equal(replica.status().snapshot?.meta.lastIncludedIndex, 5n);
     const { state } = replica.machine;
@@ -163,7 +163,7 @@ test("a machine without a check takes the very snapshot back that was found bad"
   replica.machine.onSave = () => {
     throw new Error("not now");
   };
-  await made.storage.quarantine(10n, "rotten");
+  assert.isTrue(await made.storage.spoilAndQuarantine(10n));
   await replica.install(pieces(peer)).result;
   assert.equal(replica.status().snapshot?.meta.lastIncludedIndex, 10n);
   assert.equal(replica.status().appliedIndex, 12n);

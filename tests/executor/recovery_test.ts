@@ -33,7 +33,16 @@ test("reopen: the same state, from the log alone, from a snapshot and the log, a
   assert.equal(made.log.firstIndex, 28n); // behind the snapshot at 27, which is the older of two
 });
 
-test("recovery: of the damaged ones each is put aside, down to one that is good, and the log gives the rest", async () => {
+for (const isBad of [true, false]) {
+  test(
+    `recovery: of one that cannot be loaded the next is used, and the log gives the rest; it is ${
+      isBad ? "quarantined, since it is bad" : "left where it is, since what is stored is right"
+    }`,
+    () => fallsBack(isBad),
+  );
+}
+
+async function fallsBack(isBad: boolean): Promise<void> {
   const made = parts();
   const first = await open(made, { purge: { gap: 1 } });
   await fill(first, 5);
@@ -48,11 +57,13 @@ test("recovery: of the damaged ones each is put aside, down to one that is good,
   machine.onLoad = (reader) => {
     if (reader.meta.lastIncludedIndex === 10n) throw new SnapshotError("CORRUPT", "rotten");
   };
+  if (isBad) made.storage.spoil(10n);
   const second = await open(made, { machine });
   assert.equal(second.machine.state, state);
-  assert.deepEqual((await made.storage.list()).map(({ meta }) => meta.lastIncludedIndex), [5n]);
+  const left = (await made.storage.list()).map(({ meta }) => meta.lastIncludedIndex);
+  assert.deepEqual(left, isBad ? [5n] : [10n, 5n]);
   await second.close();
-});
+}
 
 test("recovery: one that the storage itself finds damaged when it is opened is put aside as well", async () => {
   const made = parts();

@@ -1,4 +1,4 @@
-import { truncate, writeFile } from "node:fs/promises";
+import { rm, truncate, writeFile } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import type { LogEntry } from "../../mod.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
@@ -217,5 +217,23 @@ for (const [what, sql] of Object.entries(DAMAGED_ROWS)) {
       const log = await afterSql(`${directory}/log.db`, sql);
       await rejects(() => Array.fromAsync(log.entries(1n)), "CORRUPT");
       await log.close();
+    }));
+}
+
+for (const replaced of [false, true]) {
+  test(`a log whose file was ${replaced ? "replaced" : "removed"} acknowledges nothing any more: another process may have it`, () =>
+    inTemp(async (directory) => {
+      const path = `${directory}/log.db`;
+      const log = await SqliteLog.open(path);
+      await log.append([{ index: 1n, term: 1n, data: new Uint8Array(1) }]);
+      for (const end of ["", "-wal", "-shm"]) await rm(path + end, { force: true });
+      const second = replaced ? await SqliteLog.open(path) : undefined;
+      const entry = { index: 2n, term: 1n, data: new Uint8Array(1) };
+      assert.match((await rejects(log.append([entry]), "BUSY")).message, /removed or replaced/);
+      await rejects(log.purge(1n), "BUSY");
+      await rejects(log.reset(9n, 1n), "BUSY");
+      await second?.append([{ index: 1n, term: 1n, data: new Uint8Array(1) }]);
+      await log.close();
+      await second?.close();
     }));
 }

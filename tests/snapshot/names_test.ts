@@ -10,6 +10,7 @@ const WRONG: Readonly<Record<string, readonly string[]>> = {
   "characters": ["a\0b", "\0", "a\\b", "..\\b", "C:\\x", "\ud800", "a\udc00"],
   "the manifest's": ["__raft_snapshot_meta", "__raft_snapshot_meta.tmp"],
   "too long": ["x".repeat(1025), "é".repeat(513), "x".repeat(10_000_000), "a/".repeat(512) + "a"],
+  "too long a part": ["x".repeat(256), "é".repeat(128), `a/${"x".repeat(256)}/b`, `${"x".repeat(256)}/a`],
 };
 
 for (const [what, names] of Object.entries(WRONG)) {
@@ -22,7 +23,19 @@ for (const [what, names] of Object.entries(WRONG)) {
 }
 
 test("names: allowed", () => {
-  const names = ["a", "...", "..a", "a..", ".hidden", "a/...", "a b", "ü/文件/😀", "é".repeat(512), "x".repeat(1024)];
+  const names = [
+    "a",
+    "...",
+    "..a",
+    "a..",
+    ".hidden",
+    "a/...",
+    "a b",
+    "ü/文件/😀",
+    "é".repeat(127),
+    "x".repeat(255),
+    `${"x".repeat(255)}/`.repeat(4).slice(0, -1),
+  ];
   for (const name of [...names, "a/__raft_snapshot_meta", "__RAFT_SNAPSHOT_META", "C:", "-", "%2e%2e"]) {
     assert.strictEqual(checkName(name), name);
   }

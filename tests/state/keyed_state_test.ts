@@ -11,9 +11,11 @@ import {
   MemoryStorage,
   type SaveTask,
   type SnapshotReader,
+  type SnapshotStorage,
   stringKeys,
   utf8Codec,
 } from "../../mod.ts";
+import { SpoiledStorage } from "../support/faulty_medium.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 import { commit, saved, saveTo } from "../support/states.ts";
 
@@ -251,8 +253,8 @@ test("keyed state: an incremental save writes what changed, and links the rest",
 
 test("keyed state: what is not a committed snapshot of this storage any more is not built upon", async () => {
   const bench = new Bench({ keys: stringKeys(), incremental: true });
-  const [here, there] = [new MemoryStorage(), new MemoryStorage()];
-  const save = async (storage: MemoryStorage, index: bigint) => {
+  const [here, there] = [new MemoryStorage(), new SpoiledStorage()];
+  const save = async (storage: SnapshotStorage, index: bigint) => {
     bench.value.set("key", Number(index));
     return (await saveTo(bench.state, storage, index)).files;
   };
@@ -261,9 +263,9 @@ test("keyed state: what is not a committed snapshot of this storage any more is 
   assert.equal(await save(here, 2n), 2);
   assert.equal(await save(there, 1n), 1); // another storage: it has nothing of it
   assert.equal(await save(there, 2n), 2);
-  await there.quarantine(2n, "for the test");
+  assert.isTrue(await there.spoilAndQuarantine(2n));
   assert.equal(await save(there, 3n), 1); // the delta is gone: a base, whatever is there still
-  await there.quarantine(3n, "for the test");
+  assert.isTrue(await there.spoilAndQuarantine(3n));
   assert.equal(await save(there, 4n), 1);
   await bench.state.load(await here.open());
   assert.equal(await save(here, 3n), 3); // built upon what was loaded

@@ -114,11 +114,10 @@ const DAMAGED = {
   "little-endian": "MALFORMED",
   "name-absolute": "MALFORMED",
   "negative-length": "MALFORMED",
-  "no-meta-file": "CORRUPT",
 };
 
 for (const [name, code] of Object.entries(DAMAGED)) {
-  test(`damaged, put aside: ${name}`, () =>
+  test(`proven bad, quarantined: ${name}`, () =>
     withCopy(`rejects/${name}`, async (root) => {
       const looked = await DirectoryStorage.open(root, { readOnly: true });
       assert.deepEqual(looked.damaged.map(({ error }) => error.code as string), [code]);
@@ -140,6 +139,19 @@ for (const [name, code] of Object.entries(DAMAGED)) {
       assert.deepEqual(await listing(`${root}/${corrupt}`), before); // for a person to look at
     }));
 }
+
+test("without a manifest, which may be away: left alone", () =>
+  withCopy("rejects/no-meta-file", async (root) => {
+    const before = await listing(`${root}/snapshot_00000000000000001000`);
+    const storage = await DirectoryStorage.open(root);
+    assert.deepEqual(storage.damaged, []);
+    assert.deepEqual(await storage.list(), []);
+    const [unreadable] = await storage.unreadable();
+    assert.deepEqual([unreadable!.index, unreadable!.error.code as string], [1000n, "UNAVAILABLE"]);
+    await rejects(storage.open(), "UNAVAILABLE"); // which is not to say that there is none
+    await storage.close();
+    assert.deepEqual(await listing(`${root}/snapshot_00000000000000001000`), before);
+  }));
 
 const TOLERATED = [
   "file-without-meta",

@@ -135,7 +135,7 @@ test("encrypted: what is not encrypted, or was put together by who has no key, i
     );
   }
   await writer.commit({ lastIncludedIndex: 3n, lastIncludedTerm: 1n, peers: [] });
-  await rejects(async () => await bytesOf((await storage.open()).file("a")), "CORRUPT");
+  await rejects(async () => await bytesOf((await storage.open()).file("a")), "FORBIDDEN");
   await storage.close();
 });
 

@@ -6,7 +6,7 @@ import { archive, unarchive } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { assert, pieces, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
-import { contentOf, directoryOf, save } from "../support/directory_storage.ts";
+import { contentOf, directoryOf, flip, save } from "../support/directory_storage.ts";
 
 const CHUNK = 262_144;
 
@@ -38,6 +38,7 @@ async function fill(root: string, look: () => Promise<void>): Promise<void> {
   const other = await DirectoryStorage.open(`${root}/../other`);
   await save(storage, 1n);
   await save(storage, 2n);
+  await flip(`${directoryOf(root, 1n)}/state`, 0);
   await storage.quarantine(1n, "a test");
   for (const index of [3n, 4n, 5n]) {
     await save(other, index);

@@ -2,6 +2,7 @@
 
 import { type FileInfo, MemoryStorage, type SnapshotStorage } from "../../mod.ts";
 import { ChunkMap } from "../../src/stream/mod.ts";
+import { SpoiledStorage } from "../support/faulty_medium.ts";
 import { assert, bytesOf, noise, pieces, rejects, test } from "../support/harness.ts";
 import { save, storageWith } from "../support/samples.ts";
 
@@ -68,7 +69,8 @@ test("reuse: what another commit has retired meanwhile is not here", async () =>
 });
 
 test("reuse: of what was there when a snapshot was found bad nothing is, since it may be the same bytes", async () => {
-  const storage = await storageWith(1n, { state: STATE });
+  const storage = new SpoiledStorage();
+  await save(storage, 1n, { state: STATE }, { chunkSize: 65_536 });
   const info = await infoOf(storage, "state");
   const reuse = async (index: bigint) => {
     const writer = await storage.create();
@@ -78,7 +80,7 @@ test("reuse: of what was there when a snapshot was found bad nothing is, since i
     return reused;
   };
   assert.isTrue(await reuse(2n));
-  await storage.quarantine(2n, "a test");
+  assert.isTrue(await storage.spoilAndQuarantine(2n));
   assert.isFalse(await reuse(3n)); // 1 is here, and good as far as is known
   assert.isTrue(await reuse(4n));
   await storage.close();

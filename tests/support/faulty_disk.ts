@@ -1,7 +1,14 @@
 // The real disk, of which some operations fail. (What a crash leaves: tests/crash.)
 
 import { SnapshotError } from "../../mod.ts";
-import { defaultDisk, type Disk, type DiskEntry, type DiskFile, type DiskStat } from "../../src/storage/directory.ts";
+import {
+  defaultDisk,
+  type Disk,
+  type DiskEntry,
+  type DiskFile,
+  type DiskLock,
+  type DiskStat,
+} from "../../src/storage/directory.ts";
 
 export class FaultyDisk implements Disk {
   readonly #disk = defaultDisk();
@@ -63,7 +70,7 @@ export class FaultyDisk implements Disk {
     return this.#step(`sync ${path}`, () => this.#disk.syncDirectory(path));
   }
 
-  lock(path: string): Promise<() => Promise<void>> {
+  lock(path: string): Promise<DiskLock> {
     return this.#disk.lock(path);
   }
 }

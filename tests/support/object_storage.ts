@@ -3,6 +3,7 @@
 import type { SnapshotInfo, SnapshotStorage } from "../../mod.ts";
 import { ObjectStorage, type ObjectStorageOptions } from "../../src/object.ts";
 import type { Bucket, BucketObject } from "../../src/bucket/mod.ts";
+import { decodeIndex } from "../../src/storage/object/index.ts";
 import { LocatedManifest } from "../../src/storage/object/located_manifest.ts";
 import { equal } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, pieces } from "./harness.ts";
@@ -41,6 +42,21 @@ export async function checkContent(storage: SnapshotStorage, index: bigint, cont
   } finally {
     await reader.close();
   }
+}
+
+/** Changes a byte of a snapshot, in a chunk that no earlier one has; returns what changes it back. */
+export async function spoil(bucket: Bucket, index: bigint, prefix = ""): Promise<() => Promise<void>> {
+  const read = async (key: string) => await bytesOf((await bucket.get(prefix + key))!.body);
+  const { id } = (await decodeIndex(await read("index"), "index")).snapshots.find((kept) => kept.index === index)!;
+  const located = await LocatedManifest.decode(await read(`manifests/${id}`), id);
+  for (let chunk = 0; chunk < located.manifest.content.count; chunk++) {
+    const { pack, offset } = located.locate(chunk);
+    if (!pack.name.startsWith(id.split("/")[0]!)) continue;
+    const [key, good] = [`${prefix}packs/${pack.name}`, await read(`packs/${pack.name}`)];
+    await bucket.put(key, good.map((byte, at) => at === offset ? byte ^ 1 : byte));
+    return async () => void await bucket.put(key, good);
+  }
+  throw new Error(`Snapshot ${index} has no chunk of its own`);
 }
 
 /** What a bucket has. */

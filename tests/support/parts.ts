@@ -1,17 +1,18 @@
 // What a replica in memory is made of, so that it can be opened again.
 
-import { type LogEntry, MemoryLog, MemoryStorage, Replica, type ReplicaOptions } from "../../mod.ts";
+import { type LogEntry, MemoryLog, Replica, type ReplicaOptions } from "../../mod.ts";
 import { FakeClock } from "./fake_clock.ts";
+import { SpoiledStorage } from "./faulty_medium.ts";
 import { Probe } from "./probe.ts";
 
 export interface Parts {
   readonly log: MemoryLog;
-  readonly storage: MemoryStorage;
+  readonly storage: SpoiledStorage;
 }
 
 /** A log and a storage that outlive their replica: closing is nothing to them. */
 export function parts(): Parts {
-  const storage = new MemoryStorage();
+  const storage = new SpoiledStorage();
   storage.close = () => Promise.resolve();
   return { log: new MemoryLog(), storage };
 }

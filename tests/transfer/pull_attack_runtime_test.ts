@@ -11,6 +11,7 @@ import {
 import { Schedule } from "../../src/transfer/schedule.ts";
 import { ChunkSet, equal } from "../../src/stream/mod.ts";
 import { type FakeClock, inFakeTime } from "../support/fake_clock.ts";
+import { SpoiledStorage } from "../support/faulty_medium.ts";
 import { assert, bytesOf, noise, rejects, test, turns } from "../support/harness.ts";
 import { save } from "../support/samples.ts";
 import { after, sourceOf, type TestSource, withBody } from "../support/servers.ts";
@@ -22,7 +23,7 @@ const STATE = noise(64 * CHUNK, 3);
 function between(
   work: (
     there: MemoryStorage,
-    here: MemoryStorage,
+    here: SpoiledStorage,
     from: (...args: Partial<Parameters<typeof sourceOf>>) => TestSource,
     clock: FakeClock,
   ) => Promise<void>,
@@ -40,7 +41,7 @@ async function betweenAt(
 ): Promise<void> {
   const there = new MemoryStorage();
   await save(there, 9n, { state: content }, options);
-  const here = new MemoryStorage();
+  const here = new SpoiledStorage();
   const sources: TestSource[] = [];
   try {
     await work(there, here, (name = "good", storage = there, twist, all) => {
@@ -136,7 +137,7 @@ test("pull: who says nonsense of what it has is dropped, and named", () =>
       assert.strictEqual(sources[1]?.dropped?.code, "MALFORMED");
       for (const { code, source } of errors) assert.deepEqual([code, source], ["MALFORMED", "http://junk"]);
       const [{ meta }] = await here.list() as [SnapshotInfo];
-      await here.quarantine(meta.lastIncludedIndex, "to be pulled again");
+      assert.isTrue(await here.spoilAndQuarantine(meta.lastIncludedIndex)); // to be pulled again
     }
   }));
 

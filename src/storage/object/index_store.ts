@@ -35,21 +35,35 @@ export class IndexStore {
   }
 
   /**
-   * What there is now.
+   * What there is now. An index that is neither read nor listed is that of a bucket in which nothing was written yet, but not
+   * where there was one before.
    *
-   * @throws {SnapshotError} `CORRUPT`, `UNSUPPORTED`; what the bucket fails with
+   * @throws {SnapshotError} `CORRUPT`, `UNSUPPORTED`; `UNAVAILABLE` if what is read is older than what was read before; what
+   *   the bucket fails with
    */
   async read(): Promise<ObjectIndex> {
     return (await this.#read()).index;
   }
 
   async #read(): Promise<Tagged> {
+    const before = this.#last?.etag === undefined ? undefined : this.#last.index;
     const found = await this.#bucket.readAs(
       KEY,
       MAX_INDEX_BYTES,
       async ({ bytes, etag }) => ({ index: await decodeIndex(bytes, KEY), etag }),
     );
-    return this.#last = found ?? { index: emptyIndex(), etag: undefined };
+    if (before !== undefined && (found === undefined || isOlder(found.index, before))) {
+      throw new SnapshotError(
+        "UNAVAILABLE",
+        found === undefined
+          ? "The index was here, and is not any more: nothing is changed. If the bucket was emptied, open the storage again"
+          : `The index that is read is older than what was read before: ${found.index.generation}, ${before.generation}`,
+        { file: KEY },
+      );
+    }
+    const tagged = found ?? { index: emptyIndex(), etag: undefined };
+    if (this.#last === undefined || !isOlder(tagged.index, this.#last.index)) this.#last = tagged;
+    return tagged;
   }
 
   /**
@@ -101,6 +115,10 @@ export class IndexStore {
     if (await this.#bucket.swap(KEY, bytes, undefined) !== undefined) throw unheeded("If-None-Match");
     if (await this.#bucket.swap(KEY, bytes, etag) !== undefined) throw unheeded("If-Match");
   }
+}
+
+function isOlder(index: ObjectIndex, before: ObjectIndex): boolean {
+  return index.epoch === before.epoch && index.generation < before.generation;
 }
 
 function unheeded(condition: string): SnapshotError {

@@ -5,9 +5,10 @@
  */
 
 import type { Bucket } from "../../bucket/mod.ts";
-import { hasCode, messageOf, SnapshotError } from "../../errors.ts";
+import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
   type CreateOptions,
+  type QuarantinedSnapshot,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -16,8 +17,11 @@ import {
   type SnapshotStorage,
   type SnapshotWriter,
   stale,
+  type UnreadableSnapshot,
+  type VerifyOptions,
 } from "../../snapshot/mod.ts";
 import { MAX_CHUNK_SIZE, neverThrowing } from "../../stream/mod.ts";
+import { MAX_QUARANTINED, readAll } from "../evidence.ts";
 import { StoredInstall } from "../install.ts";
 import type { Published } from "../medium.ts";
 import type { StorageOptions } from "../medium_storage.ts";
@@ -34,8 +38,6 @@ import { ObjectPlaces } from "./places.ts";
 import { SharedTime } from "./shared_time.ts";
 import { SteadyBucket } from "./steady_bucket.ts";
 
-/** How many snapshots that were found bad are kept for a person. */
-const MAX_QUARANTINED = 4;
 /** Commits of one process collect so many times in a time of grace, at most: each time all packs are listed. */
 const COLLECTIONS = 10;
 /** The longest that `setTimeout` can wait. */
@@ -211,8 +213,8 @@ export class ObjectStorage implements SnapshotStorage {
       return this.#reader(kept.id, manifest, current.generation);
     } catch (error) {
       this.#places.unpin(kept.id);
-      if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#unreadable.add(kept.id);
-      if (hasCode(error, "CORRUPT", "MALFORMED")) await this.#quarantine(kept.id, error.message);
+      if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#doubt(kept.id);
+      if (hasCode(error, "CORRUPT")) await this.#quarantine(kept.id, error.message);
       throw error;
     }
   }
@@ -221,7 +223,7 @@ export class ObjectStorage implements SnapshotStorage {
     const staying = this.#stay(generation);
     const reader = new StoredReader(this.#places, { place: id, manifest }, {
       found: (error) => this.#inBackground(this.#quarantine(id, error.message)),
-      unreadable: () => this.#unreadable.add(id),
+      unreadable: (file) => this.#doubt(id, file),
       released: () => {
         if (!this.#readers.delete(reader)) return;
         staying();
@@ -230,6 +232,48 @@ export class ObjectStorage implements SnapshotStorage {
     });
     this.#readers.add(reader);
     return reader;
+  }
+
+  /** Something of a snapshot cannot be read here now. That is nobody else's affair. */
+  #doubt(id: string, file?: string): void {
+    this.#unreadable.add(id);
+    const { unread } = this.#places;
+    const files = unread.get(id) ?? new Set();
+    unread.set(id, file === undefined ? files : files.add(file));
+  }
+
+  /** Reads once more what could not be read, of snapshots that count if it can be. */
+  async #readDoubted(): Promise<void> {
+    const { unread } = this.#places;
+    if (unread.size === 0) return;
+    const { snapshots } = await this.#store.read();
+    for (const [id, files] of unread) {
+      const kept = snapshots.find((kept) => kept.id === id);
+      if (kept !== undefined && !await this.#canBeRead(kept, files)) continue;
+      unread.delete(id);
+    }
+  }
+
+  async #canBeRead(kept: KeptSnapshot, files: Iterable<string>): Promise<boolean> {
+    try {
+      await this.#readAll(kept, this.#closing.signal, files);
+      return true;
+    } catch (error) {
+      this.#check();
+      if (hasCode(error, "CORRUPT")) await this.#quarantine(kept.id, error.message);
+      return false;
+    }
+  }
+
+  /** Reads all, or some files, of a snapshot; throws what it cannot be read for. */
+  async #readAll(kept: KeptSnapshot, signal: AbortSignal, files?: Iterable<string>): Promise<void> {
+    this.#places.pin(kept.id);
+    try {
+      const { manifest } = await this.#places.manifest(kept, true);
+      await readAll(this.#places, { place: kept.id, manifest }, signal, files);
+    } finally {
+      this.#places.unpin(kept.id);
+    }
   }
 
   /**
@@ -303,32 +347,90 @@ export class ObjectStorage implements SnapshotStorage {
     }
   }
 
-  async quarantine(index: bigint, reason: string): Promise<void> {
+  /** Nothing: what is in the index is listed. What this process cannot read of it is not known before it tries to. */
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async unreadable(): Promise<UnreadableSnapshot[]> {
+    this.#check();
+    return [];
+  }
+
+  async quarantine(index: bigint, reason: string): Promise<boolean> {
     this.#check();
     const kept = (await this.#store.read()).snapshots.find((kept) => kept.index === index);
-    if (kept !== undefined) await this.#quarantine(kept.id, reason);
+    const proof = kept === undefined ? undefined : await this.#prove(kept);
+    if (proof !== undefined) await this.#quarantine(kept!.id, `${reason}: ${proof.message}`);
+    const { snapshots, quarantined } = await this.#store.read();
+    return !snapshots.some((kept) => kept.index === index) && quarantined.some((kept) => kept.index === index);
+  }
+
+  /** What is wrong with a snapshot, if that can be proven. */
+  async #prove(kept: KeptSnapshot): Promise<SnapshotError | undefined> {
+    try {
+      await this.#readAll(kept, this.#closing.signal);
+      return undefined;
+    } catch (error) {
+      this.#check();
+      return hasCode(error, "CORRUPT") ? error : undefined;
+    }
+  }
+
+  async quarantined(): Promise<QuarantinedSnapshot[]> {
+    this.#check();
+    const { quarantined } = await this.#store.read();
+    return quarantined.map(({ index, reason }) => ({ index, ...(reason !== undefined && { reason }) }));
+  }
+
+  async restore(index: bigint, options: VerifyOptions = {}): Promise<SnapshotInfo> {
+    this.#check();
+    const signal = this.#signalOf(options);
+    const current = await this.#store.read();
+    let failure: unknown;
+    for (const kept of current.quarantined.filter((kept) => kept.index === index)) {
+      restored(current, kept.id); // whether it can be, before all of it is read
+      try {
+        await this.#readAll(kept, signal);
+      } catch (error) {
+        throwIfCancelled(signal);
+        failure ??= error;
+        continue;
+      }
+      await this.#store.update((current) => restored(current, kept.id));
+      return await infoOf(kept, this.#places.isPinned(kept.id));
+    }
+    throw failure ?? new SnapshotError("NOT_FOUND", `No snapshot ${index} is quarantined here`, { index });
   }
 
   onQuarantine(listener: (index: bigint, reason: string) => void): () => void {
     return this.#listeners.add(listener);
   }
 
+  /** Quarantines what was proven bad. */
   async #quarantine(id: string, reason: string): Promise<void> {
     let found: KeptSnapshot | undefined;
+    // Of those that are quarantined, for others the first must go: if they are bad for certain.
+    const bad = new Set<string>();
+    for (const kept of (await this.#store.read()).quarantined.slice(MAX_QUARANTINED - 1)) {
+      if (await this.#prove(kept) !== undefined) bad.add(kept.id);
+    }
     await this.#store.update((index) => {
       const kept = index.snapshots.find((kept) => kept.id === id);
       if (kept === undefined) return undefined;
       found = kept;
-      const bad = [{ ...kept, reason }, ...index.quarantined];
+      const dropped = index.quarantined.slice(MAX_QUARANTINED - 1).filter(({ id }) => bad.has(id));
       return {
         snapshots: index.snapshots.filter((other) => other !== kept).map((kept) => ({ ...kept, doubtful: true })),
-        quarantined: bad.slice(0, MAX_QUARANTINED),
-        retired: [...index.retired, ...bad.slice(MAX_QUARANTINED).map((kept) => retire(kept, index, this.#time))],
+        quarantined: [{ ...kept, reason }, ...index.quarantined.filter((kept) => !dropped.includes(kept))],
+        retired: [...index.retired, ...dropped.map((kept) => retire(kept, index, this.#time))],
       };
     });
     if (found === undefined) return;
     this.#listeners.tell(found.index, reason);
-    this.#warn("CORRUPT", `Snapshot ${found.index} was found bad and is put aside: ${reason}`, undefined, found.index);
+    this.#warn(
+      "CORRUPT",
+      `Snapshot ${found.index} was found bad and is quarantined: ${reason}`,
+      undefined,
+      found.index,
+    );
   }
 
   /**
@@ -341,10 +443,11 @@ export class ObjectStorage implements SnapshotStorage {
    */
   async collect(options: { readonly signal?: AbortSignal } = {}): Promise<Collected> {
     this.#check();
-    const signal = options.signal === undefined
-      ? this.#closing.signal
-      : AbortSignal.any([options.signal, this.#closing.signal]);
-    return await this.#collect(signal);
+    return await this.#collect(this.#signalOf(options));
+  }
+
+  #signalOf({ signal }: { readonly signal?: AbortSignal }): AbortSignal {
+    return signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
   }
 
   #collect(signal: AbortSignal): Promise<Collected> {
@@ -365,6 +468,7 @@ export class ObjectStorage implements SnapshotStorage {
       const { lease } = this.#places.work(place)!;
       const [kept, located] = await this.#places.seal(place, manifest);
       await this.#places.show(kept, located, () => trial.run(this.#places, { place: kept.id, manifest }));
+      await this.#readDoubted();
       const index = await this.#store.update((index) => this.#commit(index, kept, lease));
       this.#places.committed(place, kept, located);
       const since = performance.now() - this.#collected;
@@ -390,7 +494,8 @@ export class ObjectStorage implements SnapshotStorage {
       );
     }
     const all = [kept, ...index.snapshots];
-    const old = all.slice(this.retain).filter(({ id }) => !this.#places.isPinned(id));
+    const counting = all.filter(({ id }) => !this.#places.unread.has(id));
+    const old = counting.slice(this.retain).filter(({ id }) => !this.#places.isPinned(id));
     return {
       ...withoutLease(index, id),
       snapshots: all.filter((kept) => !old.includes(kept)),
@@ -436,6 +541,23 @@ export class ObjectStorage implements SnapshotStorage {
   #check(): void {
     if (this.#closed !== undefined) throw closed();
   }
+}
+
+/** The index with what was quarantined among the snapshots again; nothing if it is so already. */
+function restored(index: ObjectIndex, id: string): Partial<ObjectIndex> | undefined {
+  if (index.snapshots.some((kept) => kept.id === id)) return undefined;
+  const kept = index.quarantined.find((kept) => kept.id === id);
+  if (kept === undefined) throw new SnapshotError("NOT_FOUND", "It is not quarantined any more");
+  if (index.snapshots.some((other) => other.index === kept.index)) {
+    throw new SnapshotError("BUSY", `There is a snapshot ${kept.index} here: nothing is restored over it`, {
+      index: kept.index,
+    });
+  }
+  const { reason: _, ...good } = kept;
+  return {
+    snapshots: [...index.snapshots, { ...good, doubtful: true }].sort((a, b) => a.index > b.index ? -1 : 1),
+    quarantined: index.quarantined.filter((other) => other !== kept),
+  };
 }
 
 function retire(kept: KeptSnapshot, index: ObjectIndex, time: SharedTime): KeptSnapshot {

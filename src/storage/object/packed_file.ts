@@ -61,7 +61,7 @@ export class PackedFile implements MediumFile {
   async reread(buffer: Uint8Array, position: number): Promise<number> {
     const end = Math.min(position + buffer.length, this.#chunks.size);
     for (let i = this.#chunks.at(position); i < this.#chunks.count && this.#chunks.offset(i) < end; i++) {
-      this.#copy(await this.#content.fetchOne(this.#base + i, this.#closing.signal), i, buffer, position);
+      this.#copy(await this.#content.fetchAgain(this.#base + i, this.#closing.signal), i, buffer, position);
     }
     return Math.max(end - position, 0);
   }

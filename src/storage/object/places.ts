@@ -47,6 +47,11 @@ export class ObjectPlaces implements Places {
   readonly #work = new Map<string, Work>();
   readonly #manifests = new Map<string, Promise<LocatedManifest>>();
   readonly #contents = new Map<string, PackedContent>();
+  /**
+   * What of snapshots, by their ids, this process could not read: a doubt that is its own. They do not count for retention
+   * when it commits, before they were read again, and are not used again.
+   */
+  readonly unread: Map<string, Set<string>> = new Map();
   /** How many readers a snapshot has. */
   readonly #pins = new Map<string, number>();
 
@@ -124,14 +129,17 @@ export class ObjectPlaces implements Places {
       await first();
       const upload = new Upload(this.#bucket, lease.id, this.#packSize);
       const parents: PlacedSnapshot[] = [];
-      // Once one was found bad none is taken from those that were there with it: they may share what is bad.
-      for (const kept of index.snapshots.filter(({ doubtful }) => doubtful !== true).slice(0, PARENTS)) {
+      // Once one was found bad none is taken from those that were there with it: they may share what is bad. Nor from one
+      // that cannot be read now, or of which something is not there.
+      const usable = ({ id, doubtful }: KeptSnapshot) => doubtful !== true && !this.unread.has(id);
+      for (const kept of index.snapshots.filter(usable).slice(0, PARENTS)) {
         try {
           const located = await this.manifest(kept);
+          if (!await this.#isWhole(located)) continue;
           upload.reuse(located);
           parents.push({ place: kept.id, manifest: located.manifest });
         } catch (error) {
-          if (!hasCode(error, "CORRUPT", "MALFORMED", "NOT_FOUND", "UNSUPPORTED")) throw error; // nothing is taken from it
+          if (!(error instanceof SnapshotError)) throw error; // nothing is taken from it
         }
       }
       const work = { lease, upload, manifest, sizes: new Map<string, number>(), parents };
@@ -142,6 +150,17 @@ export class ObjectPlaces implements Places {
       await this.#leases.drop(lease).catch(() => {}); // else it runs out
       throw error;
     }
+  }
+
+  /** Whether all packs of a snapshot are listed, with the bytes that they must have. */
+  async #isWhole({ packs }: LocatedManifest): Promise<boolean> {
+    const listed = new Map<string, number>();
+    for (const lease of new Set(packs.map(({ name }) => name.split("/")[0]!))) {
+      for await (const { key, size } of this.#bucket.list(`packs/${lease}/`)) {
+        listed.set(key.slice("packs/".length), size);
+      }
+    }
+    return packs.every(({ name, size }) => (listed.get(name) ?? -1) >= size);
   }
 
   async kept(place: string): Promise<(digest: Uint8Array) => boolean> {
@@ -243,10 +262,12 @@ export class ObjectPlaces implements Places {
   /**
    * The manifest of a snapshot.
    *
-   * @throws {SnapshotError} `NOT_FOUND` if it was collected meanwhile; `CORRUPT`
+   * @param fresh whether it is read now, also if it is known
+   * @throws {SnapshotError} `NOT_FOUND` if it was collected meanwhile; `CORRUPT` if it is proven bad; `UNAVAILABLE` if it
+   *   is not there, or is read differently each time
    */
-  async manifest(kept: KeptSnapshot): Promise<LocatedManifest> {
-    const known = this.#manifests.get(kept.id);
+  async manifest(kept: KeptSnapshot, fresh = false): Promise<LocatedManifest> {
+    const known = fresh ? undefined : this.#manifests.get(kept.id);
     if (known !== undefined) return await known;
     const reading = this.#read(kept);
     this.#remember(kept.id, reading);
@@ -346,16 +367,19 @@ export class ObjectPlaces implements Places {
 
   /** The error for an object of a snapshot that is not there. */
   async #gone(id: string, key: string): Promise<SnapshotError> {
-    const { snapshots, retired } = await this.#store.read();
-    const kept = [...snapshots, ...retired].find((kept) => kept.id === id);
+    const kept = allKept(await this.#store.read()).find((kept) => kept.id === id);
     return kept === undefined
       ? new SnapshotError("NOT_FOUND", `The snapshot was retired and collected while it was read: open the newest`, {
         file: key,
       })
-      : new SnapshotError("CORRUPT", `${key}, with what is in snapshot ${kept.index}, is gone`, {
-        file: key,
-        index: kept.index,
-      });
+      : new SnapshotError(
+        "UNAVAILABLE",
+        `${key}, with what is in snapshot ${kept.index}, is not there, or not for us`,
+        {
+          file: key,
+          index: kept.index,
+        },
+      );
   }
 }
 

@@ -6,10 +6,12 @@
 
 import type { Bucket, BucketObject } from "../../bucket/mod.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
-import { pause, raceAbort } from "../../stream/mod.ts";
+import { equal, pause, raceAbort } from "../../stream/mod.ts";
 
 /** How often a request is made before it is given up. */
 const ATTEMPTS = 5;
+/** How often what is wrong is read again, each time by a way of its own, before it is called bad. */
+const REREADS = 2;
 /** What is waited before the second, in milliseconds; three times as long before each one after it. */
 const FIRST_PAUSE = 100;
 /** The longest that a bucket's word is taken for when it says how long to wait, in milliseconds. */
@@ -24,13 +26,15 @@ const DELETED_AT_ONCE = 1000;
 /** Options of {@linkcode SteadyBucket.read}. */
 export interface ReadObjectOptions {
   /** Which bytes; all if absent. */
-  readonly range?: { readonly start: number; readonly end: number };
+  readonly range?: { readonly start: number; readonly end: number } | undefined;
   /** The most bytes that are taken into memory. */
   readonly limit: number;
   /** Where they are put, if they fit; not to be used for anything else before this has settled. */
   readonly into?: Uint8Array | undefined;
   /** Gives it up. */
   readonly signal?: AbortSignal | undefined;
+  /** How often it is asked for; 5 times if absent. */
+  readonly attempts?: number | undefined;
 }
 
 /** An object, read as a whole. */
@@ -60,49 +64,138 @@ export class SteadyBucket {
   }
 
   /**
-   * Reads an object, or a part of it, into memory: all of the bytes, or it fails.
+   * Reads an object, or a part of it, into memory: all of the bytes, or it fails. What it says is one answer, and proves
+   * nothing.
    *
    * @returns nothing if there is none
+   * @throws {SnapshotError} `CORRUPT` if it has another size than it may have
    */
   async read(key: string, options: ReadObjectOptions): Promise<ReadObject | undefined> {
     const { range, limit } = options;
-    return await this.#attempt(`read ${this.#prefix}${key}`, async (signal, alive) => {
-      const found = await this.#bucket.get(this.#prefix + key, { ...(range !== undefined && { range }), signal });
-      if (found === undefined) return undefined;
-      const expected = range === undefined ? found.size : Math.min(range.end, found.size) - range.start;
-      if (!(expected >= 0 && expected <= limit)) {
-        await found.body.cancel();
-        throw new SnapshotError("CORRUPT", `${this.#prefix}${key} has ${found.size} bytes: it is not what it was`, {
-          file: this.#prefix + key,
-          actual: found.size,
-        });
-      }
-      const { into } = options;
-      const bytes = into !== undefined && expected <= into.length
-        ? into.subarray(0, expected)
-        : new Uint8Array(expected);
-      return {
-        bytes: await this.#readAll(key, found.body, bytes, signal, alive),
-        etag: found.etag,
-        size: found.size,
-      };
-    }, options.signal);
+    return await this.#attempt(
+      `read ${this.#prefix}${key}`,
+      async (signal, alive) => {
+        const found = await this.#bucket.get(this.#prefix + key, { ...(range !== undefined && { range }), signal });
+        if (found === undefined) return undefined;
+        const expected = range === undefined ? found.size : Math.min(range.end, found.size) - range.start;
+        if (!(expected >= 0 && expected <= limit)) {
+          await found.body.cancel();
+          throw new SnapshotError("CORRUPT", `${this.#prefix}${key} has ${found.size} bytes: it is not what it was`, {
+            file: this.#prefix + key,
+            actual: found.size,
+          });
+        }
+        const { into } = options;
+        const bytes = into !== undefined && expected <= into.length
+          ? into.subarray(0, expected)
+          : new Uint8Array(expected);
+        return {
+          bytes: await this.#readAll(key, found.body, bytes, signal, alive),
+          etag: found.etag,
+          size: found.size,
+        };
+      },
+      options.signal,
+      0,
+      options.attempts,
+    );
   }
 
   /**
-   * Reads an object that was not what it should be once more: it may have come wrong.
+   * Reads an object that must be there, or a part of it. If it is not, or has another size, it is asked for in another way:
+   * one answer is only one observer's.
    *
-   * @param decode makes something of the bytes, or fails with `CORRUPT`
+   * @returns nothing if the list does not have it either
    */
-  async readAs<T>(key: string, limit: number, decode: (found: ReadObject) => Promise<T>): Promise<T | undefined> {
-    for (let tries = 1;; tries++) {
-      const found = await this.read(key, { limit });
-      try {
-        return found && await decode(found);
-      } catch (error) {
-        if (tries > 1 || !hasCode(error, "CORRUPT")) throw error;
-      }
+  async readKnown(key: string, options: ReadObjectOptions): Promise<ReadObject | undefined> {
+    let found: ReadObject | undefined;
+    try {
+      found = await this.read(key, options);
+      const { range } = options;
+      if (range !== undefined && (found?.bytes.length ?? 0) < range.end - range.start) found = undefined;
+    } catch (error) {
+      if (!hasCode(error, "CORRUPT", "MALFORMED")) throw error;
     }
+    if (found !== undefined || await this.listed(key, options.signal) === undefined) return found;
+    return await this.readAgain(key, options);
+  }
+
+  /**
+   * Reads an object, or a part of it, by a way of its own: what the list says of the object must be what is read. A proxy, or
+   * a page to log in, does not know that.
+   *
+   * @throws {SnapshotError} `UNAVAILABLE` if both do not agree; `CORRUPT` if they agree that the object is too short, or has
+   *   more than `limit` bytes
+   */
+  async readAgain(key: string, options: ReadObjectOptions): Promise<ReadObject> {
+    const listed = await this.listed(key, options.signal);
+    if (listed === undefined) throw this.#doubtful(key, "the list does not have it");
+    const wrong = options.range === undefined ? listed.size > options.limit : listed.size < options.range.end;
+    // To know that it is too short, or too long, only its size has to be read.
+    const range = { start: 0, end: Math.min(1, listed.size) };
+    const asked = !wrong ? options : listed.size === 0 ? { ...options, range: undefined } : { ...options, range };
+    const found = await this.read(key, asked).catch((error) => {
+      throw hasCode(error, "CORRUPT", "MALFORMED") ? this.#doubtful(key, messageOf(error)) : error;
+    });
+    if (found === undefined) throw this.#doubtful(key, "it is listed and cannot be read");
+    if (found.etag !== listed.etag || found.size !== listed.size) {
+      throw this.#doubtful(key, `it is listed with ${listed.size} bytes, and ${found.size} others were read`);
+    }
+    if (!wrong) return found;
+    throw new SnapshotError("CORRUPT", `${this.#prefix}${key} has ${listed.size} bytes: it is not what was written`, {
+      file: this.#prefix + key,
+      actual: listed.size,
+    });
+  }
+
+  /** What the list says of an object; nothing if it does not have it. */
+  async listed(key: string, signal?: AbortSignal): Promise<BucketObject | undefined> {
+    for await (const object of this.list(key, signal)) if (object.key === key) return object;
+    return undefined;
+  }
+
+  #doubtful(key: string, what: string): SnapshotError {
+    return new SnapshotError("UNAVAILABLE", `${this.#prefix}${key} cannot be relied upon now: ${what}`, {
+      source: this.#prefix + key,
+    });
+  }
+
+  /**
+   * Reads an object as something. If it is not that it is read again, twice, by ways of their own: it may have come wrong.
+   *
+   * @param decode makes something of the bytes, or fails with `CORRUPT` or `MALFORMED`
+   * @returns nothing if it is not there
+   * @throws {SnapshotError} `CORRUPT` or `MALFORMED` if it is proven not to be that; `UNAVAILABLE` if it is read differently
+   *   each time; whatever else `decode` throws
+   */
+  async readAs<T>(
+    key: string,
+    limit: number,
+    decode: (found: ReadObject) => Promise<T>,
+    attempts?: number,
+  ): Promise<T | undefined> {
+    const found = await this.readKnown(key, { limit, attempts });
+    let wrong: unknown;
+    try {
+      return found && await decode(found);
+    } catch (error) {
+      if (!hasCode(error, "CORRUPT", "MALFORMED")) throw error;
+    }
+    let before: ReadObject | undefined;
+    for (let times = 0; times < REREADS; times++) {
+      const again = await this.readAgain(key, { limit, attempts });
+      try {
+        return await decode(again);
+      } catch (error) {
+        if (!hasCode(error, "CORRUPT", "MALFORMED")) throw error;
+        wrong = error;
+      }
+      if (before !== undefined && !equal(before.bytes, again.bytes)) {
+        throw this.#doubtful(key, "it is read differently each time");
+      }
+      before = again;
+    }
+    throw wrong;
   }
 
   /** Writes an object whose key nobody else ever uses: to do it twice does no harm. */
@@ -201,13 +294,19 @@ export class SteadyBucket {
     );
   }
 
-  async #attempt<T>(what: string, work: Work<T>, signal: AbortSignal | undefined, size = 0): Promise<T> {
+  async #attempt<T>(
+    what: string,
+    work: Work<T>,
+    signal: AbortSignal | undefined,
+    size = 0,
+    attempts = ATTEMPTS,
+  ): Promise<T> {
     for (let attempt = 1;; attempt++) {
       try {
         return await this.#once(what, work, signal, size);
       } catch (error) {
         throwIfCancelled(signal);
-        if (attempt === ATTEMPTS || !hasCode(error, "UNAVAILABLE", "TIMEOUT")) throw error;
+        if (attempt >= attempts || !hasCode(error, "UNAVAILABLE", "TIMEOUT")) throw error;
         await pause(pauseAfter(attempt, error), signal);
       }
     }

@@ -68,16 +68,16 @@ async function live(
 ): Promise<void> {
   await step(2n, () => saveMore(storage, 2n));
   await step(3n, () => install(storage, manifest)); // 1 is removed
-  await step(4n, () => storage.quarantine(3n, "a test")); // none is made
+  await step(4n, async () => void await storage.quarantine(3n, "a test")); // none is made
   await step(5n, () => saveMore(storage, 5n));
 }
 
 /** As a storage is opened, on a file system of one's own. */
 async function openFaulty(directory: string, faulty: FaultyOpfs): Promise<MediumStorage> {
   const root = faulty.directory(await directoryAt(directory));
-  const medium = await OpfsMedium.open(root, directory, () => Promise.resolve(), Infinity);
+  const medium = await OpfsMedium.open(root, directory, () => Promise.resolve(), Infinity, () => {});
   const found: StoredSnapshot[] = [];
-  for (const [place] of medium.snapshots()) found.push(await medium.inspect(place));
+  for (const [place, index] of medium.snapshots()) found.push(await medium.inspect(place, index));
   return new MediumStorage(medium, found);
 }
 

@@ -3,13 +3,17 @@
 import { OpfsStorage } from "../../../src/storage/opfs.ts";
 import { storageConformance } from "../../conformance/mod.ts";
 import { testAll } from "../../support/harness.ts";
-import { freshDirectory, removeDirectory } from "./kit.ts";
+import { flipByte, freshDirectory, removeDirectory } from "./kit.ts";
 
 testAll(
   "OpfsStorage",
   storageConformance(async () => {
     const directory = freshDirectory();
     const storage = await OpfsStorage.open(directory, { retain: 2 });
-    return { storage, cleanUp: () => removeDirectory(directory) };
+    return {
+      storage,
+      spoil: (index) => flipByte(directory, Number(index), 0),
+      cleanUp: () => removeDirectory(directory),
+    };
   }),
 );

@@ -31,6 +31,7 @@ const SEEDS: readonly string[] = [
 /** At the limit, and slow to look at. */
 const LONG: readonly string[] = [
   ...["x".repeat(1023), "x".repeat(1024), "é".repeat(512), "é".repeat(513), "a/".repeat(500) + "a"],
+  ...["x".repeat(255), "x".repeat(256), "é".repeat(127), `a/${"x".repeat(255)}`, `${"x".repeat(255)}/a`],
 ];
 
 /** What DESIGN says of names, said again. */
@@ -38,7 +39,8 @@ export function isName(name: string): boolean {
   if (name === "__raft_snapshot_meta" || name === "__raft_snapshot_meta.tmp") return false;
   if (/[\0\\]/.test(name) || /[\ud800-\udfff]/u.test(name)) return false;
   if (name.split("/").some((part) => part === "" || part === "." || part === "..")) return false;
-  return new TextEncoder().encode(name).length <= 1024;
+  const sizeOf = (text: string) => new TextEncoder().encode(text).length;
+  return sizeOf(name) <= 1024 && name.split("/").every((part) => sizeOf(part) <= 255);
 }
 
 /** Whether some names can be in one snapshot. */

@@ -2,13 +2,18 @@ import { EncryptedStorage } from "../../../mod.ts";
 import { MemoryBucket, ObjectStorage } from "../../../src/object.ts";
 import { storageConformance } from "../../conformance/mod.ts";
 import { noise, testAll } from "../../support/harness.ts";
+import { spoil } from "../../support/object_storage.ts";
 
 testAll(
   "ObjectStorage, in memory",
-  storageConformance(async () => ({
-    storage: await ObjectStorage.open(new MemoryBucket(), { prefix: "a/b/", grace: 0 }),
-    async cleanUp() {},
-  })),
+  storageConformance(async () => {
+    const bucket = new MemoryBucket();
+    return {
+      storage: await ObjectStorage.open(bucket, { prefix: "a/b/", grace: 0 }),
+      spoil: async (index) => void await spoil(bucket, index, "a/b/"),
+      async cleanUp() {},
+    };
+  }),
 );
 
 testAll(

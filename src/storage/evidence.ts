@@ -1,0 +1,84 @@
+/**
+ * What it takes to know that a snapshot is bad: its bytes are here, were read more than once, each time by a way of their
+ * own, and are not what was written. Whatever else goes wrong is a doubt, which leaves everything where it is.
+ *
+ * @module
+ */
+
+import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { SnapshotManifest } from "../snapshot/mod.ts";
+import { sha256, toHex } from "../stream/mod.ts";
+import type { Medium, PlacedSnapshot, Places, StoredSnapshot } from "./medium.ts";
+import { StoredReader } from "./reader.ts";
+
+/** How many snapshots that were found bad are kept for a person. */
+export const MAX_QUARANTINED = 4;
+
+/**
+ * Looks at the manifest and the files' sizes, and looks again before it says that they are wrong.
+ *
+ * @throws {SnapshotError} `CORRUPT` or `MALFORMED` if both looks say the same, which proves it; `UNAVAILABLE` if they
+ *   differ; others as {@linkcode Medium.inspect} does
+ */
+export async function examine(medium: Medium, place: string, index: bigint): Promise<StoredSnapshot> {
+  let first: SnapshotError;
+  try {
+    return await medium.inspect(place, index);
+  } catch (error) {
+    if (!isProof(error)) throw error;
+    first = error;
+  }
+  try {
+    return await medium.inspect(place, index);
+  } catch (error) {
+    if (!isProof(error) || error.message === first.message) throw error;
+    throw new SnapshotError("UNAVAILABLE", `It reads differently each time: ${first.message}; ${error.message}`, {
+      index,
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Decodes the manifest that was read of a path. The error says also which bytes these were, by their digest: of two errors
+ * that are the same the bytes were.
+ */
+export async function decodeManifest(bytes: Uint8Array, path: string): Promise<SnapshotManifest> {
+  try {
+    return await SnapshotManifest.decodeFramed(bytes);
+  } catch (error) {
+    if (!(error instanceof SnapshotError)) throw error;
+    const read = `(${bytes.length} bytes, SHA-256 ${toHex(await sha256(bytes)).slice(0, 16)}…)`;
+    throw new SnapshotError(error.code, `${path}: ${error.message} ${read}`, { ...error.fields, cause: error });
+  }
+}
+
+/** Whether an error of {@linkcode examine} or {@linkcode readAll} proves that a snapshot is bad. */
+export function isProof(error: unknown): error is SnapshotError {
+  return hasCode(error, "CORRUPT", "MALFORMED");
+}
+
+/**
+ * Reads everything, or some files, of a snapshot; that of braft's, which has no digests, says only that it can be read.
+ *
+ * @throws {SnapshotError} `CORRUPT` if something is proven wrong; whatever else it cannot be read for
+ */
+export async function readAll(
+  places: Places,
+  placed: PlacedSnapshot,
+  signal: AbortSignal | undefined,
+  names: Iterable<string> = placed.manifest.files.map(({ name }) => name),
+): Promise<void> {
+  const reader = new StoredReader(places, placed, { found() {}, unreadable() {}, released() {} });
+  try {
+    for (const name of names) {
+      try {
+        for await (const _ of reader.file(name)) throwIfCancelled(signal);
+      } catch (error) {
+        if (reader.info(name).source !== "reference" || !hasCode(error, "NOT_FOUND")) throw error;
+      }
+    }
+  } finally {
+    await reader.close();
+  }
+}

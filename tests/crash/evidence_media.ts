@@ -1,0 +1,430 @@
+// Media on which something goes wrong with what a storage sees of its snapshots, and goes away again: in all of them the
+// same grades of evidence.
+
+import { EncryptedStorage, type EncryptionKey, SnapshotError, type SnapshotStorage } from "../../mod.ts";
+import { MemoryBucket, ObjectStorage } from "../../src/object.ts";
+import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage } from "../../src/bucket/mod.ts";
+import { decodeIndex } from "../../src/storage/object/index.ts";
+import { DirectoryStorage, type Disk, type DiskFile, type DiskLock } from "../../src/storage/directory.ts";
+import { OpfsStorage } from "../../src/storage/opfs.ts";
+import { FaultyMedium } from "../support/faulty_medium.ts";
+import { assert, bytesOf, noise, pieces } from "../support/harness.ts";
+import { copyOf, memoryOpfs, type OpfsNode, withOpfs } from "../support/memory_opfs.ts";
+import type { Image } from "./image.ts";
+import { equal } from "../../src/stream/mod.ts";
+import { SimulatedDisk } from "./simulated_disk.ts";
+import { MediumStorage } from "../../src/storage/medium_storage.ts";
+
+/** What somebody sees of a thing. Only the last proves anything. */
+export const GRADES = ["absent", "gone", "unreadable", "forbidden", "short", "other", "flapping", "bad"] as const;
+export type Grade = typeof GRADES[number];
+
+/** What is seen so: the manifest or the files of a snapshot, what names them, or everything. */
+export const TARGETS = ["manifest 3", "files 3", "manifest 2", "files 2", "manifest 1", "root", "all"] as const;
+export type Target = typeof TARGETS[number];
+
+export interface Fault {
+  readonly grade: Grade;
+  readonly target: Target;
+  /** Only the first time; else as long as it is there. */
+  readonly once: boolean;
+}
+
+/** What goes wrong now. */
+export class Faults {
+  #active: { readonly fault: Fault; used: boolean }[] = [];
+  #count = 0;
+
+  set(faults: readonly Fault[]): void {
+    this.#active = faults.map((fault) => ({ fault, used: false }));
+  }
+
+  /** What goes wrong with a thing, if anything. */
+  of(thing: string): Grade | undefined {
+    for (const one of this.#active) {
+      if (one.fault.target !== thing && one.fault.target !== "all") continue;
+      if (one.fault.once && one.used) continue;
+      one.used = true;
+      return one.fault.grade;
+    }
+    return undefined;
+  }
+
+  /** Whether everything is away. */
+  get away(): boolean {
+    return this.#active.some(({ fault: { grade, target } }) =>
+      target === "all" && (grade === "absent" || grade === "gone")
+    );
+  }
+
+  /** Bytes as they are seen. */
+  spoil<B extends ArrayBufferLike>(grade: Grade | undefined, bytes: Uint8Array<B>): Uint8Array<B> {
+    if (bytes.length === 0) return bytes;
+    const at = bytes.length >> 1;
+    if (grade === "bad" || grade === "other") bytes[at]! ^= grade === "bad" ? 1 : 0xff;
+    if (grade === "flapping") bytes[at]! ^= 1 + this.#count++ % 250;
+    return bytes;
+  }
+}
+
+/** Snapshots on a medium, as several storages may open it one after the other. */
+export interface World {
+  readonly faults: Faults;
+  /** Whether there is another one in its place while all is away. */
+  readonly hasAnother?: boolean;
+  /** Whether reading less, each time, is what a file is that was cut short: then its size says the same. */
+  readonly shortIsBad?: boolean;
+  /** Opens them. What goes wrong goes wrong from the start. */
+  open(): Promise<SnapshotStorage>;
+}
+
+/** How a world is made: with the snapshots 1, 2 and 3 in it. */
+export interface WorldKind {
+  readonly name: string;
+  make(): Promise<World>;
+}
+
+export const RETAIN = 3;
+/** Bytes of the first chunk of the state. */
+const PIECE = 600;
+
+const CONTENTS = new Map<bigint, Record<string, Uint8Array>>();
+
+/** What is in a snapshot: of the state, the first chunk is that of all. */
+export function contentOf(index: bigint): Record<string, Uint8Array> {
+  const known = CONTENTS.get(index) ?? makeContent(index);
+  CONTENTS.set(index, known);
+  return known;
+}
+
+function makeContent(index: bigint): Record<string, Uint8Array> {
+  const state = noise(PIECE + 500, Number(index));
+  state.set(noise(PIECE, 77));
+  return { "a/b": noise(100, Number(index) + 1000), state };
+}
+
+export async function save(storage: SnapshotStorage, index: bigint): Promise<void> {
+  const writer = await storage.create();
+  try {
+    for (const [name, content] of Object.entries(contentOf(index))) {
+      await pieces(content, PIECE).pipeTo(writer.file(name, { chunkSize: "pieces" }));
+    }
+    await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: [], createdAt: 1 });
+  } finally {
+    await writer.abort();
+  }
+}
+
+/** Reads all of a snapshot; fails unless it is what was saved. */
+export async function checkWhole(storage: SnapshotStorage, index: bigint): Promise<void> {
+  const reader = await storage.open(index);
+  try {
+    for (const [name, content] of Object.entries(contentOf(index))) {
+      assert.isTrue(equal(await bytesOf(reader.file(name)), content), `${name} of ${index}`);
+    }
+    assert.isTrue((await reader.verify().result).ok, `snapshot ${index} verifies`);
+  } finally {
+    await reader.close();
+  }
+}
+
+async function saveThree(storage: SnapshotStorage): Promise<void> {
+  for (const index of [1n, 2n, 3n]) await save(storage, index);
+  await storage.close();
+}
+
+function fails(grade: "unreadable" | "forbidden", what: string): SnapshotError {
+  return new SnapshotError(grade === "forbidden" ? "FORBIDDEN" : "UNAVAILABLE", `${grade}: ${what}`);
+}
+
+type Wrap = (storage: SnapshotStorage) => SnapshotStorage;
+
+/** A directory on a disk in memory. */
+export function directories(name: string, wrap: Wrap): WorldKind {
+  let image: Promise<Image> | undefined;
+  const prepare = async () => {
+    const disk = new SimulatedDisk();
+    await saveThree(wrap(await DirectoryStorage.open("/root", { disk, retain: RETAIN })));
+    return disk.image;
+  };
+  return {
+    name,
+    async make() {
+      const inner = new SimulatedDisk(await (image ??= prepare()));
+      const faults = new Faults();
+      const disk = new SeenDisk(inner, faults);
+      return {
+        faults,
+        hasAnother: true,
+        open: async () => wrap(await DirectoryStorage.open("/root", { disk, retain: RETAIN })),
+      };
+    },
+  };
+}
+
+/** What a path of a directory storage is part of. */
+function thingAt(path: string): string {
+  const [, index, name] = /\/snapshot_0*([0-9]+)(?:\/(.*))?$/.exec(path) ?? [];
+  return index === undefined || name === undefined || name === ""
+    ? "root"
+    : name.startsWith("__raft")
+    ? `manifest ${index}`
+    : `files ${index}`;
+}
+
+/** A disk of which something is seen otherwise than it is. What is changed is changed. */
+class SeenDisk implements Disk {
+  readonly #inner: Disk;
+  readonly #faults: Faults;
+  /** What lies where the disk is mounted while that is away. */
+  readonly #below = new SimulatedDisk();
+
+  constructor(inner: Disk, faults: Faults) {
+    this.#inner = inner;
+    this.#faults = faults;
+  }
+
+  get #disk(): Disk {
+    return this.#faults.away ? this.#below : this.#inner;
+  }
+
+  #see(path: string, what: string): Grade | undefined {
+    const grade = this.#faults.away ? undefined : this.#faults.of(thingAt(path));
+    if (grade === "unreadable" || grade === "forbidden") throw fails(grade, `${what} ${path}`);
+    return grade;
+  }
+
+  async open(path: string, mode: "read" | "create" | "update"): Promise<DiskFile> {
+    if (mode !== "read") return await this.#disk.open(path, mode);
+    const grade = this.#see(path, "open");
+    if (grade === "absent" || grade === "gone") throw new SnapshotError("NOT_FOUND", `ENOENT: ${path}`);
+    const file = await this.#disk.open(path, mode);
+    return {
+      read: async (buffer, at) => {
+        const grade = this.#see(path, "read");
+        const length = await file.read(buffer, at);
+        if (grade === "short") return length >> 1;
+        this.#faults.spoil(grade, buffer.subarray(0, length));
+        return length;
+      },
+      write: (bytes, at) => file.write(bytes, at),
+      sync: () => file.sync(),
+      size: () => file.size(),
+      close: () => file.close(),
+    };
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects
+  async stat(path: string) {
+    const grade = this.#see(path, "stat");
+    return grade === "absent" || grade === "gone" ? undefined : this.#disk.stat(path);
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects
+  async list(path: string) {
+    if (this.#faults.of("root") === "unreadable") throw fails("unreadable", `list ${path}`);
+    return this.#disk.list(path);
+  }
+
+  async lock(path: string): Promise<DiskLock> {
+    const disk = this.#disk;
+    const lock = await disk.lock(path);
+    return { isHeld: async () => this.#disk === disk && await lock.isHeld(), release: () => lock.release() };
+  }
+
+  makeDirectory(path: string) {
+    return this.#disk.makeDirectory(path);
+  }
+  rename(from: string, to: string) {
+    return this.#disk.rename(from, to);
+  }
+  link(from: string, to: string) {
+    return this.#disk.link(from, to);
+  }
+  remove(path: string) {
+    return this.#disk.remove(path);
+  }
+  syncDirectory(path: string) {
+    return this.#disk.syncDirectory(path);
+  }
+}
+
+/** Memory, which can be read wrongly too. */
+export function memories(name: string, wrap: Wrap): WorldKind {
+  return {
+    name,
+    async make() {
+      const faults = new Faults();
+      const medium = new FaultyMedium();
+      const inner = new MediumStorage(medium, [], { retain: RETAIN });
+      const storage = wrap(inner);
+      for (const index of [1n, 2n, 3n]) await save(storage, index);
+      medium.fault = ({ place, name }) => {
+        const index = [...medium.placeOf].find(([, placed]) => placed === place)?.[0];
+        const grade = index === undefined
+          ? undefined
+          : faults.of(`${name === undefined ? "manifest" : "files"} ${index}`);
+        if (grade === undefined || grade === "short" && name === undefined) return undefined;
+        if (grade === "absent" || grade === "gone") return name === undefined ? "UNAVAILABLE" : "NOT_FOUND";
+        if (grade === "unreadable") return "UNAVAILABLE";
+        if (grade === "forbidden") return "FORBIDDEN";
+        return grade === "other" ? "bad" : grade;
+      };
+      // It is not there any more once it is closed: who opens it again has the same one.
+      storage.close = () => Promise.resolve();
+      return { faults, open: () => Promise.resolve(storage) };
+    },
+  };
+}
+
+/** A bucket, of which one observer sees something else than there is. */
+export function buckets(name: string, wrap: Wrap): WorldKind {
+  let objects: Promise<[string, Uint8Array][]> | undefined;
+  const prepare = async () => {
+    const bucket = new MemoryBucket();
+    await saveThree(wrap(await ObjectStorage.open(bucket, { retain: RETAIN, packSize: 4 * 1024 * 1024 })));
+    const { objects } = await bucket.list();
+    return await Promise.all(
+      objects.map(async (
+        { key },
+      ): Promise<[string, Uint8Array]> => [key, await bytesOf((await bucket.get(key))!.body)]),
+    );
+  };
+  return {
+    name,
+    async make() {
+      const inner = new MemoryBucket();
+      for (const [key, bytes] of await (objects ??= prepare())) await inner.put(key, bytes);
+      const { snapshots } = await decodeIndex(await bytesOf((await inner.get("index"))!.body), "index");
+      const byLease = new Map(snapshots.map(({ id, index }) => [id.split("/")[0]!, index]));
+      const faults = new Faults();
+      const bucket = new SeenBucket(inner, faults, (key) => {
+        const [kind, lease] = key.split("/");
+        const index = byLease.get(lease ?? "");
+        return kind === "index" || index === undefined
+          ? "root"
+          : `${kind === "manifests" ? "manifest" : "files"} ${index}`;
+      });
+      return {
+        faults,
+        open: async () =>
+          wrap(await ObjectStorage.open(bucket, { retain: RETAIN, packSize: 4 * 1024 * 1024, grace: 0 })),
+      };
+    },
+  };
+}
+
+class SeenBucket implements Bucket {
+  readonly #inner: Bucket;
+  readonly #faults: Faults;
+  readonly #thing: (key: string) => string;
+
+  constructor(inner: Bucket, faults: Faults, thing: (key: string) => string) {
+    this.#inner = inner;
+    this.#faults = faults;
+    this.#thing = thing;
+  }
+
+  async get(key: string, options?: GetOptions): Promise<BucketBody | undefined> {
+    const grade = this.#faults.of(this.#thing(key));
+    if (grade === "unreadable" || grade === "forbidden") throw fails(grade, `get ${key}`);
+    if (grade === "absent" || grade === "gone") return undefined;
+    const found = await this.#inner.get(key, options);
+    if (found === undefined || grade === undefined) return found;
+    const bytes = this.#faults.spoil(grade, (await bytesOf(found.body)).slice());
+    // A page to log in, in the place of what was asked for; or the first half of it.
+    if (grade === "other") return { ...found, etag: '"login"', size: 4321, body: pieces(noise(bytes.length, 5)) };
+    if (grade === "short") return { ...found, body: pieces(bytes.subarray(0, bytes.length >> 1)) };
+    return { ...found, body: pieces(bytes) };
+  }
+
+  put(...args: Parameters<Bucket["put"]>): Promise<BucketObject | undefined> {
+    return this.#inner.put(...args);
+  }
+
+  delete(...args: Parameters<Bucket["delete"]>): Promise<void> {
+    return this.#inner.delete(...args);
+  }
+
+  async list(options: ListOptions = {}): Promise<ListPage> {
+    const page = await this.#inner.list(options);
+    return { ...page, objects: page.objects.filter(({ key }) => this.#faults.of(this.#thing(key)) !== "gone") };
+  }
+}
+
+/** OPFS in memory. */
+export function pages(name: string, wrap: Wrap): WorldKind {
+  let template: Promise<Map<string, OpfsNode>> | undefined;
+  const none = { before: () => {}, bytes: (_path: string, bytes: Uint8Array<ArrayBuffer>) => bytes };
+  const prepare = async () => {
+    const root = new Map<string, OpfsNode>();
+    await withOpfs(
+      memoryOpfs(root, none),
+      async () => await saveThree(wrap(await OpfsStorage.open("here", { retain: RETAIN }))),
+    );
+    return root;
+  };
+  return {
+    name,
+    async make() {
+      const root = copyOf(await (template ??= prepare()));
+      const things = thingsIn(root);
+      const faults = new Faults();
+      const see = (path: string) => {
+        const grade = faults.of(things(path));
+        if (grade === "unreadable") throw new DOMException(path, "NotReadableError");
+        if (grade === "forbidden") throw new DOMException(path, "NotAllowedError");
+        if (grade === "absent" || grade === "gone") throw new DOMException(path, "NotFoundError");
+        return grade;
+      };
+      const seen = memoryOpfs(root, {
+        before: (verb, path) => {
+          if (verb !== "read" && things(path) !== "other") see(path);
+        },
+        bytes: (path, bytes) => {
+          const grade = see(path);
+          return grade === "short" ? bytes.slice(0, bytes.length >> 1) : faults.spoil(grade, bytes.slice());
+        },
+      });
+      return {
+        faults,
+        shortIsBad: true,
+        open: () => withOpfs(seen, async () => wrap(await OpfsStorage.open("here", { retain: RETAIN }))),
+      };
+    },
+  };
+}
+
+/** Says what a path in OPFS is part of. */
+function thingsIn(root: Map<string, OpfsNode>): (path: string) => string {
+  const byData = new Map<string, string>();
+  const places = (root.get("here") as Map<string, OpfsNode>).get("places") as Map<string, OpfsNode>;
+  for (const place of places.values() as Iterable<Map<string, OpfsNode>>) {
+    const marker = [...place.keys()].find((name) => name.startsWith("snapshot_"))!;
+    for (const name of place.keys()) {
+      const [, data] = /\.([0-9a-f-]{36})$/.exec(name) ?? [];
+      if (data !== undefined) byData.set(data, `files ${BigInt(marker.slice("snapshot_".length))}`);
+    }
+  }
+  return (path) => {
+    const [, manifest] = /\/snapshot_0*([0-9]+)$/.exec(path) ?? [];
+    if (manifest !== undefined) return `manifest ${manifest}`;
+    const [, data] = /\/data\/([0-9a-f-]{36})(?:\/|$)/.exec(path) ?? [];
+    if (data !== undefined) return byData.get(data) ?? "other";
+    return path.includes("/places/") ? "root" : "other";
+  };
+}
+
+const KEY: EncryptionKey = { id: "a", secret: noise(32, 1) };
+const plain: Wrap = (storage) => storage;
+const encrypted: Wrap = (storage) => new EncryptedStorage(storage, [KEY]);
+
+/** All that there are. */
+export function worlds(): WorldKind[] {
+  return ([["", plain], [", encrypted", encrypted]] as const).flatMap(([suffix, wrap]) => [
+    directories(`directory${suffix}`, wrap),
+    pages(`OPFS${suffix}`, wrap),
+    memories(`memory${suffix}`, wrap),
+    buckets(`bucket${suffix}`, wrap),
+  ]);
+}

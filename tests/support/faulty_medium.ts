@@ -1,0 +1,103 @@
+// A medium in memory of which something goes wrong: bytes change, files and manifests cannot be read, are not there, or
+// change each time.
+
+import { SnapshotError, type SnapshotErrorCode } from "../../mod.ts";
+import { MediumStorage, type StorageOptions } from "../../src/storage/medium_storage.ts";
+import type { MediumFile, StoredSnapshot } from "../../src/storage/medium.ts";
+import { MemoryMedium } from "../../src/storage/memory.ts";
+
+/** What goes wrong with a read: an error, the same wrong byte each time, another one each time, or a short read. */
+export type ReadFault = SnapshotErrorCode | "bad" | "flapping" | "short";
+
+/** What is read: the manifest of a place, or a file. */
+export interface MediumRead {
+  readonly place: string;
+  /** The file; absent for the manifest. */
+  readonly name?: string;
+}
+
+/** A medium whose reads fail as they are told to. */
+export class FaultyMedium extends MemoryMedium {
+  /** Says what goes wrong with a read, if anything. */
+  fault: (read: MediumRead) => ReadFault | undefined = () => undefined;
+  /** What was moved or removed. */
+  readonly moved: string[] = [];
+  /** Where the snapshots lie, by their indices. */
+  readonly placeOf: Map<bigint, string> = new Map();
+  #reads = 0;
+
+  override async publish(...args: Parameters<MemoryMedium["publish"]>): Promise<StoredSnapshot> {
+    const stored = await super.publish(...args);
+    this.placeOf.set(stored.manifest.index, stored.place);
+    return stored;
+  }
+
+  override async inspect(place: string, index: bigint): Promise<StoredSnapshot> {
+    const fault = this.fault({ place });
+    if (fault === "bad" || fault === "short") throw new SnapshotError("CORRUPT", "The manifest is wrong");
+    if (fault === "flapping") throw new SnapshotError("CORRUPT", `The manifest is wrong in way ${this.#reads++}`);
+    if (fault !== undefined) throw new SnapshotError(fault, `The manifest of ${place} fails`);
+    return await super.inspect(place, index);
+  }
+
+  override async open(place: string, name: string, mode: "read" | "create" | "update"): Promise<MediumFile> {
+    const file = await super.open(place, name, mode);
+    if (mode !== "read") return file;
+    const fault = this.fault({ place, name });
+    if (fault === "NOT_FOUND") throw new SnapshotError(fault, `There is no ${name}`);
+    return {
+      read: (buffer, position) => this.#read(file, { place, name }, buffer, position),
+      write: () => Promise.reject(new Error("It was opened to be read")),
+      sync: () => file.sync(),
+      size: () => file.size(),
+      close: () => file.close(),
+    };
+  }
+
+  async #read(file: MediumFile, read: MediumRead, buffer: Uint8Array, position: number): Promise<number> {
+    const fault = this.fault(read);
+    const length = await file.read(buffer, position);
+    if (fault === undefined) return length;
+    if (fault === "short") return length >> 1;
+    if (fault === "bad" || fault === "flapping") {
+      if (length > 0) buffer[0]! ^= fault === "bad" ? 1 : 1 + this.#reads++ % 250;
+      return length;
+    }
+    throw new SnapshotError(fault, `${read.name} of ${read.place} fails`);
+  }
+
+  override async remove(place: string): Promise<void> {
+    if (place.startsWith("snapshot-")) this.moved.push(`remove ${place}`);
+    await super.remove(place);
+  }
+
+  override async quarantine(place: string, index: bigint): Promise<void> {
+    this.moved.push(`quarantine ${place}`);
+    await super.quarantine(place, index);
+  }
+}
+
+/** A storage in memory of which snapshots can be spoiled. */
+export class SpoiledStorage extends MediumStorage {
+  readonly medium: FaultyMedium;
+  readonly #spoiled = new Set<string>();
+
+  /** @param options see {@linkcode StorageOptions} */
+  constructor(options: StorageOptions = {}) {
+    const medium = new FaultyMedium();
+    super(medium, [], options);
+    this.medium = medium;
+    medium.fault = ({ place, name }) => name !== undefined && this.#spoiled.has(place) ? "bad" : undefined;
+  }
+
+  /** Changes a byte of each file of a snapshot, for good. */
+  spoil(index: bigint): void {
+    this.#spoiled.add(this.medium.placeOf.get(index)!);
+  }
+
+  /** Changes it, and lets it be quarantined. */
+  async spoilAndQuarantine(index: bigint): Promise<boolean> {
+    this.spoil(index);
+    return await this.quarantine(index, "a test");
+  }
+}

@@ -1,0 +1,122 @@
+// OPFS in memory, as far as a storage needs it, and what a page finds it by: for tests without a browser.
+
+import type { OpfsDirectory, OpfsFile, OpfsHandle } from "../../src/fs/opfs.ts";
+
+/** What is done to something: it may fail, or give other bytes than there are. */
+export interface OpfsHook {
+  /** Called before something is looked up, listed or read, with the path. Throws if it fails. */
+  before(verb: "find" | "list" | "read", path: string): void;
+  /** What is read of a file. */
+  bytes(path: string, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
+}
+
+/** A file or a directory. */
+export type OpfsNode = { bytes: Uint8Array<ArrayBuffer> } | Map<string, OpfsNode>;
+
+/** A copy of a directory with everything in it. */
+export function copyOf(node: Map<string, OpfsNode>): Map<string, OpfsNode> {
+  return new Map([...node].map(([name, below]) => [name, below instanceof Map ? copyOf(below) : { ...below }]));
+}
+
+/** Handles of a directory in memory. */
+export function memoryOpfs(root: Map<string, OpfsNode>, hook: OpfsHook): OpfsDirectory {
+  return directoryOf(root, "", hook);
+}
+
+function notFound(path: string): DOMException {
+  return new DOMException(`There is no ${path}`, "NotFoundError");
+}
+
+function directoryOf(node: Map<string, OpfsNode>, path: string, hook: OpfsHook): OpfsDirectory {
+  const find = <T>(name: string, create: boolean, make: () => OpfsNode, wrap: (node: OpfsNode) => T): T => {
+    hook.before("find", `${path}/${name}`);
+    let found = node.get(name);
+    if (found === undefined) {
+      if (!create) throw notFound(`${path}/${name}`);
+      node.set(name, found = make());
+    }
+    return wrap(found);
+  };
+  return {
+    kind: "directory",
+    name: path.slice(path.lastIndexOf("/") + 1),
+    isSameEntry: (other: OpfsHandle) => Promise.resolve(other.name === path),
+    resolve: () => Promise.resolve([]),
+    // deno-lint-ignore require-await -- the platform's
+    async getDirectoryHandle(name, { create = false } = {}) {
+      return find(name, create, () => new Map(), (found) => {
+        if (!(found instanceof Map)) throw new DOMException(`${name} is a file`, "TypeMismatchError");
+        return directoryOf(found, `${path}/${name}`, hook);
+      });
+    },
+    // deno-lint-ignore require-await -- the platform's
+    async getFileHandle(name, { create = false } = {}) {
+      return find(name, create, () => ({ bytes: new Uint8Array(0) }), (found) => {
+        if (found instanceof Map) throw new DOMException(`${name} is a directory`, "TypeMismatchError");
+        return fileOf(found, `${path}/${name}`, hook);
+      });
+    },
+    // deno-lint-ignore require-await -- the platform's
+    async removeEntry(name) {
+      if (!node.delete(name)) throw notFound(`${path}/${name}`);
+    },
+    async *keys() {
+      hook.before("list", path);
+      yield* [...node.keys()];
+    },
+  };
+}
+
+function fileOf(node: { bytes: Uint8Array<ArrayBuffer> }, path: string, hook: OpfsHook): OpfsFile {
+  return {
+    kind: "file",
+    name: path.slice(path.lastIndexOf("/") + 1),
+    isSameEntry: (other: OpfsHandle) => Promise.resolve(other.name === path),
+    // deno-lint-ignore require-await -- the platform's
+    async getFile() {
+      hook.before("read", path);
+      return Object.assign(new Blob([hook.bytes(path, node.bytes)]), { lastModified: Date.now() });
+    },
+    // deno-lint-ignore require-await -- the platform's
+    async createWritable() {
+      const parts: Uint8Array<ArrayBuffer>[] = [];
+      return {
+        // deno-lint-ignore require-await -- the platform's
+        async write(bytes) {
+          parts.push(bytes.slice());
+        },
+        async close() {
+          node.bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+        },
+        abort: () => Promise.resolve(),
+      };
+    },
+  };
+}
+
+/** Does something while `navigator` gives a page what it finds OPFS and locks by. */
+export async function withOpfs<T>(root: OpfsDirectory, work: () => Promise<T>): Promise<T> {
+  const held = new Set<string>();
+  const navigator = {
+    storage: { getDirectory: () => Promise.resolve(root) },
+    locks: {
+      async request(name: string, _options: unknown, callback: (lock: unknown) => Promise<void> | undefined) {
+        if (held.has(name)) return await callback(null);
+        held.add(name);
+        try {
+          await callback({});
+        } finally {
+          held.delete(name);
+        }
+      },
+    },
+  };
+  const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
+  try {
+    return await work();
+  } finally {
+    if (before === undefined) delete (globalThis as { navigator?: unknown }).navigator;
+    else Object.defineProperty(globalThis, "navigator", before);
+  }
+}

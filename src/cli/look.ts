@@ -18,8 +18,8 @@ function formatOf(verifiable: readonly boolean[]): "braft" | "snapstream" {
 export const ls: Command = {
   usage: "DIR",
   summary: "lists the snapshots of a directory, newest first",
-  help:
-    "Prints index, term, size, number of files and age of each. Damaged ones are named on standard error (exit code 3).",
+  help: "Prints index, term, size, number of files, time and group of each. Damaged ones are named on standard " +
+    "error (exit code 3).",
   positionals: [1, 1],
   options: {},
   run: (invocation) =>
@@ -36,13 +36,15 @@ export const ls: Command = {
             size,
             files,
             createdAt: meta.createdAt ?? null,
+            group: meta.group ?? null,
           })),
         }));
         return;
       }
       for (const { meta, size, files } of snapshots) {
         const when = meta.createdAt ? new Date(meta.createdAt).toISOString() : "-";
-        io.print(`${meta.lastIncludedIndex}\t${meta.lastIncludedTerm}\t${size}\t${files}\t${when}`);
+        const group = meta.group === undefined ? "-" : JSON.stringify(meta.group);
+        io.print(`${meta.lastIncludedIndex}\t${meta.lastIncludedTerm}\t${size}\t${files}\t${when}\t${group}`);
       }
     }),
 };
@@ -71,8 +73,9 @@ export const inspect: Command = {
           JSON.stringify({ format: formatOf(snapshots.map(({ verified }) => verified === "chunks")), snapshots }),
         );
       }
-      for (const { index, term, peers, oldPeers, digest, verified, files } of snapshots) {
+      for (const { index, term, group, peers, oldPeers, digest, verified, files } of snapshots) {
         io.print(`snapshot ${index}, term ${term}`);
+        io.print(`  group     ${group === null ? "-" : JSON.stringify(group)}`);
         io.print(
           `  peers     ${peers.join(", ") || "-"}${oldPeers.length > 0 ? ` (before: ${oldPeers.join(", ")})` : ""}`,
         );
@@ -127,6 +130,7 @@ async function describe(reader: SnapshotReader) {
   return {
     index: String(meta.lastIncludedIndex),
     term: String(meta.lastIncludedTerm),
+    group: meta.group ?? null,
     peers: meta.peers,
     oldPeers: meta.oldPeers ?? [],
     digest: toHex(manifest.digest),

@@ -6,7 +6,7 @@
 
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { checkFollows, type LogStorage, type SharedLog } from "../log/mod.ts";
-import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
+import { boundGroup, groupOf, type SnapshotInfo, type SnapshotMeta, type SnapshotStorage } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry, StateMachine } from "../state/mod.ts";
 import { neverThrowing, type Operation } from "../stream/mod.ts";
 import type { InstallNotification, NotificationReply, Source } from "../transfer/mod.ts";
@@ -36,6 +36,13 @@ export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions 
   readonly log: LogStorage | SharedLog;
   /** Where snapshots are. Closed with the replica, or when that cannot be opened. */
   readonly storage: SnapshotStorage;
+  /**
+   * The name of its group: of all replicas that apply the same log; 1 to 255 bytes of UTF-8 without NUL. Snapshots say
+   * it, and those of another group are refused (`FORBIDDEN`) from wherever they come, before anything is replaced. By
+   * default the storage's, that of the newest snapshot which has one, or the log's. `snapshot/group.ts` has a table of
+   * what is taken from where.
+   */
+  readonly group?: string;
   /** The members of the group, as long as nothing in storage or log says otherwise. */
   readonly configuration?: Configuration;
   /** Gives up the opening, however far it is: throws `CANCELLED`. Of no effect once the replica is open. */
@@ -65,6 +72,8 @@ export interface NotifiedSources {
 export interface ReplicaStatus {
   /** What its executor is doing. */
   readonly state: ExecutorState;
+  /** The name of its group, if it has one. */
+  readonly group: string | undefined;
   /** The last entry that was applied. */
   readonly appliedIndex: bigint;
   /** Its term. */
@@ -152,7 +161,11 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       throwIfCancelled(signal); // it was given up meanwhile: nobody would see what is installed now
       return found && found.sources.length > 0 ? this.install(found.sources, found.options) : undefined;
     };
-    this.#notified = onNotification && new NotifiedInstall({ applied: () => this.#applied.index, install });
+    this.#notified = onNotification && new NotifiedInstall({
+      group: () => storage.group,
+      applied: () => this.#applied.index,
+      install,
+    });
     this.#applied = snapshot === undefined ? { index: 0n, term: 0n, configuration } : appliedOf(snapshot.meta);
     this.#executor = new SnapshotExecutor({
       machine,
@@ -166,6 +179,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       exclusive: (work) => this.#exclusive(work),
       loaded: (meta) => {
         this.#applied = appliedOf(meta);
+        if (meta.group !== undefined) storage.bindGroup(meta.group); // the first that came has said it
         this.#shared?.moved();
       },
       restore: (cause) => this.#restore(cause),
@@ -197,6 +211,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot and log; `NOT_FOUND` if they were purged
    *   from a shared one, and no snapshot that has them could be installed; `CANCELLED`
    * @throws what the newest snapshot cannot be used for, if older ones and the log do not give the same state
+   * @throws {SnapshotError} `FORBIDDEN` if storage or log are of another group
    * @throws {SnapshotError} `UNSUPPORTED` if a newer program wrote an entry of the log: all is left as it is for it
    * @throws whatever the machine's `load` or `apply` fails with
    */
@@ -266,7 +281,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   }
 
   /**
-   * Installs a snapshot: receives it, verifies it, makes it durable, and then replaces the state by it.
+   * Installs a snapshot: receives it, verifies it, makes it durable, and then replaces the state by it. One of another
+   * group is `FORBIDDEN` before anything of it is written.
    *
    * @param from an archive, as it comes from a `PUT`; or the servers to pull from
    * @param options which, and the signal
@@ -294,7 +310,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   push(target: Source, options: ReplicaPushOptions = {}): Operation<SnapshotMeta | undefined> {
     return this.#executor.live(
       options.signal,
-      (prepare, signal, tracker, callBack) => sendLive(prepare, target, { ...options, signal }, tracker, callBack),
+      (prepare, signal, tracker, callBack) => {
+        const { group } = this.#storage;
+        return sendLive(prepare, target, { ...options, signal, group }, tracker, callBack);
+      },
     );
   }
 
@@ -314,6 +333,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     const problem = this.#shared?.problem;
     return {
       state: this.#executor.state,
+      group: this.#storage.group,
       appliedIndex: index,
       appliedTerm: term,
       configuration,
@@ -509,6 +529,12 @@ async function recover<M extends StateMachine>(options: ReplicaOptions<M>): Prom
     tell({ type: "unusable", ...one });
   };
   const shared = isShared(log);
+  const ofLog = shared ? undefined : log.group;
+  const group = options.group ?? storage.group ?? groupOf(await storage.list()) ?? ofLog;
+  if (group !== undefined) {
+    boundGroup(ofLog, group, "The log");
+    storage.bindGroup(group);
+  }
   const snapshot = await loadNewest({ machine, storage, signal, onUnusable, ...(!shared && { log }) });
   if (!shared) {
     checkNoGap(log, snapshot?.meta);

@@ -34,6 +34,11 @@ export class IndexStore {
     this.#bucket = bucket;
   }
 
+  /** What there was when it was read or changed last. */
+  get last(): ObjectIndex | undefined {
+    return this.#last?.index;
+  }
+
   /**
    * What there is now.
    *

@@ -90,6 +90,7 @@ export {
   SnapshotManifest,
   type SnapshotMeta,
   type SnapshotReader,
+  type SnapshotSeal,
   type SnapshotSigner,
   type SnapshotStorage,
   type SnapshotVerifier,

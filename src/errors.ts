@@ -19,7 +19,7 @@
  * | `MALFORMED` | input that never was right: a name, a format, an argument |
  * | `UNSUPPORTED` | a version or a feature that this release does not know |
  * | `NO_SPACE` | the disk or the quota is full |
- * | `FORBIDDEN` | the file system or the server does not permit it |
+ * | `FORBIDDEN` | the file system, the server, a signature, a key or the name of a group does not permit it |
  * | `UNAVAILABLE` | a disk or a source does not answer, or fails |
  */
 export type SnapshotErrorCode =

@@ -19,8 +19,8 @@ export const ls: Command = {
   usage: "DIR",
   summary: "lists the snapshots of a directory, newest first",
   help:
-    "Prints index, term, size, number of files and age of each. On standard error it names those that are damaged (exit\n" +
-    "code 3), those that cannot be read now, and those that are quarantined: see `restore`.",
+    "Prints index, term, size, number of files, time and group of each. On standard error it names those that are\n" +
+    "damaged (exit code 3), those that cannot be read now, and those that are quarantined: see `restore`.",
   positionals: [1, 1],
   options: {},
   run: (invocation) =>
@@ -38,6 +38,7 @@ export const ls: Command = {
             size,
             files,
             createdAt: meta.createdAt ?? null,
+            group: meta.group ?? null,
           })),
           unreadable: (await storage.unreadable()).map(({ index, error: { code, message } }) => ({
             index: String(index),
@@ -53,7 +54,8 @@ export const ls: Command = {
       }
       for (const { meta, size, files } of snapshots) {
         const when = meta.createdAt ? new Date(meta.createdAt).toISOString() : "-";
-        io.print(`${meta.lastIncludedIndex}\t${meta.lastIncludedTerm}\t${size}\t${files}\t${when}`);
+        const group = meta.group === undefined ? "-" : JSON.stringify(meta.group);
+        io.print(`${meta.lastIncludedIndex}\t${meta.lastIncludedTerm}\t${size}\t${files}\t${when}\t${group}`);
       }
     }),
 };
@@ -82,8 +84,9 @@ export const inspect: Command = {
           JSON.stringify({ format: formatOf(snapshots.map(({ verified }) => verified === "chunks")), snapshots }),
         );
       }
-      for (const { index, term, peers, oldPeers, digest, verified, files } of snapshots) {
+      for (const { index, term, group, peers, oldPeers, digest, verified, files } of snapshots) {
         io.print(`snapshot ${index}, term ${term}`);
+        io.print(`  group     ${group === null ? "-" : JSON.stringify(group)}`);
         io.print(
           `  peers     ${peers.join(", ") || "-"}${oldPeers.length > 0 ? ` (before: ${oldPeers.join(", ")})` : ""}`,
         );
@@ -138,6 +141,7 @@ async function describe(reader: SnapshotReader) {
   return {
     index: String(meta.lastIncludedIndex),
     term: String(meta.lastIncludedTerm),
+    group: meta.group ?? null,
     peers: meta.peers,
     oldPeers: meta.oldPeers ?? [],
     digest: toHex(manifest.digest),

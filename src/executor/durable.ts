@@ -6,7 +6,7 @@
 
 import { SnapshotError } from "../errors.ts";
 import type { LogStorage, SharedLog } from "../log/mod.ts";
-import type { SnapshotInfo, SnapshotMeta } from "../snapshot/mod.ts";
+import { boundGroup, groupOf, type SnapshotInfo, type SnapshotMeta } from "../snapshot/mod.ts";
 import type { Applied, DurablyApplied, StateMachine } from "../state/mod.ts";
 import { asReplica } from "../state/replica_call.ts";
 import { neverThrowing } from "../stream/mod.ts";
@@ -50,6 +50,7 @@ export function calledByReplica<M extends StateMachine>(machine: M): M {
 export async function begin(options: ReplicaOptions<StateMachine>): Promise<Beginning> {
   const { machine, log, storage, configuration = { peers: [] }, signal, onEvent = () => {} } = options;
   checkContract(machine);
+  await bind(options);
   const durable = machine.durable?.();
   const unusable: UnusableSnapshot[] = [];
   const tell = neverThrowing(onEvent);
@@ -80,6 +81,19 @@ export async function begin(options: ReplicaOptions<StateMachine>): Promise<Begi
   else if (!isShared(log)) checkNoGap(log, undefined);
   const had = snapshots.find(({ meta }) => meta.lastIncludedIndex <= index);
   return { loaded, had, applied: { index, term, configuration: members }, unusable: named };
+}
+
+/**
+ * Tells storage and log the group of the replica: see {@linkcode ReplicaOptions.group}.
+ *
+ * @throws {SnapshotError} `FORBIDDEN` if one of them is of another group
+ */
+async function bind({ log, storage, group }: ReplicaOptions<StateMachine>): Promise<void> {
+  const ofLog = isShared(log) ? undefined : log.group;
+  const name = group ?? storage.group ?? groupOf(await storage.list()) ?? ofLog;
+  if (name === undefined) return;
+  boundGroup(ofLog, name, "The log");
+  storage.bindGroup(name);
 }
 
 /** What would not be told, checked or written would be missing in the machine, or too much in it, after a restart. */

@@ -13,6 +13,7 @@ import { pause, raceAbort } from "../stream/mod.ts";
 import { CountedSnapshots } from "./counted.ts";
 import type { ExecutorEvent } from "./events.ts";
 import type { ExecutorContext } from "./options.ts";
+import { openListed } from "./recovery.ts";
 
 /** How long a check that was told to stop may take to do so, in milliseconds. */
 const GRACE = 1000;
@@ -67,7 +68,7 @@ export class SnapshotEvidence {
     const { machine, storage } = this.#context;
     const index = snapshot.meta.lastIncludedIndex;
     try {
-      const reader = await storage.open(index);
+      const reader = await openListed(storage, snapshot);
       try {
         if (machine.check !== undefined) await this.check(reader, signal);
         else {

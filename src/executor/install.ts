@@ -5,12 +5,12 @@
  */
 
 import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { type SnapshotInfo, type SnapshotReader, stale } from "../snapshot/mod.ts";
+import { type SnapshotInfo, type SnapshotMeta, type SnapshotReader, stale } from "../snapshot/mod.ts";
 import type { Tracker } from "../stream/mod.ts";
 import type { Clock } from "./clock.ts";
 import type { SnapshotEvidence } from "./evidence.ts";
 import type { ExecutorContext, ExecutorOptions, Receiver } from "./options.ts";
-import { alignLog } from "./recovery.ts";
+import { alignLog, openListed } from "./recovery.ts";
 import type { CallBack } from "./save.ts";
 import { TrialLoad } from "./trial_load.ts";
 import { watchWork } from "./watch.ts";
@@ -159,12 +159,12 @@ export class Installer {
   /** Replaces the machine's state, and what of the log does not fit to it. Between two applies. */
   async #load(snapshot: SnapshotInfo): Promise<void> {
     const { machine, log } = this.#context;
-    const { meta } = snapshot;
+    const { lastIncludedIndex: index } = snapshot.meta;
     const { index: applied } = this.#context.applied();
-    if (meta.lastIncludedIndex <= applied) throw notNewer(meta.lastIncludedIndex, applied); // applied meanwhile
+    if (index <= applied) throw notNewer(index, applied); // applied meanwhile
     await machine.pause?.();
     try {
-      await this.#loadMachine(snapshot);
+      const meta = await this.#loadMachine(snapshot);
       this.#evidence.counted.add(snapshot);
       this.#context.loaded(meta); // whatever becomes of the log
       await alignLog(log, meta);
@@ -173,12 +173,13 @@ export class Installer {
     }
   }
 
-  async #loadMachine(snapshot: SnapshotInfo): Promise<void> {
+  async #loadMachine(snapshot: SnapshotInfo): Promise<SnapshotMeta> {
     const { machine, storage } = this.#context;
     try {
-      const reader = await storage.open(snapshot.meta.lastIncludedIndex);
+      const reader = await openListed(storage, snapshot);
       try {
         await machine.load(reader);
+        return reader.meta;
       } finally {
         await reader.close();
       }

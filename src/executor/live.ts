@@ -20,6 +20,11 @@ export interface ReplicaPushOptions extends LivePushOptions {
   readonly encryptionKey?: EncryptionKey;
 }
 
+/** Of which group it is, beside that. */
+interface GroupedPushOptions extends ReplicaPushOptions {
+  readonly group: string | undefined;
+}
+
 /**
  * Sends what a machine saves, and lets its view go exactly once.
  *
@@ -28,16 +33,21 @@ export interface ReplicaPushOptions extends LivePushOptions {
 export async function sendLive(
   prepare: () => Promise<Prepared>,
   target: Source,
-  options: ReplicaPushOptions,
+  options: GroupedPushOptions,
   tracker: Tracker,
   callBack: CallBack,
 ): Promise<SnapshotMeta | undefined> {
-  const { encryptionKey, ...rest } = options;
+  const { encryptionKey, group, ...rest } = options;
   const { task, applied } = await prepared(prepare, options.signal, callBack);
   if (task === undefined) return undefined;
   let writing: Promise<void> | undefined;
   try {
-    const meta = { lastIncludedIndex: applied.index, lastIncludedTerm: applied.term, ...applied.configuration };
+    const meta = {
+      lastIncludedIndex: applied.index,
+      lastIncludedTerm: applied.term,
+      ...applied.configuration,
+      ...(group !== undefined && { group }),
+    };
     await follow(
       pushLive(
         meta,

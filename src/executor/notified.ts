@@ -13,6 +13,8 @@ import type { InstallNotification, NotificationReply } from "../transfer/mod.ts"
 
 /** What a {@linkcode NotifiedInstall} works with. */
 export interface NotifiedContext {
+  /** The replica's group, if it has one. */
+  group(): string | undefined;
   /** The index of the last entry that was applied. */
   applied(): bigint;
   /** Installs a snapshot; gives nothing if it finds no source. The signal limits the looking for one. */
@@ -42,7 +44,12 @@ export class NotifiedInstall {
    * @param notification what the leader says
    */
   notify(notification: InstallNotification): NotificationReply {
-    const { term, firstAvailable: { index: first } } = notification;
+    const { term, firstAvailable: { index: first }, group } = notification;
+    const own = this.#context.group();
+    if (group !== undefined && own !== undefined && group !== own) { // nothing that it says counts here, nor its term
+      const reason = `This is a replica of group ${JSON.stringify(own)}, not of ${JSON.stringify(group)}`;
+      return { result: "CONF_MISMATCH", reason };
+    }
     if (term < this.#term) return { result: "NOT_LEADER", term: this.#term };
     if (term > this.#term) this.#first = 0n; // another leader has another log
     this.#term = term;

@@ -6,9 +6,9 @@
 
 import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogStorage } from "../log/mod.ts";
-import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
+import type { SnapshotInfo, SnapshotMeta, SnapshotReader, SnapshotStorage } from "../snapshot/mod.ts";
 import type { StateMachine } from "../state/mod.ts";
-import { raceAbort, toHex } from "../stream/mod.ts";
+import { equal, raceAbort, toHex } from "../stream/mod.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 
 /** A place in a history. */
@@ -59,8 +59,7 @@ export async function loadNewest(context: RecoveryContext): Promise<SnapshotInfo
     const index = snapshot.meta.lastIncludedIndex;
     let error: unknown;
     try {
-      await load(context, index);
-      return snapshot;
+      return { ...snapshot, meta: await load(context, snapshot) };
     } catch (failure) {
       throwIfCancelled(signal);
       error = failure;
@@ -75,13 +74,27 @@ export async function loadNewest(context: RecoveryContext): Promise<SnapshotInfo
   }
 }
 
-async function load({ storage, machine, signal }: RecoveryContext, index: bigint): Promise<void> {
+/**
+ * Opens a snapshot of a list. Its meta is the reader's: what a list says was not verified with the content.
+ *
+ * @throws {SnapshotError} `NOT_FOUND` if another has its index by now; what the storage fails with
+ */
+export async function openListed(storage: SnapshotStorage, { meta, digest }: SnapshotInfo): Promise<SnapshotReader> {
+  const { lastIncludedIndex: index } = meta;
   const reader = await storage.open(index);
+  if (equal(reader.manifest.digest, digest)) return reader;
+  await reader.close();
+  throw new SnapshotError("NOT_FOUND", `Snapshot ${index} is another one than was listed`, { index });
+}
+
+async function load({ storage, machine, signal }: RecoveryContext, snapshot: SnapshotInfo): Promise<SnapshotMeta> {
+  const reader = await openListed(storage, snapshot);
   const stop = () => void reader.close().catch(() => {}); // what the machine reads fails from then on
   signal?.addEventListener("abort", stop, { once: true });
   try {
     throwIfCancelled(signal);
     await raceAbort(machine.load(reader), signal);
+    return reader.meta;
   } catch (error) {
     throw signal?.aborted ? cancelled(signal) : error;
   } finally {

@@ -39,6 +39,13 @@ export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions 
   readonly log: LogStorage | SharedLog;
   /** Where snapshots are. Closed with the replica, or when that cannot be opened. */
   readonly storage: SnapshotStorage;
+  /**
+   * The name of its group: of all replicas that apply the same log; 1 to 255 bytes of UTF-8 without NUL. Snapshots say
+   * it, and those of another group are refused (`FORBIDDEN`) from wherever they come, before anything is replaced. By
+   * default the storage's, that of the newest snapshot which has one, or the log's. `snapshot/group.ts` has a table of
+   * what is taken from where.
+   */
+  readonly group?: string;
   /** The members of the group, as long as nothing in storage or log says otherwise. */
   readonly configuration?: Configuration;
   /** Gives up the opening, however far it is: throws `CANCELLED`. Of no effect once the replica is open. */
@@ -68,6 +75,8 @@ export interface NotifiedSources {
 export interface ReplicaStatus {
   /** What its executor is doing. */
   readonly state: ExecutorState;
+  /** The name of its group, if it has one. */
+  readonly group: string | undefined;
   /** The last entry that was applied. */
   readonly appliedIndex: bigint;
   /** Its term. */
@@ -154,7 +163,11 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       throwIfCancelled(signal); // it was given up meanwhile: nobody would see what is installed now
       return found && found.sources.length > 0 ? this.install(found.sources, found.options) : undefined;
     };
-    this.#notified = onNotification && new NotifiedInstall({ applied: () => this.#applied.index, install });
+    this.#notified = onNotification && new NotifiedInstall({
+      group: () => storage.group,
+      applied: () => this.#applied.index,
+      install,
+    });
     this.#applied = applied;
     this.#executor = new SnapshotExecutor({
       machine,
@@ -169,6 +182,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       exclusive: (work) => this.#exclusive(work),
       loaded: (meta) => {
         this.#applied = appliedOf(meta);
+        if (meta.group !== undefined) storage.bindGroup(meta.group); // the first that came has said it
         this.#shared?.moved();
       },
       restore: (cause) => this.#restore(cause),
@@ -203,6 +217,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    *   before what the machine has; `MALFORMED` if it is not the log of this machine, or the machine does not know what it
    *   has; `CANCELLED`
    * @throws what the newest snapshot cannot be used for, if older ones and the log do not give the same state
+   * @throws {SnapshotError} `FORBIDDEN` if storage or log are of another group
    * @throws {SnapshotError} `UNSUPPORTED` if a newer program wrote an entry of the log: all is left as it is for it
    * @throws whatever the machine's `load` or `apply` fails with
    */
@@ -272,7 +287,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   }
 
   /**
-   * Installs a snapshot: receives it, verifies it, makes it durable, and then replaces the state by it.
+   * Installs a snapshot: receives it, verifies it, makes it durable, and then replaces the state by it. One of another
+   * group is `FORBIDDEN` before anything of it is written.
    *
    * @param from an archive, as it comes from a `PUT`; or the servers to pull from
    * @param options which, and the signal
@@ -300,7 +316,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   push(target: Source, options: ReplicaPushOptions = {}): Operation<SnapshotMeta | undefined> {
     return this.#executor.live(
       options.signal,
-      (prepare, signal, tracker, callBack) => sendLive(prepare, target, { ...options, signal }, tracker, callBack),
+      (prepare, signal, tracker, callBack) => {
+        const { group } = this.#storage;
+        return sendLive(prepare, target, { ...options, signal, group }, tracker, callBack);
+      },
     );
   }
 
@@ -320,6 +339,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     const problem = this.#shared?.problem;
     return {
       state: this.#executor.state,
+      group: this.#storage.group,
       appliedIndex: index,
       appliedTerm: term,
       configuration,

@@ -18,6 +18,8 @@ export interface LogStorage extends AsyncDisposable {
   readonly lastIndex: bigint;
   /** How many bytes the entries have: their data, without what keeping them costs. */
   readonly byteLength: number;
+  /** The group whose entries these are, if the log knows it: a `Replica` of another does not open with it. */
+  readonly group?: string | undefined;
 
   /**
    * Adds entries at the end. They are durable when this resolves; of several calls at once, all in one go.

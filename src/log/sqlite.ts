@@ -18,9 +18,10 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { lstatSync } from "node:fs";
 import { setImmediate } from "node:timers";
 import { SnapshotError } from "../errors.ts";
+import { boundGroup, checkGroup } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { checkFollows, type LogStorage, purged } from "./log.ts";
-import { entryOf, numberOf, type Row, wrap } from "./sqlite_rows.ts";
+import { entryOf, groupOfRow, numberOf, type Row, wrap } from "./sqlite_rows.ts";
 
 export type { LogStorage } from "./log.ts";
 
@@ -39,6 +40,15 @@ interface Totals {
   readonly first: bigint | undefined;
   /** Bytes of all entries' data. */
   readonly bytes: number;
+}
+
+/** Options of {@linkcode SqliteLog.open}. */
+export interface SqliteLogOptions {
+  /**
+   * The group whose entries these are: kept in the file, which cannot be opened as another's from then on. By default
+   * what is in the file, if anything is.
+   */
+  readonly group?: string;
 }
 
 /**
@@ -60,8 +70,16 @@ export class SqliteLog implements LogStorage {
   #closed = false;
   /** What lies at the path: that which is locked. */
   readonly #file: string | undefined;
+  /** The group whose entries these are, if the file says it. */
+  readonly group: string | undefined;
 
-  private constructor(path: string, database: DatabaseSync, { count, first, bytes }: Totals) {
+  private constructor(
+    path: string,
+    database: DatabaseSync,
+    { count, first, bytes }: Totals,
+    group: string | undefined,
+  ) {
+    this.group = group;
     this.#path = path;
     this.#database = database;
     this.#file = fileAt(path);
@@ -100,10 +118,12 @@ export class SqliteLog implements LogStorage {
    * Opens a log; makes it if there is none.
    *
    * @param path the file; SQLite keeps two more beside it
+   * @param options see {@linkcode SqliteLogOptions}
    * @throws {SnapshotError} `BUSY` if a process has it open, `CORRUPT` if it is no log or has lost entries,
-   *   `FORBIDDEN` if it cannot be made
+   *   `FORBIDDEN` if it cannot be made, or has entries of another group
    */
-  static async open(path: string): Promise<SqliteLog> {
+  static async open(path: string, options: SqliteLogOptions = {}): Promise<SqliteLog> {
+    if (options.group !== undefined) checkGroup(options.group);
     const { DatabaseSync } = await import("node:sqlite");
     let database: DatabaseSync | undefined;
     try {
@@ -118,9 +138,11 @@ export class SqliteLog implements LogStorage {
         CREATE TABLE IF NOT EXISTS base
           (id INTEGER PRIMARY KEY CHECK (id = 0), idx INTEGER NOT NULL, term INTEGER NOT NULL);
         INSERT OR IGNORE INTO base VALUES (0, 0, 0);
+        CREATE TABLE IF NOT EXISTS log_group (id INTEGER PRIMARY KEY CHECK (id = 0), name TEXT NOT NULL);
       `);
+      const group = bindGroup(opened, path, options.group);
       opened.exec("COMMIT");
-      return new SqliteLog(path, opened, await totalsOf(opened));
+      return new SqliteLog(path, opened, await totalsOf(opened), group);
     } catch (error) {
       database?.close();
       throw wrap(error, "open", path);
@@ -317,4 +339,13 @@ async function totalsOf(database: DatabaseSync): Promise<Totals> {
     await new Promise<void>((resolve) => void setImmediate(resolve));
   }
   return { count, first, bytes: Number(bytes) };
+}
+
+/** The group of a log: what the file says, or from now on what whoever opens it says. */
+function bindGroup(database: DatabaseSync, path: string, group: string | undefined): string | undefined {
+  const found = groupOfRow(database.prepare("SELECT name FROM log_group").get(), path);
+  if (group === undefined || group === found) return found;
+  const bound = boundGroup(found, group, `The log ${path}`);
+  database.prepare("INSERT INTO log_group VALUES (0, ?)").run(bound);
+  return bound;
 }

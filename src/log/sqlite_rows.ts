@@ -5,7 +5,7 @@
  */
 
 import { messageOf, SnapshotError } from "../errors.ts";
-import { MAX_INDEX } from "../snapshot/mod.ts";
+import { checkGroup, MAX_INDEX } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry } from "../state/mod.ts";
 
 /** A row of the table of entries; in a file that was damaged, of any types. */
@@ -33,6 +33,16 @@ export function entryOf(row: Row | undefined, index: bigint, leastTerm: bigint, 
   if (!(data instanceof Uint8Array)) throw damaged(path, `entry ${index} has no bytes`, index);
   if (configuration === null) return { index, term, data };
   return { index, term, data, configuration: configurationOf(configuration, index, path) };
+}
+
+/** The name of the group, if there is a row with one. */
+export function groupOfRow(row: Readonly<Record<string, unknown>> | undefined, path: string): string | undefined {
+  if (row === undefined) return undefined;
+  try {
+    return checkGroup(row["name"]);
+  } catch (error) {
+    throw damaged(path, `the name of its group is none: ${messageOf(error)}`);
+  }
 }
 
 function configurationOf(text: unknown, index: bigint, path: string): Configuration {

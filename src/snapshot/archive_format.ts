@@ -5,7 +5,7 @@
  *
  * ```text
  * archive  = magic MANIFEST PART* END                      described
- *          | magic HEADER (FILE | CHUNK | FILE_END)* END   streamed              records: see stream/records.ts
+ *          | magic HEADER (FILE | CHUNK | FILE_END)* SEAL? END   streamed        records: see stream/records.ts
  * HEADER   (1) a manifest with the meta and no files
  * FILE     (2) chunk size (u32 big-endian; 0 if chunks have different ones), a manifest with this one file as braft
  *              would write it. Files are numbered as they come, from 0
@@ -17,6 +17,8 @@
  *              manifest has it
  * MANIFEST (6) the manifest
  * PART     (7) number of the chunk in the content (u32), its bytes
+ * SEAL     (8) the seal, which is over the snapshot digest, of who encrypted the files (a `FileExtension` with nothing
+ *              but `encryption`)
  * ```
  *
  * The end of a stream proves nothing (workerd ends a failed upload cleanly): complete is what has its END record, and
@@ -33,12 +35,15 @@ import { MAX_MANIFEST_BYTES } from "./manifest.ts";
 import { MAX_SIGNATURE } from "./meta.ts";
 
 /** The types of records. */
-export const Type = { HEADER: 1, FILE: 2, CHUNK: 3, FILE_END: 4, END: 5, MANIFEST: 6, PART: 7 } as const;
+export const Type = { HEADER: 1, FILE: 2, CHUNK: 3, FILE_END: 4, END: 5, MANIFEST: 6, PART: 7, SEAL: 8 } as const;
 
 /** How many files of a streamed archive may be on their way at the same time. */
 export const MAX_OPEN_FILES = 16;
 /** An END without a signature. */
 export const END_SIZE: number = 12 + DIGEST_SIZE;
+
+/** More than the longest name of a key takes, and its MAC. */
+const MAX_SEAL = 2048;
 
 /** The largest payload of each type of record. Anything else is not allowed at all. */
 export function limitOf(type: number): number {
@@ -57,6 +62,8 @@ export function limitOf(type: number): number {
       return MAX_MANIFEST_BYTES;
     case Type.PART:
       return 4 + MAX_CHUNK_SIZE;
+    case Type.SEAL:
+      return MAX_SEAL;
     default:
       return -1;
   }

@@ -22,7 +22,7 @@ import {
 import { endOf, MAX_OPEN_FILES, Type } from "./archive_format.ts";
 import { encodeEnding, endingOf } from "./ending.ts";
 import { SnapshotManifest } from "./manifest.ts";
-import { completeFile, completeMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
+import { completeFile, completeMeta, type FileInfo, type SnapshotMeta, type SnapshotSeal } from "./meta.ts";
 import { NameSet } from "./names.ts";
 import type { SnapshotSigner } from "./signature.ts";
 import type { FileOptions, FileWriter } from "./storage.ts";
@@ -158,6 +158,7 @@ class ArchiveWriter implements FileWriter {
   readonly #pipe: RecordPipe;
   readonly #names = new NameSet();
   readonly #files = new Map<string, FileInfo>();
+  #seal: ((digest: Uint8Array) => Promise<SnapshotSeal>) | undefined;
   #begun = 0;
   #open = 0;
   #bytes = 0;
@@ -225,11 +226,17 @@ class ArchiveWriter implements FileWriter {
     throw new SnapshotError("NOT_FOUND", `No file ${JSON.stringify(name)} was written to its end`, { file: name });
   }
 
+  sealWith(seal: (digest: Uint8Array) => Promise<SnapshotSeal>): void {
+    this.#seal = seal;
+  }
+
   async end(signer: SnapshotSigner | undefined): Promise<void> {
     if (this.#open > 0) {
       throw new SnapshotError("MALFORMED", "A file was not written to its end: close its stream");
     }
     const { digest } = await SnapshotManifest.of(this.#meta, [...this.#files.values()]);
+    const seal = await this.#seal?.(digest);
+    if (seal !== undefined) await this.#pipe.put(...encodeRecord(Type.SEAL, encodeEnding({ encryption: seal })));
     const signature = this.#meta.signature ?? await signer?.sign(digest);
     await this.#pipe.put(...encodeRecord(Type.END, endOf(this.#files.size, this.#bytes, digest, signature)));
   }

@@ -55,13 +55,13 @@ export function readEnding({ keyGroups, encryption }: FileExtension, size: numbe
 }
 
 /**
- * Checks what a file was encrypted with.
+ * Checks what a file was encrypted with, or a snapshot sealed.
  *
  * @throws {SnapshotError} `MALFORMED`
  */
 export function checkEncryption({ keyId, mac }: FileEncryption): FileEncryption {
   if (keyId.length > 0 && keyId.length <= MAX_KEY_ID && mac.length === 32) return { keyId, mac };
-  throw new SnapshotError("MALFORMED", "What a file says of its encryption is wrong");
+  throw new SnapshotError("MALFORMED", "What is said of the encryption of a file, or of the seal, is wrong");
 }
 
 /** As bytes, for an archive. */

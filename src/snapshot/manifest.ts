@@ -48,8 +48,11 @@ export const MAX_FILES: number = 250_000;
 const DECODED_AHEAD = 16;
 /** Field 2 of `LocalSnapshotPbMeta`, length-delimited. */
 const FILES_TAG = 2 << 3 | 2;
-/** The version of the extensions that this release writes, and the highest that it reads. */
-export const FORMAT_VERSION: number = 1;
+/**
+ * The highest version of the extensions that this release reads. It writes 1 where nothing is said that version 1 does
+ * not know, so that what has neither group nor seal stays what it was, for every release.
+ */
+export const FORMAT_VERSION: number = 2;
 
 /** The first byte of either extension: field 1 as a varint. What begins otherwise at field 1000 is somebody else's. */
 const EXTENSION_TAG = 0x08;
@@ -62,7 +65,7 @@ export class SnapshotManifest {
   readonly meta: SnapshotMeta;
   /** The files, in the order of their raw UTF-8 bytes. */
   readonly files: readonly FileInfo[];
-  /** Names the snapshot: the SHA-256 of the manifest without digest and signature; 32 bytes. */
+  /** Names the snapshot: the SHA-256 of the manifest without digest, signature and seal; 32 bytes. */
   readonly digest: Uint8Array;
   /** The manifest as protobuf: a `LocalSnapshotPbMeta`. */
   readonly bytes: Uint8Array;
@@ -94,6 +97,7 @@ export class SnapshotManifest {
       });
     }
     checkNames(files.map(({ name }) => name));
+    if (meta.seal !== undefined) checkEncryption(meta.seal);
     for (const { keyGroups, encryption, chunks } of files) {
       if (encryption !== undefined) checkEncryption(encryption);
       if (keyGroups !== undefined) checkKeyGroups(keyGroups, chunks?.size ?? Infinity);
@@ -242,14 +246,18 @@ function encode(meta: SnapshotMeta, files: readonly FileInfo[], digest: Uint8Arr
 }
 
 function encodeSnapshotExtension(meta: SnapshotMeta, digest: Uint8Array | undefined): Uint8Array {
+  const { group, signature } = meta;
+  const seal = digest && meta.seal; // of the digest, as the signature is: it cannot be in it
   return toBinary(
     SnapshotExtensionSchema,
     create(SnapshotExtensionSchema, {
-      formatVersion: FORMAT_VERSION,
+      formatVersion: group === undefined && seal === undefined ? 1 : 2,
       createdAt: BigInt(meta.createdAt!),
       ...(meta.writer !== undefined && { writer: meta.writer }),
       ...(meta.parentIndex !== undefined && { parentIndex: meta.parentIndex }),
-      ...(digest !== undefined && { digest, ...(meta.signature !== undefined && { signature: meta.signature }) }),
+      ...(group !== undefined && { group }),
+      ...(digest !== undefined && { digest, ...(signature !== undefined && { signature }) }),
+      ...(seal !== undefined && { seal: { keyId: seal.keyId, mac: seal.mac } }),
     }),
   );
 }
@@ -278,6 +286,17 @@ function encodeFileMeta({ userMeta, source, checksum, chunks, ...ending }: FileI
   };
 }
 
+/**
+ * The group in a manifest that was checked when it was written, without decoding all of it.
+ *
+ * @param bytes a `LocalSnapshotPbMeta`
+ * @throws {SnapshotError} `MALFORMED`, `UNSUPPORTED`
+ */
+export function groupOfManifest(bytes: Uint8Array): string | undefined {
+  const { meta } = parse(() => fromBinary(LocalSnapshotPbMetaSchema, bytes, KNOWN_ONLY));
+  return decodeSnapshotExtension(meta?.extension ?? new Uint8Array(0))?.fields.group;
+}
+
 function decodeSnapshotExtension(
   bytes: Uint8Array,
 ): { fields: Partial<SnapshotMeta>; digest: Uint8Array } | undefined {
@@ -290,14 +309,16 @@ function decodeSnapshotExtension(
       { expected: FORMAT_VERSION, actual: message.formatVersion },
     );
   }
-  const has = (field: "writer" | "parentIndex" | "signature") =>
+  const has = (field: "writer" | "parentIndex" | "group" | "signature") =>
     isFieldSet(message, SnapshotExtensionSchema.field[field]);
   return {
     fields: {
       createdAt: Number(message.createdAt),
       ...(has("writer") && { writer: message.writer }),
       ...(has("parentIndex") && { parentIndex: message.parentIndex }),
+      ...(has("group") && { group: message.group }),
       ...(has("signature") && { signature: message.signature }),
+      ...(message.seal !== undefined && { seal: checkEncryption(message.seal) }),
     },
     digest: message.digest,
   };

@@ -5,6 +5,7 @@
  */
 
 import { SnapshotError } from "../errors.ts";
+import { checkGroup } from "./group.ts";
 import type { ChunkMap } from "../stream/mod.ts";
 
 /** The highest index and term: 2^63 - 1. */
@@ -28,8 +29,23 @@ export interface SnapshotMeta {
   readonly writer?: string;
   /** The index of the snapshot that this one was built upon. */
   readonly parentIndex?: bigint;
+  /**
+   * The group: the name of the state machine whose replicas it is for; 1 to 255 bytes of UTF-8 without NUL. One of
+   * another group is refused everywhere. Filled in by a storage that knows it.
+   */
+  readonly group?: string;
   /** A signature over the snapshot digest. */
   readonly signature?: Uint8Array;
+  /** A seal over the snapshot digest, if its files are encrypted: {@linkcode EncryptedStorage} makes and checks it. */
+  readonly seal?: SnapshotSeal;
+}
+
+/** What binds encrypted files to their snapshot. */
+export interface SnapshotSeal {
+  /** Which key. */
+  readonly keyId: string;
+  /** An HMAC-SHA256 over the snapshot digest: 32 bytes. */
+  readonly mac: Uint8Array;
 }
 
 /** What is said of a file when it is added. */
@@ -96,6 +112,7 @@ export function checkMeta(meta: SnapshotMeta): void {
       index,
     });
   }
+  if (meta.group !== undefined) checkGroup(meta.group);
   if ((meta.signature?.length ?? 0) > MAX_SIGNATURE) {
     throw new SnapshotError("MALFORMED", `A signature has at most ${MAX_SIGNATURE} bytes`, { index });
   }

@@ -9,6 +9,7 @@ export { streamedArchive, type StreamedArchiveOptions, type WriteFiles } from ".
 export * from "./complete.ts";
 export * from "./content.ts";
 export { endingOf } from "./ending.ts";
+export * from "./group.ts";
 export { MAX_KEY_GROUPS } from "./key_groups.ts";
 export * from "./manifest.ts";
 export * from "./meta.ts";

@@ -7,12 +7,26 @@
 import { SnapshotError } from "../errors.ts";
 import type { ChunkMap, ChunkSet, Operation } from "../stream/mod.ts";
 import type { SnapshotManifest } from "./manifest.ts";
-import type { FileAttributes, FileEncryption, FileInfo, KeyGroupOffsets, SnapshotMeta } from "./meta.ts";
+import type { FileAttributes, FileEncryption, FileInfo, KeyGroupOffsets, SnapshotMeta, SnapshotSeal } from "./meta.ts";
 
 /** Keeps snapshots. Every method is safe to call at any time; what excludes the call makes it fail with `BUSY`. */
 export interface SnapshotStorage extends AsyncDisposable {
   /** How many snapshots are kept, beside pinned ones. */
   readonly retain: number;
+
+  /**
+   * The group that it was told it is of, if it was: snapshots of others are neither taken in nor listed. See the table
+   * in `group.ts` for what holds as long as it was not.
+   */
+  readonly group: string | undefined;
+
+  /**
+   * Tells the storage which group it is of from now on. Done by a `Replica`, which knows it.
+   *
+   * @param group the name
+   * @throws {SnapshotError} `FORBIDDEN` if it is of another already, `MALFORMED` if that is no name of a group
+   */
+  bindGroup(group: string): void;
 
   /**
    * Begins a snapshot. One at a time.
@@ -26,13 +40,14 @@ export interface SnapshotStorage extends AsyncDisposable {
    * Opens a snapshot, and pins it: it is not deleted before its reader was closed.
    *
    * @param index which one; if absent the newest good one, or the one before it while that cannot be read
-   * @throws {SnapshotError} `NOT_FOUND` if there is none, `CORRUPT` if it is damaged, `CLOSED`
+   * @throws {SnapshotError} `NOT_FOUND` if there is none, `CORRUPT` if it is damaged, `FORBIDDEN` if it is of another
+   *   group, `CLOSED`
    */
   open(index?: bigint): Promise<SnapshotReader>;
 
   /**
-   * What is here and good, newest first. What could not be read when the storage was opened is looked at again, and is here
-   * once it can be.
+   * What is here, good, and of the storage's group, newest first. What could not be read when the storage was opened is
+   * looked at again, and is here once it can be.
    */
   list(): Promise<SnapshotInfo[]>;
 
@@ -49,7 +64,7 @@ export interface SnapshotStorage extends AsyncDisposable {
    *
    * @param manifest what is to be received; every file must have chunks
    * @throws {SnapshotError} `STALE` if it is not newer than the newest here, `BUSY` while another install is open,
-   *   `UNSUPPORTED` if it has a file without chunks
+   *   `UNSUPPORTED` if it has a file without chunks, `FORBIDDEN` if it is of another group
    */
   install(manifest: SnapshotManifest): Promise<SnapshotInstall>;
 
@@ -161,13 +176,22 @@ export interface SnapshotWriter extends AsyncDisposable {
   info(name: string): FileInfo;
 
   /**
+   * Has the snapshot sealed when it is complete: by whoever encrypts its files, so that none of them can be left out,
+   * renamed, or found in another snapshot.
+   *
+   * @param seal is given the snapshot digest, 32 bytes
+   */
+  sealWith(seal: (digest: Uint8Array) => Promise<SnapshotSeal>): void;
+
+  /**
    * Makes the snapshot durable, reads it back, and only then lets it be seen. Then retention takes what is too old.
    *
    * @param meta what it is a snapshot of
    * @param options what is expected, and who tries it first
    * @returns the new snapshot
    * @throws {SnapshotError} `STALE` if a snapshot with this or a higher index is here; `CORRUPT` if the digest is not
-   *   the expected one; `MALFORMED` if a file was not closed; `NO_SPACE` … After any failure nothing is left of it.
+   *   the expected one; `MALFORMED` if a file was not closed; `FORBIDDEN` if it is of another group; `NO_SPACE` …
+   *   After any failure nothing is left of it.
    * @throws whatever `options.check` throws
    */
   commit(meta: SnapshotMeta, options?: CommitOptions): Promise<SnapshotInfo>;
@@ -177,7 +201,7 @@ export interface SnapshotWriter extends AsyncDisposable {
 }
 
 /** What files are written with, by who does not commit them. */
-export type FileWriter = Pick<SnapshotWriter, "file" | "reuse" | "info">;
+export type FileWriter = Pick<SnapshotWriter, "file" | "reuse" | "info" | "sealWith">;
 
 /** Options of {@linkcode SnapshotStorage.create}. */
 export interface CreateOptions {
@@ -189,8 +213,8 @@ export interface CreateOptions {
    */
   readonly onReused?: (bytes: number, chunks: number) => void;
   /**
-   * Whether files come as they are to be stored: a storage that encrypts then takes only what is encrypted with a key that
-   * it has.
+   * Whether the snapshot comes from elsewhere, with files as they are to be stored: its group must be the storage's,
+   * and a storage that encrypts takes only what is encrypted and sealed with a key that it has.
    *
    * @default {false}
    */

@@ -7,8 +7,10 @@
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import { type ArchiveRecord, decodeRecords, equal, InFlight, Operation, type Tracker } from "../stream/mod.ts";
 import { END_SIZE, limitOf, malformed, Type, view } from "./archive_format.ts";
+import { decodeEnding } from "./ending.ts";
+import { checkOffered } from "./group.ts";
 import { SnapshotManifest } from "./manifest.ts";
-import type { SnapshotMeta } from "./meta.ts";
+import type { SnapshotMeta, SnapshotSeal } from "./meta.ts";
 import { ReceivedFiles } from "./received_files.ts";
 import type { SnapshotVerifier } from "./signature.ts";
 import { stale } from "./stale.ts";
@@ -35,8 +37,8 @@ export interface UnarchiveOptions extends CheckOptions {
  * @param storage where to
  * @param options the signal, and what is expected
  * @returns work that gives the snapshot, and fails with `MALFORMED`, `CORRUPT` or `UNSUPPORTED` for what is not a right
- *   archive, `FORBIDDEN` if it is not from somebody who is trusted, `STALE` if it is not newer than what is here, `BUSY`
- *   while another snapshot is being written or received
+ *   archive, `FORBIDDEN` if it is of another group or not from somebody who is trusted, `STALE` if it is not newer
+ *   than what is here, `BUSY` while another snapshot is being written or received
  */
 export function unarchive(
   stream: ReadableStream<Uint8Array>,
@@ -46,10 +48,11 @@ export function unarchive(
   return new Operation((tracker) => new Unarchiver(storage, options, tracker).run(stream));
 }
 
-/** What an END says. */
+/** What an END says, and the SEAL before it. */
 interface End {
   readonly digest: Uint8Array;
   readonly signature: Uint8Array | undefined;
+  readonly seal?: SnapshotSeal;
 }
 
 class Unarchiver {
@@ -140,8 +143,8 @@ class Unarchiver {
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
       const received = new ReceivedFiles(writer, meta, this.#tracker);
-      const { digest, signature = meta.signature } = await this.#receive(records, received);
-      const whole = { ...meta, ...(signature !== undefined && { signature }) };
+      const { digest, signature = meta.signature, seal = meta.seal } = await this.#receive(records, received);
+      const whole = { ...meta, ...(signature !== undefined && { signature }), ...(seal !== undefined && { seal }) };
       await verifier?.verify({ index: meta.lastIncludedIndex, digest, meta: whole });
       this.#tracker.phase("commit");
       return await writer.commit(whole, { digest, check: this.#options.check });
@@ -155,15 +158,19 @@ class Unarchiver {
   }
 
   async #receive(records: AsyncGenerator<ArchiveRecord>, received: ReceivedFiles): Promise<End> {
+    let seal: SnapshotSeal | undefined;
     try {
       for (;;) {
         const { done, value: record } = await records.next();
         if (done) throw new SnapshotError("CORRUPT", "The archive was cut short: it has no END");
         if (record.type === Type.END) {
           received.checkClosed();
-          return await this.#end(records, record.payload, received.count, received.bytes);
+          const end = await this.#end(records, record.payload, received.count, received.bytes);
+          return { ...end, ...(seal !== undefined && { seal }) };
         }
-        if (record.type === Type.FILE) await received.begin(record.payload);
+        if (seal !== undefined) throw malformed("something else than the END follows its SEAL");
+        if (record.type === Type.SEAL) seal = sealOf(record.payload);
+        else if (record.type === Type.FILE) await received.begin(record.payload);
         else if (record.type === Type.CHUNK) await received.chunk(record.payload);
         else if (record.type === Type.FILE_END) await received.end(record.payload);
         else throw malformed(`a record of type ${record.type} where a FILE or the END should be`);
@@ -185,7 +192,9 @@ class Unarchiver {
         actual: index,
       });
     }
-    const [newest] = await this.#storage.list();
+    const here = await this.#storage.list();
+    checkOffered(this.#storage.group, here, meta);
+    const [newest] = here;
     if (newest !== undefined && index <= newest.meta.lastIncludedIndex) {
       throw stale(index, newest.meta.lastIncludedIndex);
     }
@@ -204,4 +213,10 @@ class Unarchiver {
     const signature = end.length > END_SIZE ? end.slice(END_SIZE) : undefined;
     return { digest: end.slice(12, END_SIZE), signature };
   }
+}
+
+function sealOf(payload: Uint8Array): SnapshotSeal {
+  const { keyGroups, encryption } = decodeEnding(payload);
+  if (encryption === undefined || keyGroups !== undefined) throw malformed("its SEAL is none");
+  return encryption;
 }

@@ -8,14 +8,25 @@
  *                which chunks are equal, and nothing else)
  * mac of file  = HMAC-SHA256(macKey, u32be length of the name, name, root): no chunk can be swapped, left out, or put into
  *                another file by who does not have the key
- * keys         = HKDF-SHA256(secret, no salt, "snapstream-1 " + "encrypt" | "iv" | "mac")
+ * seal         = HMAC-SHA256(sealKey, snapshot digest): nor can a file be left out or renamed, files of several
+ *                snapshots be mixed, or what is there be called one of another group, index, term, time or membership
+ * keys         = HKDF-SHA256(secret, no salt, "snapstream-1 " + "encrypt" | "iv" | "mac" | "seal")
  * ```
+ *
+ * The seal is over the digest, which covers the whole manifest but digest, signature and seal. So is a signature:
+ * neither covers the other. Whoever passes a snapshot on can check the signature without the secret, a snapshot keeps
+ * its name and its signature when it is sealed with a new key, and taking one of the two away helps nobody: who asks
+ * for it refuses what has none. Chunks and files are not bound to an index, so that the next snapshot can have them
+ * without encrypting again.
+ *
+ * What a seal or a MAC says no to is `FORBIDDEN`, not `CORRUPT`: the stored bytes have their SHA-256. It is another
+ * secret under the same name, or somebody without the secret has put it together; either way nothing is moved.
  *
  * @module
  */
 
 import { SnapshotError } from "../errors.ts";
-import type { FileEncryption, FileInfo } from "../snapshot/mod.ts";
+import type { FileEncryption, FileInfo, SnapshotManifest, SnapshotSeal } from "../snapshot/mod.ts";
 import { concat, equal, MAX_CHUNK_SIZE, u32 } from "../stream/mod.ts";
 
 /** A key that snapshots are encrypted with. */
@@ -37,7 +48,9 @@ const LEAST_SECRET = 32;
 export class Cipher {
   /** See {@linkcode EncryptionKey.id}. */
   readonly id: string;
-  readonly #keys: Promise<{ readonly encrypt: CryptoKey; readonly iv: CryptoKey; readonly mac: CryptoKey }>;
+  readonly #keys: Promise<
+    { readonly encrypt: CryptoKey; readonly iv: CryptoKey; readonly mac: CryptoKey; readonly seal: CryptoKey }
+  >;
 
   /**
    * @param key the key
@@ -83,8 +96,15 @@ export class Cipher {
     }
   }
 
+  /** What binds all files to their snapshot. */
+  async seal(digest: Uint8Array): Promise<SnapshotSeal> {
+    const { seal } = await this.#keys;
+    const mac = await crypto.subtle.sign("HMAC", seal, digest as Uint8Array<ArrayBuffer>);
+    return { keyId: this.id, mac: new Uint8Array(mac) };
+  }
+
   /** What a file says of its encryption. */
-  async seal(file: string, root: Uint8Array): Promise<FileEncryption> {
+  async sealFile(file: string, root: Uint8Array): Promise<FileEncryption> {
     const { mac } = await this.#keys;
     const name = new TextEncoder().encode(file);
     const bytes = concat([u32(name.length), name, root]) as Uint8Array<ArrayBuffer>;
@@ -129,12 +149,36 @@ export class Keyring {
         : `is encrypted with key ${JSON.stringify(encryption.keyId)}, which is not here`;
       throw new SnapshotError("FORBIDDEN", `${JSON.stringify(name)} ${what}`, { file: name });
     }
-    if (equal((await cipher.seal(name, chunks.root)).mac, encryption!.mac)) return cipher;
+    if (equal((await cipher.sealFile(name, chunks.root)).mac, encryption!.mac)) return cipher;
     throw new SnapshotError(
       "FORBIDDEN",
-      `${JSON.stringify(name)} is not what was encrypted with this key ${JSON.stringify(cipher.id)}: see to the secret`,
+      `${JSON.stringify(name)} is not what was encrypted with this key ${
+        JSON.stringify(cipher.id)
+      }: see to the secret; ` +
+        `if that is right, somebody who does not have it put the file there`,
       { file: name },
     );
+  }
+
+  /**
+   * Checks that a snapshot is, as a whole, what was written by somebody who has one of the keys.
+   *
+   * @throws {SnapshotError} `FORBIDDEN` if it is not
+   */
+  async checkSeal(
+    { index, digest, meta: { seal } }: Pick<SnapshotManifest, "index" | "digest" | "meta">,
+  ): Promise<void> {
+    const cipher = seal && this.find(seal.keyId);
+    if (cipher !== undefined && equal((await cipher.seal(digest)).mac, seal!.mac)) return;
+    const what = seal === undefined
+      ? "has no seal: it was not encrypted as a whole, or the seal was taken away"
+      : cipher === undefined
+      ? `is sealed with key ${JSON.stringify(seal.keyId)}, which is not here`
+      : `is not what was sealed with key ${
+        JSON.stringify(seal.keyId)
+      }: the secret is another one, or the snapshot was ` +
+        `put together by somebody who does not have it`;
+    throw new SnapshotError("FORBIDDEN", `Snapshot ${index} ${what}`, { index });
   }
 }
 
@@ -153,5 +197,6 @@ async function deriveKeys(secret: Uint8Array | CryptoKey) {
     encrypt: await derive("encrypt", { name: "AES-GCM", length: 256 }, ["encrypt", "decrypt"]),
     iv: await derive("iv", hmac, ["sign"]),
     mac: await derive("mac", hmac, ["sign"]),
+    seal: await derive("seal", hmac, ["sign"]),
   };
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hasCode, SnapshotError } from "../errors.ts";
 import type {
   ByteRange,
   CheckOptions,
@@ -20,6 +21,7 @@ import type {
   SnapshotManifest,
   SnapshotMeta,
   SnapshotReader,
+  SnapshotSeal,
   SnapshotStorage,
   SnapshotWriter,
   UnreadableSnapshot,
@@ -33,8 +35,9 @@ import { chooseChunkSize } from "./chunk_size.ts";
 /**
  * Encrypts what is written to a storage, and decrypts what is read: each chunk by itself, with AES-256-GCM. What is
  * stored, served, pulled and pushed is encrypted; the nodes in between need no key. Names, sizes, and which chunks are
- * equal can be seen. A snapshot that was not encrypted, or not with one of the keys, is neither read nor taken in
- * (`FORBIDDEN`): also where a key has the right name and is another one. What is stored is right then, and nothing moves.
+ * equal can be seen. A seal binds all files, and what is said of the snapshot, to each other. A snapshot that was not
+ * encrypted and sealed with one of the keys, or was changed since, is neither read nor taken in (`FORBIDDEN`): also where
+ * a key has the right name and is another one. Nothing moves then, since what is stored may be right.
  *
  * @example
  * ```ts
@@ -74,6 +77,14 @@ export class EncryptedStorage implements SnapshotStorage {
     return this.#storage.retain;
   }
 
+  get group(): string | undefined {
+    return this.#storage.group;
+  }
+
+  bindGroup(group: string): void {
+    this.#storage.bindGroup(group);
+  }
+
   /** The install that is open, if one is; of what is encrypted. */
   get installing(): SnapshotInstall | undefined {
     return this.#storage.installing;
@@ -85,7 +96,38 @@ export class EncryptedStorage implements SnapshotStorage {
   }
 
   async open(index?: bigint): Promise<SnapshotReader> {
-    return new EncryptedReader(await this.#storage.open(index), this.#keys, () => this.#closed);
+    const stored = await this.#storage.open(index);
+    try {
+      return await this.#decrypted(stored, index);
+    } catch (error) {
+      if (index !== undefined || !hasCode(error, "FORBIDDEN")) throw error;
+      // The one before it may be as it should.
+      for (const { meta: { lastIncludedIndex } } of await this.#storage.list()) {
+        if (lastIncludedIndex >= stored.manifest.index) continue;
+        try {
+          return await this.open(lastIncludedIndex);
+        } catch (failure) {
+          if (!hasCode(failure, "FORBIDDEN", "NOT_FOUND")) throw failure;
+        }
+      }
+      throw error;
+    }
+  }
+
+  async #decrypted(stored: SnapshotReader, index: bigint | undefined): Promise<EncryptedReader> {
+    const reader = new EncryptedReader(stored, this.#keys, () => this.#closed);
+    try {
+      await reader.check();
+      if (index === undefined || reader.manifest.index === index) return reader;
+      throw new SnapshotError("FORBIDDEN", `What lies as snapshot ${index} was sealed as ${reader.manifest.index}`, {
+        index,
+        expected: index,
+        actual: reader.manifest.index,
+      });
+    } catch (error) {
+      await reader.close();
+      throw error;
+    }
   }
 
   list(): Promise<SnapshotInfo[]> {
@@ -93,6 +135,7 @@ export class EncryptedStorage implements SnapshotStorage {
   }
 
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
+    await this.#keys.checkSeal(manifest);
     for (const file of manifest.files) await this.#keys.cipherOf(file);
     return new DecryptedInstall(await this.#storage.install(manifest), this.#keys);
   }
@@ -152,6 +195,10 @@ class PassingWriter implements SnapshotWriter {
 
   info(name: string): FileInfo {
     return this.writer.info(name);
+  }
+
+  sealWith(seal: (digest: Uint8Array) => Promise<SnapshotSeal>): void {
+    this.writer.sealWith(seal);
   }
 
   commit(meta: SnapshotMeta, options: CommitOptions = {}): Promise<SnapshotInfo> {
@@ -240,19 +287,28 @@ class CheckedWriter extends PassingWriter {
     return super.file(name, options);
   }
 
-  override async commit(meta: SnapshotMeta, options?: CommitOptions): Promise<SnapshotInfo> {
+  override async commit(meta: SnapshotMeta, options: CommitOptions = {}): Promise<SnapshotInfo> {
     try {
       for (const name of this.#names) await this.keys.cipherOf(this.info(name));
     } catch (error) {
       await this.abort(error);
       throw error;
     }
-    return await super.commit(meta, options);
+    const check = async (reader: SnapshotReader) => {
+      await this.keys.checkSeal(reader.manifest);
+      await options.check?.(reader);
+    };
+    return await super.commit(meta, { ...options, check });
   }
 }
 
-/** Encrypts files. */
+/** Encrypts files, and seals the snapshot. */
 class EncryptedWriter extends PassingWriter {
+  constructor(writer: SnapshotWriter, keys: Keyring) {
+    super(writer, keys);
+    this.sealWith((digest) => keys.current.seal(digest));
+  }
+
   override file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
     return encryptedFile(this.writer, this.keys.current, name, options);
   }
@@ -261,7 +317,7 @@ class EncryptedWriter extends PassingWriter {
     const sealed: FileInfo[] = [];
     for (const file of files) {
       if (file.chunks === undefined || file.encryption === undefined) return false;
-      const encryption = await this.keys.find(file.encryption.keyId)?.seal(file.name, file.chunks.root);
+      const encryption = await this.keys.find(file.encryption.keyId)?.sealFile(file.name, file.chunks.root);
       if (encryption === undefined) return false;
       sealed.push({ ...file, encryption }); // it may have another name now
     }
@@ -278,15 +334,18 @@ class EncryptedWriter extends PassingWriter {
  */
 export function encryptedWriter(writer: FileWriter, key: EncryptionKey): FileWriter {
   const keys = new Keyring([key]);
+  writer.sealWith((digest) => keys.current.seal(digest));
   return {
     file: (name, options = {}) => encryptedFile(writer, keys.current, name, options),
     reuse: () => Promise.resolve(false),
     info: (name) => writer.info(name),
+    sealWith: (seal) => writer.sealWith(seal),
   };
 }
 
 /**
- * A reader that decrypts what another one reads: a snapshot on a server, for one (`openRemote`).
+ * A reader that decrypts what another one reads: a snapshot on a server, for one (`openRemote`). Nothing is read of
+ * one that was not sealed with one of the keys (`FORBIDDEN`).
  *
  * @param reader reads what is encrypted; closed with this one
  * @param keys those that it may be encrypted with
@@ -307,7 +366,7 @@ function encryptedFile(
   const target = writer.file(name, {
     ...rest,
     chunkSize: fixed ?? "pieces",
-    encryption: (chunks) => cipher.seal(name, chunks.root),
+    encryption: (chunks) => cipher.sealFile(name, chunks.root),
   }).getWriter();
   target.closed.catch(() => {});
   return new WritableStream(

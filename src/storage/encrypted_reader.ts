@@ -27,6 +27,7 @@ export class EncryptedReader implements SnapshotReader {
   readonly #reader: SnapshotReader;
   readonly #keys: Keyring;
   readonly #isGone: () => boolean;
+  #checked: Promise<void> | undefined;
   #closed = false;
 
   /**
@@ -38,6 +39,15 @@ export class EncryptedReader implements SnapshotReader {
     this.#isGone = isGone;
     this.#reader = reader;
     this.#keys = keys;
+  }
+
+  /**
+   * Checks the seal, once; nothing is decrypted before.
+   *
+   * @throws {SnapshotError} `FORBIDDEN`
+   */
+  check(): Promise<void> {
+    return this.#checked ??= this.#keys.checkSeal(this.manifest);
   }
 
   get meta(): SnapshotMeta {
@@ -58,6 +68,7 @@ export class EncryptedReader implements SnapshotReader {
 
   async size(name: string): Promise<number> {
     const info = this.info(name);
+    await this.check();
     await this.#keys.cipherOf(info);
     return plainOffset((info as ChunkedFile).chunks, Infinity);
   }
@@ -70,6 +81,7 @@ export class EncryptedReader implements SnapshotReader {
   async *#read(name: string, { start = 0, end = Infinity }: ReadOptions): AsyncGenerator<Uint8Array, void, undefined> {
     const info = this.info(name) as ChunkedFile;
     checkByteRange(start, end);
+    await this.check();
     const cipher = await this.#keys.cipherOf(info);
     const { chunks } = info;
     const stop = Math.min(end, plainOffset(chunks, Infinity));

@@ -11,6 +11,7 @@ import {
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
+  type SnapshotMeta,
   type SnapshotReader,
   type SnapshotSigner,
   type SnapshotStorage,
@@ -25,6 +26,7 @@ import { StoredInstall } from "./install.ts";
 import type { Medium, Published, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
 import { QuarantineListeners } from "./quarantine_listeners.ts";
 import { StoredReader } from "./reader.ts";
+import { type Grouping, StorageGroup } from "./storage_group.ts";
 import type { Trial } from "./trial.ts";
 import { Unreadable } from "./unreadable.ts";
 import { StoredWriter } from "./writer.ts";
@@ -37,11 +39,18 @@ export interface StorageOptions {
    * @default {2}
    */
   readonly retain?: number;
+  /**
+   * The group whose snapshots these are: it is in the meta of each that is saved, and others are refused
+   * (`FORBIDDEN`). If absent, that of the newest snapshot that has one. Those that have none are the storage's own:
+   * older than the name.
+   */
+  readonly group?: string;
   /** Signs every snapshot that is committed here and has no signature; none if absent. */
   readonly signer?: SnapshotSigner;
   /**
    * Told of what went wrong where nobody waits for it, with its code and the snapshot's index: an old snapshot that could
-   * not be removed, one that was proven bad and is quarantined, one that cannot be read now and stays where it is.
+   * not be removed, one that was proven bad and is quarantined, one that cannot be read now, or is of another group, and
+   * stays where it is.
    */
   readonly onWarning?: (error: SnapshotError) => void;
 }
@@ -86,6 +95,7 @@ export class MediumStorage implements SnapshotStorage {
   readonly #signer: SnapshotSigner | undefined;
   /** Newest first. */
   #entries: Entry[];
+  readonly #group: StorageGroup = new StorageGroup();
   #writer: StoredWriter | undefined;
   #install: StoredInstall | undefined;
   /** What is being begun: taken before the first `await`, so that of two calls one is `BUSY`. */
@@ -110,7 +120,7 @@ export class MediumStorage implements SnapshotStorage {
    * @param found what is on it
    * @param options see {@linkcode StorageOptions}
    * @param unreadable what else is on it, and cannot be read now
-   * @throws {SnapshotError} `MALFORMED` if `retain` is not a positive integer
+   * @throws {SnapshotError} `MALFORMED` if `retain` is not a positive integer, or `group` no name of one
    */
   constructor(
     medium: Medium,
@@ -128,6 +138,18 @@ export class MediumStorage implements SnapshotStorage {
     this.#signer = options.signer;
     this.#unlisted = [...unreadable].sort((a, b) => a.index > b.index ? -1 : 1);
     this.#entries = found.map((snapshot) => ({ ...snapshot, readers: new Set<StoredReader>() })).sort(newestFirst);
+    if (options.group !== undefined) this.bindGroup(options.group);
+  }
+
+  get group(): string | undefined {
+    return this.#group.name;
+  }
+
+  bindGroup(group: string): void {
+    if (!this.#group.bind(group)) return;
+    for (const { manifest } of this.#entries) {
+      if (!this.#group.isOwn(manifest)) this.#onWarning(this.#group.foreign(manifest));
+    }
   }
 
   async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
@@ -136,10 +158,12 @@ export class MediumStorage implements SnapshotStorage {
     try {
       await (this.#beginning = this.#medium.clear(this.#medium.temp));
       this.#check();
+      const grouping = options.raw === true ? this.#group.offered : this.#group.saved;
       return this.#writer = new StoredWriter(this.#medium, {
         snapshots: () => this.#good().filter(({ doubtful }) => !doubtful),
-        publish: (place, manifest, trial) => this.#publish(place, manifest, trial),
+        publish: (place, manifest, trial) => this.#publish(place, manifest, trial, grouping),
         released: () => this.#writer = undefined,
+        grouped: (meta) => grouping(this.#metas, meta),
         signer: options.raw === true ? undefined : this.#signer, // for what others took, they vouch
         options,
       });
@@ -157,6 +181,8 @@ export class MediumStorage implements SnapshotStorage {
       ? this.#unreadable.prefer(good, ({ place }) => place)
       : good.find(({ manifest }) => manifest.index === index);
     if (entry === undefined) {
+      const foreign = this.#foreignAt(index);
+      if (foreign !== undefined) throw this.#group.foreign(foreign.manifest);
       const unlisted = this.#unlisted.find((one) => index === undefined || one.index === index);
       if (unlisted !== undefined) throw unlisted.error;
       throw new SnapshotError(
@@ -205,6 +231,7 @@ export class MediumStorage implements SnapshotStorage {
         try {
           const entry: Entry = { ...await examine(this.#medium, one.place, one.index), readers: new Set() };
           this.#entries = [...this.#entries, entry].sort(newestFirst);
+          if (!this.#group.isOwn(entry.manifest)) this.#onWarning(this.#group.foreign(entry.manifest));
         } catch (error) {
           if (isProof(error) && await this.#quarantineUnlisted(one, error)) continue;
           left.push(error instanceof SnapshotError ? { ...one, error } : one);
@@ -239,10 +266,10 @@ export class MediumStorage implements SnapshotStorage {
     await this.#lookAgain();
     this.#check();
     if (this.#install !== undefined) throw busy("received");
-    this.#checkNewer(manifest);
+    this.#checkWanted(manifest, this.#group.offered);
     return this.#install = new StoredInstall(this.#medium, manifest, {
       snapshots: () => this.#good(),
-      publish: (place, manifest, trial) => this.#publish(place, manifest, trial),
+      publish: (place, manifest, trial) => this.#publish(place, manifest, trial, this.#group.offered),
       released: () => this.#install = undefined,
     });
   }
@@ -323,7 +350,9 @@ export class MediumStorage implements SnapshotStorage {
       let failure: unknown;
       for (const { place } of candidates) {
         try {
-          await readAll(this.#medium, await examine(this.#medium, place, index), signal);
+          const found = await examine(this.#medium, place, index);
+          if (!this.#group.isOwn(found.manifest)) throw this.#group.foreign(found.manifest);
+          await readAll(this.#medium, found, signal);
           const entry: Entry = { ...await this.#medium.restore(place, index), readers: new Set() };
           this.#entries = [...this.#entries, entry].sort(newestFirst);
           return infoOf(entry);
@@ -367,11 +396,26 @@ export class MediumStorage implements SnapshotStorage {
     if (this.#closed !== undefined) throw closed();
   }
 
+  /** What is the storage's, and not known to be bad. */
   #good(): Entry[] {
-    return this.#entries.filter(({ bad }) => bad === undefined);
+    return this.#entries.filter((entry) => entry.bad === undefined && this.#group.isOwn(entry.manifest));
   }
 
-  #checkNewer(manifest: SnapshotManifest): void {
+  #foreignAt(index: bigint | undefined): Entry | undefined {
+    return this.#entries.find(({ manifest }) => manifest.index === index && !this.#group.isOwn(manifest));
+  }
+
+  get #metas(): { readonly meta: SnapshotMeta }[] {
+    return this.#good().map(({ manifest }) => manifest);
+  }
+
+  /**
+   * Refuses what is of another group, or not newer than what is here; or would come to lie where another group's does.
+   */
+  #checkWanted(manifest: SnapshotManifest, grouping: Grouping): void {
+    grouping(this.#metas, manifest.meta);
+    const foreign = this.#foreignAt(manifest.index);
+    if (foreign !== undefined) throw this.#group.foreign(foreign.manifest);
     const [newest] = this.#good();
     if (newest !== undefined && manifest.index <= newest.manifest.index) {
       throw stale(manifest.index, newest.manifest.index);
@@ -386,11 +430,11 @@ export class MediumStorage implements SnapshotStorage {
     );
   }
 
-  #publish(place: string, manifest: SnapshotManifest, trial: Trial): Promise<Published> {
+  #publish(place: string, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
     const published = this.#publishing.catch(() => {}).then(async () => {
       this.#check();
       await this.#lookAgain();
-      this.#checkNewer(manifest);
+      this.#checkWanted(manifest, grouping);
       await trial.run(this.#medium, { place, manifest });
       const stored = await this.#medium.publish(place, manifest);
       const entry: Entry = { ...stored, readers: new Set() };

@@ -18,6 +18,7 @@ import {
   type SnapshotInfo,
   SnapshotManifest,
   type SnapshotMeta,
+  type SnapshotSeal,
   type SnapshotSigner,
   type SnapshotWriter,
 } from "../snapshot/mod.ts";
@@ -41,6 +42,12 @@ export interface WriterOwner {
   released(): void;
   /** Complete snapshots to reuse files of, newest first; none of which there is reason to doubt. */
   snapshots(): readonly PlacedSnapshot[];
+  /**
+   * What is said of the snapshot, with its group.
+   *
+   * @throws {SnapshotError} `FORBIDDEN` if it is of another
+   */
+  grouped(meta: SnapshotMeta): SnapshotMeta;
   /** Signs the snapshot, if it is not signed. */
   readonly signer: SnapshotSigner | undefined;
   /** Who is told of progress. */
@@ -59,6 +66,7 @@ export class StoredWriter implements SnapshotWriter {
   readonly #reusing = new Set<Promise<boolean>>();
   #chunks = 0;
   #parentIndex: bigint | undefined;
+  #seal: ((digest: Uint8Array) => Promise<SnapshotSeal>) | undefined;
   #state: "open" | "committing" | "done" = "open";
   #aborted: Promise<void> | undefined;
   #committing: Promise<SnapshotInfo> | undefined;
@@ -215,6 +223,10 @@ export class StoredWriter implements SnapshotWriter {
     throw new SnapshotError("NOT_FOUND", `No file ${JSON.stringify(name)} was written to its end`, { file: name });
   }
 
+  sealWith(seal: (digest: Uint8Array) => Promise<SnapshotSeal>): void {
+    this.#seal = seal;
+  }
+
   async commit(meta: SnapshotMeta, options: CommitOptions = {}): Promise<SnapshotInfo> {
     if (this.#state !== "open") throw closed();
     this.#state = "committing";
@@ -234,7 +246,7 @@ export class StoredWriter implements SnapshotWriter {
           },
         );
       }
-      const complete = this.#complete(meta);
+      const complete = this.#complete(this.#owner.grouped(meta));
       const files = [...this.#files.values()];
       let manifest = await SnapshotManifest.of(complete, files);
       if (options.digest !== undefined && !equal(options.digest, manifest.digest)) {
@@ -244,9 +256,12 @@ export class StoredWriter implements SnapshotWriter {
           actual: toHex(manifest.digest),
         });
       }
-      if (complete.signature === undefined && this.#owner.signer !== undefined) {
-        const signature = await this.#owner.signer.sign(manifest.digest);
-        manifest = await SnapshotManifest.of({ ...complete, signature }, files);
+      // Both are over the digest, and neither over the other: who can check the one need not have the key of the other.
+      const seal = await this.#seal?.(manifest.digest) ?? complete.seal;
+      const signature = complete.signature ?? await this.#owner.signer?.sign(manifest.digest);
+      if (seal !== complete.seal || signature !== complete.signature) {
+        const marks = { ...(seal !== undefined && { seal }), ...(signature !== undefined && { signature }) };
+        manifest = await SnapshotManifest.of({ ...complete, ...marks }, files);
       }
       const { info } = await this.#owner.publish(this.#medium.temp, manifest, new Trial(options));
       this.#state = "done";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SnapshotError } from "../errors.ts";
+import { hasCode, SnapshotError } from "../errors.ts";
 import type { SnapshotStorage, SnapshotVerifier } from "../snapshot/mod.ts";
 import { neverThrowing, type Throttle, throttled } from "../stream/mod.ts";
 import { type CorsOrigins, isPreflight, preflight, withCors } from "./cors.ts";
@@ -153,7 +153,7 @@ class Routes {
     } catch (error) {
       await discard(request);
       if (error instanceof Overload) return problem(error, error.status, { "Retry-After": String(error.seconds) });
-      const response = problem(error);
+      const response = isRefusal(error) ? problem(error, 403) : problem(error);
       if (response.status >= 500 && onError !== undefined) neverThrowing(onError)(error, request);
       return response;
     }
@@ -223,6 +223,13 @@ class Routes {
       throw error;
     }
   }
+}
+
+/**
+ * Whether a snapshot is not given, or not taken, for what it is: of another group, not signed. The disk's is another.
+ */
+function isRefusal(error: unknown): boolean {
+  return hasCode(error, "FORBIDDEN") && error.index !== undefined;
 }
 
 /** Says that what was sent is not read. Not if it was, by `authorize` for one, or is no more to be had. */

@@ -6,6 +6,7 @@
  */
 
 import { SnapshotError } from "../errors.ts";
+import { checkGroup } from "../snapshot/mod.ts";
 import type { Progress } from "../stream/mod.ts";
 
 /** What a leader says. */
@@ -19,6 +20,8 @@ export interface InstallNotification {
     /** Its term. */
     readonly term: bigint;
   };
+  /** The leader's group, if it has one: a replica of another takes no notice. */
+  readonly group?: string;
   /** Where the leader would get a snapshot from, as addresses; the follower decides. */
   readonly sources?: readonly string[];
 }
@@ -34,7 +37,7 @@ export interface InstallNotification {
  * | `SNAPSHOT_UNAVAILABLE` | it found none, or could not install it; `reason` says why. The next notification makes it try again |
  * | `SNAPSHOT_EXPIRED` | it was told of a later entry already |
  * | `NOT_LEADER` | it was told of a later term |
- * | `CONF_MISMATCH` | it takes no notifications: push a snapshot to it |
+ * | `CONF_MISMATCH` | it takes no notifications: push a snapshot to it; or, with a `reason`, it is of another group |
  */
 export type NotificationResult =
   | "IN_PROGRESS"
@@ -55,15 +58,16 @@ export interface NotificationReply {
   readonly term?: bigint;
   /** How far it is. */
   readonly progress?: Progress;
-  /** Why there is none. */
+  /** Why there is none, or it takes none. */
   readonly reason?: string;
 }
 
 /** A notification as JSON. */
-export function notificationJson({ term, firstAvailable, sources }: InstallNotification): unknown {
+export function notificationJson({ term, firstAvailable, group, sources }: InstallNotification): unknown {
   return {
     term: String(term),
     firstAvailable: { index: String(firstAvailable.index), term: String(firstAvailable.term) },
+    ...(group !== undefined && { group }),
     ...(sources !== undefined && { sources }),
   };
 }
@@ -74,7 +78,7 @@ export function notificationJson({ term, firstAvailable, sources }: InstallNotif
  * @throws {SnapshotError} `MALFORMED`
  */
 export function parseNotification(bytes: Uint8Array): InstallNotification {
-  const { term, firstAvailable, sources } = parseObject(bytes);
+  const { term, firstAvailable, group, sources } = parseObject(bytes);
   const { index, term: entryTerm } = (firstAvailable ?? {}) as Record<string, unknown>;
   if (sources !== undefined && !(Array.isArray(sources) && sources.every((source) => typeof source === "string"))) {
     throw wrong("sources");
@@ -85,6 +89,7 @@ export function parseNotification(bytes: Uint8Array): InstallNotification {
       index: numberOf(index, "firstAvailable.index"),
       term: numberOf(entryTerm, "firstAvailable.term"),
     },
+    ...(group !== undefined && { group: checkGroup(group) }),
     ...(sources !== undefined && { sources: sources as string[] }),
   };
 }

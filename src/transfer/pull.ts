@@ -6,6 +6,7 @@
 
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
+  checkOffered,
   type CheckOptions,
   type SnapshotInfo,
   type SnapshotInstall,
@@ -113,8 +114,8 @@ const ROUNDS = 3;
  *   verifier, the first that can be reached
  * @param options see {@linkcode PullOptions}
  * @returns work that gives the snapshot; fails with `STALE` if it is not newer than what is here, `NOT_FOUND` if no
- *   source has it, `UNAVAILABLE` if too many failed, `CORRUPT` if the last one sent wrong bytes, `FORBIDDEN` if it is not
- *   signed by somebody who is trusted, `CANCELLED`
+ *   source has it, `UNAVAILABLE` if too many failed, `CORRUPT` if the last one sent wrong bytes, `FORBIDDEN` if it is
+ *   of another group or not signed by somebody who is trusted, `CANCELLED`
  *
  * @example
  * ```ts
@@ -219,6 +220,7 @@ class Pull {
   async #manifestFrom(source: HttpSource): Promise<SnapshotManifest> {
     const { index, signal, verifier, onFurtherSource, timeout = 15_000 } = this.#options;
     const { manifest, further } = await source.manifest(index, signal);
+    checkOffered(this.#storage.group, await this.#storage.list(), manifest.meta, source.url);
     await verifier?.verify(manifest);
     for (const url of further) {
       const named = onFurtherSource?.(url);

@@ -32,6 +32,8 @@ export interface ListedSnapshot {
   readonly peers: readonly string[];
   /** The members before, while the membership is changing. */
   readonly oldPeers: readonly string[];
+  /** The group; absent if it has none. */
+  readonly group?: string;
   /** When it was taken: milliseconds since 1970; absent for a snapshot that braft wrote. */
   readonly createdAt?: number;
 }
@@ -48,6 +50,7 @@ export function listed(
     files,
     peers: meta.peers,
     oldPeers: meta.oldPeers ?? [],
+    ...(meta.group !== undefined && { group: meta.group }),
     ...(meta.createdAt !== undefined && { createdAt: meta.createdAt }),
   };
 }

@@ -113,6 +113,7 @@ test("cli: looking changes nothing, and says what is there", async () => {
     assert.deepEqual(snapshot, {
       index: "2048",
       term: "7",
+      group: null,
       peers: ["10.0.0.2:8200:0:0", "10.0.0.3:8200:0:0", "10.0.0.4:8200:0:0"],
       oldPeers: ["10.0.0.1:8200:0:0", "10.0.0.2:8200:0:0", "10.0.0.3:8200:0:0"],
       verified: "none",
@@ -150,6 +151,28 @@ test("cli: newest first; damage is exit code 3, and stays where it is", async ()
     assert.equal((await run(["ls", root])).code, 3);
     assert.notEqual(await listing(root), before); // by this test alone
     assert.include(await listing(root), "snapshot_00000000000000000006/a/state");
+  });
+});
+
+test("cli: groups are told, also where there are several", async () => {
+  await inTemp(async (directory) => {
+    const root = `${directory}/storage`;
+    const storage = await DirectoryStorage.open(root, { group: "users\t\u001b[31m" });
+    const writer = await storage.create();
+    await writer.commit({ lastIncludedIndex: 5n, lastIncludedTerm: 2n, peers: [] });
+    await storage.close();
+    await save(root, 6n, 10);
+    const { snapshots } = JSON.parse(text(await run(["ls", root, "--json"])));
+    assert.deepEqual(snapshots.map(({ group }: { group: string }) => group), Array(2).fill("users\t\u001b[31m"));
+    for (const command of ["ls", "inspect"]) {
+      const said = text(await run([command, root]));
+      assert.include(said, JSON.stringify("users\t\u001b[31m"));
+      assert.notInclude(said, "\u001b");
+    }
+    assert.strictEqual(
+      JSON.parse(text(await run(["inspect", root, "5", "--json"]))).snapshots[0].group,
+      "users\t\u001b[31m",
+    );
   });
 });
 

@@ -1,6 +1,8 @@
+import { fromBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { type FileInfo, SnapshotManifest, type SnapshotMeta } from "../../src/snapshot/mod.ts";
-import { ChunkMap, concat, DIGEST_SIZE, toHex } from "../../src/stream/mod.ts";
+import { LocalSnapshotPbMetaSchema, SnapshotExtensionSchema } from "../../src/snapshot/gen/manifest_pb.ts";
+import { ChunkMap, concat, DIGEST_SIZE, sha256, toHex } from "../../src/stream/mod.ts";
 import { SnapshotError } from "../../src/errors.ts";
 import { assert, noise, rejects, test } from "../support/harness.ts";
 
@@ -11,6 +13,10 @@ function chunksOf(size: number, chunkSize: number, seed = 1): Promise<ChunkMap> 
 }
 
 const text = fc.string({ unit: "grapheme", maxLength: 20 });
+const seal = fc.record({
+  keyId: fc.string({ minLength: 1, maxLength: 9 }),
+  mac: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+});
 const number63 = fc.bigInt({ min: 0n, max: (1n << 63n) - 1n });
 const anyMeta: fc.Arbitrary<SnapshotMeta> = fc.record({
   lastIncludedIndex: fc.bigInt({ min: 1n, max: (1n << 63n) - 1n }),
@@ -20,7 +26,9 @@ const anyMeta: fc.Arbitrary<SnapshotMeta> = fc.record({
   createdAt: fc.integer({ min: 0, max: 2 ** 45 }),
   writer: text,
   parentIndex: number63,
+  group: fc.string({ unit: "grapheme", minLength: 1, maxLength: 20 }).filter((group) => !group.includes("\0")),
   signature: fc.uint8Array({ maxLength: 70 }),
+  seal,
 }, { requiredKeys: ["lastIncludedIndex", "lastIncludedTerm", "peers", "createdAt"] }) as fc.Arbitrary<SnapshotMeta>;
 const anyFile = fc.record({
   size: fc.integer({ min: 0, max: 2000 }),
@@ -105,6 +113,58 @@ test("manifest: the signature is outside of the digest", async () => {
   const signed = await SnapshotManifest.of({ ...META, signature: noise(64, 1) }, files);
   assert.strictEqual(toHex(signed.digest), toHex(plain.digest));
   assert.deepEqual((await SnapshotManifest.decode(signed.bytes)).meta.signature, noise(64, 1));
+});
+
+test("manifest: without group and seal it is, byte by byte, what earlier releases wrote", async () => {
+  const chunks = await ChunkMap.of(5, { chunkSize: 65_536 }, new Uint8Array(32).fill(7));
+  const encryption = { keyId: "k", mac: new Uint8Array(32).fill(3) };
+  const { digest, bytes } = await SnapshotManifest.of({
+    lastIncludedIndex: 9n,
+    lastIncludedTerm: 2n,
+    peers: ["a", "b"],
+    oldPeers: ["a"],
+    createdAt: 1_700_000_000_000,
+    writer: "snapstream/0.1.0",
+    parentIndex: 4n,
+    signature: new Uint8Array(73).fill(1),
+  }, [{ name: "state", chunks, checksum: chunks.checksum, encryption }]);
+  assert.strictEqual(toHex(digest), "3155e3b0c17253576f29dfb9c407a9e1a85a187d8be1fbc57944027fa99ed7bf");
+  assert.strictEqual(
+    toHex(await sha256(bytes)),
+    "9fd91d39ed6dbab6f0638c67d07d8c5f4d15bc4f36eb75baa87761a5d24beb3c",
+  );
+});
+
+test("manifest: the group is in the digest, the seal outside of it, and both need version 2", async () => {
+  const mark = { keyId: "k", mac: noise(32, 1) };
+  const bare = await SnapshotManifest.of(META, []);
+  const users = await SnapshotManifest.of({ ...META, group: "users" }, []);
+  const orders = await SnapshotManifest.of({ ...META, group: "orders" }, []);
+  const sealed = await SnapshotManifest.of({ ...META, group: "users", seal: mark }, []);
+  assert.strictEqual(new Set([bare, users, orders].map(({ digest }) => toHex(digest))).size, 3);
+  assert.strictEqual(toHex(sealed.digest), toHex(users.digest));
+  const versionOf = ({ bytes }: SnapshotManifest) => {
+    const { extension } = fromBinary(LocalSnapshotPbMetaSchema, bytes).meta!;
+    return fromBinary(SnapshotExtensionSchema, extension).formatVersion;
+  };
+  const onlySealed = await SnapshotManifest.of({ ...META, seal: mark }, []);
+  assert.strictEqual(toHex(onlySealed.digest), toHex(bare.digest));
+  assert.deepEqual([bare, users, sealed, onlySealed].map(versionOf), [1, 2, 2, 2]);
+  for (const manifest of [users, sealed, onlySealed]) {
+    assert.deepEqual((await SnapshotManifest.decode(manifest.bytes)).meta, manifest.meta);
+  }
+});
+
+test("manifest: what is no name of a group, or no seal", async () => {
+  for (const group of ["", "a\0", "\udc00", "x".repeat(256), "日".repeat(86), 7, null]) {
+    await rejects(SnapshotManifest.of({ ...META, group: group as string }, []), "MALFORMED");
+  }
+  for (const group of ["x".repeat(255), "日".repeat(85), " ", "../..", "a\nb"]) {
+    assert.strictEqual((await SnapshotManifest.of({ ...META, group }, [])).meta.group, group);
+  }
+  for (const wrong of [{ keyId: "", mac: noise(32, 1) }, { keyId: "k", mac: noise(31, 1) }]) {
+    await rejects(SnapshotManifest.of({ ...META, seal: wrong }, []), "MALFORMED");
+  }
 });
 
 test("manifest: files are sorted by raw bytes, in whatever order they are given", async () => {

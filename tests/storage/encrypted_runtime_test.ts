@@ -135,7 +135,8 @@ test("encrypted: what is not encrypted, or was put together by who has no key, i
     );
   }
   await writer.commit({ lastIncludedIndex: 3n, lastIncludedTerm: 1n, peers: [] });
-  await rejects(async () => await bytesOf((await storage.open()).file("a")), "FORBIDDEN");
+  await rejects(() => storage.open(3n), "FORBIDDEN");
+  await rejects(bytesOf(decryptedReader(await inner.open(3n), [key("a")]).file("a")), "FORBIDDEN");
   await storage.close();
 });
 

@@ -1,6 +1,13 @@
 // What a replica in memory is made of, so that it can be opened again.
 
-import { type LogEntry, MemoryLog, Replica, type ReplicaOptions } from "../../mod.ts";
+import {
+  type LogEntry,
+  type LogStorage,
+  MemoryLog,
+  Replica,
+  type ReplicaOptions,
+  type SnapshotStorage,
+} from "../../mod.ts";
 import { FakeClock } from "./fake_clock.ts";
 import { SpoiledStorage } from "./faulty_medium.ts";
 import { Probe } from "./probe.ts";
@@ -18,7 +25,10 @@ export function parts(): Parts {
 }
 
 /** A replica whose clock stands still, and that saves only when it is told to. */
-export function open(parts: Parts, options: Partial<ReplicaOptions<Probe>> = {}): Promise<Replica<Probe>> {
+export function open(
+  parts: { readonly log: LogStorage; readonly storage: SnapshotStorage },
+  options: Partial<ReplicaOptions<Probe>> = {},
+): Promise<Replica<Probe>> {
   const triggers = { interval: 0, entries: 0, ...options.triggers };
   return Replica.open({ machine: new Probe(), clock: new FakeClock(), ...parts, ...options, triggers });
 }

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file manifest.proto.
  */
 export const file_manifest: GenFile = /*@__PURE__*/
-  fileDesc("Cg5tYW5pZmVzdC5wcm90bxIKc25hcHN0cmVhbSJwCg1Mb2NhbEZpbGVNZXRhEhEKCXVzZXJfbWV0YRgBIAEoDBImCgZzb3VyY2UYAiABKA4yFi5zbmFwc3RyZWFtLkZpbGVTb3VyY2USEAoIY2hlY2tzdW0YAyABKAkSEgoJZXh0ZW5zaW9uGOgHIAEoDCJ9CgxTbmFwc2hvdE1ldGESGwoTbGFzdF9pbmNsdWRlZF9pbmRleBgBIAIoAxIaChJsYXN0X2luY2x1ZGVkX3Rlcm0YAiACKAMSDQoFcGVlcnMYAyADKAkSEQoJb2xkX3BlZXJzGAQgAygJEhIKCWV4dGVuc2lvbhjoByABKAwisQEKE0xvY2FsU25hcHNob3RQYk1ldGESJgoEbWV0YRgBIAEoCzIYLnNuYXBzdHJlYW0uU25hcHNob3RNZXRhEjMKBWZpbGVzGAIgAygLMiQuc25hcHN0cmVhbS5Mb2NhbFNuYXBzaG90UGJNZXRhLkZpbGUaPQoERmlsZRIMCgRuYW1lGAEgAigJEicKBG1ldGEYAiABKAsyGS5zbmFwc3RyZWFtLkxvY2FsRmlsZU1ldGEiiAEKEVNuYXBzaG90RXh0ZW5zaW9uEhYKDmZvcm1hdF92ZXJzaW9uGAEgASgNEhIKCmNyZWF0ZWRfYXQYAiABKAMSDgoGd3JpdGVyGAMgASgJEhQKDHBhcmVudF9pbmRleBgEIAEoAxIRCglzaWduYXR1cmUYBSABKAwSDgoGZGlnZXN0GAYgASgMIt0BCg1GaWxlRXh0ZW5zaW9uEgwKBHNpemUYASABKAQSEgoKY2h1bmtfc2l6ZRgCIAEoDRIZCg1jaHVua19sZW5ndGhzGAMgAygNQgIQARIVCg1jaHVua19kaWdlc3RzGAQgASgMEgwKBHJvb3QYBSABKAwSEwoLY29tcHJlc3Npb24YBiABKAkSKQoKa2V5X2dyb3VwcxgHIAEoCzIVLnNuYXBzdHJlYW0uS2V5R3JvdXBzEioKCmVuY3J5cHRpb24YCCABKAsyFi5zbmFwc3RyZWFtLkVuY3J5cHRpb24iKQoKRW5jcnlwdGlvbhIOCgZrZXlfaWQYASABKAkSCwoDbWFjGAIgASgMIj0KCUtleUdyb3VwcxINCgVmaXJzdBgBIAEoDRIMCgRsYXN0GAIgASgNEhMKB29mZnNldHMYAyADKARCAhABKj4KCkZpbGVTb3VyY2USFQoRRklMRV9TT1VSQ0VfTE9DQUwQABIZChVGSUxFX1NPVVJDRV9SRUZFUkVOQ0UQAQ");
+  fileDesc("Cg5tYW5pZmVzdC5wcm90bxIKc25hcHN0cmVhbSJwCg1Mb2NhbEZpbGVNZXRhEhEKCXVzZXJfbWV0YRgBIAEoDBImCgZzb3VyY2UYAiABKA4yFi5zbmFwc3RyZWFtLkZpbGVTb3VyY2USEAoIY2hlY2tzdW0YAyABKAkSEgoJZXh0ZW5zaW9uGOgHIAEoDCJ9CgxTbmFwc2hvdE1ldGESGwoTbGFzdF9pbmNsdWRlZF9pbmRleBgBIAIoAxIaChJsYXN0X2luY2x1ZGVkX3Rlcm0YAiACKAMSDQoFcGVlcnMYAyADKAkSEQoJb2xkX3BlZXJzGAQgAygJEhIKCWV4dGVuc2lvbhjoByABKAwisQEKE0xvY2FsU25hcHNob3RQYk1ldGESJgoEbWV0YRgBIAEoCzIYLnNuYXBzdHJlYW0uU25hcHNob3RNZXRhEjMKBWZpbGVzGAIgAygLMiQuc25hcHN0cmVhbS5Mb2NhbFNuYXBzaG90UGJNZXRhLkZpbGUaPQoERmlsZRIMCgRuYW1lGAEgAigJEicKBG1ldGEYAiABKAsyGS5zbmFwc3RyZWFtLkxvY2FsRmlsZU1ldGEivQEKEVNuYXBzaG90RXh0ZW5zaW9uEhYKDmZvcm1hdF92ZXJzaW9uGAEgASgNEhIKCmNyZWF0ZWRfYXQYAiABKAMSDgoGd3JpdGVyGAMgASgJEhQKDHBhcmVudF9pbmRleBgEIAEoAxIRCglzaWduYXR1cmUYBSABKAwSDgoGZGlnZXN0GAYgASgMEg0KBWdyb3VwGAcgASgJEiQKBHNlYWwYCCABKAsyFi5zbmFwc3RyZWFtLkVuY3J5cHRpb24i3QEKDUZpbGVFeHRlbnNpb24SDAoEc2l6ZRgBIAEoBBISCgpjaHVua19zaXplGAIgASgNEhkKDWNodW5rX2xlbmd0aHMYAyADKA1CAhABEhUKDWNodW5rX2RpZ2VzdHMYBCABKAwSDAoEcm9vdBgFIAEoDBITCgtjb21wcmVzc2lvbhgGIAEoCRIpCgprZXlfZ3JvdXBzGAcgASgLMhUuc25hcHN0cmVhbS5LZXlHcm91cHMSKgoKZW5jcnlwdGlvbhgIIAEoCzIWLnNuYXBzdHJlYW0uRW5jcnlwdGlvbiIpCgpFbmNyeXB0aW9uEg4KBmtleV9pZBgBIAEoCRILCgNtYWMYAiABKAwiPQoJS2V5R3JvdXBzEg0KBWZpcnN0GAEgASgNEgwKBGxhc3QYAiABKA0SEwoHb2Zmc2V0cxgDIAMoBEICEAEqPgoKRmlsZVNvdXJjZRIVChFGSUxFX1NPVVJDRV9MT0NBTBAAEhkKFUZJTEVfU09VUkNFX1JFRkVSRU5DRRAB");
 
 /**
  * @generated from message snapstream.LocalFileMeta
@@ -171,11 +171,25 @@ export type SnapshotExtension = Message<"snapstream.SnapshotExtension"> & {
   signature: Uint8Array;
 
   /**
-   * SHA-256 of this manifest, encoded without `signature` and `digest`: the name of the snapshot.
+   * SHA-256 of this manifest, encoded without `signature`, `digest` and `seal`: the name of the snapshot.
    *
    * @generated from field: optional bytes digest = 6;
    */
   digest: Uint8Array;
+
+  /**
+   * Since version 2. What the snapshot is of: the replicas of one state machine.
+   *
+   * @generated from field: optional string group = 7;
+   */
+  group: string;
+
+  /**
+   * Since version 2. Over `digest`, outside of it, by who has the key of encrypted files: see cipher.ts.
+   *
+   * @generated from field: optional snapstream.Encryption seal = 8;
+   */
+  seal?: Encryption | undefined;
 };
 
 /**
@@ -257,7 +271,7 @@ export type Encryption = Message<"snapstream.Encryption"> & {
   keyId: string;
 
   /**
-   * Binds the chunks to the name of the file.
+   * Binds the chunks to the name of the file; or, as a seal, all files to the snapshot.
    *
    * @generated from field: optional bytes mac = 2;
    */

@@ -10,7 +10,7 @@
 
 import { create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
 import { messageOf, SnapshotError } from "../../errors.ts";
-import { type SnapshotInfo, SnapshotManifest } from "../../snapshot/mod.ts";
+import { groupOfManifest, type SnapshotInfo, SnapshotManifest, type SnapshotMeta } from "../../snapshot/mod.ts";
 import { concat, DIGEST_SIZE, equal, sha256, toHex } from "../../stream/mod.ts";
 import {
   type KeptSnapshot as KeptMessage,
@@ -114,6 +114,19 @@ export async function keptOf(id: string, manifest: SnapshotManifest, objectDiges
     chunks: manifest.content.count,
     objectDigest,
   };
+}
+
+/**
+ * What the index says of a kept snapshot's group. A head that cannot be read says nothing; whoever lists it sees why.
+ */
+export function groupedOf({ index, head }: KeptSnapshot): { readonly meta: SnapshotMeta } {
+  const bare = { lastIncludedIndex: index, lastIncludedTerm: 0n, peers: [] };
+  try {
+    const group = groupOfManifest(head);
+    return { meta: group === undefined ? bare : { ...bare, group } };
+  } catch {
+    return { meta: bare };
+  }
 }
 
 /** A snapshot as a storage lists it. */

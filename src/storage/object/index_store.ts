@@ -34,6 +34,11 @@ export class IndexStore {
     this.#bucket = bucket;
   }
 
+  /** What there was when it was read or changed last. */
+  get last(): ObjectIndex | undefined {
+    return this.#last?.index;
+  }
+
   /**
    * What there is now. An index that is neither read nor listed is that of a bucket in which nothing was written yet, but not
    * where there was one before.

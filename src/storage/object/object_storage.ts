@@ -11,7 +11,7 @@ import {
   type QuarantinedSnapshot,
   type SnapshotInfo,
   type SnapshotInstall,
-  type SnapshotManifest,
+  SnapshotManifest,
   type SnapshotReader,
   type SnapshotSigner,
   type SnapshotStorage,
@@ -20,18 +20,19 @@ import {
   type UnreadableSnapshot,
   type VerifyOptions,
 } from "../../snapshot/mod.ts";
-import { MAX_CHUNK_SIZE, neverThrowing } from "../../stream/mod.ts";
+import { equal, MAX_CHUNK_SIZE, neverThrowing, toHex } from "../../stream/mod.ts";
 import { MAX_QUARANTINED, readAll } from "../evidence.ts";
 import { StoredInstall } from "../install.ts";
 import type { Published } from "../medium.ts";
 import type { StorageOptions } from "../medium_storage.ts";
+import { type Grouping, StorageGroup } from "../storage_group.ts";
 import { QuarantineListeners } from "../quarantine_listeners.ts";
 import { StoredReader } from "../reader.ts";
 import type { Trial } from "../trial.ts";
 import { Unreadable } from "../unreadable.ts";
 import { StoredWriter } from "../writer.ts";
 import { collect, type Collected, isDue } from "./collector.ts";
-import { allKept, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
+import { allKept, groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
 import { IndexStore } from "./index_store.ts";
 import { type HeldLease, Leases, withoutLease } from "./leases.ts";
 import { ObjectPlaces } from "./places.ts";
@@ -108,6 +109,9 @@ export class ObjectStorage implements SnapshotStorage {
   readonly #places: ObjectPlaces;
   readonly #grace: number;
   readonly #time = new SharedTime();
+  readonly #group = new StorageGroup();
+  /** The ids of snapshots of other groups of which somebody was told. */
+  readonly #told = new Set<string>();
   readonly #onWarning: (error: SnapshotError) => void;
   readonly #signer: SnapshotSigner | undefined;
   readonly #readers = new Set<StoredReader>();
@@ -154,6 +158,7 @@ export class ObjectStorage implements SnapshotStorage {
     this.#store = new IndexStore(this.#bucket);
     this.#leases = new Leases(this.#store, this.#time);
     this.#places = new ObjectPlaces(this.#bucket, this.#store, this.#leases, packSize, keepInstalls, this.#time);
+    if (options.group !== undefined) this.bindGroup(options.group);
   }
 
   /**
@@ -166,8 +171,17 @@ export class ObjectStorage implements SnapshotStorage {
    */
   static async open(bucket: Bucket, options: ObjectStorageOptions = {}): Promise<ObjectStorage> {
     const storage = new ObjectStorage(bucket, options);
-    await storage.#store.read();
+    storage.#own(await storage.#store.read());
     return storage;
+  }
+
+  get group(): string | undefined {
+    return this.#group.name;
+  }
+
+  bindGroup(group: string): void {
+    this.#group.bind(group);
+    if (this.#store.last !== undefined) this.#own(this.#store.last);
   }
 
   async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
@@ -176,10 +190,12 @@ export class ObjectStorage implements SnapshotStorage {
     try {
       await (this.#beginning = this.#places.clear(this.#places.temp));
       const { parents } = this.#places.work(this.#places.temp)!;
+      const grouping = options.raw === true ? this.#group.offered : this.#group.saved;
       const writer = this.#writer = new StoredWriter(this.#places, {
         snapshots: () => parents,
-        publish: (place, manifest, trial) => this.#publish(place, manifest, trial),
+        publish: (place, manifest, trial) => this.#publish(place, manifest, trial, grouping),
         released: () => this.#writer = undefined,
+        grouped: (meta) => grouping(this.#own(this.#store.last!).map(groupedOf), meta), // looked at again by the commit
         signer: options.raw === true ? undefined : this.#signer, // for what others took, they vouch
         options,
       });
@@ -196,10 +212,13 @@ export class ObjectStorage implements SnapshotStorage {
   async open(index?: bigint): Promise<SnapshotReader> {
     this.#check();
     const current = await this.#store.read();
+    const own = this.#own(current);
     const kept = index === undefined
-      ? this.#unreadable.prefer(current.snapshots, ({ id }) => id)
-      : current.snapshots.find((kept) => kept.index === index);
+      ? this.#unreadable.prefer(own, ({ id }) => id)
+      : own.find((kept) => kept.index === index);
     if (kept === undefined) {
+      const foreign = current.snapshots.find((kept) => kept.index === index);
+      if (foreign !== undefined) throw this.#group.foreign(groupedOf(foreign));
       throw new SnapshotError(
         "NOT_FOUND",
         index === undefined ? "There is no snapshot here" : `There is no snapshot ${index} here`,
@@ -209,6 +228,7 @@ export class ObjectStorage implements SnapshotStorage {
     this.#places.pin(kept.id);
     try {
       const { manifest } = await this.#places.manifest(kept);
+      await checkHead(kept, manifest);
       this.#check();
       return this.#reader(kept.id, manifest, current.generation);
     } catch (error) {
@@ -311,7 +331,7 @@ export class ObjectStorage implements SnapshotStorage {
     this.#check();
     const index = await this.#store.read();
     // What is retired, but pinned here, is here still.
-    const kept = [...index.snapshots, ...index.retired.filter(({ id }) => this.#places.isPinned(id))];
+    const kept = [...this.#own(index), ...index.retired.filter(({ id }) => this.#places.isPinned(id))];
     return await Promise.all(kept.map((kept) => infoOf(kept, this.#places.isPinned(kept.id))));
   }
 
@@ -330,13 +350,14 @@ export class ObjectStorage implements SnapshotStorage {
     this.#beginningInstall = true;
     try {
       await this.#leaving.catch(() => {}); // one that was closed leaves what has come
-      const [newest] = (await this.#store.read()).snapshots;
-      checkNewer(manifest, newest);
+      const own = this.#own(await this.#store.read());
+      this.#group.offered(own.map(groupedOf), manifest.meta);
+      checkNewer(manifest, own[0]);
       this.#check();
       const place = this.#places.installPlace(manifest);
       return this.#install = new StoredInstall(this.#places, manifest, {
         snapshots: () => [],
-        publish: (place, manifest, trial) => this.#publish(place, manifest, trial),
+        publish: (place, manifest, trial) => this.#publish(place, manifest, trial, this.#group.offered),
         released: () => {
           this.#install = undefined;
           this.#inBackground(this.#leaving = this.#places.leave(place));
@@ -356,7 +377,7 @@ export class ObjectStorage implements SnapshotStorage {
 
   async quarantine(index: bigint, reason: string): Promise<boolean> {
     this.#check();
-    const kept = (await this.#store.read()).snapshots.find((kept) => kept.index === index);
+    const kept = this.#own(await this.#store.read()).find((kept) => kept.index === index);
     const proof = kept === undefined ? undefined : await this.#prove(kept);
     if (proof !== undefined) await this.#quarantine(kept!.id, `${reason}: ${proof.message}`);
     const { snapshots, quarantined } = await this.#store.read();
@@ -386,8 +407,9 @@ export class ObjectStorage implements SnapshotStorage {
     const current = await this.#store.read();
     let failure: unknown;
     for (const kept of current.quarantined.filter((kept) => kept.index === index)) {
-      restored(current, kept.id); // whether it can be, before all of it is read
       try {
+        if (!this.#group.isOwn(groupedOf(kept))) throw this.#group.foreign(groupedOf(kept));
+        restored(current, kept.id); // reports whether it can be, before all of it is read
         await this.#readAll(kept, signal);
       } catch (error) {
         throwIfCancelled(signal);
@@ -462,14 +484,14 @@ export class ObjectStorage implements SnapshotStorage {
     }, signal);
   }
 
-  #publish(place: string, manifest: SnapshotManifest, trial: Trial): Promise<Published> {
+  #publish(place: string, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
     const published = this.#publishing.catch(() => {}).then(async () => {
       this.#check();
       const { lease } = this.#places.work(place)!;
       const [kept, located] = await this.#places.seal(place, manifest);
       await this.#places.show(kept, located, () => trial.run(this.#places, { place: kept.id, manifest }));
       await this.#readDoubted();
-      const index = await this.#store.update((index) => this.#commit(index, kept, lease));
+      const index = await this.#store.update((index) => this.#commit(index, kept, lease, grouping));
       this.#places.committed(place, kept, located);
       const since = performance.now() - this.#collected;
       if (since >= this.#grace / COLLECTIONS && isDue(index, this.#grace, this.#time)) {
@@ -482,9 +504,16 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   /** The commit, as a change of the index: all that decides whether it may be is looked at here. */
-  #commit(index: ObjectIndex, kept: KeptSnapshot, { id, since }: HeldLease): Partial<ObjectIndex> | undefined {
+  #commit(
+    index: ObjectIndex,
+    kept: KeptSnapshot,
+    { id, since }: HeldLease,
+    grouping: Grouping,
+  ): Partial<ObjectIndex> | undefined {
     if (allKept(index).some((other) => other.id === kept.id)) return undefined; // done, though the answer was lost
-    checkNewer(kept, index.snapshots[0]);
+    const own = this.#own(index);
+    grouping(own.map(groupedOf), groupedOf(kept).meta);
+    checkNewer(kept, own[0]);
     if (index.leases.find((lease) => lease.id === id)?.since !== since) {
       throw new SnapshotError(
         "TIMEOUT",
@@ -493,12 +522,11 @@ export class ObjectStorage implements SnapshotStorage {
         { index: kept.index },
       );
     }
-    const all = [kept, ...index.snapshots];
-    const counting = all.filter(({ id }) => !this.#places.unread.has(id));
+    const counting = [kept, ...own].filter(({ id }) => !this.#places.unread.has(id));
     const old = counting.slice(this.retain).filter(({ id }) => !this.#places.isPinned(id));
     return {
       ...withoutLease(index, id),
-      snapshots: all.filter((kept) => !old.includes(kept)),
+      snapshots: [kept, ...index.snapshots].filter((kept) => !old.includes(kept)).sort(newestFirst),
       retired: [...index.retired, ...old.map((kept) => retire(kept, index, this.#time))],
     };
   }
@@ -520,6 +548,17 @@ export class ObjectStorage implements SnapshotStorage {
   /** As {@linkcode close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** The snapshots of its own group. Of others somebody is told, once. */
+  #own({ snapshots }: ObjectIndex): KeptSnapshot[] {
+    return snapshots.filter((kept) => {
+      const grouped = groupedOf(kept);
+      if (this.#group.isOwn(grouped)) return true;
+      if (!this.#told.has(kept.id)) this.#onWarning(this.#group.foreign(grouped));
+      this.#told.add(kept.id);
+      return false;
+    });
   }
 
   #inBackground(work: Promise<unknown>): void {
@@ -566,6 +605,25 @@ function retire(kept: KeptSnapshot, index: ObjectIndex, time: SharedTime): KeptS
 
 function checkNewer(snapshot: { readonly index: bigint }, newest: KeptSnapshot | undefined): void {
   if (newest !== undefined && snapshot.index <= newest.index) throw stale(snapshot.index, newest.index);
+}
+
+function newestFirst(a: KeptSnapshot, b: KeptSnapshot): number {
+  return a.index > b.index ? -1 : a.index < b.index ? 1 : 0;
+}
+
+/**
+ * Checks that the index says of a snapshot what its manifest says.
+ *
+ * @throws {SnapshotError} `FORBIDDEN`: both are as they were written, and do not belong together
+ */
+async function checkHead({ index, head, digest }: KeptSnapshot, manifest: SnapshotManifest): Promise<void> {
+  const isSame = manifest.index === index && equal(digest, manifest.digest);
+  if (isSame && equal(head, (await SnapshotManifest.of(manifest.meta, [])).bytes)) return;
+  throw new SnapshotError("FORBIDDEN", `Snapshot ${index} is another one than the index of the bucket says`, {
+    index,
+    expected: toHex(digest),
+    actual: toHex(manifest.digest),
+  });
 }
 
 function busy(what: string): SnapshotError {

@@ -27,6 +27,10 @@ import { chunksOf, commitFiles, FILES, META, reading, sampleStorage } from "./sa
 const OLD = { ...META, lastIncludedIndex: 3n };
 /** What is at the end of a file: `FileExtension` with nothing but these two. */
 const ENDING = { 7: {}, 8: {} };
+/** A seal is that with nothing but the last. */
+const SEAL = { 8: {} };
+/** Of which group a part of the archives is. */
+const GROUP = "users";
 
 async function recordsOf(stream: ReadableStream<Uint8Array>): Promise<ArchiveRecord[]> {
   return await Array.fromAsync(decodeRecords(stream, () => 2 ** 31));
@@ -50,7 +54,11 @@ export async function archives(): Promise<ArchiveRecord[][]> {
     );
   });
   const small = streamedArchive(META, (writer) => chunksOf([new Uint8Array(9)]).pipeTo(writer.file("x")));
-  return [described, await recordsOf(streamed), await recordsOf(small)];
+  const sealed = streamedArchive({ ...META, group: GROUP }, async (writer) => {
+    writer.sealWith(() => Promise.resolve({ keyId: "k", mac: new Uint8Array(32).fill(7) }));
+    await chunksOf([new Uint8Array(9)]).pipeTo(writer.file("x"));
+  });
+  return [described, await recordsOf(streamed), await recordsOf(small), await recordsOf(sealed)];
 }
 
 /** A record with its insides changed, and made to look right. */
@@ -76,6 +84,12 @@ async function mutateRecord(record: ArchiveRecord, random: Random, all: readonly
       if (fields === undefined || random.chance(0.3)) return { type, payload: mutate(payload, random, alike) };
       mutateFields(fields, random);
       return { type, payload: concat([payload.subarray(0, 12), encodeFields(fields)]) };
+    }
+    case Type.SEAL: {
+      const fields = treeOf(payload, SEAL);
+      if (fields === undefined || random.chance(0.3)) return { type, payload: mutate(payload, random, alike) };
+      mutateFields(fields, random);
+      return { type, payload: encodeFields(fields) };
     }
     default:
       return { type, payload: mutate(payload, random, alike) };
@@ -187,7 +201,7 @@ function wantedDigest(error: unknown): Uint8Array | undefined {
 export const archiveTarget: Target = {
   name: "archive",
   share: 32,
-  codes: ["MALFORMED", "CORRUPT", "UNSUPPORTED", "STALE"],
+  codes: ["MALFORMED", "CORRUPT", "UNSUPPORTED", "STALE", "FORBIDDEN"],
   mostBytes: 48 * 1024 * 1024, // several files at a time, each with a chunk of up to 4 MiB
   async prepare() {
     const corpus = await archives();
@@ -197,8 +211,9 @@ export const archiveTarget: Target = {
       const plain = joined(records);
       const how = random.below(20);
       let bytes = how === 0 ? withClaim(plain, records, random) : how === 1 ? mutate(plain, random) : plain;
-      const storage = new MemoryStorage({ retain: 5 });
-      await commitFiles(storage, OLD, { old: [new Uint8Array(3)] });
+      const group = random.chance(0.3) ? { group: GROUP } : {};
+      const storage = new MemoryStorage({ retain: 5, ...random.chance(0.5) && group });
+      await commitFiles(storage, { ...OLD, ...group }, { old: [new Uint8Array(3)] });
       let digest: string;
       try {
         digest = await taken(bytes, random, storage);
@@ -210,6 +225,7 @@ export const archiveTarget: Target = {
       }
       const sent = await must("it was taken in", () => recordsOf(pieces(bytes)));
       await reading(storage, (reader) => checkSent(sent, reader));
+      law(await reading(storage, ({ meta }) => meta.group) === group.group, "what was taken in is of the same group");
       const next = new MemoryStorage();
       await must("it is sent on", () => reading(storage, (reader) => unarchive(archive(reader), next).result));
       law(await checkNewest(next) === digest, "what was sent on is the same");

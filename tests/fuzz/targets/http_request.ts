@@ -33,7 +33,8 @@ const TARGET: SnapshotTarget = {
   install: () => {
     throw new Error("Nobody has asked for that");
   },
-  notify({ term, firstAvailable }) {
+  notify({ term, firstAvailable, group = "users" }) {
+    law(group !== "" && group.length < 256, "a group has a name");
     for (const it of [term, firstAvailable.index, firstAvailable.term]) {
       law(it >= 0n && it < 2n ** 63n, "it is a number");
     }
@@ -44,7 +45,8 @@ const TARGET: SnapshotTarget = {
 /** A notification, with numbers that it can have, and others. */
 function someNotification(random: Random): Uint8Array {
   const number = () => random.chance(0.5) ? "1" : String(someNumber(random));
-  const notification = { term: number(), firstAvailable: { index: number(), term: number() } };
+  const group = random.pick([undefined, "users", "", "\0", "x".repeat(300), 5, null]);
+  const notification = { term: number(), firstAvailable: { index: number(), term: number() }, group };
   return new TextEncoder().encode(JSON.stringify(notification));
 }
 

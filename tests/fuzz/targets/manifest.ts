@@ -13,20 +13,26 @@ import { areNames } from "./names.ts";
 import { manifests } from "./samples.ts";
 
 /** The messages of a manifest. */
-export const MANIFEST: Shape = { 1: { 1000: {} }, 2: { 2: { 1000: { 7: {}, 8: {} } } } };
+export const MANIFEST: Shape = { 1: { 1000: { 8: {} } }, 2: { 2: { 1000: { 7: {}, 8: {} } } } };
 const EXTENSION = 1000;
 
-/** The SHA-256 that a manifest must have: of itself without digest and signature. */
+/** The SHA-256 that a manifest must have: of itself without digest, signature and seal. */
 async function digestOf(fields: readonly Field[]): Promise<Uint8Array> {
   const bare = structuredClone(fields) as Field[];
   const extension = fieldsAt(bare, 1, EXTENSION);
   if (extension !== undefined) {
-    for (const number of [5, 6]) setField(extension, number, undefined);
+    for (const number of [5, 6, 8]) setField(extension, number, undefined);
+    if (!extension.some(({ number }) => number === 7)) asVersion(extension, 2n, 1n); // which only the seal had made it
   }
   return await sha256(encodeFields(bare));
 }
 
-/** Makes the digests right, as an attacker would. */
+/** Says that it is of one version in the place of another. */
+function asVersion(extension: Field[], from: bigint, to: bigint): void {
+  if (extension.some(({ number, value }) => number === 1 && value === from)) setField(extension, 1, to);
+}
+
+/** Makes version and digests right, as an attacker would. */
 export async function seal(fields: readonly Field[]): Promise<void> {
   for (const { number, value } of fields) {
     const extension = number === 2 && Array.isArray(value) ? fieldsAt(value, 2, EXTENSION) : undefined;
@@ -38,7 +44,10 @@ export async function seal(fields: readonly Field[]): Promise<void> {
     setField(extension!, 5, await sha256(concat([head, digests])));
   }
   const extension = fieldsAt(fields, 1, EXTENSION);
-  if (extension !== undefined) setField(extension, 6, await digestOf(fields));
+  if (extension === undefined) return;
+  const isNew = extension.some(({ number }) => number === 7 || number === 8);
+  asVersion(extension, isNew ? 1n : 2n, isNew ? 2n : 1n);
+  setField(extension, 6, await digestOf(fields));
 }
 
 /** Cuts a file into chunks of other lengths, which make it up all the same. */
@@ -82,6 +91,9 @@ export async function checkManifest(manifest: SnapshotManifest, bytes: Uint8Arra
   law(meta.lastIncludedIndex > 0n && meta.lastIncludedIndex < 2n ** 63n, "an index is 1 to 2^63-1");
   law(meta.lastIncludedTerm >= 0n && meta.lastIncludedTerm < 2n ** 63n, "a term is 0 to 2^63-1");
   law((meta.signature?.length ?? 0) <= 1024, "a signature is short");
+  const { group = "users", seal: mark } = meta;
+  law(group !== "" && !group.includes("\0") && new TextEncoder().encode(group).length <= 255, "a group has a name");
+  law(mark === undefined || mark.mac.length === 32 && mark.keyId !== "", "a seal has 32 bytes");
   law(areNames(files.map(({ name }) => name)), "the names can be in one snapshot");
   for (const { name, chunks, keyGroups, encryption } of files) {
     law(manifest.file(name).chunks === chunks, "a file is found by its name");

@@ -110,6 +110,8 @@ export async function manifests(): Promise<Uint8Array[]> {
       chunkSize: 65_536,
     }),
     await of({ sealed: [noise(60, 1), noise(50, 2)] }, META, { encryption: () => Promise.resolve(encryption) }),
+    await of({ grouped: [noise(60, 1)] }, { ...META, group: "users" }),
+    await of({}, { ...META, group: "ü/\n", seal: encryption, signature: noise(73, 2) }),
     await manifestOf(keyed),
   ];
   return all.map(({ bytes }) => bytes);

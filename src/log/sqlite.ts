@@ -16,6 +16,7 @@
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { setImmediate } from "node:timers";
+import { checkIndex, checkPath } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { checkFollows, type LogStorage, purged } from "./log.ts";
@@ -99,6 +100,7 @@ export class SqliteLog implements LogStorage {
    *   `FORBIDDEN` if it cannot be made
    */
   static async open(path: string): Promise<SqliteLog> {
+    checkPath(path, "path");
     const { DatabaseSync } = await import("node:sqlite");
     let database: DatabaseSync | undefined;
     try {
@@ -137,12 +139,12 @@ export class SqliteLog implements LogStorage {
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async append(entries: readonly LogEntry[]): Promise<void> {
     this.#check();
-    checkFollows(entries, this.#lastIndex, this.#lastTerm);
-    const last = entries.at(-1);
+    const own = checkFollows(entries, this.#lastIndex, this.#lastTerm);
+    const last = own.at(-1);
     if (last === undefined) return;
     let bytes = 0;
     this.#transaction("append to", () => {
-      for (const { index, term, data, configuration } of entries) {
+      for (const { index, term, data, configuration } of own) {
         this.#insert.run(index, term, data, configuration === undefined ? null : JSON.stringify(configuration));
         bytes += data.length;
       }
@@ -153,6 +155,7 @@ export class SqliteLog implements LogStorage {
   }
 
   async *entries(from: bigint): AsyncGenerator<LogEntry, void, undefined> {
+    checkIndex(from, "from");
     for (let next = from;;) {
       this.#check();
       if (next < this.#firstIndex) throw purged(next, this.#firstIndex);
@@ -170,6 +173,7 @@ export class SqliteLog implements LogStorage {
 
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async term(index: bigint): Promise<bigint | undefined> {
+    checkIndex(index, "index");
     this.#check();
     if (index === this.#firstIndex - 1n) return this.#termBefore;
     if (index < this.#firstIndex || index > this.#lastIndex) return undefined;
@@ -177,6 +181,7 @@ export class SqliteLog implements LogStorage {
   }
 
   async purge(index: bigint): Promise<void> {
+    checkIndex(index, "index");
     const target = index < this.#lastIndex ? index : this.#lastIndex;
     const resets = this.#resets; // after one, other entries may have these indices
     while (this.#firstIndex <= target && this.#resets === resets) {
@@ -198,6 +203,8 @@ export class SqliteLog implements LogStorage {
 
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async reset(index: bigint, term: bigint): Promise<void> {
+    checkIndex(index, "index");
+    checkIndex(term, "term");
     this.#check();
     this.#transaction("reset", () => {
       this.#database.exec("DELETE FROM entries");

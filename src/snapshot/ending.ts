@@ -5,10 +5,11 @@
  */
 
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { checkBytes, checkOptions, checkText, required } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 import { type ChunkMap, equal } from "../stream/mod.ts";
 import { type FileExtension, FileExtensionSchema } from "./gen/manifest_pb.ts";
-import { keyGroupsMessage, keyGroupsOf, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
+import { checkKeyGroups, keyGroupsMessage, keyGroupsOf, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
 import type { FileEncryption, FileInfo } from "./meta.ts";
 import type { FileOptions } from "./storage.ts";
 
@@ -29,8 +30,8 @@ export async function endingOf(
   const groups = keyGroups?.();
   const encrypted = await encryption?.(chunks);
   return {
-    ...(groups !== undefined && { keyGroups: groups }),
-    ...(encrypted !== undefined && { encryption: encrypted }),
+    ...(groups !== undefined && { keyGroups: checkKeyGroups(groups, chunks.size) }),
+    ...(encrypted !== undefined && { encryption: checkEncryption(encrypted) }),
   };
 }
 
@@ -59,7 +60,11 @@ export function readEnding({ keyGroups, encryption }: FileExtension, size: numbe
  *
  * @throws {SnapshotError} `MALFORMED`
  */
-export function checkEncryption({ keyId, mac }: FileEncryption): FileEncryption {
+export function checkEncryption(encryption: FileEncryption): FileEncryption {
+  const { keyId, mac } = checkOptions(encryption, {
+    keyId: required(checkText),
+    mac: required(checkBytes),
+  }, "encryption");
   if (keyId.length > 0 && keyId.length <= MAX_KEY_ID && mac.length === 32) return { keyId, mac };
   throw new SnapshotError("MALFORMED", "What a file says of its encryption is wrong");
 }

@@ -5,6 +5,7 @@
  */
 
 import { isAbsolute, normalize } from "@std/path/posix";
+import { checkString } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 
 /** The longest name, in bytes of UTF-8. */
@@ -23,6 +24,7 @@ export const MANIFEST_TEMP_NAME: string = `${MANIFEST_NAME}.tmp`;
  * @throws {SnapshotError} `MALFORMED`, saying what is wrong with it
  */
 export function checkName(name: string): string {
+  checkString(name, "The name of a file");
   const wrong = wrongWith(name);
   if (wrong === undefined) return name;
   const shown = JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}…` : name);
@@ -31,7 +33,9 @@ export function checkName(name: string): string {
 
 function wrongWith(name: string): string | undefined {
   if (name === "") return "it is empty";
-  if (new TextEncoder().encode(name).length > MAX_NAME_BYTES) return `it is longer than ${MAX_NAME_BYTES} bytes`;
+  if (name.length > MAX_NAME_BYTES || new TextEncoder().encode(name).length > MAX_NAME_BYTES) {
+    return `it is longer than ${MAX_NAME_BYTES} bytes`;
+  }
   if (!name.isWellFormed()) return "it has half of a surrogate pair, which UTF-8 cannot hold";
   if (name.includes("\0")) return "it has a NUL";
   if (name.includes("\\")) return "it has a backslash";

@@ -4,11 +4,13 @@
  * @module
  */
 
+import { checkFunction, checkIndex, checkOptions, checkReadable, checkSignal } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import { type ArchiveRecord, decodeRecords, equal, InFlight, Operation, type Tracker } from "../stream/mod.ts";
 import { END_SIZE, limitOf, malformed, Type, view } from "./archive_format.ts";
 import { SnapshotManifest } from "./manifest.ts";
 import type { SnapshotMeta } from "./meta.ts";
+import { checkStorage, checkVerifier } from "./options.ts";
 import { ReceivedFiles } from "./received_files.ts";
 import type { SnapshotVerifier } from "./signature.ts";
 import { stale } from "./stale.ts";
@@ -43,7 +45,12 @@ export function unarchive(
   storage: SnapshotStorage,
   options: UnarchiveOptions = {},
 ): Operation<SnapshotInfo> {
-  return new Operation((tracker) => new Unarchiver(storage, options, tracker).run(stream));
+  return new Operation((tracker) => {
+    checkReadable(stream, "stream");
+    checkStorage(storage, "storage");
+    checkOptions(options, { signal: checkSignal, index: checkIndex, verifier: checkVerifier, check: checkFunction });
+    return new Unarchiver(storage, options, tracker).run(stream);
+  });
 }
 
 /** What an END says. */

@@ -4,11 +4,13 @@
  * @module
  */
 
+import { listOf } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
-import { checkName, type SnapshotReader } from "../snapshot/mod.ts";
+import { checkName, checkReader, type SnapshotReader } from "../snapshot/mod.ts";
 import { concat, raceAbort } from "../stream/mod.ts";
 import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from "./chain.ts";
 import { ChangedKeys, textOfBytes } from "./changed_keys.ts";
+import { checkEngine, checkStateOptions } from "./checks.ts";
 import type { Codec } from "./codec.ts";
 import { DeclaredStates } from "./declared.ts";
 import { type Change, type Engine, guarded, WRITE_BATCH } from "./engine.ts";
@@ -124,7 +126,8 @@ export class StoredState<K> implements AsyncDisposable {
    * @throws {SnapshotError} `MALFORMED` if they are not allowed, or do not fit to the database; `UNAVAILABLE`, `CLOSED`
    */
   static async open<K>(engine: Engine, options: KeyedStateOptions<K>): Promise<StoredState<K>> {
-    const space = new KeySpace(options);
+    checkEngine(engine, "engine");
+    const space = new KeySpace(checkStateOptions(options));
     const { keys, maxParallelism, range } = space;
     const database = guarded(engine);
     const [meta] = await database.getMany([metaKey()]);
@@ -233,6 +236,7 @@ export class StoredState<K> implements AsyncDisposable {
    * @throws {SnapshotError} as `KeyedState.load`; `BUSY` while it is being saved or loaded
    */
   async load(...readers: SnapshotReader[]): Promise<void> {
+    listOf(checkReader)(readers, "readers");
     this.#tasks.check();
     if (this.#saving || this.#loading !== undefined) {
       throw new SnapshotError("BUSY", "The state is being saved, or loaded, already");

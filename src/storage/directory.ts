@@ -16,13 +16,14 @@
  */
 
 import { dirname } from "@std/path";
+import { checkBoolean, checkOptions, checkPath, duration, oneOf } from "../checks.ts";
 import { hasCode, type SnapshotError } from "../errors.ts";
-import { defaultDisk, type Disk } from "../fs/mod.ts";
+import { checkDisk, defaultDisk, type Disk } from "../fs/mod.ts";
 import { neverThrowing } from "../stream/mod.ts";
 import { DirectoryMedium, type Durability } from "./directory_medium.ts";
 import { indexOfDirectory, isInstall, isTrash, LOCK, TEMP } from "./layout.ts";
 import type { StoredSnapshot } from "./medium.ts";
-import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
+import { MediumStorage, storageChecks, type StorageOptions } from "./medium_storage.ts";
 
 export * from "../bucket/directory.ts";
 export type { Durability } from "./directory_medium.ts";
@@ -96,8 +97,15 @@ export class DirectoryStorage extends MediumStorage {
    *   `NOT_FOUND` if it is not there and opened read-only, `UNSUPPORTED` if a newer release wrote a snapshot in it
    */
   static async open(root: string, options: DirectoryStorageOptions = {}): Promise<DirectoryStorage> {
+    checkPath(root, "root");
     const { disk = defaultDisk(), durability = "full", readOnly = false, keepInstalls = 7 * 24 * 3600 * 1000 } =
-      options;
+      checkOptions(options, {
+        ...storageChecks(),
+        durability: oneOf("full", "file", "none"),
+        readOnly: checkBoolean,
+        keepInstalls: duration(),
+        disk: checkDisk,
+      });
     if (!readOnly) await makeRoot(disk, root, durability);
     const unlock = readOnly ? undefined : await disk.lock(`${root}/${LOCK}`);
     try {

@@ -4,8 +4,12 @@
  * @module
  */
 
+import { able, checkFunction, checkIndex, checkOptions, type Checks, checkString, integer } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import {
+  checkCreateOptions,
+  checkManifest,
+  checkSigner,
   type CreateOptions,
   type SnapshotInfo,
   type SnapshotInstall,
@@ -40,6 +44,11 @@ export interface StorageOptions {
    * bad and put aside.
    */
   readonly onWarning?: (error: SnapshotError) => void;
+}
+
+/** The checks of the options of every storage. */
+export function storageChecks(): Checks<StorageOptions> {
+  return { retain: integer(1), signer: checkSigner, onWarning: checkFunction };
 }
 
 /** A snapshot of the storage. */
@@ -82,18 +91,17 @@ export class MediumStorage implements SnapshotStorage {
    * @throws {SnapshotError} `MALFORMED` if `retain` is not a positive integer
    */
   constructor(medium: Medium, found: readonly StoredSnapshot[], options: StorageOptions = {}) {
-    const { retain = 2, onWarning = () => {} } = options;
-    if (!Number.isSafeInteger(retain) || retain < 1) {
-      throw new SnapshotError("MALFORMED", `A storage keeps one snapshot or more, not ${retain}`);
-    }
+    able("a Medium", "open", "publish", "remove")(medium, "medium");
+    const { retain = 2, onWarning = () => {}, signer } = checkOptions(options, storageChecks());
     this.#medium = medium;
     this.retain = retain;
     this.#onWarning = neverThrowing(onWarning);
-    this.#signer = options.signer;
+    this.#signer = signer;
     this.#entries = found.map((snapshot) => ({ ...snapshot, readers: new Set<StoredReader>() })).sort(newestFirst);
   }
 
   async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
+    checkCreateOptions(options);
     this.#check();
     if (this.#beginning !== undefined || this.#writer !== undefined) throw busy("written");
     try {
@@ -113,6 +121,7 @@ export class MediumStorage implements SnapshotStorage {
 
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async open(index?: bigint): Promise<SnapshotReader> {
+    if (index !== undefined) checkIndex(index, "index");
     this.#check();
     const good = this.#good();
     const entry = index === undefined
@@ -154,6 +163,7 @@ export class MediumStorage implements SnapshotStorage {
 
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
+    checkManifest(manifest, "manifest");
     this.#check();
     if (this.#install !== undefined) throw busy("received");
     this.#checkNewer(manifest);
@@ -165,6 +175,8 @@ export class MediumStorage implements SnapshotStorage {
   }
 
   async quarantine(index: bigint, reason: string): Promise<void> {
+    checkIndex(index, "index");
+    checkString(reason, "reason");
     this.#check();
     const entry = this.#good().find(({ manifest }) => manifest.index === index);
     if (entry === undefined) return;

@@ -19,12 +19,13 @@
  * @module
  */
 
+import { checkOptions, duration, unfit } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
 import { inOpfs, lockOpfs, type OpfsDirectory, opfsRoot } from "../fs/opfs.ts";
 import { checkName } from "../snapshot/mod.ts";
 import { neverThrowing } from "../stream/mod.ts";
 import type { StoredSnapshot } from "./medium.ts";
-import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
+import { MediumStorage, storageChecks, type StorageOptions } from "./medium_storage.ts";
 import { OpfsMedium } from "./opfs_medium.ts";
 
 export type { OpfsDirectory, OpfsFile, OpfsHandle, OpfsWritable } from "../fs/opfs.ts";
@@ -88,7 +89,13 @@ export class OpfsStorage extends MediumStorage {
     directory: OpfsDirectory | string = "snapshots",
     options: OpfsStorageOptions = {},
   ): Promise<OpfsStorage> {
-    const { keepInstalls = 7 * 24 * 3600 * 1000 } = options;
+    const { keepInstalls = 7 * 24 * 3600 * 1000 } = checkOptions(options, {
+      ...storageChecks(),
+      keepInstalls: duration(),
+    });
+    if (typeof directory !== "string" && (typeof directory !== "object" || directory === null)) {
+      throw unfit("directory", "a directory of OPFS, or its path", directory);
+    }
     const origin = await opfsRoot();
     const path = await pathOf(origin, directory);
     const unlock = await lockOpfs(path);

@@ -4,8 +4,14 @@
  * @module
  */
 
+import { checkString } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
 import {
+  attributesOf,
+  checkCommitOptions,
+  checkFileOptions,
+  checkFiles,
+  checkMeta,
   type CommitOptions,
   completeFile,
   completeMeta,
@@ -15,6 +21,7 @@ import {
   type FileOptions,
   MAX_MANIFEST_BYTES,
   NameSet,
+  signed,
   type SnapshotInfo,
   SnapshotManifest,
   type SnapshotMeta,
@@ -73,7 +80,8 @@ export class StoredWriter implements SnapshotWriter {
   }
 
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
-    const { size, chunkSize, keyGroups, encryption, ...attributes } = options;
+    const { size, chunkSize, keyGroups, encryption } = checkFileOptions(options);
+    const attributes = attributesOf(options);
     const sink = new FileSink(
       () => {
         // Here, so that a wrong name fails the stream that was asked for, as everything else does.
@@ -104,6 +112,7 @@ export class StoredWriter implements SnapshotWriter {
   }
 
   async reuse(files: readonly FileInfo[]): Promise<boolean> {
+    checkFiles(files);
     if (this.#state !== "open") throw closed();
     const whole = wholeFiles(this.#owner.snapshots());
     const found: [FileInfo, WholeFile][] = [];
@@ -210,7 +219,7 @@ export class StoredWriter implements SnapshotWriter {
   }
 
   info(name: string): FileInfo {
-    const found = this.#files.get(name);
+    const found = this.#files.get(checkString(name, "The name of a file"));
     if (found !== undefined) return found;
     throw new SnapshotError("NOT_FOUND", `No file ${JSON.stringify(name)} was written to its end`, { file: name });
   }
@@ -223,6 +232,8 @@ export class StoredWriter implements SnapshotWriter {
 
   async #commit(meta: SnapshotMeta, options: CommitOptions): Promise<SnapshotInfo> {
     try {
+      const own = checkMeta(meta); // before anything is waited for: whoever gave it may change it
+      const { digest } = checkCommitOptions(options);
       const [unclosed] = this.#open.keys();
       await Promise.allSettled(this.#reusing);
       if (unclosed !== undefined) {
@@ -234,18 +245,20 @@ export class StoredWriter implements SnapshotWriter {
           },
         );
       }
-      const complete = this.#complete(meta);
+      const complete = this.#complete(own);
       const files = [...this.#files.values()];
       let manifest = await SnapshotManifest.of(complete, files);
-      if (options.digest !== undefined && !equal(options.digest, manifest.digest)) {
+      if (digest !== undefined && !equal(digest, manifest.digest)) {
         throw new SnapshotError("CORRUPT", `Snapshot ${manifest.index} is not the one that was expected`, {
           index: manifest.index,
-          expected: toHex(options.digest),
+          expected: toHex(digest),
           actual: toHex(manifest.digest),
         });
       }
-      if (complete.signature === undefined && this.#owner.signer !== undefined) {
-        const signature = await this.#owner.signer.sign(manifest.digest);
+      const signature = complete.signature === undefined
+        ? await signed(this.#owner.signer, manifest.digest)
+        : undefined;
+      if (signature !== undefined) {
         manifest = await SnapshotManifest.of({ ...complete, signature }, files);
       }
       const { info } = await this.#owner.publish(this.#medium.temp, manifest, new Trial(options));

@@ -5,8 +5,12 @@
  */
 
 import type { Bucket } from "../../bucket/mod.ts";
+import { checkBucket, checkKeyPrefix } from "../../bucket/keys.ts";
+import { checkIndex, checkOptions, checkSignal, checkString, duration, integer } from "../../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../../errors.ts";
 import {
+  checkCreateOptions,
+  checkManifest,
   type CreateOptions,
   type SnapshotInfo,
   type SnapshotInstall,
@@ -17,10 +21,10 @@ import {
   type SnapshotWriter,
   stale,
 } from "../../snapshot/mod.ts";
-import { MAX_CHUNK_SIZE, neverThrowing } from "../../stream/mod.ts";
+import { LONGEST_WAIT, MAX_CHUNK_SIZE, neverThrowing } from "../../stream/mod.ts";
 import { StoredInstall } from "../install.ts";
 import type { Published } from "../medium.ts";
-import type { StorageOptions } from "../medium_storage.ts";
+import { storageChecks, type StorageOptions } from "../medium_storage.ts";
 import { QuarantineListeners } from "../quarantine_listeners.ts";
 import { StoredReader } from "../reader.ts";
 import type { Trial } from "../trial.ts";
@@ -38,8 +42,8 @@ import { SteadyBucket } from "./steady_bucket.ts";
 const MAX_QUARANTINED = 4;
 /** Commits of one process collect so many times in a time of grace, at most: each time all packs are listed. */
 const COLLECTIONS = 10;
-/** The longest that `setTimeout` can wait. */
-const LONGEST = 2 ** 31 - 1;
+/** The largest packs: four of them are in memory. */
+const MAX_PACK_SIZE = 2 ** 30;
 
 /** Options of {@linkcode ObjectStorage.open}. */
 export interface ObjectStorageOptions extends StorageOptions {
@@ -50,7 +54,7 @@ export interface ObjectStorageOptions extends StorageOptions {
    */
   readonly prefix?: string;
   /**
-   * The bytes of a pack, 4 MiB or more: what goes up, or comes down, with one request. Four packs are in memory while a
+   * The bytes of a pack, 4 MiB to 1 GiB: what goes up, or comes down, with one request. Four packs are in memory while a
    * snapshot is written, and three for each file that is being read.
    *
    * @default {8388608}
@@ -137,13 +141,14 @@ export class ObjectStorage implements SnapshotStorage {
       packSize = 8 * 1024 * 1024,
       grace = 3600_000,
       keepInstalls = 7 * 24 * 3600_000,
-    } = options;
-    if (!Number.isSafeInteger(retain) || retain < 1) {
-      throw new SnapshotError("MALFORMED", `A storage keeps one snapshot or more, not ${retain}`);
-    }
-    if (!Number.isSafeInteger(packSize) || packSize < MAX_CHUNK_SIZE) {
-      throw new SnapshotError("MALFORMED", `A pack has ${MAX_CHUNK_SIZE} bytes or more, not ${packSize}`);
-    }
+    } = checkOptions(options, {
+      ...storageChecks(),
+      prefix: checkKeyPrefix,
+      packSize: integer(MAX_CHUNK_SIZE, MAX_PACK_SIZE),
+      grace: duration(),
+      keepInstalls: duration(),
+    });
+    checkBucket(bucket, "bucket");
     this.retain = retain;
     this.#onWarning = neverThrowing(onWarning);
     this.#signer = signer;
@@ -169,6 +174,7 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
+    checkCreateOptions(options);
     this.#check();
     if (this.#beginning !== undefined || this.#writer !== undefined) throw busy("written");
     try {
@@ -192,6 +198,7 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   async open(index?: bigint): Promise<SnapshotReader> {
+    if (index !== undefined) checkIndex(index, "index");
     this.#check();
     const current = await this.#store.read();
     const kept = index === undefined
@@ -252,7 +259,7 @@ export class ObjectStorage implements SnapshotStorage {
         return undefined;
       }
     };
-    const timer = setTimeout(() => taking = take(), Math.min(this.#grace / 2, LONGEST));
+    const timer = setTimeout(() => taking = take(), Math.min(this.#grace / 2, LONGEST_WAIT));
     return () => {
       clearTimeout(timer);
       if (taking === undefined) return;
@@ -281,6 +288,7 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
+    checkManifest(manifest, "manifest");
     this.#check();
     if (this.#install !== undefined || this.#beginningInstall) throw busy("received");
     this.#beginningInstall = true;
@@ -304,6 +312,8 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   async quarantine(index: bigint, reason: string): Promise<void> {
+    checkIndex(index, "index");
+    checkString(reason, "reason");
     this.#check();
     const kept = (await this.#store.read()).snapshots.find((kept) => kept.index === index);
     if (kept !== undefined) await this.#quarantine(kept.id, reason);
@@ -340,6 +350,7 @@ export class ObjectStorage implements SnapshotStorage {
    * @throws {SnapshotError} `CORRUPT` if a manifest cannot be read: nothing is deleted then, since what it uses is not known
    */
   async collect(options: { readonly signal?: AbortSignal } = {}): Promise<Collected> {
+    checkOptions(options, { signal: checkSignal });
     this.#check();
     const signal = options.signal === undefined
       ? this.#closing.signal

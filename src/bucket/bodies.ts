@@ -4,7 +4,8 @@
  * @module
  */
 
-import { cancelled, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { checkBytes } from "../checks.ts";
+import { cancelled, throwIfCancelled } from "../errors.ts";
 import { Gathered, raceAbort } from "../stream/mod.ts";
 
 /**
@@ -27,10 +28,8 @@ export async function* piecesOf(
     for (;;) {
       const { done, value } = await raceAbort(reader.read(), signal);
       if (done) return;
-      if (!(value instanceof Uint8Array)) {
-        throw new SnapshotError("MALFORMED", "The body of an object is a stream of Uint8Array, and of nothing else");
-      }
-      if (value.length > 0) yield value;
+      const piece = checkBytes(value, "A piece of the body of an object");
+      if (piece.length > 0) yield piece;
     }
   } catch (error) {
     reason = error;

@@ -5,13 +5,14 @@
  */
 
 import { dirname } from "@std/path";
+import { checkOptions, checkPath } from "../checks.ts";
 import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { defaultDisk, type Disk, type DiskFile, type DiskLock } from "../fs/mod.ts";
+import { checkDisk, defaultDisk, type Disk, type DiskFile, type DiskLock } from "../fs/mod.ts";
 import { compareBytes, concat, equal, pause, raceAbort, toHex } from "../stream/mod.ts";
 import { type Pieces, piecesOf, streamOf } from "./bodies.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "./bucket.ts";
 import { beginsWith, namedEntries, pathOf } from "./directory_keys.ts";
-import { checkConditions, checkRange, keyBytes, pageSize, rangeWithin } from "./keys.ts";
+import { checkDelete, checkGet, checkList, checkPut, keyBytes, rangeWithin } from "./keys.ts";
 
 /** What a file begins with: this, and 16 bytes that no other put has; the bytes of the object follow. */
 const MAGIC: readonly number[] = [0x73, 0x6e, 0x61, 0x70, 0x6f, 0x62, 0x6a, 0x31]; // snapobj1
@@ -74,7 +75,8 @@ export class DirectoryBucket implements Bucket {
    * @throws {SnapshotError} `FORBIDDEN` if the directory may not be written
    */
   static async open(root: string, options: DirectoryBucketOptions = {}): Promise<DirectoryBucket> {
-    const { disk = defaultDisk() } = options;
+    checkPath(root, "root");
+    const { disk = defaultDisk() } = checkOptions(options, { disk: checkDisk });
     await disk.makeDirectory(root);
     if (await disk.stat(`${root}/${LOCK}`) === undefined) await makeNameDurable(disk, root); // nothing was ever put
     return new DirectoryBucket(disk, root);
@@ -82,9 +84,8 @@ export class DirectoryBucket implements Bucket {
 
   /** Reads an object, or a part of it: as it was when this resolved, whatever is put meanwhile. */
   async get(key: string, options: GetOptions = {}): Promise<BucketBody | undefined> {
+    const path = this.#pathOf(checkGet(key, options));
     const { range, signal } = options;
-    const path = this.#pathOf(keyBytes(key));
-    if (range !== undefined) checkRange(key, range);
     throwIfCancelled(signal);
     const file = await this.#open(path);
     if (file === undefined) return undefined;
@@ -105,8 +106,8 @@ export class DirectoryBucket implements Bucket {
     body: Uint8Array | ReadableStream<Uint8Array>,
     options: PutOptions = {},
   ): Promise<BucketObject | undefined> {
-    const path = this.#pathOf(keyBytes(key));
-    checkConditions(key, options);
+    const checked = checkPut(key, body, options);
+    const path = this.#pathOf(checked.order);
     throwIfCancelled(options.signal);
     const generation = crypto.getRandomValues(new Uint8Array(HEADER_SIZE - MAGIC.length));
     const directory = dirname(path);
@@ -114,7 +115,7 @@ export class DirectoryBucket implements Bucket {
     await this.#checkRoot();
     await this.#makeDurable(directory);
     try {
-      const size = await this.#write(temp, generation, piecesOf(body, options.signal));
+      const size = await this.#write(temp, generation, piecesOf(checked.body, options.signal));
       return await this.#locked(options.signal, async (lock) => {
         if (!await this.#holds(key, path, options)) return undefined;
         await this.#checkHeld(lock);
@@ -130,6 +131,7 @@ export class DirectoryBucket implements Bucket {
 
   /** Deletes objects. The directories that they were in stay. */
   async delete(keys: readonly string[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    checkDelete(keys, options);
     const paths = keys.map((key) => this.#pathOf(keyBytes(key)));
     throwIfCancelled(options.signal);
     await this.#checkRoot();
@@ -147,8 +149,8 @@ export class DirectoryBucket implements Bucket {
 
   /** What there is, page by page. The cursor is the last key of the page. */
   async list(options: ListOptions = {}): Promise<ListPage> {
+    const limit = checkList(options);
     const { prefix = "", cursor, signal } = options;
-    const limit = pageSize(options);
     throwIfCancelled(signal);
     const after = cursor === undefined ? new Uint8Array() : keyBytes(cursor);
     const found: { readonly key: string; readonly path: string }[] = [];

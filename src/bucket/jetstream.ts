@@ -10,14 +10,16 @@
  */
 
 import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/nats-core";
+import { checkOptions, checkString, integer, required } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
+import { checkConnection } from "../log/jetstream_link.ts";
 import { compareBytes, InFlight } from "../stream/mod.ts";
 import { partsOf, type Pieces, streamOf } from "./bodies.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "./bucket.ts";
 import { Intent, sweep } from "./jetstream_intent.ts";
 import { BucketStream } from "./jetstream_store.ts";
 import { filterOf, keyOf, subjectOf } from "./jetstream_subjects.ts";
-import { checkConditions, checkRange, keyBytes, pageSize, rangeWithin } from "./keys.ts";
+import { checkDelete, checkGet, checkList, checkPut, keyBytes, rangeWithin } from "./keys.ts";
 
 /** Objects up to this size are one message. */
 const INLINE = 64 * 1024;
@@ -90,7 +92,11 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
    * @param options which bucket
    */
   static async open(connection: NatsConnection, options: JetStreamBucketOptions): Promise<JetStreamBucket> {
-    const { bucket: name, replicas = 1 } = options;
+    checkConnection(connection, "connection");
+    const { bucket: name, replicas = 1 } = checkOptions(options, {
+      bucket: required(checkString),
+      replicas: integer(1, 5),
+    });
     if (!/^[A-Za-z0-9_-]{1,200}$/.test(name)) {
       throw new SnapshotError(
         "MALFORMED",
@@ -113,9 +119,8 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
 
   /** Reads an object, or a part of it. If it is replaced meanwhile its body fails with `UNAVAILABLE`: read it again. */
   async get(key: string, options: GetOptions = {}): Promise<BucketBody | undefined> {
+    checkGet(key, options);
     const { range, signal } = options;
-    keyBytes(key);
-    if (range !== undefined) checkRange(key, range);
     throwIfCancelled(signal);
     const meta = await this.#meta(key, signal);
     if (meta === undefined) return undefined;
@@ -132,17 +137,16 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
     body: Uint8Array | ReadableStream<Uint8Array>,
     options: PutOptions = {},
   ): Promise<BucketObject | undefined> {
+    const { body: checked } = checkPut(key, body, options);
     const { signal } = options;
-    keyBytes(key);
-    checkConditions(key, options);
     throwIfCancelled(signal);
     const before = await this.#meta(key, signal);
     if (!holds(options, before)) { // not first all the bytes, and then this
-      if (body instanceof ReadableStream) body.cancel().catch(() => {});
+      if (!(checked instanceof Uint8Array)) checked.cancel().catch(() => {});
       return undefined;
     }
     const chunkSize = Math.min(CHUNK, this.#stream.maxPayload - HEADROOM);
-    const parts = partsOf(body, chunkSize, signal);
+    const parts = partsOf(checked, chunkSize, signal);
     try {
       const first = (await parts.next()).value!;
       const second = await parts.next();
@@ -165,8 +169,8 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
 
   /** Deletes objects. */
   async delete(keys: readonly string[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    checkDelete(keys, options);
     const { signal } = options;
-    for (const key of keys) keyBytes(key);
     throwIfCancelled(signal);
     let next = 0;
     await Promise.all(Array.from({ length: Math.min(AT_ONCE, keys.length) }, async () => {
@@ -179,8 +183,8 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
 
   /** What there is, page by page. The cursor is the last key of the page. */
   async list(options: ListOptions = {}): Promise<ListPage> {
+    const limit = checkList(options);
     const { prefix = "", cursor, signal } = options;
-    const limit = pageSize(options);
     throwIfCancelled(signal);
     const { objects: base } = this.#stream.subjects;
     const after = cursor === undefined ? new Uint8Array() : keyBytes(cursor);

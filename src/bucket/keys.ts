@@ -4,8 +4,23 @@
  * @module
  */
 
+import {
+  able,
+  checkBytes,
+  checkInteger,
+  checkOptions,
+  checkReadable,
+  checkSignal,
+  checkString,
+  checkText,
+  integer,
+  isReadable,
+  listOf,
+  oneOf,
+  withMembers,
+} from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
-import type { GetOptions, ListOptions, PutOptions } from "./bucket.ts";
+import type { Bucket, GetOptions, ListOptions, PutOptions } from "./bucket.ts";
 
 /** The longest key, in bytes of UTF-8. */
 const MAX_KEY_BYTES = 1024;
@@ -17,23 +32,82 @@ export const MAX_PAGE = 1000;
  *
  * @throws {SnapshotError} `MALFORMED` if no bucket takes it
  */
-export function keyBytes(key: string): Uint8Array {
+export function keyBytes(key: string, what = "key"): Uint8Array {
+  checkString(key, what);
   const bytes = new TextEncoder().encode(key);
   if (bytes.length >= 1 && bytes.length <= MAX_KEY_BYTES && !/\p{Surrogate}/u.test(key)) return bytes;
   throw new SnapshotError(
     "MALFORMED",
-    `${
+    `${what} is no key: ${
       JSON.stringify(key.slice(0, 100))
-    } is no key: a key is well-formed Unicode, 1 to ${MAX_KEY_BYTES} bytes of UTF-8`,
+    }. A key is well-formed Unicode, 1 to ${MAX_KEY_BYTES} bytes of UTF-8`,
     { file: key, actual: bytes.length },
   );
 }
 
-/** Refuses a range that can be told to be wrong without looking at the object. */
-export function checkRange(key: string, { start = 0, end = Infinity }: NonNullable<GetOptions["range"]>): void {
-  const isEnd = end === Infinity || Number.isSafeInteger(end);
-  if (Number.isSafeInteger(start) && start >= 0 && isEnd && end > start) return;
+/**
+ * Checks what is to be read.
+ *
+ * @returns the bytes of the key
+ * @throws {SnapshotError} `MALFORMED`, also for a range that can be told to be wrong without looking at the object
+ */
+export function checkGet(key: string, options: GetOptions): Uint8Array {
+  const bytes = keyBytes(key);
+  const range = withMembers<NonNullable<GetOptions["range"]>>({ start: integer(0), end: checkEnd });
+  const { start = 0, end = Infinity } = checkOptions(options, { range, signal: checkSignal }).range ?? {};
+  if (end > start) return bytes;
   throw new SnapshotError("MALFORMED", `${start} to ${end} is no range of ${key}: it holds no byte`, { file: key });
+}
+
+function checkEnd(value: unknown, what: string): void {
+  if (value !== Infinity) checkInteger(value, what);
+}
+
+/**
+ * Checks what is to be written, and on what condition.
+ *
+ * @returns the bytes of the key, and the body, of which bytes are plain ones
+ * @throws {SnapshotError} `MALFORMED`, also for two conditions
+ */
+export function checkPut(
+  key: string,
+  body: Uint8Array | ReadableStream<Uint8Array>,
+  options: PutOptions,
+): { readonly order: Uint8Array; readonly body: Uint8Array | ReadableStream<Uint8Array> } {
+  const order = keyBytes(key);
+  const { ifMatch, ifNoneMatch } = checkOptions(options, {
+    ifNoneMatch: oneOf("*"),
+    ifMatch: checkString,
+    signal: checkSignal,
+  });
+  if (ifMatch !== undefined && ifNoneMatch !== undefined) {
+    throw new SnapshotError("MALFORMED", `${key} is to be put on two conditions: ifMatch or ifNoneMatch`, {
+      file: key,
+    });
+  }
+  if (!isReadable(body)) return { order, body: checkBytes(body, "body") };
+  checkReadable(body, "body");
+  return { order, body };
+}
+
+/**
+ * Checks what is to be deleted.
+ *
+ * @throws {SnapshotError} `MALFORMED`
+ */
+export function checkDelete(keys: readonly string[], options: { readonly signal?: AbortSignal }): void {
+  listOf((key, what) => keyBytes(key as string, what))(keys, "keys");
+  checkOptions(options, { signal: checkSignal });
+}
+
+/** Checks what the keys of a storage begin with. */
+export function checkKeyPrefix(value: unknown, what: string): void {
+  if (checkText(value, what) !== "") keyBytes(value as string, what);
+}
+
+/** Checks a bucket. */
+export function checkBucket(value: unknown, what: string): asserts value is Bucket {
+  able("a Bucket", "get", "put", "delete", "list")(value, what);
 }
 
 /**
@@ -60,16 +134,18 @@ export function beyondEnd(key: string, start: number, size?: number): SnapshotEr
   );
 }
 
-/** Refuses two conditions. */
-export function checkConditions(key: string, { ifMatch, ifNoneMatch }: PutOptions): void {
-  if (ifMatch === undefined || ifNoneMatch === undefined) return;
-  throw new SnapshotError("MALFORMED", `${key} is to be put on two conditions: ifMatch or ifNoneMatch`, { file: key });
-}
-
-/** How many objects a page is to have. */
-export function pageSize({ limit = MAX_PAGE }: ListOptions): number {
-  if (Number.isSafeInteger(limit) && limit >= 1 && limit <= MAX_PAGE) return limit;
-  throw new SnapshotError("MALFORMED", `A page of a list has 1 to ${MAX_PAGE} objects, not ${limit}`, {
-    actual: limit,
+/**
+ * Checks what is to be listed.
+ *
+ * @returns how many objects a page is to have
+ * @throws {SnapshotError} `MALFORMED`
+ */
+export function checkList(options: ListOptions): number {
+  const { limit = MAX_PAGE } = checkOptions(options, {
+    prefix: checkString,
+    cursor: checkString,
+    limit: integer(1, MAX_PAGE),
+    signal: checkSignal,
   });
+  return limit;
 }

@@ -8,7 +8,7 @@ import { throwIfCancelled } from "../errors.ts";
 import { compareBytes, concat, sha256, toHex } from "../stream/mod.ts";
 import { type Pieces, piecesOf, streamOf } from "./bodies.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "./bucket.ts";
-import { checkConditions, checkRange, keyBytes, pageSize, rangeWithin } from "./keys.ts";
+import { checkDelete, checkGet, checkList, checkPut, keyBytes, rangeWithin } from "./keys.ts";
 
 /** What a body is read in. */
 const PIECE_SIZE = 256 * 1024;
@@ -41,9 +41,8 @@ export class MemoryBucket implements Bucket {
   /** Reads an object, or a part of it. */
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async get(key: string, options: GetOptions = {}): Promise<BucketBody | undefined> {
+    checkGet(key, options);
     const { range, signal } = options;
-    keyBytes(key);
-    if (range !== undefined) checkRange(key, range);
     throwIfCancelled(signal);
     const found = this.#objects.get(key);
     if (found === undefined) return undefined;
@@ -57,10 +56,12 @@ export class MemoryBucket implements Bucket {
     body: Uint8Array | ReadableStream<Uint8Array>,
     options: PutOptions = {},
   ): Promise<BucketObject | undefined> {
-    const order = keyBytes(key);
-    checkConditions(key, options);
+    const checked = checkPut(key, body, options);
+    const { order } = checked;
     const pieces: Uint8Array[] = [];
-    for await (const piece of piecesOf(body, options.signal)) pieces.push(piece.slice());
+    // Copied now: it is kept, and whoever gave it may go on with it.
+    const own = checked.body instanceof Uint8Array ? checked.body.slice() : checked.body;
+    for await (const piece of piecesOf(own, options.signal)) pieces.push(piece.slice());
     const bytes = concat(pieces);
     const etag = `"${toHex(await sha256(bytes)).slice(0, 32)}"`;
     throwIfCancelled(options.signal);
@@ -76,7 +77,7 @@ export class MemoryBucket implements Bucket {
   /** Deletes objects. */
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async delete(keys: readonly string[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    for (const key of keys) keyBytes(key);
+    checkDelete(keys, options);
     throwIfCancelled(options.signal);
     for (const key of keys) if (this.#objects.delete(key)) this.#sorted = undefined;
   }
@@ -84,8 +85,8 @@ export class MemoryBucket implements Bucket {
   /** What there is, page by page. The cursor is the last key of the page. */
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async list(options: ListOptions = {}): Promise<ListPage> {
+    const limit = checkList(options);
     const { prefix = "", cursor, signal } = options;
-    const limit = pageSize(options);
     throwIfCancelled(signal);
     const after = cursor === undefined ? new Uint8Array() : keyBytes(cursor);
     this.#sorted ??= [...this.#objects.values()].sort((a, b) => compareBytes(a.order, b.order));

@@ -4,11 +4,12 @@
  * @module
  */
 
+import { able } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { raceAbort } from "../stream/mod.ts";
 import { partsOf, type Pieces, streamOf } from "./bodies.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "./bucket.ts";
-import { beyondEnd, checkConditions, checkRange, keyBytes, pageSize, rangeWithin } from "./keys.ts";
+import { beyondEnd, checkDelete, checkGet, checkList, checkPut, rangeWithin } from "./keys.ts";
 
 /** The parts of a stream; R2 wants all but the last to be of one size, and 5 MiB at least. */
 const PART_SIZE = 8 * 1024 * 1024;
@@ -95,14 +96,14 @@ export class R2Bucket implements Bucket {
    * @param bucket the binding: `env.BUCKET`
    */
   constructor(bucket: R2BucketLike) {
+    able("an R2Bucket: a binding", "get", "put", "delete", "list")(bucket, "bucket");
     this.#bucket = bucket;
   }
 
   /** Reads an object, or a part of it. */
   async get(key: string, options: GetOptions = {}): Promise<BucketBody | undefined> {
+    checkGet(key, options);
     const { range, signal } = options;
-    keyBytes(key);
-    if (range !== undefined) checkRange(key, range);
     const { start = 0, end = Infinity } = range ?? {};
     const wanted = range && { offset: start, ...(end !== Infinity && { length: end - start }) };
     const get = () => this.#bucket.get(key, wanted && { range: wanted });
@@ -126,11 +127,10 @@ export class R2Bucket implements Bucket {
     body: Uint8Array | ReadableStream<Uint8Array>,
     options: PutOptions = {},
   ): Promise<BucketObject | undefined> {
-    keyBytes(key);
-    checkConditions(key, options);
+    const { body: checked } = checkPut(key, body, options);
     const { signal } = options;
-    if (body instanceof Uint8Array) return await this.#putWhole(key, body, options);
-    const parts = partsOf(body, PART_SIZE, signal);
+    if (checked instanceof Uint8Array) return await this.#putWhole(key, checked, options);
+    const parts = partsOf(checked, PART_SIZE, signal);
     try {
       const first = await parts.next();
       const second = await parts.next();
@@ -151,7 +151,7 @@ export class R2Bucket implements Bucket {
 
   /** Deletes objects. */
   async delete(keys: readonly string[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    for (const key of keys) keyBytes(key);
+    checkDelete(keys, options);
     for (let at = 0; at < keys.length; at += DELETE_BATCH) {
       const batch = keys.slice(at, at + DELETE_BATCH);
       await ask("delete", batch[0]!, () => this.#bucket.delete(batch), options.signal);
@@ -160,9 +160,10 @@ export class R2Bucket implements Bucket {
 
   /** What there is, page by page. */
   async list(options: ListOptions = {}): Promise<ListPage> {
+    const limit = checkList(options);
     const { prefix, cursor, signal } = options;
     const wanted = {
-      limit: pageSize(options),
+      limit,
       ...(prefix !== undefined && { prefix }),
       ...(cursor !== undefined && { cursor }),
     };

@@ -5,11 +5,12 @@
  */
 
 import { md5 } from "@noble/hashes/legacy.js";
+import { checkInteger } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import { sha256, toBase64 } from "../stream/mod.ts";
 import { partsOf, streamOf } from "./bodies.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "./bucket.ts";
-import { beyondEnd, checkConditions, checkRange, keyBytes, MAX_PAGE, pageSize } from "./keys.ts";
+import { beyondEnd, checkDelete, checkGet, checkList, checkPut, MAX_PAGE } from "./keys.ts";
 import { answeredRange, S3Pieces } from "./s3_body.ts";
 import { type S3Address, S3Connection, type S3Request } from "./s3_client.ts";
 import { S3Refusal } from "./s3_errors.ts";
@@ -65,19 +66,17 @@ export class S3Bucket implements Bucket {
    * @throws {SnapshotError} `MALFORMED` if that cannot be
    */
   constructor(options: S3BucketOptions) {
-    const { partSize = 8 * 1024 * 1024 } = options;
-    if (!Number.isSafeInteger(partSize) || partSize < MIN_PART_SIZE || partSize > MAX_PART_SIZE) {
-      throw new SnapshotError("MALFORMED", `A part has ${MIN_PART_SIZE} to ${MAX_PART_SIZE} bytes, not ${partSize}`);
-    }
     this.#connection = new S3Connection(options);
+    const { partSize = 8 * 1024 * 1024 } = options;
+    checkInteger(partSize, "options.partSize", MIN_PART_SIZE, MAX_PART_SIZE);
     this.#partSize = partSize;
   }
 
   /** Reads an object, or a part of it. A body that ends too early fails with `UNAVAILABLE`. */
   async get(key: string, options: GetOptions = {}): Promise<BucketBody | undefined> {
+    checkGet(key, options);
+    checkAddress(key);
     const { range, signal } = options;
-    checkKey(key);
-    if (range !== undefined) checkRange(key, range);
     const request: S3Request = { method: "GET", key, headers: rangeHeaders(range), signal };
     let response: Response;
     try {
@@ -117,16 +116,16 @@ export class S3Bucket implements Bucket {
     body: Uint8Array | ReadableStream<Uint8Array>,
     options: PutOptions = {},
   ): Promise<BucketObject | undefined> {
-    checkKey(key);
-    checkConditions(key, options);
+    const { body: checked } = checkPut(key, body, options);
+    checkAddress(key);
     const { ifMatch, ifNoneMatch, signal } = options;
     const headers = {
       ...(ifMatch === undefined ? {} : { "If-Match": ifMatch }),
       ...(ifNoneMatch === undefined ? {} : { "If-None-Match": ifNoneMatch }),
     };
     try {
-      if (body instanceof Uint8Array) return await this.#putWhole(key, body, headers, signal);
-      const parts = partsOf(body, this.#partSize, signal);
+      if (checked instanceof Uint8Array) return await this.#putWhole(key, checked, headers, signal);
+      const parts = partsOf(checked, this.#partSize, signal);
       try {
         const first = (await parts.next()).value!;
         const second = await parts.next();
@@ -145,8 +144,9 @@ export class S3Bucket implements Bucket {
 
   /** Deletes objects, a thousand at a time. */
   async delete(keys: readonly string[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    checkDelete(keys, options);
+    for (const key of keys) checkAddress(key);
     const { signal } = options;
-    for (const key of keys) checkKey(key);
     const listed = keys.filter(fitsXml);
     throwIfCancelled(signal);
     for (let at = 0; at < listed.length; at += MAX_PAGE) {
@@ -161,13 +161,14 @@ export class S3Bucket implements Bucket {
 
   /** What there is, page by page. */
   async list(options: ListOptions = {}): Promise<ListPage> {
+    const limit = checkList(options);
     const { prefix, cursor, signal } = options;
     const request: S3Request = {
       method: "GET",
       query: {
         "list-type": "2",
         "encoding-type": "url", // XML cannot hold every key
-        "max-keys": `${pageSize(options)}`,
+        "max-keys": `${limit}`,
         ...(prefix === undefined || prefix === "" ? {} : { prefix }),
         ...(cursor === undefined ? {} : { "continuation-token": cursor }),
       },
@@ -226,9 +227,8 @@ export class S3Bucket implements Bucket {
   }
 }
 
-/** Refuses what is no key, and what no URL can say: whoever reads `a/../b` takes it for `b`. */
-function checkKey(key: string): void {
-  keyBytes(key);
+/** Refuses a key that no URL can say: whoever reads `a/../b` takes it for `b`. */
+function checkAddress(key: string): void {
   if (!key.split("/").some((part) => part === "." || part === "..")) return;
   throw new SnapshotError(
     "MALFORMED",

@@ -5,6 +5,7 @@
  */
 
 import { AwsClient } from "aws4fetch";
+import { able, checkOptions, checkString, oneOf, required, withMembers } from "../checks.ts";
 import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { Gathered, raceAbort, sha256, toHex } from "../stream/mod.ts";
 import { readFailure, retryAfter, S3Refusal } from "./s3_errors.ts";
@@ -74,7 +75,19 @@ export class S3Connection {
   readonly #bucket: string;
   readonly #base: string;
 
-  constructor({ endpoint, bucket, region = "us-east-1", credentials, client, style = "path" }: S3Address) {
+  constructor(address: S3Address) {
+    const { endpoint, bucket, region = "us-east-1", credentials, client, style = "path" } = checkOptions(address, {
+      endpoint: required(checkString),
+      bucket: required(checkString),
+      region: checkString,
+      credentials: withMembers<S3Credentials>({
+        accessKeyId: required(checkString),
+        secretAccessKey: required(checkString),
+        sessionToken: checkString,
+      }),
+      client: able("an S3Client", "fetch"),
+      style: oneOf("path", "virtual-host"),
+    });
     if ((credentials === undefined) === (client === undefined)) {
       throw new SnapshotError("MALFORMED", "An S3 bucket is asked with credentials, or by a client: give one of them");
     }

@@ -15,6 +15,7 @@
  */
 
 import { parseArgs } from "node:util";
+import { checkSignal, checkString, listOf } from "../checks.ts";
 import { hasCode, messageOf } from "../errors.ts";
 import { type Command, Exit, exitCodeOf, UsageError } from "./command.ts";
 import { processIo } from "./io.ts";
@@ -35,6 +36,8 @@ export async function runCli(
   args: readonly string[],
   signal: AbortSignal = new AbortController().signal,
 ): Promise<number> {
+  listOf(checkString)(args, "args");
+  checkSignal(signal, "signal");
   const commands: Readonly<Record<string, Command>> = {
     ls,
     inspect,

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { able, checkFunction, duration, oneOf } from "../checks.ts";
+import { LONGEST_WAIT } from "../stream/mod.ts";
 import type { Clock } from "./clock.ts";
 
 /** The part of `ctx.storage` that tells and sets a Durable Object's alarm. */
@@ -54,6 +56,7 @@ export class AlarmClock implements Clock {
    * @param storage the object's `ctx.storage`
    */
   static async open(storage: AlarmStorage): Promise<AlarmClock> {
+    able("the storage of a Durable Object", "getAlarm", "setAlarm", "deleteAlarm")(storage, "storage");
     return new AlarmClock(storage, await storage.getAlarm() ?? undefined);
   }
 
@@ -67,6 +70,7 @@ export class AlarmClock implements Clock {
    * | `busy` | something runs, and is not to be lost by an eviction: the alarm goes off at once, and is {@linkcode ring}ing until that is done. Who waits meanwhile is called by `setTimeout`, since alarms go off one at a time |
    */
   set mode(mode: AlarmMode) {
+    oneOf("waiting", "resting", "busy")(mode, "mode");
     if (mode === this.#mode) return;
     this.#mode = mode;
     this.#changed();
@@ -81,6 +85,8 @@ export class AlarmClock implements Clock {
   }
 
   after(ms: number, callback: () => void): () => void {
+    duration()(ms, "ms");
+    checkFunction(callback, "callback");
     const timer: Timer = { due: this.now() + ms, callback };
     this.#timers.add(timer);
     this.#changed();
@@ -96,6 +102,7 @@ export class AlarmClock implements Clock {
    *   before those who wait now
    */
   async ring(work: (awaited: boolean) => Promise<void>): Promise<void> {
+    checkFunction(work, "work");
     const now = this.now();
     const ours = this.#inherited === undefined && this.#alarm !== undefined && this.#alarm <= now;
     const awaited = !ours || [...this.#timers].some(({ due }) => due <= now);
@@ -135,7 +142,7 @@ export class AlarmClock implements Clock {
     this.#timeout = undefined;
     const next = this.#next;
     if (this.#mode !== "busy" || next === undefined) return;
-    this.#timeout = setTimeout(() => this.#callBack(), Math.max(next - this.now(), 0));
+    this.#timeout = setTimeout(() => this.#callBack(), Math.min(Math.max(next - this.now(), 0), LONGEST_WAIT));
   }
 
   #setAlarm(): void {

@@ -4,6 +4,9 @@
  * @module
  */
 
+import { checkFunction, duration } from "../checks.ts";
+import { LONGEST_WAIT } from "../stream/mod.ts";
+
 /** Tells the time and wakes up; to be replaced where timers are something else (a Durable Object's alarms, a test). */
 export interface Clock {
   /** Milliseconds since 1970: what a person calls the time. It jumps when somebody sets it; nothing is dropped by it. */
@@ -20,16 +23,15 @@ export interface Clock {
   after(ms: number, callback: () => void): () => void;
 }
 
-/** The longest that `setTimeout` can wait; it fires at once for more. */
-const LONGEST = 2 ** 31 - 1;
-
 /** The runtime's clock. */
 export function systemClock(): Clock {
   return {
     now: () => Date.now(),
     monotonic: () => performance.now(),
     after(ms, callback) {
-      const timer = setTimeout(callback, Math.min(ms, LONGEST));
+      duration()(ms, "ms");
+      checkFunction(callback, "callback");
+      const timer = setTimeout(callback, Math.min(ms, LONGEST_WAIT));
       return () => clearTimeout(timer);
     },
   };

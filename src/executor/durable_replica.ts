@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkFunction, checkOptions } from "../checks.ts";
 import { DurableObjectLog } from "../log/durable_object.ts";
 import type { DurableSqlStorage } from "../log/sql_storage.ts";
 import type { StateMachine } from "../state/mod.ts";
@@ -83,6 +84,7 @@ export class DurableReplica<M extends StateMachine> implements AsyncDisposable {
     storage: DurableStorage,
     options: DurableReplicaOptions<M>,
   ): Promise<DurableReplica<M>> {
+    checkOptions<Pick<DurableReplicaOptions<M>, "onEvent">>(options, { onEvent: checkFunction });
     const clock = await AlarmClock.open(storage);
     const log = await DurableObjectLog.open(storage, () => work.changed());
     const work = new Work(clock, log);

@@ -5,9 +5,11 @@
  * @module
  */
 
+import { able, checkFunction, checkInteger, checkOptions, checkSignal } from "../checks.ts";
 import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { type SnapshotInfo, type SnapshotMeta, stale } from "../snapshot/mod.ts";
 import { neverThrowing, Operation, raceAbort, type Tracker } from "../stream/mod.ts";
+import { checkContext, checkSnapshotOptions, checkTask, executorChecks } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 import type { ExecutorEvent, ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
@@ -57,6 +59,8 @@ export class SnapshotExecutor {
    * @param options see {@linkcode ExecutorOptions}
    */
   constructor(context: ExecutorContext, options: ExecutorOptions = {}) {
+    checkContext(context);
+    checkOptions(options, executorChecks());
     const loaded = (meta: SnapshotMeta) => {
       this.#logBytes = 0;
       context.loaded(meta);
@@ -94,6 +98,7 @@ export class SnapshotExecutor {
 
   /** Entries were applied: takes a snapshot if that makes one due. */
   applied(bytes: number): void {
+    checkInteger(bytes, "bytes");
     this.#logBytes += bytes;
     this.#triggers.applied({
       appliedIndex: this.#context.applied().index,
@@ -111,7 +116,7 @@ export class SnapshotExecutor {
    *   stalls, `CLOSED`, and with what the machine or the storage fails with
    */
   snapshot(options: SnapshotOptions = {}): Operation<SaveResult> {
-    const { gap = 1, signal } = options;
+    const { gap = 1, signal } = checkSnapshotOptions(options);
     const refusal = this.#closed !== undefined ? closed() : this.#running !== undefined ? this.#busy() : undefined;
     if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
     if (this.#context.applied().index - this.#evidence.counted.index < Math.max(gap, 1)) {
@@ -137,6 +142,8 @@ export class SnapshotExecutor {
    *   storage or the machine fails with
    */
   install(receiver: Receiver, signal?: AbortSignal): Operation<SnapshotInfo> {
+    able("a Receiver", "receive")(receiver, "receiver");
+    if (signal !== undefined) checkSignal(signal, "signal");
     const operation: Operation<SnapshotInfo> = new Operation((tracker) =>
       this.#installWhenFree(receiver, signal, tracker, () => operation)
     );
@@ -205,6 +212,8 @@ export class SnapshotExecutor {
       callBack: CallBack,
     ) => Promise<T>,
   ): Operation<T> {
+    if (signal !== undefined) checkSignal(signal, "signal");
+    checkFunction(use, "use");
     const refusal = this.#closed !== undefined ? closed() : this.#running !== undefined ? this.#busy() : undefined;
     if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
     const operation: Operation<T> = new Operation((tracker) =>
@@ -229,7 +238,7 @@ export class SnapshotExecutor {
       const applied = this.#context.applied();
       const logBytes = this.#logBytes;
       const start = performance.now();
-      const task = this.#context.machine.save();
+      const task = checkTask(this.#context.machine.save());
       return { task, applied, logBytes, duration: performance.now() - start };
     });
   }

@@ -4,6 +4,9 @@
  * @module
  */
 
+import { checkOptions } from "../checks.ts";
+import { checkMember, checkPurgeState, purgeChecks } from "./checks.ts";
+
 /** A member of the group, as far as it is known. */
 export interface Member {
   /** The last entry that it is known to have. */
@@ -72,7 +75,11 @@ export interface PurgeState {
  * @returns the index; nothing if there is nothing to purge, or too little
  */
 export function purgeIndex(state: PurgeState, options: PurgeOptions): bigint | undefined {
-  const { upToSnapshotIndex = false, preserve = 0, gap = 1024, safeIndexTimeout = 600_000, members } = options;
+  const { upToSnapshotIndex = false, preserve = 0, gap = 1024, safeIndexTimeout = 600_000, members } = checkOptions(
+    options,
+    purgeChecks(),
+  );
+  checkPurgeState(state);
   const limits = [
     state.snapshotIndex,
     // So that falling back to it loses nothing, and who downloads it finds what comes after. With two snapshots
@@ -81,7 +88,8 @@ export function purgeIndex(state: PurgeState, options: PurgeOptions): bigint | u
   ];
   if (preserve > 0) limits.push(preserve < state.lastIndex ? state.lastIndex - BigInt(Math.ceil(preserve)) : 0n);
   if (!upToSnapshotIndex) {
-    for (const { matchIndex, lastSeen } of members?.() ?? []) {
+    for (const member of members?.() ?? []) {
+      const { matchIndex, lastSeen } = checkMember(member);
       if (state.now - lastSeen < safeIndexTimeout) limits.push(matchIndex);
     }
   }

@@ -4,12 +4,17 @@
  * @module
  */
 
+import { checkIndex, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { checkConfiguration, ownConfiguration, ownContent } from "../log/log.ts";
 import { checkFollows, type LogStorage, type SharedLog } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
 import type { Applied, Configuration, LogEntry, StateMachine } from "../state/mod.ts";
 import { neverThrowing, type Operation } from "../stream/mod.ts";
 import type { InstallNotification, NotificationReply, Source } from "../transfer/mod.ts";
+import { checkNotification } from "../transfer/notification.ts";
+import { checkSource } from "../transfer/source.ts";
+import { checkInstallOptions, checkPushOptions, checkReplicaOptions } from "./checks.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 import { appliedOf, begin, type Beginning, calledByReplica, flush } from "./durable.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
@@ -222,6 +227,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * @throws whatever the machine's `load` or `apply` fails with
    */
   static async open<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {
+    checkReplicaOptions(options);
     let replica: Replica<M> | undefined;
     try {
       const machine = calledByReplica(options.machine);
@@ -247,8 +253,9 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * @throws whatever the machine's `validate` refuses it with
    */
   async propose(data: Uint8Array): Promise<LogEntry> {
-    this.machine.validate?.(data);
-    return await this.#proposeEntry({ data });
+    const own = copyBytes(data, "data"); // it is appended later, and kept
+    this.machine.validate?.(own);
+    return await this.#proposeEntry({ data: own });
   }
 
   /**
@@ -257,7 +264,9 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * @param configuration the members from that entry on; snapshots say who they were
    */
   async reconfigure(configuration: Configuration): Promise<LogEntry> {
-    return await this.#proposeEntry({ data: new Uint8Array(0), configuration });
+    if (configuration === undefined) throw unfit("configuration", "an object", configuration);
+    checkConfiguration(configuration, "configuration");
+    return await this.#proposeEntry({ data: new Uint8Array(0), configuration: ownConfiguration(configuration) });
   }
 
   /**
@@ -269,8 +278,14 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    */
   async append(entries: readonly LogEntry[]): Promise<void> {
     if (this.#shared !== undefined) return await this.#log.append(entries); // which says why not
+    if (!Array.isArray(entries)) throw unfit("entries", "an array", entries);
+    const own = Array.from(entries as readonly LogEntry[], (entry, i): LogEntry => ({
+      index: checkIndex(entry?.index, `entries[${i}].index`),
+      term: checkIndex(entry?.term, `entries[${i}].term`),
+      ...ownContent(entry, `entries[${i}]`),
+    }));
     await this.#enqueue((last) => {
-      const fresh = entries.filter(({ index }) => index > last.index);
+      const fresh = own.filter(({ index }) => index > last.index);
       for (const entry of fresh) this.#checkUnderstood(entry);
       return fresh;
     });
@@ -278,6 +293,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
 
   /** The entries of the log from an index on, to be given to other replicas. */
   entries(from: bigint): AsyncIterable<LogEntry> {
+    checkIndex(from, "from");
     return this.#log.entries(from);
   }
 
@@ -295,13 +311,14 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * @returns the install: see {@linkcode SnapshotExecutor.install}
    */
   install(from: ReadableStream<Uint8Array> | readonly Source[], options: InstallOptions = {}): Operation<SnapshotInfo> {
-    const receiver = from instanceof ReadableStream
+    checkInstallOptions(options);
+    const stream = isReadable(from) ? from : undefined;
+    if (stream === undefined) listOf(required(checkSource))(from, "from");
+    const receiver = isReadable(from)
       ? archiveReceiver(from, this.#storage, options)
       : pullReceiver(from, this.#storage, options);
     const install = this.#executor.install(receiver, options.signal);
-    if (from instanceof ReadableStream) {
-      install.result.then(() => discard(from), (error) => discard(from, error));
-    }
+    if (stream !== undefined) install.result.then(() => discard(stream), (error) => discard(stream, error));
     return install;
   }
 
@@ -314,6 +331,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * @returns work that gives what was sent, once it is installed; nothing if there was nothing to save
    */
   push(target: Source, options: ReplicaPushOptions = {}): Operation<SnapshotMeta | undefined> {
+    checkSource(target, "target");
+    checkPushOptions(options);
     return this.#executor.live(
       options.signal,
       (prepare, signal, tracker, callBack) => {
@@ -329,8 +348,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    *
    * @param notification what the leader says
    */
-  notify(notification: InstallNotification): Promise<NotificationReply> {
-    return Promise.resolve(this.#notified?.notify(notification) ?? { result: "CONF_MISMATCH" });
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async notify(notification: InstallNotification): Promise<NotificationReply> {
+    checkNotification(notification);
+    return this.#notified?.notify(notification) ?? { result: "CONF_MISMATCH" };
   }
 
   /** Where it stands. */

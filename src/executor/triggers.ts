@@ -4,6 +4,7 @@
  * @module
  */
 
+import { defined } from "../checks.ts";
 import type { Clock } from "./clock.ts";
 
 /** What makes a snapshot be taken, besides being asked. */
@@ -102,9 +103,9 @@ export class Triggers {
       logBytes: 0,
       logFactor: 0,
       onClose: false,
-      ...options,
+      ...defined(options),
     };
-    this.#retry = { initial: 1000, max: 60_000, ...retry };
+    this.#retry = { initial: 1000, max: 60_000, ...defined(retry) };
     this.#clock = clock;
     this.#due = due;
   }

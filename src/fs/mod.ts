@@ -4,11 +4,17 @@
  * @module
  */
 
+import { able } from "../checks.ts";
 import { DenoDisk } from "./deno.ts";
 import type { Disk } from "./disk.ts";
 import { NodeDisk } from "./node.ts";
 
 export type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "./disk.ts";
+
+/** Checks a disk. */
+export function checkDisk(value: unknown, what: string): void {
+  able("a Disk", "open", "list", "stat", "rename", "remove")(value, what);
+}
 
 /** The disk of the runtime that this is. */
 export function defaultDisk(): Disk {

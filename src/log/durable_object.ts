@@ -4,11 +4,12 @@
  * @module
  */
 
+import { able, checkFunction, checkIndex } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { DataParts, FIRST_PART } from "./data_parts.ts";
 import { checkFollows, type LogStorage, purged } from "./log.ts";
-import { checkKept, integerOf, totalOf } from "./sql_numbers.ts";
+import { integerOf, totalOf } from "./sql_numbers.ts";
 import type { DurableSqlStorage, SqlRow, SqlValue } from "./sql_storage.ts";
 import { damaged, entryOf, numberOf, wrap } from "./sqlite_rows.ts";
 
@@ -91,6 +92,8 @@ export class DurableObjectLog implements LogStorage {
    */
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   static async open(storage: DurableSqlStorage, appended: () => void = () => {}): Promise<DurableObjectLog> {
+    able("the storage of a Durable Object", "transactionSync", "sync")(storage, "storage");
+    checkFunction(appended, "appended");
     try {
       storage.transactionSync(() => {
         storage.sql.exec(`
@@ -122,15 +125,14 @@ export class DurableObjectLog implements LogStorage {
 
   async append(entries: readonly LogEntry[]): Promise<void> {
     this.#check();
-    checkFollows(entries, this.#lastIndex, this.#lastTerm);
-    const last = entries.at(-1);
+    const own = checkFollows(entries, this.#lastIndex, this.#lastTerm);
+    const last = own.at(-1);
     if (last === undefined) return;
-    checkKept(last.index, last.term); // the highest of them
     let total = this.#total;
     this.#transaction("append to", () => {
-      for (let at = 0; at < entries.length; at += WRITE_BATCH) {
+      for (let at = 0; at < own.length; at += WRITE_BATCH) {
         const rows: SqlValue[][] = [];
-        for (const { index, term, data, configuration } of entries.slice(at, at + WRITE_BATCH)) {
+        for (const { index, term, data, configuration } of own.slice(at, at + WRITE_BATCH)) {
           total += data.length;
           const rest = this.#parts.write(index, data);
           const peers = configuration === undefined ? null : JSON.stringify(configuration);
@@ -151,6 +153,7 @@ export class DurableObjectLog implements LogStorage {
   }
 
   async *entries(from: bigint): AsyncGenerator<LogEntry, void, undefined> {
+    checkIndex(from, "from");
     for (let next = from;;) {
       this.#check();
       if (next < this.#firstIndex) throw purged(next, this.#firstIndex);
@@ -175,6 +178,7 @@ export class DurableObjectLog implements LogStorage {
 
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async term(index: bigint): Promise<bigint | undefined> {
+    checkIndex(index, "index");
     this.#check();
     if (index === this.#firstIndex - 1n) return this.#termBefore;
     if (index < this.#firstIndex || index > this.#lastIndex) return undefined;
@@ -182,6 +186,7 @@ export class DurableObjectLog implements LogStorage {
   }
 
   async purge(index: bigint): Promise<void> {
+    checkIndex(index, "index");
     const target = index < this.#lastIndex ? index : this.#lastIndex;
     const resets = this.#resets; // after one, other entries may have these indices
     while (this.#firstIndex <= target && this.#resets === resets) {
@@ -202,8 +207,9 @@ export class DurableObjectLog implements LogStorage {
   }
 
   async reset(index: bigint, term: bigint): Promise<void> {
+    checkIndex(index, "index");
+    checkIndex(term, "term");
     this.#check();
-    checkKept(index, term);
     this.#transaction("reset", () => {
       this.#storage.sql.exec(`DELETE FROM ${TABLE}`);
       this.#parts.drop();

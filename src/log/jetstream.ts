@@ -6,13 +6,14 @@
 
 import { jetstream, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
+import { checkIndex, checkOptions, checkSignal, checkString, duration, integer, required } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { raceAbort } from "../stream/mod.ts";
+import { LONGEST_WAIT, raceAbort } from "../stream/mod.ts";
 import { TERM } from "./jetstream_entry.ts";
 import { isSilent, passes, wrap } from "./jetstream_errors.ts";
 import { followStream } from "./jetstream_follow.ts";
-import { Link } from "./jetstream_link.ts";
+import { checkConnection, Link } from "./jetstream_link.ts";
 import { Members } from "./jetstream_members.ts";
 import { Proposals } from "./jetstream_propose.ts";
 import { boundsOf, checkStream, ensureStream, type LogStream, type StreamBounds } from "./jetstream_stream.ts";
@@ -99,7 +100,8 @@ export class JetStreamLog implements SharedLog {
     this.#members = members;
     this.#proposals = proposals;
     this.#bounds = bounds;
-    this.#beat = setInterval(() => members.beat().catch(() => {}), memberTimeout / 4); // one that fails is made up for
+    const wait = Math.min(memberTimeout / 4, LONGEST_WAIT);
+    this.#beat = setInterval(() => members.beat().catch(() => {}), wait); // one that fails is made up for
   }
 
   /**
@@ -113,7 +115,14 @@ export class JetStreamLog implements SharedLog {
    *   the user of the connection may not use it; `MALFORMED` if a name is none; `TIMEOUT`, `UNAVAILABLE`
    */
   static async open(connection: NatsConnection, options: JetStreamLogOptions): Promise<JetStreamLog> {
-    const { stream: name, member, signal } = options;
+    checkConnection(connection, "connection");
+    const { stream: name, member, signal } = checkOptions(options, {
+      stream: required(checkString),
+      member: required(checkString),
+      replicas: integer(1, 5),
+      memberTimeout: duration(1),
+      signal: checkSignal,
+    });
     checkName("stream", name);
     checkName("member", member);
     const link = new Link(connection);
@@ -176,6 +185,8 @@ export class JetStreamLog implements SharedLog {
   }
 
   follow(from: bigint, signal: AbortSignal): AsyncIterable<readonly LogEntry[]> {
+    checkIndex(from, "from");
+    checkSignal(signal, "signal");
     return followStream(
       {
         link: this.#link,
@@ -194,11 +205,13 @@ export class JetStreamLog implements SharedLog {
 
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async term(index: bigint): Promise<bigint | undefined> {
+    checkIndex(index, "index");
     if (index < this.#bounds.first - 1n || index > this.#bounds.last) return undefined;
     return index === 0n ? 0n : TERM;
   }
 
   async purge(index: bigint): Promise<void> {
+    checkIndex(index, "index");
     const { name } = this.#stream;
     try {
       await this.#members.raise(index);

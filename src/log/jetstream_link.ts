@@ -5,8 +5,14 @@
  */
 
 import type { NatsConnection, Status } from "@nats-io/nats-core";
+import { able } from "../checks.ts";
 import { pause, raceAbort } from "../stream/mod.ts";
 import { Interrupted } from "./jetstream_errors.ts";
+
+/** Checks a connection. */
+export function checkConnection(value: unknown, what: string): void {
+  able("a NatsConnection", "publish", "subscribe", "request", "status")(value, what);
+}
 
 /** What happens to a connection. */
 export type LinkEvent =

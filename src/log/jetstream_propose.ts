@@ -5,6 +5,7 @@
  */
 
 import { createInbox, type Subscription } from "@nats-io/nats-core";
+import { checkIndex, checkOptions, checkSignal } from "../checks.ts";
 import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { headersOf, MESSAGE_ID, TERM } from "./jetstream_entry.ts";
@@ -12,6 +13,7 @@ import { acknowledged, Interrupted, isSilent, passes, wrap } from "./jetstream_e
 import type { Link } from "./jetstream_link.ts";
 import { Places } from "./jetstream_places.ts";
 import type { LogStream } from "./jetstream_stream.ts";
+import { ownContent } from "./log.ts";
 import type { LogProposeOptions } from "./shared.ts";
 
 /** Messages that are on their way at once. */
@@ -78,9 +80,11 @@ export class Proposals {
 
   /** Sends an entry: see {@linkcode SharedLog.propose}. */
   async propose(
-    entry: Pick<LogEntry, "data" | "configuration">,
+    proposed: Pick<LogEntry, "data" | "configuration">,
     options: LogProposeOptions = {},
   ): Promise<LogEntry> {
+    const entry = ownContent(proposed, "entry"); // it may be sent later, and several times
+    checkOptions(options, { expectedLastIndex: checkIndex, signal: checkSignal });
     throwIfCancelled(options.signal);
     this.#check(entry);
     const waiting = this.#places.take(options.signal);

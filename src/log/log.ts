@@ -4,8 +4,9 @@
  * @module
  */
 
+import { checkBytes, checkIndex, checkOptions, checkText, copyBytes, listOf, required, unfit } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
-import type { LogEntry } from "../state/mod.ts";
+import type { Configuration, LogEntry } from "../state/mod.ts";
 
 /**
  * Keeps the entries after the last snapshot, and some before. Indices have no gaps: the log holds
@@ -52,10 +53,24 @@ export interface LogStorage extends AsyncDisposable {
 /**
  * Checks that entries may be added.
  *
+ * @param entries what is to be added
+ * @param lastIndex the index of the last entry that is there
+ * @param lastTerm its term
+ * @returns the entries, their data as plain `Uint8Array`s, whatever kind of buffer it came in; not copied, mostly
  * @throws {SnapshotError} `MALFORMED`
  */
-export function checkFollows(entries: readonly LogEntry[], lastIndex: bigint, lastTerm: bigint): void {
-  for (const { index, term } of entries) {
+export function checkFollows(
+  entries: readonly LogEntry[],
+  lastIndex: bigint,
+  lastTerm: bigint,
+): readonly LogEntry[] {
+  if (!Array.isArray(entries)) throw unfit("entries", "an array", entries);
+  const checked: LogEntry[] = [];
+  for (const entry of entries as readonly LogEntry[]) { // not map, which passes over what is not there
+    if (typeof entry !== "object" || entry === null) throw unfit("An item of entries", "a LogEntry", entry);
+    const { index, term } = entry;
+    checkIndex(index, "The index of an entry");
+    checkIndex(term, "The term of an entry");
     if (index !== lastIndex + 1n) {
       throw new SnapshotError("MALFORMED", `Entry ${index} does not follow entry ${lastIndex} of the log`, {
         index,
@@ -76,7 +91,33 @@ export function checkFollows(entries: readonly LogEntry[], lastIndex: bigint, la
     }
     lastIndex = index;
     lastTerm = term;
+    const data = checkBytes(entry.data, "The data of an entry");
+    checkConfiguration(entry.configuration, "The configuration of an entry");
+    checked.push(data === entry.data ? entry : { ...entry, data });
   }
+  return checked;
+}
+
+/** Checks the members that an entry says, if it says any. */
+export function checkConfiguration(value: Configuration | undefined, what: string): void {
+  if (value === undefined) return;
+  checkOptions(value, { peers: required(listOf(checkText)), oldPeers: listOf(checkText) }, what);
+}
+
+/** What an entry says, checked, and copied: it is kept, and whoever gave it may change it. */
+export function ownContent(
+  entry: Pick<LogEntry, "data" | "configuration">,
+  what: string,
+): Pick<LogEntry, "data" | "configuration"> {
+  const { data, configuration } = entry ?? {};
+  const own = copyBytes(data, `${what}.data`);
+  checkConfiguration(configuration, `${what}.configuration`);
+  return configuration === undefined ? { data: own } : { data: own, configuration: ownConfiguration(configuration) };
+}
+
+/** A copy of what was checked. */
+export function ownConfiguration({ peers, oldPeers }: Configuration): Configuration {
+  return { peers: [...peers], ...(oldPeers !== undefined && { oldPeers: [...oldPeers] }) };
 }
 
 /** The error for entries that are not there any more. */

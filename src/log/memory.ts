@@ -4,8 +4,9 @@
  * @module
  */
 
+import { checkIndex } from "../checks.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { checkFollows, type LogStorage, purged } from "./log.ts";
+import { checkFollows, type LogStorage, ownContent, purged } from "./log.ts";
 
 /** Keeps entries in memory: for tests, and where another node has them. */
 export class MemoryLog implements LogStorage {
@@ -28,14 +29,15 @@ export class MemoryLog implements LogStorage {
 
   // deno-lint-ignore require-await -- the interface's
   async append(entries: readonly LogEntry[]): Promise<void> {
-    checkFollows(entries, this.lastIndex, this.#entries.at(-1)?.term ?? this.#termBefore);
-    for (const entry of entries) {
-      this.#entries.push({ ...entry, data: entry.data.slice() });
+    const lastTerm = this.#entries.at(-1)?.term ?? this.#termBefore;
+    for (const entry of checkFollows(entries, this.lastIndex, lastTerm)) {
+      this.#entries.push({ index: entry.index, term: entry.term, ...ownContent(entry, "entry") });
       this.#byteLength += entry.data.length;
     }
   }
 
   async *entries(from: bigint): AsyncGenerator<LogEntry, void, undefined> {
+    checkIndex(from, "from");
     for (let index = from;; index++) {
       if (index < this.#firstIndex) throw purged(index, this.#firstIndex);
       if (index > this.lastIndex) return;
@@ -45,12 +47,14 @@ export class MemoryLog implements LogStorage {
 
   // deno-lint-ignore require-await -- the interface's
   async term(index: bigint): Promise<bigint | undefined> {
+    checkIndex(index, "index");
     if (index === this.#firstIndex - 1n) return this.#termBefore;
     return this.#entries[Number(index - this.#firstIndex)]?.term;
   }
 
   // deno-lint-ignore require-await -- the interface's
   async purge(index: bigint): Promise<void> {
+    checkIndex(index, "index");
     const count = Math.min(Number(index - this.#firstIndex) + 1, this.#entries.length);
     if (count <= 0) return;
     const dropped = this.#entries.splice(0, count);
@@ -61,6 +65,8 @@ export class MemoryLog implements LogStorage {
 
   // deno-lint-ignore require-await -- the interface's
   async reset(index: bigint, term: bigint): Promise<void> {
+    checkIndex(index, "index");
+    checkIndex(term, "term");
     this.#entries = [];
     this.#firstIndex = index + 1n;
     this.#termBefore = term;

@@ -17,6 +17,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { lstatSync } from "node:fs";
 import { setImmediate } from "node:timers";
+import { checkIndex, checkOptions, checkPath } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { boundGroup, checkGroup } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
@@ -123,7 +124,8 @@ export class SqliteLog implements LogStorage {
    *   `FORBIDDEN` if it cannot be made, or has entries of another group
    */
   static async open(path: string, options: SqliteLogOptions = {}): Promise<SqliteLog> {
-    if (options.group !== undefined) checkGroup(options.group);
+    checkPath(path, "path");
+    checkOptions(options, { group: checkGroup });
     const { DatabaseSync } = await import("node:sqlite");
     let database: DatabaseSync | undefined;
     try {
@@ -164,12 +166,12 @@ export class SqliteLog implements LogStorage {
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async append(entries: readonly LogEntry[]): Promise<void> {
     this.#check();
-    checkFollows(entries, this.#lastIndex, this.#lastTerm);
-    const last = entries.at(-1);
+    const own = checkFollows(entries, this.#lastIndex, this.#lastTerm);
+    const last = own.at(-1);
     if (last === undefined) return;
     let bytes = 0;
     this.#transaction("append to", () => {
-      for (const { index, term, data, configuration } of entries) {
+      for (const { index, term, data, configuration } of own) {
         this.#insert.run(index, term, data, configuration === undefined ? null : JSON.stringify(configuration));
         bytes += data.length;
       }
@@ -180,6 +182,7 @@ export class SqliteLog implements LogStorage {
   }
 
   async *entries(from: bigint): AsyncGenerator<LogEntry, void, undefined> {
+    checkIndex(from, "from");
     for (let next = from;;) {
       this.#check();
       if (next < this.#firstIndex) throw purged(next, this.#firstIndex);
@@ -197,6 +200,7 @@ export class SqliteLog implements LogStorage {
 
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async term(index: bigint): Promise<bigint | undefined> {
+    checkIndex(index, "index");
     this.#check();
     if (index === this.#firstIndex - 1n) return this.#termBefore;
     if (index < this.#firstIndex || index > this.#lastIndex) return undefined;
@@ -204,6 +208,7 @@ export class SqliteLog implements LogStorage {
   }
 
   async purge(index: bigint): Promise<void> {
+    checkIndex(index, "index");
     const target = index < this.#lastIndex ? index : this.#lastIndex;
     const resets = this.#resets; // after one, other entries may have these indices
     while (this.#firstIndex <= target && this.#resets === resets) {
@@ -225,6 +230,8 @@ export class SqliteLog implements LogStorage {
 
   // deno-lint-ignore require-await -- so that it rejects, and never throws
   async reset(index: bigint, term: bigint): Promise<void> {
+    checkIndex(index, "index");
+    checkIndex(term, "term");
     this.#check();
     this.#transaction("reset", () => {
       this.#database.exec("DELETE FROM entries");

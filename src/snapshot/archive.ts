@@ -4,11 +4,13 @@
  * @module
  */
 
-import { archiveMagic, type ChunkSet, concat, encodeRecord, streamFrom, u32 } from "../stream/mod.ts";
+import { checkOptions } from "../checks.ts";
+import { archiveMagic, checkChunkSet, type ChunkSet, concat, encodeRecord, streamFrom, u32 } from "../stream/mod.ts";
 import { END_SIZE, endOf, Type } from "./archive_format.ts";
 import { streamedArchive } from "./archive_writer.ts";
 import type { SnapshotManifest } from "./manifest.ts";
-import { completeMeta, type FileAttributes } from "./meta.ts";
+import { attributesOf, completeMeta } from "./meta.ts";
+import { checkReader } from "./options.ts";
 import type { SnapshotReader } from "./storage.ts";
 
 /** What comes before the bytes of a chunk: the head of a record, and the number. */
@@ -46,15 +48,12 @@ export interface ArchiveOptions {
  * ```
  */
 export function archive(reader: SnapshotReader, options: ArchiveOptions = {}): ReadableStream<Uint8Array> {
-  if (reader.manifest.verifiable) return streamFrom(describedArchive(reader, options.held));
+  checkReader(reader, "reader");
+  const { held } = checkOptions(options, { held: checkChunkSet });
+  if (reader.manifest.verifiable) return streamFrom(describedArchive(reader, held));
   return streamedArchive(completeMeta(reader.meta, 0), async (writer) => { // a snapshot of braft's: its chunks are found as it is read
-    for (const { name, userMeta, source, checksum } of reader.manifest.files) {
-      const attributes: FileAttributes = {
-        ...(userMeta !== undefined && { userMeta }),
-        ...(source !== undefined && { source }),
-        ...(checksum !== undefined && { checksum }),
-      };
-      await reader.file(name, { raw: true }).pipeTo(writer.file(name, attributes));
+    for (const file of reader.manifest.files) {
+      await reader.file(file.name, { raw: true }).pipeTo(writer.file(file.name, attributesOf(file)));
     }
   });
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkFunction, checkOptions, checkSignal, checkString } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import {
   archiveMagic,
@@ -22,9 +23,18 @@ import {
 import { endOf, MAX_OPEN_FILES, Type } from "./archive_format.ts";
 import { encodeEnding, endingOf } from "./ending.ts";
 import { SnapshotManifest } from "./manifest.ts";
-import { completeFile, completeMeta, type FileInfo, type SnapshotMeta, type SnapshotSeal } from "./meta.ts";
+import {
+  attributesOf,
+  checkMeta,
+  completeFile,
+  completeMeta,
+  type FileInfo,
+  type SnapshotMeta,
+  type SnapshotSeal,
+} from "./meta.ts";
 import { NameSet } from "./names.ts";
-import type { SnapshotSigner } from "./signature.ts";
+import { checkFileOptions, checkSigner } from "./options.ts";
+import { signed, type SnapshotSigner } from "./signature.ts";
 import type { FileOptions, FileWriter } from "./storage.ts";
 
 /** How long what writes the files may take to stop when it is told to, before nobody waits for it, in milliseconds. */
@@ -70,23 +80,26 @@ export function streamedArchive(
   write: WriteFiles,
   options: StreamedArchiveOptions = {},
 ): ReadableStream<Uint8Array> {
+  const { signal, signer } = checkOptions(options, { signal: checkSignal, signer: checkSigner });
+  const own = checkMeta(meta);
+  checkFunction(write, "write");
   const stop = new AbortController();
-  const onAbort = () => stop.abort(options.signal!.reason);
-  options.signal?.addEventListener("abort", onAbort, { once: true });
-  if (options.signal?.aborted) onAbort();
+  const onAbort = () => stop.abort(signal!.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  if (signal?.aborted) onAbort();
   const pipe = new RecordPipe(stop.signal);
   let writing: Promise<void> | undefined;
   const run = async () => {
     try {
-      const writer = new ArchiveWriter(completeMeta(meta, Date.now()), pipe);
+      const writer = new ArchiveWriter(completeMeta(own, Date.now()), pipe);
       await writer.begin();
       await write(writer, stop.signal);
-      await writer.end(options.signer);
+      await writer.end(signer);
       pipe.end();
     } catch (error) {
       pipe.fail(error);
     } finally {
-      options.signal?.removeEventListener("abort", onAbort);
+      signal?.removeEventListener("abort", onAbort);
     }
   };
   return new ReadableStream<Uint8Array>({
@@ -97,7 +110,7 @@ export function streamedArchive(
       else controller.enqueue(bytes);
     },
     async cancel(reason) {
-      options.signal?.removeEventListener("abort", onAbort);
+      signal?.removeEventListener("abort", onAbort);
       stop.abort(reason);
       pipe.fail(reason);
       if (writing !== undefined) await pause(GRACE, undefined, writing);
@@ -174,7 +187,8 @@ class ArchiveWriter implements FileWriter {
   }
 
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
-    const { size: _, chunkSize = DEFAULT_CHUNK_SIZE, keyGroups, encryption, ...attributes } = options;
+    const { chunkSize = DEFAULT_CHUNK_SIZE, keyGroups, encryption } = checkFileOptions(options);
+    const attributes = attributesOf(options);
     const fixed = chunkSize === "pieces" ? undefined : checkChunkSize(chunkSize);
     const builder = new ChunkMapBuilder(fixed);
     let number = 0;
@@ -221,7 +235,7 @@ class ArchiveWriter implements FileWriter {
   }
 
   info(name: string): FileInfo {
-    const found = this.#files.get(name);
+    const found = this.#files.get(checkString(name, "The name of a file"));
     if (found !== undefined) return found;
     throw new SnapshotError("NOT_FOUND", `No file ${JSON.stringify(name)} was written to its end`, { file: name });
   }
@@ -237,7 +251,7 @@ class ArchiveWriter implements FileWriter {
     const { digest } = await SnapshotManifest.of(this.#meta, [...this.#files.values()]);
     const seal = await this.#seal?.(digest);
     if (seal !== undefined) await this.#pipe.put(...encodeRecord(Type.SEAL, encodeEnding({ encryption: seal })));
-    const signature = this.#meta.signature ?? await signer?.sign(digest);
+    const signature = this.#meta.signature ?? await signed(signer, digest);
     await this.#pipe.put(...encodeRecord(Type.END, endOf(this.#files.size, this.#bytes, digest, signature)));
   }
 }

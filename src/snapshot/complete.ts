@@ -6,6 +6,7 @@
 
 import { chunked, ChunkMapBuilder, DEFAULT_CHUNK_SIZE, digested } from "../stream/mod.ts";
 import { SnapshotManifest } from "./manifest.ts";
+import { checkReader } from "./options.ts";
 import { completeFile, completeMeta, type FileInfo } from "./meta.ts";
 import type { SnapshotReader } from "./storage.ts";
 
@@ -17,6 +18,7 @@ import type { SnapshotReader } from "./storage.ts";
  * @throws {SnapshotError} `NOT_FOUND` if a file is only a reference to something outside of the snapshot
  */
 export async function completeManifest(reader: SnapshotReader): Promise<SnapshotManifest> {
+  checkReader(reader, "reader");
   if (reader.manifest.verifiable) return reader.manifest;
   const files: FileInfo[] = [];
   for (const file of reader.manifest.files) {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkInteger, checkOptions, checkString, listOf } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { type ChunkMap, InFlight } from "../stream/mod.ts";
 import type { FileInfo } from "./meta.ts";
@@ -54,6 +55,7 @@ export class SnapshotContent {
    * @throws {SnapshotError} `UNSUPPORTED` if one has no chunks: see {@linkcode completeManifest}
    */
   constructor(files: readonly FileInfo[]) {
+    listOf((file, what) => checkOptions(file as object, {}, what))(files, "files");
     this.files = files.map((file) => {
       if (file.chunks !== undefined) return file as ChunkedFile;
       throw new SnapshotError(
@@ -77,6 +79,7 @@ export class SnapshotContent {
 
   /** Where a chunk begins; for `count` where all end. */
   offset(chunk: number): number {
+    if (chunk !== Infinity) checkInteger(chunk, "The number of a chunk");
     if (chunk >= this.count) return this.size;
     const i = this.#fileOf(this.#chunks, chunk);
     return this.#bytes[i]! + this.files[i]!.chunks.offset(chunk - this.#chunks[i]!);
@@ -90,12 +93,14 @@ export class SnapshotContent {
 
   /** Which chunk of which file it is. */
   locate(chunk: number): LocatedChunk {
+    checkInteger(chunk, "The number of a chunk", 0, this.count - 1);
     const i = this.#fileOf(this.#chunks, chunk);
     return { file: this.files[i]!, chunk: chunk - this.#chunks[i]! };
   }
 
   /** The chunk in which the byte at `position` lies; `count` for the end. */
   at(position: number): number {
+    if (position !== Infinity) checkInteger(position, "position");
     if (position >= this.size) return this.count;
     const i = this.#fileOf(this.#bytes, position);
     return this.#chunks[i]! + this.files[i]!.chunks.at(position - this.#bytes[i]!);
@@ -121,6 +126,8 @@ export class SnapshotContent {
 
   /** The parts of files that a range of bytes consists of. */
   *parts(start: number, end: number): Generator<FilePart, void, undefined> {
+    checkInteger(start, "start");
+    if (end !== Infinity) checkInteger(end, "end");
     for (let i = this.#fileOf(this.#bytes, start); i < this.files.length && this.#bytes[i]! < end; i++) {
       const file = this.files[i]!;
       const from = Math.max(start - this.#bytes[i]!, 0);
@@ -130,7 +137,7 @@ export class SnapshotContent {
   }
 
   #position(name: string): number {
-    const i = this.#positions.get(name);
+    const i = this.#positions.get(checkString(name, "The name of a file"));
     if (i !== undefined) return i;
     throw new SnapshotError("NOT_FOUND", `There is no file ${JSON.stringify(name)}`, { file: name });
   }

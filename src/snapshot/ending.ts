@@ -8,15 +8,13 @@ import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/p
 import { messageOf, SnapshotError } from "../errors.ts";
 import { type ChunkMap, equal } from "../stream/mod.ts";
 import { type FileExtension, FileExtensionSchema } from "./gen/manifest_pb.ts";
-import { keyGroupsMessage, keyGroupsOf, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
-import type { FileEncryption, FileInfo } from "./meta.ts";
+import { checkKeyGroups, keyGroupsMessage, keyGroupsOf, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
+import { checkEncryption, type FileInfo } from "./meta.ts";
 import type { FileOptions } from "./storage.ts";
 
 /** What is known of a file at its end. */
 export type FileEnding = Pick<FileInfo, "keyGroups" | "encryption">;
 
-/** The longest identifier of a key, in characters. */
-const MAX_KEY_ID = 256;
 /** The longest ending, in bytes. */
 export const MAX_ENDING_BYTES: number = MAX_KEY_GROUPS_BYTES + 4096;
 
@@ -29,8 +27,8 @@ export async function endingOf(
   const groups = keyGroups?.();
   const encrypted = await encryption?.(chunks);
   return {
-    ...(groups !== undefined && { keyGroups: groups }),
-    ...(encrypted !== undefined && { encryption: encrypted }),
+    ...(groups !== undefined && { keyGroups: checkKeyGroups(groups, chunks.size) }),
+    ...(encrypted !== undefined && { encryption: checkEncryption(encrypted) }),
   };
 }
 
@@ -52,16 +50,6 @@ export function readEnding({ keyGroups, encryption }: FileExtension, size: numbe
     ...(keyGroups !== undefined && { keyGroups: keyGroupsOf(keyGroups, size) }),
     ...(encryption !== undefined && { encryption: checkEncryption(encryption) }),
   };
-}
-
-/**
- * Checks what a file was encrypted with, or a snapshot sealed.
- *
- * @throws {SnapshotError} `MALFORMED`
- */
-export function checkEncryption({ keyId, mac }: FileEncryption): FileEncryption {
-  if (keyId.length > 0 && keyId.length <= MAX_KEY_ID && mac.length === 32) return { keyId, mac };
-  throw new SnapshotError("MALFORMED", "What is said of the encryption of a file, or of the seal, is wrong");
 }
 
 /** As bytes, for an archive. */

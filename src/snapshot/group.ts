@@ -34,7 +34,7 @@ interface GroupedMeta extends Grouped {
  *
  * @throws {SnapshotError} `MALFORMED`
  */
-export function checkGroup(group: unknown): string {
+export function checkGroup(group: unknown, what = "The group"): string {
   const wrong = typeof group !== "string"
     ? `it is ${group === null ? "null" : typeof group}, not a string`
     : group === ""
@@ -47,7 +47,7 @@ export function checkGroup(group: unknown): string {
     ? `it is longer than ${MAX_GROUP_BYTES} bytes`
     : undefined;
   if (wrong === undefined) return group as string;
-  throw new SnapshotError("MALFORMED", `This is no name of a group: ${wrong}`);
+  throw new SnapshotError("MALFORMED", `${what} is no name of a group: ${wrong}`);
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { create } from "@bufbuild/protobuf";
+import { checkOptions, type Checks, integer, isOf, required, unfit } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { type KeyGroups, KeyGroupsSchema } from "./gen/manifest_pb.ts";
 import type { KeyGroupOffsets } from "./meta.ts";
@@ -32,8 +33,8 @@ export function keyGroupsOf({ first, last, offsets }: KeyGroups, size: number): 
  * @throws {SnapshotError} `MALFORMED` if the range is none, or the offsets do not rise within the file
  */
 export function checkKeyGroups(groups: KeyGroupOffsets, size: number): KeyGroupOffsets {
-  const { first, last, offsets } = groups;
-  if (!(Number.isSafeInteger(first) && first >= 0 && first <= last && last < MAX_KEY_GROUPS)) {
+  const { first, last, offsets } = checkOptions(groups, groupChecks(), "keyGroups");
+  if (first > last) {
     throw malformed(`there is no range from ${first} to ${last}`);
   }
   if (offsets.length !== last - first + 1) {
@@ -46,6 +47,14 @@ export function checkKeyGroups(groups: KeyGroupOffsets, size: number): KeyGroupO
     }
   }
   return groups;
+}
+
+function groupChecks(): Checks<KeyGroupOffsets> {
+  const number = required(integer(0, MAX_KEY_GROUPS - 1));
+  const offsets = (value: unknown, what: string) => {
+    if (!isOf(value, Float64Array)) throw unfit(what, "a Float64Array", value);
+  };
+  return { first: number, last: number, offsets: required(offsets) };
 }
 
 function malformed(what: string): SnapshotError {

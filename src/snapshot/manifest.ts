@@ -12,8 +12,10 @@
  */
 
 import { create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
+import { checkBytes, checkOptions, checkString, listOf, required } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 import {
+  checkChunkMap,
   ChunkMap,
   compareBytes,
   concat,
@@ -35,8 +37,8 @@ import {
   SnapshotMetaSchema,
 } from "./gen/manifest_pb.ts";
 import { SnapshotContent } from "./content.ts";
-import { checkMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
-import { checkEncryption, endingFields, type FileEnding, readEnding } from "./ending.ts";
+import { attributeChecks, checkEncryption, checkMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
+import { endingFields, type FileEnding, readEnding } from "./ending.ts";
 import { checkKeyGroups, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
 import { checkNames } from "./names.ts";
 
@@ -89,7 +91,8 @@ export class SnapshotManifest {
    * @throws {SnapshotError} `MALFORMED` if a name, the index or the term is not allowed, or it is over 64 MiB
    */
   static async of(meta: SnapshotMeta, files: readonly FileInfo[]): Promise<SnapshotManifest> {
-    checkMeta(meta);
+    const own = checkMeta(meta);
+    checkFiles(files);
     if (files.length > MAX_FILES) {
       throw new SnapshotError("MALFORMED", `A snapshot has at most ${MAX_FILES} files, not ${files.length}`, {
         expected: MAX_FILES,
@@ -97,16 +100,14 @@ export class SnapshotManifest {
       });
     }
     checkNames(files.map(({ name }) => name));
-    if (meta.seal !== undefined) checkEncryption(meta.seal);
-    for (const { keyGroups, encryption, chunks } of files) {
-      if (encryption !== undefined) checkEncryption(encryption);
+    for (const { keyGroups, chunks } of files) {
       if (keyGroups !== undefined) checkKeyGroups(keyGroups, chunks?.size ?? Infinity);
     }
     const encoder = new TextEncoder();
     const sorted = files.map((file) => ({ file, key: encoder.encode(file.name) }))
       .sort((a, b) => compareBytes(a.key, b.key)).map(({ file }) => file);
-    const digest = await sha256(encode(meta, sorted, undefined));
-    const bytes = encode(meta, sorted, digest);
+    const digest = await sha256(encode(own, sorted, undefined));
+    const bytes = encode(own, sorted, digest);
     if (bytes.length > MAX_MANIFEST_BYTES) {
       throw new SnapshotError(
         "MALFORMED",
@@ -114,17 +115,18 @@ export class SnapshotManifest {
         { expected: MAX_MANIFEST_BYTES, actual: bytes.length },
       );
     }
-    return new SnapshotManifest(meta, sorted, digest, bytes);
+    return new SnapshotManifest(own, sorted, digest, bytes);
   }
 
   /**
    * Reads a manifest.
    *
-   * @param bytes a `LocalSnapshotPbMeta`
+   * @param encoded a `LocalSnapshotPbMeta`
    * @throws {SnapshotError} `MALFORMED` if it is none, or has names or numbers that are not allowed; `CORRUPT` if it
    *   does not have its digest; `UNSUPPORTED` if a newer release wrote it
    */
-  static async decode(bytes: Uint8Array): Promise<SnapshotManifest> {
+  static async decode(encoded: Uint8Array): Promise<SnapshotManifest> {
+    const bytes = checkBytes(encoded, "bytes");
     if (bytes.length > MAX_MANIFEST_BYTES) {
       throw new SnapshotError("MALFORMED", `The manifest has ${bytes.length} bytes, over ${MAX_MANIFEST_BYTES}`, {
         expected: MAX_MANIFEST_BYTES,
@@ -168,7 +170,8 @@ export class SnapshotManifest {
   }
 
   /** Reads a manifest in its frame: the content of a file `__raft_snapshot_meta`. See {@linkcode decode}. */
-  static async decodeFramed(bytes: Uint8Array): Promise<SnapshotManifest> {
+  static async decodeFramed(framed: Uint8Array): Promise<SnapshotManifest> {
+    const bytes = checkBytes(framed, "bytes");
     if (bytes.length < 4) {
       throw malformed(`it has ${bytes.length} bytes, less than its frame`);
     }
@@ -214,13 +217,25 @@ export class SnapshotManifest {
    * @throws {SnapshotError} `NOT_FOUND`
    */
   file(name: string): FileInfo {
-    const found = this.#byName.get(name);
+    const found = this.#byName.get(checkString(name, "The name of a file"));
     if (found !== undefined) return found;
     throw new SnapshotError("NOT_FOUND", `Snapshot ${this.index} has no file ${JSON.stringify(name)}`, {
       file: name,
       index: this.index,
     });
   }
+}
+
+/** Checks what is said of files, but their names and key groups. */
+export function checkFiles(files: readonly FileInfo[]): void {
+  const checks = {
+    ...attributeChecks(),
+    name: required(checkString),
+    keyGroups: () => {},
+    encryption: checkEncryption,
+    chunks: checkChunkMap,
+  };
+  listOf((file, what) => checkOptions(file as FileInfo, checks, what))(files, "files");
 }
 
 function isExtended(meta: SnapshotMeta, files: readonly FileInfo[]): boolean {

@@ -4,14 +4,30 @@
  * @module
  */
 
+import {
+  checkBytes,
+  checkIndex,
+  checkOptions,
+  type Checks,
+  checkText,
+  copyBytes,
+  integer,
+  listOf,
+  MAX_INDEX,
+  oneOf,
+  required,
+} from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { checkGroup } from "./group.ts";
 import type { ChunkMap } from "../stream/mod.ts";
 
-/** The highest index and term: 2^63 - 1. */
-export const MAX_INDEX: bigint = (1n << 63n) - 1n;
+export { MAX_INDEX };
+
 /** The longest signature, in bytes. */
 export const MAX_SIGNATURE = 1024;
+
+/** The longest identifier of a key, in characters. */
+const MAX_KEY_ID = 256;
 
 /** What a snapshot is a snapshot of: braft's `SnapshotMeta`, and what Snapstream adds. */
 export interface SnapshotMeta {
@@ -94,31 +110,86 @@ export interface FileInfo extends FileAttributes {
 /**
  * Checks what was said of a snapshot.
  *
- * @throws {SnapshotError} `MALFORMED` if a number is out of range
+ * @returns a copy of it, which is nobody else's to change
+ * @throws {SnapshotError} `MALFORMED` if something is of another type, or out of range
  */
-export function checkMeta(meta: SnapshotMeta): void {
-  const { lastIncludedIndex: index, lastIncludedTerm: term } = meta;
-  if (index < 1n || index > MAX_INDEX) {
-    throw new SnapshotError("MALFORMED", `A snapshot's index is 1 to 2^63-1, not ${index}: index 0 means "none"`, {
-      index,
+export function checkMeta(meta: SnapshotMeta): SnapshotMeta {
+  const {
+    lastIncludedIndex,
+    lastIncludedTerm,
+    peers,
+    oldPeers,
+    createdAt,
+    writer,
+    parentIndex,
+    group,
+    signature,
+    seal,
+  } = checkOptions(meta, {
+    lastIncludedIndex: required(checkSnapshotIndex),
+    lastIncludedTerm: required(checkIndex),
+    peers: required(listOf(checkText)),
+    oldPeers: listOf(checkText),
+    createdAt: integer(0),
+    writer: checkText,
+    parentIndex: checkIndex,
+    group: checkGroup,
+    signature: checkBytes,
+    seal: checkEncryption,
+  }, "meta");
+  if ((signature?.length ?? 0) > MAX_SIGNATURE) {
+    throw new SnapshotError("MALFORMED", `A signature has at most ${MAX_SIGNATURE} bytes`, {
+      index: lastIncludedIndex,
     });
   }
-  if (term < 0n || term > MAX_INDEX) {
-    throw new SnapshotError("MALFORMED", `A snapshot's term is 0 to 2^63-1, not ${term}`, { index });
-  }
-  const { createdAt = 0, parentIndex = 0n } = meta;
-  if (!Number.isSafeInteger(createdAt) || createdAt < 0) {
-    throw new SnapshotError("MALFORMED", `A snapshot was taken a number of milliseconds after 1970, not ${createdAt}`, {
-      index,
+  return {
+    lastIncludedIndex,
+    lastIncludedTerm,
+    peers: [...peers],
+    ...(oldPeers !== undefined && { oldPeers: [...oldPeers] }),
+    ...(createdAt !== undefined && { createdAt }),
+    ...(writer !== undefined && { writer }),
+    ...(parentIndex !== undefined && { parentIndex }),
+    ...(group !== undefined && { group }),
+    ...(signature !== undefined && { signature: copyBytes(signature, "meta.signature") }),
+    ...(seal !== undefined && { seal: checkEncryption(seal, "meta.seal") }),
+  };
+}
+
+/**
+ * Checks what a file was encrypted with, or a snapshot sealed.
+ *
+ * @throws {SnapshotError} `MALFORMED`
+ */
+export function checkEncryption(encryption: unknown, what = "encryption"): FileEncryption {
+  const { keyId, mac } = checkOptions(encryption as FileEncryption, {
+    keyId: required(checkText),
+    mac: required(checkBytes),
+  }, what);
+  if (keyId.length > 0 && keyId.length <= MAX_KEY_ID && mac.length === 32) return { keyId, mac };
+  throw new SnapshotError("MALFORMED", "What is said of the encryption of a file, or of the seal, is wrong");
+}
+
+function checkSnapshotIndex(value: unknown, what: string): void {
+  if (checkIndex(value, what) === 0n) {
+    throw new SnapshotError("MALFORMED", `${what} must be a bigint from 1, but it is the bigint 0: that means "none"`, {
+      index: 0n,
     });
   }
-  if (meta.group !== undefined) checkGroup(meta.group);
-  if ((meta.signature?.length ?? 0) > MAX_SIGNATURE) {
-    throw new SnapshotError("MALFORMED", `A signature has at most ${MAX_SIGNATURE} bytes`, { index });
-  }
-  if (parentIndex < 0n || parentIndex > MAX_INDEX) {
-    throw new SnapshotError("MALFORMED", `The index of a parent is 0 to 2^63-1, not ${parentIndex}`, { index });
-  }
+}
+
+/** The checks of what is said of a file when it is added. */
+export function attributeChecks(): Checks<FileAttributes> {
+  return { userMeta: checkBytes, source: oneOf("local", "reference"), checksum: checkText };
+}
+
+/** What is said of a file when it is added, out of options that say more; a copy. */
+export function attributesOf({ userMeta, source, checksum }: FileAttributes): FileAttributes {
+  return {
+    ...(userMeta !== undefined && { userMeta: copyBytes(userMeta, "options.userMeta") }),
+    ...(source !== undefined && { source }),
+    ...(checksum !== undefined && { checksum }),
+  };
 }
 
 /** What this release says of itself in a manifest. */
@@ -131,7 +202,8 @@ export const WRITER: string = "snapstream/0.1.0";
  * @param createdAt when, if `meta` does not say; 0 for a snapshot of which nobody knows
  */
 export function completeMeta(meta: SnapshotMeta, createdAt: number): SnapshotMeta & { readonly createdAt: number } {
-  return { writer: WRITER, ...meta, createdAt: meta.createdAt ?? createdAt };
+  const own = checkMeta(meta);
+  return { writer: WRITER, ...own, createdAt: own.createdAt ?? createdAt };
 }
 
 /** A file with its chunks, and the checksum that a commit fills in. */

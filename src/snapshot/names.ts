@@ -5,6 +5,7 @@
  */
 
 import { isAbsolute, normalize } from "@std/path/posix";
+import { checkString } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 
 /** The longest name, in bytes of UTF-8. */
@@ -25,6 +26,7 @@ export const MANIFEST_TEMP_NAME: string = `${MANIFEST_NAME}.tmp`;
  * @throws {SnapshotError} `MALFORMED`, saying what is wrong with it
  */
 export function checkName(name: string): string {
+  checkString(name, "The name of a file");
   const wrong = wrongWith(name);
   if (wrong === undefined) return name;
   const shown = JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}…` : name);
@@ -33,7 +35,7 @@ export function checkName(name: string): string {
 
 function wrongWith(name: string): string | undefined {
   if (name === "") return "it is empty";
-  const { length } = new TextEncoder().encode(name);
+  const length = name.length > MAX_NAME_BYTES ? Infinity : new TextEncoder().encode(name).length;
   if (length > MAX_NAME_BYTES) return `it is longer than ${MAX_NAME_BYTES} bytes`;
   if (length > MAX_NAME_PART_BYTES && name.split("/").some(isLongPart)) {
     return `a part of it is longer than ${MAX_NAME_PART_BYTES} bytes`;

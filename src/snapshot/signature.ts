@@ -9,6 +9,17 @@
  * @module
  */
 
+import {
+  checkBytes,
+  checkCryptoKey,
+  checkOptions,
+  copyBytes,
+  duration,
+  isCryptoKey,
+  listOf,
+  required,
+  withMembers,
+} from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { concat, equal, sha256, toHex } from "../stream/mod.ts";
 import type { SnapshotManifest } from "./manifest.ts";
@@ -47,6 +58,11 @@ export interface TrustedKey {
   readonly until?: number;
 }
 
+/** The signature of a snapshot, if somebody signs it; checked, as a signer may be anybody's. */
+export async function signed(signer: SnapshotSigner | undefined, digest: Uint8Array): Promise<Uint8Array | undefined> {
+  return signer && copyBytes(await signer.sign(digest), "What a signer gives");
+}
+
 const VERSION = 1;
 const KEY_ID_SIZE = 8;
 const SIGNATURE_SIZE = 64;
@@ -70,11 +86,16 @@ const SIGNATURE_SIZE = 64;
  * ```
  */
 export function ed25519Signer(keys: Pick<CryptoKeyPair, "privateKey" | "publicKey">): SnapshotSigner {
+  const { privateKey, publicKey } = checkOptions(keys, {
+    privateKey: required(checkCryptoKey),
+    publicKey: required(checkCryptoKey),
+  }, "keys");
   let id: Promise<Uint8Array> | undefined;
   return {
     async sign(digest) {
-      id ??= rawKey(keys.publicKey).then(keyId);
-      const signature = await crypto.subtle.sign("Ed25519", keys.privateKey, signed(digest));
+      const message = signedMessage(checkBytes(digest, "digest"));
+      id ??= rawKey(publicKey).then(keyId);
+      const signature = await crypto.subtle.sign("Ed25519", privateKey, message);
       return concat([Uint8Array.of(VERSION), await id, new Uint8Array(signature)]);
     },
   };
@@ -86,6 +107,8 @@ export function ed25519Signer(keys: Pick<CryptoKeyPair, "privateKey" | "publicKe
  * @param keys the keys; looked at when a snapshot is checked, so that the array may change
  */
 export function ed25519Verifier(keys: readonly TrustedKey[]): SnapshotVerifier {
+  const check = listOf(withMembers<TrustedKey>({ publicKey: required(checkPublicKey), until: duration() }));
+  check(keys, "keys");
   return {
     async verify({ index, digest, meta: { signature, createdAt = 0 } }) {
       if (signature === undefined) throw untrusted(index, "is not signed");
@@ -93,13 +116,14 @@ export function ed25519Verifier(keys: readonly TrustedKey[]): SnapshotVerifier {
         throw untrusted(index, "is signed in a way that is not known");
       }
       const id = signature.subarray(1, 1 + KEY_ID_SIZE);
+      check(keys, "keys"); // a key that is added, or taken away, is seen at once
       for (const { publicKey, until = Infinity } of keys) {
         const raw = await rawKey(publicKey);
         if (!equal(await keyId(raw), id)) continue;
         if (createdAt > until) throw untrusted(index, `is signed with key ${toHex(id)}, which had expired`);
         const key = await crypto.subtle.importKey("raw", raw as Uint8Array<ArrayBuffer>, "Ed25519", false, ["verify"]);
         const bytes = signature.slice(1 + KEY_ID_SIZE);
-        if (await crypto.subtle.verify("Ed25519", key, bytes, signed(digest))) return;
+        if (await crypto.subtle.verify("Ed25519", key, bytes, signedMessage(digest))) return;
         throw new SnapshotError("CORRUPT", `The signature of snapshot ${index} is wrong: it is not what was signed`, {
           index,
         });
@@ -110,12 +134,21 @@ export function ed25519Verifier(keys: readonly TrustedKey[]): SnapshotVerifier {
 }
 
 /** What is signed: not the digest alone, so that a signature for something else never is one for a snapshot. */
-function signed(digest: Uint8Array): Uint8Array<ArrayBuffer> {
+function signedMessage(digest: Uint8Array): Uint8Array<ArrayBuffer> {
   return concat([new TextEncoder().encode("snapstream-snapshot-1\0"), digest]) as Uint8Array<ArrayBuffer>;
 }
 
+const PUBLIC_KEY_SIZE = 32;
+
+function checkPublicKey(value: unknown, what: string): void {
+  if (isCryptoKey(value)) return;
+  const { length } = checkBytes(value, what);
+  if (length === PUBLIC_KEY_SIZE) return;
+  throw new SnapshotError("MALFORMED", `${what} must be a CryptoKey or ${PUBLIC_KEY_SIZE} bytes, but has ${length}`);
+}
+
 async function rawKey(key: CryptoKey | Uint8Array): Promise<Uint8Array> {
-  return key instanceof Uint8Array ? key : new Uint8Array(await crypto.subtle.exportKey("raw", key));
+  return isCryptoKey(key) ? new Uint8Array(await crypto.subtle.exportKey("raw", key)) : checkBytes(key, "publicKey");
 }
 
 async function keyId(raw: Uint8Array): Promise<Uint8Array> {

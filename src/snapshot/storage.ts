@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SnapshotError } from "../errors.ts";
+import type { SnapshotError } from "../errors.ts";
 import type { ChunkMap, ChunkSet, Operation } from "../stream/mod.ts";
 import type { SnapshotManifest } from "./manifest.ts";
 import type { FileAttributes, FileEncryption, FileInfo, KeyGroupOffsets, SnapshotMeta, SnapshotSeal } from "./meta.ts";
@@ -319,18 +319,6 @@ export interface ReadOptions extends ByteRange {
    * @default {false}
    */
   readonly raw?: boolean;
-}
-
-/**
- * Checks the ends of a range.
- *
- * @throws {SnapshotError} `MALFORMED`
- */
-export function checkByteRange(start: number, end: number): void {
-  for (const position of [start, end]) {
-    if (position === Infinity || Number.isSafeInteger(position) && position >= 0) continue;
-    throw new SnapshotError("MALFORMED", `A range begins and ends at a byte, 0 or more, not ${position}`);
-  }
 }
 
 /** Options of {@linkcode SnapshotReader.verify}. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkFunction, checkIndex, checkOptions, checkReadable, checkSignal } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import { type ArchiveRecord, decodeRecords, equal, InFlight, Operation, type Tracker } from "../stream/mod.ts";
 import { END_SIZE, limitOf, malformed, Type, view } from "./archive_format.ts";
@@ -11,6 +12,7 @@ import { decodeEnding } from "./ending.ts";
 import { checkOffered } from "./group.ts";
 import { SnapshotManifest } from "./manifest.ts";
 import type { SnapshotMeta, SnapshotSeal } from "./meta.ts";
+import { checkStorage, checkVerifier } from "./options.ts";
 import { ReceivedFiles } from "./received_files.ts";
 import type { SnapshotVerifier } from "./signature.ts";
 import { stale } from "./stale.ts";
@@ -45,7 +47,12 @@ export function unarchive(
   storage: SnapshotStorage,
   options: UnarchiveOptions = {},
 ): Operation<SnapshotInfo> {
-  return new Operation((tracker) => new Unarchiver(storage, options, tracker).run(stream));
+  return new Operation((tracker) => {
+    checkReadable(stream, "stream");
+    checkStorage(storage, "storage");
+    checkOptions(options, { signal: checkSignal, index: checkIndex, verifier: checkVerifier, check: checkFunction });
+    return new Unarchiver(storage, options, tracker).run(stream);
+  });
 }
 
 /** What an END says, and the SEAL before it. */

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkBytes } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 import type { Codec } from "./codec.ts";
 import { encodeAt, type NamedCodec } from "./state_codecs.ts";
@@ -31,10 +32,7 @@ export function sizeOf<T>(codec: Codec<T>, value: T): number {
 
 /** The bytes of a value; which may be the codec's own. As {@linkcode sizeOf}. */
 export function bytesOf<T>(codec: Codec<T>, value: T): Uint8Array {
-  const bytes = codec.encode(value);
-  if (!(bytes instanceof Uint8Array)) {
-    throw new SnapshotError("MALFORMED", `The codec ${codec.name} gave no Uint8Array`);
-  }
+  const bytes = checkBytes(codec.encode(value), `What the codec ${codec.name} makes of a value`);
   checkLength(bytes.length);
   return bytes;
 }

@@ -4,9 +4,11 @@
  * @module
  */
 
+import { checkString } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { refusedValue, shownKey, sizeOf } from "./accepted.ts";
 import type { Block } from "./block.ts";
+import { checkCodec } from "./checks.ts";
 import type { Codec, CodecVersion } from "./codec.ts";
 import type { AnyMap, AnyView, Group } from "./groups.ts";
 import type { KeyCodec } from "./key_codec.ts";
@@ -59,6 +61,8 @@ export abstract class AnyState<K, MK, V> {
     mapKeys: Codec<MK>,
     values: Codec<V>,
   ) {
+    checkString(described.name, "name");
+    checkCodec(values, "The codec of a state");
     this.owner = owner;
     this.place = place;
     this.described = { ...described, codec: values.name, version: values.version ?? 0 };

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { SnapshotError } from "../errors.ts";
 import type { FileInfo, FileWriter, KeyGroupOffsets } from "../snapshot/mod.ts";
 import { raceAbort } from "../stream/mod.ts";
 import type { KeyGroupRange } from "./key_groups.ts";
@@ -131,12 +130,5 @@ async function writeFile(
 export function incrementalOf(incremental: boolean | IncrementalOptions): IncrementalOptions | undefined {
   if (incremental === false) return undefined;
   if (incremental === true) return {};
-  const { maxShare = 0, maxDeltas = 0 } = incremental;
-  if (!(maxShare >= 0 && Number.isSafeInteger(maxDeltas) && maxDeltas >= 0 && maxDeltas < 10_000)) {
-    throw new SnapshotError(
-      "MALFORMED",
-      `No deltas can be kept within a share of ${maxShare} and a number of ${maxDeltas}`,
-    );
-  }
   return incremental;
 }

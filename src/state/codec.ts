@@ -4,8 +4,10 @@
  * @module
  */
 
+import { checkBytes, checkFunction, checkInteger, checkOptions, checkString, checkText, listOf } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 import { Block } from "./block.ts";
+import { checkCodec } from "./checks.ts";
 import { checkNesting, MAX_NESTING } from "./nesting.ts";
 
 /** Turns values into bytes and back. */
@@ -109,10 +111,10 @@ export function versioned<T>(
   migrate: (bytes: Uint8Array, from: CodecVersion) => T,
   options: VersionedOptions = {},
 ): Codec<T> {
-  if (!Number.isSafeInteger(version) || version < 1 || version > 0xffff_ffff) {
-    throw new SnapshotError("MALFORMED", `A version is 1 to 2^32-1, not ${version}`, { actual: version });
-  }
-  const { replaces = [] } = options;
+  checkCodec(codec, "codec");
+  checkInteger(version, "version", 1, 0xffff_ffff);
+  checkFunction(migrate, "migrate");
+  const { replaces = [] } = checkOptions(options, { replaces: listOf(checkString) });
   const { encodeInto, decodeFrom } = codec; // one by one, since a codec may be of a class, whose methods no spread has
   return {
     name: codec.name,
@@ -128,19 +130,16 @@ export function versioned<T>(
 
 /** Bytes as they are. What is no `Uint8Array` is refused. */
 export function bytesCodec(): Codec<Uint8Array> {
-  const check = (value: Uint8Array) => {
-    if (value instanceof Uint8Array) return value;
-    throw new SnapshotError("MALFORMED", `Bytes are a Uint8Array here, not ${kindOf(value)}`);
-  };
+  const check = (value: Uint8Array) => checkBytes(value, "A value of bytes");
   return {
     name: "bytes",
     encode: check,
-    decode: (bytes) => bytes.slice(),
+    decode: (bytes) => new Uint8Array(bytes), // not slice: a Buffer's does not copy
     encodeInto(value, target, at) {
-      check(value);
-      if (at + value.length > target.length) return -1;
-      target.set(value, at);
-      return at + value.length;
+      const bytes = check(value);
+      if (at + bytes.length > target.length) return -1;
+      target.set(bytes, at);
+      return at + bytes.length;
     },
     decodeFrom: ({ bytes }, start, end) => bytes.slice(start, end),
   };
@@ -161,10 +160,10 @@ export function utf8Codec(): Codec<string> {
   };
   return {
     name: "utf-8",
-    encode: (value) => encoder.encode(checkText(value)),
+    encode: (value) => encoder.encode(checkText(value, "A text")),
     decode: (bytes) => decode(new Block(bytes), 0, bytes.length),
     encodeInto(value, target, at) {
-      if (typeof value !== "string") throw noText(value);
+      checkString(value, "A text");
       const { length } = value;
       if (length <= SHORT && at + length <= target.length) {
         let i = 0;
@@ -176,26 +175,10 @@ export function utf8Codec(): Codec<string> {
         if (i === length) return at + length;
       }
       if (at + length * 3 > target.length) return -1; // at most three bytes a unit
-      return at + encoder.encodeInto(checkText(value), target.subarray(at)).written;
+      return at + encoder.encodeInto(checkText(value, "A text"), target.subarray(at)).written;
     },
     decodeFrom: decode,
   };
-}
-
-function checkText(text: string): string {
-  if (typeof text !== "string") throw noText(text);
-  if (text.isWellFormed()) return text;
-  throw new SnapshotError("MALFORMED", "A text has half of a surrogate pair, which UTF-8 cannot hold");
-}
-
-function noText(value: unknown): SnapshotError {
-  return new SnapshotError("MALFORMED", `A text is a string here, not ${kindOf(value)}`);
-}
-
-/** The kind of a value, for a person. */
-function kindOf(value: unknown): string {
-  if (value === null || typeof value !== "object") return value === null ? "null" : `a value of type ${typeof value}`;
-  return `an object of class ${value.constructor?.name ?? "Object"}`;
 }
 
 /** Numbers in JSON that may be infinite as numbers here. */

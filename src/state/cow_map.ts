@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkFunction, has, isOf, unfit } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { hides, Layer, LayerEntries, lookUp } from "./layer.ts";
 
@@ -51,7 +52,13 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
    * @param entries what it holds at first
    */
   constructor(entries?: Iterable<readonly [K, V]>) {
-    if (entries !== undefined) { for (const [key, value] of entries) this.set(key, value); }
+    if (entries === undefined) return;
+    if (!has(entries, Symbol.iterator, "function")) throw unfit("entries", "an iterable object", entries);
+    for (const entry of entries) {
+      // A text would be an entry of its first two characters.
+      if (typeof entry !== "object" || entry === null) throw unfit("An entry", "a pair of key and value", entry);
+      this.set(entry[0], entry[1]);
+    }
   }
 
   /** How many entries it has. */
@@ -102,6 +109,7 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
    * @returns the new value
    */
   update(key: K, change: (value: V | undefined) => V): V {
+    checkFunction(change, "change");
     const value = change(this.get(key));
     this.set(key, value);
     return value;
@@ -115,6 +123,7 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
 
   /** Calls back for each entry. */
   forEach(callback: (value: V, key: K, map: CowMap<K, V>) => void): void {
+    checkFunction(callback, "callback");
     for (const [key, value] of this) callback(value, key, this);
   }
 
@@ -251,6 +260,7 @@ export class CowView<K, V> implements Iterable<[K, V]>, Disposable {
    *   if the map was cleared in between, so that the two have nothing in common
    */
   changesSince(earlier: CowView<K, V>): readonly CowChanges<K, V>[] | undefined {
+    if (!isOf(earlier, CowView)) throw unfit("earlier", "a CowView", earlier);
     const from = earlier.#open();
     const changes: CowChanges<K, V>[] = [];
     let layer: Layer<K, V> | undefined = this.#open();

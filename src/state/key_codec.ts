@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkText, unfit } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { type Codec, utf8Codec } from "./codec.ts";
 import { hashLong, hashString } from "./key_groups.ts";
@@ -29,12 +30,8 @@ export function stringKeys(): KeyCodec<string> {
     name: "string",
     hash(key) {
       if (typeof key === "string" && key.isWellFormed()) return hashString(key);
-      throw new SnapshotError(
-        "MALFORMED",
-        typeof key === "string"
-          ? "A key has half of a surrogate pair, which UTF-8 cannot hold"
-          : `A key is a text here, not a ${typeof key}`,
-      );
+      checkText(key, "A key");
+      throw unfit("A key", "a string", key);
     },
     text: (key) => key,
     ofText: (text) => text,

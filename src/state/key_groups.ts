@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkInteger, checkOptions, checkString, integer, required, unfit } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { MAX_KEY_GROUPS } from "../snapshot/mod.ts";
 
@@ -18,6 +19,7 @@ export interface KeyGroupRange {
 
 /** The hash that Java gives a `String`: `31 * hash + unit` over the UTF-16 units. */
 export function hashString(text: string): number {
+  checkString(text, "text");
   let hash = 0;
   for (let i = 0; i < text.length; i++) hash = (Math.imul(31, hash) + text.charCodeAt(i)) | 0;
   return hash;
@@ -25,11 +27,13 @@ export function hashString(text: string): number {
 
 /** The hash that Java gives a `Long`: its two halves, exclusive-or. */
 export function hashLong(value: bigint): number {
+  if (typeof value !== "bigint") throw unfit("value", "a bigint", value);
   return Number(BigInt.asIntN(32, value ^ (BigInt.asUintN(64, value) >> 32n)));
 }
 
 /** Flink's `MathUtils.murmurHash`: one round and the finaliser of Murmur3 over 32 bits, not negative. */
 export function murmurHash(code: number): number {
+  if (typeof code !== "number" || (code | 0) !== code) throw unfit("A hash", "an integer of 32 bits", code);
   let hash = Math.imul(code, 0xcc9e2d51);
   hash = (hash << 15) | (hash >>> 17);
   hash = Math.imul(hash, 0x1b873593);
@@ -57,6 +61,7 @@ export function murmurHash(code: number): number {
  * ```
  */
 export function keyGroupOf(hash: number, maxParallelism: number): number {
+  checkParallelism(maxParallelism, MAX_KEY_GROUPS);
   return murmurHash(hash) % maxParallelism;
 }
 
@@ -78,9 +83,7 @@ export function defaultMaxParallelism(parallelism: number): number {
 export function keyGroupRange(maxParallelism: number, parallelism: number, worker: number): KeyGroupRange {
   checkParallelism(maxParallelism, MAX_KEY_GROUPS);
   checkParallelism(parallelism, maxParallelism);
-  if (!Number.isSafeInteger(worker) || worker < 0 || worker >= parallelism) {
-    throw new SnapshotError("MALFORMED", `There is no worker ${worker} of ${parallelism}`, { actual: worker });
-  }
+  checkInteger(worker, "worker", 0, parallelism - 1);
   return {
     first: Math.floor((worker * maxParallelism + parallelism - 1) / parallelism),
     last: Math.floor(((worker + 1) * maxParallelism - 1) / parallelism),
@@ -89,6 +92,9 @@ export function keyGroupRange(maxParallelism: number, parallelism: number, worke
 
 /** The worker that has a key group. */
 export function workerOf(keyGroup: number, maxParallelism: number, parallelism: number): number {
+  checkParallelism(maxParallelism, MAX_KEY_GROUPS);
+  checkParallelism(parallelism, maxParallelism);
+  checkInteger(keyGroup, "keyGroup", 0, maxParallelism - 1);
   return Math.floor(keyGroup * parallelism / maxParallelism);
 }
 
@@ -97,13 +103,11 @@ export function workerOf(keyGroup: number, maxParallelism: number, parallelism: 
  *
  * @throws {SnapshotError} `MALFORMED` if it is none of `maxParallelism` key groups
  */
-export function checkRange({ first, last }: KeyGroupRange, maxParallelism: number): void {
+export function checkRange(range: KeyGroupRange, maxParallelism: number): void {
   checkParallelism(maxParallelism, MAX_KEY_GROUPS);
-  if (
-    Number.isSafeInteger(first) && Number.isSafeInteger(last) && first >= 0 && first <= last && last < maxParallelism
-  ) {
-    return;
-  }
+  const end = required(integer(0));
+  const { first, last } = checkOptions(range, { first: end, last: end }, "range");
+  if (first <= last && last < maxParallelism) return;
   throw new SnapshotError("MALFORMED", `There is no range of key groups ${first} to ${last} of ${maxParallelism}`, {
     actual: `${first} to ${last}`,
   });
@@ -111,5 +115,5 @@ export function checkRange({ first, last }: KeyGroupRange, maxParallelism: numbe
 
 function checkParallelism(count: number, limit: number): void {
   if (Number.isSafeInteger(count) && count >= 1 && count <= limit) return;
-  throw new SnapshotError("MALFORMED", `A parallelism is 1 to ${limit}, not ${count}`, { actual: count });
+  throw unfit("A parallelism", `an integer, 1 to ${limit}`, count);
 }

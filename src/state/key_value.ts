@@ -4,10 +4,12 @@
  * @module
  */
 
+import { checkBytes, checkOptions } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import type { SnapshotReader } from "../snapshot/mod.ts";
 import { concat } from "../stream/mod.ts";
 import { bytesOf, checkLength, refusedValue, shownKey, sizeOf } from "./accepted.ts";
+import { checkCodec } from "./checks.ts";
 import type { Codec } from "./codec.ts";
 import { type CommandCodec, commandCodec } from "./command_codec.ts";
 import { stringKeys } from "./key_codec.ts";
@@ -63,6 +65,8 @@ export class KeyValueMachine<V> implements StateMachine {
    * @throws {SnapshotError} `MALFORMED` if they are not allowed
    */
   constructor(codec: Codec<V>, options: KeyValueOptions = {}) {
+    checkCodec(codec, "codec");
+    checkOptions<object>(options, {});
     this.#codec = codec;
     this.#commands = commandCodec(operations(codec));
     this.#state = new KeyedState({ ...options, keys: stringKeys() });
@@ -110,7 +114,7 @@ export class KeyValueMachine<V> implements StateMachine {
    *   version of the codec wrote it, or another codec that is not replaced
    */
   validate(data: Uint8Array): void {
-    const { key, put } = this.#commands.decode(data);
+    const { key, put } = this.#commands.decode(checkBytes(data, "data"));
     this.#entries.has(key);
     if (put !== undefined) attempt(this.#codec, key, () => sizeOf(this.#codec, put.value));
   }

@@ -4,9 +4,11 @@
  * @module
  */
 
-import { checkName, type SnapshotReader } from "../snapshot/mod.ts";
+import { listOf } from "../checks.ts";
+import { checkName, checkReader, type SnapshotReader } from "../snapshot/mod.ts";
 import type { OneState, StateOwner } from "./any_state.ts";
 import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from "./chain.ts";
+import { checkStateOptions } from "./checks.ts";
 import type { Codec } from "./codec.ts";
 import { DeclaredStates } from "./declared.ts";
 import { Groups, type GroupsView } from "./groups.ts";
@@ -112,6 +114,7 @@ export class KeyedState<K> {
    * @throws {SnapshotError} `MALFORMED` if they are not allowed
    */
   constructor(options: KeyedStateOptions<K>) {
+    checkStateOptions(options);
     const { keys, name = "state", incremental = false, drop } = options;
     this.#space = new KeySpace(options);
     this.#states = new DeclaredStates(keys.name, drop);
@@ -222,6 +225,7 @@ export class KeyedState<K> {
    *   with entries is neither declared here nor dropped, or is another one there, or was saved by a newer release
    */
   async load(...readers: SnapshotReader[]): Promise<void> {
+    listOf(checkReader)(readers, "readers");
     this.#tasks.check();
     const groups = this.#emptyGroups();
     const undeclared = this.#states.undeclared();

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { able } from "../checks.ts";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 
@@ -73,7 +74,8 @@ export interface LevelDatabase {
  * ```
  */
 export async function levelEngine(database: LevelDatabase): Promise<Engine> {
-  if (database.supports.explicitSnapshots !== true) {
+  able("an abstract-level database", "open", "getMany", "iterator", "batch", "clear", "snapshot")(database, "database");
+  if (database.supports?.explicitSnapshots !== true) {
     throw new SnapshotError(
       "UNSUPPORTED",
       "The database has no explicit snapshots: use another abstract-level database",

@@ -5,6 +5,7 @@
  */
 
 import { type DescMessage, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { checkOptions, checkString, oneOf, required } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 import type { Codec } from "./codec.ts";
 
@@ -24,6 +25,7 @@ export interface ProtobufSchema {
  * @param schema as generated
  */
 export function protobufCodec<M>(schema: ProtobufSchema): Codec<M> {
+  checkOptions(schema, { kind: required(oneOf("message")), typeName: required(checkString) }, "schema");
   const type = schema as DescMessage;
   return {
     name: `protobuf:${schema.typeName}`,

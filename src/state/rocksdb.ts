@@ -5,6 +5,7 @@
  * @module
  */
 
+import { able } from "../checks.ts";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 
@@ -67,6 +68,7 @@ export interface RocksDatabase extends RocksReadable {
  * ```
  */
 export async function rocksEngine(database: RocksDatabase): Promise<Engine> {
+  able("a RocksDB", "ready", "read", "write", "iterator", "snapshot")(database, "database");
   const engine = new RocksEngine(database);
   try {
     await database.ready();

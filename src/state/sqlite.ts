@@ -7,6 +7,7 @@
 import { statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { checkOptions, checkPath, checkText } from "../checks.ts";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 import { Pace } from "./pace.ts";
@@ -50,7 +51,9 @@ export interface SqliteEngineOptions {
  * ```
  */
 export function sqliteEngine(path: string, options: SqliteEngineOptions = {}): Engine {
-  const table = `"${(options.table ?? "keyed_state").replaceAll(`"`, `""`)}"`;
+  checkPath(path, "path");
+  const { table: name = "keyed_state" } = checkOptions(options, { table: checkText });
+  const table = `"${name.replaceAll(`"`, `""`)}"`;
   try {
     return new SqliteEngine(path, table);
   } catch (error) {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkBytes } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 import { DEFAULT_CHUNK_SIZE } from "../stream/mod.ts";
 import type { Codec } from "./codec.ts";
@@ -164,7 +165,7 @@ export class StateEncoder {
   /** Writes a value at a place, in a buffer that grows until it fits; returns its end. */
   #encode<T>(codec: Codec<T>, value: T, at: number): number {
     if (codec.encodeInto === undefined) {
-      const bytes = codec.encode(value);
+      const bytes = checkBytes(codec.encode(value), "What it makes of a value");
       this.#length = at;
       this.#reserve(bytes.length);
       this.#bytes.set(bytes, at);

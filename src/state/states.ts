@@ -6,6 +6,7 @@
 
 import { checkLength, refusedValue, shownKey, sizeOf } from "./accepted.ts";
 import { AnyState, type StateOwner } from "./any_state.ts";
+import { checkCodec, checkKeyCodec } from "./checks.ts";
 import type { Codec } from "./codec.ts";
 import type { Group } from "./groups.ts";
 import type { KeyCodec } from "./key_codec.ts";
@@ -72,6 +73,7 @@ export class KeyedList<K, T> extends AnyState<K, K, ListValue<T>> implements Lis
 
   /** Made by {@linkcode KeyedState.list}. */
   constructor(owner: StateOwner<K>, place: number, name: string, items: Codec<T>) {
+    checkCodec(items, "The codec of a state");
     super(owner, place, { name, kind: "list", userKeys: "" }, owner.keys, listCodec(items));
     this.#items = items;
   }
@@ -148,6 +150,7 @@ export class KeyedMap<K, UK, V> extends AnyState<K, string, V> implements MapSta
 
   /** Made by {@linkcode KeyedState.map}. */
   constructor(owner: StateOwner<K>, place: number, name: string, userKeys: KeyCodec<UK>, values: Codec<V>) {
+    checkKeyCodec(userKeys, "userKeys");
     const keys = mapKeyCodec(owner.keys, userKeys);
     super(owner, place, { name, kind: "map", userKeys: userKeys.name }, keys, values);
     this.#keys = keys;

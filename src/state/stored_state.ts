@@ -4,13 +4,15 @@
  * @module
  */
 
+import { listOf } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
-import { checkName, type SnapshotReader } from "../snapshot/mod.ts";
+import { checkName, checkReader, type SnapshotReader } from "../snapshot/mod.ts";
 import { concat, raceAbort } from "../stream/mod.ts";
 import { AppliedChanges } from "./applied_changes.ts";
 import { appliedBy, decodeApplied, encodeApplied } from "./applied_record.ts";
 import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from "./chain.ts";
 import { ChangedKeys, textOfBytes } from "./changed_keys.ts";
+import { checkEngine, checkStateOptions } from "./checks.ts";
 import type { Codec } from "./codec.ts";
 import { DeclaredStates } from "./declared.ts";
 import { type Change, type Engine, guarded, type Readable, WRITE_BATCH } from "./engine.ts";
@@ -160,7 +162,8 @@ export class StoredState<K> implements AsyncDisposable {
    * @throws {SnapshotError} `MALFORMED` if they are not allowed, or do not fit to the database; `UNAVAILABLE`, `CLOSED`
    */
   static async open<K>(engine: Engine, options: KeyedStateOptions<K>): Promise<StoredState<K>> {
-    const space = new KeySpace(options);
+    checkEngine(engine, "engine");
+    const space = new KeySpace(checkStateOptions(options));
     const { keys, maxParallelism, range } = space;
     const database = guarded(engine);
     const [value, applied] = await database.getMany([metaKey(), appliedKey()]);
@@ -346,6 +349,7 @@ export class StoredState<K> implements AsyncDisposable {
    *   if a replica has the state, and it is newer
    */
   async load(...readers: SnapshotReader[]): Promise<void> {
+    listOf(checkReader)(readers, "readers");
     this.#check();
     if (this.#saving || this.#loading !== undefined || this.#log.scope !== undefined) {
       throw new SnapshotError("BUSY", "The state is being saved, loaded or changed already");

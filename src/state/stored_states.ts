@@ -4,8 +4,10 @@
  * @module
  */
 
+import { checkString } from "../checks.ts";
 import { bytesOf, checkLength, refusedValue, shownKey } from "./accepted.ts";
 import { Block } from "./block.ts";
+import { checkCodec, checkKeyCodec } from "./checks.ts";
 import type { Codec, CodecVersion } from "./codec.ts";
 import type { KeyCodec } from "./key_codec.ts";
 import {
@@ -93,7 +95,7 @@ export abstract class AnyStored<K> {
 
 /** Bytes that nobody else has: a codec may give its own, and a database keep them until they are written. */
 function encoded<T>(codec: Codec<T>, value: T): Uint8Array {
-  return bytesOf(codec, value).slice();
+  return new Uint8Array(bytesOf(codec, value)); // not slice: a Buffer's does not copy
 }
 
 function decoded<T>(decode: Decode<T>, bytes: Uint8Array): T {
@@ -103,9 +105,12 @@ function decoded<T>(decode: Decode<T>, bytes: Uint8Array): T {
 function describe(
   name: string,
   kind: DescribedState["kind"],
-  { name: codec, version = 0 }: Codec<never>,
+  values: Codec<never>,
   userKeys = "",
 ): DescribedState {
+  checkString(name, "name");
+  checkCodec(values, "The codec of a state");
+  const { name: codec, version = 0 } = values;
   return { name, kind, codec, version, userKeys };
 }
 
@@ -211,6 +216,7 @@ export class DatabaseMap<K, UK, V> extends AnyStored<K> implements StoredMap<K, 
 
   /** Made by {@linkcode StoredState.map}. */
   constructor(owner: StoredOwner<K>, name: string, userKeys: KeyCodec<UK>, values: Codec<V>) {
+    checkKeyCodec(userKeys, "userKeys");
     const { keyOf } = mapKeyCodec(owner.keys, userKeys);
     super(owner, describe(name, "map", values as Codec<never>, userKeys.name), keyOf);
     this.#userKeys = userKeys;

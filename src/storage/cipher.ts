@@ -25,6 +25,7 @@
  * @module
  */
 
+import { checkBytes, checkOptions, checkText, copyBytes, isCryptoKey, listOf, required, unfit } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import type { FileEncryption, FileInfo, SnapshotManifest, SnapshotSeal } from "../snapshot/mod.ts";
 import { concat, equal, MAX_CHUNK_SIZE, u32 } from "../stream/mod.ts";
@@ -43,6 +44,22 @@ export const CIPHER_OVERHEAD: number = IV_SIZE + 16;
 /** The largest chunk that can be encrypted. */
 export const MAX_PLAIN_CHUNK: number = MAX_CHUNK_SIZE - CIPHER_OVERHEAD;
 const LEAST_SECRET = 32;
+const MAX_ID = 256;
+
+/**
+ * Checks a key for encryption.
+ *
+ * @throws {SnapshotError} `MALFORMED`, also if it is too short
+ */
+export function checkKey(key: unknown, what: string): void {
+  const { id, secret } = checkOptions(key as EncryptionKey, {
+    id: required(checkText),
+    secret: required((secret, what) => isCryptoKey(secret) || checkBytes(secret, what)),
+  }, what);
+  if (id.length === 0 || id.length > MAX_ID) throw unfit(`${what}.id`, `a string of 1 to ${MAX_ID} characters`, id);
+  if (isCryptoKey(secret) || secret.length >= LEAST_SECRET) return;
+  throw new SnapshotError("MALFORMED", `${what}.secret has ${secret.length} bytes, and needs ${LEAST_SECRET} or more`);
+}
 
 /** Encrypts with one key, and decrypts what was encrypted with it. */
 export class Cipher {
@@ -54,16 +71,11 @@ export class Cipher {
 
   /**
    * @param key the key
-   * @throws {SnapshotError} `MALFORMED` if it is too short
+   * @throws {SnapshotError} `MALFORMED`: see {@linkcode checkKey}
    */
-  constructor({ id, secret }: EncryptionKey) {
-    if (id.length === 0 || id.length > 256 || secret instanceof Uint8Array && secret.length < LEAST_SECRET) {
-      throw new SnapshotError(
-        "MALFORMED",
-        `A key for encryption has a name of 1 to 256 characters, and ${LEAST_SECRET} bytes or more`,
-      );
-    }
-    this.id = id;
+  constructor(key: EncryptionKey) {
+    const secret = isCryptoKey(key.secret) ? key.secret : copyBytes(key.secret, "secret");
+    this.id = key.id;
     this.#keys = deriveKeys(secret);
     this.#keys.catch(() => {});
   }
@@ -121,7 +133,8 @@ export class Keyring {
    * @throws {SnapshotError} `MALFORMED`
    */
   constructor(keys: readonly EncryptionKey[]) {
-    if (keys.length === 0) throw new SnapshotError("MALFORMED", "There is no key to encrypt with");
+    listOf(checkKey)(keys, "keys");
+    if (keys.length === 0) throw new SnapshotError("MALFORMED", "There is no key to encrypt with: keys is empty");
     this.#ciphers = keys.map((key) => new Cipher(key));
   }
 
@@ -184,9 +197,9 @@ export class Keyring {
 
 async function deriveKeys(secret: Uint8Array | CryptoKey) {
   const { subtle } = crypto;
-  const base = secret instanceof Uint8Array
-    ? await subtle.importKey("raw", secret as Uint8Array<ArrayBuffer>, "HKDF", false, ["deriveKey"])
-    : secret;
+  const base = isCryptoKey(secret)
+    ? secret
+    : await subtle.importKey("raw", secret as Uint8Array<ArrayBuffer>, "HKDF", false, ["deriveKey"]);
   const derive = (what: string, type: AesKeyGenParams | HmacKeyGenParams, usages: KeyUsage[]) => {
     const info = new TextEncoder().encode(`snapstream-1 ${what}`);
     const hkdf = { name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info };

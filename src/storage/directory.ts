@@ -16,8 +16,9 @@
  */
 
 import { dirname } from "@std/path";
+import { checkBoolean, checkOptions, checkPath, duration, oneOf } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
-import { defaultDisk, type Disk } from "../fs/mod.ts";
+import { checkDisk, defaultDisk, type Disk } from "../fs/mod.ts";
 import { neverThrowing } from "../stream/mod.ts";
 import type { UnreadableSnapshot } from "../snapshot/mod.ts";
 import { DirectoryMedium } from "./directory_medium.ts";
@@ -25,7 +26,7 @@ import { DirectorySync, type Durability } from "./directory_sync.ts";
 import { examine, isProof } from "./evidence.ts";
 import { indexOfDirectory, isInstall, isTrash, LOCK, snapshotDirectory, TEMP } from "./layout.ts";
 import type { StoredSnapshot } from "./medium.ts";
-import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
+import { MediumStorage, storageChecks, type StorageOptions } from "./medium_storage.ts";
 
 export * from "../bucket/directory.ts";
 export type { Durability } from "./directory_sync.ts";
@@ -118,8 +119,15 @@ export class DirectoryStorage extends MediumStorage {
    *   there and opened read-only
    */
   static async open(root: string, options: DirectoryStorageOptions = {}): Promise<DirectoryStorage> {
+    checkPath(root, "root");
     const { disk = defaultDisk(), durability = "full", readOnly = false, keepInstalls = 7 * 24 * 3600 * 1000 } =
-      options;
+      checkOptions(options, {
+        ...storageChecks(),
+        durability: oneOf("full", "file", "none"),
+        readOnly: checkBoolean,
+        keepInstalls: duration(),
+        disk: checkDisk,
+      });
     const warn = neverThrowing(options.onWarning ?? (() => {}));
     const sync = new DirectorySync(disk, durability, warn);
     if (!readOnly) await makeRoot(disk, root, sync);

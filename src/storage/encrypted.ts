@@ -4,28 +4,37 @@
  * @module
  */
 
+import { able } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
-import type {
-  ByteRange,
-  CheckOptions,
-  ChunkRun,
-  CommitOptions,
-  CreateOptions,
-  FileInfo,
-  FileOptions,
-  FileWriter,
-  PrepareOptions,
-  QuarantinedSnapshot,
-  SnapshotInfo,
-  SnapshotInstall,
-  SnapshotManifest,
-  SnapshotMeta,
-  SnapshotReader,
-  SnapshotSeal,
-  SnapshotStorage,
-  SnapshotWriter,
-  UnreadableSnapshot,
-  VerifyOptions,
+import {
+  type ByteRange,
+  checkCommitOptions,
+  checkCreateOptions,
+  checkFileOptions,
+  checkFiles,
+  checkManifest,
+  checkMeta,
+  type CheckOptions,
+  checkReader,
+  checkStorage,
+  type ChunkRun,
+  type CommitOptions,
+  type CreateOptions,
+  type FileInfo,
+  type FileOptions,
+  type FileWriter,
+  type PrepareOptions,
+  type QuarantinedSnapshot,
+  type SnapshotInfo,
+  type SnapshotInstall,
+  type SnapshotManifest,
+  type SnapshotMeta,
+  type SnapshotReader,
+  type SnapshotSeal,
+  type SnapshotStorage,
+  type SnapshotWriter,
+  type UnreadableSnapshot,
+  type VerifyOptions,
 } from "../snapshot/mod.ts";
 import { type ChunkSet, ChunkSink } from "../stream/mod.ts";
 import { type Cipher, CIPHER_OVERHEAD, type EncryptionKey, Keyring, MAX_PLAIN_CHUNK } from "./cipher.ts";
@@ -68,6 +77,7 @@ export class EncryptedStorage implements SnapshotStorage {
    * @throws {SnapshotError} `MALFORMED` if there is none, or one is too short
    */
   constructor(storage: SnapshotStorage, keys: readonly EncryptionKey[]) {
+    checkStorage(storage, "storage");
     this.#storage = storage;
     this.#keys = new Keyring(keys);
   }
@@ -91,6 +101,7 @@ export class EncryptedStorage implements SnapshotStorage {
   }
 
   async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
+    checkCreateOptions(options);
     const writer = await this.#storage.create(options);
     return options.raw === true ? new CheckedWriter(writer, this.#keys) : new EncryptedWriter(writer, this.#keys);
   }
@@ -135,6 +146,7 @@ export class EncryptedStorage implements SnapshotStorage {
   }
 
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
+    checkManifest(manifest, "manifest");
     await this.#keys.checkSeal(manifest);
     for (const file of manifest.files) await this.#keys.cipherOf(file);
     return new DecryptedInstall(await this.#storage.install(manifest), this.#keys);
@@ -202,7 +214,7 @@ class PassingWriter implements SnapshotWriter {
   }
 
   commit(meta: SnapshotMeta, options: CommitOptions = {}): Promise<SnapshotInfo> {
-    return this.writer.commit(meta, { ...options, ...decrypted(options, this.keys) });
+    return this.writer.commit(meta, decrypted(options, this.keys));
   }
 
   abort(reason?: unknown): Promise<void> {
@@ -214,9 +226,11 @@ class PassingWriter implements SnapshotWriter {
   }
 }
 
-/** What is tried is what can be read: the decrypted snapshot. */
-function decrypted({ check }: CheckOptions, keys: Keyring): CheckOptions {
-  return check === undefined ? {} : { check: (reader) => check(new EncryptedReader(reader, keys)) };
+/** What is tried is what can be read: the decrypted snapshot. What is no check is refused by whoever is given it. */
+function decrypted<T extends CheckOptions>(options: T, keys: Keyring): T {
+  const check: unknown = options?.check;
+  if (typeof check !== "function") return options;
+  return { ...options, check: (reader: SnapshotReader) => check(new EncryptedReader(reader, keys)) };
 }
 
 /** Takes in what is encrypted, and lets it be tried decrypted. */
@@ -288,17 +302,21 @@ class CheckedWriter extends PassingWriter {
   }
 
   override async commit(meta: SnapshotMeta, options: CommitOptions = {}): Promise<SnapshotInfo> {
+    let own: SnapshotMeta;
+    let check: CommitOptions["check"];
     try {
+      own = checkMeta(meta);
+      ({ check } = checkCommitOptions(options));
       for (const name of this.#names) await this.keys.cipherOf(this.info(name));
     } catch (error) {
       await this.abort(error);
       throw error;
     }
-    const check = async (reader: SnapshotReader) => {
+    const checkSealed = async (reader: SnapshotReader) => {
       await this.keys.checkSeal(reader.manifest);
-      await options.check?.(reader);
+      await check?.(reader);
     };
-    return await super.commit(meta, { ...options, check });
+    return await super.commit(own, { ...options, check: checkSealed });
   }
 }
 
@@ -314,6 +332,7 @@ class EncryptedWriter extends PassingWriter {
   }
 
   override async reuse(files: readonly FileInfo[]): Promise<boolean> {
+    checkFiles(files);
     const sealed: FileInfo[] = [];
     for (const file of files) {
       if (file.chunks === undefined || file.encryption === undefined) return false;
@@ -333,6 +352,7 @@ class EncryptedWriter extends PassingWriter {
  * @param key what to encrypt with
  */
 export function encryptedWriter(writer: FileWriter, key: EncryptionKey): FileWriter {
+  able("a FileWriter", "file", "info")(writer, "writer");
   const keys = new Keyring([key]);
   writer.sealWith((digest) => keys.current.seal(digest));
   return {
@@ -351,6 +371,7 @@ export function encryptedWriter(writer: FileWriter, key: EncryptionKey): FileWri
  * @param keys those that it may be encrypted with
  */
 export function decryptedReader(reader: SnapshotReader, keys: readonly EncryptionKey[]): SnapshotReader {
+  checkReader(reader, "reader");
   return new EncryptedReader(reader, new Keyring(keys));
 }
 
@@ -361,7 +382,7 @@ function encryptedFile(
   name: string,
   options: FileOptions,
 ): WritableStream<Uint8Array> {
-  const { chunkSize, size, ...rest } = options;
+  const { chunkSize, size, ...rest } = checkFileOptions(options);
   const fixed = chunkSize === "pieces" ? undefined : chooseChunkSize(chunkSize, size);
   const target = writer.file(name, {
     ...rest,

@@ -6,7 +6,7 @@
 
 import { SnapshotError } from "../errors.ts";
 import {
-  checkByteRange,
+  checkReadOptions,
   type ChunkedFile,
   type FileInfo,
   type ReadOptions,
@@ -74,13 +74,13 @@ export class EncryptedReader implements SnapshotReader {
   }
 
   file(name: string, options: ReadOptions = {}): ReadableStream<Uint8Array> {
-    if (options.raw === true) return this.#reader.file(name, options);
+    if (options?.raw === true) return this.#reader.file(name, options);
     return streamFrom(this.#read(name, options));
   }
 
-  async *#read(name: string, { start = 0, end = Infinity }: ReadOptions): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#read(name: string, options: ReadOptions): AsyncGenerator<Uint8Array, void, undefined> {
     const info = this.info(name) as ChunkedFile;
-    checkByteRange(start, end);
+    const { start, end } = checkReadOptions(options);
     await this.check();
     const cipher = await this.#keys.cipherOf(info);
     const { chunks } = info;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkBytes } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { type ChunkMap, ChunkMapBuilder, InFlight, MAX_CHUNK_SIZE, sha256 } from "../stream/mod.ts";
 import type { MediumFile, WrittenChunk } from "./medium.ts";
@@ -78,7 +79,8 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
     this.#opening.catch(() => {});
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
+  async write(piece: Uint8Array): Promise<void> {
+    const bytes = checkBytes(piece, "What is written to a file");
     this.#file ??= await this.#opening;
     if (this.#chunkSize === undefined) await this.#writeChunk(bytes);
     else await this.#writePiece(bytes);

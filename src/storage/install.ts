@@ -5,11 +5,13 @@
  * @module
  */
 
+import { checkBoolean, checkBytes, checkFunction, checkInteger, checkOptions, checkString } from "../checks.ts";
 import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
   type ByteRange,
-  checkByteRange,
   type CheckOptions,
+  checkPrepareOptions,
+  checkReadOptions,
   type ChunkRun,
   type PrepareOptions,
   type SnapshotInfo,
@@ -77,6 +79,7 @@ export class StoredInstall implements SnapshotInstall {
   }
 
   async prepare(options: PrepareOptions = {}): Promise<void> {
+    checkPrepareOptions(options);
     this.#check();
     await this.#track(this.#prepare(options));
   }
@@ -126,10 +129,15 @@ export class StoredInstall implements SnapshotInstall {
   }
 
   has(name: string, chunk: number): boolean {
+    checkString(name, "file");
+    checkInteger(chunk, "chunk");
     return this.#files.get(name)?.have[chunk] === 1;
   }
 
   expect(name: string, chunk: number, isExpected: boolean): void {
+    checkString(name, "file");
+    checkInteger(chunk, "chunk");
+    checkBoolean(isExpected, "isExpected");
     const file = this.#files.get(name);
     if (file !== undefined) file.expected[chunk] = isExpected ? 1 : 0;
   }
@@ -156,9 +164,9 @@ export class StoredInstall implements SnapshotInstall {
     return streamFrom(this.#read(name, range));
   }
 
-  async *#read(name: string, { start = 0, end = Infinity }: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#read(name: string, range: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
     this.manifest.file(name);
-    checkByteRange(start, end);
+    const { start, end } = checkReadOptions(range);
     const file = this.#files.get(name)!;
     const { chunks } = file;
     const stop = Math.min(end, chunks.size);
@@ -228,13 +236,16 @@ export class StoredInstall implements SnapshotInstall {
   }
 
   async write(name: string, chunk: number, bytes: Uint8Array): Promise<void> {
+    checkString(name, "file");
+    checkInteger(chunk, "chunk");
+    const own = checkBytes(bytes, "bytes");
     this.#check();
-    await this.#track(this.#write(name, chunk, bytes));
+    await this.#track(this.#write(name, chunk, own));
   }
 
   async #write(name: string, chunk: number, bytes: Uint8Array): Promise<void> {
     const file = this.#files.get(name);
-    if (file === undefined || !(Number.isInteger(chunk) && chunk >= 0 && chunk < file.chunks.count)) {
+    if (file === undefined || chunk >= file.chunks.count) {
       throw new SnapshotError(
         "MALFORMED",
         `Snapshot ${this.manifest.index} has no chunk ${chunk} of ${JSON.stringify(name)}`,
@@ -277,6 +288,7 @@ export class StoredInstall implements SnapshotInstall {
   }
 
   async commit(options: CheckOptions = {}): Promise<SnapshotInfo> {
+    checkOptions(options, { check: checkFunction });
     this.#check();
     for (const { file, first, end } of this.missing()) {
       throw new SnapshotError(

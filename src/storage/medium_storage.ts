@@ -4,8 +4,13 @@
  * @module
  */
 
+import { able, checkFunction, checkIndex, checkOptions, type Checks, checkString, integer } from "../checks.ts";
 import { messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
+  checkCreateOptions,
+  checkGroup,
+  checkManifest,
+  checkSigner,
   type CreateOptions,
   type QuarantinedSnapshot,
   type SnapshotInfo,
@@ -53,6 +58,11 @@ export interface StorageOptions {
    * stays where it is.
    */
   readonly onWarning?: (error: SnapshotError) => void;
+}
+
+/** The checks of the options of every storage. */
+export function storageChecks(): Checks<StorageOptions> {
+  return { retain: integer(1), group: checkGroup, signer: checkSigner, onWarning: checkFunction };
 }
 
 /** A snapshot of the storage. */
@@ -128,17 +138,15 @@ export class MediumStorage implements SnapshotStorage {
     options: StorageOptions = {},
     unreadable: readonly (UnreadableSnapshot & { readonly place: string })[] = [],
   ) {
-    const { retain = 2, onWarning = () => {} } = options;
-    if (!Number.isSafeInteger(retain) || retain < 1) {
-      throw new SnapshotError("MALFORMED", `A storage keeps one snapshot or more, not ${retain}`);
-    }
+    able("a Medium", "open", "publish", "remove")(medium, "medium");
+    const { retain = 2, onWarning = () => {}, signer, group } = checkOptions(options, storageChecks());
     this.#medium = medium;
     this.retain = retain;
     this.#onWarning = neverThrowing(onWarning);
-    this.#signer = options.signer;
+    this.#signer = signer;
     this.#unlisted = [...unreadable].sort((a, b) => a.index > b.index ? -1 : 1);
     this.#entries = found.map((snapshot) => ({ ...snapshot, readers: new Set<StoredReader>() })).sort(newestFirst);
-    if (options.group !== undefined) this.bindGroup(options.group);
+    if (group !== undefined) this.bindGroup(group);
   }
 
   get group(): string | undefined {
@@ -153,6 +161,7 @@ export class MediumStorage implements SnapshotStorage {
   }
 
   async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
+    checkCreateOptions(options);
     this.#check();
     if (this.#beginning !== undefined || this.#writer !== undefined) throw busy("written");
     try {
@@ -173,6 +182,7 @@ export class MediumStorage implements SnapshotStorage {
   }
 
   async open(index?: bigint): Promise<SnapshotReader> {
+    if (index !== undefined) checkIndex(index, "index");
     this.#check();
     await this.#lookAgain();
     this.#check();
@@ -262,6 +272,7 @@ export class MediumStorage implements SnapshotStorage {
   }
 
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
+    checkManifest(manifest, "manifest");
     this.#check();
     await this.#lookAgain();
     this.#check();
@@ -275,6 +286,8 @@ export class MediumStorage implements SnapshotStorage {
   }
 
   async quarantine(index: bigint, reason: string): Promise<boolean> {
+    checkIndex(index, "index");
+    checkString(reason, "reason");
     this.#check();
     const entry = this.#good().find(({ manifest }) => manifest.index === index);
     if (entry !== undefined) {

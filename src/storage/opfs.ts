@@ -19,13 +19,14 @@
  * @module
  */
 
+import { checkOptions, duration, unfit } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { inOpfs, lockOpfs, type OpfsDirectory, opfsRoot } from "../fs/opfs.ts";
 import { checkName, type UnreadableSnapshot } from "../snapshot/mod.ts";
 import { neverThrowing } from "../stream/mod.ts";
 import { examine, isProof } from "./evidence.ts";
 import type { StoredSnapshot } from "./medium.ts";
-import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
+import { MediumStorage, storageChecks, type StorageOptions } from "./medium_storage.ts";
 import { OpfsMedium } from "./opfs_medium.ts";
 
 export type { OpfsDirectory, OpfsFile, OpfsHandle, OpfsWritable } from "../fs/opfs.ts";
@@ -97,7 +98,13 @@ export class OpfsStorage extends MediumStorage {
     directory: OpfsDirectory | string = "snapshots",
     options: OpfsStorageOptions = {},
   ): Promise<OpfsStorage> {
-    const { keepInstalls = 7 * 24 * 3600 * 1000 } = options;
+    const { keepInstalls = 7 * 24 * 3600 * 1000 } = checkOptions(options, {
+      ...storageChecks(),
+      keepInstalls: duration(),
+    });
+    if (typeof directory !== "string" && (typeof directory !== "object" || directory === null)) {
+      throw unfit("directory", "a directory of OPFS, or its path", directory);
+    }
     const origin = await opfsRoot();
     const path = await pathOf(origin, directory);
     const unlock = await lockOpfs(path);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkFunction } from "../checks.ts";
 import { neverThrowing } from "../stream/mod.ts";
 
 /** Called with the index of a snapshot, and why it is none any more. */
@@ -15,6 +16,7 @@ export class QuarantineListeners {
 
   /** Adds one, and returns what ends it. */
   add(listener: QuarantineListener): () => void {
+    checkFunction(listener, "listener");
     const own = neverThrowing(listener); // also because the same function may come twice
     this.#listeners.add(own);
     return () => void this.#listeners.delete(own);

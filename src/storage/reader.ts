@@ -8,7 +8,8 @@ import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.t
 import {
   type BadChunk,
   type ByteRange,
-  checkByteRange,
+  checkReadOptions,
+  checkVerifyOptions,
   type FileInfo,
   MAX_LISTED_BAD,
   type SnapshotManifest,
@@ -75,9 +76,9 @@ export class StoredReader implements SnapshotReader {
     return streamFrom(this.#read(name, range));
   }
 
-  async *#read(name: string, { start = 0, end = Infinity }: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#read(name: string, range: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
     const { chunks } = this.info(name);
-    checkByteRange(start, end);
+    const { start, end } = checkReadOptions(range);
     const file = await this.#open(name, { start, end });
     const running = new InFlight<Uint8Array>();
     try {
@@ -101,8 +102,8 @@ export class StoredReader implements SnapshotReader {
   }
 
   verify(options: VerifyOptions = {}): Operation<VerifyResult> {
-    const { signal } = options;
     return new Operation<VerifyResult>(async (tracker) => {
+      const { signal } = checkVerifyOptions(options);
       tracker.phase("verify", this.manifest.size);
       const bad: BadChunk[] = [];
       let worst: SnapshotError | undefined;

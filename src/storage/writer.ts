@@ -4,8 +4,14 @@
  * @module
  */
 
+import { checkString } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
 import {
+  attributesOf,
+  checkCommitOptions,
+  checkFileOptions,
+  checkFiles,
+  checkMeta,
   type CommitOptions,
   completeFile,
   completeMeta,
@@ -15,6 +21,7 @@ import {
   type FileOptions,
   MAX_MANIFEST_BYTES,
   NameSet,
+  signed,
   type SnapshotInfo,
   SnapshotManifest,
   type SnapshotMeta,
@@ -81,7 +88,8 @@ export class StoredWriter implements SnapshotWriter {
   }
 
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
-    const { size, chunkSize, keyGroups, encryption, ...attributes } = options;
+    const { size, chunkSize, keyGroups, encryption } = checkFileOptions(options);
+    const attributes = attributesOf(options);
     const sink = new FileSink(
       () => {
         // Here, so that a wrong name fails the stream that was asked for, as everything else does.
@@ -112,6 +120,7 @@ export class StoredWriter implements SnapshotWriter {
   }
 
   async reuse(files: readonly FileInfo[]): Promise<boolean> {
+    checkFiles(files);
     if (this.#state !== "open") throw closed();
     const whole = wholeFiles(this.#owner.snapshots());
     const found: [FileInfo, WholeFile][] = [];
@@ -218,7 +227,7 @@ export class StoredWriter implements SnapshotWriter {
   }
 
   info(name: string): FileInfo {
-    const found = this.#files.get(name);
+    const found = this.#files.get(checkString(name, "The name of a file"));
     if (found !== undefined) return found;
     throw new SnapshotError("NOT_FOUND", `No file ${JSON.stringify(name)} was written to its end`, { file: name });
   }
@@ -235,6 +244,8 @@ export class StoredWriter implements SnapshotWriter {
 
   async #commit(meta: SnapshotMeta, options: CommitOptions): Promise<SnapshotInfo> {
     try {
+      const own = checkMeta(meta); // before anything is waited for: whoever gave it may change it
+      const { digest } = checkCommitOptions(options);
       const [unclosed] = this.#open.keys();
       await Promise.allSettled(this.#reusing);
       if (unclosed !== undefined) {
@@ -246,19 +257,19 @@ export class StoredWriter implements SnapshotWriter {
           },
         );
       }
-      const complete = this.#complete(this.#owner.grouped(meta));
+      const complete = this.#complete(this.#owner.grouped(own));
       const files = [...this.#files.values()];
       let manifest = await SnapshotManifest.of(complete, files);
-      if (options.digest !== undefined && !equal(options.digest, manifest.digest)) {
+      if (digest !== undefined && !equal(digest, manifest.digest)) {
         throw new SnapshotError("CORRUPT", `Snapshot ${manifest.index} is not the one that was expected`, {
           index: manifest.index,
-          expected: toHex(options.digest),
+          expected: toHex(digest),
           actual: toHex(manifest.digest),
         });
       }
       // Both are over the digest, and neither over the other: who can check the one need not have the key of the other.
       const seal = await this.#seal?.(manifest.digest) ?? complete.seal;
-      const signature = complete.signature ?? await this.#owner.signer?.sign(manifest.digest);
+      const signature = complete.signature ?? await signed(this.#owner.signer, manifest.digest);
       if (seal !== complete.seal || signature !== complete.signature) {
         const marks = { ...(seal !== undefined && { seal }), ...(signature !== undefined && { signature }) };
         manifest = await SnapshotManifest.of({ ...complete, ...marks }, files);

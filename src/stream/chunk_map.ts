@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkInteger, checkOptions, copyBytes, isOf, unfit } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { concat, toHex, u64 } from "./bytes.ts";
 import { DIGEST_SIZE, sha256 } from "./digest.ts";
@@ -49,28 +50,34 @@ export class ChunkMap {
    * @throws {SnapshotError} `MALFORMED` if the three do not fit each other
    */
   static async of(size: number, chunking: Chunking, digests: Uint8Array): Promise<ChunkMap> {
-    const misfit = misfits(size, chunking, digests);
+    checkInteger(size, "size");
+    const own = { chunking: ownChunking(chunking), digests: copyBytes(digests, "digests") };
+    const misfit = misfits(size, own.chunking, own.digests);
     if (misfit !== undefined) throw new SnapshotError("MALFORMED", `The chunks of a file do not fit: ${misfit}`);
-    return new ChunkMap(size, chunking, digests, await sha256(concat([u64(size), digests])));
+    return new ChunkMap(size, own.chunking, own.digests, await sha256(concat([u64(size), own.digests])));
   }
 
   /** Where chunk `i` begins, in bytes. */
   offset(i: number): number {
+    checkInteger(i, "The number of a chunk", 0, this.count);
     return this.#offsets === undefined ? i * (this.chunking as { chunkSize: number }).chunkSize : this.#offsets[i]!;
   }
 
   /** How many bytes chunk `i` has. */
   length(i: number): number {
+    checkInteger(i, "The number of a chunk", 0, this.count - 1);
     return (i + 1 === this.count ? this.size : this.offset(i + 1)) - this.offset(i);
   }
 
   /** The SHA-256 that chunk `i` must have. */
   digest(i: number): Uint8Array {
+    checkInteger(i, "The number of a chunk", 0, this.count - 1);
     return this.digests.subarray(i * DIGEST_SIZE, (i + 1) * DIGEST_SIZE);
   }
 
   /** The chunk in which the byte at `position` lies; `count` for the end of the file. */
   at(position: number): number {
+    if (position !== Infinity) checkInteger(position, "position");
     if (position >= this.size) return this.count;
     if (this.#offsets === undefined) {
       return Math.floor(position / (this.chunking as { chunkSize: number }).chunkSize);
@@ -107,13 +114,29 @@ export class ChunkMap {
   }
 }
 
+/** Checks the chunks of a file. */
+export function checkChunkMap(value: unknown, what: string): void {
+  if (!isOf(value, ChunkMap)) throw unfit(what, "a ChunkMap", value);
+}
+
+/** How a file is cut, checked; nobody else's to change. */
+function ownChunking(chunking: Chunking): Chunking {
+  const { chunkSize, chunkLengths } = checkOptions<{ chunkSize?: number; chunkLengths?: Uint32Array }>(chunking, {
+    chunkSize: (value, what) => checkInteger(value, what, 1),
+    chunkLengths(value, what) {
+      if (!isOf(value, Uint32Array)) throw unfit(what, "a Uint32Array", value);
+    },
+  }, "chunking");
+  if (chunkSize !== undefined) return { chunkSize };
+  if (chunkLengths !== undefined) return { chunkLengths: chunkLengths.slice() };
+  throw unfit("chunking", "an object with a chunkSize or chunkLengths", chunking);
+}
+
 /** What is wrong with the three, in words; nothing if they fit. */
 function misfits(size: number, chunking: Chunking, digests: Uint8Array): string | undefined {
-  if (!Number.isSafeInteger(size) || size < 0) return `${size} is no size`;
   if (digests.length % DIGEST_SIZE !== 0) return `${digests.length} bytes of digests`;
   const count = digests.length / DIGEST_SIZE;
   if ("chunkSize" in chunking) {
-    if (!Number.isSafeInteger(chunking.chunkSize) || chunking.chunkSize < 1) return `chunk size ${chunking.chunkSize}`;
     const expected = Math.ceil(size / chunking.chunkSize);
     return count === expected ? undefined : `${count} digests for ${expected} chunks`;
   }

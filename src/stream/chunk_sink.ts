@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkBytes } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { MAX_CHUNK_SIZE } from "./chunked.ts";
 import { InFlight } from "./in_flight.ts";
@@ -48,7 +49,8 @@ export class ChunkSink<T> implements UnderlyingSink<Uint8Array> {
     this.#most = most;
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
+  async write(piece: Uint8Array): Promise<void> {
+    const bytes = checkBytes(piece, "What is written to a file");
     await this.#begin();
     if (this.#chunkSize === undefined && bytes.length > this.#most) {
       throw new SnapshotError("MALFORMED", `A chunk has at most ${this.#most} bytes here, not ${bytes.length}`, {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SnapshotError } from "../errors.ts";
+import { checkBytes, checkInteger } from "../checks.ts";
 
 /** The smallest chunk of a file in a snapshot, but its last: 64 KiB. */
 export const MIN_CHUNK_SIZE: number = 64 * 1024;
@@ -13,23 +13,26 @@ export const DEFAULT_CHUNK_SIZE: number = 256 * 1024;
 /** The largest chunk of a file in a snapshot: 4 MiB. */
 export const MAX_CHUNK_SIZE: number = 4 * 1024 * 1024;
 
+/** The largest chunks that {@linkcode chunked} makes: each is one array. */
+const MAX_PIECE = 2 ** 30;
+
 /**
  * Checks the size that the chunks of a file are to have.
  *
  * @throws {SnapshotError} `MALFORMED` if there are no such chunks
  */
-export function checkChunkSize(size: number): number {
-  if (Number.isSafeInteger(size) && size >= MIN_CHUNK_SIZE && size <= MAX_CHUNK_SIZE) return size;
-  throw new SnapshotError("MALFORMED", `A chunk has ${MIN_CHUNK_SIZE} to ${MAX_CHUNK_SIZE} bytes, not ${size}`);
+export function checkChunkSize(size: number, what = "chunkSize"): number {
+  checkInteger(size, what, MIN_CHUNK_SIZE, MAX_CHUNK_SIZE);
+  return size;
 }
 
 /**
  * Cuts a stream of bytes, however it comes, into chunks of `size` bytes; the last one may be shorter.
  * Whole chunks that stand in one piece are passed on without a copy. Empty pieces disappear.
  *
- * @param size bytes, at least 1
+ * @param size bytes, 1 to 2^30
  * @returns a stage to pipe through
- * @throws {SnapshotError} `MALFORMED` if `size` is not a positive integer
+ * @throws {SnapshotError} `MALFORMED` if `size` is none of these
  *
  * @example
  * ```ts
@@ -42,13 +45,12 @@ export function checkChunkSize(size: number): number {
  * ```
  */
 export function chunked(size: number): TransformStream<Uint8Array, Uint8Array> {
-  if (!Number.isSafeInteger(size) || size < 1) {
-    throw new SnapshotError("MALFORMED", `A chunk size is a positive integer, not ${size}`);
-  }
+  checkInteger(size, "size", 1, MAX_PIECE);
   let partial: Uint8Array | undefined;
   let filled = 0;
   return new TransformStream<Uint8Array, Uint8Array>({
-    transform(piece, controller) {
+    transform(came, controller) {
+      const piece = checkBytes(came, "A piece that is to be chunked");
       let at = 0;
       while (at < piece.length) {
         if (partial === undefined && piece.length - at >= size) {

@@ -16,7 +16,7 @@
  * @module
  */
 
-import { SnapshotError } from "../errors.ts";
+import { checkBytes, checkOptions, number, unfit } from "../checks.ts";
 
 /** Options of {@linkcode contentDefined}. */
 export interface ContentDefinedOptions {
@@ -53,21 +53,18 @@ const MAX_AVERAGE = 1024 * 1024;
  * ```
  */
 export function contentDefined(options: ContentDefinedOptions = {}): TransformStream<Uint8Array, Uint8Array> {
-  const { average = 256 * 1024 } = options;
+  const { average = 256 * 1024 } = checkOptions(options, { average: number(MIN_AVERAGE, MAX_AVERAGE) });
   const bits = Math.log2(average);
-  if (!Number.isInteger(bits) || average < MIN_AVERAGE || average > MAX_AVERAGE) {
-    throw new SnapshotError(
-      "MALFORMED",
-      `The average size of chunks is a power of two from ${MIN_AVERAGE} to ${MAX_AVERAGE}, not ${average}`,
-      { actual: average },
-    );
+  if (!Number.isInteger(bits)) {
+    throw unfit("options.average", `a power of two from ${MIN_AVERAGE} to ${MAX_AVERAGE}`, average);
   }
   const cutter = new Cutter(average, bits);
   const most = average * 4;
   let partial: Uint8Array | undefined;
   let filled = 0;
   return new TransformStream<Uint8Array, Uint8Array>({
-    transform(piece, controller) {
+    transform(came, controller) {
+      const piece = checkBytes(came, "A piece that is to be chunked");
       for (let at = 0; at < piece.length;) {
         const taken = cutter.scan(piece, at);
         const part = piece.subarray(at, at + taken);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkBytes, checkOptions, integer } from "../checks.ts";
 import { InFlight } from "./in_flight.ts";
 
 /** The length of a SHA-256 digest in bytes. */
@@ -54,10 +55,11 @@ export interface DigestedOptions {
  * ```
  */
 export function digested(options: DigestedOptions = {}): TransformStream<Uint8Array, DigestedChunk> {
-  const { inFlight = 4 } = options;
+  const { inFlight = 4 } = checkOptions(options, { inFlight: integer(1) });
   const running = new InFlight<DigestedChunk>();
   return new TransformStream<Uint8Array, DigestedChunk>({
-    async transform(bytes, controller) {
+    async transform(chunk, controller) {
+      const bytes = checkBytes(chunk, "A chunk that is to be hashed");
       if (bytes.length === 0) return;
       running.add(sha256(bytes).then((digest) => ({ bytes, digest })));
       if (running.size >= inFlight) controller.enqueue(await running.next());

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { checkFunction } from "../checks.ts";
+
 /** How far an {@linkcode Operation} is. */
 export interface Progress {
   /** What is being done now, in a word: `"save"`, `"fetch"`, `"verify"`, `"commit"` … */
@@ -48,6 +50,7 @@ export class Operation<T> implements AsyncIterable<Progress> {
    * @param work does it, and tells the tracker how far it is
    */
   constructor(work: (tracker: Tracker) => Promise<T>) {
+    checkFunction(work, "work");
     const tracker = this.#tracker = new Tracker();
     this.result = (async () => await work(tracker))().finally(() => tracker.end());
     this.result.catch(() => {});

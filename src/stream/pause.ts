@@ -6,6 +6,9 @@
 
 import { raceAbort } from "./race_abort.ts";
 
+/** The longest that `setTimeout` can wait, in milliseconds; it fires at once for more. */
+export const LONGEST_WAIT: number = 2 ** 31 - 1;
+
 /**
  * Waits.
  *
@@ -20,7 +23,7 @@ export async function pause(
 ): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   try {
-    const over = new Promise<void>((resolve) => timer = setTimeout(resolve, duration));
+    const over = new Promise<void>((resolve) => timer = setTimeout(resolve, Math.min(duration, LONGEST_WAIT)));
     await raceAbort(Promise.race([over, needless]), signal);
   } finally {
     clearTimeout(timer);

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { checkBytes, checkFunction } from "../checks.ts";
+
 /** What has passed a {@linkcode progress} stage. */
 export interface PassedBytes {
   /** Bytes so far. */
@@ -29,10 +31,12 @@ export interface PassedBytes {
  * ```
  */
 export function progress(callback: (passed: PassedBytes) => void): TransformStream<Uint8Array, Uint8Array> {
+  checkFunction(callback, "callback");
   let bytes = 0;
   let pieces = 0;
   return new TransformStream<Uint8Array, Uint8Array>({
-    transform(piece, controller) {
+    transform(came, controller) {
+      const piece = checkBytes(came, "A piece that is to be counted");
       bytes += piece.length;
       pieces++;
       callback({ bytes, pieces });

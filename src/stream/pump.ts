@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkOptions, checkReadable, checkSignal, checkWritable } from "../checks.ts";
 import { cancelled, throwIfCancelled } from "../errors.ts";
 
 /** Options of {@linkcode pump}. */
@@ -43,7 +44,9 @@ export async function pump<T>(
   sink: WritableStream<T>,
   options: PumpOptions = {},
 ): Promise<void> {
-  const { signal } = options;
+  checkReadable(source, "source");
+  checkWritable(sink, "sink");
+  const { signal } = checkOptions(options, { signal: checkSignal });
   const reader = source.getReader();
   const writer = sink.getWriter();
   let failure: { readonly error: unknown } | undefined;

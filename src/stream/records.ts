@@ -12,6 +12,7 @@
  * @module
  */
 
+import { checkBytes } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import { concat, equal, u32 } from "./bytes.ts";
 import { Gathered } from "./gather.ts";
@@ -120,7 +121,7 @@ class ByteSource {
       throwIfCancelled(this.#signal);
       if (done && gathered.length === 0) return undefined;
       if (done) throw cutShort();
-      this.#piece = value;
+      this.#piece = checkBytes(value, "A piece of an archive");
     }
   }
 

@@ -4,7 +4,9 @@
  * @module
  */
 
-import { cancelled, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { able, checkBytes, checkSignal, number, unfit } from "../checks.ts";
+import { cancelled, throwIfCancelled } from "../errors.ts";
+import { LONGEST_WAIT } from "./pause.ts";
 
 /** Somebody who waits for bytes. */
 interface Waiter {
@@ -67,6 +69,8 @@ export class Throttle {
    */
   take(bytes: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
+      number(0, Number.MAX_SAFE_INTEGER)(bytes, "bytes");
+      if (signal !== undefined) checkSignal(signal, "signal");
       throwIfCancelled(signal);
       const onAbort = () => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
@@ -111,17 +115,19 @@ export class Throttle {
       waiter.go();
     }
     if (this.#waiters.length > 0) {
-      this.#timer = setTimeout(() => this.#serve(), Math.min(-this.#balance / this.#rate * 1000 + 1, 2 ** 31 - 1));
+      this.#timer = setTimeout(() => this.#serve(), Math.min(-this.#balance / this.#rate * 1000 + 1, LONGEST_WAIT));
     }
   }
 }
 
+/** Checks a throttle. */
+export function checkThrottle(value: unknown, what: string): void {
+  able("a Throttle", "take")(value, what);
+}
+
 function checkRate(bytesPerSecond: number): number {
-  if (bytesPerSecond > 0) return bytesPerSecond;
-  throw new SnapshotError(
-    "MALFORMED",
-    `A throttle lets a positive number of bytes a second pass, not ${bytesPerSecond}`,
-  );
+  if (typeof bytesPerSecond === "number" && bytesPerSecond > 0) return bytesPerSecond;
+  throw unfit("bytesPerSecond", "a number above 0", bytesPerSecond);
 }
 
 /**
@@ -131,10 +137,12 @@ function checkRate(bytesPerSecond: number): number {
  * @returns a stage to pipe through
  */
 export function throttled(throttle: Throttle): TransformStream<Uint8Array, Uint8Array> {
+  checkThrottle(throttle, "throttle");
   const gone = new AbortController();
   // `cancel` is in the standard, and not yet in TypeScript's types of the DOM.
   const transformer: Transformer<Uint8Array, Uint8Array> & { cancel(reason: unknown): void } = {
-    async transform(bytes, controller) {
+    async transform(piece, controller) {
+      const bytes = checkBytes(piece, "A piece that is to be throttled");
       await throttle.take(bytes.length, gone.signal);
       controller.enqueue(bytes);
     },

@@ -4,9 +4,10 @@
  * @module
  */
 
+import { checkBytes, checkInteger, checkOptions, checkString, required } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { equal } from "./bytes.ts";
-import type { ChunkMap } from "./chunk_map.ts";
+import { checkChunkMap, type ChunkMap } from "./chunk_map.ts";
 import { sha256 } from "./digest.ts";
 import { InFlight } from "./in_flight.ts";
 
@@ -27,7 +28,7 @@ const IN_FLIGHT = 4;
  *
  * @param file the name and the chunks
  * @param first the chunk with which the stream begins
- * @param end the chunk before which it ends
+ * @param end the chunk before which it ends; by default the last one is the last of the file
  * @returns a stage to pipe through, which fails with `CORRUPT` on a wrong chunk, a missing or a surplus byte
  *
  * @example Reading a file from anywhere, verified
@@ -49,9 +50,14 @@ const IN_FLIGHT = 4;
 export function verified(
   file: VerifiableFile,
   first = 0,
-  end: number = file.chunks.count,
+  end?: number,
 ): TransformStream<Uint8Array, Uint8Array> {
+  checkOptions(file, { name: required(checkString), chunks: required(checkChunkMap) }, "file");
   const { name, chunks } = file;
+  checkInteger(first, "first", 0, chunks.count);
+  const stop = end === undefined ? chunks.count : end;
+  checkInteger(stop, "end", first, chunks.count);
+  const what = `A piece of ${JSON.stringify(name)}`;
   const running = new InFlight<Uint8Array>();
   let i = first;
   let partial: Uint8Array | undefined;
@@ -63,9 +69,10 @@ export function verified(
     return bytes;
   };
   return new TransformStream<Uint8Array, Uint8Array>({
-    async transform(piece, controller) {
+    async transform(came, controller) {
+      const piece = checkBytes(came, what);
       for (let at = 0; at < piece.length;) {
-        if (i >= end) {
+        if (i >= stop) {
           throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} goes on where it should end`, { file: name });
         }
         const length = chunks.length(i);
@@ -90,7 +97,7 @@ export function verified(
     },
     async flush(controller) {
       while (running.size > 0) controller.enqueue(await running.next());
-      if (i < end) {
+      if (i < stop) {
         throw new SnapshotError(
           "CORRUPT",
           `${JSON.stringify(name)} ends in or before its chunk ${i} of ${chunks.count}: the stream was cut short`,

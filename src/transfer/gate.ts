@@ -46,9 +46,6 @@ export class Gate {
 
   /** @param limit how many at a time */
   constructor(limit: number) {
-    if (!Number.isSafeInteger(limit) || limit < 1) {
-      throw new SnapshotError("MALFORMED", `A handler serves one request or more at a time, not ${limit}`);
-    }
     this.#limit = limit;
   }
 

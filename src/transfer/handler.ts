@@ -4,9 +4,10 @@
  * @module
  */
 
+import { able, checkFunction, checkOptions, checkString, duration, integer, listOf, unfit } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
-import type { SnapshotStorage, SnapshotVerifier } from "../snapshot/mod.ts";
-import { neverThrowing, type Throttle, throttled } from "../stream/mod.ts";
+import { checkStorage, checkVerifier, type SnapshotStorage, type SnapshotVerifier } from "../snapshot/mod.ts";
+import { checkThrottle, neverThrowing, type Throttle, throttled } from "../stream/mod.ts";
 import { type CorsOrigins, isPreflight, preflight, withCors } from "./cors.ts";
 import { Gate, Overload } from "./gate.ts";
 import { Leases, type Selector } from "./lease.ts";
@@ -116,10 +117,28 @@ export interface SnapshotHandler {
  * ```
  */
 export function snapshotHandler(storage: SnapshotStorage, options: SnapshotHandlerOptions = {}): SnapshotHandler {
+  checkStorage(storage, "storage");
+  checkOptions(options, {
+    authorize: checkFunction,
+    target: able("a SnapshotTarget", "snapshot", "install"),
+    verifier: checkVerifier,
+    leaseDuration: duration(),
+    throttle: checkThrottle,
+    receiveThrottle: checkThrottle,
+    maxTransfers: integer(1),
+    stallTimeout: duration(),
+    client: checkFunction,
+    sources: checkFunction,
+    cors: (value, what) => value === "*" || listOf(checkString)(value, what),
+    onError: checkFunction,
+  });
   const leases = new Leases(storage, options.leaseDuration ?? 60_000);
   const routes = new Routes(storage, leases, options);
   const { cors } = options;
   const handler = async (request: Request, connection?: unknown): Promise<Response> => {
+    if (typeof request?.url !== "string" || typeof request.headers?.get !== "function") {
+      return problem(unfit("request", "a Request", request));
+    }
     const response = await routes.answerAllowed(request, connection);
     return cors === undefined ? response : withCors(request, response, cors);
   };

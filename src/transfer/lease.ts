@@ -6,7 +6,7 @@
 
 import { hasCode, SnapshotError } from "../errors.ts";
 import { completeManifest, type SnapshotManifest, type SnapshotReader, type SnapshotStorage } from "../snapshot/mod.ts";
-import { toHex } from "../stream/mod.ts";
+import { LONGEST_WAIT, toHex } from "../stream/mod.ts";
 
 /** Which snapshot is meant: the newest if neither is said. */
 export interface Selector {
@@ -80,8 +80,12 @@ export class Leases {
     } finally {
       clearTimeout(lease.timer);
       if (this.#closed) await this.#end(found);
-      else if (this.#leases.get(found) === lease) lease.timer = setTimeout(() => this.#end(found), this.#duration);
+      else if (this.#leases.get(found) === lease) lease.timer = this.#timer(found);
     }
+  }
+
+  #timer(digest: string): ReturnType<typeof setTimeout> {
+    return setTimeout(() => this.#end(digest), Math.min(this.#duration, LONGEST_WAIT));
   }
 
   /** Ends all leases. */

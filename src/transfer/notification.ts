@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkIndex, checkOptions, checkString, listOf, MAX_INDEX, required, withMembers } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { checkGroup } from "../snapshot/mod.ts";
 import type { Progress } from "../stream/mod.ts";
@@ -60,6 +61,17 @@ export interface NotificationReply {
   readonly progress?: Progress;
   /** Why there is none, or it takes none. */
   readonly reason?: string;
+}
+
+/** Checks a notification. */
+export function checkNotification(notification: InstallNotification): InstallNotification {
+  const number = required(checkIndex);
+  return checkOptions(notification, {
+    term: number,
+    firstAvailable: required(withMembers<InstallNotification["firstAvailable"]>({ index: number, term: number })),
+    group: checkGroup,
+    sources: listOf(checkString),
+  }, "notification");
 }
 
 /** A notification as JSON. */
@@ -148,13 +160,10 @@ function parseObject(bytes: Uint8Array): Record<string, unknown> {
   throw new SnapshotError("MALFORMED", "This is no notification, and no answer to one: it is not a JSON object");
 }
 
-/** The largest index and term. */
-const MAX_NUMBER = 2n ** 63n - 1n;
-
 function numberOf(value: unknown, what: string): bigint {
   if (typeof value !== "string" || !/^[0-9]{1,19}$/.test(value)) throw wrong(what);
   const number = BigInt(value);
-  if (number > MAX_NUMBER) throw wrong(what);
+  if (number > MAX_INDEX) throw wrong(what);
   return number;
 }
 

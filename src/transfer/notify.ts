@@ -4,9 +4,10 @@
  * @module
  */
 
+import { checkOptions, checkSignal, duration } from "../checks.ts";
 import { hasCode, throwIfCancelled } from "../errors.ts";
 import { Operation, pause } from "../stream/mod.ts";
-import type { InstallNotification, NotificationReply } from "./notification.ts";
+import { checkNotification, type InstallNotification, type NotificationReply } from "./notification.ts";
 import { HttpSource, type Source } from "./source.ts";
 
 /** Options of {@linkcode notifyInstall}. */
@@ -44,8 +45,13 @@ export function notifyInstall(
   notification: InstallNotification,
   options: NotifyOptions = {},
 ): Operation<NotificationReply> {
-  const { signal, timeout = 15_000, interval = 500 } = options;
   return new Operation(async (tracker) => {
+    const { signal, timeout = 15_000, interval = 500 } = checkOptions(options, {
+      signal: checkSignal,
+      timeout: duration(),
+      interval: duration(),
+    });
+    checkNotification(notification);
     const server = new HttpSource(follower, timeout);
     tracker.phase("notify");
     for (let failures = 0;;) {

@@ -4,10 +4,23 @@
  * @module
  */
 
+import {
+  checkFunction,
+  checkIndex,
+  checkOptions,
+  type Checks,
+  checkSignal,
+  duration,
+  integer,
+  listOf,
+  required,
+} from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
   checkOffered,
   type CheckOptions,
+  checkStorage,
+  checkVerifier,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -15,10 +28,18 @@ import {
   type SnapshotVerifier,
   stale,
 } from "../snapshot/mod.ts";
-import { neverThrowing, Operation, pause, raceAbort, type Throttle, type Tracker } from "../stream/mod.ts";
+import {
+  checkThrottle,
+  neverThrowing,
+  Operation,
+  pause,
+  raceAbort,
+  type Throttle,
+  type Tracker,
+} from "../stream/mod.ts";
 import { backOff, isPassing, Peer } from "./peer.ts";
 import { type Running, Schedule } from "./schedule.ts";
-import { HttpSource, type Source } from "./source.ts";
+import { checkSource, HttpSource, type Source } from "./source.ts";
 import { SpanTransfer, type TransferContext } from "./transfer.ts";
 
 /** Options of {@linkcode pull}. */
@@ -62,6 +83,23 @@ export interface PullOptions extends CheckOptions {
   readonly onSourceError?: (error: SnapshotError) => void;
   /** Told which snapshot it is, before anything of it is fetched; again if it is replaced. May throw to refuse it. */
   readonly onManifest?: (manifest: SnapshotManifest) => void;
+}
+
+/** The checks of these. */
+export function pullChecks(): Checks<PullOptions> {
+  return {
+    signal: checkSignal,
+    index: checkIndex,
+    verifier: checkVerifier,
+    concurrency: integer(1),
+    timeout: duration(),
+    attempts: integer(1),
+    throttle: checkThrottle,
+    onFurtherSource: checkFunction,
+    onSourceError: checkFunction,
+    onManifest: checkFunction,
+    check: checkFunction,
+  };
 }
 
 /** What {@linkcode pull} gave. */
@@ -150,8 +188,10 @@ class Pull {
   #peers: readonly Peer[] = [];
 
   constructor(storage: SnapshotStorage, sources: readonly Source[], options: PullOptions, tracker: Tracker) {
+    checkStorage(storage, "storage");
+    listOf(required(checkSource))(sources, "sources");
     this.#storage = storage;
-    this.#options = options;
+    this.#options = checkOptions(options, pullChecks());
     this.#tracker = tracker;
     this.#onSourceError = neverThrowing(options.onSourceError ?? (() => {}));
     if (sources.length === 0) throw new SnapshotError("MALFORMED", "There is no source to pull from");

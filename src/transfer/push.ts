@@ -4,9 +4,13 @@
  * @module
  */
 
+import { checkFunction, checkOptions, type Checks, checkSignal, duration, integer } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
   archive,
+  checkMeta,
+  checkReader,
+  checkSigner,
   type SnapshotMeta,
   type SnapshotReader,
   streamedArchive,
@@ -14,6 +18,7 @@ import {
   type WriteFiles,
 } from "../snapshot/mod.ts";
 import {
+  checkThrottle,
   ChunkSet,
   Operation,
   pause,
@@ -76,6 +81,11 @@ export function push(reader: SnapshotReader, target: Source, options: PushOption
 /** Options of {@linkcode pushLive}. */
 export interface LivePushOptions extends Omit<PushOptions, "attempts">, Pick<StreamedArchiveOptions, "signer"> {}
 
+/** The checks of these. */
+export function livePushChecks(): Checks<LivePushOptions> {
+  return { signal: checkSignal, throttle: checkThrottle, timeout: duration(), signer: checkSigner };
+}
+
 /**
  * Sends a snapshot as it is being written, to be installed there, with no storage in between. It cannot be gone on with:
  * nothing of it is kept here. See `Replica.push`.
@@ -94,10 +104,12 @@ export function pushLive(
   options: LivePushOptions = {},
 ): Operation<void> {
   return new Operation(async (tracker) => {
-    const { signal, signer, timeout = 120_000 } = options;
+    const { signal, signer, timeout = 120_000 } = checkOptions(options, livePushChecks());
+    checkFunction(write, "write");
+    const own = checkMeta(meta);
     tracker.phase("send");
-    const content = streamedArchive(meta, write, { signal, signer });
-    await put(new HttpSource(target, timeout), meta.lastIncludedIndex, content, options, tracker);
+    const content = streamedArchive(own, write, { signal, signer });
+    await put(new HttpSource(target, timeout), own.lastIncludedIndex, content, options, tracker);
   });
 }
 
@@ -110,6 +122,13 @@ class Push {
   #failure: { readonly error: unknown } | undefined;
 
   constructor(reader: SnapshotReader, target: Source, options: PushOptions, tracker: Tracker) {
+    checkReader(reader, "reader");
+    checkOptions(options, {
+      signal: checkSignal,
+      throttle: checkThrottle,
+      timeout: duration(),
+      attempts: integer(1),
+    });
     this.#reader = reader;
     this.#server = new HttpSource(target, options.timeout ?? 120_000);
     this.#options = options;

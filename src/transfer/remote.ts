@@ -4,11 +4,14 @@
  * @module
  */
 
+import { checkIndex, checkOptions, checkSignal, duration } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
   type BadChunk,
   type ByteRange,
-  checkByteRange,
+  checkReadOptions,
+  checkVerifier,
+  checkVerifyOptions,
   type FileInfo,
   MAX_LISTED_BAD,
   type SnapshotManifest,
@@ -63,9 +66,15 @@ export async function openRemote(
   source: Source,
   options: RemoteOptions = {},
 ): Promise<SnapshotReader> {
-  const server = new HttpSource(source, options.timeout ?? 15_000);
-  const { manifest } = await server.manifest(options.index, options.signal);
-  await options.verifier?.verify(manifest);
+  const { index, signal, verifier, timeout = 15_000 } = checkOptions(options, {
+    index: checkIndex,
+    signal: checkSignal,
+    verifier: checkVerifier,
+    timeout: duration(),
+  });
+  const server = new HttpSource(source, timeout);
+  const { manifest } = await server.manifest(index, signal);
+  await verifier?.verify(manifest);
   if (manifest.verifiable) return new RemoteReader(server, manifest);
   throw new SnapshotError("UNSUPPORTED", `Snapshot ${manifest.index} of ${server.url} has no chunk digests: pull it`, {
     source: server.url,
@@ -115,12 +124,12 @@ class RemoteReader implements SnapshotReader {
 
   async *#read(
     name: string,
-    { start = 0, end = Infinity }: ByteRange,
+    range: ByteRange,
     giveUp: AbortSignal | undefined,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const info = this.info(name);
     const chunks = info.chunks!;
-    checkByteRange(start, end);
+    const { start, end } = checkReadOptions(range);
     this.#check();
     const stop = Math.min(end, chunks.size);
     if (start >= stop) return;
@@ -160,6 +169,7 @@ class RemoteReader implements SnapshotReader {
 
   verify(options: VerifyOptions = {}): Operation<VerifyResult> {
     return new Operation<VerifyResult>(async (tracker) => {
+      checkVerifyOptions(options);
       tracker.phase("verify", this.manifest.size);
       const bad: BadChunk[] = [];
       for (const { name, chunks } of this.manifest.files) {

@@ -19,6 +19,7 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { checkFunction, checkOptions, checkString, integer, required } from "../checks.ts";
 
 /** Options of {@linkcode serve}. */
 export interface ServeOptions {
@@ -74,7 +75,11 @@ interface BunLike {
  * @param options where to listen
  */
 export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
-  const { port, hostname = "127.0.0.1" } = options;
+  checkFunction(handler, "handler");
+  const { port, hostname = "127.0.0.1" } = checkOptions(options, {
+    port: required(integer(0, 65535)),
+    hostname: checkString,
+  });
   const url = (actual: number) => `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${actual}`;
   const { Bun } = globalThis as { Bun?: BunLike };
   if ("Deno" in globalThis) {

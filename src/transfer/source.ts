@@ -4,9 +4,10 @@
  * @module
  */
 
+import { checkBoolean, checkFunction, checkOptions, duration, isOf, required, unfit } from "../checks.ts";
 import { cancelled, hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../snapshot/mod.ts";
-import { ChunkSet, raceAbort, toHex } from "../stream/mod.ts";
+import { ChunkSet, LONGEST_WAIT, raceAbort, toHex } from "../stream/mod.ts";
 import { type BodyWatch, putAway, readBody, readLimited } from "./body.ts";
 import { type InstallNotification, notificationJson, type NotificationReply, parseReply } from "./notification.ts";
 import { JSON_TYPE, PROTOBUF_TYPE, responseError } from "./wire.ts";
@@ -32,6 +33,31 @@ export interface SourceOptions {
    * @default {false}
    */
   readonly chunksOnly?: boolean;
+}
+
+/** Checks a source. */
+export function checkSource(value: unknown, what: string): void {
+  if (typeof value === "string" || isOf(value, URL)) return void addressOf(value, what);
+  checkOptions(value as SourceOptions, {
+    url: required(addressOf),
+    headers(value, what) {
+      try {
+        new Headers(value as HeadersInit);
+      } catch {
+        throw unfit(what, "headers", value);
+      }
+    },
+    fetch: checkFunction,
+    chunksOnly: checkBoolean,
+  }, what);
+}
+
+/** The address of a server. */
+function addressOf(value: unknown, what: string): URL {
+  const text = typeof value === "string" || isOf(value, URL) ? String(value) : undefined;
+  if (text === undefined) throw unfit(what, "the address of a server: a string or a URL", value);
+  if (URL.canParse(text) && isHttp(new URL(text))) return new URL(text);
+  throw new SnapshotError("MALFORMED", `${what} is no address of a server: ${text}`, { source: text });
 }
 
 /** What is known of a source, of which perhaps the address only was given. */
@@ -93,11 +119,10 @@ export class HttpSource {
    * @throws {SnapshotError} `MALFORMED` if the address is none
    */
   constructor(source: Source, timeout: number, chunksOnly = false) {
+    checkSource(source, "source");
+    duration()(timeout, "timeout");
     const options = sourceOptions(source);
-    const url = URL.canParse(options.url) ? new URL(options.url) : undefined;
-    if (url === undefined || !isHttp(url)) {
-      throw new SnapshotError("MALFORMED", `${options.url} is no address of a server`, { source: String(options.url) });
-    }
+    const url = new URL(options.url);
     this.url = (url.origin + url.pathname).replace(/\/+$/, "");
     this.chunksOnly = chunksOnly || (options.chunksOnly ?? false);
     this.#headers = options.headers ?? {};
@@ -248,7 +273,7 @@ export class HttpSource {
         stop.abort(
           new SnapshotError("TIMEOUT", `${this.url} sent nothing for ${this.#timeout} ms`, { source: this.url }),
         );
-      }, this.#timeout);
+      }, Math.min(this.#timeout, LONGEST_WAIT));
     };
     let response: Response | undefined;
     const watch = { signal: stop.signal, pause, resume };

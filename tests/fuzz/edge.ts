@@ -2,6 +2,7 @@
 
 import type { Target } from "./target.ts";
 import { archiveTarget } from "./targets/archive.ts";
+import { boundary } from "./targets/boundary.ts";
 import { bucket } from "./targets/bucket.ts";
 import { chunkMap } from "./targets/chunk_map.ts";
 import { codecs, commands } from "./targets/codecs.ts";
@@ -19,6 +20,6 @@ import { verified } from "./targets/verified.ts";
 
 /** The targets that need no disk. */
 export const edgeTargets: readonly Target[] = [
-  ...[names, ranges, keyGroups, chunkMap, codecs, commands, signature, verified],
+  ...[boundary, names, ranges, keyGroups, chunkMap, codecs, commands, signature, verified],
   ...[manifest, archiveTarget, state, install, encrypted, httpRequest, httpResponse, bucket],
 ];

@@ -41,8 +41,14 @@ test("SqliteLog: a model of it", () =>
 test("SqliteLog: a batch of which one entry cannot be written leaves nothing, on the disk nor in the figures", () =>
   onLog(async (log, path) => {
     await log.append(entries(1, 2));
-    const tooHigh = { index: 4n, term: 2n ** 63n, data: new Uint8Array(1) };
-    await rejects(log.append([...entries(3, 1), tooHigh]), "UNAVAILABLE");
+    const configuration = {
+      peers: [],
+      toJSON() {
+        throw new Error("it cannot be written");
+      },
+    };
+    const unwritable = { index: 4n, term: 9n, data: new Uint8Array(1), configuration };
+    await rejects(log.append([...entries(3, 1), unwritable]), "UNAVAILABLE");
     assert.deepEqual([log.lastIndex, log.byteLength], [2n, 6]);
     await log.append(entries(3, 1));
     await log.close();

@@ -5,8 +5,12 @@
  */
 
 import type { Bucket } from "../../bucket/mod.ts";
+import { checkBucket, checkKeyPrefix } from "../../bucket/keys.ts";
+import { checkIndex, checkOptions, checkSignal, checkString, duration, integer } from "../../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
+  checkCreateOptions,
+  checkManifest,
   type CreateOptions,
   type QuarantinedSnapshot,
   type SnapshotInfo,
@@ -20,11 +24,11 @@ import {
   type UnreadableSnapshot,
   type VerifyOptions,
 } from "../../snapshot/mod.ts";
-import { equal, MAX_CHUNK_SIZE, neverThrowing, toHex } from "../../stream/mod.ts";
+import { equal, LONGEST_WAIT, MAX_CHUNK_SIZE, neverThrowing, toHex } from "../../stream/mod.ts";
 import { MAX_QUARANTINED, readAll } from "../evidence.ts";
 import { StoredInstall } from "../install.ts";
 import type { Published } from "../medium.ts";
-import type { StorageOptions } from "../medium_storage.ts";
+import { storageChecks, type StorageOptions } from "../medium_storage.ts";
 import { type Grouping, StorageGroup } from "../storage_group.ts";
 import { QuarantineListeners } from "../quarantine_listeners.ts";
 import { StoredReader } from "../reader.ts";
@@ -41,8 +45,8 @@ import { SteadyBucket } from "./steady_bucket.ts";
 
 /** Commits of one process collect so many times in a time of grace, at most: each time all packs are listed. */
 const COLLECTIONS = 10;
-/** The longest that `setTimeout` can wait. */
-const LONGEST = 2 ** 31 - 1;
+/** The largest packs: four of them are in memory. */
+const MAX_PACK_SIZE = 2 ** 30;
 
 /** Options of {@linkcode ObjectStorage.open}. */
 export interface ObjectStorageOptions extends StorageOptions {
@@ -53,7 +57,7 @@ export interface ObjectStorageOptions extends StorageOptions {
    */
   readonly prefix?: string;
   /**
-   * The bytes of a pack, 4 MiB or more: what goes up, or comes down, with one request. Four packs are in memory while a
+   * The bytes of a pack, 4 MiB to 1 GiB: what goes up, or comes down, with one request. Four packs are in memory while a
    * snapshot is written, and three for each file that is being read.
    *
    * @default {8388608}
@@ -143,13 +147,14 @@ export class ObjectStorage implements SnapshotStorage {
       packSize = 8 * 1024 * 1024,
       grace = 3600_000,
       keepInstalls = 7 * 24 * 3600_000,
-    } = options;
-    if (!Number.isSafeInteger(retain) || retain < 1) {
-      throw new SnapshotError("MALFORMED", `A storage keeps one snapshot or more, not ${retain}`);
-    }
-    if (!Number.isSafeInteger(packSize) || packSize < MAX_CHUNK_SIZE) {
-      throw new SnapshotError("MALFORMED", `A pack has ${MAX_CHUNK_SIZE} bytes or more, not ${packSize}`);
-    }
+    } = checkOptions(options, {
+      ...storageChecks(),
+      prefix: checkKeyPrefix,
+      packSize: integer(MAX_CHUNK_SIZE, MAX_PACK_SIZE),
+      grace: duration(),
+      keepInstalls: duration(),
+    });
+    checkBucket(bucket, "bucket");
     this.retain = retain;
     this.#onWarning = neverThrowing(onWarning);
     this.#signer = signer;
@@ -185,6 +190,7 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
+    checkCreateOptions(options);
     this.#check();
     if (this.#beginning !== undefined || this.#writer !== undefined) throw busy("written");
     try {
@@ -210,6 +216,7 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   async open(index?: bigint): Promise<SnapshotReader> {
+    if (index !== undefined) checkIndex(index, "index");
     this.#check();
     const current = await this.#store.read();
     const own = this.#own(current);
@@ -316,7 +323,7 @@ export class ObjectStorage implements SnapshotStorage {
         return undefined;
       }
     };
-    const timer = setTimeout(() => taking = take(), Math.min(this.#grace / 2, LONGEST));
+    const timer = setTimeout(() => taking = take(), Math.min(this.#grace / 2, LONGEST_WAIT));
     return () => {
       clearTimeout(timer);
       if (taking === undefined) return;
@@ -345,6 +352,7 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
+    checkManifest(manifest, "manifest");
     this.#check();
     if (this.#install !== undefined || this.#beginningInstall) throw busy("received");
     this.#beginningInstall = true;
@@ -376,6 +384,8 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   async quarantine(index: bigint, reason: string): Promise<boolean> {
+    checkIndex(index, "index");
+    checkString(reason, "reason");
     this.#check();
     const kept = this.#own(await this.#store.read()).find((kept) => kept.index === index);
     const proof = kept === undefined ? undefined : await this.#prove(kept);
@@ -464,6 +474,7 @@ export class ObjectStorage implements SnapshotStorage {
    * @throws {SnapshotError} `CORRUPT` if a manifest cannot be read: nothing is deleted then, since what it uses is not known
    */
   async collect(options: { readonly signal?: AbortSignal } = {}): Promise<Collected> {
+    checkOptions(options, { signal: checkSignal });
     this.#check();
     return await this.#collect(this.#signalOf(options));
   }

@@ -1,0 +1,318 @@
+/**
+ * What the public functions check of what they are given: JavaScript calls them too, and a type says nothing there.
+ *
+ * Each check looks first whether all is well, and makes its message only if not: it names the parameter, what it may be,
+ * and what came. An option that is `undefined` is one that is not there.
+ *
+ * @module
+ */
+
+import { messageOf, SnapshotError } from "./errors.ts";
+
+/** The highest index and term: 2^63 - 1. */
+export const MAX_INDEX: bigint = (1n << 63n) - 1n;
+
+/** Refuses a value with `MALFORMED`; `what` names the parameter. */
+export interface Check {
+  (value: unknown, what: string): unknown;
+  /** Whether `undefined` is refused too. */
+  readonly isRequired?: boolean;
+}
+
+/** A check for each option that there is: a new one without a check does not compile. */
+export type Checks<T> = { readonly [K in keyof T]-?: Check };
+
+/**
+ * The error for a value that is not what it must be.
+ *
+ * @param what names the parameter
+ * @param expected completes "must be …"
+ * @param value what came
+ */
+export function unfit(what: string, expected: string, value: unknown): SnapshotError {
+  const actual = shown(value);
+  return new SnapshotError("MALFORMED", `${what} must be ${expected}, but it is ${actual}`, { expected, actual });
+}
+
+/** A value in a few words. Runs nothing of the value's own that could fail, or take long. */
+function shown(value: unknown): string {
+  switch (typeof value) {
+    case "string":
+      return `the string ${JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)}`;
+    case "number":
+      return `the number ${Object.is(value, -0) ? "-0" : value}`;
+    case "bigint":
+      return value < -(1n << 256n) || value > 1n << 256n ? "a bigint of more than 256 bits" : `the bigint ${value}`;
+    case "boolean":
+      return `the boolean ${value}`;
+    case "symbol":
+      return "a symbol";
+    case "function":
+      return "a function";
+    case "undefined":
+      return "undefined";
+    default:
+      if (value === null) return "null";
+      return Array.isArray(value) ? "an array" : `an object (${kindOf(value as object)})`;
+  }
+}
+
+/** What kind of object it is, by its tag and its class. */
+function kindOf(value: object): string {
+  const tag = tagOf(value);
+  if (tag !== "Object") return tag;
+  try {
+    const { name } = Object.getPrototypeOf(value)?.constructor ?? {};
+    return typeof name === "string" && name !== "" ? name.slice(0, 60) : tag;
+  } catch {
+    return tag; // a proxy may throw
+  }
+}
+
+function tagOf(value: object): string {
+  try {
+    return Object.prototype.toString.call(value).slice(8, -1);
+  } catch {
+    return "Object"; // a proxy may throw
+  }
+}
+
+/** Whether an object has a member of a type; one that cannot be read is not there. */
+export function has(value: unknown, member: PropertyKey, type: "function" | "boolean"): boolean {
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
+  try {
+    const actual = typeof (value as Record<PropertyKey, unknown>)[member];
+    return actual === type;
+  } catch {
+    return false; // a proxy of an object with private parts throws
+  }
+}
+
+/** Whether it is of a class; what cannot be asked is not. */
+export function isOf<T>(value: unknown, of: { readonly prototype: T }): value is T {
+  try {
+    return value instanceof (of as unknown as abstract new () => unknown);
+  } catch {
+    return false; // a proxy may throw
+  }
+}
+
+/**
+ * Checks bytes: a `Uint8Array` of any kind of buffer and realm, also Node's `Buffer`. Nothing else, as what an
+ * `ArrayBuffer` or a `DataView` shows of itself is no bytes to whoever counts by `length`.
+ *
+ * @param value what came
+ * @param what names the parameter
+ * @returns the bytes as a plain `Uint8Array` of this realm over memory that nobody else writes to: mostly the same object.
+ *   Of a `Buffer`, whose `slice` does not copy, or of another realm, a view; of shared or resizable memory a copy
+ * @throws {SnapshotError} `MALFORMED`, also for an array whose buffer was transferred: its bytes are gone
+ */
+export function checkBytes(value: unknown, what: string): Uint8Array {
+  if (!ArrayBuffer.isView(value) || tagOf(value) !== "Uint8Array") {
+    const advice = typeof value === "string"
+      ? ": encode it first (TextEncoder)"
+      : ArrayBuffer.isView(value)
+      ? ": view its bytes (new Uint8Array(view.buffer, view.byteOffset, view.byteLength))"
+      : typeof value === "object" && value !== null && /^(Shared)?ArrayBuffer$/.test(tagOf(value))
+      ? ": view its bytes (new Uint8Array(buffer))"
+      : "";
+    const { message, fields } = unfit(what, "a Uint8Array", value);
+    throw new SnapshotError("MALFORMED", `${message}${advice}`, fields);
+  }
+  const bytes = value as Uint8Array;
+  if (bytes.length === 0 && isDetached(bytes)) {
+    throw new SnapshotError("MALFORMED", `${what} has no bytes any more: its buffer was transferred, or shrunk`);
+  }
+  const { buffer } = bytes;
+  if (!(buffer instanceof ArrayBuffer)) {
+    // Of another realm, or shared: whoever else has shared memory may write to it at any time.
+    return tagOf(buffer) === "SharedArrayBuffer"
+      ? new Uint8Array(bytes)
+      : new Uint8Array(buffer, bytes.byteOffset, bytes.length);
+  }
+  if ((buffer as { readonly resizable?: boolean }).resizable === true) return new Uint8Array(bytes);
+  return Object.getPrototypeOf(bytes) === Uint8Array.prototype
+    ? bytes
+    : new Uint8Array(buffer, bytes.byteOffset, bytes.length);
+}
+
+/** Whether the memory of an array is gone; methods of arrays throw then, while `length` is 0. */
+function isDetached(bytes: Uint8Array): boolean {
+  try {
+    Uint8Array.prototype.indexOf.call(bytes, 0);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** A copy of bytes that are kept after the call: whoever gave them may change them. See {@linkcode checkBytes}. */
+export function copyBytes(value: unknown, what: string): Uint8Array {
+  return new Uint8Array(checkBytes(value, what));
+}
+
+/** Checks a text. */
+export function checkString(value: unknown, what: string): string {
+  if (typeof value === "string") return value;
+  throw unfit(what, "a string", value);
+}
+
+/** Checks a text that UTF-8 can hold: with half of a surrogate pair it would come back as another. */
+export function checkText(value: unknown, what: string): string {
+  if (checkString(value, what).isWellFormed()) return value as string;
+  throw new SnapshotError("MALFORMED", `${what} has half of a surrogate pair, which UTF-8 cannot hold`);
+}
+
+/** Checks a path. */
+export function checkPath(value: unknown, what: string): string {
+  if (typeof value === "string" && value !== "" && !value.includes("\0")) return value;
+  throw unfit(what, "a path: a string of a character or more, without NUL", value);
+}
+
+/** Checks a truth value. */
+export function checkBoolean(value: unknown, what: string): void {
+  if (typeof value !== "boolean") throw unfit(what, "true or false", value);
+}
+
+/** Checks a callback. */
+export function checkFunction(value: unknown, what: string): void {
+  if (typeof value !== "function") throw unfit(what, "a function", value);
+}
+
+/** Checks an index or a term: a bigint from 0 to 2^63 - 1. */
+export function checkIndex(value: unknown, what: string): bigint {
+  if (typeof value === "bigint" && value >= 0n && value <= MAX_INDEX) return value;
+  throw unfit(what, "a bigint from 0 to 2^63 - 1", value);
+}
+
+/** Checks a signal. */
+export function checkSignal(value: unknown, what: string): void {
+  if (has(value, "aborted", "boolean") && tagOf(value as object) === "AbortSignal") return;
+  throw unfit(what, "an AbortSignal", value);
+}
+
+/** Whether it is a stream that can be read; of any realm. */
+export function isReadable(value: unknown): value is ReadableStream {
+  return has(value, "getReader", "function") && has(value, "locked", "boolean");
+}
+
+/** Checks a stream that is to be read, by whoever is given it alone. */
+export function checkReadable(value: unknown, what: string): void {
+  if (!isReadable(value)) throw unfit(what, "a ReadableStream", value);
+  if (value.locked) throw new SnapshotError("MALFORMED", `${what} is being read by somebody else: its reader is taken`);
+}
+
+/** Checks a stream that is to be written to. */
+export function checkWritable(value: unknown, what: string): void {
+  if (!has(value, "getWriter", "function") || !has(value, "locked", "boolean")) {
+    throw unfit(what, "a WritableStream", value);
+  }
+  if ((value as WritableStream).locked) {
+    throw new SnapshotError("MALFORMED", `${what} is being written to by somebody else: its writer is taken`);
+  }
+}
+
+/** Whether it is a key of Web Crypto. */
+export function isCryptoKey(value: unknown): value is CryptoKey {
+  return has(value, "extractable", "boolean") && tagOf(value as object) === "CryptoKey";
+}
+
+/** Checks a key of Web Crypto. */
+export function checkCryptoKey(value: unknown, what: string): void {
+  if (!isCryptoKey(value)) throw unfit(what, "a CryptoKey", value);
+}
+
+/** Checks an integer. */
+export function checkInteger(value: unknown, what: string, least = 0, most: number = Number.MAX_SAFE_INTEGER): void {
+  if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) return;
+  throw unfit(what, `an integer, ${between(least, most, Number.MAX_SAFE_INTEGER)}`, value);
+}
+
+/** A check for integers. */
+export function integer(least: number, most?: number): Check {
+  return (value, what) => checkInteger(value, what, least, most);
+}
+
+/** A check for numbers, which need not be whole. */
+export function number(least: number, most: number = Infinity): Check {
+  return (value, what) => {
+    if (typeof value === "number" && value >= least && value <= most) return;
+    throw unfit(what, `a number, ${between(least, most, Infinity)}`, value);
+  };
+}
+
+/** A check for milliseconds; `Infinity` for ever. */
+export function duration(least = 0): Check {
+  return (value, what) => {
+    if (typeof value === "number" && value >= least) return;
+    throw unfit(what, `a number of milliseconds, ${least} or more`, value);
+  };
+}
+
+function between(least: number, most: number, none: number): string {
+  return most === none ? `${least} or more` : `${least} to ${most}`;
+}
+
+/** A check for one of some values. */
+export function oneOf(...values: readonly unknown[]): Check {
+  return (value, what) => {
+    if (values.includes(value)) return;
+    const names = values.map((value) => typeof value === "string" ? JSON.stringify(value) : String(value));
+    throw unfit(what, names.join(" or "), value);
+  };
+}
+
+/** A check for arrays, each item of which must pass another. */
+export function listOf(check: Check): Check {
+  return (value, what) => {
+    if (!Array.isArray(value)) throw unfit(what, "an array", value);
+    for (let i = 0; i < value.length; i++) check(value[i], `${what}[${i}]`); // a hole is undefined, and no item
+  };
+}
+
+/** A check for objects that can do something: their methods are functions. */
+export function able(kind: string, ...methods: readonly string[]): Check {
+  return (value, what) => {
+    const missing = methods.find((method) => !has(value, method, "function"));
+    if (missing !== undefined) throw unfit(what, `${kind}, with a method ${missing}`, value);
+  };
+}
+
+/** A check for objects whose members must pass others, if they are there. */
+export function withMembers<T>(checks: Checks<T>): Check {
+  return (value, what) => void checkOptions(value as T, checks, what);
+}
+
+/** The same check for something that must be there. */
+export function required(check: Check): Check {
+  return Object.assign((value: unknown, what: string) => check(value, what), { isRequired: true });
+}
+
+/**
+ * Checks options.
+ *
+ * @param options what came
+ * @param checks of each option that there is
+ * @param what names the parameter
+ * @returns the options
+ */
+export function checkOptions<T>(options: T, checks: Checks<T>, what = "options"): T {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw unfit(what, "an object", options);
+  }
+  for (const name in checks) {
+    let value: unknown;
+    try {
+      value = options[name];
+    } catch (cause) {
+      throw new SnapshotError("MALFORMED", `${what}.${name} cannot be read: ${messageOf(cause)}`, { cause });
+    }
+    if (value !== undefined || checks[name].isRequired === true) checks[name](value, `${what}.${name}`);
+  }
+  return options;
+}
+
+/** An object without the members that are `undefined`, so that they do not hide others when it is spread over them. */
+export function defined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
+}

@@ -1,0 +1,150 @@
+/**
+ * What replicas and executors check of their options.
+ *
+ * @module
+ */
+
+import {
+  able,
+  checkBoolean,
+  checkFunction,
+  checkIndex,
+  checkOptions,
+  type Checks,
+  checkSignal,
+  duration,
+  has,
+  number,
+  oneOf,
+  required,
+  withMembers,
+} from "../checks.ts";
+import { checkConfiguration } from "../log/log.ts";
+import { checkGroup, checkStorage } from "../snapshot/mod.ts";
+import type { Configuration, SaveTask, StateMachine } from "../state/mod.ts";
+import { checkKey } from "../storage/cipher.ts";
+import { pullChecks } from "../transfer/pull.ts";
+import { livePushChecks } from "../transfer/push.ts";
+import type { ReplicaPushOptions } from "./live.ts";
+import type { ExecutorContext, ExecutorOptions, SnapshotOptions } from "./options.ts";
+import type { Member, PurgeOptions, PurgeState } from "./purge.ts";
+import type { InstallOptions } from "./receivers.ts";
+import type { ReplicaOptions } from "./replica.ts";
+import type { RetryOptions, TriggerOptions } from "./triggers.ts";
+
+/** Checks what a replica is made of. */
+export function checkReplicaOptions<M extends StateMachine>(options: ReplicaOptions<M>): ReplicaOptions<M> {
+  return checkOptions<ReplicaOptions<M>>(options, {
+    ...executorChecks(),
+    machine: required(checkMachine),
+    log: required(checkLog),
+    storage: required(checkStorage),
+    group: checkGroup,
+    configuration: (value, what) => checkConfiguration(value as Configuration, what),
+    term: checkIndex,
+    onNotification: checkFunction,
+    signal: checkSignal,
+  });
+}
+
+/** Checks what an executor works with. */
+export function checkContext(context: ExecutorContext): ExecutorContext {
+  return checkOptions(context, {
+    machine: required(checkMachine),
+    storage: required(checkStorage),
+    log: required(checkLog),
+    isShared: checkBoolean,
+    newest: () => {},
+    had: () => {},
+    unusable: () => {},
+    restore: checkFunction,
+    applied: required(checkFunction),
+    checkSavable: required(checkFunction),
+    exclusive: required(checkFunction),
+    loaded: required(checkFunction),
+  }, "context");
+}
+
+/** The checks of an executor's options. */
+export function executorChecks(): Checks<ExecutorOptions> {
+  return {
+    triggers: withMembers<TriggerOptions>({
+      interval: duration(),
+      jitter: number(0, 1),
+      entries: number(0),
+      logBytes: number(0),
+      logFactor: number(0),
+      onClose: checkBoolean,
+    }),
+    retry: withMembers<RetryOptions>({ initial: duration(), max: duration() }),
+    purge: withMembers<PurgeOptions>(purgeChecks()),
+    saveTimeout: duration(1),
+    stallTimeout: duration(1),
+    whileSaving: oneOf("wait", "cancel"),
+    clock: able("a Clock", "now", "after"),
+    onEvent: checkFunction,
+  };
+}
+
+/** The checks of what may be purged. */
+export function purgeChecks(): Checks<PurgeOptions> {
+  return {
+    upToSnapshotIndex: checkBoolean,
+    preserve: number(0),
+    gap: number(0),
+    safeIndexTimeout: duration(),
+    members: checkFunction,
+  };
+}
+
+/** Checks where snapshots and log stand. */
+export function checkPurgeState(state: PurgeState): PurgeState {
+  const index = required(checkIndex);
+  return checkOptions(state, {
+    snapshotIndex: index,
+    oldestSnapshot: index,
+    firstIndex: index,
+    lastIndex: index,
+    now: required(number(0, Number.MAX_VALUE)),
+  }, "state");
+}
+
+/** Checks a member: of one whose numbers are none, everything that it needs would be purged. */
+export function checkMember(member: Member): Member {
+  return checkOptions(member, {
+    matchIndex: required(checkIndex),
+    lastSeen: required(number(-Infinity)),
+  }, "A member");
+}
+
+/** Checks the options of a snapshot. */
+export function checkSnapshotOptions(options: SnapshotOptions): SnapshotOptions {
+  return checkOptions(options, { gap: number(0), signal: checkSignal });
+}
+
+/** Checks the options of an install. */
+export function checkInstallOptions(options: InstallOptions): InstallOptions {
+  const { onManifest: _, ...checks } = pullChecks();
+  return checkOptions(options, checks);
+}
+
+/** Checks the options of a live push. */
+export function checkPushOptions(options: ReplicaPushOptions): ReplicaPushOptions {
+  return checkOptions(options, { ...livePushChecks(), encryptionKey: checkKey });
+}
+
+/** Checks what the synchronous part of a save gives: a machine may be anybody's. */
+export function checkTask(task: SaveTask | undefined): SaveTask | undefined {
+  if (task !== undefined) able("a SaveTask", "write", "release")(task, "What the machine's save gives");
+  return task;
+}
+
+function checkMachine(value: unknown, what: string): void {
+  able("a StateMachine", "apply", "save", "load")(value, what);
+}
+
+function checkLog(value: unknown, what: string): void {
+  if (has(value, "follow", "function")) {
+    able("a SharedLog", "refresh", "propose", "term", "purge", "close")(value, what);
+  } else able("a LogStorage", "append", "entries", "term", "purge", "reset", "close")(value, what);
+}

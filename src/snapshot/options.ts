@@ -1,0 +1,101 @@
+/**
+ * What every storage checks of the options that it is given.
+ *
+ * @module
+ */
+
+import {
+  able,
+  checkBoolean,
+  checkBytes,
+  checkFunction,
+  checkInteger,
+  checkOptions,
+  checkSignal,
+  integer,
+  isOf,
+  unfit,
+} from "../checks.ts";
+import { checkChunkSize } from "../stream/mod.ts";
+import { SnapshotManifest } from "./manifest.ts";
+import { attributeChecks } from "./meta.ts";
+import type {
+  ByteRange,
+  CommitOptions,
+  CreateOptions,
+  FileOptions,
+  PrepareOptions,
+  ReadOptions,
+  SnapshotStorage,
+  VerifyOptions,
+} from "./storage.ts";
+
+/** Checks the options of `SnapshotStorage.create`. */
+export function checkCreateOptions(options: CreateOptions): CreateOptions {
+  return checkOptions(options, { onBytes: checkFunction, onReused: checkFunction, raw: checkBoolean });
+}
+
+/** Checks the options of `SnapshotWriter.file`. */
+export function checkFileOptions(options: FileOptions): FileOptions {
+  return checkOptions(options, {
+    ...attributeChecks(),
+    size: integer(0),
+    chunkSize: (value, what) => value === "pieces" || checkChunkSize(value as number, what),
+    keyGroups: checkFunction,
+    encryption: checkFunction,
+  });
+}
+
+/** Checks the options of `SnapshotWriter.commit`. */
+export function checkCommitOptions(options: CommitOptions): CommitOptions {
+  return checkOptions(options, { digest: checkBytes, check: checkFunction });
+}
+
+/** Checks the options of `SnapshotReader.file`, and gives the range. */
+export function checkReadOptions(options: ReadOptions): Required<ByteRange> {
+  const { start = 0, end = Infinity } = checkOptions(options, {
+    start: checkPosition,
+    end: checkPosition,
+    raw: checkBoolean,
+  });
+  return { start, end };
+}
+
+function checkPosition(value: unknown, what: string): void {
+  if (value !== Infinity) checkInteger(value, what);
+}
+
+/** Checks the options of `SnapshotReader.verify`. */
+export function checkVerifyOptions(options: VerifyOptions): VerifyOptions {
+  return checkOptions(options, { signal: checkSignal });
+}
+
+/** Checks the options of `SnapshotInstall.prepare`. */
+export function checkPrepareOptions(options: PrepareOptions): PrepareOptions {
+  return checkOptions(options, { signal: checkSignal, onReused: checkFunction });
+}
+
+/** Checks a manifest. */
+export function checkManifest(value: unknown, what: string): void {
+  if (!isOf(value, SnapshotManifest)) throw unfit(what, "a SnapshotManifest", value);
+}
+
+/** Checks a storage. */
+export function checkStorage(value: unknown, what: string): asserts value is SnapshotStorage {
+  able("a SnapshotStorage", "create", "open", "list", "install", "close")(value, what);
+}
+
+/** Checks an open snapshot. */
+export function checkReader(value: unknown, what: string): void {
+  able("a SnapshotReader", "file")(value, what);
+}
+
+/** Checks what signs. */
+export function checkSigner(value: unknown, what: string): void {
+  able("a SnapshotSigner", "sign")(value, what);
+}
+
+/** Checks what says who is trusted. */
+export function checkVerifier(value: unknown, what: string): void {
+  able("a SnapshotVerifier", "verify")(value, what);
+}

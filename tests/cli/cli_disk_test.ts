@@ -80,22 +80,29 @@ test("cli: what is quarantined is named by ls, and restored if it is good", () =
     assert.equal((await run(["restore", root])).code, 2);
   }));
 
-test("cli: help, and wrong use", async () => {
-  assert.equal((await run(["--help"])).code, 0);
-  for (const name of ["ls", "inspect", "verify", "serve", "pull", "archive", "unarchive"]) {
-    const help = await run([name, "--help"]);
+test("cli: help", async () => {
+  const names = ["", "ls", "inspect", "verify", "serve", "pull", "archive", "unarchive", "restore"];
+  const helps = await Promise.all(names.map((name) => run(name === "" ? ["--help"] : [name, "--help"])));
+  for (const [i, help] of helps.entries()) {
     assert.equal(help.code, 0);
-    assert.include(text(help), `snapstream ${name}`);
+    assert.include(text(help), `snapstream ${names[i]}`);
   }
-  for (
-    const args of [[], ["nothing"], ["ls"], ["ls", ".", "--wrong"], ["inspect", ".", "x"], ["serve", "."], [
-      "pull",
-      "x",
-      ".",
-    ]]
-  ) {
-    const { code, stdout, stderr } = await run(args);
-    assert.equal(code, 2, args.join(" "));
+});
+
+const WRONG = [
+  [],
+  ["nothing"],
+  ["ls"],
+  ["ls", ".", "--wrong"],
+  ["inspect", ".", "x"],
+  ["serve", "."],
+  ["pull", "x", "."],
+];
+
+test("cli: wrong use", async () => {
+  const outcomes = await Promise.all(WRONG.map((args) => run(args)));
+  for (const [i, { code, stdout, stderr }] of outcomes.entries()) {
+    assert.equal(code, 2, WRONG[i]!.join(" "));
     assert.equal(stdout.length, 0);
     assert.notEqual(stderr, "");
   }

@@ -314,8 +314,8 @@ export function bucketConformance(make: () => Promise<BucketUnderTest>): Conform
     }
   });
 
-  add("1,100 objects: pages, cursors, and all deleted at once", async (bucket) => {
-    const keys = Array.from({ length: 1100 }, (_, i) => `${i % 2 === 0 ? "even" : "odd"}/${i}`);
+  add("1,001 objects: pages, cursors, and all deleted at once", async (bucket) => {
+    const keys = Array.from({ length: 1001 }, (_, i) => `${i % 2 === 0 ? "even" : "odd"}/${i}`);
     for (let i = 0; i < keys.length; i += 20) {
       await Promise.all(keys.slice(i, i + 20).map((key) => bucket.put(key, bytes(10))));
     }
@@ -333,7 +333,7 @@ export function bucketConformance(make: () => Promise<BucketUnderTest>): Conform
     const first = await bucket.list({ prefix: "even/", limit: 200 });
     await bucket.delete(first.objects.map(({ key }) => key));
     const rest = await listAll(bucket, { prefix: "even/", cursor: first.cursor! });
-    same(rest.length, 350, "what follows a page that was deleted");
+    same(rest.length, 301, "what follows a page that was deleted");
     await bucket.delete(["none", ...keys]);
     same((await bucket.list()).objects.length, 0, "what is left");
   });

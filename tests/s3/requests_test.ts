@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { S3Bucket } from "../../src/bucket/s3.ts";
 import { S3Connection } from "../../src/bucket/s3_client.ts";
 import { uploadParts } from "../../src/bucket/s3_parts.ts";
-import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
+import { assert, bytesOf, noise, rejects, test, turns } from "../support/harness.ts";
 import { newBucket } from "./kit.ts";
 import { type Asked, refusal, withAnswers, xml } from "./wrong_s3.ts";
 
@@ -113,7 +113,7 @@ test("S3: a stream goes up in parts of one size, a few at once", async () => {
     uploads(async ({ method }) => {
       if (method !== "PUT") return undefined;
       most = Math.max(most, ++running);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await turns(50); // others come meanwhile, if they may
       running--;
       return undefined;
     }),

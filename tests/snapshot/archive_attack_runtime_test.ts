@@ -10,6 +10,7 @@ import {
   toHex,
   u32,
 } from "../../src/stream/mod.ts";
+import { inFakeTime } from "../support/fake_clock.ts";
 import { assert, bytesOf, noise, pieces, rejects, test, turns } from "../support/harness.ts";
 import { save, storageWith } from "../support/samples.ts";
 
@@ -118,27 +119,28 @@ test("archive, streamed: a chunk size that cannot be fails at once", async () =>
   }
 });
 
-test("archive, streamed: cancelling does not wait for ever for what writes it, and leaves no listener", async () => {
-  for (const reads of [0, 1, 3]) {
-    const { signal } = new AbortController();
-    const listeners = new Set<unknown>();
-    const { addEventListener, removeEventListener } = signal;
-    signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
-      listeners.add(args[1]);
-      addEventListener.apply(signal, args);
-    };
-    signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
-      listeners.delete(args[1]);
-      removeEventListener.apply(signal, args);
-    };
-    const stream = streamedArchive(META, () => new Promise(() => {}), { signal }).getReader();
-    for (let i = 0; i < reads && i < 2; i++) await stream.read();
-    if (reads > 2) void stream.read().catch(() => {});
-    await turns(2);
-    await stream.cancel("enough");
-    assert.strictEqual(listeners.size, 0);
-  }
-});
+test("archive, streamed: cancelling does not wait for ever for what writes it, and leaves no listener", () =>
+  inFakeTime(async () => {
+    for (const reads of [0, 1, 3]) {
+      const { signal } = new AbortController();
+      const listeners = new Set<unknown>();
+      const { addEventListener, removeEventListener } = signal;
+      signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+        listeners.add(args[1]);
+        addEventListener.apply(signal, args);
+      };
+      signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
+        listeners.delete(args[1]);
+        removeEventListener.apply(signal, args);
+      };
+      const stream = streamedArchive(META, () => new Promise(() => {}), { signal }).getReader();
+      for (let i = 0; i < reads && i < 2; i++) await stream.read();
+      if (reads > 2) void stream.read().catch(() => {});
+      await turns(2);
+      await stream.cancel("enough");
+      assert.strictEqual(listeners.size, 0);
+    }
+  }));
 
 test("archive: what cannot be cleaned up does not hide what was wrong", async () => {
   const { streamed } = await made();

@@ -1,82 +1,11 @@
 import fc from "fast-check";
-import {
-  archive,
-  MemoryStorage,
-  SnapshotError,
-  type SnapshotReader,
-  type SnapshotStorage,
-  streamedArchive,
-  unarchive,
-} from "../../mod.ts";
-import { archiveMagic, type ArchiveRecord, concat, decodeRecords, encodeRecord, toHex } from "../../src/stream/mod.ts";
+import { MemoryStorage, type SnapshotStorage, unarchive } from "../../mod.ts";
+import { archiveMagic, concat, toHex } from "../../src/stream/mod.ts";
 import { assert, bytesOf, gate, noise, pieces, rejects, test, turns } from "../support/harness.ts";
-import { type Files, save, storageWith } from "../support/samples.ts";
+import { archiveOf, joined, KINDS, recordsOf, refused, refusedOrSame, testKinds } from "../support/archives.ts";
+import { save, storageWith } from "../support/samples.ts";
 
 const CHUNK = 65_536;
-
-/** The two kinds of archives. */
-const KINDS: Readonly<Record<string, (reader: SnapshotReader) => ReadableStream<Uint8Array>>> = {
-  described: (reader) => archive(reader),
-  streamed: (reader) =>
-    streamedArchive(reader.meta, async (writer) => {
-      for (const { name, chunks, keyGroups, encryption: _, ...attributes } of reader.manifest.files) {
-        const { chunking } = chunks!;
-        const chunkSize = "chunkSize" in chunking ? chunking.chunkSize : "pieces";
-        await reader.file(name).pipeTo(writer.file(name, { ...attributes, chunkSize, keyGroups: () => keyGroups }));
-      }
-    }),
-};
-
-/** A test for each kind. */
-function testKinds(
-  what: string,
-  run: (make: (reader: SnapshotReader) => ReadableStream<Uint8Array>, kind: string) => Promise<void>,
-): void {
-  for (const [kind, make] of Object.entries(KINDS)) test(`archive, ${kind}: ${what}`, () => run(make, kind));
-}
-
-async function archiveOf(
-  files: Files,
-  make: (reader: SnapshotReader) => ReadableStream<Uint8Array> = archive,
-  index = 5n,
-): Promise<Uint8Array> {
-  const storage = await storageWith(index, files);
-  const reader = await storage.open();
-  const whole = await bytesOf(make(reader));
-  await storage.close();
-  return whole;
-}
-
-async function recordsOf(whole: Uint8Array): Promise<ArchiveRecord[]> {
-  const records: ArchiveRecord[] = [];
-  for await (const record of decodeRecords(pieces(whole), () => 2 ** 32)) records.push(record);
-  return records;
-}
-
-function joined(records: readonly ArchiveRecord[]): Uint8Array {
-  return concat([archiveMagic(), ...records.flatMap(({ type, payload }) => [...encodeRecord(type, payload)])]);
-}
-
-/** That an archive is refused; or, where a change means nothing, gives what it was made of. */
-async function refusedOrSame(whole: Uint8Array, digest: Uint8Array, what: string): Promise<void> {
-  const storage = new MemoryStorage();
-  const taken = await unarchive(pieces(whole, 100_000), storage).result.then((info) => info, () => undefined);
-  if (taken === undefined) await refused(whole, what);
-  else assert.strictEqual(toHex(taken.digest), toHex(digest), what);
-  await storage.close();
-}
-
-/** That an archive is refused, and the storage is then as if nothing had been. */
-async function refused(whole: Uint8Array, what: string, piece = 100_000): Promise<SnapshotError> {
-  const storage = new MemoryStorage();
-  const error = await unarchive(pieces(whole, piece), storage).result.then(() => undefined, (error) => error);
-  assert.instanceOf(error, SnapshotError, `${what} was taken`);
-  assert.include(["CORRUPT", "MALFORMED", "UNSUPPORTED"], error.code, what);
-  assert.deepEqual(await storage.list(), []);
-  await (await storage.create()).abort();
-  await storage.close();
-  return error;
-}
 
 testKinds("any files, in any pieces", async (make) => {
   await fc.assert(
@@ -102,97 +31,11 @@ testKinds("any files, in any pieces", async (make) => {
   );
 });
 
-/** Files in chunks of any lengths, with tables of key groups. */
-const CHUNKED = fc.array(
-  fc.record({
-    lengths: fc.array(fc.integer({ min: 0, max: 40 }), { maxLength: 12 }),
-    groups: fc.option(
-      fc.record({ first: fc.integer({ min: 0, max: 32_767 }), at: fc.array(fc.nat(40), { minLength: 1 }) }),
-    ),
-  }),
-  { maxLength: 4 },
-);
-
-testKinds("files in chunks of any lengths, with key groups; cut and changed anywhere", async (make) => {
-  await fc.assert(
-    fc.asyncProperty(CHUNKED, fc.nat(), fc.integer({ min: 0, max: 7 }), async (files, at, bit) => {
-      const storage = new MemoryStorage();
-      const writer = await storage.create();
-      for (const [i, { lengths, groups }] of files.entries()) {
-        const size = lengths.reduce((sum, length) => sum + length, 0);
-        const offsets = Float64Array.from(groups?.at ?? [], (offset) => Math.min(offset, size)).sort()
-          .subarray(0, 32_768 - (groups?.first ?? 0));
-        const keyGroups = () =>
-          groups === null ? undefined : { first: groups.first, last: groups.first + offsets.length - 1, offsets };
-        const out = writer.file(`f${i}`, { chunkSize: "pieces", keyGroups }).getWriter();
-        for (const [n, length] of lengths.entries()) await out.write(noise(length, n + 1));
-        await out.close();
-      }
-      await writer.commit({ lastIncludedIndex: 5n, lastIncludedTerm: 1n, peers: [] });
-      const reader = await storage.open();
-      const whole = await bytesOf(make(reader));
-      const other = new MemoryStorage();
-      const info = await unarchive(pieces(whole, 7), other).result;
-      assert.strictEqual(toHex(info.digest), toHex(reader.manifest.digest));
-      const copy = await other.open();
-      assert.strictEqual(toHex(copy.manifest.bytes), toHex(reader.manifest.bytes));
-      assert.isTrue((await copy.verify().result).ok);
-      const changed = whole.slice();
-      changed[at % whole.length]! ^= 1 << bit;
-      await refusedOrSame(changed, info.digest, `byte ${at % whole.length} changed`);
-      await refused(whole.slice(0, at % whole.length), `${at % whole.length} bytes`);
-      await storage.close();
-      await other.close();
-    }),
-    { numRuns: 300 },
-  );
-});
-
-test("archive: no byte of a table of key groups can be changed", async () => {
-  const storage = new MemoryStorage();
-  const writer = await storage.create();
-  const keyGroups = () => ({ first: 0, last: 2, offsets: Float64Array.of(0, 0, 300) });
-  await pieces(noise(300, 1)).pipeTo(writer.file("a", { keyGroups }));
-  await writer.commit({ lastIncludedIndex: 5n, lastIncludedTerm: 1n, peers: [] });
-  const reader = await storage.open();
-  const records = await recordsOf(await bytesOf(KINDS.streamed!(reader)));
-  const at = records.findIndex(({ type }) => type === 4);
-  const { payload } = records[at]!;
-  for (let i = 12; i < payload.length; i++) {
-    for (let bit = 0; bit < 8; bit++) {
-      const changed = payload.slice();
-      changed[i]! ^= 1 << bit;
-      await refused(joined(records.with(at, { type: 4, payload: changed })), `bit ${bit} of byte ${i}`);
-    }
-  }
-  await refused(
-    joined(records.with(at, { type: 4, payload: concat([payload, Uint8Array.of(120, 1)]) })),
-    "a field behind",
-  );
-  await storage.close();
-});
-
 testKinds("it takes any pieces, down to single bytes", async (make) => {
   const storage = new MemoryStorage();
   const whole = await archiveOf({ a: noise(500, 1) }, make);
   await unarchive(pieces(whole, 1), storage).result;
   assert.strictEqual((await storage.list()).length, 1);
-});
-
-testKinds("no byte can be changed", async (make) => {
-  const whole = await archiveOf({ "a/b": noise(70, 1), c: noise(3, 2), empty: noise(0, 1) }, make);
-  for (let i = 0; i < whole.length; i++) {
-    const damaged = whole.slice();
-    damaged[i]! ^= 1 << (i % 8);
-    await refused(damaged, `byte ${i} changed`);
-  }
-});
-
-testKinds("cut short at every length, and with something behind", async (make) => {
-  const whole = await archiveOf({ "a/b": noise(70, 1), c: noise(3, 2) }, make);
-  for (let length = 0; length < whole.length; length++) await refused(whole.slice(0, length), `${length} bytes`);
-  await refused(concat([whole, Uint8Array.of(0)]), "a byte behind");
-  await refused(concat([whole, whole]), "twice");
 });
 
 testKinds("records swapped, left out, and twice", async (make) => {

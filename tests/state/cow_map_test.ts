@@ -32,60 +32,65 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ do: "clear" as const }) },
 );
 
-test("a CowMap is a Map, and each view is the map of its time, in order", () => {
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 60, size: "max" }), fc.boolean(), (steps, walking) => {
-      const map = new CowMap<Key, Value>();
-      const model = new Map<Key, Value>();
-      const open: Open[] = [];
-      for (const step of steps) {
-        take(step, map, model, open);
-        if (walking) same(map, model); // to walk over a view keeps its layers: half of the runs do not
-        else sameKeys(map, model);
-        for (const { view, copy } of open) walking ? same(view, new Map(copy), copy) : sameKeys(view, new Map(copy));
-      }
-      same(map, model);
-      for (const { view, copy } of open) same(view, new Map(copy), copy);
-    }),
-    { numRuns: 1000 },
-  );
-});
-
-test("what changed between two views leads from the one to the other, in order", () => {
-  let compared = 0;
-  fc.assert(
-    fc.property(fc.array(step, { minLength: 20, maxLength: 80, size: "max" }), (steps) => {
-      const map = new CowMap<Key, Value>();
-      const model = new Map<Key, Value>();
-      const open: Open[] = [];
-      let cleared = 0;
-      const clears = new Map<Open, number>();
-      for (const step of steps) {
-        if (step.do === "peek") continue; // it would keep the layers as they are
-        take(step, map, model, open);
-        if (step.do === "clear") cleared++;
-        if (step.do === "snapshot") clears.set(open.at(-1)!, cleared);
-        for (const { view, copy } of open) sameKeys(view, new Map(copy));
-      }
-      for (const [i, later] of open.entries()) {
-        for (const earlier of open.slice(0, i)) {
-          const changes = later.view.changesSince(earlier.view);
-          assert.equal(changes === undefined, clears.get(earlier) !== clears.get(later));
-          if (changes === undefined) continue;
-          const replayed = new Map(earlier.copy);
-          for (const { deleted, put } of changes) {
-            for (const key of deleted) replayed.delete(key);
-            for (const [key, value] of put) replayed.set(key, value);
-          }
-          assert.deepEqual([...replayed], later.copy);
-          compared++;
+// To walk over a view keeps its layers: half of the runs do not.
+for (const [part, walking] of [false, true, false, true].entries()) {
+  test(`a CowMap is a Map, and each view is the map of its time, in order, part ${part + 1}`, () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
+        const map = new CowMap<Key, Value>();
+        const model = new Map<Key, Value>();
+        const open: Open[] = [];
+        for (const step of steps) {
+          take(step, map, model, open);
+          if (walking) same(map, model);
+          else sameKeys(map, model);
+          for (const { view, copy } of open) walking ? same(view, new Map(copy), copy) : sameKeys(view, new Map(copy));
         }
-      }
-    }),
-    { numRuns: 1500 },
-  );
-  assert.isAbove(compared, 1000);
-});
+        same(map, model);
+        for (const { view, copy } of open) same(view, new Map(copy), copy);
+      }),
+      { numRuns: 250 },
+    );
+  });
+}
+
+for (const part of [1, 2, 3, 4]) {
+  test(`what changed between two views leads from the one to the other, in order, part ${part}`, () => {
+    let compared = 0;
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 20, maxLength: 80, size: "max" }), (steps) => {
+        const map = new CowMap<Key, Value>();
+        const model = new Map<Key, Value>();
+        const open: Open[] = [];
+        let cleared = 0;
+        const clears = new Map<Open, number>();
+        for (const step of steps) {
+          if (step.do === "peek") continue; // it would keep the layers as they are
+          take(step, map, model, open);
+          if (step.do === "clear") cleared++;
+          if (step.do === "snapshot") clears.set(open.at(-1)!, cleared);
+          for (const { view, copy } of open) sameKeys(view, new Map(copy));
+        }
+        for (const [i, later] of open.entries()) {
+          for (const earlier of open.slice(0, i)) {
+            const changes = later.view.changesSince(earlier.view);
+            assert.equal(changes === undefined, clears.get(earlier) !== clears.get(later));
+            if (changes === undefined) continue;
+            const replayed = new Map(earlier.copy);
+            for (const { deleted, put } of changes) {
+              for (const key of deleted) replayed.delete(key);
+              for (const [key, value] of put) replayed.set(key, value);
+            }
+            assert.deepEqual([...replayed], later.copy);
+            compared++;
+          }
+        }
+      }),
+      { numRuns: 375 },
+    );
+    assert.isAbove(compared, 250);
+  });
+}
 
 test("a view that is kept while others come and go costs one layer, not one for each of them", () => {
   const map = new CowMap(Array.from({ length: 1000 }, (_, i): [number, number] => [i, i]));

@@ -3,8 +3,10 @@
 
 import { lstat, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import type { SnapshotInfo, SnapshotReader, SnapshotStorage } from "../../mod.ts";
+import { DirectoryStorage } from "../../src/storage/directory.ts";
 import { equal } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, pieces } from "./harness.ts";
+import { inTemp } from "./temp.ts";
 
 const CONTENTS = new Map<bigint, Record<string, Uint8Array>>();
 
@@ -82,4 +84,26 @@ export async function flip(path: string, at: number, bit = 1): Promise<void> {
   const bytes = await readFile(path);
   bytes[at]! ^= bit;
   await writeFile(path, bytes);
+}
+
+/** A directory with the snapshots 1 and 2. */
+export function withTwo(work: (root: string) => Promise<void>): Promise<void> {
+  return inTemp(async (directory) => {
+    const root = `${directory}/storage`;
+    const storage = await DirectoryStorage.open(root);
+    await save(storage, 1n);
+    await save(storage, 2n);
+    await storage.close();
+    await work(root);
+  });
+}
+
+/** Opens the storage, and gives the indices of what is whole and of what was put aside. */
+export async function opened(root: string): Promise<{ whole: bigint[]; damaged: bigint[] }> {
+  const storage = await DirectoryStorage.open(root);
+  try {
+    return { whole: await wholeOnes(storage), damaged: storage.damaged.map(({ index }) => index) };
+  } finally {
+    await storage.close();
+  }
 }

@@ -156,12 +156,36 @@ function wholeDelay(ms: number): number {
   return ms > 0 ? Math.max(Math.trunc(ms), 1) : 0;
 }
 
+/** What `setTimeout` and `setInterval` return; Node's own `fetch` takes it for one of Node's. */
+class FakeTimer {
+  readonly #start: () => () => void;
+  /** Ends it. */
+  cancel: () => void;
+
+  constructor(start: () => () => void) {
+    this.#start = start;
+    this.cancel = start();
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  refresh(): this {
+    this.cancel();
+    this.cancel = this.#start();
+    return this;
+  }
+}
+
 /** A clock in the place of the runtime's clock and timers. */
 class FakeTimers {
   readonly clock: FakeClock = new FakeClock(Date.now());
-  readonly #cancels = new Map<number, () => void>();
   readonly #restores: (() => void)[] = [];
-  #made = 0;
   #inThreads = 0;
   #busy = false;
 
@@ -169,16 +193,12 @@ class FakeTimers {
     const { clock } = this;
     const start = Math.ceil(performance.now()); // whole milliseconds add up exactly
     const { clearTimeout, clearInterval } = globalThis;
-    const clear = (real: (id: number | undefined) => void) => (id: unknown) => {
-      if (typeof id === "number" && this.#cancels.has(id)) this.#clear(id);
-      else real(id as number);
-    };
     this.#replace(Date, "now", () => clock.now());
     this.#replace(performance, "now", () => start + clock.passed);
     this.#replace(globalThis, "setTimeout", this.#set);
     this.#replace(globalThis, "setInterval", this.#repeat);
-    this.#replace(globalThis, "clearTimeout", clear(clearTimeout as (id: number | undefined) => void));
-    this.#replace(globalThis, "clearInterval", clear(clearInterval as (id: number | undefined) => void));
+    this.#replace(globalThis, "clearTimeout", this.#clearing(clearTimeout));
+    this.#replace(globalThis, "clearInterval", this.#clearing(clearInterval));
     this.#replace(AbortSignal, "timeout", (ms: number) => {
       const controller = new AbortController();
       clock.after(ms, () => controller.abort(new DOMException(`${ms} ms are over`, "TimeoutError")));
@@ -202,39 +222,28 @@ class FakeTimers {
     for (const restore of this.#restores) restore();
   }
 
-  readonly #set = (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]): number => {
-    const id = this.#id();
+  readonly #set = (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]): FakeTimer => {
     if (ms > 0) this.#busy = true;
-    this.#cancels.set(
-      id,
-      this.clock.after(wholeDelay(ms), () => {
-        this.#cancels.delete(id);
-        callback(...args);
-      }),
-    );
-    return id;
+    return new FakeTimer(() => this.clock.after(wholeDelay(ms), () => callback(...args)));
   };
 
-  readonly #repeat = (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]): number => {
-    const id = this.#id();
-    const next = () =>
+  readonly #repeat = (callback: (...args: unknown[]) => void, ms = 0, ...args: unknown[]): FakeTimer => {
+    const timer: FakeTimer = new FakeTimer(() =>
       this.clock.after(Math.max(wholeDelay(ms), 1), () => {
-        this.#cancels.set(id, next());
+        timer.refresh();
         callback(...args);
-      });
-    this.#cancels.set(id, next());
-    return id;
+      })
+    );
+    return timer;
   };
 
-  /** A number that no real timer has: a real one that is cleared later, by mistake, would be somebody else's. */
-  #id(): number {
-    return 2 ** 30 + ++this.#made;
-  }
-
-  #clear(id: number): void {
-    this.#busy = true;
-    this.#cancels.get(id)!();
-    this.#cancels.delete(id);
+  /** Clears a fake timer; a real one that was set before, too. */
+  #clearing(clearReal: (timer: never) => void): (timer: unknown) => void {
+    return (timer) => {
+      if (!(timer instanceof FakeTimer)) return clearReal(timer as never);
+      this.#busy = true;
+      timer.cancel();
+    };
   }
 
   async #count<T>(work: Promise<T>): Promise<T> {

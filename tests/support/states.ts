@@ -2,6 +2,7 @@
 
 import {
   hashString,
+  KeyedState,
   keyGroupOf,
   type KeyGroupOffsets,
   MemoryStorage,
@@ -9,7 +10,11 @@ import {
   type SnapshotInfo,
   type SnapshotReader,
   type SnapshotStorage,
+  stringKeys,
+  utf8Codec,
+  type ValueState,
 } from "../../mod.ts";
+import { bytesOf } from "./harness.ts";
 
 /** What can be saved. */
 export interface Savable {
@@ -75,4 +80,26 @@ export async function holding(
   }
   await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
   return await storage.open();
+}
+
+/** Where the first part of a state is in a snapshot. */
+export const STATE_FILE = "state/0000";
+
+/** A state of texts by texts. */
+export function texts(
+  options: { readonly range?: { first: number; last: number }; readonly incremental?: boolean } = {},
+): {
+  readonly state: KeyedState<string>;
+  readonly value: ValueState<string, string>;
+} {
+  const state = new KeyedState({ keys: stringKeys(), ...options });
+  return { state, value: state.value("value", utf8Codec()) };
+}
+
+/** A file of a small state, in bytes. */
+export async function fileOfTexts(): Promise<{ readonly bytes: Uint8Array; readonly keyGroups: KeyGroupOffsets }> {
+  const { state, value } = texts();
+  for (const key of ["", "key", "ключ", "x".repeat(130)]) value.set(key, key.repeat(3));
+  const reader = await saved(state);
+  return { bytes: await bytesOf(reader.file(STATE_FILE)), keyGroups: reader.info(STATE_FILE).keyGroups! };
 }

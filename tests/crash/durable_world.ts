@@ -7,13 +7,14 @@ import {
   MemoryLog,
   MemoryStorage,
   Replica,
-  SnapshotError,
+  type SnapshotError,
   type SnapshotInstall,
   type SnapshotWriter,
   type StateMachine,
   unarchive,
 } from "../../mod.ts";
 import { toHex } from "../../src/stream/mod.ts";
+import { SpoiledStorage } from "../support/faulty_medium.ts";
 import { saveTo } from "../support/states.ts";
 import { command, contentAfter, openWords, stateAfter, type Words } from "../support/words.ts";
 
@@ -114,7 +115,7 @@ export class World {
   /** Openings at which it was known that too much was lost, and that was said. */
   refused = 0;
   readonly #database: MortalDatabase;
-  #storage = new MemoryStorage({ retain: 2 });
+  #storage = new SpoiledStorage({ retain: 2 });
   #process = new Process(undefined);
   #words: Words | undefined;
   #replica: Replica<StateMachine> | undefined;
@@ -206,7 +207,9 @@ export class World {
   /** The newest snapshot goes bad. */
   async rot(): Promise<void> {
     const [newest] = await this.#storage.list();
-    if (newest !== undefined) this.#rotten.add(toHex(newest.digest));
+    if (newest === undefined) return;
+    this.#rotten.add(toHex(newest.digest));
+    this.#storage.spoil(newest.meta.lastIncludedIndex);
   }
 
   /** Ends the process as it should be. */
@@ -221,11 +224,13 @@ export class World {
     this.#process.kill();
     await this.#database.kill();
     if (lostWrites > 0) this.#database.rollBack?.(lostWrites);
-    const storage = new MemoryStorage({ retain: 2 }); // the one before has what was being written; a disk sweeps that
-    for (const { meta } of (await this.#storage.list()).reverse()) {
-      const reader = await this.#storage.open(meta.lastIncludedIndex);
+    const storage = new SpoiledStorage({ retain: 2 }); // the one before has what was being written; a disk sweeps that
+    this.#storage.mend(); // what has rotted is copied too, and rots again
+    for (const { meta: { lastIncludedIndex: index }, digest } of (await this.#storage.list()).reverse()) {
+      const reader = await this.#storage.open(index);
       await unarchive(archive(reader), storage).result;
       await reader.close();
+      if (this.#rotten.has(toHex(digest))) storage.spoil(index);
     }
     this.#storage = storage;
   }
@@ -259,19 +264,14 @@ export class World {
     };
   }
 
-  #mortalStorage(): MemoryStorage {
+  #mortalStorage(): SpoiledStorage {
     const [storage, process] = [this.#storage, this.#process];
     const mortal = <W extends SnapshotWriter | SnapshotInstall>(writer: W) =>
       process.mortal<W>(writer, { commit: "step" } as Partial<Record<keyof W & string, unknown>>);
     return process.mortal(storage, {
       create: (async (options) => mortal(await storage.create(options))) satisfies typeof storage.create,
       install: (async (manifest) => mortal(await storage.install(manifest))) satisfies typeof storage.install,
-      open: (async (index) => {
-        if (index !== undefined && await this.#isRotten(index)) {
-          throw new SnapshotError("CORRUPT", "It has rotted", { index });
-        }
-        return await process.look(() => storage.open(index));
-      }) satisfies typeof storage.open,
+      open: ((index) => process.look(() => storage.open(index))) satisfies typeof storage.open,
       quarantine: "step",
       close: () => Promise.resolve(),
     });

@@ -274,7 +274,7 @@ export async function storageFlows(): Promise<Flow<bigint>[]> {
         await put(disk, "trash-00c0ffee", "state", "x");
         await put(disk, "install-9-00c0ffee", "state");
       },
-      run: (disk) => withStorage(disk, () => Promise.resolve(), { keepInstalls: -1 }),
+      run: (disk) => withStorage(disk, () => Promise.resolve(), { keepInstalls: 0 }),
     }),
   ];
 }

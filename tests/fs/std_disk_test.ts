@@ -163,9 +163,11 @@ test("opening a storage or a bucket: every outcome", async () => {
       (root) => DirectoryStorage.open(root, { durability: "none" }),
       (root) => DirectoryBucket.open(root) as Promise<object>,
     ];
+    // A storage looks at the path before it asks the disk.
+    const expected = path.includes("\0") ? "MALFORMED" : outcome;
     for (const [i, open] of ways.entries()) {
       await inWorld((directory) =>
-        gives(outcome, `${i}: ${path}`, async () => await (await open(`${directory}/${path}`)).close?.())
+        gives(expected, `${i}: ${path}`, async () => await (await open(`${directory}/${path}`)).close?.())
       );
     }
   }

@@ -95,6 +95,11 @@ export class SpoiledStorage extends MediumStorage {
     this.#spoiled.add(this.medium.placeOf.get(index)!);
   }
 
+  /** Takes back what {@linkcode spoil} has done. */
+  mend(): void {
+    this.#spoiled.clear();
+  }
+
   /** Changes it, and lets it be quarantined. */
   async spoilAndQuarantine(index: bigint): Promise<boolean> {
     this.spoil(index);

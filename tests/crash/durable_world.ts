@@ -7,7 +7,6 @@ import {
   MemoryLog,
   MemoryStorage,
   Replica,
-  type SnapshotError,
   type SnapshotInstall,
   type SnapshotWriter,
   type StateMachine,

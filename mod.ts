@@ -27,6 +27,7 @@ export {
   type SnapshotErrorFields,
   type SnapshotErrorOptions,
 } from "./src/errors.ts";
+export { Operation, type Progress, Tracker } from "./src/async/mod.ts";
 export {
   chunked,
   type Chunking,
@@ -40,15 +41,12 @@ export {
   type DigestedOptions,
   MAX_CHUNK_SIZE,
   MIN_CHUNK_SIZE,
-  Operation,
   type PassedBytes,
-  type Progress,
   progress,
   pump,
   type PumpOptions,
   Throttle,
   throttled,
-  Tracker,
   type VerifiableFile,
   verified,
 } from "./src/stream/mod.ts";

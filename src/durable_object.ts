@@ -4,7 +4,7 @@
  * @module
  */
 
-export * from "./log/durable_object.ts";
-export * from "./log/sql_storage.ts";
-export * from "./executor/alarm_clock.ts";
-export * from "./executor/durable_replica.ts";
+export * from "./durable_object/log.ts";
+export * from "./durable_object/sql_storage.ts";
+export * from "./durable_object/alarm_clock.ts";
+export * from "./durable_object/durable_replica.ts";

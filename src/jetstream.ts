@@ -4,7 +4,7 @@
  * @module
  */
 
-export { JetStreamBucket, type JetStreamBucketOptions } from "./bucket/jetstream.ts";
+export { JetStreamBucket, type JetStreamBucketOptions } from "./jetstream/bucket.ts";
 export type {
   Bucket,
   BucketBody,
@@ -14,5 +14,5 @@ export type {
   ListPage,
   PutOptions,
 } from "./bucket/bucket.ts";
-export { JetStreamLog, type JetStreamLogOptions } from "./log/jetstream.ts";
+export { JetStreamLog, type JetStreamLogOptions } from "./jetstream/log.ts";
 export type { LogProposeOptions, SharedLog } from "./log/shared.ts";

@@ -4,6 +4,16 @@
  * @module
  */
 
-export * from "./bucket/mod.ts";
+export {
+  type Bucket,
+  type BucketBody,
+  type BucketObject,
+  type GetOptions,
+  type ListOptions,
+  type ListPage,
+  MemoryBucket,
+  type PutOptions,
+} from "./bucket/mod.ts";
+export { type S3Address, S3Bucket, type S3BucketOptions, type S3Client, type S3Credentials } from "./bucket/s3/mod.ts";
 export * from "./bucket/r2.ts";
 export * from "./storage/object/mod.ts";

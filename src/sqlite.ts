@@ -5,4 +5,4 @@
  */
 
 export * from "./log/sqlite.ts";
-export * from "./state/sqlite.ts";
+export * from "./state/database/sqlite.ts";

@@ -6,7 +6,8 @@
 
 import { checkBytes } from "../checks.ts";
 import { cancelled, throwIfCancelled } from "../errors.ts";
-import { Gathered, raceAbort } from "../stream/mod.ts";
+import { raceAbort } from "../async/mod.ts";
+import { Gathered } from "../stream/mod.ts";
 
 /**
  * The pieces of what is to be put. A stream that is not read to its end is cancelled.

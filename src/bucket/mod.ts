@@ -4,6 +4,8 @@
  * @module
  */
 
-export type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "./bucket.ts";
+export * from "./bodies.ts";
+export * from "./bucket.ts";
+export * from "./keys.ts";
 export { MemoryBucket } from "./memory.ts";
-export { type S3Address, S3Bucket, type S3BucketOptions, type S3Client, type S3Credentials } from "./s3.ts";
+export * from "./retrying.ts";

@@ -6,7 +6,7 @@
 
 import { able } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { raceAbort } from "../stream/mod.ts";
+import { raceAbort } from "../async/mod.ts";
 import { partsOf, type Pieces, streamOf } from "./bodies.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "./bucket.ts";
 import { beyondEnd, checkDelete, checkGet, checkList, checkPut, rangeWithin } from "./keys.ts";

@@ -5,7 +5,7 @@
  */
 
 import process from "node:process";
-import type { Operation } from "../stream/mod.ts";
+import type { Operation } from "../async/mod.ts";
 
 /** Where a command writes to. */
 export interface Io {

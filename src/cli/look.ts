@@ -5,7 +5,7 @@
  */
 
 import type { SnapshotReader } from "../snapshot/mod.ts";
-import { DirectoryStorage } from "../storage/directory.ts";
+import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { toHex } from "../stream/mod.ts";
 import { type Command, Exit, type Invocation, parseIndex } from "./command.ts";
 

@@ -6,10 +6,10 @@
 
 import { timingSafeEqual } from "@std/crypto/timing-safe-equal";
 import { archive as archiveOf, unarchive as takeIn } from "../snapshot/mod.ts";
-import { DirectoryStorage } from "../storage/directory.ts";
+import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { pump } from "../stream/mod.ts";
 import { pull as fetchInto, snapshotHandler } from "../transfer/mod.ts";
-import { serve as listen } from "../transfer/serve.ts";
+import { serve as listen } from "../serve.ts";
 import { type Command, Exit, parseIndex, UsageError } from "./command.ts";
 
 /** Compares what is secret, in a time that does not tell how much of it is right. */

@@ -19,12 +19,11 @@ import {
   required,
   withMembers,
 } from "../checks.ts";
-import { checkConfiguration } from "../log/log.ts";
+import { checkConfiguration } from "../log/mod.ts";
 import { checkGroup, checkStorage } from "../snapshot/mod.ts";
 import type { Configuration, SaveTask, StateMachine } from "../state/mod.ts";
-import { checkKey } from "../storage/cipher.ts";
-import { pullChecks } from "../transfer/pull.ts";
-import { livePushChecks } from "../transfer/push.ts";
+import { checkKey } from "../storage/encrypted/mod.ts";
+import { livePushChecks, pullChecks } from "../transfer/client/mod.ts";
 import type { ReplicaPushOptions } from "./live.ts";
 import type { ExecutorContext, ExecutorOptions, SnapshotOptions } from "./options.ts";
 import type { Member, PurgeOptions, PurgeState } from "./purge.ts";

@@ -5,7 +5,7 @@
  */
 
 import { checkFunction, duration } from "../checks.ts";
-import { LONGEST_WAIT } from "../stream/mod.ts";
+import { LONGEST_WAIT } from "../async/mod.ts";
 
 /** Tells the time and wakes up; to be replaced where timers are something else (a Durable Object's alarms, a test). */
 export interface Clock {

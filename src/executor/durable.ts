@@ -7,9 +7,8 @@
 import { SnapshotError } from "../errors.ts";
 import type { LogStorage, SharedLog } from "../log/mod.ts";
 import { boundGroup, groupOf, type SnapshotInfo, type SnapshotMeta } from "../snapshot/mod.ts";
-import type { Applied, DurablyApplied, StateMachine } from "../state/mod.ts";
-import { asReplica } from "../state/replica_call.ts";
-import { neverThrowing } from "../stream/mod.ts";
+import { type Applied, asReplica, type DurablyApplied, type StateMachine } from "../state/mod.ts";
+import { neverThrowing } from "../async/mod.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 import { alignLog, checkNoGap, loadNewest, type Position } from "./recovery.ts";
 import type { ReplicaOptions } from "./replica.ts";

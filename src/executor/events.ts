@@ -5,7 +5,7 @@
  */
 
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import type { Progress } from "../stream/mod.ts";
+import type { Progress } from "../async/mod.ts";
 
 /** What an executor is doing. */
 export type ExecutorState = "idle" | "saving" | "receiving" | "loading" | "closed";

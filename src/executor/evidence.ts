@@ -9,7 +9,7 @@
 
 import { cancelled, hasCode, SnapshotError } from "../errors.ts";
 import type { SnapshotInfo, SnapshotReader } from "../snapshot/mod.ts";
-import { pause, raceAbort } from "../stream/mod.ts";
+import { pause, raceAbort } from "../async/mod.ts";
 import { CountedSnapshots } from "./counted.ts";
 import type { ExecutorEvent } from "./events.ts";
 import type { ExecutorContext } from "./options.ts";

@@ -8,7 +8,7 @@
 import { able, checkFunction, checkInteger, checkOptions, checkSignal } from "../checks.ts";
 import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { type SnapshotInfo, type SnapshotMeta, stale } from "../snapshot/mod.ts";
-import { neverThrowing, Operation, raceAbort, type Tracker } from "../stream/mod.ts";
+import { neverThrowing, Operation, raceAbort, type Tracker } from "../async/mod.ts";
 import { checkContext, checkSnapshotOptions, checkTask, executorChecks } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { UnusableSnapshot } from "./counted.ts";

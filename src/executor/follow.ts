@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Operation, Tracker } from "../stream/mod.ts";
+import type { Operation, Tracker } from "../async/mod.ts";
 
 /** The result of work whose progress is that of other work. */
 export async function follow<T>(operation: Operation<T>, tracker: Tracker): Promise<T> {

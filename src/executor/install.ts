@@ -6,7 +6,7 @@
 
 import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { type SnapshotInfo, type SnapshotMeta, type SnapshotReader, stale } from "../snapshot/mod.ts";
-import type { Tracker } from "../stream/mod.ts";
+import type { Tracker } from "../async/mod.ts";
 import type { Clock } from "./clock.ts";
 import type { SnapshotEvidence } from "./evidence.ts";
 import type { ExecutorContext, ExecutorOptions, Receiver } from "./options.ts";

@@ -6,7 +6,7 @@
 
 import type { SnapshotMeta } from "../snapshot/mod.ts";
 import { encryptedWriter, type EncryptionKey } from "../storage/mod.ts";
-import { pause, raceAbort, type Tracker } from "../stream/mod.ts";
+import { pause, raceAbort, type Tracker } from "../async/mod.ts";
 import { type LivePushOptions, pushLive, type Source } from "../transfer/mod.ts";
 import { follow } from "./follow.ts";
 import type { CallBack, Prepared } from "./save.ts";

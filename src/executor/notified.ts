@@ -8,7 +8,7 @@
 
 import { messageOf } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import { Operation, raceAbort } from "../stream/mod.ts";
+import { Operation, raceAbort } from "../async/mod.ts";
 import type { InstallNotification, NotificationReply } from "../transfer/mod.ts";
 
 /** What a {@linkcode NotifiedInstall} works with. */

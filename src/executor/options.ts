@@ -7,7 +7,7 @@
 import type { LogStorage } from "../log/mod.ts";
 import type { CheckOptions, SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
 import type { Applied, StateMachine } from "../state/mod.ts";
-import type { Tracker } from "../stream/mod.ts";
+import type { Tracker } from "../async/mod.ts";
 import type { Clock } from "./clock.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 import type { ExecutorEvent } from "./events.ts";

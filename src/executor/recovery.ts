@@ -8,7 +8,8 @@ import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.t
 import type { LogStorage } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotReader, SnapshotStorage } from "../snapshot/mod.ts";
 import type { StateMachine } from "../state/mod.ts";
-import { equal, raceAbort, toHex } from "../stream/mod.ts";
+import { raceAbort } from "../async/mod.ts";
+import { equal, toHex } from "../stream/mod.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 
 /** A place in a history. */

@@ -6,14 +6,19 @@
 
 import { checkIndex, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { checkConfiguration, ownConfiguration, ownContent } from "../log/log.ts";
-import { checkFollows, type LogStorage, type SharedLog } from "../log/mod.ts";
+import {
+  checkConfiguration,
+  checkFollows,
+  type LogStorage,
+  ownConfiguration,
+  ownContent,
+  type SharedLog,
+} from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
 import type { Applied, Configuration, LogEntry, StateMachine } from "../state/mod.ts";
-import { neverThrowing, type Operation } from "../stream/mod.ts";
-import type { InstallNotification, NotificationReply, Source } from "../transfer/mod.ts";
-import { checkNotification } from "../transfer/notification.ts";
-import { checkSource } from "../transfer/source.ts";
+import { neverThrowing, type Operation } from "../async/mod.ts";
+import { checkNotification, type InstallNotification, type NotificationReply, type Source } from "../transfer/mod.ts";
+import { checkSource } from "../transfer/client/mod.ts";
 import { checkInstallOptions, checkPushOptions, checkReplicaOptions } from "./checks.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 import { appliedOf, begin, type Beginning, calledByReplica, flush } from "./durable.ts";

@@ -7,7 +7,7 @@
 import { throwIfCancelled } from "../errors.ts";
 import type { SnapshotInfo, SnapshotStorage, SnapshotWriter } from "../snapshot/mod.ts";
 import type { Applied, SaveTask } from "../state/mod.ts";
-import { raceAbort, type Tracker } from "../stream/mod.ts";
+import { raceAbort, type Tracker } from "../async/mod.ts";
 import type { Clock } from "./clock.ts";
 
 /** What a save goes by. */

@@ -8,7 +8,7 @@ import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import type { LogStorage, SharedLog } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotStorage } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { type Operation, pause, raceAbort } from "../stream/mod.ts";
+import { type Operation, pause, raceAbort } from "../async/mod.ts";
 import type { InstallNotification } from "../transfer/mod.ts";
 import type { SnapshotExecutor } from "./executor.ts";
 import { storedReceiver } from "./receivers.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { yieldTurn } from "../stream/mod.ts";
+import { yieldTurn } from "../async/mod.ts";
 
 /** How long applying may keep the event loop to itself, in milliseconds. */
 const YIELD_AFTER = 5;

@@ -5,7 +5,7 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import type { Tracker } from "../stream/mod.ts";
+import type { Tracker } from "../async/mod.ts";
 import type { Clock } from "./clock.ts";
 import type { ExecutorOptions } from "./options.ts";
 

@@ -4,6 +4,7 @@
  * @module
  */
 
-export { checkFollows, type LogStorage } from "./log.ts";
+export * from "./log.ts";
+export * from "./sqlite_rows.ts";
 export { MemoryLog } from "./memory.ts";
 export type { LogProposeOptions, SharedLog } from "./shared.ts";

@@ -6,7 +6,8 @@
 
 import { checkInteger, checkOptions, checkString, listOf } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
-import { type ChunkMap, InFlight } from "../stream/mod.ts";
+import { InFlight } from "../async/mod.ts";
+import { type ChunkMap } from "../stream/mod.ts";
 import type { FileInfo } from "./meta.ts";
 import type { ReadOptions } from "./storage.ts";
 

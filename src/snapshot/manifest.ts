@@ -14,6 +14,7 @@
 import { create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
 import { checkBytes, checkOptions, checkString, listOf, required } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
+import { InFlight } from "../async/mod.ts";
 import {
   checkChunkMap,
   ChunkMap,
@@ -21,7 +22,6 @@ import {
   concat,
   DIGEST_SIZE,
   equal,
-  InFlight,
   MAX_CHUNK_SIZE,
   sha256,
   toHex,

@@ -4,8 +4,7 @@
  * @module
  */
 
-export * from "./archive.ts";
-export { streamedArchive, type StreamedArchiveOptions, type WriteFiles } from "./archive_writer.ts";
+export * from "./archive/mod.ts";
 export * from "./complete.ts";
 export * from "./content.ts";
 export { endingOf } from "./ending.ts";
@@ -18,4 +17,3 @@ export * from "./options.ts";
 export * from "./signature.ts";
 export * from "./stale.ts";
 export * from "./storage.ts";
-export * from "./unarchive.ts";

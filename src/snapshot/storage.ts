@@ -5,7 +5,8 @@
  */
 
 import type { SnapshotError } from "../errors.ts";
-import type { ChunkMap, ChunkSet, Operation } from "../stream/mod.ts";
+import type { Operation } from "../async/mod.ts";
+import type { ChunkMap, ChunkSet } from "../stream/mod.ts";
 import type { SnapshotManifest } from "./manifest.ts";
 import type { FileAttributes, FileEncryption, FileInfo, KeyGroupOffsets, SnapshotMeta, SnapshotSeal } from "./meta.ts";
 
@@ -125,6 +126,14 @@ export interface SnapshotInfo {
   readonly chunks: number;
   /** Whether a reader keeps it from being deleted. */
   readonly pinned: boolean;
+}
+
+/** A snapshot that was proven bad when its storage was opened. */
+export interface DamagedSnapshot {
+  /** Its index, from the name that it has in the storage. */
+  readonly index: bigint;
+  /** Says what is wrong with it. */
+  readonly error: SnapshotError;
 }
 
 /** A snapshot that cannot be read now. */

@@ -7,9 +7,8 @@
 
 import { checkBytes } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
-import type { Codec } from "./codec.ts";
-import { encodeAt, type NamedCodec } from "./state_codecs.ts";
-import { MAX_LENGTH } from "./state_encoder.ts";
+import type { Codec } from "./codecs/mod.ts";
+import { encodeAt, MAX_LENGTH, type NamedCodec } from "./format/mod.ts";
 
 /** Room for the values that are encoded only to see that they can be. */
 const SCRATCH = 64 * 1024;

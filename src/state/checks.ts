@@ -6,9 +6,9 @@
 
 import { able, checkBoolean, checkOptions, checkString, integer, listOf, number, required } from "../checks.ts";
 import { checkName, MAX_KEY_GROUPS } from "../snapshot/mod.ts";
-import type { IncrementalOptions } from "./chain.ts";
+import type { IncrementalOptions } from "./format/mod.ts";
 import { checkRange, type KeyGroupRange } from "./key_groups.ts";
-import type { KeyedStateOptions } from "./keyed_state.ts";
+import type { KeyedStateOptions } from "./memory/mod.ts";
 
 /** The most deltas upon a base: their names have four digits. */
 const MAX_DELTAS = 9999;

@@ -5,9 +5,8 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import type { Block } from "./block.ts";
-import { textOfBytes } from "./changed_keys.ts";
-import { type DescribedState, encodeHead, type Head, MAX_HEAD } from "./state_head.ts";
+import { type Block, type DescribedState, encodeHead, type Head, MAX_HEAD } from "./format/mod.ts";
+import { textOfBytes } from "../stream/mod.ts";
 
 /** Keys of states that are not declared that are remembered at most, until a later file deletes them. */
 const MAX_KEYS = 1_000_000;

@@ -5,7 +5,7 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import type { KeyCodec } from "./key_codec.ts";
+import type { KeyCodec } from "./codecs/mod.ts";
 import { checkRange, keyGroupOf, type KeyGroupRange } from "./key_groups.ts";
 
 /** The keys of a worker. */

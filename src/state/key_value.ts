@@ -10,13 +10,9 @@ import type { SnapshotReader } from "../snapshot/mod.ts";
 import { concat } from "../stream/mod.ts";
 import { bytesOf, checkLength, refusedValue, shownKey, sizeOf } from "./accepted.ts";
 import { checkCodec } from "./checks.ts";
-import type { Codec } from "./codec.ts";
-import { type CommandCodec, commandCodec } from "./command_codec.ts";
-import { stringKeys } from "./key_codec.ts";
-import { KeyedState, type KeyedStateOptions } from "./keyed_state.ts";
+import { type Codec, type CommandCodec, commandCodec, readVarint, stringKeys, varint } from "./codecs/mod.ts";
+import { KeyedState, type KeyedStateOptions, type KeyedValue } from "./memory/mod.ts";
 import type { LogEntry, SaveTask, StateMachine } from "./machine.ts";
-import type { KeyedValue } from "./states.ts";
-import { readVarint, varint } from "./varint.ts";
 
 const Op = { PUT: 1, DELETE: 2 } as const;
 /** The name of its one state. */

@@ -4,18 +4,12 @@
  * @module
  */
 
-export type { Block, Decoders } from "./block.ts";
-export type { IncrementalOptions } from "./chain.ts";
-export * from "./cbor_codec.ts";
-export * from "./codec.ts";
-export * from "./command_codec.ts";
-export * from "./cow_map.ts";
-export type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
-export * from "./key_codec.ts";
+export * from "./codecs/mod.ts";
+export * from "./database/mod.ts";
+export type { Block, Decoders, IncrementalOptions } from "./format/mod.ts";
 export * from "./key_groups.ts";
 export * from "./key_value.ts";
-export * from "./keyed_state.ts";
 export * from "./machine.ts";
+export * from "./memory/mod.ts";
+export { asReplica } from "./replica_call.ts";
 export type * from "./state_types.ts";
-export * from "./protobuf_codec.ts";
-export * from "./stored_state.ts";

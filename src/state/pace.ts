@@ -4,7 +4,7 @@
  * @module
  */
 
-import { yieldTurn } from "../stream/mod.ts";
+import { yieldTurn } from "../async/mod.ts";
 
 /** How long work may keep the event loop to itself, in milliseconds: what waits has to wait that long, and no longer. */
 const SLICE = 1;

@@ -6,7 +6,8 @@
 
 import { checkBytes } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
-import { type ChunkMap, ChunkMapBuilder, InFlight, MAX_CHUNK_SIZE, sha256 } from "../stream/mod.ts";
+import { InFlight } from "../async/mod.ts";
+import { type ChunkMap, ChunkMapBuilder, MAX_CHUNK_SIZE, sha256 } from "../stream/mod.ts";
 import type { MediumFile, WrittenChunk } from "./medium.ts";
 import { PacedFile } from "./paced_file.ts";
 

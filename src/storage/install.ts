@@ -18,7 +18,8 @@ import {
   type SnapshotInstall,
   type SnapshotManifest,
 } from "../snapshot/mod.ts";
-import { type ChunkMap, ChunkSet, equal, InFlight, sha256, streamFrom, toHex } from "../stream/mod.ts";
+import { InFlight } from "../async/mod.ts";
+import { type ChunkMap, ChunkSet, equal, sha256, streamFrom, toHex } from "../stream/mod.ts";
 import { HandlePool } from "./handle_pool.ts";
 import { type Incoming, type IncomingChunk, IncomingChunks } from "./incoming.ts";
 import type { MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";

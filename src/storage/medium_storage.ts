@@ -25,7 +25,7 @@ import {
   type UnreadableSnapshot,
   type VerifyOptions,
 } from "../snapshot/mod.ts";
-import { neverThrowing } from "../stream/mod.ts";
+import { neverThrowing } from "../async/mod.ts";
 import { examine, isProof, MAX_QUARANTINED, readAll } from "./evidence.ts";
 import { StoredInstall } from "./install.ts";
 import type { Medium, Published, QuarantinedPlace, StoredSnapshot } from "./medium.ts";

@@ -4,8 +4,7 @@
  * @module
  */
 
-export type { EncryptionKey } from "./cipher.ts";
-export { decryptedReader, EncryptedStorage, encryptedWriter } from "./encrypted.ts";
+export { checkKey, decryptedReader, EncryptedStorage, encryptedWriter, type EncryptionKey } from "./encrypted/mod.ts";
 export { MemoryStorage } from "./memory.ts";
 export type { Medium, MediumFile, PlacedSnapshot, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
 export { MediumStorage, type StorageOptions } from "./medium_storage.ts";

@@ -5,7 +5,7 @@
  */
 
 import { checkFunction } from "../checks.ts";
-import { neverThrowing } from "../stream/mod.ts";
+import { neverThrowing } from "../async/mod.ts";
 
 /** Called with the index of a snapshot, and why it is none any more. */
 type QuarantineListener = (index: bigint, reason: string) => void;

@@ -18,7 +18,8 @@ import {
   type VerifyOptions,
   type VerifyResult,
 } from "../snapshot/mod.ts";
-import { type ChunkMap, DEFAULT_CHUNK_SIZE, equal, InFlight, Operation, sha256, streamFrom } from "../stream/mod.ts";
+import { InFlight, Operation } from "../async/mod.ts";
+import { type ChunkMap, DEFAULT_CHUNK_SIZE, equal, sha256, streamFrom } from "../stream/mod.ts";
 import type { MediumFile, PlacedSnapshot, Places, WrittenChunk } from "./medium.ts";
 
 /** Chunks read and hashed ahead. */

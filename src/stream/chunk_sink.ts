@@ -7,7 +7,7 @@
 import { checkBytes } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { MAX_CHUNK_SIZE } from "./chunked.ts";
-import { InFlight } from "./in_flight.ts";
+import { InFlight } from "../async/mod.ts";
 
 /** Chunks that are worked on at the same time. */
 const IN_FLIGHT = 4;

@@ -5,7 +5,7 @@
  */
 
 import { checkBytes, checkOptions, integer } from "../checks.ts";
-import { InFlight } from "./in_flight.ts";
+import { InFlight } from "../async/mod.ts";
 
 /** The length of a SHA-256 digest in bytes. */
 export const DIGEST_SIZE = 32;

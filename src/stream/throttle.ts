@@ -6,7 +6,7 @@
 
 import { able, checkBytes, checkSignal, number, unfit } from "../checks.ts";
 import { cancelled, throwIfCancelled } from "../errors.ts";
-import { LONGEST_WAIT } from "./pause.ts";
+import { LONGEST_WAIT } from "../async/mod.ts";
 
 /** Somebody who waits for bytes. */
 interface Waiter {

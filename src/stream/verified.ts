@@ -9,7 +9,7 @@ import { SnapshotError } from "../errors.ts";
 import { equal } from "./bytes.ts";
 import { checkChunkMap, type ChunkMap } from "./chunk_map.ts";
 import { sha256 } from "./digest.ts";
-import { InFlight } from "./in_flight.ts";
+import { InFlight } from "../async/mod.ts";
 
 /** What {@linkcode verified} needs to know of a file. */
 export interface VerifiableFile {

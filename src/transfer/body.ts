@@ -5,7 +5,8 @@
  */
 
 import { cancelled, SnapshotError } from "../errors.ts";
-import { Gathered, pause } from "../stream/mod.ts";
+import { pause } from "../async/mod.ts";
+import { Gathered } from "../stream/mod.ts";
 
 /** How long is waited for a body to be put away, in milliseconds: whoever made it may not let go of it at all. */
 const PUT_AWAY = 100;

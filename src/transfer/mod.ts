@@ -4,13 +4,7 @@
  * @module
  */
 
-export type { CorsOrigins } from "./cors.ts";
-export * from "./handler.ts";
-export type { InstallNotification, NotificationReply, NotificationResult } from "./notification.ts";
-export { notifyInstall, type NotifyOptions } from "./notify.ts";
-export { pull, type PulledSource, type PullOptions, type PullResult } from "./pull.ts";
-export { type LivePushOptions, push, pushLive, type PushOptions } from "./push.ts";
-export type { SnapshotTarget } from "./reception.ts";
-export { openRemote, type RemoteOptions } from "./remote.ts";
-export type { Source, SourceOptions } from "./source.ts";
+export * from "./client/mod.ts";
+export * from "./notification.ts";
+export * from "./server/mod.ts";
 export type { ListedSnapshot } from "./wire.ts";

@@ -8,7 +8,7 @@
 import { checkIndex, checkOptions, checkString, listOf, MAX_INDEX, required, withMembers } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { checkGroup } from "../snapshot/mod.ts";
-import type { Progress } from "../stream/mod.ts";
+import type { Progress } from "../async/mod.ts";
 
 /** What a leader says. */
 export interface InstallNotification {

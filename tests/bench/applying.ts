@@ -1,6 +1,6 @@
 // What those see who change a state while something else goes on.
 
-import { yieldTurn } from "../../src/stream/mod.ts";
+import { yieldTurn } from "../../src/async/mod.ts";
 
 /** What they saw. */
 export interface Applied {

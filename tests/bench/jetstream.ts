@@ -10,8 +10,8 @@ import {
   utf8Codec,
 } from "../../mod.ts";
 import { JetStreamLog } from "../../src/jetstream.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { serve } from "../../src/transfer/serve.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { serve } from "../../src/transfer/server/serve.ts";
 import { type NatsServer, withNats } from "../support/nats.ts";
 import { report, seconds } from "./report.ts";
 

@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import { pull } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { randomBytes, repeated } from "./report.ts";
 
 const [, , what, root, url] = process.argv as [string, string, string, string, string];

@@ -2,7 +2,7 @@
 
 import { open, rm } from "node:fs/promises";
 import { pull } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { inTemp } from "../support/temp.ts";
 import { firstLine, startModule } from "./child.ts";
 import { randomBytes, repeated, report, seconds, warmPages } from "./report.ts";

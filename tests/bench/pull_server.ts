@@ -3,8 +3,8 @@
 import { createReadStream } from "node:fs";
 import process from "node:process";
 import { snapshotHandler } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { serve } from "../../src/transfer/serve.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { serve } from "../../src/transfer/server/serve.ts";
 
 const root = process.argv[2]!;
 const storage = await DirectoryStorage.open(root, { readOnly: true });

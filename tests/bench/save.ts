@@ -2,7 +2,7 @@
 // fdatasync and of hashing in parallel. All three in each round, since a shared disk is not the same from one to the next.
 
 import { open, rm } from "node:fs/promises";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { sha256 } from "../../src/stream/mod.ts";
 import { inTemp } from "../support/temp.ts";
 import { randomBytes, repeated, report, seconds, warmPages } from "./report.ts";

@@ -5,7 +5,7 @@ import { open, readFile, rm } from "node:fs/promises";
 import process from "node:process";
 import { serialize } from "node:v8";
 import { KeyedState, KeyValueMachine, Replica, type SnapshotInfo, stringKeys, utf8Codec } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { inTemp } from "../support/temp.ts";
 import { applying, arriving, quantile } from "./applying.ts";
 import { ForgetfulLog } from "./forgetful_log.ts";

@@ -1,7 +1,7 @@
 // Keyed state in LevelDB, RocksDB and SQLite, at 10^6 entries.
 
 import { StoredState, stringKeys, utf8Codec } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { databases } from "../support/databases.ts";
 import { applying, quantile } from "./applying.ts";
 import { median, report, seconds } from "./report.ts";

@@ -6,7 +6,7 @@ import { rm } from "node:fs/promises";
 import process from "node:process";
 import { createInterface, type Interface } from "node:readline";
 import { promisify } from "node:util";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { inTemp } from "../support/temp.ts";
 import { firstLine, startModule } from "./child.ts";
 import { randomBytes, repeated, report, seconds, warmPages } from "./report.ts";

@@ -4,8 +4,8 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { pull, push, snapshotHandler, type SnapshotReader, Throttle, throttled } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { serve } from "../../src/transfer/serve.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { serve } from "../../src/transfer/server/serve.ts";
 
 const [, , root, mode = "good"] = process.argv as [string, string, string, string?];
 const storage = await DirectoryStorage.open(root);

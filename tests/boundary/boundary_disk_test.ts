@@ -2,9 +2,10 @@
 
 import { readdirSync, statSync } from "node:fs";
 import { MemoryStorage, snapshotHandler } from "../../mod.ts";
-import { serve } from "../../src/transfer/serve.ts";
+import { serve } from "../../src/transfer/server/serve.ts";
 import { sqliteEngine, SqliteLog } from "../../src/sqlite.ts";
-import { DirectoryBucket, DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryBucket } from "../../src/bucket/directory/bucket.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 import { Random } from "../support/random.ts";
 import { save } from "../support/samples.ts";

@@ -1,7 +1,7 @@
 // A web server for what was built.
 
 import { readFile } from "node:fs/promises";
-import { serve } from "../../src/transfer/serve.ts";
+import { serve } from "../../src/transfer/server/serve.ts";
 
 /** A site that is served. */
 export interface Site {

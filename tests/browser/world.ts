@@ -1,7 +1,7 @@
 // A browser, a site, and a server with snapshots, for a test.
 
 import { jsonCodec, KeyValueMachine, MemoryStorage, snapshotHandler, Throttle } from "../../mod.ts";
-import { serve } from "../../src/transfer/serve.ts";
+import { serve } from "../../src/transfer/server/serve.ts";
 import { noise } from "../support/harness.ts";
 import { type Browser, startBrowser } from "./chromium.ts";
 import { type Site, startSite } from "./site.ts";

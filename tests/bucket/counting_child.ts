@@ -1,7 +1,7 @@
 // A process that counts in an object, together with others: counting_child ROOT ROUNDS. Says each that it has counted.
 
 import process from "node:process";
-import { DirectoryBucket } from "../../src/bucket/directory.ts";
+import { DirectoryBucket } from "../../src/bucket/directory/bucket.ts";
 
 const [, , root, rounds] = process.argv as [string, string, string, string];
 const bucket = await DirectoryBucket.open(root);

@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
-import { DirectoryBucket } from "../../src/bucket/directory.ts";
-import { bucketConformance } from "../conformance/mod.ts";
+import { DirectoryBucket } from "../../src/bucket/directory/bucket.ts";
+import { bucketConformance } from "../../src/testing/mod.ts";
 import { testAll } from "../support/harness.ts";
 import { tempDirectory } from "../support/temp.ts";
 

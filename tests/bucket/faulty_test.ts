@@ -1,5 +1,5 @@
 import { MemoryBucket } from "../../src/bucket/mod.ts";
-import { bucketConformance } from "../conformance/mod.ts";
+import { bucketConformance } from "../../src/testing/mod.ts";
 import { assert, bytesOf, noise, rejects, test, testAll } from "../support/harness.ts";
 import { type BucketFault, bySeed, FaultyBucket } from "../support/faulty_bucket.ts";
 

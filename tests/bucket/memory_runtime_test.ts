@@ -1,5 +1,5 @@
 import { MemoryBucket } from "../../src/bucket/mod.ts";
-import { bucketConformance } from "../conformance/mod.ts";
+import { bucketConformance } from "../../src/testing/mod.ts";
 import { testAll } from "../support/harness.ts";
 
 const cleanUp = () => Promise.resolve();

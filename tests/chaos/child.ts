@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import { pull, SnapshotError } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 
 const [, , root, url] = process.argv as [string, string, string, string];
 const storage = await DirectoryStorage.open(root);

@@ -1,6 +1,6 @@
 // A network that delays, cuts, truncates, corrupts, reorders and refuses; the same each time for the same seed.
 
-import { raceAbort } from "../../src/stream/mod.ts";
+import { raceAbort } from "../../src/async/mod.ts";
 import type { Random } from "../support/random.ts";
 
 type Answer = (request: Request) => Promise<Response>;

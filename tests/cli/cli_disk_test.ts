@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { cp, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import process from "node:process";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { projectFlags } from "../support/child.ts";
 import { assert, noise, pieces, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";

@@ -1,11 +1,11 @@
 import { rm } from "node:fs/promises";
 import { defaultDisk } from "../../src/fs/mod.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { directoryOf, flip } from "../support/directory_storage.ts";
 import { testAll } from "../support/harness.ts";
 import { tempDirectory } from "../support/temp.ts";
-import { diskConformance, logConformance, storageConformance } from "./mod.ts";
+import { diskConformance, logConformance, storageConformance } from "../../src/testing/mod.ts";
 
 testAll(
   "the disk",

@@ -1,7 +1,7 @@
 import { MemoryLog, MemoryStorage } from "../../mod.ts";
 import { SpoiledStorage } from "../support/faulty_medium.ts";
 import { testAll } from "../support/harness.ts";
-import { logConformance, storageConformance } from "./mod.ts";
+import { logConformance, storageConformance } from "../../src/testing/mod.ts";
 
 const cleanUp = () => Promise.resolve();
 

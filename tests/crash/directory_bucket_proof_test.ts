@@ -1,7 +1,7 @@
 // A crash at every operation of a directory bucket, in every state that the disk may be in then: what was acknowledged is
 // there, and every object is one that was put, whole.
 
-import { DirectoryBucket } from "../../src/bucket/directory.ts";
+import { DirectoryBucket } from "../../src/bucket/directory/bucket.ts";
 import { hasCode } from "../../mod.ts";
 import { explore, type Explored } from "./explore.ts";
 import type { Flow } from "./flows.ts";

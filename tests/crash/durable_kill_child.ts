@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import process from "node:process";
 import { archive, MemoryStorage, Replica } from "../../mod.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { databases } from "../support/databases.ts";
 import { Random } from "../support/random.ts";
 import { saveTo } from "../support/states.ts";

@@ -10,7 +10,7 @@ import {
   type SnapshotReader,
   type SnapshotStorage,
 } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { concat, equal } from "../../src/stream/mod.ts";
 import { Random } from "../support/random.ts";
 import { assert, noise, pieces } from "../support/harness.ts";

@@ -14,8 +14,8 @@ import {
   type SnapshotReader,
   type StateMachine,
 } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { yieldTurn } from "../../src/stream/mod.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { yieldTurn } from "../../src/async/mod.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { assert, bytesOf, pieces } from "../support/harness.ts";
 import { commit, readText, writeText } from "../support/probe.ts";

@@ -1,6 +1,6 @@
 // What the proof has found, each by itself.
 
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 import { namesIn } from "./image.ts";
 import { holds, ROOT, save } from "./promise.ts";

@@ -4,7 +4,7 @@ import { rmSync, statfsSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { hasCode, KeyValueMachine, Replica, type SnapshotInfo, utf8Codec } from "../../mod.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, noise } from "../support/harness.ts";
 
 const [, , directory] = process.argv as [string, string, string];

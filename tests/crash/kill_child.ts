@@ -5,7 +5,7 @@ import { readdirSync, writeSync } from "node:fs";
 import process from "node:process";
 import { archive, KeyValueMachine, MemoryStorage, Replica, utf8Codec } from "../../mod.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { Random } from "../support/random.ts";
 
 const KEYS = 50;

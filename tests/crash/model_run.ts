@@ -10,8 +10,8 @@ import {
   Replica,
   SnapshotError,
 } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { raceAbort, yieldTurn } from "../../src/stream/mod.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { raceAbort, yieldTurn } from "../../src/async/mod.ts";
 import { Random } from "../support/random.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { commit, Probe } from "../support/probe.ts";

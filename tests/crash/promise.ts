@@ -2,7 +2,8 @@
 // enough that is newer is; nothing half is seen; no litter stays; and it goes on from there.
 
 import { SnapshotError, type SnapshotInfo, type SnapshotManifest, type SnapshotStorage } from "../../mod.ts";
-import { DirectoryStorage, type Disk } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { type Disk } from "../../src/fs/mod.ts";
 import { equal } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, pieces, rejects } from "../support/harness.ts";
 import { namesIn } from "./image.ts";

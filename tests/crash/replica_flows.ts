@@ -3,7 +3,7 @@
 
 import { archive, KeyValueMachine, MemoryLog, MemoryStorage, Replica, SnapshotError, utf8Codec } from "../../mod.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, bytesOf } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import type { Flow } from "./flows.ts";

@@ -4,7 +4,7 @@
 import { MemoryLevel } from "memory-level";
 import { type LogEntry, MemoryLog, Replica, StoredState, stringKeys } from "../../mod.ts";
 import { hasCode } from "../../src/errors.ts";
-import { levelEngine } from "../../src/state/level.ts";
+import { levelEngine } from "../../src/state/database/level.ts";
 import { Random } from "../support/random.ts";
 import {
   CODECS,

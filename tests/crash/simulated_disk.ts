@@ -1,7 +1,7 @@
 // A disk in memory, behind the verbs of the real one, that keeps book of what it would lose. Its journal says what was
 // changed in which order and what was made durable when; `crash_states.ts` makes of it all that a crash may leave.
 
-import type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "../../src/storage/directory.ts";
+import type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "../../src/fs/mod.ts";
 import { onDisk } from "../../src/fs/errors.ts";
 import { SnapshotError } from "../../mod.ts";
 import {

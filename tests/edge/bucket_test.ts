@@ -1,4 +1,4 @@
-import { bucketConformance } from "../conformance/bucket.ts";
+import { bucketConformance } from "../../src/testing/bucket.ts";
 import { test } from "../support/harness.ts";
 import { ask, theWorker } from "../support/miniflare.ts";
 

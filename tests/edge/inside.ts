@@ -1,6 +1,6 @@
 // What everything has in common that runs inside of workerd.
 
-import type { ConformanceCase } from "../conformance/check.ts";
+import type { ConformanceCase } from "../../src/testing/check.ts";
 import type { DurableObjectState } from "../examples/room_platform.ts";
 
 /** What the platform gives an object. */

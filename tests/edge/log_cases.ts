@@ -2,7 +2,7 @@
 
 import type { LogEntry } from "../../mod.ts";
 import { DurableObjectLog, type DurableStorage } from "../../src/durable_object.ts";
-import type { ConformanceCase } from "../conformance/check.ts";
+import type { ConformanceCase } from "../../src/testing/check.ts";
 import { assert, noise, rejects } from "../support/harness.ts";
 
 function entries(from: number, count: number, size = 3): LogEntry[] {

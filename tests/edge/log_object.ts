@@ -1,7 +1,7 @@
 // A Durable Object that holds its log against the contract.
 
 import { DurableObjectLog } from "../../src/durable_object.ts";
-import { logConformance } from "../conformance/log.ts";
+import { logConformance } from "../../src/testing/log.ts";
 import { checkLog } from "../support/log_model.ts";
 import { logCases } from "./log_cases.ts";
 import { type ObjectState, runCase } from "./inside.ts";

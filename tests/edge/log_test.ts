@@ -1,5 +1,5 @@
 import type { DurableObjectLog, DurableStorage } from "../../src/durable_object.ts";
-import { logConformance } from "../conformance/log.ts";
+import { logConformance } from "../../src/testing/log.ts";
 import { test } from "../support/harness.ts";
 import { logCases } from "./log_cases.ts";
 import { ask, theWorker } from "../support/miniflare.ts";

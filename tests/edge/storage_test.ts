@@ -1,4 +1,4 @@
-import { storageConformance } from "../conformance/storage.ts";
+import { storageConformance } from "../../src/testing/storage.ts";
 import { test } from "../support/harness.ts";
 import { ask, theWorker } from "../support/miniflare.ts";
 

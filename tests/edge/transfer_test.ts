@@ -1,5 +1,5 @@
 import { MemoryLog, MemoryStorage, Replica, snapshotHandler, Throttle } from "../../mod.ts";
-import { serve } from "../../src/transfer/serve.ts";
+import { serve } from "../../src/transfer/server/serve.ts";
 import { assert, gate, test } from "../support/harness.ts";
 import { CountingMachine } from "./counting_machine.ts";
 import { withWorker } from "../support/miniflare.ts";

@@ -1,8 +1,8 @@
 // The worker that is tested: whatever has to run inside of workerd.
 
 import { ObjectStorage, R2Bucket, type R2BucketLike } from "../../src/object.ts";
-import { bucketConformance } from "../conformance/bucket.ts";
-import { storageConformance, type StorageUnderTest } from "../conformance/storage.ts";
+import { bucketConformance } from "../../src/testing/bucket.ts";
+import { storageConformance, type StorageUnderTest } from "../../src/testing/storage.ts";
 import room, { type RoomEnv } from "../examples/room.ts";
 import type { Namespace } from "../examples/room_platform.ts";
 import { runCase } from "./inside.ts";

@@ -25,9 +25,9 @@ import {
   type ValueState,
 } from "../../mod.ts";
 import { JetStreamLog } from "../../src/jetstream.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { toHex } from "../../src/stream/mod.ts";
-import { serve } from "../../src/transfer/serve.ts";
+import { serve } from "../../src/transfer/server/serve.ts";
 
 /** Players and their points. A command adds some: to apply one twice, or not at all, would show. */
 class Leaderboard implements StateMachine {

@@ -3,8 +3,8 @@
 import { type ExecutorEvent, type LogEntry, Replica, type SnapshotHandler, snapshotHandler } from "../../mod.ts";
 import type { Disk } from "../../src/fs/mod.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { serve, type Server } from "../../src/transfer/serve.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { serve, type Server } from "../../src/transfer/server/serve.ts";
 import { type CityMachine, cityMachine } from "./cities.ts";
 
 export type CityReplica = Replica<CityMachine>;

@@ -11,7 +11,7 @@ import {
   snapshotHandler,
 } from "../../mod.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { FaultyDisk } from "../support/faulty_disk.ts";
 import { assert, bytesOf, pieces, rejects, test } from "../support/harness.ts";

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { open as openFile, readdir } from "node:fs/promises";
 import { jsonCodec, KeyValueMachine, Replica, type ReplicaOptions } from "../../mod.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, rejects, test, turns } from "../support/harness.ts";
 import { byGroups } from "../support/states.ts";
 import { inTemp } from "../support/temp.ts";

@@ -1,7 +1,7 @@
 // What a save does when it takes too long or fails: limits in time, tries, events; and what sets saves off.
 
 import { type ExecutorEvent, MemoryStorage, type SnapshotStorage, type SnapshotWriter } from "../../mod.ts";
-import { raceAbort } from "../../src/stream/mod.ts";
+import { raceAbort } from "../../src/async/mod.ts";
 import { assert, gate, rejects, test, turns } from "../support/harness.ts";
 import { type Bench, onBench } from "../support/probe.ts";
 

@@ -1,7 +1,7 @@
 // One save: its two parts, its limits in time, and its view, which is let go exactly once (Flink's five cases and more).
 
 import { MemoryStorage, SnapshotError } from "../../mod.ts";
-import { raceAbort } from "../../src/stream/mod.ts";
+import { raceAbort } from "../../src/async/mod.ts";
 import { assert, gate, rejects, test, turns } from "../support/harness.ts";
 import { type Bench, commit, onBench, readText } from "../support/probe.ts";
 

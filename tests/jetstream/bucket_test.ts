@@ -2,11 +2,11 @@
 
 import { jetstreamManager } from "@nats-io/jetstream";
 import { hasCode } from "../../mod.ts";
-import { Intent, sweep } from "../../src/bucket/jetstream_intent.ts";
-import { BucketStream } from "../../src/bucket/jetstream_store.ts";
-import { subjectOf } from "../../src/bucket/jetstream_subjects.ts";
+import { Intent, sweep } from "../../src/jetstream/intent.ts";
+import { BucketStream } from "../../src/jetstream/bucket_stream.ts";
+import { subjectOf } from "../../src/jetstream/subjects.ts";
 import { JetStreamBucket } from "../../src/jetstream.ts";
-import { bucketConformance } from "../conformance/mod.ts";
+import { bucketConformance } from "../../src/testing/mod.ts";
 import { assert, bytesOf, noise, pieces, rejects, test, testAll } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { eventually } from "./kit.ts";

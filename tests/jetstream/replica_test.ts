@@ -2,7 +2,7 @@
 
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { type InstallNotification, MemoryStorage, type NotifiedSources, Replica, snapshotHandler } from "../../mod.ts";
-import { serve } from "../../src/transfer/serve.ts";
+import { serve } from "../../src/transfer/server/serve.ts";
 import { Probe } from "../support/probe.ts";
 import { assert, gate, rejects, test, turns } from "../support/harness.ts";
 import { bytes, eventually, fill, openLog, type OpenReplica, openReplica, reaches, STREAM } from "./kit.ts";

@@ -1,6 +1,6 @@
 // A real server behind a network that fails: whatever goes wrong, what was acknowledged is there, and what is read is right.
 
-import { S3Bucket } from "../../src/bucket/s3.ts";
+import { S3Bucket } from "../../src/bucket/s3/bucket.ts";
 import { hasCode } from "../../mod.ts";
 import { equal } from "../../src/stream/mod.ts";
 import { Random } from "../support/random.ts";

@@ -1,7 +1,7 @@
 // What the tests on S3 share: the server that the suite started, and buckets in it.
 
 import { AwsClient } from "aws4fetch";
-import { S3Bucket, type S3BucketOptions, type S3Credentials } from "../../src/bucket/s3.ts";
+import { S3Bucket, type S3BucketOptions, type S3Credentials } from "../../src/bucket/s3/bucket.ts";
 import type { S3Server } from "../support/s3_server.ts";
 
 /** Where the server is, and who may use it: in the environment, or, where there is none, as `suite.ts` put it here. */

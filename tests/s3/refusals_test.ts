@@ -1,4 +1,4 @@
-import { S3Bucket } from "../../src/bucket/s3.ts";
+import { S3Bucket } from "../../src/bucket/s3/bucket.ts";
 import type { SnapshotErrorCode } from "../../mod.ts";
 import { assert, noise, rejects, test } from "../support/harness.ts";
 import { makeBucket } from "./kit.ts";

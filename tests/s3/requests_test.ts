@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { S3Bucket } from "../../src/bucket/s3.ts";
-import { S3Connection } from "../../src/bucket/s3_client.ts";
-import { uploadParts } from "../../src/bucket/s3_parts.ts";
+import { S3Bucket } from "../../src/bucket/s3/bucket.ts";
+import { S3Connection } from "../../src/bucket/s3/connection.ts";
+import { uploadParts } from "../../src/bucket/s3/multipart.ts";
 import { assert, bytesOf, noise, rejects, test, turns } from "../support/harness.ts";
 import { newBucket } from "./kit.ts";
 import { type Asked, refusal, withAnswers, xml } from "./wrong_s3.ts";

@@ -1,4 +1,4 @@
-import { bucketConformance } from "../conformance/mod.ts";
+import { bucketConformance } from "../../src/testing/mod.ts";
 import { testAll } from "../support/harness.ts";
 import { newBucket } from "./kit.ts";
 

@@ -1,6 +1,6 @@
 // A server that answers as no S3 should, and keeps what it was asked.
 
-import { S3Bucket, type S3BucketOptions } from "../../src/bucket/s3.ts";
+import { S3Bucket, type S3BucketOptions } from "../../src/bucket/s3/bucket.ts";
 
 /** A request as it came. */
 export interface Asked {

@@ -1,15 +1,8 @@
 import fc from "fast-check";
 import { archive, MemoryStorage, SnapshotManifest, streamedArchive, unarchive } from "../../mod.ts";
-import { Type } from "../../src/snapshot/archive_format.ts";
-import {
-  archiveMagic,
-  type ArchiveRecord,
-  concat,
-  decodeRecords,
-  encodeRecord,
-  toHex,
-  u32,
-} from "../../src/stream/mod.ts";
+import { Type } from "../../src/snapshot/archive/format.ts";
+import { archiveMagic, type ArchiveRecord, decodeRecords, encodeRecord } from "../../src/snapshot/archive/records.ts";
+import { concat, toHex, u32 } from "../../src/stream/mod.ts";
 import { inFakeTime } from "../support/fake_clock.ts";
 import { assert, bytesOf, noise, pieces, rejects, test, turns } from "../support/harness.ts";
 import { save, storageWith } from "../support/samples.ts";

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { MemoryStorage, type SnapshotStorage, unarchive } from "../../mod.ts";
-import { archiveMagic, concat, toHex } from "../../src/stream/mod.ts";
+import { archiveMagic } from "../../src/snapshot/archive/records.ts";
+import { concat, toHex } from "../../src/stream/mod.ts";
 import { assert, bytesOf, gate, noise, pieces, rejects, test, turns } from "../support/harness.ts";
 import { archiveOf, joined, KINDS, recordsOf, refused, refusedOrSame, testKinds } from "../support/archives.ts";
 import { save, storageWith } from "../support/samples.ts";

@@ -1,7 +1,7 @@
 // What is done over and over, on one machine: saves that succeed, fail, and are given up at any time.
 
 import { archive, hasCode, MemoryStorage, type SnapshotErrorCode, type SnapshotStorage, unarchive } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
 import { bytesOf, noise, pieces, turns } from "../support/harness.ts";
 import { openReplica, type World } from "./world.ts";

@@ -15,8 +15,8 @@ import {
   Throttle,
   utf8Codec,
 } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { serve, type Server } from "../../src/transfer/serve.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { serve, type Server } from "../../src/transfer/server/serve.ts";
 import type { Random } from "../support/random.ts";
 import { FaultyDisk } from "../support/faulty_disk.ts";
 

@@ -1,5 +1,5 @@
 import { KeyedState } from "../../mod.ts";
-import { stateConformance } from "../conformance/mod.ts";
+import { stateConformance } from "../../src/testing/mod.ts";
 import { testAll } from "../support/harness.ts";
 
 testAll(

@@ -14,7 +14,7 @@ import {
   stringKeys,
 } from "../../mod.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { type Database, databases } from "../support/databases.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 import { commit, saved, saveTo } from "../support/states.ts";

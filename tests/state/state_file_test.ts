@@ -9,8 +9,8 @@ import {
   utf8Codec,
   versioned,
 } from "../../mod.ts";
-import { StateDecoder } from "../../src/state/state_decoder.ts";
-import { StateEncoder } from "../../src/state/state_encoder.ts";
+import { StateDecoder } from "../../src/state/format/decoder.ts";
+import { StateEncoder } from "../../src/state/format/encoder.ts";
 import { concat } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
 import { fileOfTexts, holding, saved, saveTo, STATE_FILE, texts } from "../support/states.ts";

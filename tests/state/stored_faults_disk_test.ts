@@ -11,7 +11,7 @@ import {
   stringKeys,
   utf8Codec,
 } from "../../mod.ts";
-import { ChangedKeys } from "../../src/state/changed_keys.ts";
+import { ChangedKeys } from "../../src/state/database/changed_keys.ts";
 import { sqliteEngine } from "../../src/sqlite.ts";
 import { assert, gate, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";

@@ -2,7 +2,7 @@
 
 import { Replica } from "../../mod.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { databases } from "../support/databases.ts";
 import { assert, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";

@@ -1,5 +1,5 @@
 import { bytesCodec, KeyedState, type SnapshotReader, StoredState, stringKeys } from "../../mod.ts";
-import { stateConformance } from "../conformance/mod.ts";
+import { stateConformance } from "../../src/testing/mod.ts";
 import { assert, noise, test, testAll } from "../support/harness.ts";
 import { removeDirectory, tempDirectory } from "../support/temp.ts";
 import { type Database, databases } from "../support/databases.ts";

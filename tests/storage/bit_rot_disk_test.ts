@@ -2,7 +2,7 @@
 
 import { appendFile, mkdir, rename, rm, symlink } from "node:fs/promises";
 import { SnapshotManifest } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, bytesOf, noise, pieces, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { FaultyDisk } from "../support/faulty_disk.ts";

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { cp, readFile } from "node:fs/promises";
 import { Buffer } from "node:buffer";
 import process from "node:process";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, bytesOf, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { listing, namesIn } from "../support/directory_storage.ts";

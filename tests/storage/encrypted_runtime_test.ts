@@ -16,7 +16,7 @@ import {
   unarchive,
   utf8Codec,
 } from "../../mod.ts";
-import { storageConformance } from "../conformance/mod.ts";
+import { storageConformance } from "../../src/testing/mod.ts";
 import { equal, toHex } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, pieces, rejects, test, testAll } from "../support/harness.ts";
 import { save } from "../support/samples.ts";

@@ -2,7 +2,7 @@
 
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { SnapshotError, snapshotHandler } from "../../mod.ts";
-import { DirectoryStorage, type DirectoryStorageOptions } from "../../src/storage/directory.ts";
+import { DirectoryStorage, type DirectoryStorageOptions } from "../../src/storage/directory/storage.ts";
 import { FaultyDisk } from "../support/faulty_disk.ts";
 import { assert, bytesOf, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";

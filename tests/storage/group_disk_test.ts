@@ -1,5 +1,5 @@
 import { KeyValueMachine, Replica, type SnapshotError, utf8Codec } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 import { directoryOf, isWhole, listing, save, wholeOnes } from "../support/directory_storage.ts";

@@ -4,7 +4,7 @@
 import { rm, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { hasCode } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 
 const [, , verb, root, rounds] = process.argv as [string, string, string, string, string?];
 const input = process.stdin[Symbol.asyncIterator]();

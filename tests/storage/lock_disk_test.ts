@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import process from "node:process";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { projectFlags } from "../support/child.ts";
 import { assert, gate, pieces, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
@@ -72,7 +72,7 @@ if ("Deno" in globalThis) {
       const source = new URL(`file://${process.cwd()}/`).href;
       const child = await start(
         directory,
-        `import { DirectoryStorage } from "${source}src/storage/directory.ts";
+        `import { DirectoryStorage } from "${source}src/storage/directory/storage.ts";
         import { contentOf, save } from "${source}tests/support/directory_storage.ts";
         const storage = await DirectoryStorage.open(${JSON.stringify(root)});
         await save(storage, 1n);

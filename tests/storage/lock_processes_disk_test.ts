@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { cp, mkdir, symlink } from "node:fs/promises";
 import { relative } from "node:path";
 import process from "node:process";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { projectFlags } from "../support/child.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";

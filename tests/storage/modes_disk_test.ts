@@ -3,7 +3,7 @@
 import { chmod, lstat, mkdir, readdir } from "node:fs/promises";
 import process from "node:process";
 import { archive, unarchive } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, pieces, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { contentOf, directoryOf, flip, save } from "../support/directory_storage.ts";

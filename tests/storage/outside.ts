@@ -1,7 +1,7 @@
 // A directory beside a storage, to which links lead: nothing behind them may be read, written, made or removed.
 
 import { rename, symlink } from "node:fs/promises";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import type { FaultyDisk } from "../support/faulty_disk.ts";

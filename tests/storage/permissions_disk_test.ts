@@ -3,8 +3,8 @@
 import { mkdir, readFile } from "node:fs/promises";
 import process from "node:process";
 import { snapshotHandler } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { serve } from "../../src/transfer/serve.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { serve } from "../../src/transfer/server/serve.ts";
 import { projectFlags } from "../support/child.ts";
 import { assert, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";

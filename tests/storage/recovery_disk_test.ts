@@ -1,7 +1,7 @@
 // What a crash, or somebody else, left in the directory: what is good is found, what is not is never taken for good.
 
 import { appendFile, cp, mkdir, rename, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, bytesOf, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import {

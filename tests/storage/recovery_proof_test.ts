@@ -2,7 +2,7 @@
 
 import { readFile, truncate, writeFile } from "node:fs/promises";
 import { SnapshotManifest } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { directoryOf, opened, withTwo } from "../support/directory_storage.ts";
 import { assert, test } from "../support/harness.ts";
 

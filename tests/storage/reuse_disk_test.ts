@@ -1,7 +1,7 @@
 // Reused files on a disk: made durable, copied where there are no links, and given up half-way.
 
 import type { FileInfo, SnapshotStorage } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, gate, pieces, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { FaultyDisk } from "../support/faulty_disk.ts";

@@ -3,7 +3,7 @@
 
 import { cp, lstat, mkdir, rm, symlink, utimes } from "node:fs/promises";
 import process from "node:process";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, bytesOf, pieces, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { FaultyDisk } from "../support/faulty_disk.ts";

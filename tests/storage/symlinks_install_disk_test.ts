@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { lstat, rename, rm, symlink } from "node:fs/promises";
 import type { SnapshotManifest } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { contentOf, namesIn, save } from "../support/directory_storage.ts";

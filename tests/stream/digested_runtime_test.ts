@@ -1,4 +1,5 @@
-import { chunked, digested, InFlight, sha256, toHex } from "../../src/stream/mod.ts";
+import { InFlight } from "../../src/async/mod.ts";
+import { chunked, digested, sha256, toHex } from "../../src/stream/mod.ts";
 import { assert, gate, noise, pieces, test } from "../support/harness.ts";
 
 test("digested: each chunk with its digest, in the order of the chunks", async () => {

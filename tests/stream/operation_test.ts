@@ -1,5 +1,5 @@
 import { SnapshotError } from "../../src/errors.ts";
-import { Operation, type Progress } from "../../src/stream/mod.ts";
+import { Operation, type Progress } from "../../src/async/mod.ts";
 import { assert, gate, rejects, test, turns } from "../support/harness.ts";
 
 test("Operation: gives its result, and iterates to its end", async () => {

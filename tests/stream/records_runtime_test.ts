@@ -1,5 +1,6 @@
 import fc from "fast-check";
-import { archiveMagic, type ArchiveRecord, concat, decodeRecords, encodeRecord, equal } from "../../src/stream/mod.ts";
+import { archiveMagic, type ArchiveRecord, decodeRecords, encodeRecord } from "../../src/snapshot/archive/records.ts";
+import { concat, equal } from "../../src/stream/mod.ts";
 import { assert, gate, noise, pieces, rejects, test, turns } from "../support/harness.ts";
 
 const anything = () => 2 ** 32;

@@ -1,7 +1,8 @@
 // Archives to take apart, and whether they are taken.
 
 import { archive, MemoryStorage, SnapshotError, type SnapshotReader, streamedArchive, unarchive } from "../../mod.ts";
-import { archiveMagic, type ArchiveRecord, concat, decodeRecords, encodeRecord, toHex } from "../../src/stream/mod.ts";
+import { archiveMagic, type ArchiveRecord, decodeRecords, encodeRecord } from "../../src/snapshot/archive/records.ts";
+import { concat, toHex } from "../../src/stream/mod.ts";
 import { assert, bytesOf, pieces, test } from "./harness.ts";
 import { type Files, storageWith } from "./samples.ts";
 

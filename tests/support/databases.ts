@@ -4,8 +4,8 @@ import { ClassicLevel } from "classic-level";
 import { MemoryLevel } from "memory-level";
 import process from "node:process";
 import type { Engine } from "../../mod.ts";
-import { levelEngine } from "../../src/state/level.ts";
-import { type RocksDatabase, rocksEngine } from "../../src/state/rocksdb.ts";
+import { levelEngine } from "../../src/state/database/level.ts";
+import { type RocksDatabase, rocksEngine } from "../../src/state/database/rocksdb.ts";
 import { sqliteEngine } from "../../src/sqlite.ts";
 
 /** An open database. */

@@ -3,7 +3,7 @@
 
 import { lstat, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import type { SnapshotInfo, SnapshotReader, SnapshotStorage } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { equal } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, pieces } from "./harness.ts";
 import { inTemp } from "./temp.ts";

@@ -1,4 +1,5 @@
-import { pause, sha256 } from "../../src/stream/mod.ts";
+import { pause } from "../../src/async/mod.ts";
+import { sha256 } from "../../src/stream/mod.ts";
 import { inFakeTime, inFrozenTime } from "./fake_clock.ts";
 import { assert, noise, test, turns } from "./harness.ts";
 

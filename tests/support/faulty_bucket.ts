@@ -2,7 +2,7 @@
 // lists of a while ago, with bodies that end early or are another object's.
 
 import { SnapshotError } from "../../mod.ts";
-import { raceAbort } from "../../src/stream/mod.ts";
+import { raceAbort } from "../../src/async/mod.ts";
 import type {
   Bucket,
   BucketBody,

@@ -8,7 +8,7 @@ import {
   type DiskFile,
   type DiskLock,
   type DiskStat,
-} from "../../src/storage/directory.ts";
+} from "../../src/fs/mod.ts";
 
 export class FaultyDisk implements Disk {
   readonly #disk = defaultDisk();

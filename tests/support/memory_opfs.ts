@@ -1,6 +1,6 @@
 // OPFS in memory, as far as a storage needs it, and what a page finds it by: for tests without a browser.
 
-import type { OpfsDirectory, OpfsFile, OpfsHandle } from "../../src/fs/opfs.ts";
+import type { OpfsDirectory, OpfsFile, OpfsHandle } from "../../src/storage/opfs/handles.ts";
 
 /** What is done to something: it may fail, or give other bytes than there are. */
 export interface OpfsHook {

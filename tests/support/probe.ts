@@ -19,7 +19,7 @@ import {
   type SnapshotStorage,
   type StateMachine,
 } from "../../mod.ts";
-import { raceAbort } from "../../src/stream/mod.ts";
+import { raceAbort } from "../../src/async/mod.ts";
 import { bytesOf } from "./harness.ts";
 import { FakeClock } from "./fake_clock.ts";
 

@@ -1,7 +1,7 @@
 // An S3 on loopback: moto's server, which looks at the signatures, and at what the key's owner may do.
 
 import { AwsClient } from "aws4fetch";
-import { readXml } from "../../src/bucket/s3_xml.ts";
+import { readXml } from "../../src/bucket/s3/xml.ts";
 
 /** The directory of its Python. */
 export const VENV: string = new URL("../../.runtimes/s3", import.meta.url).pathname;

@@ -1,7 +1,7 @@
 // What a client may send, and not do, without harm to the server.
 
 import { archive, MemoryStorage, snapshotHandler, type SnapshotHandlerOptions, Throttle } from "../../mod.ts";
-import { keeping } from "../../src/transfer/respond.ts";
+import { keeping } from "../../src/transfer/server/respond.ts";
 import { parseNotification } from "../../src/transfer/notification.ts";
 import { toHex } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, rejects, test, turns } from "../support/harness.ts";

@@ -9,8 +9,8 @@ import {
   type SnapshotStorage,
   Throttle,
 } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory.ts";
-import { serve, type Server } from "../../src/transfer/serve.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { serve, type Server } from "../../src/transfer/server/serve.ts";
 import { assert, bytesOf, noise, rejects, test, turns } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { fromHex, save } from "../support/samples.ts";

@@ -8,7 +8,7 @@ import {
   type SnapshotStorage,
   type SourceOptions,
 } from "../../mod.ts";
-import { Schedule } from "../../src/transfer/schedule.ts";
+import { Schedule } from "../../src/transfer/client/schedule.ts";
 import { ChunkSet, equal } from "../../src/stream/mod.ts";
 import { type FakeClock, inFakeTime } from "../support/fake_clock.ts";
 import { SpoiledStorage } from "../support/faulty_medium.ts";

@@ -1,5 +1,5 @@
 import { MemoryStorage, pull, type SnapshotErrorCode, type SnapshotManifest } from "../../mod.ts";
-import { pause } from "../../src/stream/mod.ts";
+import { pause } from "../../src/async/mod.ts";
 import { inFakeTime } from "../support/fake_clock.ts";
 import { assert, noise, rejects, test } from "../support/harness.ts";
 import { storageWith } from "../support/samples.ts";

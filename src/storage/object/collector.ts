@@ -5,13 +5,13 @@
  */
 
 import { throwIfCancelled } from "../../errors.ts";
-import { InFlight } from "../../stream/mod.ts";
+import { InFlight } from "../../async/mod.ts";
 import type { IndexStore } from "./index_store.ts";
 import { allKept, type KeptSnapshot, type Lease, type ObjectIndex } from "./index.ts";
 import { bornIn, idle } from "./leases.ts";
 import type { LocatedManifest } from "./located_manifest.ts";
 import type { SharedTime } from "./shared_time.ts";
-import type { SteadyBucket } from "./steady_bucket.ts";
+import type { SteadyBucket } from "../../bucket/mod.ts";
 
 /** Manifests read at the same time. */
 const READ_AHEAD = 8;

@@ -5,9 +5,9 @@
  */
 
 import { hasCode, SnapshotError } from "../../errors.ts";
-import { pause } from "../../stream/mod.ts";
+import { pause } from "../../async/mod.ts";
 import { decodeIndex, emptyIndex, encodeIndex, MAX_INDEX_BYTES, type ObjectIndex } from "./index.ts";
-import { pauseAfter, type SteadyBucket } from "./steady_bucket.ts";
+import { pauseAfter, type SteadyBucket } from "../../bucket/mod.ts";
 
 /** The key of the index. */
 const KEY = "index";

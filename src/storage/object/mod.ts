@@ -5,4 +5,4 @@
  */
 
 export type { Collected } from "./collector.ts";
-export { ObjectStorage, type ObjectStorageOptions } from "./object_storage.ts";
+export { ObjectStorage, type ObjectStorageOptions } from "./storage.ts";

@@ -9,7 +9,7 @@ import type { ByteRange } from "../../snapshot/mod.ts";
 import type { MediumFile } from "../medium.ts";
 import type { LocatedManifest, Pack } from "./located_manifest.ts";
 import { PackedFile } from "./packed_file.ts";
-import type { SteadyBucket } from "./steady_bucket.ts";
+import type { SteadyBucket } from "../../bucket/mod.ts";
 
 /** Requests at the same time. */
 const REQUESTS = 6;

@@ -14,7 +14,7 @@ import type { HeldLease, Leases } from "./leases.ts";
 import { LocatedManifest, MAX_STORED_MANIFEST_BYTES } from "./located_manifest.ts";
 import { PackedContent } from "./packed_content.ts";
 import type { SharedTime } from "./shared_time.ts";
-import type { SteadyBucket } from "./steady_bucket.ts";
+import type { SteadyBucket } from "../../bucket/mod.ts";
 import { Upload } from "./upload.ts";
 import { UploadFile } from "./upload_file.ts";
 

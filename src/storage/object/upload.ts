@@ -12,7 +12,7 @@ import { type ChunkPlace, ChunkTable } from "./chunk_table.ts";
 import { randomName } from "./index.ts";
 import { LocatedManifest, type Pack } from "./located_manifest.ts";
 import { END_SIZE, type PackedChunk, readTable, tableSize, tableSizeOf, writeTable } from "./pack.ts";
-import type { SteadyBucket } from "./steady_bucket.ts";
+import type { SteadyBucket } from "../../bucket/mod.ts";
 
 /** Packs going up at the same time, beside the one that is being filled. */
 const UPLOADS = 3;

@@ -7,8 +7,8 @@ import {
   type SnapshotManifest,
   type SnapshotStorage,
 } from "../../../mod.ts";
-import { OpfsStorage } from "../../../src/storage/opfs.ts";
-import { OpfsMedium } from "../../../src/storage/opfs_medium.ts";
+import { OpfsStorage } from "../../../src/storage/opfs/storage.ts";
+import { OpfsMedium } from "../../../src/storage/opfs/medium.ts";
 import type { StoredSnapshot } from "../../../src/storage/medium.ts";
 import { assert, noise, pieces, test } from "../../support/harness.ts";
 import { contentOf, directoryAt, freshDirectory, removeDirectory } from "./kit.ts";

@@ -1,7 +1,6 @@
 // Looking into OPFS, and changing what is there.
 
-import { opfsRoot } from "../../../src/fs/opfs.ts";
-import type { OpfsDirectory } from "../../../src/storage/opfs.ts";
+import { type OpfsDirectory, opfsRoot } from "../../../src/storage/opfs/handles.ts";
 
 let count = 0;
 

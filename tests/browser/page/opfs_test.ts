@@ -1,7 +1,7 @@
 // The storage in OPFS, in the page and in a dedicated worker.
 
-import { OpfsStorage } from "../../../src/storage/opfs.ts";
-import { storageConformance } from "../../conformance/mod.ts";
+import { OpfsStorage } from "../../../src/storage/opfs/storage.ts";
+import { storageConformance } from "../../../src/testing/mod.ts";
 import { testAll } from "../../support/harness.ts";
 import { flipByte, freshDirectory, removeDirectory } from "./kit.ts";
 

@@ -3,7 +3,7 @@
 
 /// <reference lib="dom" />
 import { jsonCodec, KeyValueMachine, pull, SnapshotError } from "../../../mod.ts";
-import { OpfsStorage } from "../../../src/storage/opfs.ts";
+import { OpfsStorage } from "../../../src/storage/opfs/storage.ts";
 import type { City } from "../cities.ts";
 
 const element = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;

@@ -1,18 +1,15 @@
 // Archives, described and streamed: records and what is in them changed, with digests and totals made right again.
 
 import { archive, MemoryStorage, streamedArchive, unarchive } from "../../../mod.ts";
-import { Type } from "../../../src/snapshot/archive_format.ts";
+import { Type } from "../../../src/snapshot/archive/format.ts";
 import { SnapshotError } from "../../../src/errors.ts";
 import {
   archiveMagic,
   type ArchiveRecord,
-  concat,
   decodeRecords,
   encodeRecord,
-  sha256,
-  u32,
-  u64,
-} from "../../../src/stream/mod.ts";
+} from "../../../src/snapshot/archive/records.ts";
+import { concat, sha256, u32, u64 } from "../../../src/stream/mod.ts";
 import type { Random } from "../../support/random.ts";
 import { pieces } from "../../support/harness.ts";
 import { fromHex } from "../../support/samples.ts";

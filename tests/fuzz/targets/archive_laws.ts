@@ -1,8 +1,9 @@
 // What must hold of an archive that was taken in: each part of it is what it says that it is.
 
 import type { SnapshotReader } from "../../../mod.ts";
-import { Type } from "../../../src/snapshot/archive_format.ts";
-import { type ArchiveRecord, concat, equal, sha256 } from "../../../src/stream/mod.ts";
+import { Type } from "../../../src/snapshot/archive/format.ts";
+import { type ArchiveRecord } from "../../../src/snapshot/archive/records.ts";
+import { concat, equal, sha256 } from "../../../src/stream/mod.ts";
 import { law } from "../target.ts";
 import { contentOf } from "./content.ts";
 

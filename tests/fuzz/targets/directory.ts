@@ -14,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { MemoryStorage, SnapshotManifest } from "../../../mod.ts";
-import { DirectoryStorage } from "../../../src/storage/directory.ts";
+import { DirectoryStorage } from "../../../src/storage/directory/storage.ts";
 import { concat, equal, u32 } from "../../../src/stream/mod.ts";
 import type { Random } from "../../support/random.ts";
 import { noise } from "../../support/harness.ts";

@@ -1,6 +1,6 @@
 // `Range` headers and lists of tags.
 
-import { matchesTag, parseRanges, total } from "../../../src/transfer/ranges.ts";
+import { matchesTag, parseRanges, total } from "../../../src/transfer/server/ranges.ts";
 import type { Random } from "../../support/random.ts";
 import { mutateText, someNumber } from "../mutate.ts";
 import { law, type Target } from "../target.ts";

@@ -1,6 +1,6 @@
 import { EncryptedStorage } from "../../../mod.ts";
 import { MemoryBucket, ObjectStorage } from "../../../src/object.ts";
-import { storageConformance } from "../../conformance/mod.ts";
+import { storageConformance } from "../../../src/testing/mod.ts";
 import { noise, testAll } from "../../support/harness.ts";
 import { spoil } from "../../support/object_storage.ts";
 

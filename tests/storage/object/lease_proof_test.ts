@@ -1,5 +1,5 @@
 import { MemoryBucket } from "../../../src/object.ts";
-import { pause } from "../../../src/stream/mod.ts";
+import { pause } from "../../../src/async/mod.ts";
 import { inFakeTime } from "../../support/fake_clock.ts";
 import { assert, bytesOf, test } from "../../support/harness.ts";
 import { openStorage } from "../../support/object_storage.ts";

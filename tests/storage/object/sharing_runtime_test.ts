@@ -2,7 +2,7 @@ import { LocatedManifest } from "../../../src/storage/object/located_manifest.ts
 import { type Bucket, MemoryBucket } from "../../../src/object.ts";
 import { FaultyBucket } from "../../support/faulty_bucket.ts";
 import { inFakeTime, jumped, later } from "../../support/fake_clock.ts";
-import { pause } from "../../../src/stream/mod.ts";
+import { pause } from "../../../src/async/mod.ts";
 import { assert, bytesOf, gate, noise, pieces, rejects, test, turns } from "../../support/harness.ts";
 import { checkContent, litterOf, mixed, objectsOf, openStorage, save } from "../../support/object_storage.ts";
 

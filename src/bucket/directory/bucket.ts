@@ -1,0 +1,372 @@
+/**
+ * Objects in a directory, for Deno, Node and Bun.
+ *
+ * @module
+ */
+
+import { dirname } from "@std/path";
+import { checkOptions, checkPath } from "../../checks.ts";
+import { hasCode, SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { checkDisk, defaultDisk, type Disk, type DiskFile, type DiskLock } from "../../fs/mod.ts";
+import { pause, raceAbort } from "../../async/mod.ts";
+import { compareBytes, concat, equal, toHex } from "../../stream/mod.ts";
+import { type Pieces, piecesOf, streamOf } from "../bodies.ts";
+import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "../bucket.ts";
+import { beginsWith, namedEntries, pathOf } from "./keys.ts";
+import { checkDelete, checkGet, checkList, checkPut, keyBytes, rangeWithin } from "../keys.ts";
+
+/** What a file begins with: this, and 16 bytes that no other put has; the bytes of the object follow. */
+const MAGIC: readonly number[] = [0x73, 0x6e, 0x61, 0x70, 0x6f, 0x62, 0x6a, 0x31]; // snapobj1
+const HEADER_SIZE = 24;
+/** The lock of the root, and what the name of a file that is being written begins with. No key's name has a `.`. */
+const LOCK = ".lock";
+const TEMP = ".put-";
+/** What a body is read in. */
+const PIECE_SIZE = 256 * 1024;
+/** How long is waited, in milliseconds, to see whether another process has given back the lock. */
+const LOCK_PAUSE = 3;
+/** A file that was being written and was not for so long, in milliseconds, is nobody's any more. */
+const ABANDONED = 24 * 3600 * 1000;
+/** How many headers are read at once for a list. */
+const HEADERS_AT_ONCE = 16;
+/** Directories that are known to be durable; as many are remembered. */
+const MAX_REMEMBERED = 10_000;
+
+/** Options of {@linkcode DirectoryBucket.open}. */
+export interface DirectoryBucketOptions {
+  /** The disk; by default that of the runtime. */
+  readonly disk?: Disk;
+}
+
+/**
+ * A bucket in a directory, which any number of processes may use at once: on one machine, or on a network file system that
+ * has locks.
+ *
+ * A put is written and synced under a name of its own, and then renamed into its place, so that nobody sees a part of it, nor loses one that was acknowledged. Whether a condition holds is looked at, and the rename done, under a lock of the
+ * operating system's on the file `.lock`, which every put and every delete takes for just that; it is free when its owner
+ * dies. An object's file begins with 24 bytes of this bucket's. What a put leaves that was killed, a list takes away that
+ * comes by a day later.
+ *
+ * @example
+ * ```ts
+ * import { DirectoryBucket } from "@snapstream/snapstream/fs";
+ *
+ * const bucket = await DirectoryBucket.open(await Deno.makeTempDir());
+ * await bucket.put("greeting", new TextEncoder().encode("hello"), { ifNoneMatch: "*" });
+ * console.assert((await bucket.list()).objects[0]?.key === "greeting");
+ * ```
+ */
+export class DirectoryBucket implements Bucket {
+  readonly #disk: Disk;
+  readonly #root: string;
+  /** Ends when everybody in this process who wants the lock has had it. */
+  #queue: Promise<void> = Promise.resolve();
+  readonly #durable = new Set<string>();
+
+  private constructor(disk: Disk, root: string) {
+    this.#disk = disk;
+    this.#root = root;
+  }
+
+  /**
+   * Opens a bucket; makes it if there is none. There is nothing to be closed.
+   *
+   * @param root the directory
+   * @param options see {@linkcode DirectoryBucketOptions}
+   * @throws {SnapshotError} `FORBIDDEN` if the directory may not be written
+   */
+  static async open(root: string, options: DirectoryBucketOptions = {}): Promise<DirectoryBucket> {
+    checkPath(root, "root");
+    const { disk = defaultDisk() } = checkOptions(options, { disk: checkDisk });
+    await disk.makeDirectory(root);
+    if (await disk.stat(`${root}/${LOCK}`) === undefined) await makeNameDurable(disk, root); // nothing was ever put
+    return new DirectoryBucket(disk, root);
+  }
+
+  /** Reads an object, or a part of it: as it was when this resolved, whatever is put meanwhile. */
+  async get(key: string, options: GetOptions = {}): Promise<BucketBody | undefined> {
+    const path = this.#pathOf(checkGet(key, options));
+    const { range, signal } = options;
+    throwIfCancelled(signal);
+    const file = await this.#open(path);
+    if (file === undefined) return undefined;
+    try {
+      const object = await objectIn(file, key, path);
+      const { start, end } = rangeWithin(key, object.size, range);
+      throwIfCancelled(signal);
+      return { ...object, body: streamOf(new FilePieces(file, path, start + HEADER_SIZE, end + HEADER_SIZE), signal) };
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** Writes an object. */
+  async put(
+    key: string,
+    body: Uint8Array | ReadableStream<Uint8Array>,
+    options: PutOptions = {},
+  ): Promise<BucketObject | undefined> {
+    const checked = checkPut(key, body, options);
+    const path = this.#pathOf(checked.order);
+    throwIfCancelled(options.signal);
+    const generation = crypto.getRandomValues(new Uint8Array(HEADER_SIZE - MAGIC.length));
+    const directory = dirname(path);
+    const temp = `${directory}/${TEMP}${crypto.randomUUID()}`;
+    await this.#checkRoot();
+    await this.#makeDurable(directory);
+    try {
+      const size = await this.#write(temp, generation, piecesOf(checked.body, options.signal));
+      return await this.#locked(options.signal, async (lock) => {
+        if (!await this.#holds(key, path, options)) return undefined;
+        await this.#checkHeld(lock);
+        await this.#disk.rename(temp, path);
+        await this.#disk.syncDirectory(directory);
+        await this.#checkHeld(lock); // else somebody else may have put what is not there any more
+        return { key, size, etag: etagOf(generation) };
+      });
+    } finally {
+      await this.#disk.remove(temp).catch(() => {}); // if it is there still; else it is swept some day
+    }
+  }
+
+  /** Deletes objects. The directories that they were in stay. */
+  async delete(keys: readonly string[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    checkDelete(keys, options);
+    const paths = keys.map((key) => this.#pathOf(keyBytes(key)));
+    throwIfCancelled(options.signal);
+    await this.#checkRoot();
+    await this.#locked(options.signal, async () => {
+      const changed = new Set<string>();
+      for (const path of paths) {
+        throwIfCancelled(options.signal);
+        if (await this.#disk.stat(path) === undefined) continue;
+        await this.#disk.remove(path);
+        changed.add(dirname(path));
+      }
+      for (const directory of changed) await this.#disk.syncDirectory(directory);
+    });
+  }
+
+  /** What there is, page by page. The cursor is the last key of the page. */
+  async list(options: ListOptions = {}): Promise<ListPage> {
+    const limit = checkList(options);
+    const { prefix = "", cursor, signal } = options;
+    throwIfCancelled(signal);
+    const after = cursor === undefined ? new Uint8Array() : keyBytes(cursor);
+    const found: { readonly key: string; readonly path: string }[] = [];
+    let more = false;
+    for await (const next of this.#walk(this.#root, new Uint8Array(), new TextEncoder().encode(prefix), after)) {
+      throwIfCancelled(signal);
+      more = found.length === limit;
+      if (more) break;
+      found.push(next);
+    }
+    const objects: BucketObject[] = [];
+    for (let at = 0; at < found.length; at += HEADERS_AT_ONCE) {
+      throwIfCancelled(signal);
+      const some = found.slice(at, at + HEADERS_AT_ONCE);
+      for (const object of await Promise.all(some.map(({ key, path }) => this.#look(key, path)))) {
+        if (object !== undefined) objects.push(object); // else it was deleted since
+      }
+    }
+    return more ? { objects, cursor: found.at(-1)!.key } : { objects };
+  }
+
+  #pathOf(key: Uint8Array): string {
+    return `${this.#root}/${pathOf(key)}`;
+  }
+
+  /** Opens the file of an object; nothing if there is none. */
+  async #open(path: string): Promise<DiskFile | undefined> {
+    try {
+      return await this.#disk.open(path, "read");
+    } catch (error) {
+      if (!hasCode(error, "NOT_FOUND")) throw error;
+      await this.#checkRoot(error);
+      return undefined;
+    }
+  }
+
+  async #checkRoot(cause?: unknown): Promise<void> {
+    if (await this.#disk.stat(this.#root) !== undefined) return;
+    throw new SnapshotError("NOT_FOUND", `${this.#root} is no bucket any more: it was removed since it was opened`, {
+      source: this.#root,
+      cause,
+    });
+  }
+
+  async #look(key: string, path: string): Promise<BucketObject | undefined> {
+    const file = await this.#open(path);
+    if (file === undefined) return undefined;
+    try {
+      return await objectIn(file, key, path);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Whether the condition of a put holds. */
+  async #holds(key: string, path: string, { ifMatch, ifNoneMatch }: PutOptions): Promise<boolean> {
+    if (ifNoneMatch !== undefined) return await this.#disk.stat(path) === undefined;
+    return ifMatch === undefined || (await this.#look(key, path))?.etag === ifMatch;
+  }
+
+  /** Writes a file, durably, and returns how many bytes the object has. */
+  async #write(path: string, generation: Uint8Array, pieces: AsyncIterable<Uint8Array>): Promise<number> {
+    const file = await this.#disk.open(path, "create");
+    try {
+      await file.write(concat([Uint8Array.from(MAGIC), generation]), 0);
+      let size = 0;
+      for await (const piece of pieces) {
+        await file.write(piece, HEADER_SIZE + size);
+        size += piece.length;
+      }
+      await file.sync();
+      return size;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Makes a directory below the root, and its name and those of all that it is in durable. */
+  async #makeDurable(directory: string): Promise<void> {
+    if (this.#durable.has(directory)) return;
+    await this.#disk.makeDirectory(directory);
+    // Also what is there: whoever made it may have been killed before its name was durable.
+    for (let path = directory; path.length > this.#root.length; path = dirname(path)) {
+      await this.#disk.syncDirectory(dirname(path));
+    }
+    if (this.#durable.size >= MAX_REMEMBERED) this.#durable.clear();
+    this.#durable.add(directory);
+  }
+
+  /** Does something while nobody else, here or in another process, puts or deletes. */
+  async #locked<T>(signal: AbortSignal | undefined, work: (lock: DiskLock) => Promise<T>): Promise<T> {
+    const before = this.#queue;
+    let end = () => {};
+    const mine = new Promise<void>((resolve) => end = resolve);
+    this.#queue = before.then(() => mine); // also if this one gives up waiting
+    try {
+      await raceAbort(before, signal);
+      const lock = await this.#lock(signal);
+      try {
+        return await work(lock);
+      } finally {
+        await lock.release();
+      }
+    } finally {
+      end();
+    }
+  }
+
+  /** Fails if the file of the lock was removed or replaced: others can have taken it too. */
+  async #checkHeld(lock: DiskLock): Promise<void> {
+    if (await lock.isHeld()) return;
+    throw new SnapshotError("UNAVAILABLE", `${this.#root}/${LOCK} was removed or replaced while it was locked`, {
+      source: this.#root,
+    });
+  }
+
+  async #lock(signal: AbortSignal | undefined): Promise<DiskLock> {
+    for (;;) {
+      throwIfCancelled(signal);
+      try {
+        return await this.#disk.lock(`${this.#root}/${LOCK}`);
+      } catch (error) {
+        if (!hasCode(error, "BUSY")) throw error;
+      }
+      await pause(LOCK_PAUSE * (1 + Math.random()), signal);
+    }
+  }
+
+  /** Removes what a put left that was killed. */
+  async #sweep(path: string): Promise<void> {
+    try {
+      const stat = await this.#disk.stat(path);
+      if (stat !== undefined && stat.changedAt < Date.now() - ABANDONED) await this.#disk.remove(path);
+    } catch {
+      // It is in nobody's way.
+    }
+  }
+
+  /** The objects of a directory and those below it, in order. */
+  async *#walk(
+    directory: string,
+    base: Uint8Array,
+    prefix: Uint8Array,
+    after: Uint8Array,
+  ): AsyncGenerator<{ readonly key: string; readonly path: string }, void, undefined> {
+    const entries = await this.#disk.list(directory);
+    for (const { name } of entries) if (name.startsWith(TEMP)) await this.#sweep(`${directory}/${name}`);
+    for (const { name, isObject, key } of namedEntries(entries, base)) {
+      const path = `${directory}/${name}`;
+      if (isObject) {
+        const isWanted = beginsWith(key, prefix) && compareBytes(key, after) > 0;
+        if (isWanted) yield { key: new TextDecoder("utf-8", { ignoreBOM: true }).decode(key), path };
+        continue;
+      }
+      const mayHave = beginsWith(key, prefix) || beginsWith(prefix, key);
+      if (mayHave && (compareBytes(key, after) > 0 || beginsWith(after, key))) {
+        yield* this.#walk(path, key, prefix, after);
+      }
+    }
+  }
+}
+
+/** Makes the name of a directory, and of those that it is in, durable, as far as they may be read. */
+async function makeNameDurable(disk: Disk, directory: string): Promise<void> {
+  try {
+    for (let path = directory; dirname(path) !== path; path = dirname(path)) await disk.syncDirectory(dirname(path));
+  } catch (error) {
+    if (!hasCode(error, "FORBIDDEN")) throw error; // somebody else's, who made it for us
+  }
+}
+
+/** The bytes of a file, from here to there. */
+class FilePieces implements Pieces {
+  readonly #file: DiskFile;
+  readonly #path: string;
+  readonly #end: number;
+  #at: number;
+  #reading: Promise<number> = Promise.resolve(0);
+
+  constructor(file: DiskFile, path: string, start: number, end: number) {
+    this.#file = file;
+    this.#path = path;
+    this.#at = start;
+    this.#end = end;
+  }
+
+  async next(): Promise<Uint8Array | undefined> {
+    if (this.#at >= this.#end) return undefined;
+    const piece = new Uint8Array(Math.min(PIECE_SIZE, this.#end - this.#at));
+    this.#reading = this.#file.read(piece, this.#at);
+    if (await this.#reading !== piece.length) {
+      throw new SnapshotError("UNAVAILABLE", `${this.#path} got shorter while it was read`, { file: this.#path });
+    }
+    this.#at += piece.length;
+    return piece;
+  }
+
+  async close(): Promise<void> {
+    await this.#reading.catch(() => {}); // or it would read from what is another file by then
+    await this.#file.close();
+  }
+}
+
+/** What the header of a file says of its object. */
+async function objectIn(file: DiskFile, key: string, path: string): Promise<BucketObject> {
+  const header = new Uint8Array(HEADER_SIZE);
+  const length = await file.read(header, 0);
+  if (length < HEADER_SIZE || !equal(header.subarray(0, MAGIC.length), Uint8Array.from(MAGIC))) {
+    throw new SnapshotError("CORRUPT", `${path} is no object of a DirectoryBucket: something else wrote it`, {
+      file: path,
+    });
+  }
+  return { key, size: await file.size() - HEADER_SIZE, etag: etagOf(header.subarray(MAGIC.length)) };
+}
+
+function etagOf(generation: Uint8Array): string {
+  return `"${toHex(generation)}"`;
+}

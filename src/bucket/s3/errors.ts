@@ -1,0 +1,120 @@
+/**
+ * What S3 answers when something is wrong, as the library's errors.
+ *
+ * @module
+ */
+
+import { SnapshotError, type SnapshotErrorCode } from "../../errors.ts";
+import { readXml } from "./xml.ts";
+
+/** S3's own codes, where the status does not say enough. */
+const CODES: Readonly<Record<string, SnapshotErrorCode>> = {
+  NoSuchBucket: "NOT_FOUND",
+  PermanentRedirect: "NOT_FOUND",
+  AccessDenied: "FORBIDDEN",
+  AllAccessDisabled: "FORBIDDEN",
+  AccountProblem: "FORBIDDEN",
+  AuthorizationHeaderMalformed: "FORBIDDEN",
+  ExpiredToken: "FORBIDDEN",
+  InvalidAccessKeyId: "FORBIDDEN",
+  InvalidToken: "FORBIDDEN",
+  RequestTimeTooSkewed: "FORBIDDEN",
+  SignatureDoesNotMatch: "FORBIDDEN",
+  TokenRefreshRequired: "FORBIDDEN",
+  QuotaExceeded: "NO_SPACE",
+  XMinioAdminBucketQuotaExceeded: "NO_SPACE",
+  XMinioStorageFull: "NO_SPACE",
+  EntityTooLarge: "MALFORMED",
+  EntityTooSmall: "MALFORMED",
+  InvalidArgument: "MALFORMED",
+  InvalidBucketName: "MALFORMED",
+  InvalidRange: "MALFORMED",
+  InvalidURI: "MALFORMED",
+  KeyTooLongError: "MALFORMED",
+  NotImplemented: "UNSUPPORTED",
+  MethodNotAllowed: "UNSUPPORTED",
+  BadDigest: "UNAVAILABLE",
+  IncompleteBody: "UNAVAILABLE",
+  InternalError: "UNAVAILABLE",
+  OperationAborted: "UNAVAILABLE",
+  ConditionalRequestConflict: "UNAVAILABLE",
+  RequestTimeout: "UNAVAILABLE",
+  ServiceUnavailable: "UNAVAILABLE",
+  SlowDown: "UNAVAILABLE",
+  XAmzContentSHA256Mismatch: "UNAVAILABLE",
+};
+
+const ADVICE: Partial<Record<SnapshotErrorCode, string>> = {
+  FORBIDDEN: ": see to the credentials, the region, the clock, and what they permit",
+  NOT_FOUND: ": see to the bucket's name, the region and the endpoint",
+};
+
+/** What S3 answers if it does not do what it was asked. */
+export class S3Refusal extends SnapshotError {
+  /** S3's own code; nothing if the answer was not S3's XML. */
+  readonly said: string | undefined;
+
+  constructor(failure: S3Failure) {
+    const { what, source, status, code, message, retryAfter } = failure;
+    const mapped = codeOf(status, code);
+    const said = [`${status}`, code, message].filter((part) => part !== undefined && part !== "").join(" ");
+    super(mapped, `${what} failed: ${said}${ADVICE[mapped] ?? ""}`, {
+      source,
+      status,
+      ...(retryAfter === undefined ? {} : { retryAfter }),
+    });
+    this.said = code;
+  }
+
+  /** Whether a condition does not hold. */
+  get isCondition(): boolean {
+    return this.fields.status === 412 || this.said === "PreconditionFailed";
+  }
+}
+
+/** An answer that is no success. */
+export interface S3Failure {
+  /** What was asked: `PUT a/b of bucket c`. */
+  readonly what: string;
+  /** The address. */
+  readonly source: string;
+  /** The HTTP status. */
+  readonly status: number;
+  /** S3's own code; nothing if the answer was not S3's XML. */
+  readonly code: string | undefined;
+  /** S3's own message. */
+  readonly message: string;
+  /** What `Retry-After` says. */
+  readonly retryAfter: number | undefined;
+}
+
+/** What the body of an answer that is no success says. */
+export function readFailure(text: string): Pick<S3Failure, "code" | "message"> {
+  // It may repeat a key that XML cannot hold.
+  // deno-lint-ignore no-control-regex
+  const root = readXml(text.replaceAll(/[\0-\x08\x0b\x0c\x0e-\x1f]|&#x?[0-9a-f]+;/gi, "?"));
+  const error = root?.name === "Error" ? root : root?.all("Error")[0];
+  const code = error?.value("Code");
+  if (code !== undefined && code !== "") return { code, message: error!.value("Message") ?? "" };
+  return { code: undefined, message: text.trim() === "" ? "" : "the answer is not S3's" };
+}
+
+function codeOf(status: number, code: string | undefined): SnapshotErrorCode {
+  const known = CODES[code ?? ""];
+  if (known !== undefined) return known;
+  if (status === 401 || status === 403) return "FORBIDDEN";
+  if (status === 405 || status === 501) return "UNSUPPORTED";
+  if (status === 507) return "NO_SPACE";
+  // S3 refuses what it was asked, and says why: the same again is of no use. Whatever else answers may be gone tomorrow.
+  if (status >= 400 && status < 500 && code !== undefined && ![404, 408, 409, 412, 429].includes(status)) {
+    return "MALFORMED";
+  }
+  return "UNAVAILABLE";
+}
+
+/** Milliseconds, from a `Retry-After`: seconds, or a date. */
+export function retryAfter(value: string | null): number | undefined {
+  if (value === null) return undefined;
+  const milliseconds = /^\s*\d+\s*$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return Number.isFinite(milliseconds) ? Math.max(milliseconds, 0) : undefined;
+}

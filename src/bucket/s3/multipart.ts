@@ -1,0 +1,91 @@
+/**
+ * Objects that go up in parts.
+ *
+ * @module
+ */
+
+import { InFlight } from "../../async/mod.ts";
+import type { BucketObject } from "../bucket.ts";
+import { SnapshotError } from "../../errors.ts";
+import type { S3Connection, S3Request } from "./connection.ts";
+import { completeXml } from "./xml.ts";
+
+/** S3 makes no object of more parts. */
+const MAX_PARTS = 10_000;
+/** Parts on their way at the same time. */
+const PARTS_IN_FLIGHT = 4;
+/** How long is waited for a place to be cleared of an upload that failed, in milliseconds. */
+const ABORT_WAIT = 3000;
+
+/** What {@linkcode uploadParts} puts. */
+export interface PartsUpload {
+  readonly key: string;
+  /** Its parts, each of its own memory; all but the last of one size, since R2 wants it so. */
+  readonly parts: AsyncIterable<Uint8Array>;
+  /** On what condition. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Puts an object part by part. Nobody sees it before all of it is there; what fails leaves nothing behind, if S3 answers. */
+export async function uploadParts(connection: S3Connection, upload: PartsUpload): Promise<BucketObject> {
+  const { key, parts, headers, signal } = upload;
+  const begin: S3Request = { method: "POST", key, query: { uploads: "" }, signal };
+  const begun = await connection.ask(begin, "InitiateMultipartUploadResult");
+  const uploadId = begun.value("UploadId");
+  if (uploadId === undefined || uploadId === "") throw connection.nonsense(begin, "there is no UploadId");
+
+  const leaveOff = new AbortController();
+  const running = new InFlight<string>();
+  const etags: string[] = [];
+  let size = 0;
+  let put: BucketObject | undefined;
+  try {
+    const partSignal = signal === undefined ? leaveOff.signal : AbortSignal.any([signal, leaveOff.signal]);
+    for await (const part of parts) {
+      const number = etags.length + running.size + 1;
+      if (number > MAX_PARTS) throw tooManyParts(key, size / (number - 1));
+      size += part.length;
+      running.add(putPart(connection, key, uploadId, number, part, partSignal));
+      if (running.size >= PARTS_IN_FLIGHT) etags.push(await running.next());
+    }
+    while (running.size > 0) etags.push(await running.next());
+    const body = new TextEncoder().encode(completeXml(etags));
+    const complete: S3Request = { method: "POST", key, query: { uploadId }, headers, body, signal };
+    const etag = (await connection.ask(complete, "CompleteMultipartUploadResult")).value("ETag");
+    if (!etag) throw connection.nonsense(complete, "there is no ETag");
+    return put = { key, size, etag };
+  } finally {
+    if (put === undefined) {
+      leaveOff.abort();
+      await running.settled(); // a part that arrives after the end stays, and is paid for: as few as can be
+      const end: S3Request = { method: "DELETE", key, query: { uploadId }, signal: AbortSignal.timeout(ABORT_WAIT) };
+      const ended = connection.send(end, 200, 204).then((answer) => answer.body?.cancel());
+      await ended.catch(() => {}); // the bucket's own rules clear it some day
+    }
+  }
+}
+
+async function putPart(
+  connection: S3Connection,
+  key: string,
+  uploadId: string,
+  number: number,
+  body: Uint8Array,
+  signal: AbortSignal,
+): Promise<string> {
+  const request: S3Request = { method: "PUT", key, query: { partNumber: `${number}`, uploadId }, body, signal };
+  const answer = await connection.send(request, 200);
+  await answer.body?.cancel();
+  const etag = answer.headers.get("ETag");
+  if (!etag) throw connection.nonsense(request, `there is no ETag of part ${number}`, answer.status);
+  return etag;
+}
+
+function tooManyParts(key: string, partSize: number): SnapshotError {
+  return new SnapshotError(
+    "MALFORMED",
+    `${key} has more than ${MAX_PARTS} parts of ${partSize} bytes: open the bucket with a larger partSize`,
+    { file: key, expected: MAX_PARTS },
+  );
+}

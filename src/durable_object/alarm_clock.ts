@@ -1,0 +1,169 @@
+/**
+ * A Durable Object's alarm as a clock.
+ *
+ * @module
+ */
+
+import { able, checkFunction, duration, oneOf } from "../checks.ts";
+import { LONGEST_WAIT } from "../async/mod.ts";
+import type { Clock } from "../executor/mod.ts";
+
+/** The part of `ctx.storage` that tells and sets a Durable Object's alarm. */
+export interface AlarmStorage {
+  /** When the alarm goes off, in milliseconds since 1970; `null` if none is set. */
+  getAlarm(): Promise<number | null>;
+  /** Sets the alarm; there is one. */
+  setAlarm(time: number): Promise<void>;
+  /** Takes it back. */
+  deleteAlarm(): Promise<void>;
+}
+
+/** Somebody waits. */
+interface Timer {
+  readonly due: number;
+  readonly callback: () => void;
+}
+
+/** What the object is about, while somebody waits; see {@linkcode AlarmClock.mode}. */
+export type AlarmMode = "waiting" | "resting" | "busy";
+
+/**
+ * Wakes up by the object's alarm, and not by `setTimeout`, which would keep the object from being hibernated. What waited
+ * is lost with an object that is evicted, but not that it did: the alarm that an earlier life of the object has set is
+ * not put off, and when it goes off {@linkcode AlarmClock.ring} says so.
+ */
+export class AlarmClock implements Clock {
+  readonly #storage: AlarmStorage;
+  readonly #timers: Set<Timer> = new Set();
+  #mode: AlarmMode = "waiting";
+  /** What the alarm is set to. */
+  #alarm: number | undefined;
+  /** What an earlier life has set it to. */
+  #inherited: number | undefined;
+  /** Whether what the alarm stands for is being done: if the object is lost meanwhile, the alarm goes off once more. */
+  #ringing = false;
+  #timeout: ReturnType<typeof setTimeout> | undefined;
+  #setting = false;
+
+  private constructor(storage: AlarmStorage, alarm: number | undefined) {
+    this.#storage = storage;
+    this.#alarm = this.#inherited = alarm;
+  }
+
+  /**
+   * Makes a clock, and finds out what an earlier life waited for.
+   *
+   * @param storage the object's `ctx.storage`
+   */
+  static async open(storage: AlarmStorage): Promise<AlarmClock> {
+    able("the storage of a Durable Object", "getAlarm", "setAlarm", "deleteAlarm")(storage, "storage");
+    return new AlarmClock(storage, await storage.getAlarm() ?? undefined);
+  }
+
+  /**
+   * What the object is about:
+   *
+   * | mode | |
+   * |---|---|
+   * | `waiting` | the alarm is set for whoever waits. It is so at first |
+   * | `resting` | nobody's time is worth waking the object up: no alarm is set |
+   * | `busy` | something runs, and is not to be lost by an eviction: the alarm goes off at once, and is {@linkcode ring}ing until that is done. Who waits meanwhile is called by `setTimeout`, since alarms go off one at a time |
+   */
+  set mode(mode: AlarmMode) {
+    oneOf("waiting", "resting", "busy")(mode, "mode");
+    if (mode === this.#mode) return;
+    this.#mode = mode;
+    this.#changed();
+  }
+
+  now(): number {
+    return Date.now();
+  }
+
+  monotonic(): number {
+    return performance.now();
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    duration()(ms, "ms");
+    checkFunction(callback, "callback");
+    const timer: Timer = { due: this.now() + ms, callback };
+    this.#timers.add(timer);
+    this.#changed();
+    return () => {
+      if (this.#timers.delete(timer)) this.#changed();
+    };
+  }
+
+  /**
+   * The alarm went off: calls back whoever waited for it.
+   *
+   * @param work what is done as long as it rings; is told whether somebody waited for it, be it in an earlier life. Called
+   *   before those who wait now
+   */
+  async ring(work: (awaited: boolean) => Promise<void>): Promise<void> {
+    checkFunction(work, "work");
+    const now = this.now();
+    const ours = this.#inherited === undefined && this.#alarm !== undefined && this.#alarm <= now;
+    const awaited = !ours || [...this.#timers].some(({ due }) => due <= now);
+    this.#alarm = this.#inherited = undefined;
+    this.#ringing = true;
+    try {
+      const done = work(awaited);
+      this.#callBack();
+      await done;
+    } finally {
+      this.#ringing = false;
+      this.#changed();
+    }
+  }
+
+  #callBack(): void {
+    const now = this.now();
+    for (const timer of [...this.#timers]) {
+      if (timer.due <= now && this.#timers.delete(timer)) timer.callback();
+    }
+    this.#changed();
+  }
+
+  /** Sets alarm and timer anew, once for all that changes in a turn. */
+  #changed(): void {
+    if (this.#setting) return;
+    this.#setting = true;
+    queueMicrotask(() => {
+      this.#setting = false;
+      this.#setTimeout();
+      if (!this.#ringing) this.#setAlarm();
+    });
+  }
+
+  #setTimeout(): void {
+    clearTimeout(this.#timeout);
+    this.#timeout = undefined;
+    const next = this.#next;
+    if (this.#mode !== "busy" || next === undefined) return;
+    this.#timeout = setTimeout(() => this.#callBack(), Math.min(Math.max(next - this.now(), 0), LONGEST_WAIT));
+  }
+
+  #setAlarm(): void {
+    const wanted = this.#wanted;
+    if (wanted === this.#alarm) return;
+    this.#alarm = wanted;
+    const set = wanted === undefined ? this.#storage.deleteAlarm() : this.#storage.setAlarm(wanted);
+    set.catch(() => {}); // the storage failed: the object is reset
+  }
+
+  get #wanted(): number | undefined {
+    const inherited = this.#inherited ?? Infinity;
+    if (this.#mode === "busy") return Math.min(inherited, this.#alarm ?? Infinity, this.now());
+    const next = this.#mode === "waiting" ? Math.min(inherited, this.#next ?? Infinity) : Infinity;
+    return next === Infinity ? undefined : next;
+  }
+
+  /** When the first of those who wait is due. */
+  get #next(): number | undefined {
+    let next: number | undefined;
+    for (const { due } of this.#timers) if (next === undefined || due < next) next = due;
+    return next;
+  }
+}

@@ -1,0 +1,19 @@
+/**
+ * Snapshots on a disk, for Deno, Node and Bun.
+ *
+ * @example
+ * ```ts
+ * import { DirectoryStorage } from "@snapstream/snapstream/fs";
+ *
+ * const root = await Deno.makeTempDir();
+ * await using storage = await DirectoryStorage.open(root);
+ * const writer = await storage.create();
+ * await ReadableStream.from([new TextEncoder().encode("hello")]).pipeTo(writer.file("greeting"));
+ * await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] }); // durable from here on
+ * ```
+ *
+ * @module
+ */
+
+export { DirectoryBucket, type DirectoryBucketOptions } from "./bucket/directory/mod.ts";
+export { DirectoryStorage, type DirectoryStorageOptions, type Durability } from "./storage/directory/mod.ts";

@@ -1,0 +1,227 @@
+/**
+ * The stream of a bucket: what is written to it, and read from it.
+ *
+ * @module
+ */
+
+import {
+  DiscardPolicy,
+  jetstream,
+  type JetStreamClient,
+  type JetStreamManager,
+  jetstreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StoredMsg,
+  type StreamInfo,
+} from "@nats-io/jetstream";
+import type { MsgHdrs, NatsConnection } from "@nats-io/nats-core";
+import { SnapshotError } from "../errors.ts";
+import { StreamConsumer } from "./consumer.ts";
+import type { Delivered } from "./entry.ts";
+import { isNameInUse, isNoMessage, isNoStream, isSilent, isWrongSequence, wrap } from "./errors.ts";
+import { Link } from "./connection.ts";
+
+/** The subjects of a bucket. Of each only the last message is kept. */
+export interface BucketSubjects {
+  /** What is known of an object, and its bytes if they are few. */
+  readonly objects: string;
+  /** The bytes of objects, in chunks. */
+  readonly chunks: string;
+  /** What is being put or deleted: what a crash leaves is found by that. */
+  readonly intents: string;
+}
+
+/** The stream of a bucket. */
+export class BucketStream {
+  /** Its subjects. */
+  readonly subjects: BucketSubjects;
+  readonly #link: Link;
+  readonly #client: JetStreamClient;
+  readonly #manager: JetStreamManager;
+  readonly #stream: string;
+
+  private constructor(link: Link, manager: JetStreamManager, name: string) {
+    this.#link = link;
+    this.#client = jetstream(link.connection);
+    this.#manager = manager;
+    this.#stream = `bucket_${name}`;
+    const base = `bucket_${name}`;
+    this.subjects = { objects: `${base}.o`, chunks: `${base}.c`, intents: `${base}.i` };
+  }
+
+  /** Finds the stream; makes it if there is none. */
+  static async open(connection: NatsConnection, name: string, replicas: number): Promise<BucketStream> {
+    const link = new Link(connection);
+    let manager: JetStreamManager;
+    try {
+      manager = await jetstreamManager(connection);
+      const store = new BucketStream(link, manager, name);
+      await store.#ensure(replicas);
+      return store;
+    } catch (error) {
+      await link.close();
+      throw bucketError(error, "open", `bucket_${name}`);
+    }
+  }
+
+  /** The largest message that the server takes. */
+  get maxPayload(): number {
+    return this.#link.connection.info?.max_payload ?? 1024 * 1024;
+  }
+
+  /**
+   * Writes a message.
+   *
+   * @param last the sequence that the last message of the subject must have; 0 if there must be none
+   * @returns its sequence; nothing if the condition does not hold
+   */
+  async write(
+    subject: string,
+    data: Uint8Array,
+    options: { headers?: MsgHdrs; last?: number; signal?: AbortSignal | undefined } = {},
+  ): Promise<number | undefined> {
+    const { headers, last, signal } = options;
+    try {
+      const publish = () =>
+        this.#client.publish(subject, data, {
+          ...(headers !== undefined && { headers }),
+          timeout: 10_000,
+          expect: { streamName: this.#stream, ...(last !== undefined && { lastSubjectSequence: last }) },
+        });
+      return (await this.#link.ask(publish, signal, false)).seq;
+    } catch (error) {
+      if (last !== undefined && isWrongSequence(error)) return undefined;
+      throw bucketError(error, "write to", this.#stream);
+    }
+  }
+
+  /** The last message of a subject, as the leader of the stream has it; nothing if there is none. */
+  async read(subject: string, signal: AbortSignal | undefined): Promise<StoredMsg | undefined> {
+    try {
+      const get = () => this.#manager.streams.getMessage(this.#stream, { last_by_subj: subject });
+      return await this.#link.ask(get, signal, false) ?? undefined;
+    } catch (error) {
+      if (isNoMessage(error)) return undefined;
+      throw bucketError(error, "read", this.#stream);
+    }
+  }
+
+  /** The same of one that never changes, from any server that has it. */
+  async readFixed(subject: string, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+    try {
+      const get = () => this.#manager.direct.getMessage(this.#stream, { last_by_subj: subject });
+      const found = await this.#link.ask(get, signal, false);
+      if (found !== null) return found.data;
+    } catch (error) {
+      if (!isNoMessage(error) && !/message not found/i.test(String(error))) {
+        throw bucketError(error, "read", this.#stream);
+      }
+    }
+    return (await this.read(subject, signal))?.data; // a server may lag
+  }
+
+  /** Drops the messages of a subject, or of those that a filter means, up to and with a sequence if there is one. */
+  async drop(filter: string, last?: number): Promise<void> {
+    try {
+      const options = { filter, ...(last !== undefined && { seq: last + 1 }) };
+      await this.#link.ask(() => this.#manager.streams.purge(this.#stream, options), undefined, false);
+    } catch (error) {
+      throw bucketError(error, "delete from", this.#stream);
+    }
+  }
+
+  /** The messages of the subjects that a filter means, as they are now. */
+  async *all(
+    filter: string,
+    headersOnly: boolean,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Delivered, void, undefined> {
+    const options = { filter, headersOnly, waits: false };
+    let opening: Promise<StreamConsumer> | undefined;
+    try {
+      const open = () => opening = StreamConsumer.open(this.#link, this.#manager, this.#stream, options);
+      const consumer = await this.#link.ask(open, signal, false);
+      if (consumer.pending === 0) return;
+      for (;;) {
+        const batch = await consumer.next(signal ?? NEVER);
+        if (batch.length === 0) return;
+        yield* batch;
+      }
+    } catch (error) {
+      throw bucketError(error, "list", this.#stream);
+    } finally {
+      opening?.then((consumer) => consumer.close()).catch(() => {});
+    }
+  }
+
+  /** Lets go of the connection. */
+  async close(): Promise<void> {
+    await this.#link.close();
+  }
+
+  async #ensure(replicas: number): Promise<void> {
+    const { objects, chunks, intents } = this.subjects;
+    let info: StreamInfo;
+    try {
+      info = await this.#manager.streams.info(this.#stream);
+    } catch (error) {
+      if (!isNoStream(error)) throw error;
+      try {
+        info = await this.#manager.streams.add({
+          name: this.#stream,
+          subjects: [`${objects}.>`, `${chunks}.>`, `${intents}.>`],
+          storage: StorageType.File,
+          num_replicas: replicas,
+          retention: RetentionPolicy.Limits,
+          discard: DiscardPolicy.New,
+          max_msgs_per_subject: 1,
+          max_age: 0,
+          max_msgs: -1,
+          max_bytes: -1,
+          allow_direct: true,
+          deny_purge: false,
+        });
+      } catch (error) {
+        if (!isNameInUse(error)) throw error;
+        info = await this.#manager.streams.info(this.#stream);
+      }
+    }
+    const { config } = info;
+    if (
+      config.max_age === 0 && config.max_msgs_per_subject === 1 && config.storage === StorageType.File &&
+      config.discard === DiscardPolicy.New && config.retention === RetentionPolicy.Limits
+    ) return;
+    throw new SnapshotError(
+      "UNSUPPORTED",
+      `The stream ${this.#stream} cannot be a bucket: it keeps something else than the last message of each subject, ` +
+        `in files, for ever`,
+      { source: this.#stream },
+    );
+  }
+}
+
+const NEVER: AbortSignal = new AbortController().signal;
+
+/** What NATS says, as the errors of a bucket. */
+export function bucketError(error: unknown, what: string, stream: string): SnapshotError {
+  if (isNoStream(error)) {
+    return new SnapshotError("NOT_FOUND", `There is no bucket ${stream} any more: its stream was deleted`, {
+      source: stream,
+      cause: error,
+    });
+  }
+  if (isSilent(error)) {
+    return new SnapshotError(
+      "UNAVAILABLE",
+      `No server answers for the bucket ${stream}: it starts, or has no JetStream`,
+      {
+        source: stream,
+        cause: error,
+      },
+    );
+  }
+  const wrapped = wrap(error, what, stream);
+  if (wrapped.code !== "TIMEOUT" && wrapped.code !== "CLOSED") return wrapped;
+  return new SnapshotError("UNAVAILABLE", wrapped.message, { ...wrapped.fields, cause: error });
+}

@@ -1,0 +1,119 @@
+/**
+ * A connection to NATS that comes and goes.
+ *
+ * @module
+ */
+
+import type { NatsConnection, Status } from "@nats-io/nats-core";
+import { able } from "../checks.ts";
+import { pause, raceAbort } from "../async/mod.ts";
+import { Interrupted } from "./errors.ts";
+
+/** Checks a connection. */
+export function checkConnection(value: unknown, what: string): void {
+  able("a NatsConnection", "publish", "subscribe", "request", "status")(value, what);
+}
+
+/** What happens to a connection. */
+export type LinkEvent =
+  /** It broke. */
+  | { readonly type: "down" }
+  /** It is there again. */
+  | { readonly type: "up" }
+  /** The server did not permit something; which, the error says. */
+  | { readonly type: "refused"; readonly error: Error };
+
+/** Tells when a connection broke, and when it is there again. */
+export class Link {
+  /** The connection. */
+  readonly connection: NatsConnection;
+  readonly #statuses: AsyncIterable<Status> & { stop?(): void };
+  readonly #listeners = new Set<(event: LinkEvent) => unknown>();
+  readonly #watching: Promise<void>;
+  #down = false;
+
+  /** @param connection a connection; stays the caller's */
+  constructor(connection: NatsConnection) {
+    this.connection = connection;
+    this.#statuses = connection.status();
+    this.#watching = this.#watch();
+  }
+
+  /**
+   * Calls back at what happens.
+   *
+   * @returns what takes that back
+   */
+  listen(listener: (event: LinkEvent) => unknown): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Waits before another try; not longer than until the connection is there again. */
+  async pause(duration: number, signal: AbortSignal | undefined): Promise<void> {
+    let unlisten = () => {};
+    const up = new Promise<void>((resolve) => unlisten = this.listen(({ type }) => type === "up" && resolve()));
+    try {
+      await pause(duration, signal, up);
+    } finally {
+      unlisten();
+    }
+  }
+
+  /**
+   * Asks the server something. Not for longer than the connection holds: what was sent before it broke is not answered any
+   * more.
+   *
+   * @param question asks it
+   * @param signal gives it up
+   * @param waits whether a connection that is broken is waited for
+   */
+  async ask<T>(question: () => Promise<T>, signal: AbortSignal | undefined, waits = true): Promise<T> {
+    let unlisten = () => {};
+    const change = (type: LinkEvent["type"]) =>
+      new Promise<void>((resolve) => unlisten = this.listen((event) => event.type === type && resolve()));
+    try {
+      if (this.#down && !this.connection.isClosed()) {
+        if (!waits) throw new Interrupted("there is no connection");
+        await raceAbort(change("up"), signal);
+      }
+      unlisten();
+      const broken = change("down").then(() => {
+        throw new Interrupted("the connection broke");
+      });
+      return await raceAbort(Promise.race([question(), broken]), signal);
+    } finally {
+      unlisten();
+    }
+  }
+
+  /** Stops watching the connection. */
+  async close(): Promise<void> {
+    this.#listeners.clear();
+    this.#statuses.stop?.();
+    await this.#watching;
+  }
+
+  async #watch(): Promise<void> {
+    for await (const status of this.#statuses) {
+      const event = eventOf(status);
+      if (event?.type === "up") this.#down = false;
+      if (event?.type === "down") this.#down = true;
+      if (event === undefined) continue;
+      for (const listener of [...this.#listeners]) listener(event);
+    }
+  }
+}
+
+function eventOf(status: Status): LinkEvent | undefined {
+  switch (status.type) {
+    case "reconnect":
+      return { type: "up" };
+    case "disconnect":
+    case "close":
+      return { type: "down" };
+    case "error":
+      return { type: "refused", error: status.error };
+  }
+  return undefined;
+}

@@ -1,0 +1,197 @@
+/**
+ * Reading a stream from a place on, by a pull consumer that belongs to this reader alone and that anything may break.
+ *
+ * @module
+ */
+
+import { AckPolicy, DeliverPolicy, type JetStreamManager } from "@nats-io/jetstream";
+import { createInbox, type Msg, type Subscription } from "@nats-io/nats-core";
+import { cancelled } from "../errors.ts";
+import { type Delivered, delivered } from "./entry.ts";
+import { Interrupted } from "./errors.ts";
+import type { Link } from "./connection.ts";
+
+/** Messages asked for at once. */
+const BATCH = 1024;
+/** Bytes asked for at once; more, where one message may have that. */
+const BATCH_BYTES = 8 * 1024 * 1024;
+/** How long the server waits for messages, in milliseconds, before it says that there are none. */
+const EXPIRES = 20_000;
+/** How often it says meanwhile that it is still there. */
+const HEARTBEAT = 1000;
+/** After this time of silence it is not. */
+const SILENCE = 3000;
+/** How long the server keeps a consumer that nobody asks. */
+const INACTIVE = 60_000;
+const NANOS = 1_000_000;
+
+/** Which messages a {@linkcode StreamConsumer} reads. */
+export interface ConsumerOptions {
+  /** The first; by default the first that there is. */
+  readonly from?: bigint;
+  /** Of which subjects; by default all. */
+  readonly filter?: string;
+  /** Whether their payloads are left out. */
+  readonly headersOnly?: boolean;
+  /** Whether it waits for those that are yet to come. */
+  readonly waits?: boolean;
+}
+
+/** A consumer, and the messages that it was asked for. Two requests' worth of them are held at the most. */
+export class StreamConsumer {
+  /** How many messages there were for it when it was made. */
+  readonly pending: number;
+  readonly #link: Link;
+  readonly #stream: string;
+  readonly #name: string;
+  readonly #waits: boolean;
+  readonly #inbox: string;
+  readonly #subscription: Subscription;
+  readonly #unlisten: () => void;
+  #queue: Delivered[] = [];
+  /** Messages that were asked for and did not come. */
+  #wanted = 0;
+  #failure: unknown;
+  /** A request ended with nothing more to come. */
+  #idle = false;
+  #wake: (() => void) | undefined;
+
+  private constructor(link: Link, stream: string, name: string, pending: number, waits: boolean) {
+    this.#waits = waits;
+    this.pending = pending;
+    const { connection } = link;
+    this.#link = link;
+    this.#stream = stream;
+    this.#name = name;
+    this.#inbox = createInbox();
+    this.#subscription = connection.subscribe(this.#inbox, {
+      callback: (error, message) => error === null ? this.#take(message) : this.#fail(error),
+    });
+    this.#unlisten = link.listen((event) => {
+      if (event.type !== "refused") this.#fail(new Interrupted(`the connection is ${event.type}`));
+      else if (`${event.error.message}`.includes(this.#inbox)) this.#fail(event.error);
+    });
+  }
+
+  /**
+   * Makes a consumer.
+   *
+   * @param link the connection
+   * @param manager makes it
+   * @param stream of which stream
+   * @param options which messages
+   */
+  static async open(
+    link: Link,
+    manager: JetStreamManager,
+    stream: string,
+    options: ConsumerOptions,
+  ): Promise<StreamConsumer> {
+    const { from, filter, headersOnly = false, waits = true } = options;
+    const { name, num_pending } = await manager.consumers.add(stream, {
+      ack_policy: AckPolicy.None,
+      ...(from === undefined
+        ? { deliver_policy: DeliverPolicy.All }
+        : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: Number(from) }),
+      ...(filter !== undefined && { filter_subject: filter }),
+      ...(headersOnly && { headers_only: true }),
+      inactive_threshold: INACTIVE * NANOS,
+      mem_storage: true,
+      num_replicas: 1,
+    });
+    return new StreamConsumer(link, stream, name, num_pending, waits);
+  }
+
+  /**
+   * The messages that came since; waits for one.
+   *
+   * @param signal gives up waiting
+   * @returns messages in order; none if the server says that there are none for now
+   * @throws if the consumer, or the connection, is gone
+   */
+  async next(signal: AbortSignal): Promise<readonly Delivered[]> {
+    for (;;) {
+      if (signal.aborted) throw cancelled(signal);
+      const taken = this.#queue;
+      this.#queue = [];
+      if (this.#failure === undefined && this.#wanted <= 0) this.#ask(); // so that more comes while these are applied
+      if (taken.length > 0) return taken;
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#idle) {
+        this.#idle = false;
+        return taken;
+      }
+      await this.#news(signal);
+    }
+  }
+
+  /** Gives it up. */
+  close(): void {
+    this.#unlisten();
+    this.#queue = [];
+    if (this.#link.connection.isClosed()) return;
+    this.#subscription.unsubscribe();
+    // Nobody waits for that: if it does not arrive, the server finds it out.
+    if (!this.#link.connection.isDraining()) {
+      this.#link.connection.publish(`$JS.API.CONSUMER.DELETE.${this.#stream}.${this.#name}`);
+    }
+  }
+
+  #ask(): void {
+    const { connection } = this.#link;
+    const largest = connection.info?.max_payload ?? 0;
+    const request = {
+      batch: BATCH,
+      max_bytes: Math.max(BATCH_BYTES, 2 * largest),
+      ...(this.#waits ? { expires: EXPIRES * NANOS, idle_heartbeat: HEARTBEAT * NANOS } : { no_wait: true }),
+    };
+    connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${this.#name}`, JSON.stringify(request), {
+      reply: this.#inbox,
+    });
+    this.#wanted = BATCH;
+  }
+
+  /** Waits until there is something to look at; a server that is silent for too long is not there. */
+  async #news(signal: AbortSignal): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const wake = () => this.#wake?.();
+    signal.addEventListener("abort", wake, { once: true });
+    try {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        timer = setTimeout(() => this.#fail(new Interrupted("the server is silent")), SILENCE);
+      });
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", wake);
+      this.#wake = undefined;
+    }
+  }
+
+  #take(message: Msg): void {
+    if (message.reply?.startsWith("$JS.ACK.")) {
+      this.#wanted--;
+      this.#queue.push(delivered(message));
+    } else {
+      this.#note(message.headers?.code ?? 0, message);
+    }
+    this.#wake?.();
+  }
+
+  /** What the server says of a request. */
+  #note(code: number, { headers }: Msg): void {
+    if (code === 100) return; // it is still there
+    const text = (headers?.description ?? "").toLowerCase();
+    const ended = code === 404 || code === 408 || (code === 409 && text.includes("maxbytes"));
+    if (!ended) return this.#fail(new Interrupted(`the server says ${code} ${text}`));
+    const left = headers?.get("Nats-Pending-Messages") ?? "";
+    if (left !== "" && Number(left) !== this.#wanted) return this.#fail(new Interrupted("a message did not arrive"));
+    this.#wanted = 0;
+    this.#idle ||= code !== 409;
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+    this.#wake?.();
+  }
+}

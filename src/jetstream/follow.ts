@@ -1,0 +1,186 @@
+/**
+ * The entries of a stream, in order and each once, whatever breaks in between.
+ *
+ * @module
+ */
+
+import type { JetStreamManager } from "@nats-io/jetstream";
+import { cancelled, SnapshotError, throwIfCancelled } from "../errors.ts";
+import type { LogEntry } from "../state/mod.ts";
+import { StreamConsumer } from "./consumer.ts";
+import { type Delivered, entryOf, type Received } from "./entry.ts";
+import { Interrupted, isNoMessage, isNoStream, passes, wrap } from "./errors.ts";
+import type { Link } from "./connection.ts";
+import type { StreamBounds } from "./log_stream.ts";
+import { purged } from "../log/mod.ts";
+
+/** How long to wait after an interruption, in milliseconds: the first time, and at the most. */
+const RETRY_FIRST = 50;
+const RETRY_MAX = 5000;
+/** How long a stream may be gone, or be shorter than it was, in milliseconds, before that is believed: servers start. */
+const PATIENCE = 10_000;
+
+/** What a {@linkcode followStream} works with. */
+export interface FollowContext {
+  /** The connection. */
+  readonly link: Link;
+  /** Looks at the stream, and makes consumers. */
+  readonly manager: JetStreamManager;
+  /** The name of the stream. */
+  readonly stream: string;
+  /** Looks where the stream begins and ends now; throws if it is none that may be read. */
+  bounds(): Promise<StreamBounds>;
+  /** Is told of each entry before it is handed on. */
+  received(received: Received): void;
+}
+
+/** The next entry was not delivered. */
+const MISSING = Symbol("missing");
+
+/** The stream ends before something that it once had. */
+class Shortened extends Error {}
+
+/**
+ * The entries from an index on, and those that are yet to come.
+ *
+ * @throws {SnapshotError} as {@linkcode SharedLog.follow}; `CORRUPT` if the stream has a hole, or is not the one that it was;
+ *   `MALFORMED` if there is a message that is no entry
+ */
+export async function* followStream(
+  context: FollowContext,
+  from: bigint,
+  signal: AbortSignal,
+): AsyncGenerator<readonly LogEntry[], void, undefined> {
+  const reading = new Reading(context, from);
+  let trouble = 0;
+  let doubtSince: number | undefined;
+  for (;;) {
+    throwIfCancelled(signal);
+    try {
+      for await (const entries of reading.read(signal)) {
+        trouble = 0;
+        doubtSince = undefined;
+        if (entries.length > 0) yield entries;
+      }
+    } catch (error) {
+      if (signal.aborted) throw cancelled(signal);
+      const doubtful = error instanceof Shortened || isNoStream(error);
+      if (doubtful) doubtSince ??= performance.now();
+      const waits = doubtful ? performance.now() - doubtSince! < PATIENCE : passes(error);
+      if (!waits) {
+        throw error instanceof Shortened ? reading.rewritten(error.message) : wrap(error, "read", context.stream);
+      }
+    }
+    await context.link.pause(Math.min(RETRY_FIRST * 2 ** trouble++, RETRY_MAX), signal);
+  }
+}
+
+/** How far a reader is, from one consumer to the next. */
+class Reading {
+  readonly #context: FollowContext;
+  #next: bigint;
+  /** The id of the entry before, if it was read here. */
+  #lastId: string | undefined;
+
+  constructor(context: FollowContext, from: bigint) {
+    this.#context = context;
+    this.#next = from;
+  }
+
+  /** Reads by one consumer until something breaks; nothing at all says that there is nothing for now. */
+  async *read(signal: AbortSignal): AsyncGenerator<readonly LogEntry[], void, undefined> {
+    const { first, last } = await this.#look(signal);
+    // The entry before once more: whether it is still the same.
+    const from = this.#lastId !== undefined && first < this.#next ? this.#next - 1n : this.#next;
+    const consumer = await this.#open(from, signal);
+    try {
+      if (consumer.pending === 0 && this.#next <= last) throw await this.#missing(signal);
+      for (;;) {
+        const batch = await consumer.next(signal);
+        if (batch.length === 0 && (await this.#look(signal)).last >= this.#next) {
+          throw await this.#missing(signal);
+        }
+        const { entries, failure } = this.#check(batch);
+        yield entries;
+        const ends = batch.at(-1)?.pending === 0 && this.#next <= last; // before what was there when it began
+        if (failure === MISSING || (failure === undefined && ends)) throw await this.#missing(signal);
+        if (failure !== undefined) throw failure;
+      }
+    } finally {
+      consumer.close();
+    }
+  }
+
+  /** The error for a stream that is not the one that it was. */
+  rewritten(what: string): SnapshotError {
+    return new SnapshotError(
+      "CORRUPT",
+      `The stream ${this.#context.stream} ${what}: it lost entries that it had acknowledged, or is another one. ` +
+        `Replicas may differ from here on; restore the stream, or begin a new one from a snapshot`,
+      { index: this.#next - 1n, source: this.#context.stream },
+    );
+  }
+
+  async #open(from: bigint, signal: AbortSignal): Promise<StreamConsumer> {
+    const { link, manager, stream } = this.#context;
+    let opening: Promise<StreamConsumer> | undefined;
+    try {
+      return await link.ask(() => opening = StreamConsumer.open(link, manager, stream, { from }), signal);
+    } catch (error) {
+      opening?.then((late) => late.close()).catch(() => {});
+      throw error;
+    }
+  }
+
+  async #look(signal: AbortSignal): Promise<StreamBounds> {
+    const bounds = await this.#context.link.ask(() => this.#context.bounds(), signal);
+    if (this.#next < bounds.first) throw purged(this.#next, bounds.first);
+    if (bounds.last < this.#next - 1n) throw new Shortened(`ends with ${bounds.last}, and had ${this.#next - 1n}`);
+    return bounds;
+  }
+
+  /** The entries of a batch, up to the first that is not what it should be. */
+  #check(batch: readonly Delivered[]): { readonly entries: readonly LogEntry[]; readonly failure?: unknown } {
+    const { stream } = this.#context;
+    const entries: LogEntry[] = [];
+    for (const message of batch) {
+      try {
+        if (message.sequence > this.#next) return { entries, failure: MISSING };
+        const received = entryOf(message, stream);
+        if (message.sequence < this.#next) {
+          if (message.sequence === this.#next - 1n && received.id !== this.#lastId) {
+            throw this.rewritten(`has another entry ${message.sequence} than before`);
+          }
+          continue;
+        }
+        this.#context.received(received);
+        entries.push(received.entry);
+        this.#lastId = received.id;
+        this.#next++;
+      } catch (failure) {
+        return { entries, failure };
+      }
+    }
+    return { entries };
+  }
+
+  /** Why the next entry was not delivered. */
+  async #missing(signal: AbortSignal): Promise<unknown> {
+    const { link, manager, stream } = this.#context;
+    await this.#look(signal); // says it if it was purged
+    try {
+      const seq = Number(this.#next);
+      const found = await link.ask(() => manager.streams.getMessage(stream, { seq }), signal);
+      if (found !== null) return new Interrupted("a message was not delivered");
+    } catch (error) {
+      if (!isNoMessage(error)) return error;
+    }
+    await this.#look(signal); // it may have been purged in between
+    return new SnapshotError(
+      "CORRUPT",
+      `Entry ${this.#next} is missing in the stream ${stream}, though those around it are there: somebody deleted it. ` +
+        `Install a snapshot that has it from another replica`,
+      { index: this.#next, source: stream },
+    );
+  }
+}

@@ -1,0 +1,280 @@
+/**
+ * A stream of NATS JetStream as the replicated log of any number of replicas: the servers order, copy and keep it.
+ *
+ * @module
+ */
+
+import { jetstream, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/nats-core";
+import { checkIndex, checkOptions, checkSignal, checkString, duration, integer, required } from "../checks.ts";
+import { SnapshotError, throwIfCancelled } from "../errors.ts";
+import type { LogEntry } from "../state/mod.ts";
+import { LONGEST_WAIT, raceAbort } from "../async/mod.ts";
+import { TERM } from "./entry.ts";
+import { isSilent, passes, wrap } from "./errors.ts";
+import { followStream } from "./follow.ts";
+import { checkConnection, Link } from "./connection.ts";
+import { Members } from "./members.ts";
+import { Proposals } from "./proposals.ts";
+import { boundsOf, checkStream, ensureStream, type LogStream, type StreamBounds } from "./log_stream.ts";
+import type { LogProposeOptions, SharedLog } from "../log/mod.ts";
+
+/** Options of {@linkcode JetStreamLog.open}. */
+export interface JetStreamLogOptions {
+  /** The name of the stream: letters, digits, `_` and `-`. Made if there is none. */
+  readonly stream: string;
+  /** The name of this replica, the same after a restart and nobody else's: letters, digits, `_` and `-`. */
+  readonly member: string;
+  /**
+   * On how many servers a stream that is made is kept: 1, 3 or 5.
+   *
+   * @default {1}
+   */
+  readonly replicas?: number;
+  /**
+   * How long a member that is not heard of holds purging back, in milliseconds. Then it has to install a snapshot.
+   *
+   * @default {600000}
+   */
+  readonly memberTimeout?: number;
+  /** Gives up opening it. */
+  readonly signal?: AbortSignal;
+}
+
+/** How long an election, or a server that starts, is waited for when a log is opened, in milliseconds. */
+const PATIENCE = 30_000;
+/** The same where nobody answers for JetStream at all. */
+const SILENT = 2000;
+/** How long to wait before the next try: the first time, and at the most. */
+const RETRY_FIRST = 50;
+const RETRY_MAX = 1000;
+
+/**
+ * A log that any number of replicas share. What one of them proposes has the sequence of its message as its index; all apply
+ * the same, in that order. Which entries no member needs any more is kept in the key-value bucket `<stream>-members`.
+ *
+ * An entry is as durable as the stream makes it: a server on its own acknowledges what the operating system has, and writes it
+ * to the disk later (`sync_interval`); with three replicas it takes two of the servers to lose it.
+ *
+ * @example
+ * ```ts
+ * import { KeyValueMachine, MemoryStorage, Replica, utf8Codec } from "@snapstream/snapstream";
+ * import { JetStreamLog } from "@snapstream/snapstream/jetstream";
+ * import { wsconnect } from "@nats-io/nats-core";
+ *
+ * async function join(servers: string): Promise<void> {
+ *   const connection = await wsconnect({ servers, maxReconnectAttempts: -1 });
+ *   const log = await JetStreamLog.open(connection, { stream: "greetings", member: "node-1" });
+ *   const machine = new KeyValueMachine(utf8Codec());
+ *   const replica = await Replica.open({ machine, log, storage: new MemoryStorage() });
+ *   await replica.propose(machine.put("hello", "world")); // on all replicas, in this order
+ *   await replica.close();
+ *   await connection.close();
+ * }
+ * console.assert(typeof join === "function");
+ * ```
+ */
+export class JetStreamLog implements SharedLog {
+  readonly #link: Link;
+  readonly #manager: JetStreamManager;
+  #stream: LogStream;
+  readonly #members: Members;
+  readonly #proposals: Proposals;
+  readonly #beat: ReturnType<typeof setInterval>;
+  readonly #stop: AbortController = new AbortController();
+  #bounds: StreamBounds;
+  #closed: Promise<void> | undefined;
+
+  private constructor(
+    link: Link,
+    manager: JetStreamManager,
+    stream: LogStream,
+    members: Members,
+    proposals: Proposals,
+    bounds: StreamBounds,
+    memberTimeout: number,
+  ) {
+    this.#link = link;
+    this.#manager = manager;
+    this.#stream = stream;
+    this.#members = members;
+    this.#proposals = proposals;
+    this.#bounds = bounds;
+    const wait = Math.min(memberTimeout / 4, LONGEST_WAIT);
+    this.#beat = setInterval(() => members.beat().catch(() => {}), wait); // one that fails is made up for
+  }
+
+  /**
+   * Opens a log. From here on nothing is purged that this member needs, as long as it is open. Servers that start, or
+   * elect a leader, are waited for, half a minute at the most.
+   *
+   * @param connection a connection; stays the caller's, and is to be closed after the log. With `maxReconnectAttempts: -1`
+   *   any outage is waited out
+   * @param options which stream, and who is here
+   * @throws {SnapshotError} `UNSUPPORTED` if the server has no JetStream, or the stream could lose entries; `FORBIDDEN` if
+   *   the user of the connection may not use it; `MALFORMED` if a name is none; `TIMEOUT`, `UNAVAILABLE`
+   */
+  static async open(connection: NatsConnection, options: JetStreamLogOptions): Promise<JetStreamLog> {
+    checkConnection(connection, "connection");
+    const { stream: name, member, signal } = checkOptions(options, {
+      stream: required(checkString),
+      member: required(checkString),
+      replicas: integer(1, 5),
+      memberTimeout: duration(1),
+      signal: checkSignal,
+    });
+    checkName("stream", name);
+    checkName("member", member);
+    const link = new Link(connection);
+    const start = performance.now();
+    for (let tries = 0;; tries++) {
+      try {
+        return await JetStreamLog.#try(link, options);
+      } catch (error) {
+        const passed = performance.now() - start;
+        const waits = passes(error) && passed < (isSilent(error) ? SILENT : PATIENCE) && !signal?.aborted;
+        if (!waits) {
+          await link.close();
+          throw isSilent(error) ? noJetStream(name, error) : wrap(error, "open", name);
+        }
+        await link.pause(Math.min(RETRY_FIRST * 2 ** tries, RETRY_MAX), signal).catch(() => {}); // said at the next try
+      }
+    }
+  }
+
+  static async #try(link: Link, options: JetStreamLogOptions): Promise<JetStreamLog> {
+    const { stream: name, member, replicas = 1, memberTimeout = 600_000, signal } = options;
+    throwIfCancelled(signal);
+    const client = jetstream(link.connection);
+    const manager = await raceAbort(jetstreamManager(link.connection), signal);
+    const stream = await raceAbort(ensureStream(manager, name, replicas), signal);
+    const members = await raceAbort(Members.open(client, manager, stream, member, memberTimeout), signal);
+    await raceAbort(members.join(boundsOf(await manager.streams.info(name)).first), signal);
+    // Only now, that nothing is purged any more, it counts where the stream begins.
+    const bounds = boundsOf(await raceAbort(manager.streams.info(name), signal));
+    return new JetStreamLog(link, manager, stream, members, new Proposals(link, stream), bounds, memberTimeout);
+  }
+
+  get firstIndex(): bigint {
+    return this.#bounds.first;
+  }
+
+  get lastIndex(): bigint {
+    return this.#bounds.last;
+  }
+
+  get byteLength(): number {
+    return this.#bounds.bytes;
+  }
+
+  async refresh(): Promise<void> {
+    try {
+      await this.#look();
+    } catch (error) {
+      throw wrap(error, "look at", this.#stream.name);
+    }
+  }
+
+  async propose(
+    entry: Pick<LogEntry, "data" | "configuration">,
+    options: LogProposeOptions = {},
+  ): Promise<LogEntry> {
+    const proposed = await this.#proposals.propose(entry, options);
+    this.#saw(proposed.index);
+    return proposed;
+  }
+
+  follow(from: bigint, signal: AbortSignal): AsyncIterable<readonly LogEntry[]> {
+    checkIndex(from, "from");
+    checkSignal(signal, "signal");
+    return followStream(
+      {
+        link: this.#link,
+        manager: this.#manager,
+        stream: this.#stream.name,
+        bounds: () => this.#look(),
+        received: ({ id, entry }) => {
+          this.#proposals.seen(id, entry.index);
+          this.#saw(entry.index);
+        },
+      },
+      from,
+      AbortSignal.any([signal, this.#stop.signal]),
+    );
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async term(index: bigint): Promise<bigint | undefined> {
+    checkIndex(index, "index");
+    if (index < this.#bounds.first - 1n || index > this.#bounds.last) return undefined;
+    return index === 0n ? 0n : TERM;
+  }
+
+  async purge(index: bigint): Promise<void> {
+    checkIndex(index, "index");
+    const { name } = this.#stream;
+    try {
+      await this.#members.raise(index);
+      const safe = await this.#members.lowest();
+      const { first, last } = await this.#look();
+      const target = safe < last ? safe : last;
+      if (target < first) return;
+      await this.#manager.streams.purge(name, { seq: Number(target + 1n) });
+      await this.#look();
+    } catch (error) {
+      throw wrap(error, "purge", name);
+    }
+  }
+
+  /** Closes the log. The member keeps its place until its time is over: it may be a restart. */
+  close(): Promise<void> {
+    return this.#closed ??= (async () => {
+      clearInterval(this.#beat);
+      this.#proposals.close();
+      this.#stop.abort(new SnapshotError("CLOSED", "The log was closed"));
+      await this.#link.close();
+    })();
+  }
+
+  /** As {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Looks where the stream begins and ends, and whether it is still the same and fit. */
+  async #look(): Promise<StreamBounds> {
+    const { name, created } = this.#stream;
+    const info = await this.#manager.streams.info(name);
+    const now = checkStream(info);
+    // Of members that make it at once in a cluster, some are told an earlier time than the one that stays; as long as
+    // no entry was seen in it, nothing is lost with the other one.
+    if (now.created !== created && this.#bounds.last === 0n) this.#stream = now;
+    else if (now.created !== created) {
+      throw new SnapshotError(
+        "CORRUPT",
+        `The stream ${name} was made anew at ${now.created}: it is another log than that of ${created}, which is gone`,
+        { source: name, expected: created, actual: now.created },
+      );
+    }
+    return this.#bounds = boundsOf(info);
+  }
+
+  #saw(index: bigint): void {
+    if (index > this.#bounds.last) this.#bounds = { ...this.#bounds, last: index };
+  }
+}
+
+function noJetStream(stream: string, cause: unknown): SnapshotError {
+  return new SnapshotError(
+    "UNSUPPORTED",
+    `The server has no JetStream, or not for this account: start it with --jetstream`,
+    { source: stream, cause },
+  );
+}
+
+function checkName(what: string, name: string): void {
+  if (/^[A-Za-z0-9_-]{1,200}$/.test(name)) return;
+  throw new SnapshotError("MALFORMED", `${JSON.stringify(name)} is no name for a ${what}: letters, digits, _ and -`, {
+    actual: name,
+  });
+}

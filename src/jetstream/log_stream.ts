@@ -1,0 +1,154 @@
+/**
+ * The stream of a log: how it is made, and what one that is there must not do.
+ *
+ * @module
+ */
+
+import {
+  DiscardPolicy,
+  type JetStreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+  type StreamInfo,
+} from "@nats-io/jetstream";
+import { SnapshotError } from "../errors.ts";
+import { Interrupted, isNameInUse, isNoStream, wrap } from "./errors.ts";
+
+/** How long the server knows the id of a message, in milliseconds: its own default. */
+const DUPLICATE_WINDOW = 120_000;
+/** With less than this, a message that is sent again could be taken for another. */
+const MIN_DUPLICATE_WINDOW = 1000;
+const NANOS = 1_000_000;
+
+/** A stream that is fit to be a log. */
+export interface LogStream {
+  /** Its name. */
+  readonly name: string;
+  /** Where messages go to. */
+  readonly subject: string;
+  /** On how many servers it is kept. */
+  readonly replicas: number;
+  /** When it was made: another one of the same name is another log. */
+  readonly created: string;
+  /** How long the server knows the id of a message, in milliseconds. */
+  readonly duplicateWindow: number;
+  /** The largest message that it takes, if it has a limit of its own. */
+  readonly maxMessage: number;
+}
+
+/** Where a stream begins and ends. */
+export interface StreamBounds {
+  /** The first entry, or the one that the first will have. */
+  readonly first: bigint;
+  /** The last entry; one less than the first if there is none. */
+  readonly last: bigint;
+  /** Its bytes. */
+  readonly bytes: number;
+}
+
+/**
+ * Finds the stream of a log; makes it if there is none.
+ *
+ * @throws {SnapshotError} `UNSUPPORTED` if there is one that could lose an entry
+ */
+export async function ensureStream(
+  manager: JetStreamManager,
+  name: string,
+  replicas: number,
+): Promise<LogStream> {
+  let info: StreamInfo;
+  try {
+    info = await manager.streams.info(name);
+  } catch (error) {
+    if (!isNoStream(error)) throw wrap(error, "look at", name);
+    await make(manager, name, replicas);
+    info = await manager.streams.info(name);
+  }
+  return checkStream(info);
+}
+
+async function make(manager: JetStreamManager, name: string, replicas: number): Promise<void> {
+  try {
+    await manager.streams.add({
+      name,
+      subjects: [`${name}.log`],
+      storage: StorageType.File,
+      num_replicas: replicas,
+      retention: RetentionPolicy.Limits,
+      discard: DiscardPolicy.New,
+      max_age: 0,
+      max_msgs: -1,
+      max_bytes: -1,
+      max_msgs_per_subject: -1,
+      max_msg_size: -1,
+      duplicate_window: DUPLICATE_WINDOW * NANOS,
+      deny_delete: true,
+      deny_purge: false,
+      allow_rollup_hdrs: false,
+    });
+  } catch (error) {
+    if (!isNameInUse(error)) throw wrap(error, "make", name); // else another replica was faster
+  }
+}
+
+/**
+ * Looks whether a stream keeps all that it acknowledges, until it is purged.
+ *
+ * @throws {SnapshotError} `UNSUPPORTED` that says what it would do
+ */
+export function checkStream({ config, created }: StreamInfo): LogStream {
+  const { name, subjects = [] } = config;
+  // Of many that make it at once, some are answered before it is there.
+  if (String(created).startsWith("0001-")) throw new Interrupted(`the stream ${name} is being made`);
+  const wrong = unfit(config);
+  if (wrong.length > 0) {
+    throw new SnapshotError(
+      "UNSUPPORTED",
+      `The stream ${name} cannot be a log, since entries could get lost: ${wrong.join("; ")}. Change it, or name ` +
+        `another, which is made as it must be`,
+      { source: name },
+    );
+  }
+  return {
+    name,
+    subject: subjects[0]!,
+    replicas: config.num_replicas,
+    created: String(created),
+    duplicateWindow: config.duplicate_window / NANOS,
+    maxMessage: config.max_msg_size > 0 ? config.max_msg_size : Infinity,
+  };
+}
+
+/** All that would drop a message, take one that is no entry, or not say that it has one. */
+function unfit(config: StreamConfig & { readonly allow_msg_ttl?: boolean }): string[] {
+  const { subjects = [], mirror, sources } = config;
+  const wrong: string[] = [];
+  const say = (is: boolean, what: string) => is && wrong.push(what);
+  say(config.retention !== RetentionPolicy.Limits, `its retention is ${config.retention}, not limits`);
+  say(config.max_age > 0, `max_age drops what is older than ${config.max_age / NANOS} ms`);
+  say(config.max_msgs >= 0, `max_msgs keeps only ${config.max_msgs}`);
+  say(config.max_bytes >= 0, `max_bytes keeps only ${config.max_bytes}`);
+  say(config.max_msgs_per_subject > 0, `max_msgs_per_subject keeps only ${config.max_msgs_per_subject}`);
+  say(config.storage !== StorageType.File, `its storage is ${config.storage}, not file`);
+  say(config.allow_rollup_hdrs, "allow_rollup_hdrs lets a message replace all others");
+  say(config.allow_msg_ttl === true, "allow_msg_ttl lets a message expire");
+  say(mirror !== undefined || (sources?.length ?? 0) > 0, "it takes its messages from other streams");
+  say(
+    subjects.length !== 1 || /[*>]/.test(subjects.join()),
+    `it has the subjects ${subjects.join(", ")}, not just one`,
+  );
+  say(config.no_ack === true, "no_ack acknowledges nothing");
+  say(
+    config.duplicate_window < MIN_DUPLICATE_WINDOW * NANOS,
+    `duplicate_window is below ${MIN_DUPLICATE_WINDOW} ms: what is sent again would be there twice`,
+  );
+  return wrong;
+}
+
+/** Where a stream begins and ends. */
+export function boundsOf({ state }: StreamInfo): StreamBounds {
+  const last = BigInt(state.last_seq);
+  const first = state.messages === 0 ? last + 1n : BigInt(state.first_seq);
+  return { first, last, bytes: state.bytes };
+}

@@ -1,0 +1,243 @@
+/**
+ * Appending to a stream, once, however often it has to be tried.
+ *
+ * @module
+ */
+
+import { createInbox, type Subscription } from "@nats-io/nats-core";
+import { checkIndex, checkOptions, checkSignal } from "../checks.ts";
+import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
+import type { LogEntry } from "../state/mod.ts";
+import { headersOf, MESSAGE_ID, TERM } from "./entry.ts";
+import { acknowledged, Interrupted, isSilent, passes, wrap } from "./errors.ts";
+import type { Link } from "./connection.ts";
+import { Places } from "../async/mod.ts";
+import type { LogStream } from "./log_stream.ts";
+import { type LogProposeOptions, ownContent } from "../log/mod.ts";
+
+/** Messages that are on their way at once. */
+const IN_FLIGHT = 1024;
+/** How long to wait for an acknowledgement before the message is sent again, in milliseconds. */
+const ACK_TIMEOUT = 5000;
+/** How often is looked for those that have waited so long. */
+const LOOK = 100;
+/** How long to wait before that, where no server answers: the first time, and at the most. */
+const RETRY_FIRST = 20;
+const RETRY_MAX = 1000;
+const STREAM = "Nats-Expected-Stream";
+const LAST = "Nats-Expected-Last-Sequence";
+
+/** A message that is on its way. */
+interface Pending {
+  /** When no acknowledgement is expected any more. */
+  due: number;
+  /** Where it is, once that is known. */
+  index: bigint | undefined;
+  /** Ends an attempt, with the reason if it failed. */
+  settle: (error?: unknown) => void;
+}
+
+/**
+ * Sends entries. Each has an id, by which the server knows one that it has already, for as long as the stream's
+ * `duplicate_window`; and for half of that it is sent again: no message may be under way for longer than the other half.
+ */
+export class Proposals {
+  readonly #link: Link;
+  readonly #stream: LogStream;
+  readonly #session: string = crypto.randomUUID();
+  /** By the number in its id, which is where it is acknowledged too. */
+  readonly #pending = new Map<string, Pending>();
+  readonly #places = new Places(IN_FLIGHT);
+  readonly #inbox: string = createInbox();
+  readonly #acknowledgements: Subscription;
+  readonly #unlisten: () => void;
+  #count = 0;
+  #looking: ReturnType<typeof setInterval> | undefined;
+  #closed: SnapshotError | undefined;
+
+  /**
+   * @param link the connection
+   * @param stream where to
+   */
+  constructor(link: Link, stream: LogStream) {
+    this.#link = link;
+    this.#stream = stream;
+    this.#acknowledgements = link.connection.subscribe(`${this.#inbox}.*`, {
+      callback: (error, message) => {
+        if (error !== null) return this.#settleAll(error);
+        const pending = this.#pending.get(message.subject.slice(this.#inbox.length + 1));
+        if (pending !== undefined) settle(pending, acknowledged(message));
+      },
+    });
+    this.#unlisten = link.listen((event) => {
+      // What was sent before the connection broke may have been lost: it is not waited for.
+      if (event.type === "up") this.#settleAll(new Interrupted("the connection broke"));
+      if (event.type === "refused" && event.error.message.includes(`"${stream.subject}"`)) this.#settleAll(event.error);
+      if (event.type === "down" && link.connection.isClosed()) this.#settleAll(new Error("connection closed"));
+    });
+  }
+
+  /** Sends an entry: see {@linkcode SharedLog.propose}. */
+  async propose(
+    proposed: Pick<LogEntry, "data" | "configuration">,
+    options: LogProposeOptions = {},
+  ): Promise<LogEntry> {
+    const entry = ownContent(proposed, "entry"); // it may be sent later, and several times
+    checkOptions(options, { expectedLastIndex: checkIndex, signal: checkSignal });
+    throwIfCancelled(options.signal);
+    this.#check(entry);
+    const waiting = this.#places.take(options.signal);
+    if (waiting !== undefined) await waiting;
+    try {
+      return { ...entry, index: await this.#send(entry, options), term: TERM };
+    } finally {
+      this.#places.leave();
+    }
+  }
+
+  /** A message was read from the stream: if it is one of these, it is there. */
+  seen(id: string, index: bigint): void {
+    if (this.#pending.size === 0 || !id.startsWith(this.#session)) return;
+    const pending = this.#pending.get(id.slice(this.#session.length + 1));
+    if (pending !== undefined) settle(pending, index);
+  }
+
+  /** Ends what is under way. */
+  close(): void {
+    this.#closed ??= new SnapshotError("CLOSED", "The log was closed");
+    this.#unlisten();
+    clearInterval(this.#looking);
+    this.#settleAll(this.#closed);
+    if (!this.#link.connection.isClosed()) this.#acknowledgements.unsubscribe();
+  }
+
+  #check({ data }: Pick<LogEntry, "data">): void {
+    if (this.#closed !== undefined) throw this.#closed;
+    const most = this.#most();
+    if (data.length > most) throw this.#tooLarge(data.length, most);
+  }
+
+  #most(): number {
+    return Math.min(this.#link.connection.info?.max_payload ?? Infinity, this.#stream.maxMessage);
+  }
+
+  #tooLarge(actual: number, expected: number, cause?: unknown): SnapshotError {
+    return new SnapshotError(
+      "MALFORMED",
+      `A command of ${actual} bytes is too large: with its headers it may have ${expected} (max_payload of the ` +
+        `server, max_msg_size of the stream ${this.#stream.name})`,
+      { expected, actual, source: this.#stream.name, ...(cause !== undefined && { cause }) },
+    );
+  }
+
+  /** Sends a message until it is known to be there, or known not to be, or for too long. */
+  async #send(
+    entry: Pick<LogEntry, "data" | "configuration">,
+    options: LogProposeOptions,
+  ): Promise<bigint> {
+    const key = String(++this.#count);
+    const pending: Pending = { due: 0, index: undefined, settle: () => {} };
+    const deadline = performance.now() + this.#stream.duplicateWindow / 2;
+    let uncertain = false;
+    this.#pending.set(key, pending);
+    this.#looking ??= setInterval(() => this.#look(), LOOK);
+    try {
+      for (let attempt = 0;; attempt++) {
+        let cause: unknown;
+        try {
+          pending.due = Math.min(performance.now() + ACK_TIMEOUT, deadline);
+          await this.#attempt(key, pending, entry, options);
+        } catch (error) {
+          cause = error;
+        }
+        if (pending.index !== undefined) return pending.index;
+        uncertain ||= !isSilent(cause);
+        if (options.signal?.aborted || this.#closed !== undefined) throw cause;
+        if (!passes(cause)) throw this.#refused(cause, entry);
+        const wait = Math.min(RETRY_FIRST * 2 ** attempt, RETRY_MAX);
+        if (performance.now() + wait >= deadline) throw this.#unknown(uncertain, cause);
+        if (!(cause instanceof Interrupted)) await this.#link.pause(wait, options.signal);
+        if (pending.index !== undefined) return pending.index; // it was heard of meanwhile
+      }
+    } finally {
+      this.#pending.delete(key);
+      if (this.#pending.size === 0) {
+        clearInterval(this.#looking);
+        this.#looking = undefined;
+      }
+    }
+  }
+
+  /** Sends a message, and waits until it is settled. */
+  #attempt(
+    key: string,
+    pending: Pending,
+    { data, configuration }: Pick<LogEntry, "data" | "configuration">,
+    { expectedLastIndex, signal }: LogProposeOptions,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed !== undefined) throw this.#closed;
+      throwIfCancelled(signal);
+      const onAbort = () => pending.settle(cancelled(signal!));
+      pending.settle = (error) => {
+        pending.settle = () => {};
+        signal?.removeEventListener("abort", onAbort);
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      const headers = headersOf(configuration);
+      headers.set(MESSAGE_ID, `${this.#session}.${key}`);
+      headers.set(STREAM, this.#stream.name);
+      if (expectedLastIndex !== undefined) headers.set(LAST, String(expectedLastIndex));
+      try {
+        this.#link.connection.publish(this.#stream.subject, data, { headers, reply: `${this.#inbox}.${key}` });
+      } catch (error) {
+        pending.settle(error);
+      }
+    });
+  }
+
+  /** Gives up waiting for what was not acknowledged in time. */
+  #look(): void {
+    const now = performance.now();
+    for (const pending of this.#pending.values()) {
+      if (pending.due <= now) pending.settle(new DOMException("no acknowledgement came", "TimeoutError"));
+    }
+  }
+
+  #refused(error: unknown, { data }: Pick<LogEntry, "data">): SnapshotError {
+    if (/max_payload size exceeded|message size exceeds/.test(messageOf(error))) {
+      return this.#tooLarge(data.length, this.#most(), error);
+    }
+    return wrap(error, "append to", this.#stream.name);
+  }
+
+  #unknown(uncertain: boolean, cause: unknown): SnapshotError {
+    const { name, duplicateWindow } = this.#stream;
+    const what = `No server acknowledged an entry for the stream ${name} within ${duplicateWindow / 2} ms`;
+    return uncertain
+      ? new SnapshotError(
+        "TIMEOUT",
+        `${what}. It may have been appended all the same: look before proposing it again`,
+        {
+          source: name,
+          cause,
+        },
+      )
+      : new SnapshotError("UNAVAILABLE", `${what}. It was not appended`, { source: name, cause });
+  }
+
+  #settleAll(error: unknown): void {
+    for (const pending of [...this.#pending.values()]) pending.settle(error);
+  }
+}
+
+function settle(pending: Pending, outcome: bigint | Error): void {
+  if (typeof outcome === "bigint") {
+    pending.index = outcome;
+    pending.settle();
+  } else {
+    pending.settle(outcome);
+  }
+}

@@ -1,0 +1,8 @@
+/**
+ * State in RocksDB, by way of `rocksdb-native`: on Node. (Its addon needs functions of libuv that Deno and Bun do not have:
+ * there opening a database ends the process.)
+ *
+ * @module
+ */
+
+export * from "./state/database/rocksdb.ts";

@@ -1,0 +1,158 @@
+/**
+ * The files of a streamed archive while they come: see `archive_format.ts`.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../../errors.ts";
+import { InFlight, type Tracker } from "../../async/mod.ts";
+import { DIGEST_SIZE, equal, sha256, toHex } from "../../stream/mod.ts";
+import { malformed, MAX_OPEN_FILES, view } from "./format.ts";
+import { decodeEnding, type FileEnding } from "../ending.ts";
+import { MAX_FILES, MAX_MANIFEST_BYTES, SnapshotManifest } from "../manifest.ts";
+import type { SnapshotMeta } from "../meta.ts";
+import type { SnapshotWriter } from "../storage.ts";
+
+/** Chunks of a file that are checked at the same time. */
+const CHUNKS_IN_FLIGHT = 4;
+/** Of more files at the same time, which a peer can have at will, each is read ahead less. */
+const FEW_FILES = 4;
+/** The most directories of a streamed archive, which its writer keeps in mind: a name can be in 500 of its own. */
+const MAX_DIRECTORIES: number = MAX_FILES;
+
+/** A file of a streamed archive while it comes. */
+interface ReceivedFile {
+  readonly name: string;
+  readonly sink: WritableStreamDefaultWriter<Uint8Array>;
+  readonly checked: InFlight<Uint8Array>;
+  size: number;
+  chunks: number;
+  ending: FileEnding;
+}
+
+/** The files of a streamed archive, written as they come. */
+export class ReceivedFiles {
+  readonly #writer: SnapshotWriter;
+  readonly #bare: SnapshotMeta;
+  readonly #tracker: Tracker;
+  readonly #open = new Map<number, ReceivedFile>();
+  #described = 0;
+  /** Directories so far, counted again if the files of one do not come one after the other. */
+  #directories = 0;
+  #directory: readonly string[] = [];
+  /** How many have begun. */
+  count = 0;
+  /** Bytes in all their chunks. */
+  bytes = 0;
+
+  constructor(writer: SnapshotWriter, { createdAt: _, ...bare }: SnapshotMeta, tracker: Tracker) {
+    this.#writer = writer;
+    this.#bare = bare;
+    this.#tracker = tracker;
+  }
+
+  async begin(head: Uint8Array): Promise<void> {
+    if (head.length < 4) throw malformed("a FILE that is too short");
+    if (this.#open.size === MAX_OPEN_FILES) throw malformed(`more than ${MAX_OPEN_FILES} files at the same time`);
+    if (this.count === MAX_FILES) throw malformed(`more than ${MAX_FILES} files`);
+    this.#describe(head);
+    const chunkSize = view(head).getUint32(0);
+    const described = await SnapshotManifest.decode(head.subarray(4));
+    const [info] = described.files;
+    if (info === undefined || described.files.length > 1) throw malformed("a FILE that is not of one file");
+    const { bytes } = await SnapshotManifest.of(this.#bare, [info]);
+    if (!equal(bytes, head.subarray(4))) {
+      throw new SnapshotError("CORRUPT", `The archive does not describe ${JSON.stringify(info.name)} as it should`, {
+        file: info.name,
+      });
+    }
+    const { name, ...attributes } = info;
+    this.#enter(name.split("/").slice(0, -1));
+    const sink = this.#writer.file(name, {
+      ...attributes,
+      chunkSize: chunkSize === 0 ? "pieces" : chunkSize,
+      keyGroups: () => file.ending.keyGroups,
+      encryption: () => Promise.resolve(file.ending.encryption),
+    }).getWriter();
+    sink.closed.catch(() => {});
+    const file: ReceivedFile = { name, sink, checked: new InFlight<Uint8Array>(), size: 0, chunks: 0, ending: {} };
+    this.#open.set(this.count++, file);
+  }
+
+  async chunk(payload: Uint8Array): Promise<void> {
+    if (payload.length <= 4 + DIGEST_SIZE) throw malformed("a CHUNK without bytes");
+    const file = this.#file(payload);
+    file.checked.add(checkChunk(file.name, file.chunks++, payload.subarray(4)));
+    file.size += payload.length - 4 - DIGEST_SIZE;
+    this.bytes += payload.length - 4 - DIGEST_SIZE;
+    if (file.checked.size >= (this.#open.size > FEW_FILES ? 2 : CHUNKS_IN_FLIGHT)) await this.#write(file);
+  }
+
+  async end(payload: Uint8Array): Promise<void> {
+    if (payload.length < 12) throw malformed("a FILE_END that is too short");
+    const file = this.#file(payload);
+    if (view(payload).getBigUint64(4) !== BigInt(file.size)) {
+      throw new SnapshotError("CORRUPT", `The archive lost a part of ${JSON.stringify(file.name)}`, {
+        file: file.name,
+      });
+    }
+    this.#describe(payload);
+    file.ending = decodeEnding(payload.subarray(12));
+    while (file.checked.size > 0) await this.#write(file);
+    await file.sink.close();
+    this.#open.delete(view(payload).getUint32(0));
+  }
+
+  checkClosed(): void {
+    for (const { name } of this.#open.values()) {
+      throw new SnapshotError("CORRUPT", `The archive was cut short in ${JSON.stringify(name)}`, { file: name });
+    }
+  }
+
+  async abort(reason: unknown): Promise<void> {
+    for (const { sink, checked } of this.#open.values()) {
+      await checked.settled();
+      await sink.abort(reason).catch(() => {});
+    }
+  }
+
+  async #write({ sink, checked }: ReceivedFile): Promise<void> {
+    await sink.ready;
+    const bytes = await checked.next();
+    sink.write(bytes).catch(() => {}); // a failed write rejects `ready` and `close`
+    this.#tracker.add(bytes.length);
+  }
+
+  #file(payload: Uint8Array): ReceivedFile {
+    const number = view(payload).getUint32(0);
+    const file = this.#open.get(number);
+    if (file !== undefined) return file;
+    throw malformed(`a part of file ${number}, which has not begun or was at its end`);
+  }
+
+  /** Counts the directories that the file before was not in. */
+  #enter(directory: readonly string[]): void {
+    let shared = 0;
+    while (shared < directory.length && directory[shared] === this.#directory[shared]) shared++;
+    this.#directories += directory.length - shared;
+    this.#directory = directory;
+    if (this.#directories > MAX_DIRECTORIES) throw malformed("its files lie in too many directories");
+  }
+
+  /** Counts what goes into the manifest. */
+  #describe(payload: Uint8Array): void {
+    this.#described += payload.length;
+    if (this.#described > MAX_MANIFEST_BYTES) throw malformed("it has more files than a manifest can hold");
+  }
+}
+
+async function checkChunk(file: string, chunk: number, payload: Uint8Array): Promise<Uint8Array> {
+  const bytes = payload.subarray(DIGEST_SIZE);
+  const digest = await sha256(bytes);
+  if (equal(digest, payload.subarray(0, DIGEST_SIZE))) return bytes;
+  throw new SnapshotError(
+    "CORRUPT",
+    `Chunk ${chunk} of ${JSON.stringify(file)} in the archive does not have its SHA-256`,
+    { file, chunk, expected: toHex(payload.subarray(0, DIGEST_SIZE)), actual: toHex(digest) },
+  );
+}

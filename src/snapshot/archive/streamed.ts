@@ -1,0 +1,256 @@
+/**
+ * Writing a snapshot straight into an archive, with no storage in between: see `archive_format.ts`.
+ *
+ * @module
+ */
+
+import { checkFunction, checkOptions, checkSignal, checkString } from "../../checks.ts";
+import { SnapshotError } from "../../errors.ts";
+import { pause } from "../../async/mod.ts";
+import { archiveMagic, encodeRecord } from "./records.ts";
+import {
+  checkChunkSize,
+  ChunkMapBuilder,
+  ChunkSink,
+  concat,
+  DEFAULT_CHUNK_SIZE,
+  type DigestedChunk,
+  sha256,
+  u32,
+  u64,
+} from "../../stream/mod.ts";
+import { endOf, MAX_OPEN_FILES, Type } from "./format.ts";
+import { encodeEnding, endingOf } from "../ending.ts";
+import { SnapshotManifest } from "../manifest.ts";
+import {
+  attributesOf,
+  checkMeta,
+  completeFile,
+  completeMeta,
+  type FileInfo,
+  type SnapshotMeta,
+  type SnapshotSeal,
+} from "../meta.ts";
+import { NameSet } from "../names.ts";
+import { checkFileOptions, checkSigner } from "../options.ts";
+import { signed, type SnapshotSigner } from "../signature.ts";
+import type { FileOptions, FileWriter } from "../storage.ts";
+
+/** How long what writes the files may take to stop when it is told to, before nobody waits for it, in milliseconds. */
+const GRACE = 1000;
+
+/** What writes the files of a snapshot: a `SaveTask`'s `write`, for one. Their writer commits nothing and reuses nothing. */
+export type WriteFiles = (
+  writer: FileWriter,
+  signal: AbortSignal,
+) => Promise<void>;
+
+/** Options of {@linkcode streamedArchive}. */
+export interface StreamedArchiveOptions {
+  /** Stops it. */
+  readonly signal?: AbortSignal | undefined;
+  /** Signs the snapshot. */
+  readonly signer?: SnapshotSigner | undefined;
+}
+
+/**
+ * A snapshot as one stream of bytes, as it is being written: nothing of it is kept here. The stream is as quick as
+ * whoever reads it, and so is what writes the files; a few chunks are in between.
+ *
+ * @param meta what it is a snapshot of
+ * @param write writes the files, up to 16 at the same time; called when the stream is first read
+ * @param options the signal, and who signs
+ * @returns the archive; fails with what `write` fails with. `write`'s signal fires if nobody wants it any more
+ *
+ * @example A state that is piped to another node with no disk in between
+ * ```ts
+ * import { MemoryStorage, streamedArchive, unarchive } from "@snapstream/snapstream";
+ *
+ * const meta = { lastIncludedIndex: 7n, lastIncludedTerm: 1n, peers: [] };
+ * const stream = streamedArchive(meta, async (writer) => {
+ *   await ReadableStream.from([new TextEncoder().encode("state")]).pipeTo(writer.file("state"));
+ * });
+ * const { size } = await unarchive(stream, new MemoryStorage()).result;
+ * console.assert(size === 5);
+ * ```
+ */
+export function streamedArchive(
+  meta: SnapshotMeta,
+  write: WriteFiles,
+  options: StreamedArchiveOptions = {},
+): ReadableStream<Uint8Array> {
+  const { signal, signer } = checkOptions(options, { signal: checkSignal, signer: checkSigner });
+  const own = checkMeta(meta);
+  checkFunction(write, "write");
+  const stop = new AbortController();
+  const onAbort = () => stop.abort(signal!.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  if (signal?.aborted) onAbort();
+  const pipe = new RecordPipe(stop.signal);
+  let writing: Promise<void> | undefined;
+  const run = async () => {
+    try {
+      const writer = new ArchiveWriter(completeMeta(own, Date.now()), pipe);
+      await writer.begin();
+      await write(writer, stop.signal);
+      await writer.end(signer);
+      pipe.end();
+    } catch (error) {
+      pipe.fail(error);
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  };
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      writing ??= run();
+      const bytes = await pipe.take();
+      if (bytes === undefined) controller.close();
+      else controller.enqueue(bytes);
+    },
+    async cancel(reason) {
+      signal?.removeEventListener("abort", onAbort);
+      stop.abort(reason);
+      pipe.fail(reason);
+      if (writing !== undefined) await pause(GRACE, undefined, writing);
+    },
+  }, { highWaterMark: 0 });
+}
+
+/** Hands records from many writers to one reader; a writer waits until its record was taken. */
+class RecordPipe {
+  readonly #queue: { readonly bytes: Uint8Array; readonly taken: () => void; readonly failed: (e: unknown) => void }[] =
+    [];
+  #wake: () => void = () => {};
+  #ended = false;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(signal: AbortSignal) {
+    signal.addEventListener("abort", () => this.fail(signal.reason), { once: true });
+    if (signal.aborted) this.fail(signal.reason);
+  }
+
+  /** Hands on the pieces of a record, with nothing in between, in the turn in which it is called. */
+  put(...pieces: Uint8Array[]): Promise<void> {
+    return new Promise((taken, failed) => {
+      if (this.#failure !== undefined) return failed(this.#failure.error);
+      this.#queue.push({ bytes: concat(pieces), taken, failed });
+      this.#wake();
+    });
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    for (const { failed } of this.#queue.splice(0)) failed(error);
+    this.#wake();
+  }
+
+  async take(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure.error;
+      const next = this.#queue.shift();
+      if (next !== undefined) {
+        next.taken();
+        return next.bytes;
+      }
+      if (this.#ended) return undefined;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+}
+
+/** The writer of a streamed archive. */
+class ArchiveWriter implements FileWriter {
+  readonly #meta: SnapshotMeta & { readonly createdAt: number };
+  readonly #pipe: RecordPipe;
+  readonly #names = new NameSet();
+  readonly #files = new Map<string, FileInfo>();
+  #seal: ((digest: Uint8Array) => Promise<SnapshotSeal>) | undefined;
+  #begun = 0;
+  #open = 0;
+  #bytes = 0;
+
+  constructor(meta: SnapshotMeta & { readonly createdAt: number }, pipe: RecordPipe) {
+    this.#meta = meta;
+    this.#pipe = pipe;
+  }
+
+  async begin(): Promise<void> {
+    await this.#pipe.put(archiveMagic());
+    await this.#pipe.put(...encodeRecord(Type.HEADER, (await SnapshotManifest.of(this.#meta, [])).bytes));
+  }
+
+  file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
+    const { chunkSize = DEFAULT_CHUNK_SIZE, keyGroups, encryption } = checkFileOptions(options);
+    const attributes = attributesOf(options);
+    const fixed = chunkSize === "pieces" ? undefined : checkChunkSize(chunkSize);
+    const builder = new ChunkMapBuilder(fixed);
+    let number = 0;
+    return new WritableStream(
+      new ChunkSink<DigestedChunk>(fixed, {
+        begin: async () => {
+          number = await this.#begin({ name, ...attributes }, fixed);
+        },
+        work: async (bytes) => ({ bytes, digest: await sha256(bytes) }),
+        emit: async ({ bytes, digest }) => {
+          await this.#pipe.put(...encodeRecord(Type.CHUNK, u32(number), digest, bytes));
+          builder.add(digest, bytes.length);
+        },
+        end: async () => {
+          const chunks = await builder.build();
+          const ending = await endingOf(chunks, keyGroups, encryption);
+          await this.#pipe.put(...encodeRecord(Type.FILE_END, u32(number), u64(chunks.size), encodeEnding(ending)));
+          this.#files.set(name, completeFile({ name, ...attributes, ...ending }, chunks));
+          this.#bytes += chunks.size;
+          this.#open--;
+        },
+      }),
+    );
+  }
+
+  async #begin(info: FileInfo, chunkSize: number | undefined): Promise<number> {
+    if (this.#open === MAX_OPEN_FILES) {
+      throw new SnapshotError("MALFORMED", `At most ${MAX_OPEN_FILES} files can be written at the same time`, {
+        file: info.name,
+      });
+    }
+    this.#names.add(info.name);
+    this.#open++;
+    const { createdAt: _, ...bare } = this.#meta;
+    const { bytes } = await SnapshotManifest.of(bare, [info]);
+    const number = this.#begun++; // in the turn in which it is put: others may begin meanwhile
+    await this.#pipe.put(...encodeRecord(Type.FILE, u32(chunkSize ?? 0), bytes));
+    return number;
+  }
+
+  /** Whoever receives it has no files of ours: all are written anew. */
+  reuse(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
+  info(name: string): FileInfo {
+    const found = this.#files.get(checkString(name, "The name of a file"));
+    if (found !== undefined) return found;
+    throw new SnapshotError("NOT_FOUND", `No file ${JSON.stringify(name)} was written to its end`, { file: name });
+  }
+
+  sealWith(seal: (digest: Uint8Array) => Promise<SnapshotSeal>): void {
+    this.#seal = seal;
+  }
+
+  async end(signer: SnapshotSigner | undefined): Promise<void> {
+    if (this.#open > 0) {
+      throw new SnapshotError("MALFORMED", "A file was not written to its end: close its stream");
+    }
+    const { digest } = await SnapshotManifest.of(this.#meta, [...this.#files.values()]);
+    const seal = await this.#seal?.(digest);
+    if (seal !== undefined) await this.#pipe.put(...encodeRecord(Type.SEAL, encodeEnding({ encryption: seal })));
+    const signature = this.#meta.signature ?? await signed(signer, digest);
+    await this.#pipe.put(...encodeRecord(Type.END, endOf(this.#files.size, this.#bytes, digest, signature)));
+  }
+}

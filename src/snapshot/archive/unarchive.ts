@@ -1,0 +1,231 @@
+/**
+ * Taking archives in: see `archive_format.ts`.
+ *
+ * @module
+ */
+
+import { checkFunction, checkIndex, checkOptions, checkReadable, checkSignal } from "../../checks.ts";
+import { SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { InFlight, Operation, type Tracker } from "../../async/mod.ts";
+import { type ArchiveRecord, decodeRecords } from "./records.ts";
+import { equal } from "../../stream/mod.ts";
+import { END_SIZE, limitOf, malformed, Type, view } from "./format.ts";
+import { decodeEnding } from "../ending.ts";
+import { checkOffered } from "../group.ts";
+import { SnapshotManifest } from "../manifest.ts";
+import type { SnapshotMeta, SnapshotSeal } from "../meta.ts";
+import { checkStorage, checkVerifier } from "../options.ts";
+import { ReceivedFiles } from "./received_files.ts";
+import type { SnapshotVerifier } from "../signature.ts";
+import { stale } from "../stale.ts";
+import type { CheckOptions, SnapshotInfo, SnapshotStorage } from "../storage.ts";
+
+const CHUNKS_IN_FLIGHT = 4;
+
+/** Options of {@linkcode unarchive}. */
+export interface UnarchiveOptions extends CheckOptions {
+  /** Stops it. */
+  readonly signal?: AbortSignal | undefined;
+  /** The index that the snapshot must have; any if absent. */
+  readonly index?: bigint | undefined;
+  /** Refuses what is not signed by somebody who is trusted. */
+  readonly verifier?: SnapshotVerifier | undefined;
+}
+
+/**
+ * Takes an archive into a storage. It is a snapshot only if it is complete and right to the last bit. Of an archive that
+ * begins with a manifest (as `archive` makes them), what the storage has already is not taken again, and what came of
+ * one that was cut short stays for the next; of a streamed one nothing does.
+ *
+ * @param stream the archive; cancelled if it is not wanted any more
+ * @param storage where to
+ * @param options the signal, and what is expected
+ * @returns work that gives the snapshot, and fails with `MALFORMED`, `CORRUPT` or `UNSUPPORTED` for what is not a right
+ *   archive, `FORBIDDEN` if it is of another group or not from somebody who is trusted, `STALE` if it is not newer
+ *   than what is here, `BUSY` while another snapshot is being written or received
+ */
+export function unarchive(
+  stream: ReadableStream<Uint8Array>,
+  storage: SnapshotStorage,
+  options: UnarchiveOptions = {},
+): Operation<SnapshotInfo> {
+  return new Operation((tracker) => {
+    checkReadable(stream, "stream");
+    checkStorage(storage, "storage");
+    checkOptions(options, { signal: checkSignal, index: checkIndex, verifier: checkVerifier, check: checkFunction });
+    return new Unarchiver(storage, options, tracker).run(stream);
+  });
+}
+
+/** What an END says, and the SEAL before it. */
+interface End {
+  readonly digest: Uint8Array;
+  readonly signature: Uint8Array | undefined;
+  readonly seal?: SnapshotSeal;
+}
+
+class Unarchiver {
+  readonly #storage: SnapshotStorage;
+  readonly #options: UnarchiveOptions;
+  readonly #tracker: Tracker;
+
+  constructor(storage: SnapshotStorage, options: UnarchiveOptions, tracker: Tracker) {
+    this.#storage = storage;
+    this.#options = options;
+    this.#tracker = tracker;
+  }
+
+  async run(stream: ReadableStream<Uint8Array>): Promise<SnapshotInfo> {
+    const records = decodeRecords(stream, limitOf, this.#options.signal);
+    try {
+      const first = await records.next();
+      if (first.value?.type === Type.MANIFEST) return await this.#install(records, first.value.payload);
+      if (first.value?.type === Type.HEADER) return await this.#create(records, first.value.payload);
+      throw malformed("it begins with neither a MANIFEST nor a HEADER");
+    } finally {
+      await records.return();
+    }
+  }
+
+  /** Takes in an archive that says what it is of. */
+  async #install(records: AsyncGenerator<ArchiveRecord>, payload: Uint8Array): Promise<SnapshotInfo> {
+    const { signal, verifier } = this.#options;
+    const manifest = await SnapshotManifest.decode(payload);
+    if (!manifest.verifiable) throw malformed("its MANIFEST has no chunk digests");
+    await this.#checkWanted(manifest.meta);
+    await verifier?.verify(manifest);
+    const install = await this.#storage.install(manifest);
+    const { content } = manifest;
+    const writing = new InFlight<unknown>();
+    let sent = 0;
+    let next = 0;
+    try {
+      this.#tracker.phase("prepare", manifest.size);
+      await install.prepare({ signal, onReused: (bytes, chunks) => this.#tracker.reuse(bytes, chunks) });
+      this.#tracker.phase("receive");
+      for (;;) {
+        const { done, value: record } = await records.next();
+        if (done) throw new SnapshotError("CORRUPT", "The archive was cut short: it has no END");
+        if (record.type === Type.END) {
+          while (writing.size > 0) await writing.next();
+          const end = await this.#end(records, record.payload, manifest.files.length, sent);
+          if (!equal(end.digest, manifest.digest)) throw malformed("its END is of another snapshot");
+          if (end.signature !== undefined) throw malformed("its END is signed, and its MANIFEST should be");
+          break;
+        }
+        if (record.type !== Type.PART || record.payload.length < 4) {
+          throw malformed(`a record of type ${record.type} where a PART or the END should be`);
+        }
+        const number = view(record.payload).getUint32(0);
+        if (number < next || number >= content.count) throw malformed(`a PART ${number}, which is not the next`);
+        next = number + 1;
+        const { file, chunk } = content.locate(number);
+        const bytes = record.payload.subarray(4);
+        sent += bytes.length;
+        const isNew = !install.has(file.name, chunk); // whoever sent it may not have known
+        writing.add(install.write(file.name, chunk, bytes).then(() => isNew && this.#tracker.add(bytes.length)));
+        if (writing.size >= CHUNKS_IN_FLIGHT) await writing.next();
+      }
+      throwIfCancelled(signal);
+      this.#tracker.phase("commit");
+      return await install.commit({ check: this.#options.check });
+    } catch (error) {
+      throwIfCancelled(signal);
+      throw error;
+    } finally {
+      await writing.settled();
+      await install.close();
+    }
+  }
+
+  /** Takes in an archive of which nothing is known before its end. */
+  async #create(records: AsyncGenerator<ArchiveRecord>, header: Uint8Array): Promise<SnapshotInfo> {
+    const { signal, verifier } = this.#options;
+    const { meta, files, bytes } = await SnapshotManifest.decode(header);
+    if (files.length > 0 || meta.createdAt === undefined || !equal(bytes, header)) {
+      throw malformed("its HEADER is not what an archive has there");
+    }
+    await this.#checkWanted(meta);
+    this.#tracker.phase("receive");
+    const writer = await this.#storage.create({ raw: true });
+    const onAbort = () => void writer.abort(signal!.reason).catch(() => {});
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      const received = new ReceivedFiles(writer, meta, this.#tracker);
+      const { digest, signature = meta.signature, seal = meta.seal } = await this.#receive(records, received);
+      const whole = { ...meta, ...(signature !== undefined && { signature }), ...(seal !== undefined && { seal }) };
+      await verifier?.verify({ index: meta.lastIncludedIndex, digest, meta: whole });
+      this.#tracker.phase("commit");
+      return await writer.commit(whole, { digest, check: this.#options.check });
+    } catch (error) {
+      await writer.abort(error).catch(() => {}); // what cannot be removed now goes with the next one
+      throwIfCancelled(signal);
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async #receive(records: AsyncGenerator<ArchiveRecord>, received: ReceivedFiles): Promise<End> {
+    let seal: SnapshotSeal | undefined;
+    try {
+      for (;;) {
+        const { done, value: record } = await records.next();
+        if (done) throw new SnapshotError("CORRUPT", "The archive was cut short: it has no END");
+        if (record.type === Type.END) {
+          received.checkClosed();
+          const end = await this.#end(records, record.payload, received.count, received.bytes);
+          return { ...end, ...(seal !== undefined && { seal }) };
+        }
+        if (seal !== undefined) throw malformed("something else than the END follows its SEAL");
+        if (record.type === Type.SEAL) seal = sealOf(record.payload);
+        else if (record.type === Type.FILE) await received.begin(record.payload);
+        else if (record.type === Type.CHUNK) await received.chunk(record.payload);
+        else if (record.type === Type.FILE_END) await received.end(record.payload);
+        else throw malformed(`a record of type ${record.type} where a FILE or the END should be`);
+      }
+    } catch (error) {
+      await received.abort(error);
+      throw error;
+    }
+  }
+
+  /** Refuses early what the commit would refuse after everything was received. */
+  async #checkWanted(meta: SnapshotMeta): Promise<void> {
+    const { lastIncludedIndex: index } = meta;
+    const { index: expected } = this.#options;
+    if (expected !== undefined && index !== expected) {
+      throw new SnapshotError("MALFORMED", `The archive is of snapshot ${index}, not of ${expected}`, {
+        index,
+        expected,
+        actual: index,
+      });
+    }
+    const here = await this.#storage.list();
+    checkOffered(this.#storage.group, here, meta);
+    const [newest] = here;
+    if (newest !== undefined && index <= newest.meta.lastIncludedIndex) {
+      throw stale(index, newest.meta.lastIncludedIndex);
+    }
+  }
+
+  /** Checks the END, and that nothing follows it. */
+  async #end(records: AsyncGenerator<unknown>, end: Uint8Array, files: number, bytes: number): Promise<End> {
+    if (end.length < END_SIZE) throw malformed(`an END of ${end.length} bytes`);
+    if (view(end).getUint32(0) !== files || view(end).getBigUint64(4) !== BigInt(bytes)) {
+      throw new SnapshotError("CORRUPT", "The archive lost a part: its totals do not match", {
+        expected: view(end).getBigUint64(4),
+        actual: bytes,
+      });
+    }
+    if (!(await records.next()).done) throw malformed("something follows its END");
+    const signature = end.length > END_SIZE ? end.slice(END_SIZE) : undefined;
+    return { digest: end.slice(12, END_SIZE), signature };
+  }
+}
+
+function sealOf(payload: Uint8Array): SnapshotSeal {
+  const { keyGroups, encryption } = decodeEnding(payload);
+  if (encryption === undefined || keyGroups !== undefined) throw malformed("its SEAL is none");
+  return encryption;
+}

@@ -1,0 +1,224 @@
+/**
+ * Values as bytes.
+ *
+ * @module
+ */
+
+import { checkBytes, checkFunction, checkInteger, checkOptions, checkString, checkText, listOf } from "../../checks.ts";
+import { messageOf, SnapshotError } from "../../errors.ts";
+import { Block } from "../format/mod.ts";
+import { checkCodec } from "../checks.ts";
+import { checkNesting, MAX_NESTING } from "./nesting.ts";
+
+/** Turns values into bytes and back. */
+export interface Codec<T> {
+  /** What it is called in a snapshot; a snapshot is loaded only with the codec that it was saved with. */
+  readonly name: string;
+  /**
+   * The version of what the values are like: see {@linkcode versioned}.
+   *
+   * @default {0}
+   */
+  readonly version?: number;
+  /**
+   * The bytes of a value.
+   *
+   * @throws {SnapshotError} `MALFORMED` if the value would not come back as it is
+   */
+  encode(value: T): Uint8Array;
+  /**
+   * The value of bytes, which are only lent.
+   *
+   * @throws {SnapshotError} `MALFORMED` if they are none of its
+   */
+  decode(bytes: Uint8Array): T;
+  /**
+   * As `encode`, into a place that is given, so that a small value costs no object.
+   *
+   * @returns where it ends; -1 if there may not be enough room for it
+   */
+  encodeInto?(value: T, target: Uint8Array, at: number): number;
+  /** As `decode`, of a range of bytes. */
+  decodeFrom?(block: Block, start: number, end: number): T;
+  /**
+   * The value of bytes that an older version wrote: of this codec, or of one that it {@linkcode replaces}.
+   *
+   * @param bytes only lent
+   * @param from what wrote them
+   */
+  migrate?(bytes: Uint8Array, from: CodecVersion): T;
+  /**
+   * The names of other codecs whose values `migrate` reads too. Their versions are lower than this one's.
+   *
+   * @default {[]}
+   */
+  readonly replaces?: readonly string[];
+}
+
+/** The codec that wrote a value. */
+export interface CodecVersion {
+  /** The name of the codec. */
+  readonly name: string;
+  /** Its version. */
+  readonly version: number;
+}
+
+/** Options of {@linkcode versioned}. */
+export interface VersionedOptions {
+  /**
+   * The names of codecs that this one takes the place of: `migrate` is given what they wrote too. Versions go on
+   * counting from the last one of theirs.
+   *
+   * @default {[]}
+   */
+  readonly replaces?: readonly string[];
+}
+
+/**
+ * A codec for the newest version of values, which knows how to read older ones. Values in snapshots and commands in the
+ * log say what wrote them: an older version is migrated, a newer one is `UNSUPPORTED`.
+ *
+ * @param codec for the newest version
+ * @param version its number, 1 to 2^32-1; what was written without one has 0
+ * @param migrate makes a new value of an older one's bytes
+ * @param options which other codecs wrote older ones
+ * @throws {SnapshotError} `MALFORMED` if that is no version
+ *
+ * @example A field that used not to be there
+ * ```ts
+ * import { jsonCodec, versioned } from "@snapstream/snapstream";
+ *
+ * interface User { name: string; mail: string | null }
+ * const users = versioned(jsonCodec<User>(), 1, (bytes) => ({
+ *   ...jsonCodec<{ name: string }>().decode(bytes), // version 0
+ *   mail: null,
+ * }));
+ * console.assert(users.version === 1);
+ * ```
+ *
+ * @example Another codec takes the place of the one before
+ * ```ts
+ * import { cborCodec, jsonCodec, versioned } from "@snapstream/snapstream";
+ *
+ * const old = jsonCodec<{ name: string }>();
+ * const users = versioned(cborCodec<{ name: string }>(), 1, (bytes) => old.decode(bytes), { replaces: [old.name] });
+ * console.assert(users.name === "cbor");
+ * ```
+ */
+export function versioned<T>(
+  codec: Codec<T>,
+  version: number,
+  migrate: (bytes: Uint8Array, from: CodecVersion) => T,
+  options: VersionedOptions = {},
+): Codec<T> {
+  checkCodec(codec, "codec");
+  checkInteger(version, "version", 1, 0xffff_ffff);
+  checkFunction(migrate, "migrate");
+  const { replaces = [] } = checkOptions(options, { replaces: listOf(checkString) });
+  const { encodeInto, decodeFrom } = codec; // one by one, since a codec may be of a class, whose methods no spread has
+  return {
+    name: codec.name,
+    version,
+    migrate,
+    replaces: [...replaces],
+    encode: (value) => codec.encode(value),
+    decode: (bytes) => codec.decode(bytes),
+    ...(encodeInto && { encodeInto: encodeInto.bind(codec) }),
+    ...(decodeFrom && { decodeFrom: decodeFrom.bind(codec) }),
+  };
+}
+
+/** Bytes as they are. What is no `Uint8Array` is refused. */
+export function bytesCodec(): Codec<Uint8Array> {
+  const check = (value: Uint8Array) => checkBytes(value, "A value of bytes");
+  return {
+    name: "bytes",
+    encode: check,
+    decode: (bytes) => new Uint8Array(bytes), // not slice: a Buffer's does not copy
+    encodeInto(value, target, at) {
+      const bytes = check(value);
+      if (at + bytes.length > target.length) return -1;
+      target.set(bytes, at);
+      return at + bytes.length;
+    },
+    decodeFrom: ({ bytes }, start, end) => bytes.slice(start, end),
+  };
+}
+
+/** Up to how many characters are copied one by one, which is faster than a call of `TextEncoder`. */
+const SHORT = 64;
+
+/** Text as UTF-8. Half a surrogate pair, which UTF-8 cannot hold, is refused. */
+export function utf8Codec(): Codec<string> {
+  const encoder = new TextEncoder();
+  const decode = (block: Block, start: number, end: number) => {
+    try {
+      return block.text(start, end);
+    } catch (error) {
+      throw new SnapshotError("MALFORMED", "A text is not UTF-8", { cause: error });
+    }
+  };
+  return {
+    name: "utf-8",
+    encode: (value) => encoder.encode(checkText(value, "A text")),
+    decode: (bytes) => decode(new Block(bytes), 0, bytes.length),
+    encodeInto(value, target, at) {
+      checkString(value, "A text");
+      const { length } = value;
+      if (length <= SHORT && at + length <= target.length) {
+        let i = 0;
+        for (; i < length; i++) {
+          const unit = value.charCodeAt(i);
+          if (unit >= 0x80) break;
+          target[at + i] = unit;
+        }
+        if (i === length) return at + length;
+      }
+      if (at + length * 3 > target.length) return -1; // at most three bytes a unit
+      return at + encoder.encodeInto(checkText(value, "A text"), target.subarray(at)).written;
+    },
+    decodeFrom: decode,
+  };
+}
+
+/** Numbers in JSON that may be infinite as numbers here. */
+const HUGE = /\d[eE]\+?\d{3}|\d{200}/;
+
+/**
+ * Anything that JSON can hold, of at most 512 arrays and objects within each other. `NaN` and the infinities, of which
+ * JSON would make `null`, are refused.
+ *
+ * @typeParam T what is held; what else JSON does to it (dates, `undefined`) is the caller's affair
+ */
+export function jsonCodec<T>(): Codec<T> {
+  const text = utf8Codec();
+  const stringify = (value: T) => {
+    let json: string | undefined;
+    try {
+      json = JSON.stringify(value) as string | undefined;
+    } catch (error) {
+      throw new SnapshotError("MALFORMED", `JSON cannot hold a value: ${messageOf(error)}`, { cause: error });
+    }
+    if (json === undefined) throw new SnapshotError("MALFORMED", `JSON cannot hold a value of type ${typeof value}`);
+    // To look at all that is in a value takes long: only where something became null, or there may be too many levels.
+    if (json.length > 2 * MAX_NESTING || json.includes("null")) checkNesting(value, "finite");
+    return json;
+  };
+  const parse = (json: string): T => {
+    let value: T;
+    try {
+      value = JSON.parse(json);
+    } catch (error) {
+      throw new SnapshotError("MALFORMED", `A value is not JSON: ${messageOf(error)}`, { cause: error });
+    }
+    if (json.length > 2 * MAX_NESTING || HUGE.test(json)) checkNesting(value, "finite");
+    return value;
+  };
+  return {
+    name: "json",
+    encode: (value) => text.encode(stringify(value)),
+    decode: (bytes) => parse(text.decode(bytes)),
+    encodeInto: (value, target, at) => text.encodeInto!(stringify(value), target, at),
+    decodeFrom: (block, start, end) => parse(text.decodeFrom!(block, start, end)),
+  };
+}

@@ -1,0 +1,98 @@
+/**
+ * Keys as bytes, with the hash that says in which key group they are.
+ *
+ * @module
+ */
+
+import { checkText, unfit } from "../../checks.ts";
+import { SnapshotError } from "../../errors.ts";
+import { type Codec, utf8Codec } from "./codec.ts";
+import { hashLong, hashString } from "../key_groups.ts";
+
+/** A codec for keys. Keys that are the same in a `Map` must have the same bytes, and others other ones. */
+export interface KeyCodec<K> extends Codec<K> {
+  /**
+   * What Java's `hashCode` gives for the key, so that it is in the key group in which Flink has it.
+   *
+   * @throws {SnapshotError} `MALFORMED` if it cannot be a key
+   */
+  hash(key: K): number;
+  /** The key as a text, another one for each. */
+  text(key: K): string;
+  /** The key of a text. */
+  ofText(text: string): K;
+}
+
+/** Texts as keys: Java's `String`, as UTF-8. */
+export function stringKeys(): KeyCodec<string> {
+  return {
+    ...utf8Codec(),
+    name: "string",
+    hash(key) {
+      if (typeof key === "string" && key.isWellFormed()) return hashString(key);
+      checkText(key, "A key");
+      throw unfit("A key", "a string", key);
+    },
+    text: (key) => key,
+    ofText: (text) => text,
+  };
+}
+
+/** Integers of 32 bits as keys: Java's `Integer`, big-endian. */
+export function intKeys(): KeyCodec<number> {
+  const hash = (key: number) => {
+    if ((key | 0) === key) return key;
+    throw new SnapshotError("MALFORMED", `A key is an integer of 32 bits here, not ${String(key)}`);
+  };
+  return {
+    ...fixed<number>("int", 4, (view, key) => view.setInt32(0, hash(key)), (view) => view.getInt32(0)),
+    hash,
+    text: String,
+    ofText: Number,
+  };
+}
+
+/** Integers of 64 bits as keys: Java's `Long`, big-endian. */
+export function longKeys(): KeyCodec<bigint> {
+  const checked = (key: bigint) => {
+    if (typeof key === "bigint" && BigInt.asIntN(64, key) === key) return key;
+    throw new SnapshotError("MALFORMED", `A key is an integer of 64 bits here, not ${String(key)}`);
+  };
+  return {
+    ...fixed<bigint>("long", 8, (view, key) => view.setBigInt64(0, checked(key)), (view) => view.getBigInt64(0)),
+    hash: (key) => hashLong(checked(key)),
+    text: String,
+    ofText: BigInt,
+  };
+}
+
+function fixed<T>(
+  name: string,
+  size: number,
+  set: (view: DataView, value: T) => void,
+  get: (view: DataView) => T,
+): Codec<T> {
+  const codec: Required<Pick<Codec<T>, "name" | "encode" | "decode" | "encodeInto" | "decodeFrom">> = {
+    name,
+    encode(value) {
+      const bytes = new Uint8Array(size);
+      codec.encodeInto(value, bytes, 0);
+      return bytes;
+    },
+    decode: (bytes) => read(bytes, 0, bytes.length),
+    encodeInto(value, target, at) {
+      if (at + size > target.length) return -1;
+      set(new DataView(target.buffer, target.byteOffset + at), value);
+      return at + size;
+    },
+    decodeFrom: ({ bytes }, start, end) => read(bytes, start, end),
+  };
+  const read = (bytes: Uint8Array, start: number, end: number) => {
+    if (end - start === size) return get(new DataView(bytes.buffer, bytes.byteOffset + start));
+    throw new SnapshotError("MALFORMED", `A key of type ${name} has ${size} bytes, not ${end - start}`, {
+      expected: size,
+      actual: end - start,
+    });
+  };
+  return codec;
+}

@@ -1,0 +1,12 @@
+/**
+ * Values, keys and commands as bytes.
+ *
+ * @module
+ */
+
+export * from "./cbor.ts";
+export * from "./codec.ts";
+export * from "./commands.ts";
+export * from "./keys.ts";
+export * from "./protobuf.ts";
+export * from "./varint.ts";

@@ -1,0 +1,51 @@
+/**
+ * Values as protobuf messages.
+ *
+ * @module
+ */
+
+import { type DescMessage, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { checkOptions, checkString, oneOf, required } from "../../checks.ts";
+import { messageOf, SnapshotError } from "../../errors.ts";
+import type { Codec } from "./codec.ts";
+
+/** The schema of a message, as `protoc-gen-es` generates it. */
+export interface ProtobufSchema {
+  /** What it is a schema of. */
+  readonly kind: "message";
+  /** The name of the message, with its package. */
+  readonly typeName: string;
+}
+
+/**
+ * Messages of one type, by their generated schema (`protoc-gen-es`). What protobuf itself allows to change may change
+ * without a new version: fields that are not known are kept.
+ *
+ * @typeParam M the message, as generated
+ * @param schema as generated
+ */
+export function protobufCodec<M>(schema: ProtobufSchema): Codec<M> {
+  checkOptions(schema, { kind: required(oneOf("message")), typeName: required(checkString) }, "schema");
+  const type = schema as DescMessage;
+  return {
+    name: `protobuf:${schema.typeName}`,
+    encode(message) {
+      try {
+        return toBinary(type, message as Message);
+      } catch (error) {
+        throw new SnapshotError("MALFORMED", `${schema.typeName} cannot hold a value: ${messageOf(error)}`, {
+          cause: error,
+        });
+      }
+    },
+    decode(bytes) {
+      try {
+        return fromBinary(type, bytes.slice()) as M; // bytes in it would be a part of what is only lent
+      } catch (error) {
+        throw new SnapshotError("MALFORMED", `A value is not a ${schema.typeName}: ${messageOf(error)}`, {
+          cause: error,
+        });
+      }
+    },
+  };
+}

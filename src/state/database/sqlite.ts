@@ -1,0 +1,282 @@
+/**
+ * State in SQLite, by way of `node:sqlite`: on Deno, Node and Bun.
+ *
+ * @module
+ */
+
+import { statSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { checkOptions, checkPath, checkText } from "../../checks.ts";
+import { messageOf, SnapshotError, type SnapshotErrorCode } from "../../errors.ts";
+import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
+import { Pace } from "../pace.ts";
+
+/** Rows that are read, or deleted, at once; the thread is SQLite's meanwhile. */
+const PAGE = 256;
+/** A longer value is read by itself, so that a page cannot be of any size. */
+const LONG = 64 * 1024;
+/** Memory for pages of the database, in KiB: keys come in no order, and the default of 2 MiB is soon too little. */
+const CACHE = 64 * 1024;
+
+/** Options of {@linkcode sqliteEngine}. */
+export interface SqliteEngineOptions {
+  /**
+   * The table that the state is in; made if it is not there.
+   *
+   * @default {"keyed_state"}
+   */
+  readonly table?: string;
+}
+
+/**
+ * A table of an SQLite database for a `StoredState`. Saves read from connections of their own, so that writing goes on.
+ * What else is in the database does not matter.
+ *
+ * What was written survives a crash of the process. A power failure may take the last writes, each whole; a replica's log has
+ * what they were of (`synchronous = NORMAL`).
+ *
+ * @param path the file; made if it is not there. It gets write-ahead logging.
+ * @param options which table
+ * @throws {SnapshotError} `UNAVAILABLE`, `FORBIDDEN` or `BUSY` if it cannot be opened
+ *
+ * @example
+ * ```ts ignore
+ * import { StoredState, stringKeys, utf8Codec } from "@snapstream/snapstream";
+ * import { sqliteEngine } from "@snapstream/snapstream/sqlite";
+ *
+ * const state = await StoredState.open(sqliteEngine("state.db"), { keys: stringKeys(), incremental: true });
+ * await state.value("names", utf8Codec()).set("7", "Ada");
+ * await state.close();
+ * ```
+ */
+export function sqliteEngine(path: string, options: SqliteEngineOptions = {}): Engine {
+  checkPath(path, "path");
+  const { table: name = "keyed_state" } = checkOptions(options, { table: checkText });
+  const table = `"${name.replaceAll(`"`, `""`)}"`;
+  try {
+    return new SqliteEngine(path, table);
+  } catch (error) {
+    throw new SnapshotError(codeOf(error), `Cannot open ${path}: ${messageOf(error)}`, { file: path, cause: error });
+  }
+}
+
+class SqliteEngine implements Engine {
+  readonly #path: string;
+  readonly #inode: number;
+  readonly #database: DatabaseSync;
+  readonly #table: string;
+  readonly #now: Reading;
+  readonly #put: StatementSync;
+  readonly #delete: StatementSync;
+  readonly #clear: StatementSync;
+  /** All calls are synchronous: who only ever waits for them would keep the event loop to himself. */
+  readonly #pace = new Pace();
+  /** Connections for views, opened before they are needed: to open one takes longer than a view may. */
+  readonly #free: ViewConnection[] = [];
+
+  constructor(path: string, table: string) {
+    this.#path = path;
+    this.#database = new DatabaseSync(path);
+    this.#table = table;
+    try {
+      this.#database.exec(
+        `PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -${CACHE};
+         CREATE TABLE IF NOT EXISTS ${table} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID`,
+      );
+      this.#inode = statSync(path).ino;
+      this.#put = this.#database.prepare(`INSERT OR REPLACE INTO ${table} (key, value) VALUES (?, ?)`);
+      this.#delete = this.#database.prepare(`DELETE FROM ${table} WHERE key = ?`);
+      this.#clear = this.#database.prepare(
+        `DELETE FROM ${table} WHERE key IN (SELECT key FROM ${table} WHERE key >= ? AND key < ? LIMIT ${PAGE})`,
+      );
+      this.#now = new Reading(this.#database, table, this.#pace);
+      this.#free.push(new ViewConnection(path, table, this.#pace));
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
+  }
+
+  getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    return this.#now.getMany(keys);
+  }
+
+  entries(from: Uint8Array, to: Uint8Array): AsyncIterable<readonly Pair[]> {
+    return this.#now.entries(from, to);
+  }
+
+  async write(changes: readonly Change[]): Promise<void> {
+    this.#database.exec("BEGIN IMMEDIATE");
+    try {
+      for (const { key, value } of changes) {
+        if (value === undefined) this.#delete.run(key);
+        else this.#put.run(key, value);
+      }
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      throw error;
+    }
+    await this.#pace.turn();
+  }
+
+  async clear(from: Uint8Array, to: Uint8Array): Promise<void> {
+    while (Number(this.#clear.run(from, to).changes) === PAGE) await this.#pace.turn();
+  }
+
+  view(): EngineView {
+    const connection = this.#free.pop() ?? new ViewConnection(this.#path, this.#table, this.#pace);
+    connection.begin();
+    const checkFile = () => this.#checkFile();
+    return {
+      getMany: (keys) => connection.reading.getMany(keys),
+      async *entries(from, to) {
+        await checkFile(); // not when the view is taken: looking takes longer than that may
+        yield* connection.reading.entries(from, to);
+      },
+      // deno-lint-ignore require-await -- so that it rejects, and never throws
+      close: async () => {
+        connection.end();
+        this.#free.push(connection);
+      },
+    };
+  }
+
+  /** SQLite itself goes on in a file that nobody can find any more. */
+  async #checkFile(): Promise<void> {
+    const found = await stat(this.#path).catch(() => undefined);
+    if (found?.ino === this.#inode) return;
+    throw new SnapshotError(
+      "UNAVAILABLE",
+      `${this.#path} was deleted or replaced: what is in it is lost when it is closed`,
+      { file: this.#path },
+    );
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async close(): Promise<void> {
+    for (const connection of this.#free.splice(0)) connection.close(); // before the last writer, who then tidies up
+    this.#database.close();
+  }
+
+  codeOf(error: unknown): SnapshotErrorCode {
+    return codeOf(error);
+  }
+}
+
+/** A connection that only reads. */
+class ViewConnection {
+  readonly reading: Reading;
+  readonly #database: DatabaseSync;
+  readonly #begin: StatementSync;
+  readonly #pin: StatementSync;
+  readonly #end: StatementSync;
+
+  constructor(path: string, table: string, pace: Pace) {
+    this.#database = new DatabaseSync(path, { readOnly: true });
+    try {
+      this.#begin = this.#database.prepare("BEGIN");
+      this.#pin = this.#database.prepare("SELECT 1 FROM sqlite_schema LIMIT 1");
+      this.#end = this.#database.prepare("COMMIT");
+      this.reading = new Reading(this.#database, table, pace);
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
+  }
+
+  /** From now on it sees what is committed now; or it is closed. */
+  begin(): void {
+    this.#orClosed(() => {
+      this.#begin.run();
+      this.#pin.get(); // `BEGIN` alone does not look at the file yet
+    });
+  }
+
+  /** Lets go of that; or it is closed. */
+  end(): void {
+    this.#orClosed(() => this.#end.run());
+  }
+
+  #orClosed(work: () => unknown): void {
+    try {
+      work();
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}
+
+/** Reading from a connection, a page at a time: a statement that is left open in the middle ends early on some runtimes. */
+class Reading implements Readable {
+  readonly #get: StatementSync;
+  readonly #first: StatementSync;
+  readonly #next: StatementSync;
+  readonly #pace: Pace;
+
+  constructor(database: DatabaseSync, table: string, pace: Pace) {
+    this.#pace = pace;
+    const page = (from: string) =>
+      database.prepare(
+        `SELECT key, CASE WHEN length(value) <= ${LONG} THEN value END AS value
+         FROM ${table} WHERE key ${from} ? AND key < ? ORDER BY key LIMIT ${PAGE}`,
+      );
+    this.#get = database.prepare(`SELECT value FROM ${table} WHERE key = ?`);
+    this.#first = page(">=");
+    this.#next = page(">");
+  }
+
+  async getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    const values = keys.map((key) => this.#value(key));
+    await this.#pace.turn();
+    return values;
+  }
+
+  async *entries(from: Uint8Array, to: Uint8Array): AsyncGenerator<readonly Pair[], void, undefined> {
+    let rows = this.#first.all(from, to);
+    for (;;) {
+      if (rows.length > 0) yield* this.#pairs(rows);
+      await this.#pace.turn();
+      if (rows.length < PAGE) return;
+      rows = this.#next.all(rows.at(-1)!.key as Uint8Array, to);
+    }
+  }
+
+  /** The entries of a page: all that are short together, a long one by itself. */
+  *#pairs(rows: ReturnType<StatementSync["all"]>): Generator<readonly Pair[], void, undefined> {
+    let pairs: Pair[] = [];
+    for (const { key, value } of rows as unknown as { readonly key: Uint8Array; readonly value: Uint8Array | null }[]) {
+      if (value !== null) {
+        pairs.push([key, value]);
+        continue;
+      }
+      if (pairs.length > 0) yield pairs;
+      pairs = [];
+      const long = this.#value(key);
+      if (long !== undefined) yield [[key, long]];
+    }
+    if (pairs.length > 0) yield pairs;
+  }
+
+  #value(key: Uint8Array): Uint8Array | undefined {
+    return (this.#get.get(key) as { readonly value: Uint8Array } | undefined)?.value;
+  }
+}
+
+/** What an error of SQLite means: https://www.sqlite.org/rescode.html; by its text where a runtime does not give the number. */
+function codeOf(error: unknown): SnapshotErrorCode {
+  const { code, errcode = 0 } = error as { readonly code?: string; readonly errcode?: number };
+  if (code === "ERR_INVALID_STATE") return "CLOSED";
+  const text = String(error);
+  const primary = errcode & 0xff;
+  if (primary === 13 || /is full/.test(text)) return "NO_SPACE";
+  if (primary === 5 || primary === 6 || /is locked/.test(text)) return "BUSY";
+  if (primary === 11 || primary === 26 || /malformed|not a database/.test(text)) return "CORRUPT";
+  return primary === 8 || primary === 3 || /readonly|permission/.test(text) ? "FORBIDDEN" : "UNAVAILABLE";
+}

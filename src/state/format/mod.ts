@@ -1,0 +1,13 @@
+/**
+ * The file that keyed state is saved to.
+ *
+ * @module
+ */
+
+export * from "./block.ts";
+export * from "./chain.ts";
+export * from "./decoder.ts";
+export * from "./encoder.ts";
+export * from "./entries.ts";
+export * from "./head.ts";
+export * from "./restore.ts";

@@ -1,0 +1,301 @@
+/**
+ * State by key, in memory, of which a view can be taken at any moment at no cost.
+ *
+ * @module
+ */
+
+import { listOf } from "../../checks.ts";
+import { checkName, checkReader, type SnapshotReader } from "../../snapshot/mod.ts";
+import type { OneState, StateOwner } from "./any_state.ts";
+import {
+  type Chain,
+  type Expected,
+  type Head,
+  incrementalOf,
+  type IncrementalOptions,
+  restore,
+  saveChain,
+} from "../format/mod.ts";
+import { checkStateOptions } from "../checks.ts";
+import type { Codec, KeyCodec } from "../codecs/mod.ts";
+import { DeclaredStates } from "../declared.ts";
+import { Groups, type GroupsView } from "./groups.ts";
+import type { KeyGroupRange } from "../key_groups.ts";
+import { KeySpace } from "../key_space.ts";
+import { KeyedChecker, KeyedLoader, KeyedView } from "./keyed_view.ts";
+import type { SaveTask } from "../machine.ts";
+import { SaveTasks } from "../save_tasks.ts";
+import type { ListState, MapState, ValueState } from "../state_types.ts";
+import { KeyedList, KeyedMap, KeyedValue } from "./states.ts";
+
+/** Options of {@linkcode KeyedState}, and of states in databases. */
+export interface KeyedStateOptions<K> {
+  /** The codec of the keys. */
+  readonly keys: KeyCodec<K>;
+  /**
+   * How many key groups there are: 1 to 32768, fixed for the life of the state. With so many workers at the most it can be
+   * spread. See {@linkcode defaultMaxParallelism}.
+   *
+   * @default {128}
+   */
+  readonly maxParallelism?: number;
+  /** The key groups that are kept here: see {@linkcode keyGroupRange}. All by default. */
+  readonly range?: KeyGroupRange;
+  /**
+   * What the state is called in snapshots: the directory of its files.
+   *
+   * @default {"state"}
+   */
+  readonly name?: string;
+  /**
+   * Whether a save writes only what changed since the last committed snapshot, and reuses the files of that. Quick, and
+   * small; but snapshots that share a file share its fate on a bad disk.
+   *
+   * @default {false}
+   */
+  readonly incremental?: boolean | IncrementalOptions;
+  /**
+   * The names of states that earlier releases of the program declared, and that are dropped: what is loaded loses their
+   * entries. A state with entries that is neither declared nor dropped is not loaded; an empty one is no obstacle.
+   *
+   * @default {[]}
+   */
+  readonly drop?: readonly string[];
+}
+
+/** What the next save can be built upon. */
+interface Committed {
+  readonly chain: Chain;
+  readonly view: GroupsView;
+}
+
+/**
+ * Named states by key (one value, a list, or a map for each), partitioned by key group as in Flink: the state of one
+ * worker. A save takes a view in constant time and writes it while the state goes on changing; from what was saved any
+ * range of key groups can be loaded, by reading just its bytes.
+ *
+ * Values are to be replaced, not changed.
+ *
+ * @typeParam K keys
+ *
+ * @example Three workers become two
+ * ```ts
+ * import { jsonCodec, KeyedState, keyGroupRange, MemoryStorage, stringKeys } from "@snapstream/snapstream";
+ *
+ * const snapshots = await Promise.all([0, 1, 2].map(async (worker) => {
+ *   const state = new KeyedState({ keys: stringKeys(), range: keyGroupRange(128, 3, worker) });
+ *   const counts = state.value("count", jsonCodec<number>());
+ *   for (const word of ["a", "b", "c", "d"]) if (state.owns(word)) counts.set(word, worker);
+ *
+ *   const storage = new MemoryStorage();
+ *   const writer = await storage.create();
+ *   const task = state.save();
+ *   await task.write(writer, new AbortController().signal);
+ *   await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
+ *   task.release();
+ *   return await storage.open();
+ * }));
+ *
+ * const first = new KeyedState({ keys: stringKeys(), range: keyGroupRange(128, 2, 0) });
+ * const counts = first.value("count", jsonCodec<number>());
+ * await first.load(...snapshots);
+ * console.assert(first.owns("a") === counts.has("a"));
+ * ```
+ */
+export class KeyedState<K> {
+  readonly #space: KeySpace<K>;
+  readonly #name: string;
+  readonly #incremental: IncrementalOptions | undefined;
+  readonly #states: DeclaredStates<OneState<K>>;
+  readonly #owner: StateOwner<K>;
+  readonly #tasks = new SaveTasks("state");
+  #groups: Groups;
+  #committed: Committed | undefined;
+
+  /**
+   * Makes an empty state.
+   *
+   * @param options see {@linkcode KeyedStateOptions}
+   * @throws {SnapshotError} `MALFORMED` if they are not allowed
+   */
+  constructor(options: KeyedStateOptions<K>) {
+    checkStateOptions(options);
+    const { keys, name = "state", incremental = false, drop } = options;
+    this.#space = new KeySpace(options);
+    this.#states = new DeclaredStates(keys.name, drop);
+    this.#name = checkName(name);
+    this.#incremental = incrementalOf(incremental);
+    this.#groups = this.#emptyGroups();
+    this.#owner = {
+      keys,
+      group: (key) => this.#groups.at(this.#place(key)),
+      writable: (key) => this.#groups.writable(this.#place(key)),
+      groups: () => this.#groups,
+      size: (place) => this.#groups.size(place),
+    };
+  }
+
+  /** How many key groups there are. */
+  get maxParallelism(): number {
+    return this.#space.maxParallelism;
+  }
+
+  /** Those that are kept here. */
+  get range(): KeyGroupRange {
+    return this.#space.range;
+  }
+
+  /** Whether a key belongs here. */
+  owns(key: K): boolean {
+    return this.#space.owns(key);
+  }
+
+  /** The key group of a key. */
+  keyGroup(key: K): number {
+    return this.#space.keyGroup(key);
+  }
+
+  /** How many entries all states have: values, lists, and entries of maps. */
+  get size(): number {
+    let size = 0;
+    for (const { place } of this.#states.values()) size += this.#groups.size(place);
+    return size;
+  }
+
+  /**
+   * A state with one value for each key. To be declared before anything is loaded.
+   *
+   * @param name its name
+   * @param values the codec of the values
+   * @throws {SnapshotError} `MALFORMED` if there is one with this name, or it is dropped; or if no file can say what it
+   *   is
+   */
+  value<V>(name: string, values: Codec<V>): ValueState<K, V> {
+    return this.#states.add(new KeyedValue<K, V>(this.#owner, this.#states.size, name, values));
+  }
+
+  /** A state with a list for each key. As {@linkcode value}. */
+  list<T>(name: string, items: Codec<T>): ListState<K, T> {
+    return this.#states.add(new KeyedList<K, T>(this.#owner, this.#states.size, name, items));
+  }
+
+  /** A state with a map for each key. As {@linkcode value}. */
+  map<UK, V>(name: string, userKeys: KeyCodec<UK>, values: Codec<V>): MapState<K, UK, V> {
+    return this.#states.add(new KeyedMap<K, UK, V>(this.#owner, this.#states.size, name, userKeys, values));
+  }
+
+  /** Takes all entries of all states away. */
+  clear(): void {
+    this.#replace(this.#emptyGroups());
+  }
+
+  /**
+   * The synchronous part of a save: takes a view, in constant time.
+   *
+   * @returns the rest of the save; writes nothing if there are no entries
+   * @throws {SnapshotError} `CLOSED`
+   */
+  save(): SaveTask {
+    this.#tasks.check();
+    const groups = this.#groups;
+    const view = groups.view();
+    const mark = this.#incremental && groups.view(); // to be compared with by the next save, if this one succeeds
+    const committed = this.#committed;
+    committed?.view.share(); // stays what it is though another save commits, or something is loaded, meanwhile
+    const states = [...this.#states.values()];
+    let chain: Chain | undefined;
+    return this.#tasks.begin({
+      write: async (writer, signal) => {
+        const source = new KeyedView(this.#head(states), states, view, committed?.view);
+        chain = await saveChain(writer, this.#name, source, committed?.chain, this.#incremental ?? {}, signal);
+      },
+      committed: () => {
+        // Not if something was loaded, or another save committed, meanwhile.
+        if (mark !== undefined && this.#groups === groups && this.#committed === committed) {
+          this.#setCommitted({ chain: chain!, view: mark.share() });
+        }
+      },
+      cleanUp: () => {
+        for (const held of [view, mark, committed?.view]) held?.release();
+      },
+    });
+  }
+
+  /**
+   * Replaces all entries by those that snapshots have in the key groups of this state; or throws and leaves everything
+   * as it is. Of other key groups nothing is read.
+   *
+   * @param readers the snapshots; together they must have each key group of this state once
+   * @throws {SnapshotError} `MALFORMED` if a key group is missing, or there twice; `CORRUPT`; `UNSUPPORTED` if a state
+   *   with entries is neither declared here nor dropped, or is another one there, or was saved by a newer release
+   */
+  async load(...readers: SnapshotReader[]): Promise<void> {
+    listOf(checkReader)(readers, "readers");
+    this.#tasks.check();
+    const groups = this.#emptyGroups();
+    const undeclared = this.#states.undeclared();
+    const loading = { space: this.#space, states: this.#states, undeclared, groups };
+    const chain = await restore(readers, this.#expected, (head, isOnly) => new KeyedLoader(loading, head, isOnly));
+    undeclared.check();
+    this.#tasks.check();
+    this.#replace(groups);
+    // Upon files that have what was dropped nothing is built: it would come back with them.
+    if (this.#incremental === undefined || chain === undefined || undeclared.dropped) return;
+    this.#setCommitted({ chain, view: groups.view() });
+  }
+
+  /**
+   * Whether {@linkcode load} would load snapshots: decodes every entry of the key groups of this state, one chunk in memory
+   * at a time, and changes nothing.
+   *
+   * @param readers the snapshots
+   * @throws {SnapshotError} as `load`
+   */
+  async check(...readers: SnapshotReader[]): Promise<void> {
+    this.#tasks.check();
+    const undeclared = this.#states.undeclared();
+    const checking = { space: this.#space, states: this.#states, undeclared };
+    await restore(readers, this.#expected, (head, isOnly) => new KeyedChecker(checking, head, isOnly));
+    undeclared.check();
+  }
+
+  /** Gives up saves that are under way, and waits for them. The state can be read and changed, but not saved, after that. */
+  async close(): Promise<void> {
+    await this.#tasks.close();
+    this.#setCommitted(undefined);
+  }
+
+  /** As {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Where the group of a key is. */
+  #place(key: K): number {
+    return this.#space.ownGroup(key) - this.range.first;
+  }
+
+  #head(states: readonly OneState<K>[]): Omit<Head, "buildsUpon"> {
+    const { maxParallelism, range } = this;
+    return { maxParallelism, range, keys: this.#space.keys.name, states: states.map(({ described }) => described) };
+  }
+
+  get #expected(): Expected {
+    const { maxParallelism, range } = this;
+    return { name: this.#name, maxParallelism, range, keys: this.#space.keys.name };
+  }
+
+  #emptyGroups(): Groups {
+    return new Groups(this.range.last - this.range.first + 1);
+  }
+
+  #replace(groups: Groups): void {
+    this.#groups = groups;
+    this.#setCommitted(undefined);
+  }
+
+  #setCommitted(committed: Committed | undefined): void {
+    this.#committed?.view.release();
+    this.#committed = committed;
+  }
+}

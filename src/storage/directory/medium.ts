@@ -1,0 +1,474 @@
+/**
+ * Snapshots in directories, as braft lays them out; written so that no crash loses one.
+ *
+ * @module
+ */
+
+import { dirname, join } from "@std/path";
+import { hasCode, SnapshotError } from "../../errors.ts";
+import type { Disk, DiskFile, DiskLock } from "../../fs/mod.ts";
+import {
+  checkName,
+  directoriesOf,
+  type FileInfo,
+  MANIFEST_NAME,
+  MANIFEST_TEMP_NAME,
+  MAX_MANIFEST_BYTES,
+  similarNames,
+  type SnapshotManifest,
+} from "../../snapshot/mod.ts";
+import { InFlight } from "../../async/mod.ts";
+import { equal } from "../../stream/mod.ts";
+import type { DirectorySync } from "./sync.ts";
+import { decodeManifest } from "../evidence.ts";
+import {
+  corruptDirectory,
+  installDirectory,
+  isInstall,
+  quarantinedAs,
+  snapshotDirectory,
+  TEMP,
+  trashDirectory,
+} from "../layout.ts";
+import type { Medium, MediumFile, PlacedSnapshot, QuarantinedPlace, StoredSnapshot } from "../medium.ts";
+import { missing } from "../reader.ts";
+
+/** Files that are looked at at the same time. */
+const STATS_IN_FLIGHT = 16;
+/** How many kinds of similar names are remembered. */
+const MAX_KINDS = 1000;
+
+/**
+ * The root of a directory storage. Whatever changes it first looks whether the lock is still held, and a commit looks once
+ * more before it is acknowledged: a cleaner may have removed the file that is locked, and let a second process in, and the
+ * root may be away, with another directory in its place.
+ */
+export class DirectoryMedium implements Medium {
+  readonly temp: string = TEMP;
+  readonly #disk: Disk;
+  readonly #root: string;
+  readonly #sync: DirectorySync;
+  readonly #lock: DiskLock | undefined;
+  /** Whether this file system takes for one what differs only so. */
+  readonly #merges = new Map<string, boolean>();
+
+  /**
+   * @param disk the disk
+   * @param root the directory
+   * @param sync makes names durable
+   * @param lock that of the root; absent if the root must not be changed
+   */
+  constructor(disk: Disk, root: string, sync: DirectorySync, lock: DiskLock | undefined) {
+    this.#disk = disk;
+    this.#root = root;
+    this.#sync = sync;
+    this.#lock = lock;
+  }
+
+  installPlace(manifest: SnapshotManifest): string {
+    return installDirectory(manifest.index, manifest.digest);
+  }
+
+  async installs(): Promise<PlacedSnapshot[]> {
+    const found: PlacedSnapshot[] = [];
+    for (const { name: place, kind } of await this.#disk.list(this.#root)) {
+      if (kind !== "directory" || !isInstall(place)) continue;
+      try {
+        found.push({ place, manifest: await this.#readManifest(place) });
+      } catch (error) {
+        // A crash before its manifest was there, damage, or what cannot be read now: it is in nobody's way, and is swept
+        // when it is old.
+        if (!(error instanceof SnapshotError)) throw error;
+      }
+    }
+    return found;
+  }
+
+  async clear(place: string): Promise<void> {
+    await this.#checkOwned();
+    await this.remove(place);
+    await this.#disk.makeDirectory(this.#path(place));
+  }
+
+  async describe(place: string, manifest: SnapshotManifest): Promise<void> {
+    await this.#checkOwned();
+    await this.#checkNoLinks(place, MANIFEST_TEMP_NAME);
+    const temp = this.#path(place, MANIFEST_TEMP_NAME);
+    await this.#disk.remove(temp);
+    const file = await this.#disk.open(temp, "create");
+    try {
+      await file.write(manifest.framed, 0);
+      await this.#syncFile(file);
+    } finally {
+      await file.close();
+    }
+    await this.#disk.rename(temp, this.#path(place, MANIFEST_NAME));
+  }
+
+  async open(place: string, name: string, mode: "read" | "create" | "update"): Promise<MediumFile> {
+    const path = this.#path(place, checkName(name));
+    if (mode === "read") {
+      return new RereadFile(await this.#openToRead(place, name), async () => {
+        if (this.#lock !== undefined) await this.#checkOwned(); // else another directory may be in the root's place
+        return await this.#openToRead(place, name);
+      }, name);
+    }
+    await this.#checkOwned();
+    await this.#checkNoLinks(place, name);
+    if (mode === "create" && name.includes("/")) await this.#disk.makeDirectory(dirname(path));
+    const opening = this.#disk.open(path, mode);
+    const file = await (mode === "create" ? this.#checkMade(place, name, opening) : opening);
+    return this.#sync.durability === "none" ? new UnsyncedFile(file) : file;
+  }
+
+  async #openToRead(place: string, name: string): Promise<DiskFile> {
+    await this.#checkNoLinks(place, name);
+    return await this.#disk.open(this.#path(place, name), "read");
+  }
+
+  /** What is made is not there yet: if the disk says it is, under a name that no list shows, it is another's. */
+  async #checkMade<T>(place: string, name: string, making: Promise<T>): Promise<T> {
+    try {
+      return await making;
+    } catch (error) {
+      if (!hasCode(error, "BUSY")) throw error;
+      const last = name.slice(name.lastIndexOf("/") + 1);
+      const listed = await this.#disk.list(dirname(this.#path(place, name))).catch(() => undefined);
+      if (listed === undefined || listed.some((entry) => entry.name === last)) throw error;
+      throw this.#merged(name, "another file", error);
+    }
+  }
+
+  #merged(name: string, other: string, cause?: unknown): SnapshotError {
+    return new SnapshotError(
+      "UNSUPPORTED",
+      `${
+        JSON.stringify(name)
+      } and ${other} of the snapshot have the same name on the file system of ${this.#root}, which ` +
+        `does not tell them apart: use another one, or other names`,
+      { file: name, cause },
+    );
+  }
+
+  /**
+   * Fails if this file system takes two names for one: found out by making the one, and looking for the other. Of names
+   * that differ in case, or in how they are composed, one pair tells of all.
+   */
+  async checkNames({ files }: SnapshotManifest): Promise<void> {
+    for (const [one, other] of similarNames(files.map(({ name }) => name))) {
+      const kind = one.normalize("NFC") === other.normalize("NFC")
+        ? "composed"
+        : asciiLower(one) === asciiLower(other)
+        ? "case"
+        : `${one}\0${other}`;
+      const merges = this.#merges.get(kind) ?? await this.#isMerged(one, other);
+      if (this.#merges.size < MAX_KINDS) this.#merges.set(kind, merges);
+      if (merges) throw this.#merged(other, JSON.stringify(one));
+    }
+  }
+
+  async #isMerged(one: string, other: string): Promise<boolean> {
+    await this.#checkOwned();
+    const probe = this.#path(trashDirectory()); // swept, if this is killed
+    try {
+      await this.#disk.makeDirectory(dirname(join(probe, one)));
+      await (await this.#disk.open(join(probe, one), "create")).close();
+      return await this.#disk.stat(join(probe, other)) !== undefined;
+    } finally {
+      await this.#disk.remove(probe).catch(() => {});
+    }
+  }
+
+  async link(from: string, to: string, name: string, as: string): Promise<boolean> {
+    await this.#checkOwned();
+    const target = this.#path(to, checkName(as));
+    await this.#checkNoLinks(from, name);
+    await this.#checkNoLinks(to, as);
+    if (as.includes("/")) await this.#disk.makeDirectory(dirname(target));
+    return await this.#checkMade(to, as, this.#disk.link(this.#path(from, name), target));
+  }
+
+  async unlink(place: string, name: string): Promise<void> {
+    await this.#checkOwned();
+    const path = this.#path(place, checkName(name));
+    await this.#checkNoLinks(place, name);
+    await this.#disk.remove(path);
+  }
+
+  /** DESIGN's commit, steps 2 to 6; every file was synced and closed when it was complete. */
+  async publish(place: string, manifest: SnapshotManifest): Promise<StoredSnapshot> {
+    await this.#checkOwned();
+    const { index } = manifest;
+    const final = snapshotDirectory(index);
+    await this.#checkFree(final, index);
+    await this.checkNames(manifest);
+    await this.describe(place, manifest);
+    if (this.#sync.durability === "full") {
+      const directories = new Set(manifest.files.flatMap(({ name }) => directoriesOf(name)));
+      for (const directory of directories) await this.#sync.sync(this.#path(place, directory));
+      await this.#sync.sync(this.#path(place));
+    }
+    const written = await this.inspect(place, index);
+    if (!equal(written.manifest.bytes, manifest.bytes)) {
+      throw new SnapshotError("CORRUPT", `The manifest of snapshot ${index} reads otherwise than it was written`, {
+        index,
+      });
+    }
+    await this.#checkOwned();
+    try {
+      await this.#disk.rename(this.#path(place), this.#path(final));
+      await this.#sync.sync(this.#root);
+    } catch (error) {
+      // It was not acknowledged: it must not be found later, nor be in the way of the next try. A disk that fails may
+      // have renamed it all the same.
+      await this.#disk.rename(this.#path(final), this.#path(place)).catch(() => {});
+      throw error;
+    }
+    await this.#checkOwned(); // if another process came in meanwhile it stays, since all that is here is theirs now
+    return { ...written, place: final };
+  }
+
+  async #checkFree(final: string, index: bigint): Promise<void> {
+    if (await this.#disk.stat(this.#path(final)) === undefined) return;
+    throw new SnapshotError("BUSY", `${this.#path(final)} is there already: nothing is written over it`, { index });
+  }
+
+  async inspect(place: string, index: bigint): Promise<StoredSnapshot> {
+    const manifest = await this.#readManifest(place);
+    if (manifest.index !== index) {
+      throw new SnapshotError(
+        "CORRUPT",
+        `${this.#path(place)} is called ${index}, and its manifest says ${manifest.index}`,
+        {
+          index,
+          expected: index,
+          actual: manifest.index,
+        },
+      );
+    }
+    const directories = new Set(manifest.files.flatMap(({ name }) => directoriesOf(name)));
+    for (const directory of directories) await this.#checkDirectory(place, directory, directory);
+    const looking = new InFlight<number>();
+    let size = 0;
+    try {
+      for (const file of manifest.files) {
+        looking.add(this.#checkSize(place, file, index));
+        if (looking.size >= STATS_IN_FLIGHT) size += await looking.next();
+      }
+      while (looking.size > 0) size += await looking.next();
+    } finally {
+      await looking.settled();
+    }
+    return { place, manifest, size };
+  }
+
+  /** Checks that a file is there and as large as it should be. One that is not there may be away. */
+  async #checkSize(place: string, { name, chunks, source }: FileInfo, index: bigint): Promise<number> {
+    const stat = await this.#disk.stat(this.#path(place, name));
+    if (stat === undefined && source === "reference") return 0;
+    if (stat === undefined) throw missing(this.#path(place, name), undefined);
+    const wrong = stat.kind !== "file"
+      ? "is not a regular file"
+      : chunks !== undefined && stat.size !== chunks.size
+      ? `has ${stat.size} bytes, not ${chunks.size}`
+      : undefined;
+    if (wrong !== undefined) {
+      throw new SnapshotError("CORRUPT", `${this.#path(place, name)} ${wrong}`, {
+        file: name,
+        index,
+        ...(chunks !== undefined && { expected: chunks.size }),
+        actual: stat.size,
+      });
+    }
+    return stat.size;
+  }
+
+  async remove(place: string): Promise<void> {
+    if (this.#lock === undefined) return;
+    await this.#checkOwned();
+    if (await this.#disk.stat(this.#path(place)) === undefined) return;
+    const trash = this.#path(trashDirectory());
+    await this.#disk.rename(this.#path(place), trash);
+    // Else a power failure could bring back the name, with half of the files: that of a snapshot, which this was, or was
+    // about to be when something failed.
+    await this.#sync.sync(this.#root);
+    await this.#disk.remove(trash);
+  }
+
+  async quarantine(place: string, index: bigint): Promise<void> {
+    if (this.#lock === undefined) return;
+    await this.#checkOwned();
+    await this.#disk.rename(this.#path(place), this.#path(corruptDirectory(index)));
+    await this.#sync.sync(this.#root);
+  }
+
+  async quarantined(): Promise<QuarantinedPlace[]> {
+    return (await this.#disk.list(this.#root)).flatMap(({ name: place, kind }) => {
+      const said = kind === "directory" ? quarantinedAs(place) : undefined;
+      return said === undefined ? [] : [{ place, ...said }];
+    });
+  }
+
+  async restore(place: string, index: bigint): Promise<StoredSnapshot> {
+    await this.#checkOwned();
+    const final = snapshotDirectory(index);
+    await this.#checkFree(final, index);
+    const stored = await this.inspect(place, index);
+    await this.#disk.rename(this.#path(place), this.#path(final));
+    await this.#sync.sync(this.#root);
+    return { ...stored, place: final };
+  }
+
+  async close(): Promise<void> {
+    await this.#lock?.release();
+  }
+
+  async #readManifest(place: string): Promise<SnapshotManifest> {
+    await this.#checkNoLinks(place, MANIFEST_NAME);
+    const path = this.#path(place, MANIFEST_NAME);
+    const stat = await this.#disk.stat(path);
+    if (stat === undefined) throw missing(path, undefined);
+    if (stat.kind !== "file") throw new SnapshotError("CORRUPT", `${path} is not a regular file`, { file: path });
+    const file = await this.#disk.open(path, "read");
+    try {
+      const size = await file.size();
+      if (size > MAX_MANIFEST_BYTES + 4) {
+        throw new SnapshotError("MALFORMED", `${path} has ${size} bytes, too many for a manifest`, {
+          file: path,
+          actual: size,
+        });
+      }
+      const bytes = new Uint8Array(size);
+      const length = await file.read(bytes, 0);
+      if (length === size) return await decodeManifest(bytes, path);
+      throw new SnapshotError("UNAVAILABLE", `${path} is said to have ${size} bytes, and ${length} are read`, {
+        file: path,
+        expected: size,
+        actual: length,
+      });
+    } finally {
+      await file.close();
+    }
+  }
+
+  /**
+   * No directory on the way to a file, from the place on, may be a symbolic link: it would lead out of the storage. One
+   * that is put there between this look and what follows is followed all the same: no runtime has `openat`.
+   */
+  async #checkNoLinks(place: string, name: string): Promise<void> {
+    for (const directory of ["", ...directoriesOf(name)]) await this.#checkDirectory(place, directory, name);
+  }
+
+  async #checkDirectory(place: string, directory: string, file: string): Promise<void> {
+    const stat = await this.#disk.stat(this.#path(place, directory));
+    if (stat === undefined || stat.kind === "directory") return;
+    throw new SnapshotError("CORRUPT", `${this.#path(place, directory)} is not a directory`, { file });
+  }
+
+  /** Fails unless nobody else can be changing what is here. */
+  async #checkOwned(): Promise<void> {
+    if (this.#lock === undefined) {
+      throw new SnapshotError("FORBIDDEN", `${this.#root} was opened for reading only`);
+    }
+    if (await this.#lock.isHeld()) return;
+    if (await this.#disk.stat(this.#root) === undefined) {
+      throw new SnapshotError("UNAVAILABLE", `${this.#root} is not there now: nothing is changed before it is back`, {
+        file: this.#root,
+      });
+    }
+    throw new SnapshotError(
+      "BUSY",
+      `The lock of ${this.#root} was removed or replaced: another process may have it open, and nothing is changed by ` +
+        `this one any more. Close the storage, and open it again`,
+      { file: this.#root },
+    );
+  }
+
+  async #syncFile(file: DiskFile): Promise<void> {
+    if (this.#sync.durability !== "none") await file.sync();
+  }
+
+  #path(...parts: string[]): string {
+    return join(this.#root, ...parts);
+  }
+}
+
+/** A file that is not made durable. */
+class UnsyncedFile implements MediumFile {
+  readonly #file: DiskFile;
+
+  constructor(file: DiskFile) {
+    this.#file = file;
+  }
+
+  read(buffer: Uint8Array, position: number): Promise<number> {
+    return this.#file.read(buffer, position);
+  }
+
+  write(bytes: Uint8Array, position: number): Promise<void> {
+    return this.#file.write(bytes, position);
+  }
+
+  sync(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  size(): Promise<number> {
+    return this.#file.size();
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+}
+
+/** A file that can be read once more by a handle of its own. */
+class RereadFile implements MediumFile {
+  readonly #file: DiskFile;
+  readonly #open: () => Promise<DiskFile>;
+  readonly #name: string;
+
+  constructor(file: DiskFile, open: () => Promise<DiskFile>, name: string) {
+    this.#file = file;
+    this.#open = open;
+    this.#name = name;
+  }
+
+  read(buffer: Uint8Array, position: number): Promise<number> {
+    return this.#file.read(buffer, position);
+  }
+
+  async reread(buffer: Uint8Array, position: number): Promise<number> {
+    let file: DiskFile;
+    try {
+      file = await this.#open();
+    } catch (error) {
+      throw hasCode(error, "NOT_FOUND") ? missing(this.#name, error) : error;
+    }
+    try {
+      return await file.read(buffer, position);
+    } finally {
+      await file.close();
+    }
+  }
+
+  write(): Promise<void> {
+    return Promise.reject(new SnapshotError("FORBIDDEN", "A file that was opened to be read is not written to"));
+  }
+
+  sync(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  size(): Promise<number> {
+    return this.#file.size();
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+}
+
+function asciiLower(text: string): string {
+  return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+}

@@ -1,0 +1,8 @@
+/**
+ * Snapshots on a disk, for Deno, Node and Bun.
+ *
+ * @module
+ */
+
+export { DirectoryStorage, type DirectoryStorageOptions } from "./storage.ts";
+export type { Durability } from "./sync.ts";

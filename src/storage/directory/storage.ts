@@ -1,0 +1,207 @@
+/**
+ * A directory of snapshots: how it is opened, and what a crash left in it.
+ *
+ * @module
+ */
+
+import { dirname } from "@std/path";
+import { checkBoolean, checkOptions, checkPath, duration, oneOf } from "../../checks.ts";
+import { hasCode, SnapshotError } from "../../errors.ts";
+import { checkDisk, defaultDisk, type Disk } from "../../fs/mod.ts";
+import { neverThrowing } from "../../async/mod.ts";
+import type { DamagedSnapshot, UnreadableSnapshot } from "../../snapshot/mod.ts";
+import { DirectoryMedium } from "./medium.ts";
+import { DirectorySync, type Durability } from "./sync.ts";
+import { examine, isProof } from "../evidence.ts";
+import { indexOfDirectory, isInstall, isTrash, LOCK, snapshotDirectory, TEMP } from "../layout.ts";
+import type { StoredSnapshot } from "../medium.ts";
+import { MediumStorage, storageChecks, type StorageOptions } from "../medium_storage.ts";
+
+/** Options of {@linkcode DirectoryStorage.open}. */
+export interface DirectoryStorageOptions extends StorageOptions {
+  /**
+   * What is made durable before it is acknowledged. Where the file system cannot sync a directory, `"full"` works as
+   * `"file"`, and says so once (`onWarning`, `UNSUPPORTED`).
+   *
+   * @default {"full"}
+   */
+  readonly durability?: Durability;
+  /**
+   * Look only: nothing in the directory is changed, not even swept or locked.
+   *
+   * @default {false}
+   */
+  readonly readOnly?: boolean;
+  /**
+   * How long an interrupted install is kept to be gone on with, in milliseconds.
+   *
+   * @default {604800000}
+   */
+  readonly keepInstalls?: number;
+  /** The disk; by default that of the runtime. */
+  readonly disk?: Disk;
+}
+
+/**
+ * A directory of snapshots, laid out as braft's: a real braft storage can be opened, and braft can open this one.
+ * One process at a time has it open.
+ *
+ * Opening sweeps what a crash left, and looks at the manifest and the sizes of every snapshot. One that is proven bad is
+ * quarantined, renamed to `corrupt-…`, and the next older is used. One that cannot be read or understood now stays where it
+ * is, with a warning: see {@linkcode MediumStorage.unreadable}. Nothing that may be good is moved or deleted.
+ */
+export class DirectoryStorage extends MediumStorage {
+  /** What was proven bad when the storage was opened. */
+  readonly damaged: readonly DamagedSnapshot[];
+  readonly #sync: DirectorySync;
+
+  private constructor(
+    medium: DirectoryMedium,
+    sync: DirectorySync,
+    found: readonly StoredSnapshot[],
+    unreadable: readonly UnreadableSnapshot[],
+    damaged: readonly DamagedSnapshot[],
+    options: StorageOptions,
+  ) {
+    super(medium, found, options, unreadable.map((one) => ({ ...one, place: snapshotDirectory(one.index) })));
+    this.#sync = sync;
+    this.damaged = damaged;
+  }
+
+  /** What is made durable before it is acknowledged: what was asked for, or what the file system can do. */
+  get durability(): Durability {
+    return this.#sync.durability;
+  }
+
+  /**
+   * Opens a storage; makes it if there is none. Nothing but the directory is looked at or changed; if it is to be made,
+   * and durability is `"full"`, the nearest directory above it that is there is read too, to make its name durable.
+   *
+   * Files and directories have the mode that the process's umask leaves (666 and 777 without it). State may be private:
+   * a directory that was made with mode 700 keeps it so.
+   *
+   * @param root the directory
+   * @param options see {@linkcode DirectoryStorageOptions}
+   * @throws {SnapshotError} `BUSY` if a process has it open, `FORBIDDEN` if it may not be read, `NOT_FOUND` if it is not
+   *   there and opened read-only
+   */
+  static async open(root: string, options: DirectoryStorageOptions = {}): Promise<DirectoryStorage> {
+    checkPath(root, "root");
+    const { disk = defaultDisk(), durability = "full", readOnly = false, keepInstalls = 7 * 24 * 3600 * 1000 } =
+      checkOptions(options, {
+        ...storageChecks(),
+        durability: oneOf("full", "file", "none"),
+        readOnly: checkBoolean,
+        keepInstalls: duration(),
+        disk: checkDisk,
+      });
+    const warn = neverThrowing(options.onWarning ?? (() => {}));
+    const sync = new DirectorySync(disk, durability, warn);
+    if (!readOnly) await makeRoot(disk, root, sync);
+    const lock = readOnly ? undefined : await disk.lock(`${root}/${LOCK}`);
+    try {
+      const medium = new DirectoryMedium(disk, root, sync, lock);
+      if (!readOnly) await sweep(disk, root, medium, sync, keepInstalls, warn);
+      const found: StoredSnapshot[] = [];
+      const unreadable: UnreadableSnapshot[] = [];
+      const damaged: DamagedSnapshot[] = [];
+      for (const { name, kind } of await disk.list(root)) {
+        const index = indexOfDirectory(name);
+        if (index === undefined || kind !== "directory") continue; // somebody else's: left alone
+        try {
+          found.push(await examine(medium, name, index));
+        } catch (error) {
+          if (!(error instanceof SnapshotError)) throw error;
+          if (readOnly && await isGone(disk, `${root}/${name}`)) continue; // its owner removed it since
+          warn(about(error, index));
+          // Only what is proven bad is moved. What cannot be read may well be good, and newer than all the rest.
+          if (!isProof(error)) unreadable.push({ index, error });
+          else {
+            damaged.push({ index, error });
+            await medium.quarantine(name, index).catch((error) => {
+              unreadable.push({ index, error }); // as long as it is in the way
+              warn(about(error, index));
+            });
+          }
+        }
+      }
+      return new DirectoryStorage(medium, sync, found, unreadable, damaged, options);
+    } catch (error) {
+      await lock?.release();
+      throw error;
+    }
+  }
+}
+
+/**
+ * Makes the root, and its name durable: only for that is anything looked at beside the root, and only before the first
+ * opening has come to its lock.
+ */
+async function makeRoot(disk: Disk, root: string, sync: DirectorySync): Promise<void> {
+  if (sync.durability !== "full") return await disk.makeDirectory(root);
+  const missing: string[] = [];
+  for (let path = root; await disk.stat(path) === undefined && dirname(path) !== path; path = dirname(path)) {
+    missing.push(path);
+  }
+  await disk.makeDirectory(root);
+  await sync.sync(root); // so that a file system that cannot do that says so at once
+  for (const path of missing) await sync.sync(dirname(path));
+  if (missing.length > 0 || await disk.stat(`${root}/${LOCK}`) !== undefined) return;
+  // Whoever made it may have been killed before its name, and that of what it is in, was durable.
+  try {
+    for (let path = root; dirname(path) !== path; path = dirname(path)) await sync.sync(dirname(path));
+  } catch (error) {
+    if (!hasCode(error, "FORBIDDEN")) throw error; // somebody else's, who made it for us
+  }
+}
+
+/**
+ * Removes what a crash left: the snapshot that was being written, what was on its way out, installs of old. What cannot be
+ * removed now is no obstacle.
+ */
+async function sweep(
+  disk: Disk,
+  root: string,
+  medium: DirectoryMedium,
+  sync: DirectorySync,
+  keepInstalls: number,
+  warn: (error: SnapshotError) => void,
+): Promise<void> {
+  const directories = (await disk.list(root)).filter(({ kind }) => kind === "directory");
+  // Who renamed it may have been killed before that was durable.
+  if (directories.some(({ name }) => isTrash(name))) await sync.sync(root);
+  for (const { name } of directories) {
+    try {
+      if (isTrash(name)) await disk.remove(`${root}/${name}`);
+      else if (name === TEMP) await medium.remove(name);
+      else if (isInstall(name)) {
+        if (Date.now() - await lastChange(disk, `${root}/${name}`) > keepInstalls) await medium.remove(name);
+      }
+    } catch (error) {
+      if (!(error instanceof SnapshotError)) throw error;
+      warn(error);
+    }
+  }
+}
+
+/** A warning about a snapshot. */
+function about(error: SnapshotError, index: bigint): SnapshotError {
+  return new SnapshotError(error.code, error.message, { ...error.fields, index, cause: error });
+}
+
+async function isGone(disk: Disk, path: string): Promise<boolean> {
+  return await disk.stat(path).catch(() => true) === undefined;
+}
+
+/** When something in a directory was changed last: writing to a file does not change the directory that it is in. */
+async function lastChange(disk: Disk, directory: string): Promise<number> {
+  let last = (await disk.stat(directory))?.changedAt ?? 0;
+  for (const { name, kind } of await disk.list(directory)) {
+    const path = `${directory}/${name}`;
+    last = Math.max(
+      last,
+      kind === "directory" ? await lastChange(disk, path) : (await disk.stat(path))?.changedAt ?? 0,
+    );
+  }
+  return last;
+}

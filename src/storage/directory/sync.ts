@@ -1,0 +1,58 @@
+/**
+ * Making the names in directories durable, where that can be done.
+ *
+ * @module
+ */
+
+import { hasCode, SnapshotError } from "../../errors.ts";
+import type { Disk } from "../../fs/mod.ts";
+
+/**
+ * What is made durable before it is acknowledged: `"full"`, files and the names of files (a power failure loses
+ * nothing); `"file"`, only files (one may take the newest snapshot); `"none"`, nothing (a crash of the process alone loses
+ * nothing).
+ */
+export type Durability = "full" | "file" | "none";
+
+/** Syncs the directories of one file system, and says once if it cannot. */
+export class DirectorySync {
+  readonly #disk: Disk;
+  readonly #warn: (error: SnapshotError) => void;
+  #durability: Durability;
+
+  /**
+   * @param disk the disk
+   * @param durability what is asked for
+   * @param warn told if there is less
+   */
+  constructor(disk: Disk, durability: Durability, warn: (error: SnapshotError) => void) {
+    this.#disk = disk;
+    this.#durability = durability;
+    this.#warn = warn;
+  }
+
+  /** What is made durable: what was asked for, or less where the file system cannot do that. */
+  get durability(): Durability {
+    return this.#durability;
+  }
+
+  /** Makes the names in a directory durable, if that was asked for and can be done. */
+  async sync(path: string): Promise<void> {
+    if (this.#durability !== "full") return;
+    try {
+      await this.#disk.syncDirectory(path);
+    } catch (error) {
+      if (!hasCode(error, "UNSUPPORTED")) throw error;
+      if (this.#durability !== "full") return; // another call has said so meanwhile
+      this.#durability = "file";
+      this.#warn(
+        new SnapshotError(
+          "UNSUPPORTED",
+          `${error.message}: the storage works as with durability "file", and a power failure may take the newest ` +
+            `snapshots. Ask for "file" if that is enough, or use another file system`,
+          { ...error.fields, cause: error },
+        ),
+      );
+    }
+  }
+}

@@ -1,0 +1,8 @@
+/**
+ * Snapshots whose files are encrypted.
+ *
+ * @module
+ */
+
+export * from "./cipher.ts";
+export * from "./storage.ts";

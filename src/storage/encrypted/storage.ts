@@ -1,0 +1,405 @@
+/**
+ * A storage whose files are encrypted.
+ *
+ * @module
+ */
+
+import { able } from "../../checks.ts";
+import { hasCode, SnapshotError } from "../../errors.ts";
+import {
+  type ByteRange,
+  checkCommitOptions,
+  checkCreateOptions,
+  checkFileOptions,
+  checkFiles,
+  checkManifest,
+  checkMeta,
+  type CheckOptions,
+  checkReader,
+  checkStorage,
+  type ChunkRun,
+  type CommitOptions,
+  type CreateOptions,
+  type FileInfo,
+  type FileOptions,
+  type FileWriter,
+  type PrepareOptions,
+  type QuarantinedSnapshot,
+  type SnapshotInfo,
+  type SnapshotInstall,
+  type SnapshotManifest,
+  type SnapshotMeta,
+  type SnapshotReader,
+  type SnapshotSeal,
+  type SnapshotStorage,
+  type SnapshotWriter,
+  type UnreadableSnapshot,
+  type VerifyOptions,
+} from "../../snapshot/mod.ts";
+import { type ChunkSet, ChunkSink } from "../../stream/mod.ts";
+import { type Cipher, CIPHER_OVERHEAD, type EncryptionKey, Keyring, MAX_PLAIN_CHUNK } from "./cipher.ts";
+import { EncryptedReader } from "./reader.ts";
+import { chooseChunkSize } from "../chunk_size.ts";
+
+/**
+ * Encrypts what is written to a storage, and decrypts what is read: each chunk by itself, with AES-256-GCM. What is
+ * stored, served, pulled and pushed is encrypted; the nodes in between need no key. Names, sizes, and which chunks are
+ * equal can be seen. A seal binds all files, and what is said of the snapshot, to each other. A snapshot that was not
+ * encrypted and sealed with one of the keys, or was changed since, is neither read nor taken in (`FORBIDDEN`): also where
+ * a key has the right name and is another one. Nothing moves then, since what is stored may be right.
+ *
+ * @example
+ * ```ts
+ * import { EncryptedStorage, MemoryStorage } from "@snapstream/snapstream";
+ *
+ * const secret = crypto.getRandomValues(new Uint8Array(32)); // the caller's, to be kept
+ * const storage = new EncryptedStorage(new MemoryStorage(), [{ id: "2026", secret }]);
+ * const writer = await storage.create();
+ * await ReadableStream.from([new TextEncoder().encode("hello")]).pipeTo(writer.file("greeting"));
+ * await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
+ *
+ * const reader = await storage.open();
+ * console.assert(await new Response(reader.file("greeting")).text() === "hello");
+ * await reader.close();
+ * ```
+ */
+export class EncryptedStorage implements SnapshotStorage {
+  readonly #storage: SnapshotStorage;
+  readonly #keys: Keyring;
+  #closed = false;
+
+  /**
+   * Makes a storage.
+   *
+   * @param storage keeps what is encrypted; closed with this one
+   * @param keys the first encrypts, all decrypt: to replace a key, put the new one first, and keep the old one as long as
+   *   there are snapshots of it
+   * @throws {SnapshotError} `MALFORMED` if there is none, or one is too short
+   */
+  constructor(storage: SnapshotStorage, keys: readonly EncryptionKey[]) {
+    checkStorage(storage, "storage");
+    this.#storage = storage;
+    this.#keys = new Keyring(keys);
+  }
+
+  /** How many snapshots are kept. */
+  get retain(): number {
+    return this.#storage.retain;
+  }
+
+  get group(): string | undefined {
+    return this.#storage.group;
+  }
+
+  bindGroup(group: string): void {
+    this.#storage.bindGroup(group);
+  }
+
+  /** The install that is open, if one is; of what is encrypted. */
+  get installing(): SnapshotInstall | undefined {
+    return this.#storage.installing;
+  }
+
+  async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
+    checkCreateOptions(options);
+    const writer = await this.#storage.create(options);
+    return options.raw === true ? new CheckedWriter(writer, this.#keys) : new EncryptedWriter(writer, this.#keys);
+  }
+
+  async open(index?: bigint): Promise<SnapshotReader> {
+    const stored = await this.#storage.open(index);
+    try {
+      return await this.#decrypted(stored, index);
+    } catch (error) {
+      if (index !== undefined || !hasCode(error, "FORBIDDEN")) throw error;
+      // The one before it may be as it should.
+      for (const { meta: { lastIncludedIndex } } of await this.#storage.list()) {
+        if (lastIncludedIndex >= stored.manifest.index) continue;
+        try {
+          return await this.open(lastIncludedIndex);
+        } catch (failure) {
+          if (!hasCode(failure, "FORBIDDEN", "NOT_FOUND")) throw failure;
+        }
+      }
+      throw error;
+    }
+  }
+
+  async #decrypted(stored: SnapshotReader, index: bigint | undefined): Promise<EncryptedReader> {
+    const reader = new EncryptedReader(stored, this.#keys, () => this.#closed);
+    try {
+      await reader.check();
+      if (index === undefined || reader.manifest.index === index) return reader;
+      throw new SnapshotError("FORBIDDEN", `What lies as snapshot ${index} was sealed as ${reader.manifest.index}`, {
+        index,
+        expected: index,
+        actual: reader.manifest.index,
+      });
+    } catch (error) {
+      await reader.close();
+      throw error;
+    }
+  }
+
+  list(): Promise<SnapshotInfo[]> {
+    return this.#storage.list();
+  }
+
+  async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
+    checkManifest(manifest, "manifest");
+    await this.#keys.checkSeal(manifest);
+    for (const file of manifest.files) await this.#keys.cipherOf(file);
+    return new DecryptedInstall(await this.#storage.install(manifest), this.#keys);
+  }
+
+  unfinished(): Promise<SnapshotManifest[]> {
+    return this.#storage.unfinished();
+  }
+
+  unreadable(): Promise<UnreadableSnapshot[]> {
+    return this.#storage.unreadable();
+  }
+
+  quarantine(index: bigint, reason: string): Promise<boolean> {
+    return this.#storage.quarantine(index, reason);
+  }
+
+  quarantined(): Promise<QuarantinedSnapshot[]> {
+    return this.#storage.quarantined();
+  }
+
+  restore(index: bigint, options?: VerifyOptions): Promise<SnapshotInfo> {
+    return this.#storage.restore(index, options);
+  }
+
+  onQuarantine(listener: (index: bigint, reason: string) => void): () => void {
+    return this.#storage.onQuarantine(listener);
+  }
+
+  close(): Promise<void> {
+    this.#closed = true;
+    return this.#storage.close();
+  }
+
+  /** As {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Passes files on to another writer. */
+class PassingWriter implements SnapshotWriter {
+  protected readonly writer: SnapshotWriter;
+  protected readonly keys: Keyring;
+
+  constructor(writer: SnapshotWriter, keys: Keyring) {
+    this.writer = writer;
+    this.keys = keys;
+  }
+
+  file(name: string, options?: FileOptions): WritableStream<Uint8Array> {
+    return this.writer.file(name, options);
+  }
+
+  reuse(files: readonly FileInfo[]): Promise<boolean> {
+    return this.writer.reuse(files);
+  }
+
+  info(name: string): FileInfo {
+    return this.writer.info(name);
+  }
+
+  sealWith(seal: (digest: Uint8Array) => Promise<SnapshotSeal>): void {
+    this.writer.sealWith(seal);
+  }
+
+  commit(meta: SnapshotMeta, options: CommitOptions = {}): Promise<SnapshotInfo> {
+    return this.writer.commit(meta, decrypted(options, this.keys));
+  }
+
+  abort(reason?: unknown): Promise<void> {
+    return this.writer.abort(reason);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.abort();
+  }
+}
+
+/** What is tried is what can be read: the decrypted snapshot. What is no check is refused by whoever is given it. */
+function decrypted<T extends CheckOptions>(options: T, keys: Keyring): T {
+  const check: unknown = options?.check;
+  if (typeof check !== "function") return options;
+  return { ...options, check: (reader: SnapshotReader) => check(new EncryptedReader(reader, keys)) };
+}
+
+/** Takes in what is encrypted, and lets it be tried decrypted. */
+class DecryptedInstall implements SnapshotInstall {
+  readonly #install: SnapshotInstall;
+  readonly #keys: Keyring;
+
+  constructor(install: SnapshotInstall, keys: Keyring) {
+    this.#install = install;
+    this.#keys = keys;
+  }
+
+  get manifest(): SnapshotManifest {
+    return this.#install.manifest;
+  }
+
+  prepare(options?: PrepareOptions): Promise<void> {
+    return this.#install.prepare(options);
+  }
+
+  missing(): IterableIterator<ChunkRun> {
+    return this.#install.missing();
+  }
+
+  has(file: string, chunk: number): boolean {
+    return this.#install.has(file, chunk);
+  }
+
+  expect(file: string, chunk: number, isExpected: boolean): void {
+    this.#install.expect(file, chunk, isExpected);
+  }
+
+  held(): ChunkSet {
+    return this.#install.held();
+  }
+
+  expected(): ChunkSet {
+    return this.#install.expected();
+  }
+
+  file(name: string, range?: ByteRange): ReadableStream<Uint8Array> {
+    return this.#install.file(name, range);
+  }
+
+  write(file: string, chunk: number, bytes: Uint8Array): Promise<void> {
+    return this.#install.write(file, chunk, bytes);
+  }
+
+  commit(options: CheckOptions = {}): Promise<SnapshotInfo> {
+    return this.#install.commit(decrypted(options, this.#keys));
+  }
+
+  close(): Promise<void> {
+    return this.#install.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Takes files that are encrypted already, and no others. */
+class CheckedWriter extends PassingWriter {
+  readonly #names: string[] = [];
+
+  override file(name: string, options?: FileOptions): WritableStream<Uint8Array> {
+    this.#names.push(name);
+    return super.file(name, options);
+  }
+
+  override async commit(meta: SnapshotMeta, options: CommitOptions = {}): Promise<SnapshotInfo> {
+    let own: SnapshotMeta;
+    let check: CommitOptions["check"];
+    try {
+      own = checkMeta(meta);
+      ({ check } = checkCommitOptions(options));
+      for (const name of this.#names) await this.keys.cipherOf(this.info(name));
+    } catch (error) {
+      await this.abort(error);
+      throw error;
+    }
+    const checkSealed = async (reader: SnapshotReader) => {
+      await this.keys.checkSeal(reader.manifest);
+      await check?.(reader);
+    };
+    return await super.commit(own, { ...options, check: checkSealed });
+  }
+}
+
+/** Encrypts files, and seals the snapshot. */
+class EncryptedWriter extends PassingWriter {
+  constructor(writer: SnapshotWriter, keys: Keyring) {
+    super(writer, keys);
+    this.sealWith((digest) => keys.current.seal(digest));
+  }
+
+  override file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
+    return encryptedFile(this.writer, this.keys.current, name, options);
+  }
+
+  override async reuse(files: readonly FileInfo[]): Promise<boolean> {
+    checkFiles(files);
+    const sealed: FileInfo[] = [];
+    for (const file of files) {
+      if (file.chunks === undefined || file.encryption === undefined) return false;
+      const encryption = await this.keys.find(file.encryption.keyId)?.sealFile(file.name, file.chunks.root);
+      if (encryption === undefined) return false;
+      sealed.push({ ...file, encryption }); // it may have another name now
+    }
+    return await super.reuse(sealed);
+  }
+}
+
+/**
+ * A writer that encrypts what is written to another one: for a snapshot that is sent as it is written (`pushLive`) to
+ * somebody who stores it encrypted.
+ *
+ * @param writer takes what is encrypted
+ * @param key what to encrypt with
+ */
+export function encryptedWriter(writer: FileWriter, key: EncryptionKey): FileWriter {
+  able("a FileWriter", "file", "info")(writer, "writer");
+  const keys = new Keyring([key]);
+  writer.sealWith((digest) => keys.current.seal(digest));
+  return {
+    file: (name, options = {}) => encryptedFile(writer, keys.current, name, options),
+    reuse: () => Promise.resolve(false),
+    info: (name) => writer.info(name),
+    sealWith: (seal) => writer.sealWith(seal),
+  };
+}
+
+/**
+ * A reader that decrypts what another one reads: a snapshot on a server, for one (`openRemote`). Nothing is read of
+ * one that was not sealed with one of the keys (`FORBIDDEN`).
+ *
+ * @param reader reads what is encrypted; closed with this one
+ * @param keys those that it may be encrypted with
+ */
+export function decryptedReader(reader: SnapshotReader, keys: readonly EncryptionKey[]): SnapshotReader {
+  checkReader(reader, "reader");
+  return new EncryptedReader(reader, new Keyring(keys));
+}
+
+/** A file that is encrypted as it is written. */
+function encryptedFile(
+  writer: Pick<SnapshotWriter, "file">,
+  cipher: Cipher,
+  name: string,
+  options: FileOptions,
+): WritableStream<Uint8Array> {
+  const { chunkSize, size, ...rest } = checkFileOptions(options);
+  const fixed = chunkSize === "pieces" ? undefined : chooseChunkSize(chunkSize, size);
+  const target = writer.file(name, {
+    ...rest,
+    chunkSize: fixed ?? "pieces",
+    encryption: (chunks) => cipher.sealFile(name, chunks.root),
+  }).getWriter();
+  target.closed.catch(() => {});
+  return new WritableStream(
+    new ChunkSink<Uint8Array>(fixed === undefined ? undefined : fixed - CIPHER_OVERHEAD, {
+      begin: () => Promise.resolve(),
+      work: (plain) => cipher.encrypt(plain),
+      async emit(stored) {
+        await target.ready;
+        target.write(stored).catch(() => {}); // a failed write rejects `ready` and `close`
+      },
+      end: () => target.close(),
+      abort: (reason) => target.abort(reason).catch(() => {}),
+    }, MAX_PLAIN_CHUNK),
+  );
+}

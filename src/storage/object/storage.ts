@@ -1,0 +1,645 @@
+/**
+ * Snapshots in an object store.
+ *
+ * @module
+ */
+
+import { type Bucket, checkBucket, checkKeyPrefix, SteadyBucket } from "../../bucket/mod.ts";
+import { checkIndex, checkOptions, checkSignal, checkString, duration, integer } from "../../checks.ts";
+import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
+import {
+  checkCreateOptions,
+  checkManifest,
+  type CreateOptions,
+  type QuarantinedSnapshot,
+  type SnapshotInfo,
+  type SnapshotInstall,
+  SnapshotManifest,
+  type SnapshotReader,
+  type SnapshotSigner,
+  type SnapshotStorage,
+  type SnapshotWriter,
+  stale,
+  type UnreadableSnapshot,
+  type VerifyOptions,
+} from "../../snapshot/mod.ts";
+import { LONGEST_WAIT, neverThrowing } from "../../async/mod.ts";
+import { equal, MAX_CHUNK_SIZE, toHex } from "../../stream/mod.ts";
+import { MAX_QUARANTINED, readAll } from "../evidence.ts";
+import { StoredInstall } from "../install.ts";
+import type { Published } from "../medium.ts";
+import { storageChecks, type StorageOptions } from "../medium_storage.ts";
+import { type Grouping, StorageGroup } from "../storage_group.ts";
+import { QuarantineListeners } from "../quarantine_listeners.ts";
+import { StoredReader } from "../reader.ts";
+import type { Trial } from "../trial.ts";
+import { Unreadable } from "../unreadable.ts";
+import { StoredWriter } from "../writer.ts";
+import { collect, type Collected, isDue } from "./collector.ts";
+import { allKept, groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
+import { IndexStore } from "./index_store.ts";
+import { type HeldLease, Leases, withoutLease } from "./leases.ts";
+import { ObjectPlaces } from "./places.ts";
+import { SharedTime } from "./shared_time.ts";
+
+/** Commits of one process collect so many times in a time of grace, at most: each time all packs are listed. */
+const COLLECTIONS = 10;
+/** The largest packs: four of them are in memory. */
+const MAX_PACK_SIZE = 2 ** 30;
+
+/** Options of {@linkcode ObjectStorage.open}. */
+export interface ObjectStorageOptions extends StorageOptions {
+  /**
+   * What the keys begin with: `"room-17/"`. Whoever has the same bucket and prefix has the same storage.
+   *
+   * @default {""}
+   */
+  readonly prefix?: string;
+  /**
+   * The bytes of a pack, 4 MiB to 1 GiB: what goes up, or comes down, with one request. Four packs are in memory while a
+   * snapshot is written, and three for each file that is being read.
+   *
+   * @default {8388608}
+   */
+  readonly packSize?: number;
+  /**
+   * How long what retention takes stays for those who may be reading it elsewhere, in milliseconds; whoever reads longer
+   * says so in time. The clocks of all who use the bucket must agree to within a part of it when they open it; one that jumps
+   * afterwards is not believed.
+   *
+   * @default {3600000}
+   */
+  readonly grace?: number;
+  /**
+   * How long an interrupted install is kept to be gone on with, in milliseconds.
+   *
+   * @default {604800000}
+   */
+  readonly keepInstalls?: number;
+}
+
+/**
+ * Snapshots in a bucket, which any number of processes may use at the same time. Chunks are kept by their digests, in packs of
+ * some MiB: one that an earlier snapshot has is not uploaded again. A commit is one conditional put of the index: of two
+ * writers one wins, and the other is `STALE`.
+ *
+ * ```text
+ * index                     what there is, and who is at work: the one object that is ever replaced
+ * manifests/{lease}/{name}  of a snapshot: what is in it, and in which packs
+ * packs/{lease}/{name}      chunks that were written with that snapshot
+ * installs/{lease}          what is being received
+ * ```
+ *
+ * Objects are written once, under names that nobody else uses, and deleted when nothing in the index needs them: what retention
+ * took after a time of grace, what somebody left who crashed when the lease has run out. That is done after a commit, and by
+ * {@linkcode collect}.
+ *
+ * @example
+ * ```ts
+ * import { MemoryBucket, ObjectStorage } from "@snapstream/snapstream/object";
+ *
+ * await using storage = await ObjectStorage.open(new MemoryBucket(), { prefix: "room-17/" });
+ * const writer = await storage.create();
+ * await ReadableStream.from([new TextEncoder().encode("hello")]).pipeTo(writer.file("greeting"));
+ * await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] }); // durable from here on
+ * ```
+ */
+export class ObjectStorage implements SnapshotStorage {
+  readonly retain: number;
+  readonly #bucket: SteadyBucket;
+  readonly #store: IndexStore;
+  readonly #leases: Leases;
+  readonly #places: ObjectPlaces;
+  readonly #grace: number;
+  readonly #time = new SharedTime();
+  readonly #group = new StorageGroup();
+  /** The ids of snapshots of other groups of which somebody was told. */
+  readonly #told = new Set<string>();
+  readonly #onWarning: (error: SnapshotError) => void;
+  readonly #signer: SnapshotSigner | undefined;
+  readonly #readers = new Set<StoredReader>();
+  #writer: StoredWriter | undefined;
+  #install: StoredInstall | undefined;
+  /** What is being begun: taken before the first `await`, so that of two calls one is `BUSY`. */
+  #beginning: Promise<unknown> | undefined;
+  #beginningInstall = false;
+  /** Commits, one after the other. */
+  #publishing: Promise<unknown> = Promise.resolve();
+  /** What the last install leaves. */
+  #leaving: Promise<void> = Promise.resolve();
+  /** What goes on that nobody waits for. */
+  readonly #background = new Set<Promise<void>>();
+  /** When garbage was collected last, as `performance.now()` says. */
+  #collected = -Infinity;
+  readonly #packsOf = new Map<string, readonly string[]>();
+  readonly #closing = new AbortController();
+  readonly #listeners = new QuarantineListeners();
+  readonly #unreadable = new Unreadable<string>();
+  #closed: Promise<void> | undefined;
+
+  private constructor(bucket: Bucket, options: ObjectStorageOptions) {
+    const {
+      retain = 2,
+      onWarning = () => {},
+      signer,
+      prefix = "",
+      packSize = 8 * 1024 * 1024,
+      grace = 3600_000,
+      keepInstalls = 7 * 24 * 3600_000,
+    } = checkOptions(options, {
+      ...storageChecks(),
+      prefix: checkKeyPrefix,
+      packSize: integer(MAX_CHUNK_SIZE, MAX_PACK_SIZE),
+      grace: duration(),
+      keepInstalls: duration(),
+    });
+    checkBucket(bucket, "bucket");
+    this.retain = retain;
+    this.#onWarning = neverThrowing(onWarning);
+    this.#signer = signer;
+    this.#grace = grace;
+    this.#bucket = new SteadyBucket(bucket, prefix);
+    this.#store = new IndexStore(this.#bucket);
+    this.#leases = new Leases(this.#store, this.#time);
+    this.#places = new ObjectPlaces(this.#bucket, this.#store, this.#leases, packSize, keepInstalls, this.#time);
+    if (options.group !== undefined) this.bindGroup(options.group);
+  }
+
+  /**
+   * Opens a storage. Nothing in the bucket is changed; where there is nothing yet, there is nothing after it.
+   *
+   * @param bucket the bucket
+   * @param options see {@linkcode ObjectStorageOptions}
+   * @throws {SnapshotError} `FORBIDDEN`, `NOT_FOUND` if there is no such bucket, `UNAVAILABLE`; `CORRUPT` if the index was
+   *   damaged, `UNSUPPORTED` if a newer release wrote it
+   */
+  static async open(bucket: Bucket, options: ObjectStorageOptions = {}): Promise<ObjectStorage> {
+    const storage = new ObjectStorage(bucket, options);
+    storage.#own(await storage.#store.read());
+    return storage;
+  }
+
+  get group(): string | undefined {
+    return this.#group.name;
+  }
+
+  bindGroup(group: string): void {
+    this.#group.bind(group);
+    if (this.#store.last !== undefined) this.#own(this.#store.last);
+  }
+
+  async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
+    checkCreateOptions(options);
+    this.#check();
+    if (this.#beginning !== undefined || this.#writer !== undefined) throw busy("written");
+    try {
+      await (this.#beginning = this.#places.clear(this.#places.temp));
+      const { parents } = this.#places.work(this.#places.temp)!;
+      const grouping = options.raw === true ? this.#group.offered : this.#group.saved;
+      const writer = this.#writer = new StoredWriter(this.#places, {
+        snapshots: () => parents,
+        publish: (place, manifest, trial) => this.#publish(place, manifest, trial, grouping),
+        released: () => this.#writer = undefined,
+        grouped: (meta) => grouping(this.#own(this.#store.last!).map(groupedOf), meta), // looked at again by the commit
+        signer: options.raw === true ? undefined : this.#signer, // for what others took, they vouch
+        options,
+      });
+      if (this.#closed !== undefined) {
+        await writer.abort(closed());
+        throw closed();
+      }
+      return writer;
+    } finally {
+      this.#beginning = undefined;
+    }
+  }
+
+  async open(index?: bigint): Promise<SnapshotReader> {
+    if (index !== undefined) checkIndex(index, "index");
+    this.#check();
+    const current = await this.#store.read();
+    const own = this.#own(current);
+    const kept = index === undefined
+      ? this.#unreadable.prefer(own, ({ id }) => id)
+      : own.find((kept) => kept.index === index);
+    if (kept === undefined) {
+      const foreign = current.snapshots.find((kept) => kept.index === index);
+      if (foreign !== undefined) throw this.#group.foreign(groupedOf(foreign));
+      throw new SnapshotError(
+        "NOT_FOUND",
+        index === undefined ? "There is no snapshot here" : `There is no snapshot ${index} here`,
+        index === undefined ? {} : { index },
+      );
+    }
+    this.#places.pin(kept.id);
+    try {
+      const { manifest } = await this.#places.manifest(kept);
+      await checkHead(kept, manifest);
+      this.#check();
+      return this.#reader(kept.id, manifest, current.generation);
+    } catch (error) {
+      this.#places.unpin(kept.id);
+      if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#doubt(kept.id);
+      if (hasCode(error, "CORRUPT")) await this.#quarantine(kept.id, error.message);
+      throw error;
+    }
+  }
+
+  #reader(id: string, manifest: SnapshotManifest, generation: bigint): StoredReader {
+    const staying = this.#stay(generation);
+    const reader = new StoredReader(this.#places, { place: id, manifest }, {
+      found: (error) => this.#inBackground(this.#quarantine(id, error.message)),
+      unreadable: (file) => this.#doubt(id, file),
+      released: () => {
+        if (!this.#readers.delete(reader)) return;
+        staying();
+        this.#places.unpin(id);
+      },
+    });
+    this.#readers.add(reader);
+    return reader;
+  }
+
+  /** Something of a snapshot cannot be read here now. That is nobody else's affair. */
+  #doubt(id: string, file?: string): void {
+    this.#unreadable.add(id);
+    const { unread } = this.#places;
+    const files = unread.get(id) ?? new Set();
+    unread.set(id, file === undefined ? files : files.add(file));
+  }
+
+  /** Reads once more what could not be read, of snapshots that count if it can be. */
+  async #readDoubted(): Promise<void> {
+    const { unread } = this.#places;
+    if (unread.size === 0) return;
+    const { snapshots } = await this.#store.read();
+    for (const [id, files] of unread) {
+      const kept = snapshots.find((kept) => kept.id === id);
+      if (kept !== undefined && !await this.#canBeRead(kept, files)) continue;
+      unread.delete(id);
+    }
+  }
+
+  async #canBeRead(kept: KeptSnapshot, files: Iterable<string>): Promise<boolean> {
+    try {
+      await this.#readAll(kept, this.#closing.signal, files);
+      return true;
+    } catch (error) {
+      this.#check();
+      if (hasCode(error, "CORRUPT")) await this.#quarantine(kept.id, error.message);
+      return false;
+    }
+  }
+
+  /** Reads all, or some files, of a snapshot; throws what it cannot be read for. */
+  async #readAll(kept: KeptSnapshot, signal: AbortSignal, files?: Iterable<string>): Promise<void> {
+    this.#places.pin(kept.id);
+    try {
+      const { manifest } = await this.#places.manifest(kept, true);
+      await readAll(this.#places, { place: kept.id, manifest }, signal, files);
+    } finally {
+      this.#places.unpin(kept.id);
+    }
+  }
+
+  /**
+   * Sees to it that what was there in a generation stays, also when others retire it: after half of the grace time by a
+   * lease. Most readers are done before.
+   *
+   * @returns what ends it
+   */
+  #stay(generation: bigint): () => void {
+    let taking: Promise<HeldLease | undefined> | undefined;
+    const take = async () => {
+      try {
+        return (await this.#leases.take("read", generation))[0];
+      } catch (error) {
+        this.#warn(
+          "UNAVAILABLE",
+          "A snapshot that is being read may be collected, since no lease could be taken",
+          error,
+        );
+        return undefined;
+      }
+    };
+    const timer = setTimeout(() => taking = take(), Math.min(this.#grace / 2, LONGEST_WAIT));
+    return () => {
+      clearTimeout(timer);
+      if (taking === undefined) return;
+      this.#inBackground(taking.then(async (lease) => {
+        lease?.release();
+        if (lease !== undefined) await this.#leases.drop(lease);
+      }));
+    };
+  }
+
+  async list(): Promise<SnapshotInfo[]> {
+    this.#check();
+    const index = await this.#store.read();
+    // What is retired, but pinned here, is here still.
+    const kept = [...this.#own(index), ...index.retired.filter(({ id }) => this.#places.isPinned(id))];
+    return await Promise.all(kept.map((kept) => infoOf(kept, this.#places.isPinned(kept.id))));
+  }
+
+  get installing(): SnapshotInstall | undefined {
+    return this.#install;
+  }
+
+  async unfinished(): Promise<SnapshotManifest[]> {
+    this.#check();
+    return (await this.#places.installs()).map(({ manifest }) => manifest);
+  }
+
+  async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
+    checkManifest(manifest, "manifest");
+    this.#check();
+    if (this.#install !== undefined || this.#beginningInstall) throw busy("received");
+    this.#beginningInstall = true;
+    try {
+      await this.#leaving.catch(() => {}); // one that was closed leaves what has come
+      const own = this.#own(await this.#store.read());
+      this.#group.offered(own.map(groupedOf), manifest.meta);
+      checkNewer(manifest, own[0]);
+      this.#check();
+      const place = this.#places.installPlace(manifest);
+      return this.#install = new StoredInstall(this.#places, manifest, {
+        snapshots: () => [],
+        publish: (place, manifest, trial) => this.#publish(place, manifest, trial, this.#group.offered),
+        released: () => {
+          this.#install = undefined;
+          this.#inBackground(this.#leaving = this.#places.leave(place));
+        },
+      });
+    } finally {
+      this.#beginningInstall = false;
+    }
+  }
+
+  /** Nothing: what is in the index is listed. What this process cannot read of it is not known before it tries to. */
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async unreadable(): Promise<UnreadableSnapshot[]> {
+    this.#check();
+    return [];
+  }
+
+  async quarantine(index: bigint, reason: string): Promise<boolean> {
+    checkIndex(index, "index");
+    checkString(reason, "reason");
+    this.#check();
+    const kept = this.#own(await this.#store.read()).find((kept) => kept.index === index);
+    const proof = kept === undefined ? undefined : await this.#prove(kept);
+    if (proof !== undefined) await this.#quarantine(kept!.id, `${reason}: ${proof.message}`);
+    const { snapshots, quarantined } = await this.#store.read();
+    return !snapshots.some((kept) => kept.index === index) && quarantined.some((kept) => kept.index === index);
+  }
+
+  /** What is wrong with a snapshot, if that can be proven. */
+  async #prove(kept: KeptSnapshot): Promise<SnapshotError | undefined> {
+    try {
+      await this.#readAll(kept, this.#closing.signal);
+      return undefined;
+    } catch (error) {
+      this.#check();
+      return hasCode(error, "CORRUPT") ? error : undefined;
+    }
+  }
+
+  async quarantined(): Promise<QuarantinedSnapshot[]> {
+    this.#check();
+    const { quarantined } = await this.#store.read();
+    return quarantined.map(({ index, reason }) => ({ index, ...(reason !== undefined && { reason }) }));
+  }
+
+  async restore(index: bigint, options: VerifyOptions = {}): Promise<SnapshotInfo> {
+    this.#check();
+    const signal = this.#signalOf(options);
+    const current = await this.#store.read();
+    let failure: unknown;
+    for (const kept of current.quarantined.filter((kept) => kept.index === index)) {
+      try {
+        if (!this.#group.isOwn(groupedOf(kept))) throw this.#group.foreign(groupedOf(kept));
+        restored(current, kept.id); // reports whether it can be, before all of it is read
+        await this.#readAll(kept, signal);
+      } catch (error) {
+        throwIfCancelled(signal);
+        failure ??= error;
+        continue;
+      }
+      await this.#store.update((current) => restored(current, kept.id));
+      return await infoOf(kept, this.#places.isPinned(kept.id));
+    }
+    throw failure ?? new SnapshotError("NOT_FOUND", `No snapshot ${index} is quarantined here`, { index });
+  }
+
+  onQuarantine(listener: (index: bigint, reason: string) => void): () => void {
+    return this.#listeners.add(listener);
+  }
+
+  /** Quarantines what was proven bad. */
+  async #quarantine(id: string, reason: string): Promise<void> {
+    let found: KeptSnapshot | undefined;
+    // Of those that are quarantined, for others the first must go: if they are bad for certain.
+    const bad = new Set<string>();
+    for (const kept of (await this.#store.read()).quarantined.slice(MAX_QUARANTINED - 1)) {
+      if (await this.#prove(kept) !== undefined) bad.add(kept.id);
+    }
+    await this.#store.update((index) => {
+      const kept = index.snapshots.find((kept) => kept.id === id);
+      if (kept === undefined) return undefined;
+      found = kept;
+      const dropped = index.quarantined.slice(MAX_QUARANTINED - 1).filter(({ id }) => bad.has(id));
+      return {
+        snapshots: index.snapshots.filter((other) => other !== kept).map((kept) => ({ ...kept, doubtful: true })),
+        quarantined: [{ ...kept, reason }, ...index.quarantined.filter((kept) => !dropped.includes(kept))],
+        retired: [...index.retired, ...dropped.map((kept) => retire(kept, index, this.#time))],
+      };
+    });
+    if (found === undefined) return;
+    this.#listeners.tell(found.index, reason);
+    this.#warn(
+      "CORRUPT",
+      `Snapshot ${found.index} was found bad and is quarantined: ${reason}`,
+      undefined,
+      found.index,
+    );
+  }
+
+  /**
+   * Deletes what is not needed any more: retired snapshots whose time of grace is over, what was left by those who crashed.
+   * Also done after commits, if there is something to collect. Any number may collect at the same time.
+   *
+   * @param options the signal
+   * @returns what was deleted
+   * @throws {SnapshotError} `CORRUPT` if a manifest cannot be read: nothing is deleted then, since what it uses is not known
+   */
+  async collect(options: { readonly signal?: AbortSignal } = {}): Promise<Collected> {
+    checkOptions(options, { signal: checkSignal });
+    this.#check();
+    return await this.#collect(this.#signalOf(options));
+  }
+
+  #signalOf({ signal }: { readonly signal?: AbortSignal }): AbortSignal {
+    return signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
+  }
+
+  #collect(signal: AbortSignal): Promise<Collected> {
+    this.#collected = performance.now();
+    return collect({
+      bucket: this.#bucket,
+      store: this.#store,
+      manifest: (kept) => this.#places.manifest(kept),
+      packsOf: this.#packsOf,
+      grace: this.#grace,
+      time: this.#time,
+    }, signal);
+  }
+
+  #publish(place: string, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
+    const published = this.#publishing.catch(() => {}).then(async () => {
+      this.#check();
+      const { lease } = this.#places.work(place)!;
+      const [kept, located] = await this.#places.seal(place, manifest);
+      await this.#places.show(kept, located, () => trial.run(this.#places, { place: kept.id, manifest }));
+      await this.#readDoubted();
+      const index = await this.#store.update((index) => this.#commit(index, kept, lease, grouping));
+      this.#places.committed(place, kept, located);
+      const since = performance.now() - this.#collected;
+      if (since >= this.#grace / COLLECTIONS && isDue(index, this.#grace, this.#time)) {
+        this.#inBackground(this.#collect(this.#closing.signal));
+      }
+      return { info: await infoOf(kept, false), place: kept.id };
+    });
+    this.#publishing = published;
+    return published;
+  }
+
+  /** The commit, as a change of the index: all that decides whether it may be is looked at here. */
+  #commit(
+    index: ObjectIndex,
+    kept: KeptSnapshot,
+    { id, since }: HeldLease,
+    grouping: Grouping,
+  ): Partial<ObjectIndex> | undefined {
+    if (allKept(index).some((other) => other.id === kept.id)) return undefined; // done, though the answer was lost
+    const own = this.#own(index);
+    grouping(own.map(groupedOf), groupedOf(kept).meta);
+    checkNewer(kept, own[0]);
+    if (index.leases.find((lease) => lease.id === id)?.since !== since) {
+      throw new SnapshotError(
+        "TIMEOUT",
+        `The lease under which snapshot ${kept.index} was written has run out, or somebody else goes on with it: what it ` +
+          `has in common with others may have been collected. Write it again`,
+        { index: kept.index },
+      );
+    }
+    const counting = [kept, ...own].filter(({ id }) => !this.#places.unread.has(id));
+    const old = counting.slice(this.retain).filter(({ id }) => !this.#places.isPinned(id));
+    return {
+      ...withoutLease(index, id),
+      snapshots: [kept, ...index.snapshots].filter((kept) => !old.includes(kept)).sort(newestFirst),
+      retired: [...index.retired, ...old.map((kept) => retire(kept, index, this.#time))],
+    };
+  }
+
+  close(): Promise<void> {
+    return this.#closed ??= (async () => {
+      await Promise.allSettled([this.#beginning, this.#publishing]);
+      const ended = await Promise.allSettled([
+        this.#writer?.abort(closed()),
+        this.#install?.close(),
+        ...[...this.#readers].map((reader) => reader.close()),
+      ]);
+      this.#closing.abort(closed());
+      while (this.#background.size > 0) await Promise.all(this.#background);
+      for (const outcome of ended) if (outcome.status === "rejected") throw outcome.reason;
+    })();
+  }
+
+  /** As {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** The snapshots of its own group. Of others somebody is told, once. */
+  #own({ snapshots }: ObjectIndex): KeptSnapshot[] {
+    return snapshots.filter((kept) => {
+      const grouped = groupedOf(kept);
+      if (this.#group.isOwn(grouped)) return true;
+      if (!this.#told.has(kept.id)) this.#onWarning(this.#group.foreign(grouped));
+      this.#told.add(kept.id);
+      return false;
+    });
+  }
+
+  #inBackground(work: Promise<unknown>): void {
+    const done: Promise<void> = work.then(() => {}, (error) => {
+      if (this.#closed === undefined) this.#warn("UNAVAILABLE", "Something was left to be done later", error);
+    }).finally(() => this.#background.delete(done));
+    this.#background.add(done);
+  }
+
+  #warn(code: "CORRUPT" | "UNAVAILABLE", what: string, cause?: unknown, index?: bigint): void {
+    this.#onWarning(
+      new SnapshotError(code, cause === undefined ? what : `${what}: ${messageOf(cause)}`, {
+        ...(cause !== undefined && { cause }),
+        ...(index !== undefined && { index }),
+      }),
+    );
+  }
+
+  #check(): void {
+    if (this.#closed !== undefined) throw closed();
+  }
+}
+
+/** The index with what was quarantined among the snapshots again; nothing if it is so already. */
+function restored(index: ObjectIndex, id: string): Partial<ObjectIndex> | undefined {
+  if (index.snapshots.some((kept) => kept.id === id)) return undefined;
+  const kept = index.quarantined.find((kept) => kept.id === id);
+  if (kept === undefined) throw new SnapshotError("NOT_FOUND", "It is not quarantined any more");
+  if (index.snapshots.some((other) => other.index === kept.index)) {
+    throw new SnapshotError("BUSY", `There is a snapshot ${kept.index} here: nothing is restored over it`, {
+      index: kept.index,
+    });
+  }
+  const { reason: _, ...good } = kept;
+  return {
+    snapshots: [...index.snapshots, { ...good, doubtful: true }].sort((a, b) => a.index > b.index ? -1 : 1),
+    quarantined: index.quarantined.filter((other) => other !== kept),
+  };
+}
+
+function retire(kept: KeptSnapshot, index: ObjectIndex, time: SharedTime): KeptSnapshot {
+  return { ...kept, retiredAt: time.latest(), retiredIn: index.generation + 1n };
+}
+
+function checkNewer(snapshot: { readonly index: bigint }, newest: KeptSnapshot | undefined): void {
+  if (newest !== undefined && snapshot.index <= newest.index) throw stale(snapshot.index, newest.index);
+}
+
+function newestFirst(a: KeptSnapshot, b: KeptSnapshot): number {
+  return a.index > b.index ? -1 : a.index < b.index ? 1 : 0;
+}
+
+/**
+ * Checks that the index says of a snapshot what its manifest says.
+ *
+ * @throws {SnapshotError} `FORBIDDEN`: both are as they were written, and do not belong together
+ */
+async function checkHead({ index, head, digest }: KeptSnapshot, manifest: SnapshotManifest): Promise<void> {
+  const isSame = manifest.index === index && equal(digest, manifest.digest);
+  if (isSame && equal(head, (await SnapshotManifest.of(manifest.meta, [])).bytes)) return;
+  throw new SnapshotError("FORBIDDEN", `Snapshot ${index} is another one than the index of the bucket says`, {
+    index,
+    expected: toHex(digest),
+    actual: toHex(manifest.digest),
+  });
+}
+
+function busy(what: string): SnapshotError {
+  return new SnapshotError("BUSY", `Another snapshot is being ${what}: one at a time`);
+}
+
+function closed(): SnapshotError {
+  return new SnapshotError("CLOSED", "The storage was closed");
+}

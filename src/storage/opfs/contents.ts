@@ -1,0 +1,90 @@
+/**
+ * The contents of files in OPFS, each under a name of its own: several files may have the same.
+ *
+ * @module
+ */
+
+import { inOpfs, namesInOpfs, type OpfsDirectory, removeOpfsEntry } from "./handles.ts";
+import type { MediumFile } from "../medium.ts";
+import { SegmentedFile } from "./segmented_file.ts";
+import { Unwritten } from "./segment.ts";
+
+/** A content that somebody has open. */
+interface OpenContent {
+  readonly file: Promise<SegmentedFile>;
+  users: number;
+}
+
+/** The contents of a storage. */
+export class OpfsContents {
+  readonly #directory: OpfsDirectory;
+  readonly #path: string;
+  readonly #unwritten = new Unwritten();
+  readonly #open = new Map<string, OpenContent>();
+
+  /**
+   * @param directory where they are
+   * @param path for messages
+   */
+  constructor(directory: OpfsDirectory, path: string) {
+    this.#directory = directory;
+    this.#path = path;
+  }
+
+  /** Makes an empty content, and returns its name. */
+  async create(): Promise<string> {
+    const id = crypto.randomUUID();
+    await inOpfs("create", this.#pathOf(id), () => this.#directory.getDirectoryHandle(id, { create: true }));
+    return id;
+  }
+
+  /** Opens a content; whoever has it open has the same object below. */
+  async open(id: string): Promise<MediumFile> {
+    const open: OpenContent = this.#open.get(id) ?? { file: this.look(id), users: 0 };
+    this.#open.set(id, open);
+    open.users++;
+    try {
+      const file = await open.file;
+      let closed: Promise<void> | undefined;
+      return {
+        read: (buffer, position) => file.read(buffer, position),
+        write: (bytes, position) => file.write(bytes, position),
+        sync: () => file.sync(),
+        size: () => file.size(),
+        close: () => closed ??= this.#release(id, open),
+      };
+    } catch (error) {
+      await this.#release(id, open);
+      throw error;
+    }
+  }
+
+  async #release(id: string, open: OpenContent): Promise<void> {
+    // What cannot be written is lost: nobody was promised that it stays.
+    if (open.users === 1) await open.file.then((file) => file.sync()).catch(() => {});
+    if (--open.users > 0) return; // somebody has opened it since
+    this.#open.delete(id);
+    await open.file.then((file) => file.forget(), () => {});
+  }
+
+  /** A content as it is stored, to be looked at. */
+  look(id: string): Promise<SegmentedFile> {
+    return inOpfs("open", this.#pathOf(id), async () => {
+      return new SegmentedFile(await this.#directory.getDirectoryHandle(id), this.#pathOf(id), this.#unwritten);
+    });
+  }
+
+  /** The names of all. */
+  list(): Promise<string[]> {
+    return namesInOpfs(this.#directory, this.#path);
+  }
+
+  /** Removes a content. */
+  remove(id: string): Promise<void> {
+    return removeOpfsEntry(this.#directory, id, this.#pathOf(id));
+  }
+
+  #pathOf(id: string): string {
+    return `${this.#path}/${id}`;
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * The file system that a browser keeps for an origin (OPFS), as far as a storage needs it.
+ *
+ * @module
+ */
+
+import { hasCode, messageOf, SnapshotError, type SnapshotErrorCode } from "../../errors.ts";
+
+/** What is used of a `FileSystemHandle`. */
+export interface OpfsHandle {
+  /** What it is a handle of. */
+  readonly kind: "file" | "directory";
+  /** The last part of its path. */
+  readonly name: string;
+  /** Whether another handle is of the same. */
+  isSameEntry(other: OpfsHandle): Promise<boolean>;
+}
+
+/** What is used of a `FileSystemDirectoryHandle`. */
+export interface OpfsDirectory extends OpfsHandle {
+  /** It is a directory. */
+  readonly kind: "directory";
+  /** A directory in it. */
+  getDirectoryHandle(name: string, options?: { create?: boolean }): Promise<OpfsDirectory>;
+  /** A file in it. */
+  getFileHandle(name: string, options?: { create?: boolean }): Promise<OpfsFile>;
+  /** Removes what is in it. */
+  removeEntry(name: string, options?: { recursive?: boolean }): Promise<void>;
+  /** The path from here to what is below. */
+  resolve(possibleDescendant: OpfsHandle): Promise<string[] | null>;
+  /** The names in it. */
+  keys(): AsyncIterable<string>;
+}
+
+/** What is used of a `FileSystemFileHandle`. */
+export interface OpfsFile extends OpfsHandle {
+  /** It is a file. */
+  readonly kind: "file";
+  /** The content as it is now. */
+  getFile(): Promise<Blob & { readonly lastModified: number }>;
+  /** Writes what takes the file's place when it is closed: wholly or not at all. */
+  createWritable(): Promise<OpfsWritable>;
+  /** Access to the file itself, for one at a time; in dedicated workers only. */
+  createSyncAccessHandle?(): Promise<{ flush(): void; close(): void }>;
+}
+
+/** What is used of a `FileSystemWritableFileStream`. */
+export interface OpfsWritable {
+  /** Writes after what was written. */
+  write(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Puts what was written in the file's place. */
+  close(): Promise<void>;
+  /** Forgets what was written. */
+  abort(): Promise<void>;
+}
+
+/** What is used of `navigator`. */
+interface Navigator {
+  readonly storage?: { getDirectory?(): Promise<OpfsDirectory> };
+  readonly locks?: {
+    request(
+      name: string,
+      options: { ifAvailable: boolean },
+      callback: (lock: unknown) => Promise<void> | undefined,
+    ): Promise<unknown>;
+  };
+}
+
+const CODES: Readonly<Record<string, SnapshotErrorCode>> = {
+  QuotaExceededError: "NO_SPACE",
+  NotFoundError: "NOT_FOUND",
+  NoModificationAllowedError: "BUSY",
+  InvalidModificationError: "BUSY",
+  NotAllowedError: "FORBIDDEN",
+  SecurityError: "FORBIDDEN",
+  TypeMismatchError: "CORRUPT",
+};
+
+const ADVICE: Partial<Record<SnapshotErrorCode, string>> = {
+  NO_SPACE: ": the origin's quota, or the disk, is full; free some room and try again",
+  BUSY: ": something else has it open",
+  FORBIDDEN: ": the browser does not let this page store anything; see to its settings, or a private window",
+};
+
+/**
+ * Does something with the file system, and says what and where if it fails.
+ *
+ * @param what `"write"`, `"open"` … for the message
+ * @param path what it was done to
+ * @param verb does it
+ */
+export async function inOpfs<T>(what: string, path: string, verb: () => Promise<T>): Promise<T> {
+  try {
+    return await verb();
+  } catch (error) {
+    if (error instanceof SnapshotError) throw error;
+    const code = CODES[(error as { name?: string } | null)?.name ?? ""] ?? "UNAVAILABLE";
+    throw new SnapshotError(code, `Cannot ${what} ${path}: ${messageOf(error)}${ADVICE[code] ?? ""}`, {
+      file: path,
+      cause: error,
+    });
+  }
+}
+
+/** The root of the origin's file system. */
+export function opfsRoot(): Promise<OpfsDirectory> {
+  const { storage } = browser();
+  if (storage?.getDirectory === undefined) {
+    return Promise.reject(
+      new SnapshotError("UNSUPPORTED", "There is no OPFS here: it takes a browser, and a page from https or localhost"),
+    );
+  }
+  return inOpfs("open", "the origin's file system", () => storage.getDirectory!());
+}
+
+/** The names in a directory. */
+export function namesInOpfs(directory: OpfsDirectory, path: string): Promise<string[]> {
+  return inOpfs("list", path, () => Array.fromAsync(directory.keys()));
+}
+
+/** Removes what is in a directory, with everything in it; nothing happens if it is not there. */
+export async function removeOpfsEntry(directory: OpfsDirectory, name: string, path: string): Promise<void> {
+  try {
+    await inOpfs("remove", path, () => directory.removeEntry(name, { recursive: true }));
+  } catch (error) {
+    if (!hasCode(error, "NOT_FOUND")) throw error;
+  }
+}
+
+/**
+ * Takes a lock that no other tab or worker of the origin can have at the same time. The browser frees it when its owner
+ * ends, however it ends.
+ *
+ * @param path what is locked
+ * @returns what gives it back
+ * @throws {SnapshotError} `BUSY` if somebody has it
+ */
+export async function lockOpfs(path: string): Promise<() => Promise<void>> {
+  const { locks } = browser();
+  if (locks === undefined) {
+    throw new SnapshotError("UNSUPPORTED", "There are no locks here: it takes a browser, and a page from https");
+  }
+  let release!: () => void;
+  const released = new Promise<void>((resolve) => release = resolve);
+  return await inOpfs("lock", path, () =>
+    new Promise((resolve, reject) => {
+      const ended = locks.request(`snapstream ${path}`, { ifAvailable: true }, (lock) => {
+        if (lock === null) {
+          reject(
+            new SnapshotError("BUSY", `${path} is locked: another tab or worker, or this one, has the storage open`, {
+              file: path,
+            }),
+          );
+          return undefined;
+        }
+        resolve(async () => {
+          release();
+          await ended;
+        });
+        return released;
+      });
+      ended.catch(reject);
+    }));
+}
+
+function browser(): Navigator {
+  return (globalThis as { navigator?: Navigator }).navigator ?? {};
+}

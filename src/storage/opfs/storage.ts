@@ -1,0 +1,114 @@
+/**
+ * Snapshots in a directory of OPFS: how it is opened, and what a crash left in it.
+ *
+ * @module
+ */
+
+import { checkOptions, duration, unfit } from "../../checks.ts";
+import { SnapshotError } from "../../errors.ts";
+import { inOpfs, lockOpfs, type OpfsDirectory, opfsRoot } from "./handles.ts";
+import { checkName, type DamagedSnapshot, type UnreadableSnapshot } from "../../snapshot/mod.ts";
+import { neverThrowing } from "../../async/mod.ts";
+import { examine, isProof } from "../evidence.ts";
+import type { StoredSnapshot } from "../medium.ts";
+import { MediumStorage, storageChecks, type StorageOptions } from "../medium_storage.ts";
+import { OpfsMedium } from "./medium.ts";
+
+/** Options of {@linkcode OpfsStorage.open}. */
+export interface OpfsStorageOptions extends StorageOptions {
+  /**
+   * How long an interrupted install is kept to be gone on with, in milliseconds.
+   *
+   * @default {604800000}
+   */
+  readonly keepInstalls?: number;
+}
+
+/**
+ * Snapshots in a directory of OPFS. One tab or worker of the origin at a time has it open; what a page wrote a worker
+ * reads, and the other way round.
+ *
+ * Killing the tab or the browser at any moment loses nothing that was committed. In a dedicated worker content is also
+ * synced to the disk; the names of files the browser syncs when it likes, so that a power failure may take the newest
+ * snapshots. A browser that is short of space may remove all that an origin has, unless the page was granted
+ * `navigator.storage.persist()`: asking for that is the page's affair.
+ *
+ * Opening sweeps what a crash left, and looks at the manifest and the sizes of every snapshot. One that is proven bad is
+ * quarantined, by a file `corrupt-…` in its place below `places/`, and the next older is used. One that cannot be read or
+ * understood now stays as it is, with a warning: see {@linkcode MediumStorage.unreadable}.
+ */
+export class OpfsStorage extends MediumStorage {
+  /** What was proven bad when the storage was opened. */
+  readonly damaged: readonly DamagedSnapshot[];
+
+  private constructor(
+    medium: OpfsMedium,
+    found: readonly StoredSnapshot[],
+    unreadable: readonly (UnreadableSnapshot & { readonly place: string })[],
+    damaged: readonly DamagedSnapshot[],
+    options: StorageOptions,
+  ) {
+    super(medium, found, options, unreadable);
+    this.damaged = damaged;
+  }
+
+  /**
+   * Opens a storage; makes it if there is none.
+   *
+   * @param directory a directory of OPFS, or its path from the root of that (`"snapshots"`, `"app/snapshots"`)
+   * @param options see {@linkcode OpfsStorageOptions}
+   * @throws {SnapshotError} `BUSY` if another tab or worker has it open, `UNSUPPORTED` if there is no OPFS, `MALFORMED` if it is no directory of OPFS, `FORBIDDEN` if the browser says so
+   */
+  static async open(
+    directory: OpfsDirectory | string = "snapshots",
+    options: OpfsStorageOptions = {},
+  ): Promise<OpfsStorage> {
+    const { keepInstalls = 7 * 24 * 3600 * 1000 } = checkOptions(options, {
+      ...storageChecks(),
+      keepInstalls: duration(),
+    });
+    if (typeof directory !== "string" && (typeof directory !== "object" || directory === null)) {
+      throw unfit("directory", "a directory of OPFS, or its path", directory);
+    }
+    const origin = await opfsRoot();
+    const path = await pathOf(origin, directory);
+    const unlock = await lockOpfs(path);
+    try {
+      let root = origin;
+      for (const part of path.split("/").filter((part) => part !== "")) {
+        root = await inOpfs("open", path, () => root.getDirectoryHandle(part, { create: true }));
+      }
+      const warn = neverThrowing(options.onWarning ?? (() => {}));
+      const medium = await OpfsMedium.open(root, path, unlock, keepInstalls, warn);
+      const found: StoredSnapshot[] = [];
+      const unreadable: (UnreadableSnapshot & { readonly place: string })[] = [];
+      const damaged: DamagedSnapshot[] = [];
+      for (const [place, index] of medium.snapshots()) {
+        try {
+          found.push(await examine(medium, place, index));
+        } catch (error) {
+          if (!(error instanceof SnapshotError)) throw error;
+          warn(new SnapshotError(error.code, error.message, { ...error.fields, index, cause: error }));
+          // Only what is proven bad is quarantined. What cannot be read may well be good, and newer than all the rest.
+          if (!isProof(error)) unreadable.push({ index, error, place });
+          else {
+            damaged.push({ index, error });
+            await medium.quarantine(place, index).catch(() => unreadable.push({ index, error, place }));
+          }
+        }
+      }
+      return new OpfsStorage(medium, found, unreadable, damaged, options);
+    } catch (error) {
+      await unlock();
+      throw error;
+    }
+  }
+}
+
+/** The path of a directory from the origin's root: what the lock is called by, however the directory was named. */
+async function pathOf(origin: OpfsDirectory, directory: OpfsDirectory | string): Promise<string> {
+  if (typeof directory === "string") return checkName(directory);
+  const parts = await inOpfs("find", directory.name, () => origin.resolve(directory));
+  if (parts !== null) return parts.join("/");
+  throw new SnapshotError("MALFORMED", `${JSON.stringify(directory.name)} is no directory of OPFS`);
+}

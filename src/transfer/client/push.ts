@@ -1,0 +1,334 @@
+/**
+ * Sending a snapshot to another node.
+ *
+ * @module
+ */
+
+import { checkFunction, checkOptions, type Checks, checkSignal, duration, integer } from "../../checks.ts";
+import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
+import {
+  archive,
+  checkMeta,
+  checkReader,
+  checkSigner,
+  type SnapshotMeta,
+  type SnapshotReader,
+  streamedArchive,
+  type StreamedArchiveOptions,
+  type WriteFiles,
+} from "../../snapshot/mod.ts";
+import { Operation, pause, type Tracker } from "../../async/mod.ts";
+import { checkThrottle, ChunkSet, progress, streamFrom, type Throttle, throttled, toHex } from "../../stream/mod.ts";
+import { type BodyWatch, readLimited } from "../body.ts";
+import { backOff, isPassing } from "./peer.ts";
+import { HttpSource, type Source } from "./http_source.ts";
+import { BYTES_TYPE, PROTOBUF_TYPE, responseError } from "../wire.ts";
+
+/** How much is sent ahead of what the other side has written, in bytes. */
+const WINDOW = 8 * 1024 * 1024;
+/** How often it is asked, in milliseconds. */
+const ASK_AGAIN = 10;
+/** How long it may not come further before it is sent more all the same, in milliseconds. */
+const NO_NEWS = 1000;
+/** The longest answer to an archive, in bytes. */
+const MAX_ANSWER = 1024 * 1024;
+
+/** Options of {@linkcode push}. */
+export interface PushOptions {
+  /** Gives it up; what the other side has of it stays there, to be gone on with. */
+  readonly signal?: AbortSignal | undefined;
+  /** Holds what is sent to a rate. */
+  readonly throttle?: Throttle;
+  /**
+   * How long the other side may take nothing, or say nothing, in milliseconds. It makes everything durable, and loads it,
+   * before it answers.
+   *
+   * @default {120000}
+   */
+  readonly timeout?: number;
+  /**
+   * How often in a row it may fail before it is given up, with waits from 0.1 s to 5 s, or as long as it asks for.
+   *
+   * @default {8}
+   */
+  readonly attempts?: number;
+}
+
+/**
+ * Sends a snapshot, to be installed there: what the other side does not have of it, as one archive. It is asked first
+ * (`PUT /snapshots/{index}/manifest`), and again after each failure, so that what has arrived is not sent again.
+ *
+ * @param reader the snapshot; to be kept open meanwhile
+ * @param target where to
+ * @param options the signal, the rate, and how patient to be
+ * @returns work that gives nothing, and has succeeded when the other side has verified all of it, made it durable, and
+ *   installed it; fails with what the other side said: `STALE`, `BUSY`, `CORRUPT`, `NO_SPACE`, `FORBIDDEN` …
+ */
+export function push(reader: SnapshotReader, target: Source, options: PushOptions = {}): Operation<void> {
+  return new Operation((tracker) => new Push(reader, target, options, tracker).run());
+}
+
+/** Options of {@linkcode pushLive}. */
+export interface LivePushOptions extends Omit<PushOptions, "attempts">, Pick<StreamedArchiveOptions, "signer"> {}
+
+/** The checks of these. */
+export function livePushChecks(): Checks<LivePushOptions> {
+  return { signal: checkSignal, throttle: checkThrottle, timeout: duration(), signer: checkSigner };
+}
+
+/**
+ * Sends a snapshot as it is being written, to be installed there, with no storage in between. It cannot be gone on with:
+ * nothing of it is kept here. See `Replica.push`.
+ *
+ * @param meta what it is a snapshot of
+ * @param write writes its files: a `SaveTask`'s `write`, for one
+ * @param target where to
+ * @param options the signal, the rate, and who signs
+ * @returns work that has succeeded when the other side has installed it; fails with what it said, or what `write` failed
+ *   with
+ */
+export function pushLive(
+  meta: SnapshotMeta,
+  write: WriteFiles,
+  target: Source,
+  options: LivePushOptions = {},
+): Operation<void> {
+  return new Operation(async (tracker) => {
+    const { signal, signer, timeout = 120_000 } = checkOptions(options, livePushChecks());
+    checkFunction(write, "write");
+    const own = checkMeta(meta);
+    tracker.phase("send");
+    const content = streamedArchive(own, write, { signal, signer });
+    await put(new HttpSource(target, timeout), own.lastIncludedIndex, content, options, tracker);
+  });
+}
+
+class Push {
+  readonly #reader: SnapshotReader;
+  readonly #server: HttpSource;
+  readonly #options: PushOptions;
+  readonly #tracker: Tracker;
+  /** What the reader failed with: to try again would not help. */
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(reader: SnapshotReader, target: Source, options: PushOptions, tracker: Tracker) {
+    checkReader(reader, "reader");
+    checkOptions(options, {
+      signal: checkSignal,
+      throttle: checkThrottle,
+      timeout: duration(),
+      attempts: integer(1),
+    });
+    this.#reader = reader;
+    this.#server = new HttpSource(target, options.timeout ?? 120_000);
+    this.#options = options;
+    this.#tracker = tracker;
+  }
+
+  async run(): Promise<void> {
+    const { signal, attempts = 8 } = this.#options;
+    let sent = -1;
+    for (let failures = 0;;) {
+      throwIfCancelled(signal);
+      try {
+        return await this.#send(failures > 0);
+      } catch (error) {
+        throwIfCancelled(signal);
+        const { bytes } = this.#tracker.progress;
+        if (bytes > sent) failures = 0; // it came further than ever
+        sent = Math.max(sent, bytes);
+        if (this.#failure !== undefined || !isPassing(error) || ++failures >= attempts) throw error;
+        await backOff(failures, error, signal);
+      }
+    }
+  }
+
+  async #send(again: boolean): Promise<void> {
+    const { manifest } = this.#reader;
+    this.#tracker.restart();
+    this.#tracker.phase("offer", manifest.size);
+    let held: ChunkSet | undefined;
+    if (manifest.verifiable) {
+      const { content } = manifest;
+      try {
+        held = await this.#offer();
+      } catch (error) {
+        if (!(again && hasCode(error, "STALE") && await this.#isInstalled())) throw error;
+        held = new ChunkSet(content.count); // all of it is there: what is sent asks whether it was loaded, too
+        for (let i = 0; i < content.count; i++) held.add(i);
+      }
+      for (let i = 0; i < content.count; i++) if (held.has(i)) this.#tracker.reuse(content.length(i));
+    }
+    this.#tracker.phase("send");
+    const whole = archive(this.#reader, held === undefined ? {} : { held });
+    const content = held === undefined ? whole : streamFrom(this.#paced(whole, this.#tracker.progress.reused));
+    const onFailure = (error: unknown) => this.#failure = { error };
+    const installed = await put(this.#server, manifest.index, content, this.#options, this.#tracker, onFailure)
+      .catch(async (error) => {
+        if (!(again && hasCode(error, "STALE") && await this.#isInstalled())) throw error;
+        return { digest: toHex(manifest.digest) }; // only the answer was lost
+      });
+    if (installed.digest === toHex(manifest.digest) || !manifest.verifiable) return;
+    throw new SnapshotError("UNAVAILABLE", `${this.#server.url} says that it has installed another snapshot`, {
+      source: this.#server.url,
+      index: manifest.index,
+      expected: toHex(manifest.digest),
+      actual: String(installed.digest).slice(0, 100),
+    });
+  }
+
+  /**
+   * Sends no more than a window ahead of what the other side has written. A connection is no measure for that: proxies, and
+   * the servers of some runtimes (Deno 2.9, which gets slower and slower with it), take in a body without a limit.
+   */
+  async *#paced(content: ReadableStream<Uint8Array>, reused: number): AsyncGenerator<Uint8Array, void, undefined> {
+    let sent = 0;
+    let arrived = 0;
+    let movedAt = performance.now();
+    for await (const piece of content) {
+      yield piece;
+      sent += piece.length;
+      while (sent - arrived > WINDOW) {
+        const now = await this.#arrived().catch(() => undefined);
+        if (now !== undefined && now - reused > arrived) {
+          arrived = now - reused;
+          movedAt = performance.now();
+        } else if (performance.now() - movedAt > NO_NEWS) {
+          arrived = sent; // it does not say: the connection has to do
+          movedAt = performance.now();
+        } else {
+          await pause(ASK_AGAIN, this.#options.signal);
+        }
+      }
+    }
+  }
+
+  /** How many bytes of the content the other side has, by now. */
+  #arrived(): Promise<number | undefined> {
+    const path = `/snapshots/${toHex(this.#reader.manifest.digest)}`;
+    return this.#server.exchange(path, { method: "HEAD" }, this.#options.signal, ({ status, headers }) => {
+      const offset = Number(headers.get("Upload-Offset") ?? NaN);
+      return Promise.resolve(status === 200 && offset >= 0 ? offset : undefined);
+    });
+  }
+
+  /** Whether the other side has all of it. */
+  #isInstalled(): Promise<boolean> {
+    const path = `/snapshots/${toHex(this.#reader.manifest.digest)}`;
+    return this.#server.exchange(
+      path,
+      { method: "HEAD" },
+      this.#options.signal,
+      ({ status, headers }) => Promise.resolve(status === 200 && headers.get("Upload-Complete") === "?1"),
+    );
+  }
+
+  /** Which chunks need not be sent. */
+  #offer(): Promise<ChunkSet> {
+    const { index, bytes, content: { count } } = this.#reader.manifest;
+    const init = { method: "PUT", body: bytes as BodyInit, headers: { "Content-Type": PROTOBUF_TYPE } };
+    const path = `/snapshots/${index}/manifest`;
+    return this.#server.exchange(path, init, this.#options.signal, async (response, watch) => {
+      if (response.status !== 200) throw await responseError(response, this.#server.url, watch);
+      return new ChunkSet(count, await readLimited(response, Math.ceil(count / 8), watch));
+    });
+  }
+}
+
+/** Sends an archive, and waits until it is installed. */
+async function put(
+  server: HttpSource,
+  index: bigint,
+  content: ReadableStream<Uint8Array>,
+  { signal, throttle }: Pick<PushOptions, "signal" | "throttle">,
+  tracker: Tracker,
+  onFailure?: (error: unknown) => void,
+): Promise<{ readonly digest?: unknown }> {
+  let passed = 0;
+  let watching: BodyWatch | undefined;
+  content = content.pipeThrough(progress(({ bytes }) => {
+    tracker.add(bytes - passed);
+    passed = bytes;
+  }));
+  if (throttle !== undefined) content = content.pipeThrough(throttled(throttle));
+  const body = cancellable(content, {
+    asked: () => watching?.pause(), // it takes something: not the other side is waited for, but the reader or the throttle
+    given: () => watching?.resume(),
+  });
+  try {
+    const init = (watch: BodyWatch) => {
+      watching = watch;
+      const headers = { "Content-Type": BYTES_TYPE };
+      return { method: "PUT", body: body.stream as BodyInit, duplex: "half" as const, headers };
+    };
+    return await server.exchange(`/snapshots/${index}`, init, signal, async (response, watch) => {
+      // A proxy's 200 is not an acknowledgement: who has installed it says which snapshot.
+      if (response.status === 201) return parseInstalled(await readLimited(response, MAX_ANSWER, watch), index);
+      throw await responseError(response, server.url, watch);
+    });
+  } catch (error) {
+    throwIfCancelled(signal);
+    if (body.failure !== undefined) { // the reader's, whatever fetch made of it
+      onFailure?.(body.failure.error);
+      throw body.failure.error;
+    }
+    if (error instanceof SnapshotError) throw error;
+    throw new SnapshotError("UNAVAILABLE", `${server.url} broke off: ${messageOf(error)}`, {
+      source: server.url,
+      cause: error,
+    });
+  } finally {
+    watching?.pause();
+    watching = undefined; // what is given now is given to nobody
+    await body.cancel(); // not every runtime does, when the request has failed (nodejs/node#61460)
+  }
+}
+
+/** What the other side says that it has installed. */
+function parseInstalled(bytes: Uint8Array, index: bigint): { readonly digest?: unknown } {
+  try {
+    const said = JSON.parse(new TextDecoder().decode(bytes)) as { readonly index?: unknown; readonly digest?: unknown };
+    if (said.index === String(index)) return said;
+  } catch {
+    // said below
+  }
+  throw new SnapshotError("UNAVAILABLE", "The answer does not say that the snapshot was installed", { index });
+}
+
+/**
+ * A stream that can be cancelled though somebody else has it, that keeps what its source failed with, and says when
+ * something is asked of it and when that was given.
+ */
+function cancellable(source: ReadableStream<Uint8Array>, watch: { asked(): void; given(): void }) {
+  const reader = source.getReader();
+  let cancelled = false;
+  const body: {
+    readonly stream: ReadableStream<Uint8Array>;
+    failure: { readonly error: unknown } | undefined;
+    cancel(): Promise<void>;
+  } = {
+    stream: new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        let result: ReadableStreamReadResult<Uint8Array>;
+        watch.asked();
+        try {
+          result = await reader.read();
+        } catch (error) {
+          body.failure = { error };
+          throw error;
+        }
+        if (cancelled) return;
+        watch.given();
+        if (result.done) controller.close();
+        else controller.enqueue(result.value);
+      },
+      cancel(reason) {
+        cancelled = true;
+        return reader.cancel(reason);
+      },
+    }, { highWaterMark: 0 }),
+    failure: undefined,
+    cancel: () => reader.cancel().catch(() => {}),
+  };
+  return body;
+}

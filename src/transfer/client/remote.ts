@@ -1,0 +1,210 @@
+/**
+ * Reading a snapshot where it is: on a server, by ranges.
+ *
+ * @module
+ */
+
+import { checkIndex, checkOptions, checkSignal, duration } from "../../checks.ts";
+import { SnapshotError, throwIfCancelled } from "../../errors.ts";
+import {
+  type BadChunk,
+  type ByteRange,
+  checkReadOptions,
+  checkVerifier,
+  checkVerifyOptions,
+  type FileInfo,
+  MAX_LISTED_BAD,
+  type SnapshotManifest,
+  type SnapshotMeta,
+  type SnapshotReader,
+  type SnapshotVerifier,
+  type VerifyOptions,
+  type VerifyResult,
+} from "../../snapshot/mod.ts";
+import { Operation } from "../../async/mod.ts";
+import { verified } from "../../stream/mod.ts";
+import { HttpSource, type Source } from "./http_source.ts";
+
+/** Options of {@linkcode openRemote}. */
+export interface RemoteOptions {
+  /** Which snapshot; the newest if absent. */
+  readonly index?: bigint;
+  /** Gives up the opening. */
+  readonly signal?: AbortSignal;
+  /** Refuses a snapshot that is not signed by somebody who is trusted. */
+  readonly verifier?: SnapshotVerifier;
+  /**
+   * How long the server may send nothing, in milliseconds.
+   *
+   * @default {15000}
+   */
+  readonly timeout?: number;
+}
+
+/**
+ * Opens a snapshot that is on a server, without fetching it: each file, or range of one, is fetched when it is read, and
+ * verified chunk by chunk. So a part of a state is restored by fetching that part.
+ *
+ * The server keeps the snapshot for as long as it is being read, and some time longer: see the handler's lease.
+ *
+ * @param source the server
+ * @param options see {@linkcode RemoteOptions}
+ * @returns a reader; `verify` reads everything
+ * @throws {SnapshotError} `NOT_FOUND`, `UNAVAILABLE`, `TIMEOUT`, `CANCELLED` …
+ *
+ * @example Some key groups of a state, out of a snapshot that is elsewhere
+ * ```ts ignore
+ * import { KeyedState, keyGroupRange, openRemote, stringKeys, utf8Codec } from "@snapstream/snapstream";
+ *
+ * const state = new KeyedState({ keys: stringKeys(), range: keyGroupRange(128, 3, 0) });
+ * state.value("names", utf8Codec());
+ * const reader = await openRemote("https://leader.example/");
+ * await state.load(reader);
+ * await reader.close();
+ * ```
+ */
+export async function openRemote(
+  source: Source,
+  options: RemoteOptions = {},
+): Promise<SnapshotReader> {
+  const { index, signal, verifier, timeout = 15_000 } = checkOptions(options, {
+    index: checkIndex,
+    signal: checkSignal,
+    verifier: checkVerifier,
+    timeout: duration(),
+  });
+  const server = new HttpSource(source, timeout);
+  const { manifest } = await server.manifest(index, signal);
+  await verifier?.verify(manifest);
+  if (manifest.verifiable) return new RemoteReader(server, manifest);
+  throw new SnapshotError("UNSUPPORTED", `Snapshot ${manifest.index} of ${server.url} has no chunk digests: pull it`, {
+    source: server.url,
+    index: manifest.index,
+  });
+}
+
+class RemoteReader implements SnapshotReader {
+  readonly manifest: SnapshotManifest;
+  readonly verified = "chunks";
+  readonly #server: HttpSource;
+  readonly #closed = new AbortController();
+
+  constructor(server: HttpSource, manifest: SnapshotManifest) {
+    this.#server = server;
+    this.manifest = manifest;
+  }
+
+  get meta(): SnapshotMeta {
+    return this.manifest.meta;
+  }
+
+  info(name: string): FileInfo {
+    return this.manifest.file(name);
+  }
+
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
+  async size(name: string): Promise<number> {
+    return this.info(name).chunks!.size;
+  }
+
+  file(name: string, range: ByteRange = {}): ReadableStream<Uint8Array> {
+    const stop = new AbortController();
+    const parts = this.#read(name, range, stop.signal);
+    return new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        const { done, value } = await parts.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      async cancel() {
+        stop.abort(); // or it would wait for a read that is stalled
+        await parts.return();
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  async *#read(
+    name: string,
+    range: ByteRange,
+    giveUp: AbortSignal | undefined,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const info = this.info(name);
+    const chunks = info.chunks!;
+    const { start, end } = checkReadOptions(range);
+    this.#check();
+    const stop = Math.min(end, chunks.size);
+    if (start >= stop) return;
+    const first = chunks.at(start);
+    const last = chunks.at(stop - 1);
+    const leaveOff = new AbortController();
+    const signal = AbortSignal.any([leaveOff.signal, this.#closed.signal, ...(giveUp === undefined ? [] : [giveUp])]);
+    const { readable, writable } = verified({ name, chunks }, first, last + 1);
+    const writer = writable.getWriter();
+    writer.closed.catch(() => {});
+    const from = chunks.offset(first);
+    const base = this.manifest.content.start(name);
+    const fetching = this.#server.content(
+      this.manifest,
+      base + from,
+      base + chunks.offset(last) + chunks.length(last),
+      signal,
+      (piece) => writer.ready.then(() => void writer.write(piece).catch(() => {})),
+    )
+      .then(() => writer.close(), (error) => writer.abort(error))
+      .catch(() => {}); // who reads sees it
+    try {
+      let at = from;
+      for await (const chunk of readable) {
+        const part = chunk.subarray(Math.max(start - at, 0), Math.max(stop - at, 0));
+        at += chunk.length;
+        if (part.length > 0) yield part;
+      }
+    } catch (error) {
+      this.#check();
+      throw error;
+    } finally {
+      leaveOff.abort();
+      await fetching;
+    }
+  }
+
+  verify(options: VerifyOptions = {}): Operation<VerifyResult> {
+    return new Operation<VerifyResult>(async (tracker) => {
+      checkVerifyOptions(options);
+      tracker.phase("verify", this.manifest.size);
+      const bad: BadChunk[] = [];
+      for (const { name, chunks } of this.manifest.files) {
+        for (let start = 0; start < chunks!.size;) {
+          try {
+            for await (const chunk of this.#read(name, { start }, options.signal)) {
+              throwIfCancelled(options.signal);
+              tracker.add(chunk.length);
+            }
+            break;
+          } catch (error) {
+            if (!(error instanceof SnapshotError && error.code === "CORRUPT" && error.chunk !== undefined)) throw error;
+            const { chunk, message } = error;
+            if (bad.length < MAX_LISTED_BAD) bad.push({ file: name, chunk, message });
+            start = chunks!.offset(chunk) + chunks!.length(chunk); // what follows may be right
+          }
+        }
+      }
+      const { bytes, chunks } = tracker.progress;
+      return { ok: bad.length === 0, verified: "chunks", bytes, chunks, bad };
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closed.abort(new SnapshotError("CLOSED", "The snapshot's reader was closed"));
+    return Promise.resolve();
+  }
+
+  /** As {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #check(): void {
+    if (this.#closed.signal.aborted) throw this.#closed.signal.reason;
+  }
+}

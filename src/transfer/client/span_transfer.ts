@@ -1,0 +1,123 @@
+/**
+ * One request: its bytes, cut into chunks, verified and written.
+ *
+ * @module
+ */
+
+import { hasCode, SnapshotError } from "../../errors.ts";
+import type { SnapshotInstall } from "../../snapshot/mod.ts";
+import { InFlight, type Tracker } from "../../async/mod.ts";
+import { type Throttle } from "../../stream/mod.ts";
+import type { Running, Schedule } from "./schedule.ts";
+import type { HttpSource } from "./http_source.ts";
+
+/** About how many bytes of one request are being verified and written at the same time. */
+const WRITE_BYTES = 1024 * 1024;
+
+/** What all requests of a pull have in common. */
+export interface TransferContext {
+  readonly install: SnapshotInstall;
+  readonly schedule: Schedule;
+  readonly tracker: Tracker;
+  readonly throttle: Throttle | undefined;
+  /** For chunks, to be used again: a runtime does not hurry to collect what it cannot see the size of. */
+  readonly buffers: Uint8Array[];
+}
+
+/** A request for a run of chunks. */
+export class SpanTransfer {
+  readonly #context: TransferContext;
+  readonly #running: Running;
+  readonly #source: HttpSource;
+  readonly #writes = new InFlight<void>();
+  /** The chunk that is being received. */
+  #next: number;
+  #chunk: Uint8Array | undefined;
+  #length = 0;
+  #filled = 0;
+  /** What became of the first chunk that could not be taken: more to the point than how the request ends. */
+  #failure: { readonly error: unknown } | undefined;
+  /** Whether it was the storage that failed, and not the source. */
+  failedToWrite = false;
+  /** Bytes that were written. */
+  written = 0;
+
+  constructor(context: TransferContext, running: Running, source: HttpSource) {
+    this.#context = context;
+    this.#running = running;
+    this.#source = source;
+    this.#next = running.first;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { install: { manifest }, throttle } = this.#context;
+    const { content } = manifest;
+    const { first, end } = this.#running;
+    try {
+      await this.#source.content(manifest, content.offset(first), content.offset(end), signal, async (piece) => {
+        this.#running.moved(piece.length);
+        await throttle?.take(piece.length, signal);
+        await this.#take(piece);
+      });
+      while (this.#writes.size > 0) await this.#writes.next();
+    } catch (error) {
+      await this.#writes.settled();
+      throw this.#failure === undefined ? error : this.#failure.error;
+    }
+  }
+
+  /** Whether a chunk came that is not the right one, or could not be written. */
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  async #take(piece: Uint8Array): Promise<void> {
+    const { content } = this.#context.install.manifest;
+    for (let at = 0; at < piece.length;) {
+      if (this.#chunk === undefined) {
+        this.#length = content.length(this.#next);
+        this.#chunk = this.#buffer(this.#length);
+      }
+      const taken = Math.min(this.#length - this.#filled, piece.length - at);
+      this.#chunk.set(at === 0 && taken === piece.length ? piece : piece.subarray(at, at + taken), this.#filled);
+      this.#filled += taken;
+      at += taken;
+      if (this.#filled < this.#length) continue;
+      this.#writes.add(this.#write(this.#next++, this.#chunk));
+      this.#chunk = undefined;
+      this.#filled = 0;
+      if (this.#writes.size * this.#length >= WRITE_BYTES) await this.#writes.next();
+    }
+  }
+
+  async #write(number: number, bytes: Uint8Array): Promise<void> {
+    const { install, schedule, tracker, buffers } = this.#context;
+    if (!schedule.isMissing(number)) return; // somebody else was quicker
+    const { file, chunk } = install.manifest.content.locate(number);
+    try {
+      await install.write(file.name, chunk, bytes);
+    } catch (error) {
+      if (!hasCode(error, "CORRUPT")) {
+        this.failedToWrite = true;
+        this.#failure ??= { error };
+        throw error;
+      }
+      const wrong = new SnapshotError("CORRUPT", `${this.#source.url} sent wrong bytes: ${error.message}`, {
+        ...error.fields,
+        source: this.#source.url,
+        cause: error,
+      });
+      this.#failure ??= { error: wrong };
+      throw wrong;
+    }
+    this.written += bytes.length;
+    if (schedule.isMissing(number)) tracker.add(bytes.length);
+    schedule.arrived(number);
+    buffers.push(bytes);
+  }
+
+  #buffer(length: number): Uint8Array {
+    const buffer = this.#context.buffers.pop();
+    return buffer?.length === length ? buffer : new Uint8Array(length);
+  }
+}

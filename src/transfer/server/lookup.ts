@@ -1,0 +1,160 @@
+/**
+ * What a handler has to give: snapshots, and what has come of one that is being received.
+ *
+ * @module
+ */
+
+import { hasCode, SnapshotError } from "../../errors.ts";
+import type {
+  FileReader,
+  SnapshotInstall,
+  SnapshotManifest,
+  SnapshotReader,
+  SnapshotStorage,
+} from "../../snapshot/mod.ts";
+import { ChunkSet, equal, toHex } from "../../stream/mod.ts";
+import type { Leases, Selector } from "./download_leases.ts";
+
+/** A snapshot, or a part of one. */
+export interface Served {
+  /** What it is, or is to be. */
+  readonly manifest: SnapshotManifest;
+  /** Whether all of it is here. */
+  readonly complete: boolean;
+  /** Its files, as far as they are here. */
+  readonly files: FileReader;
+  /** Whether all chunks in a range of the content are here. */
+  has(start: number, end: number): boolean;
+  /** Lets it go. */
+  close(): Promise<void>;
+}
+
+/**
+ * Finds what is asked for: a snapshot; or, by its name, the one that is being received.
+ *
+ * @throws {SnapshotError} `NOT_FOUND`
+ */
+export async function find(storage: SnapshotStorage, leases: Leases, which: Selector): Promise<Served> {
+  try {
+    const manifest = await leases.renew(which);
+    const reader = await openLeased(storage, manifest);
+    return { manifest, complete: true, files: reader, has: () => true, close: () => reader.close() };
+  } catch (error) {
+    const install = storage.installing;
+    if (!hasCode(error, "NOT_FOUND") || install === undefined || !isMeant(install.manifest, which)) throw error;
+    const { manifest } = install;
+    const has = (start: number, end: number) => hasRange(install, start, end);
+    return { manifest, complete: false, files: install, has, close: () => Promise.resolve() };
+  }
+}
+
+/**
+ * Opens a snapshot that is leased.
+ *
+ * @throws {SnapshotError} `NOT_FOUND` if another has its index by now, since it was put aside
+ */
+export async function openLeased(storage: SnapshotStorage, manifest: SnapshotManifest): Promise<SnapshotReader> {
+  const reader = await storage.open(manifest.index);
+  if (!reader.manifest.verifiable || equal(reader.manifest.digest, manifest.digest)) return reader;
+  await reader.close();
+  throw new SnapshotError("NOT_FOUND", `Snapshot ${manifest.index} is another one now`, { index: manifest.index });
+}
+
+/** What is here of a snapshot. */
+export interface Holding {
+  /** The snapshot. */
+  readonly manifest: SnapshotManifest;
+  /** Whether all of it is here. */
+  readonly complete: boolean;
+  /** The chunks that are here. */
+  readonly held: ChunkSet;
+  /** The chunks that are on their way, or here; absent if none is on its way. */
+  readonly expected?: ChunkSet;
+}
+
+/**
+ * What is here of a snapshot, or has come of one that is being received.
+ *
+ * @throws {SnapshotError} `NOT_FOUND`
+ */
+export async function heldOf(storage: SnapshotStorage, leases: Leases, which: Selector): Promise<Holding> {
+  try {
+    const manifest = await leases.renew(which);
+    return { manifest, complete: true, held: allChunks(manifest.content.count) };
+  } catch (error) {
+    const install = storage.installing;
+    if (!hasCode(error, "NOT_FOUND") || install === undefined || !isMeant(install.manifest, which)) throw error;
+    const { manifest } = install;
+    return { manifest, complete: false, held: install.held(), expected: install.expected() };
+  }
+}
+
+/**
+ * As {@linkcode heldOf}; also of a snapshot of which an interrupted install was left: that is looked through.
+ *
+ * @throws {SnapshotError} `NOT_FOUND`, `BUSY` if another is being received
+ */
+export async function statusOf(storage: SnapshotStorage, leases: Leases, which: Selector): Promise<Holding> {
+  try {
+    return await heldOf(storage, leases, which);
+  } catch (error) {
+    if (!hasCode(error, "NOT_FOUND")) throw error;
+    const manifest = (await storage.unfinished()).find((left) => isMeant(left, which));
+    if (manifest === undefined) throw error;
+    return { manifest, complete: false, held: await prepared(storage, manifest, (install) => install.held()) };
+  }
+}
+
+/**
+ * What need not be sent of a snapshot: what an interrupted install left, what other snapshots have, and of several chunks
+ * that are the same one all but one.
+ *
+ * @throws {SnapshotError} `STALE`, `BUSY` …
+ */
+export async function notWanted(storage: SnapshotStorage, manifest: SnapshotManifest): Promise<ChunkSet> {
+  return await prepared(storage, manifest, (install) => {
+    const { content } = manifest;
+    const held = new ChunkSet(content.count);
+    let next = 0;
+    for (const { file, first, end } of install.missing()) {
+      const start = content.firstChunk(file.name);
+      while (next < start + first) held.add(next++);
+      next = start + end;
+    }
+    while (next < content.count) held.add(next++);
+    return held;
+  });
+}
+
+async function prepared<T>(
+  storage: SnapshotStorage,
+  manifest: SnapshotManifest,
+  look: (install: SnapshotInstall) => T,
+): Promise<T> {
+  const install = await storage.install(manifest);
+  try {
+    await install.prepare();
+    return look(install);
+  } finally {
+    await install.close();
+  }
+}
+
+function hasRange(install: SnapshotInstall, start: number, end: number): boolean {
+  const { content } = install.manifest;
+  for (let i = content.at(start); i < content.count && content.offset(i) < end; i++) {
+    const { file, chunk } = content.locate(i);
+    if (!install.has(file.name, chunk)) return false;
+  }
+  return true;
+}
+
+function allChunks(count: number): ChunkSet {
+  const all = new ChunkSet(count);
+  for (let i = 0; i < count; i++) all.add(i);
+  return all;
+}
+
+function isMeant(manifest: SnapshotManifest, { index, digest }: Selector): boolean {
+  return digest !== undefined ? toHex(manifest.digest) === digest : index !== undefined && manifest.index === index;
+}

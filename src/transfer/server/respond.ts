@@ -1,0 +1,174 @@
+/**
+ * Answering a `GET` or `HEAD` as RFC 9110 has it: ranges, tags, digests.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../../errors.ts";
+import { concat, streamFrom, toBase64, toHex } from "../../stream/mod.ts";
+import { matchesTag, parseRanges, type Range, total } from "./ranges.ts";
+import { problem } from "../wire.ts";
+
+/** Something that can be got. */
+export interface Representation {
+  /** Its media type. */
+  readonly type: string;
+  /** How many bytes it has. */
+  readonly size: number;
+  /** Its strong tag, in quotes. */
+  readonly tag: string;
+  /** Whether what is at this address is always the same. */
+  readonly immutable: boolean;
+  /** More headers. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The SHA-256 of a range of it, where that is known. */
+  readonly digest?: (range: Range) => Uint8Array | undefined;
+  /** Reads a range of it. */
+  open(range: Range): ReadableStream<Uint8Array> | AsyncGenerator<Uint8Array, void, undefined>;
+}
+
+/**
+ * Answers a request for a representation. The body is an iterator that nothing has been read of.
+ *
+ * @param request a `GET` or `HEAD`
+ * @param representation what is asked for
+ */
+export function respond(request: Request, representation: Representation): Response {
+  const { type, size, tag, immutable, digest } = representation;
+  const headers = new Headers({
+    "Accept-Ranges": "bytes",
+    // What has the name of its digest can be kept for ever; anything else is to be asked for again, by its tag.
+    "Cache-Control": immutable ? "max-age=31536000, immutable" : "no-cache",
+    ETag: tag,
+    ...representation.headers,
+  });
+  const ifMatch = request.headers.get("If-Match");
+  if (ifMatch !== null && !matchesTag(ifMatch, tag, false)) {
+    return problem(new SnapshotError("MALFORMED", `This is not what If-Match asks for, but ${tag}`), 412);
+  }
+  if (matchesTag(request.headers.get("If-None-Match"), tag)) return new Response(null, { status: 304, headers });
+  const ifRange = request.headers.get("If-Range");
+  const ranges = request.method === "GET" && (ifRange === null || ifRange === tag)
+    ? parseRanges(request.headers.get("Range"), size)
+    : undefined;
+  if (ranges === "unsatisfiable") {
+    // None of the other headers: they are of what was asked for, and a cache must not keep this in its place.
+    const message = `None of the ranges begins within the ${size} bytes`;
+    return problem(new SnapshotError("MALFORMED", message), 416, { "Content-Range": `bytes */${size}` });
+  }
+  headers.set("Content-Type", type);
+  if (ranges !== undefined && ranges.length > 1) return multipart(representation, ranges, headers);
+  const [range = { start: 0, end: size }] = ranges ?? [];
+  headers.set("Content-Length", String(range.end - range.start));
+  if (ranges !== undefined) headers.set("Content-Range", contentRange(range, size));
+  const known = digest?.(range);
+  if (known !== undefined) headers.set("Content-Digest", `sha-256=:${toBase64(known)}:`);
+  if (request.method === "HEAD") return new Response(null, { status: 200, headers });
+  const body = range.start < range.end ? streamOf(representation.open(range)) : null;
+  return new Response(body as BodyInit | null, { status: ranges === undefined ? 200 : 206, headers });
+}
+
+/** Several ranges in one answer (RFC 9110 §14.6). */
+function multipart(representation: Representation, ranges: readonly Range[], headers: Headers): Response {
+  const { type, size } = representation;
+  const boundary = toHex(crypto.getRandomValues(new Uint8Array(16)));
+  const encode = (text: string) => new TextEncoder().encode(text);
+  const head = (range: Range) =>
+    encode(`\r\n--${boundary}\r\nContent-Type: ${type}\r\nContent-Range: ${contentRange(range, size)}\r\n\r\n`);
+  const tail = encode(`\r\n--${boundary}--\r\n`);
+  const overhead = concat([...ranges.map(head), tail]).length;
+  headers.set("Content-Type", `multipart/byteranges; boundary=${boundary}`);
+  headers.set("Content-Length", String(overhead + total(ranges)));
+  const opened = ranges.map((range) => ({ range, body: representation.open(range) })); // what is not here is said now
+  async function* parts(): AsyncGenerator<Uint8Array, void, undefined> {
+    for (const { range, body } of opened) {
+      yield head(range);
+      yield* body;
+    }
+    yield tail;
+  }
+  return new Response(streamOf(parts()) as BodyInit, { status: 206, headers });
+}
+
+function contentRange({ start, end }: Range, size: number): string {
+  return `bytes ${start}-${end - 1}/${size}`;
+}
+
+function streamOf(source: ReturnType<Representation["open"]>): ReadableStream<Uint8Array> {
+  return source instanceof ReadableStream ? source : streamFrom(source);
+}
+
+/** Bytes that are all here, to be answered with. */
+export function bytesRepresentation(
+  bytes: Uint8Array,
+  type: string,
+  tag: string,
+  digest: Uint8Array,
+  options: { readonly immutable?: boolean; readonly headers?: Readonly<Record<string, string>> } = {},
+): Representation {
+  return {
+    type,
+    size: bytes.length,
+    tag,
+    immutable: options.immutable ?? false,
+    headers: { ...options.headers, "Repr-Digest": `sha-256=:${toBase64(digest)}:` },
+    digest: ({ start, end }) => start === 0 && end === bytes.length ? digest : undefined,
+    open: ({ start, end }) => streamFrom([bytes.subarray(start, end)]),
+  };
+}
+
+/** What a client may take for a piece beside the time-out: a millisecond for so many bytes, which is 4 KiB a second. */
+const BYTES_PER_MS = 4;
+
+/**
+ * An answer that keeps something until its body was sent, or is not wanted any more.
+ *
+ * @param response the answer
+ * @param release called once, in the end
+ * @param timeout how long nobody may ask for the next piece, in milliseconds, and a little more after a large one; then
+ *   the body is given up
+ */
+export function keeping(response: Response, release: () => Promise<void>, timeout: number = Infinity): Response {
+  let released: Promise<void> | undefined;
+  const end = () => released ??= release().catch(() => {});
+  const { body } = response;
+  if (body === null) {
+    void end();
+    return response;
+  }
+  const source = body.getReader();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const wait = (controller: ReadableStreamDefaultController<Uint8Array>, bytes: number) => {
+    if (timeout === Infinity) return;
+    timer = setTimeout(() => {
+      const error = new SnapshotError("TIMEOUT", "The client has stopped reading");
+      controller.error(error);
+      source.cancel(error).catch(() => {});
+      void end();
+    }, Math.min(timeout + bytes / BYTES_PER_MS, 2 ** 31 - 1));
+  };
+  const kept = new ReadableStream<Uint8Array>({
+    start: (controller) => wait(controller, 0),
+    async pull(controller) {
+      clearTimeout(timer);
+      try {
+        const { done, value } = await source.read();
+        if (!done) {
+          controller.enqueue(value);
+          return wait(controller, value.length);
+        }
+        await end();
+        controller.close();
+      } catch (error) {
+        await end();
+        throw error;
+      }
+    },
+    async cancel(reason) {
+      clearTimeout(timer);
+      await source.cancel(reason).catch(() => {});
+      await end();
+    },
+  }, { highWaterMark: 0 });
+  return new Response(kept as BodyInit, response);
+}

@@ -1,0 +1,171 @@
+/**
+ * An HTTP server for a handler, on Deno, Node and Bun.
+ *
+ * @module
+ */
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { checkFunction, checkOptions, checkString, integer, required } from "../../checks.ts";
+
+/** Options of {@linkcode serve}. */
+export interface ServeOptions {
+  /** The port; 0 for any that is free. */
+  readonly port: number;
+  /**
+   * The address to listen at.
+   *
+   * @default {"127.0.0.1"}
+   */
+  readonly hostname?: string;
+}
+
+/** A server that is running. */
+export interface Server {
+  /** Where it can be reached. */
+  readonly url: string;
+  /** Stops it; requests that are running are cut off. */
+  close(): Promise<void>;
+}
+
+/** What is known of who asks. */
+export interface Connection {
+  /** The address. */
+  readonly client: string;
+}
+
+/** Answers requests. */
+export type Handler = (request: Request, connection: Connection) => Response | Promise<Response>;
+
+/** What is used of Bun's server. */
+interface BunServer {
+  requestIP(request: Request): { readonly address: string } | null;
+}
+
+/** What is used of Bun. */
+interface BunLike {
+  serve(options: {
+    port: number;
+    hostname: string;
+    idleTimeout: number;
+    maxRequestBodySize: number;
+    development: boolean;
+    error(): Response;
+    fetch(request: Request, server: BunServer): Response | Promise<Response>;
+  }): { port: number; stop(closeActiveConnections: boolean): Promise<void> };
+}
+
+/**
+ * Serves a handler with what the runtime has for that: `Deno.serve`, `Bun.serve`, or `node:http`.
+ *
+ * @param handler answers requests
+ * @param options where to listen
+ */
+export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
+  checkFunction(handler, "handler");
+  const { port, hostname = "127.0.0.1" } = checkOptions(options, {
+    port: required(integer(0, 65535)),
+    hostname: checkString,
+  });
+  const url = (actual: number) => `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${actual}`;
+  const { Bun } = globalThis as { Bun?: BunLike };
+  if ("Deno" in globalThis) {
+    const stop = new AbortController();
+    const server = Deno.serve({ port, hostname, signal: stop.signal, onListen() {} }, (request, info) => {
+      return handler(request, { client: info.remoteAddr.hostname });
+    });
+    return {
+      url: url(server.addr.port),
+      async close() {
+        stop.abort();
+        await server.finished;
+      },
+    };
+  }
+  if (Bun !== undefined) {
+    // No limit on a body, which is 128 MiB otherwise; no end of a connection on which a large one is being verified.
+    const server = Bun.serve({
+      port,
+      hostname,
+      idleTimeout: 0,
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      // Otherwise what a handler throws is shown to the client, with the source around it.
+      development: false,
+      error: () => new Response(null, { status: 500 }),
+      fetch: (request, server) => handler(request, { client: server.requestIP(request)?.address ?? "" }),
+    });
+    return { url: url(server.port), close: () => server.stop(true) };
+  }
+  const { createServer } = await import("node:http");
+  const server = createServer((request, response) => void answer(handler, request, response));
+  server.requestTimeout = 0; // five minutes otherwise, for the whole of a body
+  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, hostname, resolve));
+  return {
+    url: url((server.address() as AddressInfo).port),
+    close: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+/** Answers a request of `node:http`. */
+async function answer(handler: Handler, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  const gone = new AbortController();
+  outgoing.once("close", () => outgoing.writableFinished || gone.abort(new Error("The client has gone")));
+  try {
+    const connection = { client: incoming.socket.remoteAddress ?? "" };
+    const request = requestOf(incoming, gone.signal);
+    if (request === undefined) return void outgoing.writeHead(400, { Connection: "close" }).end();
+    const response = await handler(request, connection);
+    outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+    if (response.body !== null) await send(response.body, outgoing, gone.signal);
+    outgoing.end();
+    incoming.resume(); // what nobody read must not keep the connection
+  } catch (error) {
+    outgoing.destroy(error instanceof Error ? error : undefined); // a body that is cut off is seen as such
+  }
+}
+
+/** Nothing if it cannot be one: its `Host` or target is no address, or `Request` does not know such methods (`TRACE`). */
+function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
+  const headers = new Headers();
+  for (let i = 0; i < incoming.rawHeaders.length; i += 2) {
+    headers.append(incoming.rawHeaders[i]!, incoming.rawHeaders[i + 1]!);
+  }
+  const method = incoming.method!;
+  const hasBody = method !== "GET" && method !== "HEAD";
+  // Not destroyed when it is not read to its end: the answer goes out on the same connection.
+  const body = hasBody ? ReadableStream.from(incoming.iterator({ destroyOnReturn: false })) : null;
+  const init = { method, headers, signal, body, ...(hasBody && { duplex: "half" }) };
+  const target = incoming.url!;
+  const origin = `http://${headers.get("host") ?? "localhost"}`;
+  // A path that begins with two slashes is a path, and not another host.
+  const url = target.startsWith("/") ? origin + target : target;
+  try {
+    return new Request(new URL(url, origin), init as RequestInit);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Sends a body no faster than it is taken. */
+async function send(body: ReadableStream<Uint8Array>, outgoing: ServerResponse, signal: AbortSignal): Promise<void> {
+  const reader = body.getReader();
+  const onGone = () => void reader.cancel(signal.reason).catch(() => {});
+  if (signal.aborted) onGone();
+  signal.addEventListener("abort", onGone, { once: true });
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done || signal.aborted) return;
+    if (outgoing.write(value)) continue;
+    await new Promise<void>((resolve) => {
+      const go = () => {
+        outgoing.off("drain", go).off("close", go);
+        resolve();
+      };
+      outgoing.once("drain", go).once("close", go);
+    });
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * What a handler takes in: archives, offers, and what asks for a snapshot to be taken or installed.
+ *
+ * @module
+ */
+
+import { hasCode, SnapshotError } from "../../errors.ts";
+import {
+  MAX_MANIFEST_BYTES,
+  type SnapshotInfo,
+  SnapshotManifest,
+  type SnapshotStorage,
+  type SnapshotVerifier,
+  unarchive,
+} from "../../snapshot/mod.ts";
+import { type Throttle, throttled } from "../../stream/mod.ts";
+import { readLimited } from "../body.ts";
+import { type InstallNotification, type NotificationReply, parseNotification, replyJson } from "../notification.ts";
+import { notWanted } from "./lookup.ts";
+import { BYTES_TYPE, listed, problem } from "../wire.ts";
+
+/** What takes and installs snapshots: a `Replica`, or anything like it. */
+export interface SnapshotTarget {
+  /** Takes a snapshot. */
+  snapshot(options: { gap?: number }): {
+    readonly result: Promise<{ readonly taken: boolean; readonly snapshot?: SnapshotInfo }>;
+  };
+  /** Installs an archive. */
+  install(
+    archive: ReadableStream<Uint8Array>,
+    options: { index?: bigint; verifier?: SnapshotVerifier },
+  ): { readonly result: Promise<SnapshotInfo> };
+  /** Is told that the log before an index is gone. Absent where only archives are installed. */
+  notify?(notification: InstallNotification): Promise<NotificationReply>;
+}
+
+/** How many entries must have been applied since the last snapshot, for `POST` to take one (Ratis: `creation.gap`). */
+const CREATION_GAP = 1024;
+/** The longest notification, in bytes. */
+const MAX_NOTIFICATION = 64 * 1024;
+
+/** What {@linkcode Reception} may be told. */
+export interface ReceptionOptions {
+  readonly target?: SnapshotTarget;
+  readonly verifier?: SnapshotVerifier;
+  readonly receiveThrottle?: Throttle;
+  /** How long a client may send nothing, in milliseconds. */
+  readonly stallTimeout: number;
+}
+
+/** Takes in what is sent to a handler. */
+export class Reception {
+  readonly #storage: SnapshotStorage;
+  readonly #options: ReceptionOptions;
+
+  /**
+   * @param storage where to, unless a target sees to that
+   * @param options who carries it out, who is trusted, and how fast
+   */
+  constructor(storage: SnapshotStorage, options: ReceptionOptions) {
+    this.#storage = storage;
+    this.#options = options;
+  }
+
+  async install(index: bigint, request: Request): Promise<Response> {
+    if (request.body === null) throw new SnapshotError("MALFORMED", "The request has no archive in its body");
+    const { target, verifier, receiveThrottle, stallTimeout } = this.#options;
+    const sent = watched(request.body, stallTimeout);
+    const body = receiveThrottle === undefined ? sent : sent.pipeThrough(throttled(receiveThrottle));
+    // Without the request's signal: a client that goes is seen by its body, and on Deno the signal fires in any case.
+    const options = { index, ...(verifier !== undefined && { verifier }) };
+    try {
+      const work = target === undefined ? unarchive(body, this.#storage, options) : target.install(body, options);
+      const snapshot = await work.result;
+      return Response.json(listed(snapshot), { status: 201, headers: { Location: `/snapshots/${index}/manifest` } });
+    } catch (error) {
+      return refusal(error);
+    } finally {
+      // Whoever refused it may not have read it; the connection cannot be used again before that.
+      if (!body.locked) await body.cancel().catch(() => {});
+    }
+  }
+
+  /** Looks what of a snapshot need not be sent. */
+  async offer(index: bigint, request: Request): Promise<Response> {
+    try {
+      const bytes = await this.#read(request, MAX_MANIFEST_BYTES);
+      const manifest = await SnapshotManifest.decode(bytes);
+      if (manifest.index !== index) {
+        throw new SnapshotError("MALFORMED", `The manifest is of snapshot ${manifest.index}, not of ${index}`, {
+          expected: index,
+          actual: manifest.index,
+        });
+      }
+      await this.#options.verifier?.verify(manifest);
+      const held = await notWanted(this.#storage, manifest);
+      return new Response(held.bytes as BodyInit, { headers: { "Content-Type": BYTES_TYPE } });
+    } catch (error) {
+      return refusal(error);
+    }
+  }
+
+  async take(gap: string | null): Promise<Response> {
+    const { target } = this.#options;
+    if (target === undefined) throw new SnapshotError("UNSUPPORTED", "Nothing takes snapshots here");
+    if (gap !== null && !/^[0-9]{1,15}$/.test(gap)) {
+      throw new SnapshotError("MALFORMED", `A gap is a number, not ${gap.slice(0, 100)}`);
+    }
+    const { taken, snapshot } = await target.snapshot({ gap: gap === null ? CREATION_GAP : Number(gap) }).result;
+    if (snapshot === undefined) {
+      throw new SnapshotError("NOT_FOUND", "There is no snapshot, and too little to take one");
+    }
+    return Response.json(listed(snapshot), { status: taken ? 201 : 200 });
+  }
+
+  async notify(request: Request): Promise<Response> {
+    const { target } = this.#options;
+    try {
+      const notification = parseNotification(await this.#read(request, MAX_NOTIFICATION));
+      const reply: NotificationReply = await target?.notify?.(notification) ?? { result: "CONF_MISMATCH" };
+      return Response.json(replyJson(reply));
+    } catch (error) {
+      if (isStall(error)) return refusal(error);
+      throw error;
+    }
+  }
+
+  #read({ body }: Request, limit: number): Promise<Uint8Array> {
+    const sent = body === null ? null : watched(body, this.#options.stallTimeout);
+    return readLimited({ body: sent } as Pick<Body, "body">, limit);
+  }
+}
+
+/** A body that fails when the client sends nothing for so long. */
+function watched(body: ReadableStream<Uint8Array>, timeout: number): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const stall = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => {
+          reject(new SnapshotError("TIMEOUT", `The client sent nothing for ${timeout} ms`, { status: STALL_STATUS }));
+        }, Math.min(timeout, 2 ** 31 - 1));
+      });
+      try {
+        const { done, value } = await Promise.race([reader.read(), stall]);
+        if (done) controller.close();
+        else controller.enqueue(value);
+      } catch (error) {
+        reader.cancel(error).catch(() => {}); // not waited for: it may stall, too
+        throw error;
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+    cancel: (reason) => reader.cancel(reason),
+  }, { highWaterMark: 0 });
+}
+
+/** Request Timeout. */
+const STALL_STATUS = 408;
+
+function isStall(error: unknown): boolean {
+  return hasCode(error, "TIMEOUT") && error.fields.status === STALL_STATUS;
+}
+
+/** What was sent is wrong, or not from somebody who is trusted: that is the client's affair. */
+function refusal(error: unknown): Response {
+  if (isStall(error)) return problem(error, STALL_STATUS, { Connection: "close" });
+  if (error instanceof SnapshotError) {
+    if (["CORRUPT", "MALFORMED", "UNSUPPORTED"].includes(error.code)) return problem(error, 422);
+    if (error.code === "FORBIDDEN" && error.index !== undefined) return problem(error, 403); // not the disk's
+  }
+  throw error;
+}

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Bucket, BucketObject } from "./mod.ts";
+import type { Bucket, BucketObject } from "./bucket.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { pause, raceAbort } from "../async/mod.ts";
 import { equal } from "../stream/mod.ts";

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { purgeChecks, type PurgeOptions } from "./purge.ts";
 import {
   able,
   checkBoolean,
@@ -26,9 +27,8 @@ import { checkKey } from "../storage/encrypted/mod.ts";
 import { livePushChecks, pullChecks } from "../transfer/client/mod.ts";
 import type { ReplicaPushOptions } from "./live.ts";
 import type { ExecutorContext, ExecutorOptions, SnapshotOptions } from "./options.ts";
-import type { Member, PurgeOptions, PurgeState } from "./purge.ts";
 import type { InstallOptions } from "./receivers.ts";
-import type { ReplicaOptions } from "./replica.ts";
+import type { ReplicaOptions } from "./replica_options.ts";
 import type { RetryOptions, TriggerOptions } from "./triggers.ts";
 
 /** Checks what a replica is made of. */
@@ -83,37 +83,6 @@ export function executorChecks(): Checks<ExecutorOptions> {
     clock: able("a Clock", "now", "after"),
     onEvent: checkFunction,
   };
-}
-
-/** The checks of what may be purged. */
-export function purgeChecks(): Checks<PurgeOptions> {
-  return {
-    upToSnapshotIndex: checkBoolean,
-    preserve: number(0),
-    gap: number(0),
-    safeIndexTimeout: duration(),
-    members: checkFunction,
-  };
-}
-
-/** Checks where snapshots and log stand. */
-export function checkPurgeState(state: PurgeState): PurgeState {
-  const index = required(checkIndex);
-  return checkOptions(state, {
-    snapshotIndex: index,
-    oldestSnapshot: index,
-    firstIndex: index,
-    lastIndex: index,
-    now: required(number(0, Number.MAX_VALUE)),
-  }, "state");
-}
-
-/** Checks a member: of one whose numbers are none, everything that it needs would be purged. */
-export function checkMember(member: Member): Member {
-  return checkOptions(member, {
-    matchIndex: required(checkIndex),
-    lastSeen: required(number(-Infinity)),
-  }, "A member");
 }
 
 /** Checks the options of a snapshot. */

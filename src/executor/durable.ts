@@ -11,7 +11,7 @@ import { type Applied, asReplica, type DurablyApplied, type StateMachine } from 
 import { neverThrowing } from "../async/mod.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 import { alignLog, checkNoGap, loadNewest, type Position } from "./recovery.ts";
-import type { ReplicaOptions } from "./replica.ts";
+import type { ReplicaOptions } from "./replica_options.ts";
 import { isShared } from "./shared.ts";
 
 /** What a replica begins with. */

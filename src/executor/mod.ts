@@ -13,5 +13,6 @@ export * from "./options.ts";
 export { type Member, purgeIndex, type PurgeOptions, type PurgeState } from "./purge.ts";
 export type { InstallOptions } from "./receivers.ts";
 export * from "./replica.ts";
+export * from "./replica_options.ts";
 export type { CallBack, Prepared } from "./save.ts";
 export type { RetryOptions, TriggerOptions } from "./triggers.ts";

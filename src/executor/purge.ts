@@ -4,8 +4,16 @@
  * @module
  */
 
-import { checkOptions } from "../checks.ts";
-import { checkMember, checkPurgeState, purgeChecks } from "./checks.ts";
+import {
+  checkBoolean,
+  checkFunction,
+  checkIndex,
+  checkOptions,
+  type Checks,
+  duration,
+  number,
+  required,
+} from "../checks.ts";
 
 /** A member of the group, as far as it is known. */
 export interface Member {
@@ -95,4 +103,35 @@ export function purgeIndex(state: PurgeState, options: PurgeOptions): bigint | u
   }
   const index = limits.reduce((lowest, limit) => limit < lowest ? limit : lowest);
   return index >= state.firstIndex && index - (state.firstIndex - 1n) >= gap ? index : undefined;
+}
+
+/** Checks where snapshots and log stand. */
+export function checkPurgeState(state: PurgeState): PurgeState {
+  const index = required(checkIndex);
+  return checkOptions(state, {
+    snapshotIndex: index,
+    oldestSnapshot: index,
+    firstIndex: index,
+    lastIndex: index,
+    now: required(number(0, Number.MAX_VALUE)),
+  }, "state");
+}
+
+/** Checks a member: of one whose numbers are none, everything that it needs would be purged. */
+export function checkMember(member: Member): Member {
+  return checkOptions(member, {
+    matchIndex: required(checkIndex),
+    lastSeen: required(number(-Infinity)),
+  }, "A member");
+}
+
+/** The checks of what may be purged. */
+export function purgeChecks(): Checks<PurgeOptions> {
+  return {
+    upToSnapshotIndex: checkBoolean,
+    preserve: number(0),
+    gap: number(0),
+    safeIndexTimeout: duration(),
+    members: checkFunction,
+  };
 }

@@ -9,8 +9,7 @@ import { messageOf, SnapshotError } from "../errors.ts";
 import { type ChunkMap, equal } from "../stream/mod.ts";
 import { type FileExtension, FileExtensionSchema } from "./gen/manifest_pb.ts";
 import { checkKeyGroups, keyGroupsMessage, keyGroupsOf, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
-import { checkEncryption, type FileInfo } from "./meta.ts";
-import type { FileOptions } from "./storage.ts";
+import { checkEncryption, type FileInfo, type FileOptions } from "./meta.ts";
 
 /** What is known of a file at its end. */
 export type FileEnding = Pick<FileInfo, "keyGroups" | "encryption">;

@@ -210,3 +210,21 @@ export function completeMeta(meta: SnapshotMeta, createdAt: number): SnapshotMet
 export function completeFile(file: Omit<FileInfo, "chunks">, chunks: ChunkMap): FileInfo {
   return { ...file, checksum: file.checksum ?? chunks.checksum, chunks };
 }
+
+/** Options of `SnapshotWriter.file`. */
+export interface FileOptions extends FileAttributes {
+  /**
+   * The size of the file in bytes, if it is known: a very large file gets larger chunks, so that its manifest stays
+   * small. Not a promise: the file may turn out otherwise.
+   */
+  readonly size?: number;
+  /**
+   * The size of its chunks, 64 KiB to 4 MiB. By default 256 KiB, or more if `size` asks for it. Or `"pieces"`: each
+   * piece that is written is a chunk, of up to 4 MiB. So that a chunk begins where a key group does, or the content says.
+   */
+  readonly chunkSize?: number | "pieces";
+  /** Asked when the file was written to its end: which key groups it holds, and where. */
+  readonly keyGroups?: () => KeyGroupOffsets | undefined;
+  /** Asked when the file was written to its end: what its bytes, which are stored as they are, were encrypted with. */
+  readonly encryption?: (chunks: ChunkMap) => Promise<FileEncryption | undefined>;
+}

@@ -14,6 +14,7 @@ export * from "./manifest.ts";
 export * from "./meta.ts";
 export * from "./names.ts";
 export * from "./options.ts";
+export * from "./read_content.ts";
 export * from "./signature.ts";
 export * from "./stale.ts";
 export * from "./storage.ts";

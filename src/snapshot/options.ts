@@ -18,12 +18,11 @@ import {
 } from "../checks.ts";
 import { checkChunkSize } from "../stream/mod.ts";
 import { SnapshotManifest } from "./manifest.ts";
-import { attributeChecks } from "./meta.ts";
+import { attributeChecks, type FileOptions } from "./meta.ts";
 import type {
   ByteRange,
   CommitOptions,
   CreateOptions,
-  FileOptions,
   PrepareOptions,
   ReadOptions,
   SnapshotStorage,

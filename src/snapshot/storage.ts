@@ -4,11 +4,11 @@
  * @module
  */
 
+import type { FileInfo, FileOptions, SnapshotMeta, SnapshotSeal } from "./meta.ts";
 import type { SnapshotError } from "../errors.ts";
 import type { Operation } from "../async/mod.ts";
-import type { ChunkMap, ChunkSet } from "../stream/mod.ts";
+import type { ChunkSet } from "../stream/mod.ts";
 import type { SnapshotManifest } from "./manifest.ts";
-import type { FileAttributes, FileEncryption, FileInfo, KeyGroupOffsets, SnapshotMeta, SnapshotSeal } from "./meta.ts";
 
 /** Keeps snapshots. Every method is safe to call at any time; what excludes the call makes it fail with `BUSY`. */
 export interface SnapshotStorage extends AsyncDisposable {
@@ -228,24 +228,6 @@ export interface CreateOptions {
    * @default {false}
    */
   readonly raw?: boolean;
-}
-
-/** Options of {@linkcode SnapshotWriter.file}. */
-export interface FileOptions extends FileAttributes {
-  /**
-   * The size of the file in bytes, if it is known: a very large file gets larger chunks, so that its manifest stays
-   * small. Not a promise: the file may turn out otherwise.
-   */
-  readonly size?: number;
-  /**
-   * The size of its chunks, 64 KiB to 4 MiB. By default 256 KiB, or more if `size` asks for it. Or `"pieces"`: each
-   * piece that is written is a chunk, of up to 4 MiB. So that a chunk begins where a key group does, or the content says.
-   */
-  readonly chunkSize?: number | "pieces";
-  /** Asked when the file was written to its end: which key groups it holds, and where. */
-  readonly keyGroups?: () => KeyGroupOffsets | undefined;
-  /** Asked when the file was written to its end: what its bytes, which are stored as they are, were encrypted with. */
-  readonly encryption?: (chunks: ChunkMap) => Promise<FileEncryption | undefined>;
 }
 
 /** Options of a commit that puts a snapshot of others among one's own. */

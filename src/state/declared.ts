@@ -5,7 +5,8 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import { type Block, type DescribedState, encodeHead, type Head, MAX_HEAD } from "./format/mod.ts";
+import type { Block } from "./codecs/mod.ts";
+import { type DescribedState, encodeHead, type Head, MAX_HEAD } from "./format/mod.ts";
 import { textOfBytes } from "../stream/mod.ts";
 
 /** Keys of states that are not declared that are remembered at most, until a later file deletes them. */

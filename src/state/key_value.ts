@@ -9,9 +9,10 @@ import { SnapshotError } from "../errors.ts";
 import type { SnapshotReader } from "../snapshot/mod.ts";
 import { concat } from "../stream/mod.ts";
 import { bytesOf, checkLength, refusedValue, shownKey, sizeOf } from "./accepted.ts";
-import { checkCodec } from "./checks.ts";
-import { type Codec, type CommandCodec, commandCodec, readVarint, stringKeys, varint } from "./codecs/mod.ts";
-import { KeyedState, type KeyedStateOptions, type KeyedValue } from "./memory/mod.ts";
+import { type CommandCodec, commandCodec } from "./commands.ts";
+import { checkCodec, type Codec, readVarint, stringKeys, varint } from "./codecs/mod.ts";
+import type { KeyedStateOptions } from "./options.ts";
+import { KeyedState, type KeyedValue } from "./memory/mod.ts";
 import type { LogEntry, SaveTask, StateMachine } from "./machine.ts";
 
 const Op = { PUT: 1, DELETE: 2 } as const;

@@ -6,10 +6,13 @@
 
 export * from "./codecs/mod.ts";
 export * from "./database/mod.ts";
-export type { Block, Decoders, IncrementalOptions } from "./format/mod.ts";
+export type { Block, Decoders } from "./codecs/mod.ts";
+export type { IncrementalOptions } from "./format/mod.ts";
 export * from "./key_groups.ts";
 export * from "./key_value.ts";
 export * from "./machine.ts";
 export * from "./memory/mod.ts";
 export { asReplica } from "./replica_call.ts";
 export type * from "./state_types.ts";
+export * from "./commands.ts";
+export type { KeyedStateOptions } from "./options.ts";

@@ -6,7 +6,7 @@ import { MemoryBucket, ObjectStorage } from "../../src/object.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage } from "../../src/bucket/mod.ts";
 import { decodeIndex } from "../../src/storage/object/index.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
-import { type Disk, type DiskFile, type DiskLock } from "../../src/fs/mod.ts";
+import type { Disk, DiskFile, DiskLock } from "../../src/fs/mod.ts";
 import { OpfsStorage } from "../../src/storage/opfs/storage.ts";
 import { FaultyMedium } from "../support/faulty_medium.ts";
 import { assert, bytesOf, noise, pieces } from "../support/harness.ts";

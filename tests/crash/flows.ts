@@ -2,7 +2,7 @@
 
 import { hasCode, SnapshotError, type SnapshotManifest, type SnapshotReader, type SnapshotStorage } from "../../mod.ts";
 import { DirectoryStorage, type DirectoryStorageOptions } from "../../src/storage/directory/storage.ts";
-import { type Disk as DiskVerbs } from "../../src/fs/mod.ts";
+import type { Disk as DiskVerbs } from "../../src/fs/mod.ts";
 import { assert, bytesOf } from "../support/harness.ts";
 import { contentOf, flip, receive, recovers, ROOT, save, twice } from "./promise.ts";
 import { SimulatedDisk } from "./simulated_disk.ts";

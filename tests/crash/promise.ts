@@ -3,7 +3,7 @@
 
 import { SnapshotError, type SnapshotInfo, type SnapshotManifest, type SnapshotStorage } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
-import { type Disk } from "../../src/fs/mod.ts";
+import type { Disk } from "../../src/fs/mod.ts";
 import { equal } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, pieces, rejects } from "../support/harness.ts";
 import { namesIn } from "./image.ts";

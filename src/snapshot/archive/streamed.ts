@@ -28,13 +28,14 @@ import {
   completeFile,
   completeMeta,
   type FileInfo,
+  type FileOptions,
   type SnapshotMeta,
   type SnapshotSeal,
 } from "../meta.ts";
 import { NameSet } from "../names.ts";
 import { checkFileOptions, checkSigner } from "../options.ts";
 import { signed, type SnapshotSigner } from "../signature.ts";
-import type { FileOptions, FileWriter } from "../storage.ts";
+import type { FileWriter } from "../storage.ts";
 
 /** How long what writes the files may take to stop when it is told to, before nobody waits for it, in milliseconds. */
 const GRACE = 1000;

@@ -4,10 +4,18 @@
  * @module
  */
 
-import { checkBytes, checkFunction, checkInteger, checkOptions, checkString, checkText, listOf } from "../../checks.ts";
+import {
+  able,
+  checkBytes,
+  checkFunction,
+  checkInteger,
+  checkOptions,
+  checkString,
+  checkText,
+  listOf,
+} from "../../checks.ts";
 import { messageOf, SnapshotError } from "../../errors.ts";
-import { Block } from "../format/mod.ts";
-import { checkCodec } from "../checks.ts";
+import { Block } from "./block.ts";
 import { checkNesting, MAX_NESTING } from "./nesting.ts";
 
 /** Turns values into bytes and back. */
@@ -221,4 +229,10 @@ export function jsonCodec<T>(): Codec<T> {
     encodeInto: (value, target, at) => text.encodeInto!(stringify(value), target, at),
     decodeFrom: (block, start, end) => parse(text.decodeFrom!(block, start, end)),
   };
+}
+
+/** Checks a codec. */
+export function checkCodec(value: unknown, what: string): void {
+  able("a Codec", "encode", "decode")(value, what);
+  checkString((value as { readonly name?: unknown }).name, `${what}.name`);
 }

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { checkText, unfit } from "../../checks.ts";
+import { able, checkText, unfit } from "../../checks.ts";
+import { checkCodec, type Codec, utf8Codec } from "./codec.ts";
 import { SnapshotError } from "../../errors.ts";
-import { type Codec, utf8Codec } from "./codec.ts";
 import { hashLong, hashString } from "../key_groups.ts";
 
 /** A codec for keys. Keys that are the same in a `Map` must have the same bytes, and others other ones. */
@@ -95,4 +95,10 @@ function fixed<T>(
     });
   };
   return codec;
+}
+
+/** Checks a codec for keys. */
+export function checkKeyCodec(value: unknown, what: string): void {
+  checkCodec(value, what);
+  able("a KeyCodec", "hash", "text", "ofText")(value, what);
 }

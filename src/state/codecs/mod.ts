@@ -6,7 +6,7 @@
 
 export * from "./cbor.ts";
 export * from "./codec.ts";
-export * from "./commands.ts";
 export * from "./keys.ts";
 export * from "./protobuf.ts";
 export * from "./varint.ts";
+export * from "./block.ts";

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { able } from "../../checks.ts";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../../errors.ts";
 
 /** Changes that are written at once; the thread is a database's meanwhile, if it is a synchronous one. */
@@ -98,4 +99,9 @@ function typed(engine: Engine, error: unknown): unknown {
   const code = engine.codeOf(error);
   const what = code === "CLOSED" ? "was closed" : code === "NO_SPACE" ? "has no space left" : "failed";
   return new SnapshotError(code, `The database of the state ${what}: ${messageOf(error)}`, { cause: error });
+}
+
+/** Checks a database for a `StoredState`. */
+export function checkEngine(value: unknown, what: string): void {
+  able("an Engine", "getMany", "entries", "write", "clear", "view", "close", "codeOf")(value, what);
 }

@@ -24,13 +24,12 @@ import {
   saveChain,
 } from "../format/mod.ts";
 import { ChangedKeys } from "./changed_keys.ts";
-import { checkEngine, checkStateOptions } from "../checks.ts";
+import { type Change, checkEngine, type Engine, guarded, type Readable, WRITE_BATCH } from "./engine.ts";
+import { checkStateOptions, type KeyedStateOptions } from "../options.ts";
 import type { Codec, KeyCodec } from "../codecs/mod.ts";
 import { DeclaredStates } from "../declared.ts";
-import { type Change, type Engine, guarded, type Readable, WRITE_BATCH } from "./engine.ts";
 import type { KeyGroupRange } from "../key_groups.ts";
 import { KeySpace } from "../key_space.ts";
-import type { KeyedStateOptions } from "../memory/mod.ts";
 import type { DurablyApplied, LogEntry, SaveTask, StateMachine } from "../machine.ts";
 import { overlaid, Overlay, type StateChange } from "./overlay.ts";
 import { isReplicaCall } from "../replica_call.ts";

@@ -6,8 +6,8 @@
 
 import { checkString } from "../../checks.ts";
 import { bytesOf, checkLength, refusedValue, shownKey } from "../accepted.ts";
+import { Block, checkCodec, checkKeyCodec, type Codec, type CodecVersion, type KeyCodec } from "../codecs/mod.ts";
 import {
-  Block,
   type Decode,
   decoderOf,
   decodeWith,
@@ -19,8 +19,6 @@ import {
   type ListValue,
   mapKeyCodec,
 } from "../format/mod.ts";
-import { checkCodec, checkKeyCodec } from "../checks.ts";
-import type { Codec, CodecVersion, KeyCodec } from "../codecs/mod.ts";
 import type { StoredList, StoredMap, StoredValue } from "../state_types.ts";
 import { nameBytes } from "./stored_keys.ts";
 

@@ -7,9 +7,9 @@
 
 import { SnapshotError } from "../../errors.ts";
 import { bytesOfText, concat, equal } from "../../stream/mod.ts";
-import type { Block, Head, StateEncoder, StateView, StateVisitor } from "../format/mod.ts";
-import { type ChangedKeys } from "./changed_keys.ts";
-import { bytesCodec } from "../codecs/mod.ts";
+import { type Block, bytesCodec } from "../codecs/mod.ts";
+import type { Head, StateEncoder, StateView, StateVisitor } from "../format/mod.ts";
+import type { ChangedKeys } from "./changed_keys.ts";
 import { type DeclaredStates, undeclared, type UndeclaredStates } from "../declared.ts";
 import { type Change, type Engine, type EngineView, WRITE_BATCH } from "./engine.ts";
 import type { KeySpace } from "../key_space.ts";

@@ -7,7 +7,7 @@
 import { SnapshotError } from "../../errors.ts";
 import type { KeyGroupOffsets } from "../../snapshot/mod.ts";
 import { concat } from "../../stream/mod.ts";
-import { Block, textDecoders } from "./block.ts";
+import { Block, textDecoders } from "../codecs/mod.ts";
 import type { KeyGroupRange } from "../key_groups.ts";
 import { MAX_LENGTH } from "./encoder.ts";
 

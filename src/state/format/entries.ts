@@ -6,8 +6,7 @@
 
 import { SnapshotError } from "../../errors.ts";
 import { concat, u32 } from "../../stream/mod.ts";
-import { Block } from "./block.ts";
-import type { Codec, CodecVersion, KeyCodec } from "../codecs/mod.ts";
+import { Block, type Codec, type CodecVersion, type KeyCodec } from "../codecs/mod.ts";
 
 /** Reads a value of a range of bytes. */
 export type Decode<T> = (block: Block, start: number, end: number) => T;

@@ -4,7 +4,6 @@
  * @module
  */
 
-export * from "./block.ts";
 export * from "./chain.ts";
 export * from "./decoder.ts";
 export * from "./encoder.ts";

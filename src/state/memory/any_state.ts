@@ -7,8 +7,8 @@
 import { checkString } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
 import { refusedValue, shownKey, sizeOf } from "../accepted.ts";
+import { type Block, checkCodec, type Codec, type CodecVersion, type KeyCodec } from "../codecs/mod.ts";
 import {
-  type Block,
   type Decode,
   decoderOf,
   decodeWith,
@@ -17,8 +17,6 @@ import {
   type NamedCodec,
   type StateEncoder,
 } from "../format/mod.ts";
-import { checkCodec } from "../checks.ts";
-import type { Codec, CodecVersion, KeyCodec } from "../codecs/mod.ts";
 import type { AnyMap, AnyView, Group } from "./groups.ts";
 
 /** Characters from which on the length of a key in bytes is looked at. */

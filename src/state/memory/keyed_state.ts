@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkStateOptions, type KeyedStateOptions } from "../options.ts";
 import { listOf } from "../../checks.ts";
 import { checkName, checkReader, type SnapshotReader } from "../../snapshot/mod.ts";
 import type { OneState, StateOwner } from "./any_state.ts";
@@ -16,7 +17,6 @@ import {
   restore,
   saveChain,
 } from "../format/mod.ts";
-import { checkStateOptions } from "../checks.ts";
 import type { Codec, KeyCodec } from "../codecs/mod.ts";
 import { DeclaredStates } from "../declared.ts";
 import { Groups, type GroupsView } from "./groups.ts";
@@ -27,41 +27,6 @@ import type { SaveTask } from "../machine.ts";
 import { SaveTasks } from "../save_tasks.ts";
 import type { ListState, MapState, ValueState } from "../state_types.ts";
 import { KeyedList, KeyedMap, KeyedValue } from "./states.ts";
-
-/** Options of {@linkcode KeyedState}, and of states in databases. */
-export interface KeyedStateOptions<K> {
-  /** The codec of the keys. */
-  readonly keys: KeyCodec<K>;
-  /**
-   * How many key groups there are: 1 to 32768, fixed for the life of the state. With so many workers at the most it can be
-   * spread. See {@linkcode defaultMaxParallelism}.
-   *
-   * @default {128}
-   */
-  readonly maxParallelism?: number;
-  /** The key groups that are kept here: see {@linkcode keyGroupRange}. All by default. */
-  readonly range?: KeyGroupRange;
-  /**
-   * What the state is called in snapshots: the directory of its files.
-   *
-   * @default {"state"}
-   */
-  readonly name?: string;
-  /**
-   * Whether a save writes only what changed since the last committed snapshot, and reuses the files of that. Quick, and
-   * small; but snapshots that share a file share its fate on a bad disk.
-   *
-   * @default {false}
-   */
-  readonly incremental?: boolean | IncrementalOptions;
-  /**
-   * The names of states that earlier releases of the program declared, and that are dropped: what is loaded loses their
-   * entries. A state with entries that is neither declared nor dropped is not loaded; an empty one is no obstacle.
-   *
-   * @default {[]}
-   */
-  readonly drop?: readonly string[];
-}
 
 /** What the next save can be built upon. */
 interface Committed {

@@ -6,7 +6,8 @@
  */
 
 import { changesBetween, type OneState } from "./any_state.ts";
-import type { Block, Head, StateEncoder, StateView, StateVisitor } from "../format/mod.ts";
+import type { Block } from "../codecs/mod.ts";
+import type { Head, StateEncoder, StateView, StateVisitor } from "../format/mod.ts";
 import type { DeclaredStates, UndeclaredStates } from "../declared.ts";
 import { type AnyView, Group, type Groups, type GroupsView } from "./groups.ts";
 import type { KeySpace } from "../key_space.ts";

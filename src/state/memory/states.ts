@@ -6,8 +6,7 @@
 
 import { checkLength, refusedValue, shownKey, sizeOf } from "../accepted.ts";
 import { AnyState, type StateOwner } from "./any_state.ts";
-import { checkCodec, checkKeyCodec } from "../checks.ts";
-import type { Codec, KeyCodec } from "../codecs/mod.ts";
+import { checkCodec, checkKeyCodec, type Codec, type KeyCodec } from "../codecs/mod.ts";
 import type { Group } from "./groups.ts";
 import {
   type Decode,

@@ -4,11 +4,9 @@
  * @module
  */
 
+import type { SnapshotManifest } from "../../snapshot/mod.ts";
 import type { SnapshotError } from "../../errors.ts";
-import type { ByteRange } from "../../snapshot/mod.ts";
-import type { MediumFile } from "../medium.ts";
 import type { LocatedManifest, Pack } from "./located_manifest.ts";
-import { PackedFile } from "./packed_file.ts";
 import type { SteadyBucket } from "../../bucket/mod.ts";
 
 /** Requests at the same time. */
@@ -94,13 +92,9 @@ export class PackedContent {
     this.#missing = missing;
   }
 
-  /**
-   * Opens a file.
-   *
-   * @param range what of it will be read; nothing else is fetched then, but by its way what comes next
-   */
-  open(name: string, range?: ByteRange): MediumFile {
-    return new PackedFile(this, this.#located.manifest, name, range);
+  /** The manifest of the snapshot. */
+  get manifest(): SnapshotManifest {
+    return this.#located.manifest;
   }
 
   /**

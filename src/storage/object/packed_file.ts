@@ -5,7 +5,7 @@
  */
 
 import { SnapshotError } from "../../errors.ts";
-import type { ByteRange, SnapshotManifest } from "../../snapshot/mod.ts";
+import type { ByteRange } from "../../snapshot/mod.ts";
 import type { ChunkMap } from "../../stream/mod.ts";
 import type { MediumFile } from "../medium.ts";
 import type { PackedContent, Window } from "./packed_content.ts";
@@ -26,12 +26,11 @@ export class PackedFile implements MediumFile {
 
   /**
    * @param content what it is a part of
-   * @param manifest of that
    * @param name the file
    * @param range what of it will be read, if that is known
    */
-  constructor(content: PackedContent, manifest: SnapshotManifest, name: string, range: ByteRange | undefined) {
-    this.#content = content;
+  constructor(content: PackedContent, name: string, range: ByteRange | undefined) {
+    const { manifest } = this.#content = content;
     this.#base = manifest.content.firstChunk(name);
     this.#chunks = manifest.file(name).chunks!;
     const { start = 0, end = Infinity } = range ?? {};

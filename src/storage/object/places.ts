@@ -13,6 +13,7 @@ import { allKept, keptOf, type KeptSnapshot, type Lease, type ObjectIndex, rando
 import type { HeldLease, Leases } from "./leases.ts";
 import { LocatedManifest, MAX_STORED_MANIFEST_BYTES } from "./located_manifest.ts";
 import { PackedContent } from "./packed_content.ts";
+import { PackedFile } from "./packed_file.ts";
 import type { SharedTime } from "./shared_time.ts";
 import type { SteadyBucket } from "../../bucket/mod.ts";
 import { Upload } from "./upload.ts";
@@ -203,7 +204,7 @@ export class ObjectPlaces implements Places {
     range?: ByteRange,
   ): Promise<MediumFile> {
     const work = this.#work.get(place);
-    if (work === undefined) return (await this.#content(place)).open(name, range);
+    if (work === undefined) return new PackedFile(await this.#content(place), name, range);
     if (mode === "create" && work.manifest === undefined) work.sizes.set(name, 0);
     return new UploadFile(work.upload, work.sizes, name, work.manifest?.file(name));
   }

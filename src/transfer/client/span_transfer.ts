@@ -7,7 +7,7 @@
 import { hasCode, SnapshotError } from "../../errors.ts";
 import type { SnapshotInstall } from "../../snapshot/mod.ts";
 import { InFlight, type Tracker } from "../../async/mod.ts";
-import { type Throttle } from "../../stream/mod.ts";
+import type { Throttle } from "../../stream/mod.ts";
 import type { Running, Schedule } from "./schedule.ts";
 import type { HttpSource } from "./http_source.ts";
 

@@ -2,7 +2,7 @@
 
 import type { SnapshotReader } from "../../../mod.ts";
 import { Type } from "../../../src/snapshot/archive/format.ts";
-import { type ArchiveRecord } from "../../../src/snapshot/archive/records.ts";
+import type { ArchiveRecord } from "../../../src/snapshot/archive/records.ts";
 import { concat, equal, sha256 } from "../../../src/stream/mod.ts";
 import { law } from "../target.ts";
 import { contentOf } from "./content.ts";

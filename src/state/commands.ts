@@ -11,12 +11,11 @@
  * @module
  */
 
-import { SnapshotError } from "../../errors.ts";
-import { concat, equal } from "../../stream/mod.ts";
-import { bytesOf } from "../accepted.ts";
-import { Block, decoderOf, type NamedCodec } from "../format/mod.ts";
-import type { Codec, CodecVersion } from "./codec.ts";
-import { readVarint, varint } from "./varint.ts";
+import { SnapshotError } from "../errors.ts";
+import { concat, equal } from "../stream/mod.ts";
+import { bytesOf } from "./accepted.ts";
+import { Block, type Codec, type CodecVersion, readVarint, varint } from "./codecs/mod.ts";
+import { decoderOf, type NamedCodec } from "./format/mod.ts";
 
 const FORMAT = 1;
 /** The highest format that a later release may have. Other first bytes are of no command: of JSON, for one. */

@@ -3,7 +3,7 @@
 const ROOT = new URL("..", import.meta.url).pathname;
 const PACKAGES = ["@bufbuild/buf@1.75.0", "@bufbuild/protoc-gen-es@2.17.0"];
 
-for (const folder of ["snapshot", "state", "storage/object"]) {
+for (const folder of ["snapshot", "state/format", "storage/object"]) {
   const template = JSON.stringify({
     version: "v2",
     plugins: [{

@@ -21,7 +21,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { messageOf, SnapshotError } from "../../errors.ts";
 import type { SnapshotReader } from "../../snapshot/mod.ts";
 import { concat, Gathered, u32 } from "../../stream/mod.ts";
-import { Kind, type StateHead, StateHeadSchema } from "../gen/state_head_pb.ts";
+import { Kind, type StateHead, StateHeadSchema } from "./gen/state_head_pb.ts";
 import { checkRange, type KeyGroupRange } from "../key_groups.ts";
 
 const MAGIC = "SSKS";

@@ -1,4 +1,4 @@
-// Files of keyed state as a tree, and read by the letter of their format (src/state/state_head.ts) to hold the library
+// Files of keyed state as a tree, and read by the letter of their format (src/state/format/head.ts) to hold the library
 // against.
 
 import { hashString, keyGroupOf, type KeyGroupOffsets } from "../../../mod.ts";

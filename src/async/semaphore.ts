@@ -13,7 +13,7 @@ interface Waiter {
 }
 
 /** So many places; who comes when all are taken waits, in order. */
-export class Places {
+export class Semaphore {
   #free: number;
   #waiting: Waiter[] = [];
   /** Those before this one have their place. */

@@ -11,7 +11,7 @@ import type { LogEntry } from "../state/mod.ts";
 import { headersOf, MESSAGE_ID, TERM } from "./entry.ts";
 import { acknowledged, Interrupted, isSilent, passes, wrap } from "./errors.ts";
 import type { Link } from "./connection.ts";
-import { Places } from "../async/mod.ts";
+import { Semaphore } from "../async/mod.ts";
 import type { LogStream } from "./log_stream.ts";
 import { type LogProposeOptions, ownContent } from "../log/mod.ts";
 
@@ -47,7 +47,7 @@ export class Proposals {
   readonly #session: string = crypto.randomUUID();
   /** By the number in its id, which is where it is acknowledged too. */
   readonly #pending = new Map<string, Pending>();
-  readonly #places = new Places(IN_FLIGHT);
+  readonly #semaphore = new Semaphore(IN_FLIGHT);
   readonly #inbox: string = createInbox();
   readonly #acknowledgements: Subscription;
   readonly #unlisten: () => void;
@@ -86,12 +86,12 @@ export class Proposals {
     checkOptions(options, { expectedLastIndex: checkIndex, signal: checkSignal });
     throwIfCancelled(options.signal);
     this.#check(entry);
-    const waiting = this.#places.take(options.signal);
+    const waiting = this.#semaphore.take(options.signal);
     if (waiting !== undefined) await waiting;
     try {
       return { ...entry, index: await this.#send(entry, options), term: TERM };
     } finally {
-      this.#places.leave();
+      this.#semaphore.leave();
     }
   }
 

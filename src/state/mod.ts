@@ -6,7 +6,6 @@
 
 export * from "./codecs/mod.ts";
 export * from "./database/mod.ts";
-export type { Block, Decoders } from "./codecs/mod.ts";
 export type { IncrementalOptions } from "./format/mod.ts";
 export * from "./key_groups.ts";
 export * from "./key_value.ts";

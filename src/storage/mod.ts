@@ -6,5 +6,5 @@
 
 export { checkKey, decryptedReader, EncryptedStorage, encryptedWriter, type EncryptionKey } from "./encrypted/mod.ts";
 export { MemoryStorage } from "./memory.ts";
-export type { Medium, MediumFile, PlacedSnapshot, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
+export type * from "./medium.ts";
 export { MediumStorage, type StorageOptions } from "./medium_storage.ts";

@@ -3,8 +3,6 @@
 import {
   CowMap,
   defaultMaxParallelism,
-  hashLong,
-  hashString,
   jsonCodec,
   KeyedState,
   keyGroupOf,
@@ -12,12 +10,10 @@ import {
   KeyValueMachine,
   MemoryLog,
   MemoryStorage,
-  murmurHash,
   notifyInstall,
   openRemote,
   protobufCodec,
   pull,
-  purgeIndex,
   push,
   pushLive,
   Replica,
@@ -29,6 +25,7 @@ import {
   versioned,
   workerOf,
 } from "../../mod.ts";
+import { hashLong, hashString, murmurHash, purgeIndex } from "../../src/extend.ts";
 import { META } from "./slots_core.ts";
 import { members, optional, parameter, type Slot } from "./slot.ts";
 import {

@@ -2,10 +2,8 @@
 
 import {
   archive,
-  checkName,
   chunked,
   ChunkMap,
-  ChunkSet,
   completeManifest,
   contentDefined,
   decryptedReader,
@@ -18,7 +16,6 @@ import {
   Operation,
   progress,
   pump,
-  SnapshotContent,
   SnapshotManifest,
   type SnapshotMeta,
   type SnapshotReader,
@@ -30,6 +27,7 @@ import {
   unarchive,
   verified,
 } from "../../mod.ts";
+import { checkName, ChunkSet, SnapshotContent } from "../../src/extend.ts";
 import { MemoryBucket, ObjectStorage, R2Bucket, S3Bucket } from "../../src/object.ts";
 import { members, optional, parameter, type Slot } from "./slot.ts";
 import {

@@ -1,7 +1,7 @@
 // A database in memory that outlives its process, and remembers every write: it can go back to any of them.
 
 import { compareBytes } from "../../src/stream/mod.ts";
-import type { Engine, EngineView, Pair } from "../../mod.ts";
+import type { Engine, EngineView, Pair } from "../../src/extend.ts";
 import type { MortalDatabase } from "./durable_world.ts";
 
 type Content = ReadonlyMap<string, Pair>;

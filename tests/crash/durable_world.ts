@@ -3,7 +3,6 @@
 
 import {
   archive,
-  type Engine,
   MemoryLog,
   MemoryStorage,
   Replica,
@@ -12,6 +11,7 @@ import {
   type StateMachine,
   unarchive,
 } from "../../mod.ts";
+import type { Engine } from "../../src/extend.ts";
 import { toHex } from "../../src/stream/mod.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { SpoiledStorage } from "../support/faulty_medium.ts";

@@ -1,7 +1,8 @@
 // The main job, on a real data set: taken while it runs, served, installed, killed, recovered, compacted.
 // `deno task demo [--json]`
 
-import { type ExecutorEvent, hashString, keyGroupOf, keyGroupRange, openRemote } from "../../mod.ts";
+import { type ExecutorEvent, keyGroupOf, keyGroupRange, openRemote } from "../../mod.ts";
+import { hashString } from "../../src/extend.ts";
 import { processIo } from "../../src/cli/io.ts";
 import { cityCommands, cityMachine } from "./cities.ts";
 import { catchUp, type CityReplica, openNode, serveNode, stateDigest } from "./node.ts";

@@ -1,5 +1,6 @@
 import fc from "fast-check";
-import { type Member, purgeIndex, type PurgeOptions, type PurgeState } from "../../mod.ts";
+import type { Member, PurgeOptions } from "../../mod.ts";
+import { purgeIndex, type PurgeState } from "../../src/extend.ts";
 import { assert, test } from "../support/harness.ts";
 
 const NOW = 10_000_000;

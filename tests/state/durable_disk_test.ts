@@ -1,8 +1,8 @@
 // A replica whose machine keeps its state in a database: what that has applied is in the same write as its data, and it is
 // never applied again, nor left out, whatever became of the snapshots.
 
+import type { Engine } from "../../src/extend.ts";
 import {
-  type Engine,
   jsonCodec,
   type LogEntry,
   MemoryLog,

@@ -1,8 +1,6 @@
 import fc from "fast-check";
 import {
   defaultMaxParallelism,
-  hashLong,
-  hashString,
   intKeys,
   type KeyCodec,
   keyGroupOf,
@@ -11,6 +9,7 @@ import {
   stringKeys,
   workerOf,
 } from "../../mod.ts";
+import { hashLong, hashString } from "../../src/extend.ts";
 import { murmurHash } from "../../src/state/key_groups.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 

@@ -1,16 +1,8 @@
 // What a state in a database does when the database fails, is slow, or is closed, and what it says of its states there.
 
 import { readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
-import {
-  type Engine,
-  KeyedState,
-  MemoryStorage,
-  type SnapshotReader,
-  StoredState,
-  type StoredValue,
-  stringKeys,
-  utf8Codec,
-} from "../../mod.ts";
+import type { Engine, StoredValue } from "../../src/extend.ts";
+import { KeyedState, MemoryStorage, type SnapshotReader, StoredState, stringKeys, utf8Codec } from "../../mod.ts";
 import { ChangedKeys } from "../../src/state/database/changed_keys.ts";
 import { sqliteEngine } from "../../src/sqlite.ts";
 import { assert, gate, rejects, test } from "../support/harness.ts";

@@ -3,7 +3,7 @@
 import { ClassicLevel } from "classic-level";
 import { MemoryLevel } from "memory-level";
 import process from "node:process";
-import type { Engine } from "../../mod.ts";
+import type { Engine } from "../../src/extend.ts";
 import { levelEngine } from "../../src/state/database/level.ts";
 import { type RocksDatabase, rocksEngine } from "../../src/state/database/rocksdb.ts";
 import { sqliteEngine } from "../../src/sqlite.ts";

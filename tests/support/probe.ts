@@ -2,23 +2,20 @@
 
 import {
   type Applied,
-  type CheckOptions,
   type Configuration,
   type ExecutorEvent,
   type ExecutorOptions,
-  type FileWriter,
   type LogEntry,
   MemoryLog,
   MemoryStorage,
-  type Receiver,
   type SaveTask,
-  SnapshotExecutor,
   type SnapshotInfo,
   type SnapshotMeta,
   type SnapshotReader,
   type SnapshotStorage,
   type StateMachine,
 } from "../../mod.ts";
+import { type CheckOptions, type FileWriter, type Receiver, SnapshotExecutor } from "../../src/extend.ts";
 import { raceAbort } from "../../src/async/mod.ts";
 import { bytesOf } from "./harness.ts";
 import { FakeClock } from "./fake_clock.ts";

@@ -1,6 +1,7 @@
 // Snapshots to test with.
 
-import { type FileAttributes, MemoryStorage, type SnapshotInfo, type SnapshotStorage } from "../../mod.ts";
+import type { FileAttributes } from "../../src/extend.ts";
+import { MemoryStorage, type SnapshotInfo, type SnapshotStorage } from "../../mod.ts";
 import { pieces } from "./harness.ts";
 
 export type Files = Readonly<Record<string, Uint8Array>>;

@@ -16,11 +16,11 @@ import {
   type SnapshotReader,
   type StateMachine,
   type StoredState,
-  type StoredValue,
   stringKeys,
   type ValueState,
   versioned,
 } from "../../mod.ts";
+import type { StoredValue } from "../../src/extend.ts";
 
 /** A value in the schema of a release; it says of itself which. */
 export interface User {

@@ -1,10 +1,9 @@
 // Saving and loading keyed state, and files of it that are not as they should be.
 
+import { hashString, type KeyGroupOffsets } from "../../src/extend.ts";
 import {
-  hashString,
   KeyedState,
   keyGroupOf,
-  type KeyGroupOffsets,
   MemoryStorage,
   type SaveTask,
   type SnapshotInfo,

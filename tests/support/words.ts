@@ -3,7 +3,6 @@
 
 import {
   type DurablyApplied,
-  type Engine,
   jsonCodec,
   KeyedState,
   type KeyedStateOptions,
@@ -12,6 +11,7 @@ import {
   stringKeys,
   utf8Codec,
 } from "../../mod.ts";
+import type { Engine } from "../../src/extend.ts";
 
 /** A machine that counts words, and remembers them by length in the order in which they came. */
 export interface Words {

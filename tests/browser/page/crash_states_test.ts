@@ -1,12 +1,7 @@
 // The tab dies, or an operation fails, at every operation of the file system, one after the other.
 
-import {
-  MediumStorage,
-  MemoryStorage,
-  SnapshotError,
-  type SnapshotManifest,
-  type SnapshotStorage,
-} from "../../../mod.ts";
+import { MediumStorage } from "../../../src/extend.ts";
+import { MemoryStorage, SnapshotError, type SnapshotManifest, type SnapshotStorage } from "../../../mod.ts";
 import { OpfsStorage } from "../../../src/storage/opfs/storage.ts";
 import { OpfsMedium } from "../../../src/storage/opfs/medium.ts";
 import type { StoredSnapshot } from "../../../src/storage/medium.ts";

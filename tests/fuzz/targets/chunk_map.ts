@@ -1,6 +1,7 @@
 // How files are cut: sizes, lengths and digests that need not fit each other; bits of chunks; numbers in the content.
 
-import { ChunkMap, ChunkSet, SnapshotContent } from "../../../mod.ts";
+import { ChunkMap } from "../../../mod.ts";
+import { ChunkSet, SnapshotContent } from "../../../src/extend.ts";
 import { concat, equal, sha256, u64 } from "../../../src/stream/mod.ts";
 import type { Random } from "../../support/random.ts";
 import { someNumber } from "../mutate.ts";

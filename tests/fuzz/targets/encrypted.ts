@@ -1,12 +1,7 @@
 // Encrypted snapshots that somebody without the key has changed, or mixed, and made look right.
 
-import {
-  EncryptedStorage,
-  type FileEncryption,
-  MemoryStorage,
-  type SnapshotMeta,
-  type SnapshotReader,
-} from "../../../mod.ts";
+import { EncryptedStorage, MemoryStorage, type SnapshotMeta, type SnapshotReader } from "../../../mod.ts";
+import type { FileEncryption } from "../../../src/extend.ts";
 import { concat, equal, toHex } from "../../../src/stream/mod.ts";
 import type { Random } from "../../support/random.ts";
 import { noise } from "../../support/harness.ts";

@@ -1,7 +1,7 @@
 // Tables of key groups, as a manifest has them.
 
 import { checkKeyGroups, keyGroupsMessage, keyGroupsOf } from "../../../src/snapshot/key_groups.ts";
-import type { KeyGroupOffsets } from "../../../mod.ts";
+import type { KeyGroupOffsets } from "../../../src/extend.ts";
 import type { Random } from "../../support/random.ts";
 import { someNumber } from "../mutate.ts";
 import { law, type Target } from "../target.ts";

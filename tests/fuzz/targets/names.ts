@@ -1,6 +1,6 @@
 // Names of files: each alone, and those of one snapshot with each other.
 
-import { checkName } from "../../../mod.ts";
+import { checkName } from "../../../src/extend.ts";
 import { checkNames, NameSet } from "../../../src/snapshot/names.ts";
 import { SnapshotError } from "../../../src/errors.ts";
 import type { Random } from "../../support/random.ts";

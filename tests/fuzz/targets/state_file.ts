@@ -1,7 +1,8 @@
 // Files of keyed state as a tree, and read by the letter of their format (src/state/format/head.ts) to hold the library
 // against.
 
-import { hashString, keyGroupOf, type KeyGroupOffsets } from "../../../mod.ts";
+import { hashString, type KeyGroupOffsets } from "../../../src/extend.ts";
+import { keyGroupOf } from "../../../mod.ts";
 import { concat, u32 } from "../../../src/stream/mod.ts";
 import { varint } from "../protobuf.ts";
 

@@ -1,0 +1,84 @@
+/**
+ * What authors of storages, media, databases, logs and codecs build on. Programs need `@snapstream/snapstream` only.
+ *
+ * @example A file that any storage can read is read out of a reader by ranges of its content
+ * ```ts
+ * import { archive, MemoryStorage } from "@snapstream/snapstream";
+ * import { SnapshotContent } from "@snapstream/snapstream/extend";
+ *
+ * await using storage = new MemoryStorage();
+ * const writer = await storage.create();
+ * await ReadableStream.from([new TextEncoder().encode("hello")]).pipeTo(writer.file("greeting"));
+ * await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
+ * await using reader = await storage.open();
+ * const content: SnapshotContent = reader.manifest.content;
+ * console.assert(content.size === 5);
+ * await archive(reader).cancel();
+ * ```
+ *
+ * @module
+ */
+
+export { Tracker } from "./async/mod.ts";
+export { ChunkSet, type PassedBytes } from "./stream/mod.ts";
+export type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "./fs/mod.ts";
+export {
+  checkName,
+  type CheckOptions,
+  type ChunkedFile,
+  type ChunkRun,
+  type FileAttributes,
+  type FileEncryption,
+  type FilePart,
+  type FileReader,
+  type FileWriter,
+  FORMAT_VERSION,
+  type KeyGroupOffsets,
+  type LocatedChunk,
+  MANIFEST_NAME,
+  MAX_FILES,
+  MAX_INDEX,
+  MAX_KEY_GROUPS,
+  MAX_MANIFEST_BYTES,
+  MAX_NAME_BYTES,
+  SnapshotContent,
+  type SnapshotSeal,
+} from "./snapshot/mod.ts";
+export {
+  Block,
+  type Change,
+  type Decoders,
+  type Engine,
+  type EngineView,
+  hashLong,
+  hashString,
+  KeyedList,
+  KeyedMap,
+  KeyedValue,
+  murmurHash,
+  type Pair,
+  type Readable,
+  type StoredList,
+  type StoredMap,
+  type StoredValue,
+} from "./state/mod.ts";
+export {
+  type Medium,
+  type MediumFile,
+  MediumStorage,
+  type PlacedSnapshot,
+  type Places,
+  type QuarantinedPlace,
+  type StoredSnapshot,
+  type WrittenChunk,
+} from "./storage/mod.ts";
+export { checkFollows } from "./log/mod.ts";
+export {
+  type CallBack,
+  type ExecutorContext,
+  type Prepared,
+  purgeIndex,
+  type PurgeState,
+  type Receiver,
+  SnapshotExecutor,
+} from "./executor/mod.ts";

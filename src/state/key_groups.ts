@@ -55,7 +55,8 @@ export function murmurHash(code: number): number {
  *
  * @example
  * ```ts
- * import { hashString, keyGroupOf } from "@snapstream/snapstream";
+ * import { keyGroupOf } from "@snapstream/snapstream";
+ * import { hashString } from "@snapstream/snapstream/extend";
  *
  * console.assert(keyGroupOf(hashString("user:42"), 128) === 11);
  * ```

@@ -122,7 +122,7 @@ if ("Deno" in globalThis) {
 
   test("lock: openings that are refused in this process, and its threads, do not give it away", () =>
     withBundle(async (root, bundle) => {
-      const program = `import { DirectoryStorage } from "file://${process.cwd()}/src/storage/directory.ts";
+      const program = `import { DirectoryStorage } from "file://${process.cwd()}/src/fs.ts";
         postMessage(await DirectoryStorage.open(${JSON.stringify(root)}).then(() => "open", ({ code }) => code));`;
       const storage = await DirectoryStorage.open(root);
       for (let i = 0; i < 2; i++) {

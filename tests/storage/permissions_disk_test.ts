@@ -12,9 +12,9 @@ import { namesIn, save } from "../support/directory_storage.ts";
 
 const HERE = `file://${process.cwd()}`;
 const CORE = `import * as core from "${HERE}/mod.ts";`;
-const STORAGE = `import { DirectoryStorage } from "${HERE}/src/storage/directory.ts";`;
+const STORAGE = `import { DirectoryStorage } from "${HERE}/src/fs.ts";`;
 const SQLITE = `import { SqliteLog, sqliteEngine } from "${HERE}/src/sqlite.ts";`;
-const SERVE = `import { serve } from "${HERE}/src/transfer/serve.ts";`;
+const SERVE = `import { serve } from "${HERE}/src/serve.ts";`;
 
 /**
  * Runs a program, or what has arguments, with what it is allowed and nothing else; gives what it said. Not by

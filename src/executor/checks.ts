@@ -19,9 +19,9 @@ import {
   required,
   withMembers,
 } from "../checks.ts";
-import { checkConfiguration } from "../log/log.ts";
 import { checkGroup, checkStorage } from "../snapshot/mod.ts";
-import type { Configuration, SaveTask, StateMachine } from "../state/mod.ts";
+import { checkConfiguration } from "../state/checks.ts";
+import type { SaveTask, StateMachine } from "../state/mod.ts";
 import { checkKey } from "../storage/cipher.ts";
 import { pullChecks } from "../transfer/pull.ts";
 import { livePushChecks } from "../transfer/push.ts";
@@ -40,7 +40,7 @@ export function checkReplicaOptions<M extends StateMachine>(options: ReplicaOpti
     log: required(checkLog),
     storage: required(checkStorage),
     group: checkGroup,
-    configuration: (value, what) => checkConfiguration(value as Configuration, what),
+    configuration: checkConfiguration,
     term: checkIndex,
     onNotification: checkFunction,
     signal: checkSignal,

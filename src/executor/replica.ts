@@ -6,9 +6,10 @@
 
 import { checkIndex, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { checkConfiguration, ownConfiguration, ownContent } from "../log/log.ts";
+import { ownConfiguration, ownContent } from "../log/log.ts";
 import { checkFollows, type LogStorage, type SharedLog } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
+import { checkConfiguration, checkEntry } from "../state/checks.ts";
 import type { Applied, Configuration, LogEntry, StateMachine } from "../state/mod.ts";
 import { neverThrowing, type Operation } from "../stream/mod.ts";
 import type { InstallNotification, NotificationReply, Source } from "../transfer/mod.ts";
@@ -279,11 +280,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   async append(entries: readonly LogEntry[]): Promise<void> {
     if (this.#shared !== undefined) return await this.#log.append(entries); // which says why not
     if (!Array.isArray(entries)) throw unfit("entries", "an array", entries);
-    const own = Array.from(entries as readonly LogEntry[], (entry, i): LogEntry => ({
-      index: checkIndex(entry?.index, `entries[${i}].index`),
-      term: checkIndex(entry?.term, `entries[${i}].term`),
-      ...ownContent(entry, `entries[${i}]`),
-    }));
+    const own = Array.from(entries as readonly LogEntry[], (entry, i): LogEntry => {
+      checkEntry(entry, `entries[${i}]`);
+      return { index: entry.index, term: entry.term, ...ownContent(entry, `entries[${i}]`) };
+    });
     await this.#enqueue((last) => {
       const fresh = own.filter(({ index }) => index > last.index);
       for (const entry of fresh) this.#checkUnderstood(entry);

@@ -4,11 +4,24 @@
  * @module
  */
 
-import { able, checkBoolean, checkOptions, checkString, integer, listOf, number, required } from "../checks.ts";
+import {
+  able,
+  checkBoolean,
+  checkBytes,
+  checkIndex,
+  checkOptions,
+  checkString,
+  checkText,
+  integer,
+  listOf,
+  number,
+  required,
+} from "../checks.ts";
 import { checkName, MAX_KEY_GROUPS } from "../snapshot/mod.ts";
 import type { IncrementalOptions } from "./chain.ts";
 import { checkRange, type KeyGroupRange } from "./key_groups.ts";
 import type { KeyedStateOptions } from "./keyed_state.ts";
+import type { Configuration, LogEntry } from "./machine.ts";
 
 /** The most deltas upon a base: their names have four digits. */
 const MAX_DELTAS = 9999;
@@ -23,6 +36,22 @@ export function checkCodec(value: unknown, what: string): void {
 export function checkKeyCodec(value: unknown, what: string): void {
   checkCodec(value, what);
   able("a KeyCodec", "hash", "text", "ofText")(value, what);
+}
+
+/** Checks the members that an entry says, if it says any. */
+export function checkConfiguration(value: unknown, what: string): void {
+  if (value === undefined) return;
+  checkOptions(value as Configuration, { peers: required(listOf(checkText)), oldPeers: listOf(checkText) }, what);
+}
+
+/** Checks an entry of a log. */
+export function checkEntry(entry: LogEntry, what: string): void {
+  checkOptions<LogEntry>(entry, {
+    index: required(checkIndex),
+    term: required(checkIndex),
+    data: required(checkBytes),
+    configuration: checkConfiguration,
+  }, what);
 }
 
 /** Checks a database for a `StoredState`. */

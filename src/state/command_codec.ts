@@ -11,10 +11,12 @@
  * @module
  */
 
+import { checkBytes } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { concat, equal } from "../stream/mod.ts";
 import { bytesOf } from "./accepted.ts";
 import { Block } from "./block.ts";
+import { checkCodec } from "./checks.ts";
 import type { Codec, CodecVersion } from "./codec.ts";
 import { decoderOf, type NamedCodec } from "./state_codecs.ts";
 import { readVarint, varint } from "./varint.ts";
@@ -78,10 +80,12 @@ export interface CommandCodec<C> {
  * ```
  */
 export function commandCodec<C>(codec: Codec<C>): CommandCodec<C> {
+  checkCodec(codec, "codec");
   const header = headerOf(codec);
   return {
     encode: (command) => concat([header, bytesOf(codec, command)]),
-    decode(data) {
+    decode(command) {
+      const data = checkBytes(command, "The data of a command");
       if (equal(data.subarray(0, header.length), header)) return codec.decode(data.subarray(header.length));
       const { from, start } = readHeader(data);
       return decoderOf(codec, from, "The command")(new Block(data), start, data.length);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { listOf } from "../checks.ts";
+import { checkFunction, listOf } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { checkName, checkReader, type SnapshotReader } from "../snapshot/mod.ts";
 import { concat, raceAbort } from "../stream/mod.ts";
@@ -12,7 +12,7 @@ import { AppliedChanges } from "./applied_changes.ts";
 import { appliedBy, decodeApplied, encodeApplied } from "./applied_record.ts";
 import { type Chain, incrementalOf, type IncrementalOptions, saveChain } from "./chain.ts";
 import { ChangedKeys, textOfBytes } from "./changed_keys.ts";
-import { checkEngine, checkStateOptions } from "./checks.ts";
+import { checkEngine, checkEntry, checkStateOptions } from "./checks.ts";
 import type { Codec } from "./codec.ts";
 import { DeclaredStates } from "./declared.ts";
 import { type Change, type Engine, guarded, type Readable, WRITE_BATCH } from "./engine.ts";
@@ -245,6 +245,8 @@ export class StoredState<K> implements AsyncDisposable {
    * ```
    */
   async apply(entry: LogEntry, work: () => void | Promise<void> = () => {}): Promise<void> {
+    checkEntry(entry, "entry");
+    checkFunction(work, "work");
     this.#check();
     if (this.#loading !== undefined) throw new SnapshotError("BUSY", "The state is being loaded");
     await this.#log.apply(entry, async () => {
@@ -282,6 +284,7 @@ export class StoredState<K> implements AsyncDisposable {
    * @returns the machine; `{ ...machine, validate }` is one that looks at commands too
    */
   machine(apply: (entry: LogEntry) => void | Promise<void>): StateMachine {
+    checkFunction(apply, "apply");
     return {
       apply: (entry) => this.apply(entry, () => apply(entry)),
       reconfigure: (entry) => this.apply(entry),
@@ -382,6 +385,7 @@ export class StoredState<K> implements AsyncDisposable {
    * @throws {SnapshotError} as `KeyedState.load`
    */
   async check(...readers: SnapshotReader[]): Promise<void> {
+    listOf(checkReader)(readers, "readers");
     this.#tasks.check();
     const undeclared = this.#states.undeclared();
     const loading = { space: this.#space, states: this.#states, undeclared };

@@ -19,7 +19,7 @@
  * @module
  */
 
-import { checkOptions, duration, unfit } from "../checks.ts";
+import { able, checkOptions, duration } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { inOpfs, lockOpfs, type OpfsDirectory, opfsRoot } from "../fs/opfs.ts";
 import { checkName, type UnreadableSnapshot } from "../snapshot/mod.ts";
@@ -102,8 +102,11 @@ export class OpfsStorage extends MediumStorage {
       ...storageChecks(),
       keepInstalls: duration(),
     });
-    if (typeof directory !== "string" && (typeof directory !== "object" || directory === null)) {
-      throw unfit("directory", "a directory of OPFS, or its path", directory);
+    if (typeof directory !== "string") {
+      able("a directory of OPFS, or its path", "getDirectoryHandle", "getFileHandle", "removeEntry")(
+        directory,
+        "directory",
+      );
     }
     const origin = await opfsRoot();
     const path = await pathOf(origin, directory);

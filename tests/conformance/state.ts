@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkFunction } from "../../src/checks.ts";
 import { jsonCodec, utf8Codec } from "../../src/state/codec.ts";
 import { stringKeys } from "../../src/state/key_codec.ts";
 import { KeyedState, type KeyedStateOptions } from "../../src/state/keyed_state.ts";
@@ -118,6 +119,7 @@ async function loaded(readers: SnapshotReader[], options: Partial<KeyedStateOpti
  * @param make makes what makes empty states
  */
 export function stateConformance(make: () => Promise<StateUnderTest>): ConformanceCase[] {
+  checkFunction(make, "make");
   const cases: ConformanceCase[] = [];
   type Open = (options?: Partial<KeyedStateOptions<string>>) => Promise<Bench>;
   const add = (name: string, body: (open: Open, storage: MemoryStorage) => Promise<void>) =>

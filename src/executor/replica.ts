@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkIndex, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
+import { checkIndex, copyBytes, has, isReadable, listOf, required, unfit } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { ownConfiguration, ownContent } from "../log/log.ts";
 import { checkFollows, type LogStorage, type SharedLog } from "../log/mod.ts";
@@ -228,9 +228,9 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * @throws whatever the machine's `load` or `apply` fails with
    */
   static async open<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {
-    checkReplicaOptions(options);
     let replica: Replica<M> | undefined;
     try {
+      checkReplicaOptions(options);
       const machine = calledByReplica(options.machine);
       replica = new Replica(options, machine, await begin({ ...options, machine }));
       await replica.#start(options);
@@ -239,7 +239,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       if (replica !== undefined) {
         replica.#failure ??= closed(); // no last snapshot is taken of what was half replayed
         await replica.close().catch(() => {});
-      } else await Promise.allSettled([options.log.close(), options.storage.close()]);
+      } else await closeGiven(options);
       throw error;
     }
   }
@@ -538,6 +538,14 @@ function notUnderstood({ index }: LogEntry, cause: SnapshotError): SnapshotError
       `log and snapshots are as they were, for the program that wrote it`,
     { ...cause.fields, index, cause },
   );
+}
+
+/** Closes log and storage, whatever they are: whoever opened them as they were given has them no more. */
+async function closeGiven(options: Pick<ReplicaOptions<StateMachine>, "log" | "storage">): Promise<void> {
+  await Promise.allSettled((["log", "storage"] as const).map(async (name) => {
+    const given = options[name];
+    if (has(given, "close", "function")) await given.close();
+  }));
 }
 
 function closed(): SnapshotError {

@@ -24,6 +24,14 @@ export interface LogStorage extends AsyncDisposable {
   readonly group?: string | undefined;
 
   /**
+   * Tells the log whose entries these are, for good. Done by a `Replica` that knows its group.
+   *
+   * @param group the name
+   * @throws {SnapshotError} `FORBIDDEN` if it is of another already, `MALFORMED` if that is no name of a group
+   */
+  bindGroup?(group: string): void | Promise<void>;
+
+  /**
    * Adds entries at the end. They are durable when this resolves; of several calls at once, all in one go.
    *
    * @throws {SnapshotError} `MALFORMED` if they do not follow the last entry without a gap, or a term falls; `NO_SPACE`

@@ -71,8 +71,7 @@ export class SqliteLog implements LogStorage {
   #closed = false;
   /** What lies at the path: that which is locked. */
   readonly #file: string | undefined;
-  /** The group whose entries these are, if the file says it. */
-  readonly group: string | undefined;
+  #group: string | undefined;
 
   private constructor(
     path: string,
@@ -80,7 +79,7 @@ export class SqliteLog implements LogStorage {
     { count, first, bytes }: Totals,
     group: string | undefined,
   ) {
-    this.group = group;
+    this.#group = group;
     this.#path = path;
     this.#database = database;
     this.#file = fileAt(path);
@@ -149,6 +148,17 @@ export class SqliteLog implements LogStorage {
       database?.close();
       throw wrap(error, "open", path);
     }
+  }
+
+  /** The group whose entries these are, if the file says it. */
+  get group(): string | undefined {
+    return this.#group;
+  }
+
+  bindGroup(group: string): void {
+    checkGroup(group, "group");
+    this.#check();
+    this.#transaction("name the group of", () => this.#group = bindGroup(this.#database, this.#path, group));
   }
 
   get firstIndex(): bigint {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkIndex, copyBytes, has, isReadable, listOf, required, unfit } from "../checks.ts";
+import { checkIndex, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { ownConfiguration, ownContent } from "../log/log.ts";
 import { checkFollows, type LogStorage, type SharedLog } from "../log/mod.ts";
@@ -20,6 +20,7 @@ import type { UnusableSnapshot } from "./counted.ts";
 import { appliedOf, begin, type Beginning, calledByReplica, flush } from "./durable.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
+import { closeGiven } from "./given.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
 import { NotifiedInstall } from "./notified.ts";
 import type { ExecutorOptions, SnapshotOptions } from "./options.ts";
@@ -538,14 +539,6 @@ function notUnderstood({ index }: LogEntry, cause: SnapshotError): SnapshotError
       `log and snapshots are as they were, for the program that wrote it`,
     { ...cause.fields, index, cause },
   );
-}
-
-/** Closes log and storage, whatever they are: whoever opened them as they were given has them no more. */
-async function closeGiven(options: Pick<ReplicaOptions<StateMachine>, "log" | "storage">): Promise<void> {
-  await Promise.allSettled((["log", "storage"] as const).map(async (name) => {
-    const given = options[name];
-    if (has(given, "close", "function")) await given.close();
-  }));
 }
 
 function closed(): SnapshotError {

@@ -26,13 +26,14 @@ import { entryOf, groupOfRow, numberOf, type Row, wrap } from "./sqlite_rows.ts"
 
 export type { LogStorage } from "./log.ts";
 
-/** Entries read at once. */
+/** Entries read at once, and bytes of them if they are more than one: the thread is the database's meanwhile. */
 const READ_BATCH = 64;
+const READ_BYTES = 1024 * 1024;
 /** Entries dropped in one transaction: others get their turn in between. */
 const PURGE_BATCH = 10_000n;
 
 /** Entries counted at once when a log is opened: others get their turn in between. */
-const COUNT_BATCH = 20_000;
+const COUNT_BATCH = 5000;
 
 /** What an opening counts. */
 interface Totals {
@@ -62,6 +63,7 @@ export class SqliteLog implements LogStorage {
   readonly #database: DatabaseSync;
   readonly #insert: StatementSync;
   readonly #select: StatementSync;
+  readonly #sizes: StatementSync;
   #firstIndex: bigint;
   #lastIndex: bigint;
   #lastTerm: bigint;
@@ -91,6 +93,7 @@ export class SqliteLog implements LogStorage {
       "SELECT idx, term, data, configuration FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?",
     );
     this.#select.setReadBigInts(true);
+    this.#sizes = database.prepare("SELECT length(data) AS size FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?");
     const base = this.#one("SELECT idx, term FROM base") ?? {};
     const last = this.#one("SELECT idx, term FROM entries ORDER BY idx DESC LIMIT 1");
     const before = numberOf(base["idx"], "the index before its first entry", path);
@@ -288,7 +291,13 @@ export class SqliteLog implements LogStorage {
 
   #rows(from: bigint): Row[] {
     try {
-      return this.#select.all(from, READ_BATCH) as unknown as Row[];
+      let [count, bytes] = [0, 0];
+      for (const { size } of this.#sizes.all(from, READ_BATCH) as { readonly size: unknown }[]) {
+        bytes += Number(size);
+        if (count > 0 && bytes > READ_BYTES) break;
+        count++;
+      }
+      return this.#select.all(from, count) as unknown as Row[];
     } catch (error) {
       throw wrap(error, "read", this.#path);
     }

@@ -92,6 +92,7 @@ export function sqliteSlots(directory: string, log: SqliteLog): Slot[] {
     append("term", (v) => isIndex(v) && v !== 0n),
     append("data", isBytes, "data"),
     append("configuration", isOne(undefined), "onfiguration"),
+    parameter(of("bindGroup"), "group", isGroup, (_, v: Any) => log.bindGroup(v)),
     parameter(of("entries"), "from", isIndex, (_, v: Any) => log.entries(v)),
     parameter(of("term"), "index", isIndex, (_, v: Any) => log.term(v)),
     parameter(of("purge"), "index", isIndex, (_, v: Any) => log.purge(v)),

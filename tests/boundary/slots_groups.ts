@@ -80,6 +80,7 @@ const storages: Slot[] = fresh.flatMap(([of, open]) => [
 ]);
 
 const grouped: Slot[] = [
+  parameter("MemoryLog.bindGroup", "group", isGroup, (_, v: Any) => new MemoryLog().bindGroup(v)),
   ...members("MemoryStorage", (_, it) => new MemoryStorage(it).close(), { group: isGroup }),
   parameter("MediumStorage", "medium", isNothing, (_, v: Any) => new MediumStorage(v, [])),
   parameter("MediumStorage", "found", isArrayOf(isNothing), (_, v: Any) => new MediumStorage(new FaultyMedium(), v)),

@@ -262,11 +262,17 @@ export function oneOf(...values: readonly unknown[]): Check {
   };
 }
 
+/** Checks an array, whatever is in it: a text, a set or a typed array is something else, though it can be spread. */
+export function checkArray<T>(value: readonly T[], what: string): readonly T[] {
+  if (!Array.isArray(value)) throw unfit(what, "an array", value);
+  return value;
+}
+
 /** A check for arrays, each item of which must pass another. */
 export function listOf(check: Check): Check {
   return (value, what) => {
-    if (!Array.isArray(value)) throw unfit(what, "an array", value);
-    for (let i = 0; i < value.length; i++) check(value[i], `${what}[${i}]`); // a hole is undefined, and no item
+    const items = checkArray(value as readonly unknown[], what);
+    for (let i = 0; i < items.length; i++) check(items[i], `${what}[${i}]`); // a hole is undefined, and no item
   };
 }
 

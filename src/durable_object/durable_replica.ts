@@ -4,12 +4,12 @@
  * @module
  */
 
+import { closeGiven, type ExecutorEvent, Replica, type ReplicaOptions } from "../executor/mod.ts";
 import { checkFunction, checkOptions } from "../checks.ts";
 import { DurableObjectLog } from "./log.ts";
 import type { DurableSqlStorage } from "./sql_storage.ts";
 import type { StateMachine } from "../state/mod.ts";
 import { AlarmClock, type AlarmStorage } from "./alarm_clock.ts";
-import { type ExecutorEvent, Replica, type ReplicaOptions } from "../executor/mod.ts";
 
 /** Options of {@linkcode DurableReplica.open}: those of a replica, whose log and clock are the object's. */
 export type DurableReplicaOptions<M extends StateMachine> = Omit<ReplicaOptions<M>, "log" | "clock">;
@@ -83,9 +83,16 @@ export class DurableReplica<M extends StateMachine> implements AsyncDisposable {
     storage: DurableStorage,
     options: DurableReplicaOptions<M>,
   ): Promise<DurableReplica<M>> {
-    checkOptions<Pick<DurableReplicaOptions<M>, "onEvent">>(options, { onEvent: checkFunction });
-    const clock = await AlarmClock.open(storage);
-    const log = await DurableObjectLog.open(storage, () => work.changed());
+    let clock: AlarmClock;
+    let log: DurableObjectLog;
+    try {
+      checkOptions<Pick<DurableReplicaOptions<M>, "onEvent">>(options, { onEvent: checkFunction });
+      clock = await AlarmClock.open(storage);
+      log = await DurableObjectLog.open(storage, () => work.changed());
+    } catch (error) {
+      await closeGiven(options);
+      throw error;
+    }
     const work = new Work(clock, log);
     const onEvent = (event: ExecutorEvent) => {
       work.see(event);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkConfiguration, type SaveTask, type StateMachine } from "../state/mod.ts";
 import { purgeChecks, type PurgeOptions } from "./purge.ts";
 import {
   able,
@@ -20,9 +21,7 @@ import {
   required,
   withMembers,
 } from "../checks.ts";
-import { checkConfiguration } from "../log/mod.ts";
 import { checkGroup, checkStorage } from "../snapshot/mod.ts";
-import type { Configuration, SaveTask, StateMachine } from "../state/mod.ts";
 import { checkKey } from "../storage/encrypted/mod.ts";
 import { livePushChecks, pullChecks } from "../transfer/client/mod.ts";
 import type { ReplicaPushOptions } from "./live.ts";
@@ -39,7 +38,7 @@ export function checkReplicaOptions<M extends StateMachine>(options: ReplicaOpti
     log: required(checkLog),
     storage: required(checkStorage),
     group: checkGroup,
-    configuration: (value, what) => checkConfiguration(value as Configuration, what),
+    configuration: checkConfiguration,
     term: checkIndex,
     onNotification: checkFunction,
     signal: checkSignal,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SnapshotError } from "../errors.ts";
+import { hasCode, SnapshotError } from "../errors.ts";
 import type { LogStorage, SharedLog } from "../log/mod.ts";
 import { boundGroup, groupOf, type SnapshotInfo, type SnapshotMeta } from "../snapshot/mod.ts";
 import { type Applied, asReplica, type DurablyApplied, type StateMachine } from "../state/mod.ts";
@@ -28,11 +28,11 @@ export interface Beginning {
 
 /** A machine whose methods know that it is a replica that calls them: a state that it uses can tell whether it may. */
 export function calledByReplica<M extends StateMachine>(machine: M): M {
-  return new Proxy(machine, {
-    get(target, name) {
-      const value: unknown = Reflect.get(target, name, target);
+  return new Proxy({} as M, { // not of the machine: what a frozen one has could not be given otherwise
+    get(_, name) {
+      const value: unknown = Reflect.get(machine, name, machine);
       return typeof value === "function"
-        ? (...args: unknown[]) => asReplica(() => Reflect.apply(value, target, args))
+        ? (...args: unknown[]) => asReplica(() => Reflect.apply(value, machine, args))
         : value;
     },
   });
@@ -93,6 +93,12 @@ async function bind({ log, storage, group }: ReplicaOptions<StateMachine>): Prom
   if (name === undefined) return;
   boundGroup(ofLog, name, "The log");
   storage.bindGroup(name);
+  if (isShared(log) || name === ofLog) return;
+  try {
+    await log.bindGroup?.(name);
+  } catch (error) {
+    if (!hasCode(error, "NO_SPACE")) throw error; // it is told at the next opening: a full disk must not keep this one back
+  }
 }
 
 /** What would not be told, checked or written would be missing in the machine, or too much in it, after a restart. */

@@ -321,8 +321,7 @@ export class SnapshotExecutor {
       }
       return result;
     } catch (error) {
-      const isShared = this.#context.isShared === true;
-      const adopted = isShared && hasCode(error, "STALE") ? await this.#adopt(stop.signal) : undefined;
+      const adopted = hasCode(error, "STALE") ? await this.#adopt(stop.signal) : undefined;
       if (adopted !== undefined) return adopted;
       this.#metrics = { ...this.#metrics, saveFailures: this.#metrics.saveFailures + 1 };
       this.#onEvent({ type: "saveFailed", error });
@@ -334,10 +333,17 @@ export class SnapshotExecutor {
     }
   }
 
-  /** Another replica that shares the storage was faster: its snapshot does as well, if it could be loaded here too. */
+  /**
+   * Another snapshot is there already: of another replica that shares the storage, and was faster; or of this very state, and
+   * was restored from the quarantine. It does as well, if it could be loaded here too.
+   */
   async #adopt(signal: AbortSignal): Promise<SaveResult | undefined> {
     const [snapshot] = await this.#evidence.refresh(signal);
     if (snapshot === undefined || snapshot.meta.lastIncludedIndex <= this.#evidence.counted.index) return undefined;
+    const { index, term } = this.#context.applied();
+    const { lastIncludedIndex, lastIncludedTerm } = snapshot.meta;
+    const isOfState = lastIncludedIndex === index && lastIncludedTerm === term;
+    if (this.#context.isShared !== true && !isOfState) return undefined;
     if (!await this.#evidence.prove(snapshot, signal)) return undefined;
     this.#triggers.succeeded();
     await this.purge();

@@ -16,3 +16,4 @@ export * from "./replica.ts";
 export * from "./replica_options.ts";
 export type { CallBack, Prepared } from "./save.ts";
 export type { RetryOptions, TriggerOptions } from "./triggers.ts";
+export { closeGiven } from "./given.ts";

@@ -4,12 +4,19 @@
  * @module
  */
 
+import {
+  type Applied,
+  checkConfiguration,
+  checkEntry,
+  type Configuration,
+  type LogEntry,
+  type StateMachine,
+} from "../state/mod.ts";
 import type { ReplicaOptions } from "./replica_options.ts";
 import { checkIndex, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { checkConfiguration, checkFollows, type LogStorage, ownConfiguration, ownContent } from "../log/mod.ts";
+import { checkFollows, type LogStorage, ownConfiguration, ownContent } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
-import type { Applied, Configuration, LogEntry, StateMachine } from "../state/mod.ts";
 import { neverThrowing, type Operation } from "../async/mod.ts";
 import { checkNotification, type InstallNotification, type NotificationReply, type Source } from "../transfer/mod.ts";
 import { checkSource } from "../transfer/client/mod.ts";
@@ -18,6 +25,7 @@ import type { UnusableSnapshot } from "./counted.ts";
 import { appliedOf, begin, type Beginning, calledByReplica, flush } from "./durable.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
+import { closeGiven } from "./given.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
 import { NotifiedInstall } from "./notified.ts";
 import type { SnapshotOptions } from "./options.ts";
@@ -183,9 +191,9 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * @throws whatever the machine's `load` or `apply` fails with
    */
   static async open<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {
-    checkReplicaOptions(options);
     let replica: Replica<M> | undefined;
     try {
+      checkReplicaOptions(options);
       const machine = calledByReplica(options.machine);
       replica = new Replica(options, machine, await begin({ ...options, machine }));
       await replica.#start(options);
@@ -194,7 +202,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       if (replica !== undefined) {
         replica.#failure ??= closed(); // no last snapshot is taken of what was half replayed
         await replica.close().catch(() => {});
-      } else await Promise.allSettled([options.log.close(), options.storage.close()]);
+      } else await closeGiven(options);
       throw error;
     }
   }
@@ -235,11 +243,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   async append(entries: readonly LogEntry[]): Promise<void> {
     if (this.#shared !== undefined) return await this.#log.append(entries); // which says why not
     if (!Array.isArray(entries)) throw unfit("entries", "an array", entries);
-    const own = Array.from(entries as readonly LogEntry[], (entry, i): LogEntry => ({
-      index: checkIndex(entry?.index, `entries[${i}].index`),
-      term: checkIndex(entry?.term, `entries[${i}].term`),
-      ...ownContent(entry, `entries[${i}]`),
-    }));
+    const own = Array.from(entries as readonly LogEntry[], (entry, i): LogEntry => {
+      checkEntry(entry, `entries[${i}]`);
+      return { index: entry.index, term: entry.term, ...ownContent(entry, `entries[${i}]`) };
+    });
     await this.#enqueue((last) => {
       const fresh = own.filter(({ index }) => index > last.index);
       for (const entry of fresh) this.#checkUnderstood(entry);

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { checkBytes, checkIndex, checkOptions, checkText, copyBytes, listOf, required, unfit } from "../checks.ts";
-import { SnapshotError } from "../errors.ts";
-import type { Configuration, LogEntry } from "../state/mod.ts";
+import { checkConfiguration, type Configuration, type LogEntry } from "../state/mod.ts";
+import { checkBytes, checkIndex, copyBytes, unfit } from "../checks.ts";
+import { messageOf, SnapshotError } from "../errors.ts";
 
 /**
  * Keeps the entries after the last snapshot, and some before. Indices have no gaps: the log holds
@@ -21,6 +21,14 @@ export interface LogStorage extends AsyncDisposable {
   readonly byteLength: number;
   /** The group whose entries these are, if the log knows it: a `Replica` of another does not open with it. */
   readonly group?: string | undefined;
+
+  /**
+   * Tells the log whose entries these are, for good. Done by a `Replica` that knows its group.
+   *
+   * @param group the name
+   * @throws {SnapshotError} `FORBIDDEN` if it is of another already, `MALFORMED` if that is no name of a group
+   */
+  bindGroup?(group: string): void | Promise<void>;
 
   /**
    * Adds entries at the end. They are durable when this resolves; of several calls at once, all in one go.
@@ -65,10 +73,11 @@ export function checkFollows(
   lastTerm: bigint,
 ): readonly LogEntry[] {
   if (!Array.isArray(entries)) throw unfit("entries", "an array", entries);
+  checkIndex(lastIndex, "lastIndex");
+  checkIndex(lastTerm, "lastTerm");
   const checked: LogEntry[] = [];
   for (const entry of entries as readonly LogEntry[]) { // not map, which passes over what is not there
-    if (typeof entry !== "object" || entry === null) throw unfit("An item of entries", "a LogEntry", entry);
-    const { index, term } = entry;
+    const { index, term, data: given, configuration } = membersOf(entry, "An item of entries");
     checkIndex(index, "The index of an entry");
     checkIndex(term, "The term of an entry");
     if (index !== lastIndex + 1n) {
@@ -91,17 +100,22 @@ export function checkFollows(
     }
     lastIndex = index;
     lastTerm = term;
-    const data = checkBytes(entry.data, "The data of an entry");
-    checkConfiguration(entry.configuration, "The configuration of an entry");
-    checked.push(data === entry.data ? entry : { ...entry, data });
+    const data = checkBytes(given, "The data of an entry");
+    checkConfiguration(configuration, "The configuration of an entry");
+    checked.push({ index, term, data, ...(configuration !== undefined && { configuration }) });
   }
   return checked;
 }
 
-/** Checks the members that an entry says, if it says any. */
-export function checkConfiguration(value: Configuration | undefined, what: string): void {
-  if (value === undefined) return;
-  checkOptions(value, { peers: required(listOf(checkText)), oldPeers: listOf(checkText) }, what);
+/** The members of an entry, each read once: what they are must be what was checked. */
+function membersOf<T extends Partial<LogEntry>>(entry: T, what: string): T {
+  if (typeof entry !== "object" || entry === null) throw unfit(what, "a LogEntry", entry);
+  try {
+    const { index, term, data, configuration } = entry;
+    return { index, term, data, configuration } as T;
+  } catch (cause) {
+    throw new SnapshotError("MALFORMED", `${what} cannot be read: ${messageOf(cause)}`, { cause });
+  }
 }
 
 /** What an entry says, checked, and copied: it is kept, and whoever gave it may change it. */
@@ -109,7 +123,7 @@ export function ownContent(
   entry: Pick<LogEntry, "data" | "configuration">,
   what: string,
 ): Pick<LogEntry, "data" | "configuration"> {
-  const { data, configuration } = entry ?? {};
+  const { data, configuration } = membersOf(entry, what);
   const own = copyBytes(data, `${what}.data`);
   checkConfiguration(configuration, `${what}.configuration`);
   return configuration === undefined ? { data: own } : { data: own, configuration: ownConfiguration(configuration) };

@@ -5,6 +5,7 @@
  */
 
 import { checkIndex } from "../checks.ts";
+import { boundGroup } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { checkFollows, type LogStorage, ownContent, purged } from "./log.ts";
 
@@ -14,6 +15,15 @@ export class MemoryLog implements LogStorage {
   #firstIndex = 1n;
   #termBefore = 0n;
   #byteLength = 0;
+  #group: string | undefined;
+
+  get group(): string | undefined {
+    return this.#group;
+  }
+
+  bindGroup(group: string): void {
+    this.#group = boundGroup(this.#group, group, "The log");
+  }
 
   get firstIndex(): bigint {
     return this.#firstIndex;

@@ -26,13 +26,14 @@ import { entryOf, groupOfRow, numberOf, type Row, wrap } from "./sqlite_rows.ts"
 
 export type { LogStorage } from "./log.ts";
 
-/** Entries read at once. */
+/** Entries read at once, and bytes of them if they are more than one: the thread is the database's meanwhile. */
 const READ_BATCH = 64;
+const READ_BYTES = 1024 * 1024;
 /** Entries dropped in one transaction: others get their turn in between. */
 const PURGE_BATCH = 10_000n;
 
 /** Entries counted at once when a log is opened: others get their turn in between. */
-const COUNT_BATCH = 20_000;
+const COUNT_BATCH = 5000;
 
 /** What an opening counts. */
 interface Totals {
@@ -62,6 +63,7 @@ export class SqliteLog implements LogStorage {
   readonly #database: DatabaseSync;
   readonly #insert: StatementSync;
   readonly #select: StatementSync;
+  readonly #sizes: StatementSync;
   #firstIndex: bigint;
   #lastIndex: bigint;
   #lastTerm: bigint;
@@ -71,8 +73,7 @@ export class SqliteLog implements LogStorage {
   #closed = false;
   /** What lies at the path: that which is locked. */
   readonly #file: string | undefined;
-  /** The group whose entries these are, if the file says it. */
-  readonly group: string | undefined;
+  #group: string | undefined;
 
   private constructor(
     path: string,
@@ -80,7 +81,7 @@ export class SqliteLog implements LogStorage {
     { count, first, bytes }: Totals,
     group: string | undefined,
   ) {
-    this.group = group;
+    this.#group = group;
     this.#path = path;
     this.#database = database;
     this.#file = fileAt(path);
@@ -92,6 +93,7 @@ export class SqliteLog implements LogStorage {
       "SELECT idx, term, data, configuration FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?",
     );
     this.#select.setReadBigInts(true);
+    this.#sizes = database.prepare("SELECT length(data) AS size FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?");
     const base = this.#one("SELECT idx, term FROM base") ?? {};
     const last = this.#one("SELECT idx, term FROM entries ORDER BY idx DESC LIMIT 1");
     const before = numberOf(base["idx"], "the index before its first entry", path);
@@ -149,6 +151,17 @@ export class SqliteLog implements LogStorage {
       database?.close();
       throw wrap(error, "open", path);
     }
+  }
+
+  /** The group whose entries these are, if the file says it. */
+  get group(): string | undefined {
+    return this.#group;
+  }
+
+  bindGroup(group: string): void {
+    checkGroup(group, "group");
+    this.#check();
+    this.#transaction("name the group of", () => this.#group = bindGroup(this.#database, this.#path, group));
   }
 
   get firstIndex(): bigint {
@@ -278,7 +291,13 @@ export class SqliteLog implements LogStorage {
 
   #rows(from: bigint): Row[] {
     try {
-      return this.#select.all(from, READ_BATCH) as unknown as Row[];
+      let [count, bytes] = [0, 0];
+      for (const { size } of this.#sizes.all(from, READ_BATCH) as { readonly size: unknown }[]) {
+        bytes += Number(size);
+        if (count > 0 && bytes > READ_BYTES) break;
+        count++;
+      }
+      return this.#select.all(from, count) as unknown as Row[];
     } catch (error) {
       throw wrap(error, "read", this.#path);
     }

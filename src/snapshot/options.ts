@@ -9,6 +9,7 @@ import {
   checkBoolean,
   checkBytes,
   checkFunction,
+  checkIndex,
   checkInteger,
   checkOptions,
   checkSignal,
@@ -25,6 +26,7 @@ import type {
   CreateOptions,
   PrepareOptions,
   ReadOptions,
+  SnapshotReader,
   SnapshotStorage,
   VerifyOptions,
 } from "./storage.ts";
@@ -69,6 +71,12 @@ export function checkVerifyOptions(options: VerifyOptions): VerifyOptions {
   return checkOptions(options, { signal: checkSignal });
 }
 
+/** Checks what `SnapshotStorage.restore` is given. */
+export function checkRestore(index: bigint, options: VerifyOptions): VerifyOptions {
+  checkIndex(index, "index");
+  return checkVerifyOptions(options);
+}
+
 /** Checks the options of `SnapshotInstall.prepare`. */
 export function checkPrepareOptions(options: PrepareOptions): PrepareOptions {
   return checkOptions(options, { signal: checkSignal, onReused: checkFunction });
@@ -86,7 +94,8 @@ export function checkStorage(value: unknown, what: string): asserts value is Sna
 
 /** Checks an open snapshot. */
 export function checkReader(value: unknown, what: string): void {
-  able("a SnapshotReader", "file")(value, what);
+  able("a SnapshotReader", "file", "close")(value, what);
+  checkManifest((value as SnapshotReader).manifest, `${what}.manifest`);
 }
 
 /** Checks what signs. */

@@ -11,10 +11,11 @@
  * @module
  */
 
+import { Block, checkCodec, type Codec, type CodecVersion, readVarint, varint } from "./codecs/mod.ts";
+import { checkBytes } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { concat, equal } from "../stream/mod.ts";
 import { bytesOf } from "./accepted.ts";
-import { Block, type Codec, type CodecVersion, readVarint, varint } from "./codecs/mod.ts";
 import { decoderOf, type NamedCodec } from "./format/mod.ts";
 
 const FORMAT = 1;
@@ -76,10 +77,12 @@ export interface CommandCodec<C> {
  * ```
  */
 export function commandCodec<C>(codec: Codec<C>): CommandCodec<C> {
+  checkCodec(codec, "codec");
   const header = headerOf(codec);
   return {
     encode: (command) => concat([header, bytesOf(codec, command)]),
-    decode(data) {
+    decode(command) {
+      const data = checkBytes(command, "The data of a command");
       if (equal(data.subarray(0, header.length), header)) return codec.decode(data.subarray(header.length));
       const { from, start } = readHeader(data);
       return decoderOf(codec, from, "The command")(new Block(data), start, data.length);

@@ -121,8 +121,8 @@ export class KeyValueMachine<V> implements StateMachine {
    *
    * @throws {SnapshotError} as {@linkcode validate}
    */
-  apply({ data }: LogEntry): void {
-    const { key, put } = this.#commands.decode(data);
+  apply(entry: LogEntry): void {
+    const { key, put } = this.#commands.decode(entry?.data);
     if (put === undefined) this.#entries.delete(key);
     else this.#entries.put(key, put.value); // it was encoded once already, by validate or after its migration
   }

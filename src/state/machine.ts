@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkBytes, checkIndex, checkOptions, checkText, listOf, required } from "../checks.ts";
 import type { FileWriter, SnapshotInfo, SnapshotReader } from "../snapshot/mod.ts";
 
 /** The members of a group. */
@@ -143,4 +144,20 @@ export interface SaveTask {
    * write was told to stop and has not, it is called all the same, after a second.
    */
   release(): void;
+}
+
+/** Checks the members that an entry says, if it says any. */
+export function checkConfiguration(value: unknown, what: string): void {
+  if (value === undefined) return;
+  checkOptions(value as Configuration, { peers: required(listOf(checkText)), oldPeers: listOf(checkText) }, what);
+}
+
+/** Checks an entry of a log. */
+export function checkEntry(entry: LogEntry, what: string): void {
+  checkOptions<LogEntry>(entry, {
+    index: required(checkIndex),
+    term: required(checkIndex),
+    data: required(checkBytes),
+    configuration: checkConfiguration,
+  }, what);
 }

@@ -4,12 +4,25 @@
  * @module
  */
 
-import { able, checkFunction, checkIndex, checkOptions, type Checks, checkString, integer } from "../checks.ts";
+import {
+  able,
+  checkFunction,
+  checkIndex,
+  checkOptions,
+  type Checks,
+  checkString,
+  integer,
+  isOf,
+  listOf,
+  required,
+  unfit,
+} from "../checks.ts";
 import { messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
   checkCreateOptions,
   checkGroup,
   checkManifest,
+  checkRestore,
   checkSigner,
   type CreateOptions,
   type QuarantinedSnapshot,
@@ -63,6 +76,26 @@ export interface StorageOptions {
 /** The checks of the options of every storage. */
 export function storageChecks(): Checks<StorageOptions> {
   return { retain: integer(1), group: checkGroup, signer: checkSigner, onWarning: checkFunction };
+}
+
+/** Checks a snapshot that is said to be on a medium. */
+function checkStored(value: unknown, what: string): void {
+  checkOptions<StoredSnapshot>(value as StoredSnapshot, {
+    place: required(checkString),
+    manifest: required(checkManifest),
+    size: required(integer(0)),
+  }, what);
+}
+
+/** Checks one that is said to be on it, and cannot be read. */
+function checkUnreadable(value: unknown, what: string): void {
+  checkOptions<UnreadablePlace>(value as UnreadablePlace, {
+    place: required(checkString),
+    index: required(checkIndex),
+    error: required((error, what) => {
+      if (!isOf(error, SnapshotError)) throw unfit(what, "a SnapshotError", error);
+    }),
+  }, what);
 }
 
 /** A snapshot of the storage. */
@@ -139,6 +172,8 @@ export class MediumStorage implements SnapshotStorage {
     unreadable: readonly (UnreadableSnapshot & { readonly place: string })[] = [],
   ) {
     able("a Medium", "open", "publish", "remove")(medium, "medium");
+    listOf(checkStored)(found, "found");
+    listOf(checkUnreadable)(unreadable, "unreadable");
     const { retain = 2, onWarning = () => {}, signer, group } = checkOptions(options, storageChecks());
     this.#medium = medium;
     this.retain = retain;
@@ -344,10 +379,9 @@ export class MediumStorage implements SnapshotStorage {
   }
 
   async restore(index: bigint, options: VerifyOptions = {}): Promise<SnapshotInfo> {
+    const { signal: given } = checkRestore(index, options);
     this.#check();
-    const signal = options.signal === undefined
-      ? this.#closing.signal
-      : AbortSignal.any([options.signal, this.#closing.signal]);
+    const signal = given === undefined ? this.#closing.signal : AbortSignal.any([given, this.#closing.signal]);
     const restored = this.#publishing.catch(() => {}).then(async () => {
       this.#check();
       await this.#settleNext();

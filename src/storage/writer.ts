@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkString } from "../checks.ts";
+import { checkFunction, checkString } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
 import {
   attributesOf,
@@ -233,6 +233,7 @@ export class StoredWriter implements SnapshotWriter {
   }
 
   sealWith(seal: (digest: Uint8Array) => Promise<SnapshotSeal>): void {
+    checkFunction(seal, "seal");
     this.#seal = seal;
   }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkFunction } from "../checks.ts";
 import type { Bucket, BucketObject, GetOptions, ListPage, PutOptions } from "../bucket/mod.ts";
 import { hasCode } from "../errors.ts";
 import { check, type ConformanceCase, fails, same } from "./check.ts";
@@ -72,6 +73,7 @@ const RISKY_KEYS: readonly string[] = [
  * @param make makes an empty bucket
  */
 export function bucketConformance(make: () => Promise<BucketUnderTest>): ConformanceCase[] {
+  checkFunction(make, "make");
   const cases: ConformanceCase[] = [];
   const add = (name: string, body: (bucket: Bucket) => Promise<void>) =>
     cases.push({

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkFunction } from "../checks.ts";
 import type { Disk } from "../fs/mod.ts";
 import { check, type ConformanceCase, fails, same } from "./check.ts";
 
@@ -23,6 +24,7 @@ export interface DiskUnderTest {
  * @param make makes an empty directory
  */
 export function diskConformance(make: () => Promise<DiskUnderTest>): ConformanceCase[] {
+  checkFunction(make, "make");
   const cases: ConformanceCase[] = [];
   const add = (name: string, body: (disk: Disk, directory: string) => Promise<void>) =>
     cases.push({

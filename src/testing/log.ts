@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkFunction } from "../checks.ts";
 import type { LogStorage } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { check, type ConformanceCase, fails, same } from "./check.ts";
@@ -24,6 +25,7 @@ export interface LogUnderTest {
  * @param make makes an empty log
  */
 export function logConformance(make: () => Promise<LogUnderTest>): ConformanceCase[] {
+  checkFunction(make, "make");
   const cases: ConformanceCase[] = [];
   const add = (name: string, body: (log: LogStorage, reopen: () => Promise<LogStorage>) => Promise<void>) =>
     cases.push({

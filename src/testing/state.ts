@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkFunction } from "../checks.ts";
 import {
   jsonCodec,
   KeyedState,
@@ -122,6 +123,7 @@ async function loaded(readers: SnapshotReader[], options: Partial<KeyedStateOpti
  * @param make makes what makes empty states
  */
 export function stateConformance(make: () => Promise<StateUnderTest>): ConformanceCase[] {
+  checkFunction(make, "make");
   const cases: ConformanceCase[] = [];
   type Open = (options?: Partial<KeyedStateOptions<string>>) => Promise<Bench>;
   const add = (name: string, body: (open: Open, storage: MemoryStorage) => Promise<void>) =>

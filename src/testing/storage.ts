@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkFunction } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import {
   archive,
@@ -34,6 +35,7 @@ export interface StorageUnderTest {
  * @param make makes an empty storage that keeps two snapshots
  */
 export function storageConformance(make: () => Promise<StorageUnderTest>): ConformanceCase[] {
+  checkFunction(make, "make");
   const cases: ConformanceCase[] = [];
   const add = (name: string, body: (storage: SnapshotStorage, target: StorageUnderTest) => Promise<void>) =>
     cases.push({

@@ -227,18 +227,23 @@ const writing: Slot[] = writers.flatMap(([of, open]) => [
 
 const committing: Slot[] = writers.slice(0, 3).flatMap(([of, open]) => [
   ...members(
-    `${of}: commit`,
+    `${of}: writer.commit`,
     (world, it) => open(world, (writer) => writer.commit(it)),
     META_RIGHTS,
     () => META,
     "meta",
   )
     .map((slot) => ({ ...slot, right: slot.name === "meta" ? isObject : slot.right })),
-  ...members(`${of}: commit`, (world, it) => open(world, (writer) => writer.commit(META, it)), {
+  ...members(`${of}: writer.commit`, (world, it) => open(world, (writer) => writer.commit(META, it)), {
     digest: isBytes,
     check: isFunction,
   }),
-  parameter(`${of}: reuse`, "files", isArrayOf(isNothing), (world, v) => open(world, (writer) => writer.reuse(v))),
+  parameter(
+    `${of}: writer.reuse`,
+    "files",
+    isArrayOf(isNothing),
+    (world, v) => open(world, (writer) => writer.reuse(v)),
+  ),
 ]);
 
 const storages: readonly (readonly [string, (world: World) => SnapshotStorage])[] = [
@@ -411,6 +416,8 @@ const formats: Slot[] = [
     isEither(isInteger(0), isOne(Infinity)),
     ({ manifest }, v: Any) => manifest.content.at(v),
   ),
+  parameter("SnapshotContent.length", "chunk", isOne(0, -0), ({ manifest }, v: Any) => manifest.content.length(v)),
+  parameter("SnapshotContent.firstChunk", "", isString, ({ manifest }, v: Any) => manifest.content.firstChunk(v)),
   parameter("SnapshotContent.start", "", isString, ({ manifest }, v: Any) => manifest.content.start(v)),
   parameter(
     "SnapshotContent.parts",

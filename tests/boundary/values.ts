@@ -166,3 +166,7 @@ export const isArrayOf = (item: Right): Right => (value) =>
   Array.isArray(value) && tagOf(value) === "[object Array]" && Array.from(value).every(item);
 export const isPath: Right = (value) => typeof value === "string" && value !== "" && !value.includes("\0");
 export const isEither = (...rights: Right[]): Right => (value) => rights.some((right) => right(value));
+/** The name of a group. */
+export const isGroup: Right = (value) =>
+  isText(value) && value !== "" && !(value as string).includes("\0") &&
+  new TextEncoder().encode(value as string).length <= 255;

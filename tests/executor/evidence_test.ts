@@ -483,3 +483,69 @@ test("opening can be given up while a snapshot is loaded; and what it was given 
   await rejects(open(made, { machine, signal: stop.signal }), "CANCELLED");
   assert.sameMembers(closed, ["log", "storage"]);
 });
+
+test("what is opened with wrong options closes what it was given", async () => {
+  for (const wrong of [{ group: "" }, { machine: {} }, { log: undefined }, { signal: 5 }]) {
+    const made = parts();
+    const closed: string[] = [];
+    made.log.close = () => Promise.resolve(void closed.push("log"));
+    made.storage.close = () => Promise.resolve(void closed.push("storage"));
+    await rejects(open(made, wrong as Partial<ReplicaOptions<Probe>>), "MALFORMED");
+    assert.sameMembers(closed, "log" in wrong ? ["storage"] : ["log", "storage"]);
+  }
+  await rejects(Replica.open(undefined as never), "MALFORMED");
+});
+
+test("a snapshot that is restored under a replica that lost it counts again, and nothing fails for it", async () => {
+  const made = parts();
+  const replica = await saved(made);
+  let refuses = false;
+  replica.machine.onSave = () => {
+    if (refuses) throw new Error("not now");
+  };
+  await replica.snapshot().result;
+  const before = replica.status().snapshot!;
+  refuses = true;
+  assert.isTrue(await made.storage.spoilAndQuarantine(12n));
+  await replica.snapshot().result.then(() => assert.fail("It was taken"), () => {});
+  assert.notEqual(replica.status().snapshot?.meta.lastIncludedIndex, 12n);
+  made.storage.mend();
+  await made.storage.restore(12n);
+  refuses = false;
+  const { taken, snapshot } = await replica.snapshot().result;
+  assert.isFalse(taken);
+  assert.deepEqual(snapshot?.digest, before.digest);
+  assert.deepEqual(replica.status().snapshot?.digest, before.digest);
+  await fill(replica, 1);
+  assert.isTrue((await replica.snapshot().result).taken);
+  await replica.close();
+});
+
+test("a snapshot of another term that is restored under a replica is not taken for its own", async () => {
+  const made = parts();
+  await commit(made.storage, { lastIncludedIndex: 3n, lastIncludedTerm: 7n }, "another history");
+  await made.storage.spoilAndQuarantine(3n);
+  made.storage.mend();
+  const replica = await open(made);
+  await fill(replica, 3);
+  await made.storage.restore(3n);
+  await rejects(replica.snapshot().result, "STALE");
+  assert.isUndefined(replica.status().snapshot);
+  await replica.close();
+});
+
+test("a machine that is frozen, or a Proxy, is one like any other", async () => {
+  const applied: bigint[] = [];
+  const machine = {
+    apply: ({ index }: { readonly index: bigint }) => void applied.push(index),
+    save: () => undefined,
+    load: () => Promise.resolve(),
+  };
+  for (const it of [Object.freeze(machine), new Proxy(machine, {})]) {
+    const replica = await Replica.open({ machine: it, log: new MemoryLog(), storage: new MemoryStorage() });
+    await replica.propose(bytes("x"));
+    await replica.snapshot().result;
+    await replica.close();
+  }
+  assert.deepEqual(applied, [1n, 1n]);
+});

@@ -304,7 +304,8 @@ test("group: storage and log of another group are refused at the opening, and cl
   const log = new MemoryLog();
   log.close = () => Promise.resolve();
   await log.append(entries(1, 2));
-  const ofOrders = Object.assign(new MemoryLog(), { group: "orders" });
+  const ofOrders = new MemoryLog();
+  ofOrders.bindGroup("orders");
   const mine = (group?: string) => {
     const storage = new MemoryStorage(group === undefined ? {} : { group });
     storage.close = () => Promise.resolve();

@@ -57,6 +57,23 @@ test("SqliteLog: a batch of which one entry cannot be written leaves nothing, on
     await again.close();
   }));
 
+test("SqliteLog: entries of any sizes come in order, and large ones are read one by one", () =>
+  onLog(async (log) => {
+    const sizes = [0, 3, 2_000_000, 5, 600_000, 600_000, 600_000, 0, 1_100_000, 7];
+    await log.append(sizes.map((size, i) => ({ index: BigInt(i + 1), term: 1n, data: noise(size, i) })));
+    let next = 0;
+    for await (const { index, data } of log.entries(1n)) {
+      assert.strictEqual(index, BigInt(next + 1));
+      assert.deepEqual(data, noise(sizes[next]!, next), `entry ${index}`);
+      next++;
+    }
+    assert.strictEqual(next, sizes.length);
+    const reading = log.entries(3n)[Symbol.asyncIterator]();
+    await reading.next();
+    await log.purge(4n);
+    await rejects(reading.next(), "NOT_FOUND"); // it was not read with the one before
+  }));
+
 test("SqliteLog: a second one on the same file is BUSY, in the same process too, until the first is closed", () =>
   onLog(async (log, path) => {
     await rejects(SqliteLog.open(path), "BUSY");

@@ -62,6 +62,28 @@ test("group: a log says it, for good; one of another group is refused, and stays
     await rejects(SqliteLog.open(path), "CORRUPT");
   }));
 
+test("group: a replica tells its log, which no other group can be given from then on, whatever lies beside it", () =>
+  inTemp(async (root) => {
+    const opening = async (snapshots: string, group?: string) =>
+      await Replica.open({
+        machine: new KeyValueMachine(utf8Codec()),
+        log: await SqliteLog.open(`${root}/log.db`),
+        storage: await DirectoryStorage.open(`${root}/${snapshots}`),
+        ...(group !== undefined && { group }),
+      });
+    const users = await opening("users", "users");
+    await users.propose(users.machine.put("a", "b"));
+    await users.snapshot().result;
+    await users.close();
+    await rejects(opening("users", "orders"), "FORBIDDEN"); // the snapshots are foreign, and the log gives everything
+    await rejects(opening("new", "orders"), "FORBIDDEN");
+    for (const snapshots of ["users", "new"]) {
+      const again = await opening(snapshots);
+      assert.deepEqual([again.status().group, again.machine.get("a")], ["users", "b"]);
+      await again.close();
+    }
+  }));
+
 test("group: a log of one group beside the snapshots of another: neither is changed", () =>
   inTemp(async (root) => {
     const machine = () => new KeyValueMachine(utf8Codec());

@@ -24,6 +24,7 @@ import { encodeEnding, endingOf } from "../ending.ts";
 import { SnapshotManifest } from "../manifest.ts";
 import {
   attributesOf,
+  checkEncryption,
   checkMeta,
   completeFile,
   completeMeta,
@@ -241,6 +242,7 @@ class ArchiveWriter implements FileWriter {
   }
 
   sealWith(seal: (digest: Uint8Array) => Promise<SnapshotSeal>): void {
+    checkFunction(seal, "seal");
     this.#seal = seal;
   }
 
@@ -249,7 +251,8 @@ class ArchiveWriter implements FileWriter {
       throw new SnapshotError("MALFORMED", "A file was not written to its end: close its stream");
     }
     const { digest } = await SnapshotManifest.of(this.#meta, [...this.#files.values()]);
-    const seal = await this.#seal?.(digest);
+    const given = await this.#seal?.(digest);
+    const seal = given && checkEncryption(given, "What seal gives");
     if (seal !== undefined) await this.#pipe.put(...encodeRecord(Type.SEAL, encodeEnding({ encryption: seal })));
     const signature = this.#meta.signature ?? await signed(signer, digest);
     await this.#pipe.put(...encodeRecord(Type.END, endOf(this.#files.size, this.#bytes, digest, signature)));

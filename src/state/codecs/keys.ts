@@ -41,8 +41,8 @@ export function stringKeys(): KeyCodec<string> {
 /** Integers of 32 bits as keys: Java's `Integer`, big-endian. */
 export function intKeys(): KeyCodec<number> {
   const hash = (key: number) => {
-    if ((key | 0) === key) return key;
-    throw new SnapshotError("MALFORMED", `A key is an integer of 32 bits here, not ${String(key)}`);
+    if (typeof key === "number" && (key | 0) === key) return key;
+    throw unfit("A key", "an integer of 32 bits", key);
   };
   return {
     ...fixed<number>("int", 4, (view, key) => view.setInt32(0, hash(key)), (view) => view.getInt32(0)),
@@ -56,7 +56,7 @@ export function intKeys(): KeyCodec<number> {
 export function longKeys(): KeyCodec<bigint> {
   const checked = (key: bigint) => {
     if (typeof key === "bigint" && BigInt.asIntN(64, key) === key) return key;
-    throw new SnapshotError("MALFORMED", `A key is an integer of 64 bits here, not ${String(key)}`);
+    throw unfit("A key", "a bigint of 64 bits", key);
   };
   return {
     ...fixed<bigint>("long", 8, (view, key) => view.setBigInt64(0, checked(key)), (view) => view.getBigInt64(0)),

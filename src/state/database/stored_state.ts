@@ -4,7 +4,8 @@
  * @module
  */
 
-import { listOf } from "../../checks.ts";
+import { checkEntry, type DurablyApplied, type LogEntry, type SaveTask, type StateMachine } from "../machine.ts";
+import { checkFunction, listOf } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
 import { checkName, checkReader, type SnapshotReader } from "../../snapshot/mod.ts";
 import { raceAbort } from "../../async/mod.ts";
@@ -30,7 +31,6 @@ import type { Codec, KeyCodec } from "../codecs/mod.ts";
 import { DeclaredStates } from "../declared.ts";
 import type { KeyGroupRange } from "../key_groups.ts";
 import { KeySpace } from "../key_space.ts";
-import type { DurablyApplied, LogEntry, SaveTask, StateMachine } from "../machine.ts";
 import { overlaid, Overlay, type StateChange } from "./overlay.ts";
 import { isReplicaCall } from "../replica_call.ts";
 import { SaveTasks } from "../save_tasks.ts";
@@ -253,6 +253,8 @@ export class StoredState<K> implements AsyncDisposable {
    * ```
    */
   async apply(entry: LogEntry, work: () => void | Promise<void> = () => {}): Promise<void> {
+    checkEntry(entry, "entry");
+    checkFunction(work, "work");
     this.#check();
     if (this.#loading !== undefined) throw new SnapshotError("BUSY", "The state is being loaded");
     await this.#log.apply(entry, async () => {
@@ -290,6 +292,7 @@ export class StoredState<K> implements AsyncDisposable {
    * @returns the machine; `{ ...machine, validate }` is one that looks at commands too
    */
   machine(apply: (entry: LogEntry) => void | Promise<void>): StateMachine {
+    checkFunction(apply, "apply");
     return {
       apply: (entry) => this.apply(entry, () => apply(entry)),
       reconfigure: (entry) => this.apply(entry),
@@ -390,6 +393,7 @@ export class StoredState<K> implements AsyncDisposable {
    * @throws {SnapshotError} as `KeyedState.load`
    */
   async check(...readers: SnapshotReader[]): Promise<void> {
+    listOf(checkReader)(readers, "readers");
     this.#tasks.check();
     const undeclared = this.#states.undeclared();
     const loading = { space: this.#space, states: this.#states, undeclared };

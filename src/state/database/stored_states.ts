@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkString } from "../../checks.ts";
+import { checkArray, checkString } from "../../checks.ts";
 import { bytesOf, checkLength, refusedValue, shownKey } from "../accepted.ts";
 import { Block, checkCodec, checkKeyCodec, type Codec, type CodecVersion, type KeyCodec } from "../codecs/mod.ts";
 import {
@@ -180,7 +180,7 @@ export class DatabaseList<K, T> extends AnyStored<K> implements StoredList<K, T>
   }
 
   async set(key: K, items: readonly T[]): Promise<void> {
-    const now = [...items]; // the caller's may be another one when it is its turn
+    const now = [...checkArray(items, "items")]; // the caller's may be another one when it is its turn
     await this.owner.alone(() => this.#write(key, now));
   }
 

@@ -217,6 +217,7 @@ export class KeyedState<K> {
    * @throws {SnapshotError} as `load`
    */
   async check(...readers: SnapshotReader[]): Promise<void> {
+    listOf(checkReader)(readers, "readers");
     this.#tasks.check();
     const undeclared = this.#states.undeclared();
     const checking = { space: this.#space, states: this.#states, undeclared };

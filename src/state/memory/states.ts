@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkArray, checkFunction } from "../../checks.ts";
 import { checkLength, refusedValue, shownKey, sizeOf } from "../accepted.ts";
 import { AnyState, type StateOwner } from "./any_state.ts";
 import { checkCodec, checkKeyCodec, type Codec, type KeyCodec } from "../codecs/mod.ts";
@@ -50,6 +51,7 @@ export class KeyedValue<K, V> extends AnyState<K, K, V> implements ValueState<K,
   }
 
   update(key: K, change: (value: V | undefined) => V): V {
+    checkFunction(change, "change");
     const value = change(this.get(key)); // may itself save, or change this state: only then is the group written to
     this.set(key, value);
     return value;
@@ -96,6 +98,7 @@ export class KeyedList<K, T> extends AnyState<K, K, ListValue<T>> implements Lis
   }
 
   set(key: K, items: readonly T[]): void {
+    checkArray(items, "items");
     if (items.length === 0) return void this.delete(key);
     this.owner.group(key); // refuses what cannot be a key
     const own = [...items];

@@ -10,6 +10,7 @@ import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../error
 import {
   checkCreateOptions,
   checkManifest,
+  checkRestore,
   type CreateOptions,
   type QuarantinedSnapshot,
   type SnapshotInfo,
@@ -411,6 +412,7 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   async restore(index: bigint, options: VerifyOptions = {}): Promise<SnapshotInfo> {
+    checkRestore(index, options);
     this.#check();
     const signal = this.#signalOf(options);
     const current = await this.#store.read();

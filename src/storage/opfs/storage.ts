@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkOptions, duration, unfit } from "../../checks.ts";
+import { able, checkOptions, duration } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
 import { inOpfs, lockOpfs, type OpfsDirectory, opfsRoot } from "./handles.ts";
 import { checkName, type DamagedSnapshot, type UnreadableSnapshot } from "../../snapshot/mod.ts";
@@ -67,8 +67,11 @@ export class OpfsStorage extends MediumStorage {
       ...storageChecks(),
       keepInstalls: duration(),
     });
-    if (typeof directory !== "string" && (typeof directory !== "object" || directory === null)) {
-      throw unfit("directory", "a directory of OPFS, or its path", directory);
+    if (typeof directory !== "string") {
+      able("a directory of OPFS, or its path", "getDirectoryHandle", "getFileHandle", "removeEntry")(
+        directory,
+        "directory",
+      );
     }
     const origin = await opfsRoot();
     const path = await pathOf(origin, directory);

@@ -1,0 +1,120 @@
+// The parameters of what needs a disk, in a directory.
+
+import { DirectoryBucket } from "../../src/bucket/directory/bucket.ts";
+import { MemoryStorage, snapshotHandler, type SnapshotStorage } from "../../mod.ts";
+import { serve } from "../../src/transfer/server/serve.ts";
+import { sqliteEngine, SqliteLog } from "../../src/sqlite.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { members, parameter, type Slot } from "./slot.ts";
+import {
+  isArrayOf,
+  isBoolean,
+  isBytes,
+  isEither,
+  isFunction,
+  isGroup,
+  isIndex,
+  isInteger,
+  isNothing,
+  isNumber,
+  isOne,
+  isPath,
+  isReadable,
+  isSignal,
+  isString,
+  isText,
+} from "./values.ts";
+
+// deno-lint-ignore no-explicit-any -- what is given is not of the type
+type Any = any;
+
+/** Those of a directory storage, which is open at `storage` below the directory. */
+export function storageSlots(directory: string, storage: SnapshotStorage): Slot[] {
+  const write = async (options: object, value: unknown) => {
+    const writer = await storage.create();
+    try {
+      const sink = writer.file("f", options).getWriter();
+      sink.closed.catch(() => {});
+      await sink.write(value as Uint8Array);
+    } finally {
+      await writer.abort();
+    }
+  };
+  return [
+    parameter("DirectoryStorage.open", "root", isPath, (_, v: Any) => DirectoryStorage.open(v)),
+    ...members("DirectoryStorage.open", (_, it) => DirectoryStorage.open(`${directory}/new`, it), {
+      ...{ retain: isInteger(1), signer: isNothing, onWarning: isFunction, disk: isNothing, group: isGroup },
+      ...{ durability: isOne("full", "file", "none"), readOnly: isBoolean, keepInstalls: isNumber(0) },
+    }),
+    parameter("writer.file", "written", isBytes, (_, v) => write({}, v)),
+    parameter("writer.file, pieces", "written", isBytes, (_, v) => write({ chunkSize: "pieces" }, v)),
+    parameter("storage.open", "index", isEither(isIndex, isOne(undefined)), (_, v: Any) => storage.open(v)),
+    parameter("storage.quarantine", "index", isIndex, (_, v: Any) => storage.quarantine(v, "reason")),
+    parameter("storage.restore", "index", isIndex, (_, v: Any) => storage.restore(v)),
+    parameter("storage.bindGroup", "group", isGroup, (_, v: Any) => storage.bindGroup(v)),
+    parameter("storage.install", "manifest", isNothing, (_, v: Any) => storage.install(v)),
+  ];
+}
+
+/** Those of a directory bucket, which is open at `bucket` below the directory. */
+export function bucketSlots(directory: string, bucket: DirectoryBucket): Slot[] {
+  const isKey = (v: unknown) => isText(v) && v !== "" && (v as string).length <= 1000;
+  const stream = (v: unknown) => new ReadableStream({ start: (it) => (it.enqueue(v as Any), it.close()) });
+  const of = (name: string) => `DirectoryBucket.${name}`;
+  return [
+    parameter(of("open"), "root", isPath, (_, v: Any) => DirectoryBucket.open(v)),
+    ...members(of("open"), (_, it) => DirectoryBucket.open(`${directory}/bucket`, it), { disk: isNothing }),
+    parameter(of("get"), "", isKey, (_, v: Any) => bucket.get(v)),
+    ...members(of("get"), (_, it) => bucket.get("a", it), { range: isNothing, signal: isSignal }).slice(1),
+    parameter(of("put"), "", isKey, (_, v: Any) => bucket.put(v, new Uint8Array(1), { ifMatch: "no" })),
+    parameter(of("put"), "body", isEither(isBytes, isReadable), (_, v: Any) => bucket.put("b", v, { ifMatch: "no" })),
+    parameter(of("put"), "piece", isBytes, (_, v: Any) => bucket.put("b", stream(v), { ifMatch: "no" })),
+    parameter(of("delete"), "keys", isArrayOf(isKey), (_, v: Any) => bucket.delete(v)),
+    ...members(of("list"), (_, it) => bucket.list(it), {
+      ...{ prefix: isString, cursor: isString, limit: isInteger(1, 1000), signal: isSignal },
+    }),
+  ];
+}
+
+/** Those of a log in SQLite that has one entry. */
+export function sqliteSlots(directory: string, log: SqliteLog): Slot[] {
+  const entry = { index: 2n, term: 1n, data: new Uint8Array(1) };
+  const isEmpty = (v: unknown) => Array.isArray(v) && v.length === 0;
+  const of = (name: string) => `SqliteLog.${name}`;
+  const append = (member: string, right: (v: unknown) => boolean, name = "") =>
+    parameter(of("append"), name, right, (_, v: Any) => log.append([{ ...entry, [member]: v }]));
+  return [
+    parameter(of("open"), "path", isPath, (_, v: Any) => SqliteLog.open(v)),
+    ...members(of("open"), async (_, it) => (await SqliteLog.open(`${directory}/new.db`, it)).close(), {
+      group: isGroup,
+    }),
+    parameter(of("append"), "entr", isEmpty, (_, v: Any) => log.append(v)),
+    append("index", isOne(2n)),
+    append("term", (v) => isIndex(v) && v !== 0n),
+    append("data", isBytes, "data"),
+    append("configuration", isOne(undefined), "onfiguration"),
+    parameter(of("bindGroup"), "group", isGroup, (_, v: Any) => log.bindGroup(v)),
+    parameter(of("entries"), "from", isIndex, (_, v: Any) => log.entries(v)),
+    parameter(of("term"), "index", isIndex, (_, v: Any) => log.term(v)),
+    parameter(of("purge"), "index", isIndex, (_, v: Any) => log.purge(v)),
+    parameter(of("reset"), "index", isIndex, (_, v: Any) => log.reset(v, 1n)),
+    parameter(of("reset"), "term", isIndex, (_, v: Any) => log.reset(9n, v)),
+    parameter("sqliteEngine", "path", isPath, (_, v: Any) => sqliteEngine(v)),
+    ...members("sqliteEngine", (_, it) => sqliteEngine(`${directory}/new.db`, it), { table: () => true }),
+  ];
+}
+
+/** Those of a server. */
+export function serverSlots(): Slot[] {
+  const handler = (request: Request) => snapshotHandler(new MemoryStorage())(request);
+  return [
+    parameter("serve", "handler", isFunction, (_, v: Any) => serve(v, { port: 0 })),
+    parameter("serve", "options.port", isInteger(0, 65535), (_, v: Any) => serve(handler, { port: v })),
+    parameter(
+      "serve",
+      "options.hostname",
+      isEither(isString, isOne(undefined)),
+      (_, v: Any) => serve(handler, { port: 0, hostname: v }),
+    ),
+  ];
+}

@@ -56,3 +56,20 @@ test("fake time: frozen, it passes when it is told to", () =>
     assert.isTrue(fired);
     assert.strictEqual(clock.passed, 10);
   }));
+
+test("fake time: a wall clock that is set lets no timer fire sooner, or later", () =>
+  inFakeTime(async (clock) => {
+    for (const jump of [86_400_000, -86_400_000]) {
+      const [passed, wall] = [clock.passed, Date.now()];
+      clock.jumped += jump;
+      let timedOut = false;
+      const timer = globalThis.setTimeout(() => timedOut = true, 1000);
+      for (let i = 0; i < 20; i++) await sha256(noise(1_000_000, i));
+      await turns(20);
+      assert.isFalse(timedOut);
+      assert.deepEqual([clock.passed - passed, Date.now() - wall], [0, jump]);
+      await pause(999, undefined);
+      assert.deepEqual([timedOut, clock.passed - passed], [false, 999]);
+      globalThis.clearTimeout(timer);
+    }
+  }));

@@ -1,3 +1,4 @@
+import { decodeIndex } from "../../../src/storage/object/index.ts";
 import { LocatedManifest } from "../../../src/storage/object/located_manifest.ts";
 import { type Bucket, MemoryBucket } from "../../../src/object.ts";
 import { FaultyBucket } from "../../support/faulty_bucket.ts";
@@ -217,6 +218,23 @@ for (const jump of [DAYS, -DAYS]) {
     assert.isAbove((await later(61 * MINUTES, () => quick.collect())).snapshots, 0, "time that has passed is believed");
     await Promise.all([slow.close(), quick.close()]);
   });
+
+  test(`object storage: a lease is renewed in time though the wall clock of its holder jumps by ${jump} ms`, () =>
+    inFakeTime(async (clock) => {
+      const bucket = new MemoryBucket();
+      const storage = await openStorage(bucket);
+      const writer = await storage.create();
+      const until = async () => {
+        const { leases } = await decodeIndex(await bytesOf((await bucket.get("index"))!.body), "index");
+        return leases[0]!.activeUntil;
+      };
+      const first = await until();
+      clock.jumped = jump;
+      await pause(7 * MINUTES, undefined);
+      assert.isAtLeast(await until(), first + 3 * MINUTES);
+      await writer.abort();
+      await storage.close();
+    }));
 }
 
 test("object storage: an install that is taken over by another process cannot be committed twice", async () => {

@@ -56,9 +56,11 @@ export class LogSpace {
   constructor(database: DatabaseSync, path: string) {
     this.#path = path;
     this.#database = database;
+    // In this order: an exclusive lock taken before the write-ahead log is begun is held until the end, and needs no third
+    // file, which could not be made on a full disk.
+    database.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE");
     const isNew = makeShrinkable(database);
-    // In this order: an exclusive lock taken before the write-ahead log is begun is held until the end.
-    database.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL");
+    database.exec("PRAGMA journal_mode = WAL");
     database.exec(`PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = ${WAL_PAGES}`);
     database.prepare(`PRAGMA journal_size_limit = ${WAL_BYTES}`).get();
     this.#pages = new SqlitePages(database);

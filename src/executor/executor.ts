@@ -48,6 +48,9 @@ export class SnapshotExecutor {
   #logBytes = 0;
   #metrics: ExecutorMetrics = { saves: 0, saveFailures: 0, installs: 0, installFailures: 0, purgedEntries: 0n };
   #purging: Promise<void> = Promise.resolve();
+  /** The log was full, or a purge has failed: one is to be tried again. */
+  #isRoomWanted = false;
+  #isPurging = false;
   /** What saves that were given up have left to be put away. */
   #leaving: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
@@ -153,10 +156,16 @@ export class SnapshotExecutor {
   /** Drops what need not be kept of the log. Done after each snapshot by itself. */
   purge(): Promise<void> {
     return this.#purging = this.#purging.then(async () => {
+      this.#isRoomWanted = false;
+      this.#isPurging = true;
       try {
         await this.#purge();
       } catch (error) {
         this.#onEvent({ type: "purgeFailed", error });
+        this.#isRoomWanted = true;
+        if (this.#closed === undefined) this.#triggers.failed();
+      } finally {
+        this.#isPurging = false;
       }
     });
   }
@@ -189,7 +198,15 @@ export class SnapshotExecutor {
   }
 
   #whenDue(): void {
-    if (this.#closed === undefined && this.#running === undefined && this.#isBehind()) void this.snapshot();
+    if (this.#closed !== undefined || this.#running !== undefined) return;
+    if (this.#isBehind()) void this.snapshot();
+    else if (this.#isRoomWanted && !this.#isPurging) void this.purge();
+  }
+
+  /** The log has no room: a snapshot, or a purge that failed before, may give some. */
+  roomWanted(): void {
+    this.#isRoomWanted = true;
+    this.#triggers.wanted();
   }
 
   #busy(): SnapshotError {

@@ -406,6 +406,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       }
     } catch (error) {
       for (const pending of batch) pending.reject(error); // but for those that were settled
+      if (hasCode(error, "NO_SPACE") && this.#failure === undefined) this.#executor.roomWanted();
     }
   }
 

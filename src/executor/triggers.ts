@@ -132,6 +132,11 @@ export class Triggers {
     if (this.#cancelRetry === undefined && this.#isDue(state)) this.#due();
   }
 
+  /** Something is wanted at once: calls. After a failure the wait comes first. */
+  wanted(): void {
+    if (this.#cancelRetry === undefined) this.#due();
+  }
+
   /** A snapshot was taken. */
   succeeded(): void {
     this.#failures = 0;

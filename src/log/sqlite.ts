@@ -23,6 +23,7 @@ import { boundGroup, checkGroup } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { checkFollows, type LogStorage, purged } from "./log.ts";
 import { entryOf, groupOfRow, numberOf, type Row, wrap } from "./sqlite_rows.ts";
+import { LogSpace } from "./sqlite_space.ts";
 
 export type { LogStorage } from "./log.ts";
 
@@ -30,7 +31,9 @@ export type { LogStorage } from "./log.ts";
 const READ_BATCH = 64;
 const READ_BYTES = 1024 * 1024;
 /** Entries dropped in one transaction: others get their turn in between. */
-const PURGE_BATCH = 10_000n;
+const PURGE_BATCH = 10_000;
+/** Bytes dropped in one: about as many are written for it. Of a long entry only its first page counts. */
+const PURGE_BYTES = 512 * 1024;
 
 /** Entries counted at once when a log is opened: others get their turn in between. */
 const COUNT_BATCH = 5000;
@@ -61,6 +64,7 @@ export interface SqliteLogOptions {
 export class SqliteLog implements LogStorage {
   readonly #path: string;
   readonly #database: DatabaseSync;
+  readonly #space: LogSpace;
   readonly #insert: StatementSync;
   readonly #select: StatementSync;
   readonly #sizes: StatementSync;
@@ -78,12 +82,14 @@ export class SqliteLog implements LogStorage {
   private constructor(
     path: string,
     database: DatabaseSync,
+    space: LogSpace,
     { count, first, bytes }: Totals,
     group: string | undefined,
   ) {
     this.#group = group;
     this.#path = path;
     this.#database = database;
+    this.#space = space;
     this.#file = fileAt(path);
     // On Node 22 bytes of which there are none are bound as NULL.
     this.#insert = database.prepare(
@@ -132,9 +138,7 @@ export class SqliteLog implements LogStorage {
     let database: DatabaseSync | undefined;
     try {
       const opened = database = new DatabaseSync(path);
-      // In this order: an exclusive lock taken before the write-ahead log is begun is held until the end.
-      opened.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL");
-      opened.exec("PRAGMA synchronous = FULL");
+      const space = new LogSpace(opened, path);
       opened.exec("BEGIN IMMEDIATE");
       opened.exec(`
         CREATE TABLE IF NOT EXISTS entries
@@ -146,7 +150,8 @@ export class SqliteLog implements LogStorage {
       `);
       const group = bindGroup(opened, path, options.group);
       opened.exec("COMMIT");
-      return new SqliteLog(path, opened, await totalsOf(opened), group);
+      await space.trim(() => true, true); // a crash may have come in between
+      return new SqliteLog(path, opened, space, await totalsOf(opened), group);
     } catch (error) {
       database?.close();
       throw wrap(error, "open", path);
@@ -183,12 +188,14 @@ export class SqliteLog implements LogStorage {
     const last = own.at(-1);
     if (last === undefined) return;
     let bytes = 0;
-    this.#transaction("append to", () => {
-      for (const { index, term, data, configuration } of own) {
-        this.#insert.run(index, term, data, configuration === undefined ? null : JSON.stringify(configuration));
-        bytes += data.length;
-      }
-    });
+    for (const { data } of own) bytes += data.length;
+    this.#space.fill(() =>
+      this.#transaction("append to", () => {
+        for (const { index, term, data, configuration } of own) {
+          this.#insert.run(index, term, data, configuration === undefined ? null : JSON.stringify(configuration));
+        }
+      })
+    );
     this.#lastIndex = last.index;
     this.#lastTerm = last.term;
     this.#byteLength += bytes;
@@ -224,37 +231,43 @@ export class SqliteLog implements LogStorage {
     checkIndex(index, "index");
     const target = index < this.#lastIndex ? index : this.#lastIndex;
     const resets = this.#resets; // after one, other entries may have these indices
+    let dropped = false;
     while (this.#firstIndex <= target && this.#resets === resets) {
       this.#check();
-      const limit = this.#firstIndex + PURGE_BATCH - 1n;
-      const upTo = limit < target ? limit : target;
+      const { upTo, bytes } = this.#batch(target);
       const term = this.#termOf(upTo);
-      const { bytes } = this.#one("SELECT sum(length(data)) AS bytes FROM entries WHERE idx <= ?", upTo)!;
-      this.#transaction("purge", () => {
-        this.#database.prepare("DELETE FROM entries WHERE idx <= ?").run(upTo);
-        this.#database.prepare("UPDATE base SET idx = ?, term = ?").run(upTo, term);
-      });
+      this.#space.free(() =>
+        this.#transaction("purge", () => {
+          this.#database.prepare("DELETE FROM entries WHERE idx <= ?").run(upTo);
+          this.#database.prepare("UPDATE base SET idx = ?, term = ?").run(upTo, term);
+        })
+      );
       this.#firstIndex = upTo + 1n;
       this.#termBefore = term;
-      this.#byteLength -= Number(bytes);
+      this.#byteLength -= bytes;
+      dropped = true;
+      this.#space.step();
       if (upTo < target) await new Promise<void>((resolve) => void setImmediate(resolve));
     }
+    if (dropped) await this.#trim();
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async reset(index: bigint, term: bigint): Promise<void> {
     checkIndex(index, "index");
     checkIndex(term, "term");
     this.#check();
-    this.#transaction("reset", () => {
-      this.#database.exec("DELETE FROM entries");
-      this.#database.prepare("UPDATE base SET idx = ?, term = ?").run(index, term);
-    });
+    this.#space.freeDurably(() =>
+      this.#transaction("reset", () => {
+        this.#database.exec("DELETE FROM entries");
+        this.#database.prepare("UPDATE base SET idx = ?, term = ?").run(index, term);
+      })
+    );
     this.#resets++;
     this.#firstIndex = index + 1n;
     this.#lastIndex = index;
     this.#lastTerm = this.#termBefore = term;
     this.#byteLength = 0;
+    await this.#trim();
   }
 
   close(): Promise<void> {
@@ -268,6 +281,23 @@ export class SqliteLog implements LogStorage {
   /** As {@linkcode close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** The first entries, up to a target, that can be dropped together. */
+  #batch(target: bigint): { readonly upTo: bigint; readonly bytes: number } {
+    const batch = this.#one(
+      `SELECT max(idx) AS upTo, sum(bytes) AS bytes FROM (
+         SELECT idx, bytes, sum(min(bytes, 4096) + 32) OVER (ORDER BY idx) AS dropped FROM (
+           SELECT idx, length(data) AS bytes FROM entries WHERE idx <= ? ORDER BY idx LIMIT ${PURGE_BATCH}
+         )
+       ) WHERE dropped <= ${PURGE_BYTES}`,
+      target,
+    );
+    return { upTo: numberOf(batch?.["upTo"], "its first index", this.#path), bytes: Number(batch!["bytes"]) };
+  }
+
+  #trim(): Promise<void> {
+    return this.#space.trim(() => !this.#closed);
   }
 
   #check(): void {

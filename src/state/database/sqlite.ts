@@ -11,11 +11,18 @@ import { checkOptions, checkPath, checkText } from "../../checks.ts";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../../errors.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 import { Pace } from "../pace.ts";
+import { makeShrinkable, sizeOf, SqlitePages } from "./sqlite_pages.ts";
 
 /** Rows that are read, or deleted, at once; the thread is SQLite's meanwhile. */
 const PAGE = 256;
 /** A longer value is read by itself, so that a page cannot be of any size. */
 const LONG = 64 * 1024;
+/** How long a write of another process is waited for, in milliseconds. */
+const BUSY_TIMEOUT = 5000;
+/** What the file of the write-ahead log is cut to, in bytes. */
+const WAL_BYTES = 4 * 1024 * 1024;
+/** Pages that may hold nothing, and which part of all: they are used again, and it costs to give them back. */
+const SPARE = { pages: 256, part: 1 / 8 };
 /** Memory for pages of the database, in KiB: keys come in no order, and the default of 2 MiB is soon too little. */
 const CACHE = 64 * 1024;
 
@@ -36,7 +43,12 @@ export interface SqliteEngineOptions {
  * What was written survives a crash of the process. A power failure may take the last writes, each whole; a replica's log has
  * what they were of (`synchronous = NORMAL`).
  *
- * @param path the file; made if it is not there. It gets write-ahead logging.
+ * The file shrinks as entries are deleted, down to what is in it, an eighth, and 1 MiB, if it is made here
+ * (`auto_vacuum = INCREMENTAL`). One that is there already keeps its mode: `PRAGMA auto_vacuum = INCREMENTAL; VACUUM` makes
+ * it one that shrinks, once, while nobody else has it open. The write-ahead log beside it is cut to 4 MiB. Only what is
+ * written while a save runs can make it longer, since a save reads the database as it was; it is cut when the save ends.
+ *
+ * @param path the file; made if it is not there. It gets write-ahead logging (`journal_mode = WAL`), which stays with it.
  * @param options which table
  * @throws {SnapshotError} `UNAVAILABLE`, `FORBIDDEN` or `BUSY` if it cannot be opened
  *
@@ -74,14 +86,20 @@ class SqliteEngine implements Engine {
   readonly #pace = new Pace();
   /** Connections for views, opened before they are needed: to open one takes longer than a view may. */
   readonly #free: ViewConnection[] = [];
+  readonly #pages: SqlitePages;
+  readonly #truncate: StatementSync;
+  /** Views that are open. */
+  #views = 0;
 
   constructor(path: string, table: string) {
     this.#path = path;
     this.#database = new DatabaseSync(path);
     this.#table = table;
     try {
+      makeShrinkable(this.#database);
+      this.#database.prepare(`PRAGMA journal_size_limit = ${WAL_BYTES}`).get();
       this.#database.exec(
-        `PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -${CACHE};
+        `PRAGMA busy_timeout = ${BUSY_TIMEOUT}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -${CACHE};
          CREATE TABLE IF NOT EXISTS ${table} (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID`,
       );
       this.#inode = statSync(path).ino;
@@ -90,6 +108,8 @@ class SqliteEngine implements Engine {
       this.#clear = this.#database.prepare(
         `DELETE FROM ${table} WHERE key IN (SELECT key FROM ${table} WHERE key >= ? AND key < ? LIMIT ${PAGE})`,
       );
+      this.#pages = new SqlitePages(this.#database);
+      this.#truncate = this.#database.prepare("PRAGMA wal_checkpoint(TRUNCATE)");
       this.#now = new Reading(this.#database, table, this.#pace);
       this.#free.push(new ViewConnection(path, table, this.#pace));
     } catch (error) {
@@ -118,16 +138,23 @@ class SqliteEngine implements Engine {
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
       throw error;
     }
+    this.#shrink();
     await this.#pace.turn();
   }
 
   async clear(from: Uint8Array, to: Uint8Array): Promise<void> {
-    while (Number(this.#clear.run(from, to).changes) === PAGE) await this.#pace.turn();
+    for (;;) {
+      const isAll = Number(this.#clear.run(from, to).changes) < PAGE;
+      this.#shrink();
+      if (isAll) return;
+      await this.#pace.turn();
+    }
   }
 
   view(): EngineView {
     const connection = this.#free.pop() ?? new ViewConnection(this.#path, this.#table, this.#pace);
     connection.begin();
+    this.#views++;
     const checkFile = () => this.#checkFile();
     return {
       getMany: (keys) => connection.reading.getMany(keys),
@@ -137,10 +164,37 @@ class SqliteEngine implements Engine {
       },
       // deno-lint-ignore require-await -- so that it rejects, and never throws
       close: async () => {
+        this.#views--;
         connection.end();
         this.#free.push(connection);
+        this.#cutWal();
       },
     };
+  }
+
+  /** Gives back some pages that hold nothing. Not under a view: all that is moved would lie in the write-ahead log as well. */
+  #shrink(): void {
+    if (this.#views > 0 || !this.#pages.canShrink) return;
+    const { free } = this.#pages;
+    if (free <= SPARE.pages || free <= SPARE.pages + this.#pages.count * SPARE.part) return;
+    try {
+      this.#pages.step();
+    } catch {
+      // what was to be written is written, and this is tried after the next
+    }
+  }
+
+  /** Cuts the write-ahead log, which no checkpoint could while a view was open. */
+  #cutWal(): void {
+    if (this.#views > 0 || sizeOf(`${this.#path}-wal`) <= WAL_BYTES) return;
+    try {
+      this.#database.exec("PRAGMA busy_timeout = 0"); // another process's view is not waited for
+      this.#truncate.get();
+    } catch {
+      // it is cut after the next view
+    } finally {
+      this.#database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT}`);
+    }
   }
 
   /** SQLite itself goes on in a file that nobody can find any more. */

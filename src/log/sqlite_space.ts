@@ -1,0 +1,235 @@
+/**
+ * How much room the files of an SQLite log take: what is purged is given back, the write-ahead log is bounded, and enough is
+ * kept aside to purge on a full disk.
+ *
+ * ```text
+ * log.db           the entries, and at most SPARE pages that hold nothing
+ * log.db-wal       WAL_BYTES; more while a larger transaction is being written, or the disk is full
+ * log.db-reserve   what log.db and log.db-wal take, at most RESERVE_BYTES
+ * ```
+ *
+ * Purging writes before it gives back: what a batch of it changes into the write-ahead log, and then what the file grows
+ * by when that is checkpointed. The reserve has room for both.
+ *
+ * @module
+ */
+
+import type { DatabaseSync } from "node:sqlite";
+import { setImmediate } from "node:timers";
+import { hasCode } from "../errors.ts";
+import { makeShrinkable, sizeOf, SqlitePages } from "../state/database/sqlite_pages.ts";
+import { Reserve } from "./reserve.ts";
+import { wrap } from "./sqlite_rows.ts";
+
+/** Pages of the write-ahead log after which it is checkpointed. */
+const WAL_PAGES = 512;
+/** What the file of the write-ahead log is cut to. */
+const WAL_BYTES = WAL_PAGES * 4096;
+/** Pages that may hold nothing: they are not worth a write. */
+const SPARE = 64;
+/** The most that is kept aside. */
+const RESERVE_BYTES = 4 * 1024 * 1024;
+/** The least, also for a log that is new. */
+const LEAST_RESERVE = 256 * 1024;
+/** Pages that are in use in a file that cannot shrink, so that rewriting it takes some ten milliseconds. */
+const REWRITTEN_PAGES = 1024;
+/** The same when it is opened, and half of it is empty: that may take longer. */
+const REWRITTEN_AT_OPEN = 16_384;
+
+/** The files of a log. */
+export class LogSpace {
+  readonly #path: string;
+  readonly #database: DatabaseSync;
+  readonly #reserve: Reserve;
+  #pages: SqlitePages;
+  /** The most that its files have taken: so much may be taken again without asking more of the disk. */
+  #peak = 0;
+  /** The disk was full: from here on the reserve is made of what is purged, since other room is somebody else's. */
+  #isTight: boolean;
+  /** Nothing was written since the write-ahead log was emptied. */
+  #isEmptied = false;
+
+  /**
+   * @param database just opened: an exclusive lock on it is held until the end
+   * @param path its file
+   */
+  constructor(database: DatabaseSync, path: string) {
+    this.#path = path;
+    this.#database = database;
+    // In this order: an exclusive lock taken before the write-ahead log is begun is held until the end, and needs no third
+    // file, which could not be made on a full disk.
+    database.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE");
+    const isNew = makeShrinkable(database);
+    database.exec("PRAGMA journal_mode = WAL");
+    database.exec(`PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = ${WAL_PAGES}`);
+    database.prepare(`PRAGMA journal_size_limit = ${WAL_BYTES}`).get();
+    this.#pages = new SqlitePages(database);
+    this.#reserve = new Reserve(`${path}-reserve`);
+    this.#isTight = !isNew && this.#reserve.size < wanted(this.#fileBytes) / 2;
+    this.#mark();
+  }
+
+  /**
+   * Does what needs more room. On a full disk once again after the write-ahead log was emptied.
+   *
+   * @param work a transaction
+   * @throws {SnapshotError} `NO_SPACE`
+   */
+  fill(work: () => void): void {
+    // SQLite does not say that it could not checkpoint; without an end to it, all of the disk would be write-ahead log.
+    if (this.#walBytes > 2 * WAL_BYTES && !this.#emptyWithReserve()) this.#checkpoint("TRUNCATE");
+    try {
+      work();
+    } catch (error) {
+      if (!hasCode(error, "NO_SPACE") || this.#isEmptied || !this.#emptyWithReserve()) throw error;
+      work();
+    }
+    this.#isEmptied = false;
+    const bytes = this.#mark();
+    if (this.#isTight || this.#reserve.size * 2 >= wanted(bytes)) return;
+    this.#isTight = !this.#reserve.grow(wanted(bytes) - this.#reserve.size);
+  }
+
+  /**
+   * Does what makes room, and need not be durable at once. On a full disk with what is kept aside.
+   *
+   * @param work a transaction
+   * @throws {SnapshotError} `NO_SPACE`
+   */
+  free(work: () => void): void {
+    this.#database.exec("PRAGMA synchronous = NORMAL");
+    try {
+      this.freeDurably(work);
+    } finally {
+      this.#database.exec("PRAGMA synchronous = FULL");
+    }
+  }
+
+  /** As {@linkcode free}, and it is durable when this returns. */
+  freeDurably(work: () => void): void {
+    const makeRoom = [() => this.#empty(), () => this.#release()];
+    for (;;) {
+      try {
+        return work();
+      } catch (error) {
+        const next = makeRoom.shift();
+        if (next === undefined || !hasCode(error, "NO_SPACE")) throw error;
+        next();
+      }
+    }
+  }
+
+  /**
+   * Gives back the pages that hold nothing, in steps between which others have their turn. Where that fails
+   * it is done when more is purged, or the log is opened again.
+   *
+   * @param isOpen whether the log still is
+   * @param atOpen whether it may take long
+   */
+  async trim(isOpen: () => boolean, atOpen = false): Promise<void> {
+    if (!this.#pages.canShrink) this.#rewrite(atOpen);
+    while (isOpen() && this.step()) await new Promise<void>((resolve) => void setImmediate(resolve));
+    if (!isOpen()) return;
+    this.#mark();
+    // The other mode keeps the file of the write-ahead log, so that writing to it anew costs less.
+    this.#empty(this.#isTight || this.#walBytes > WAL_BYTES ? "TRUNCATE" : "PASSIVE");
+    this.#restore();
+  }
+
+  /** Gives back some pages, if more of them hold nothing than may; whether there were any, and it could be done. */
+  step(): boolean {
+    if (!this.#pages.canShrink || this.#pages.free <= SPARE) return false;
+    const isGivenBack = this.#attempt(() => this.#pages.step());
+    if (this.#isTight) this.#empty();
+    return isGivenBack;
+  }
+
+  /** Makes a file of an earlier version one that can shrink, if little is in it: it is written anew, all or nothing. */
+  #rewrite(atOpen: boolean): void {
+    const { count, free } = this.#pages;
+    const used = count - free;
+    if (used > REWRITTEN_PAGES && !(atOpen && used <= free && used <= REWRITTEN_AT_OPEN)) return;
+    this.#database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+    this.#attempt(() => this.#database.exec("VACUUM"));
+    this.#pages = new SqlitePages(this.#database);
+  }
+
+  /** Whether something could be done. If not, nothing is lost: pages that hold nothing are used again. */
+  #attempt(work: () => void): boolean {
+    try {
+      this.free(() => {
+        try {
+          work();
+        } catch (error) {
+          throw wrap(error, "shrink", this.#path);
+        }
+      });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  get #walBytes(): number {
+    return sizeOf(`${this.#path}-wal`);
+  }
+
+  get #fileBytes(): number {
+    return sizeOf(this.#path) + this.#walBytes;
+  }
+
+  /** Notes how much the files take; all but the reserve. */
+  #mark(): number {
+    const bytes = this.#fileBytes;
+    this.#peak = Math.max(this.#peak, bytes + this.#reserve.size);
+    return bytes;
+  }
+
+  /** Whether all of the write-ahead log is in the file now; and, with `TRUNCATE`, its room given back. */
+  #empty(mode: "PASSIVE" | "TRUNCATE" = "TRUNCATE"): boolean {
+    try {
+      this.#checkpoint(mode);
+      return true;
+    } catch {
+      return false; // what is not in the file is in the write-ahead log
+    }
+  }
+
+  #checkpoint(mode: "PASSIVE" | "TRUNCATE"): void {
+    try {
+      this.#database.prepare(`PRAGMA wal_checkpoint(${mode})`).get();
+    } catch (error) {
+      throw wrap(error, "checkpoint", this.#path);
+    }
+  }
+
+  /** What the file needs to grow by, the write-ahead log then gives back: so the reserve is there again. */
+  #emptyWithReserve(): boolean {
+    this.#mark();
+    this.#isEmptied = this.#empty() || this.#release();
+    this.#restore();
+    return this.#isEmptied;
+  }
+
+  #release(): boolean {
+    this.#mark();
+    this.#isTight = true;
+    this.#reserve.release();
+    return this.#empty();
+  }
+
+  /** Makes the reserve whole again, of what the files took and take no more. */
+  #restore(): void {
+    const used = this.#fileBytes;
+    const missing = Math.min(RESERVE_BYTES, this.#peak - used) - this.#reserve.size;
+    if (missing > 0) this.#reserve.grow(missing);
+    if (this.#reserve.size < wanted(used) / 2) return;
+    this.#isTight = false;
+    this.#peak = 0;
+  }
+}
+
+/** How much is to be kept aside. */
+function wanted(fileBytes: number): number {
+  return Math.min(RESERVE_BYTES, Math.max(LEAST_RESERVE, fileBytes));
+}

@@ -94,7 +94,7 @@ export function checkStorage(value: unknown, what: string): asserts value is Sna
 
 /** Checks an open snapshot. */
 export function checkReader(value: unknown, what: string): void {
-  able("a SnapshotReader", "file", "close")(value, what);
+  able("a SnapshotReader", "file")(value, what);
   checkManifest((value as SnapshotReader).manifest, `${what}.manifest`);
 }
 

@@ -7,7 +7,7 @@
 import { checkBytes } from "../checks.ts";
 import { cancelled, throwIfCancelled } from "../errors.ts";
 import { raceAbort } from "../async/mod.ts";
-import { Gathered } from "../stream/mod.ts";
+import { ByteBuffer } from "../stream/mod.ts";
 
 /**
  * The pieces of what is to be put. A stream that is not read to its end is cancelled.
@@ -49,7 +49,7 @@ export async function* partsOf(
   size: number,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  let part = new Gathered(size);
+  let part = new ByteBuffer(size);
   let isFirst = true;
   for await (let piece of piecesOf(body, signal)) {
     for (;;) {
@@ -59,7 +59,7 @@ export async function* partsOf(
       if (piece.length === 0) break; // a part that is full waits for what follows: it may be the last
       yield part.bytes;
       isFirst = false;
-      part = new Gathered(size);
+      part = new ByteBuffer(size);
     }
   }
   if (part.length > 0 || isFirst) yield part.bytes;

@@ -24,7 +24,7 @@ const SLOWEST = 128;
 /** Objects deleted with one request. */
 const DELETED_AT_ONCE = 1000;
 
-/** Options of {@linkcode SteadyBucket.read}. */
+/** Options of {@linkcode RetryingBucket.read}. */
 export interface ReadObjectOptions {
   /** Which bytes; all if absent. */
   readonly range?: { readonly start: number; readonly end: number } | undefined;
@@ -51,7 +51,7 @@ export interface ReadObject {
 type Work<T> = (signal: AbortSignal, alive: () => void) => Promise<T>;
 
 /** The part of a bucket below a prefix, with whole bodies. */
-export class SteadyBucket {
+export class RetryingBucket {
   readonly #bucket: Bucket;
   readonly #prefix: string;
 

@@ -20,7 +20,7 @@ import { SnapshotError } from "../errors.ts";
 import { StreamConsumer } from "./consumer.ts";
 import type { Delivered } from "./entry.ts";
 import { isNameInUse, isNoMessage, isNoStream, isSilent, isWrongSequence, wrap } from "./errors.ts";
-import { Link } from "./connection.ts";
+import { JetStreamConnection } from "./connection.ts";
 
 /** The subjects of a bucket. Of each only the last message is kept. */
 export interface BucketSubjects {
@@ -36,13 +36,13 @@ export interface BucketSubjects {
 export class BucketStream {
   /** Its subjects. */
   readonly subjects: BucketSubjects;
-  readonly #link: Link;
+  readonly #connection: JetStreamConnection;
   readonly #client: JetStreamClient;
   readonly #manager: JetStreamManager;
   readonly #stream: string;
 
-  private constructor(link: Link, manager: JetStreamManager, name: string) {
-    this.#link = link;
+  private constructor(link: JetStreamConnection, manager: JetStreamManager, name: string) {
+    this.#connection = link;
     this.#client = jetstream(link.connection);
     this.#manager = manager;
     this.#stream = `bucket_${name}`;
@@ -52,7 +52,7 @@ export class BucketStream {
 
   /** Finds the stream; makes it if there is none. */
   static async open(connection: NatsConnection, name: string, replicas: number): Promise<BucketStream> {
-    const link = new Link(connection);
+    const link = new JetStreamConnection(connection);
     let manager: JetStreamManager;
     try {
       manager = await jetstreamManager(connection);
@@ -67,7 +67,7 @@ export class BucketStream {
 
   /** The largest message that the server takes. */
   get maxPayload(): number {
-    return this.#link.connection.info?.max_payload ?? 1024 * 1024;
+    return this.#connection.connection.info?.max_payload ?? 1024 * 1024;
   }
 
   /**
@@ -89,7 +89,7 @@ export class BucketStream {
           timeout: 10_000,
           expect: { streamName: this.#stream, ...(last !== undefined && { lastSubjectSequence: last }) },
         });
-      return (await this.#link.ask(publish, signal, false)).seq;
+      return (await this.#connection.ask(publish, signal, false)).seq;
     } catch (error) {
       if (last !== undefined && isWrongSequence(error)) return undefined;
       throw bucketError(error, "write to", this.#stream);
@@ -100,7 +100,7 @@ export class BucketStream {
   async read(subject: string, signal: AbortSignal | undefined): Promise<StoredMsg | undefined> {
     try {
       const get = () => this.#manager.streams.getMessage(this.#stream, { last_by_subj: subject });
-      return await this.#link.ask(get, signal, false) ?? undefined;
+      return await this.#connection.ask(get, signal, false) ?? undefined;
     } catch (error) {
       if (isNoMessage(error)) return undefined;
       throw bucketError(error, "read", this.#stream);
@@ -111,7 +111,7 @@ export class BucketStream {
   async readFixed(subject: string, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
     try {
       const get = () => this.#manager.direct.getMessage(this.#stream, { last_by_subj: subject });
-      const found = await this.#link.ask(get, signal, false);
+      const found = await this.#connection.ask(get, signal, false);
       if (found !== null) return found.data;
     } catch (error) {
       if (!isNoMessage(error) && !/message not found/i.test(String(error))) {
@@ -125,7 +125,7 @@ export class BucketStream {
   async drop(filter: string, last?: number): Promise<void> {
     try {
       const options = { filter, ...(last !== undefined && { seq: last + 1 }) };
-      await this.#link.ask(() => this.#manager.streams.purge(this.#stream, options), undefined, false);
+      await this.#connection.ask(() => this.#manager.streams.purge(this.#stream, options), undefined, false);
     } catch (error) {
       throw bucketError(error, "delete from", this.#stream);
     }
@@ -140,8 +140,8 @@ export class BucketStream {
     const options = { filter, headersOnly, waits: false };
     let opening: Promise<StreamConsumer> | undefined;
     try {
-      const open = () => opening = StreamConsumer.open(this.#link, this.#manager, this.#stream, options);
-      const consumer = await this.#link.ask(open, signal, false);
+      const open = () => opening = StreamConsumer.open(this.#connection, this.#manager, this.#stream, options);
+      const consumer = await this.#connection.ask(open, signal, false);
       if (consumer.pending === 0) return;
       for (;;) {
         const batch = await consumer.next(signal ?? NEVER);
@@ -157,7 +157,7 @@ export class BucketStream {
 
   /** Lets go of the connection. */
   async close(): Promise<void> {
-    await this.#link.close();
+    await this.#connection.close();
   }
 
   async #ensure(replicas: number): Promise<void> {

@@ -24,7 +24,7 @@ export type LinkEvent =
   | { readonly type: "refused"; readonly error: Error };
 
 /** Tells when a connection broke, and when it is there again. */
-export class Link {
+export class JetStreamConnection {
   /** The connection. */
   readonly connection: NatsConnection;
   readonly #statuses: AsyncIterable<Status> & { stop?(): void };

@@ -9,7 +9,7 @@ import { createInbox, type Msg, type Subscription } from "@nats-io/nats-core";
 import { cancelled } from "../errors.ts";
 import { type Delivered, delivered } from "./entry.ts";
 import { Interrupted } from "./errors.ts";
-import type { Link } from "./connection.ts";
+import type { JetStreamConnection } from "./connection.ts";
 
 /** Messages asked for at once. */
 const BATCH = 1024;
@@ -41,7 +41,7 @@ export interface ConsumerOptions {
 export class StreamConsumer {
   /** How many messages there were for it when it was made. */
   readonly pending: number;
-  readonly #link: Link;
+  readonly #connection: JetStreamConnection;
   readonly #stream: string;
   readonly #name: string;
   readonly #waits: boolean;
@@ -56,11 +56,11 @@ export class StreamConsumer {
   #idle = false;
   #wake: (() => void) | undefined;
 
-  private constructor(link: Link, stream: string, name: string, pending: number, waits: boolean) {
+  private constructor(link: JetStreamConnection, stream: string, name: string, pending: number, waits: boolean) {
     this.#waits = waits;
     this.pending = pending;
     const { connection } = link;
-    this.#link = link;
+    this.#connection = link;
     this.#stream = stream;
     this.#name = name;
     this.#inbox = createInbox();
@@ -82,7 +82,7 @@ export class StreamConsumer {
    * @param options which messages
    */
   static async open(
-    link: Link,
+    link: JetStreamConnection,
     manager: JetStreamManager,
     stream: string,
     options: ConsumerOptions,
@@ -129,16 +129,16 @@ export class StreamConsumer {
   close(): void {
     this.#unlisten();
     this.#queue = [];
-    if (this.#link.connection.isClosed()) return;
+    if (this.#connection.connection.isClosed()) return;
     this.#subscription.unsubscribe();
     // Nobody waits for that: if it does not arrive, the server finds it out.
-    if (!this.#link.connection.isDraining()) {
-      this.#link.connection.publish(`$JS.API.CONSUMER.DELETE.${this.#stream}.${this.#name}`);
+    if (!this.#connection.connection.isDraining()) {
+      this.#connection.connection.publish(`$JS.API.CONSUMER.DELETE.${this.#stream}.${this.#name}`);
     }
   }
 
   #ask(): void {
-    const { connection } = this.#link;
+    const { connection } = this.#connection;
     const largest = connection.info?.max_payload ?? 0;
     const request = {
       batch: BATCH,

@@ -10,7 +10,7 @@ import type { LogEntry } from "../state/mod.ts";
 import { StreamConsumer } from "./consumer.ts";
 import { type Delivered, entryOf, type Received } from "./entry.ts";
 import { Interrupted, isNoMessage, isNoStream, passes, wrap } from "./errors.ts";
-import type { Link } from "./connection.ts";
+import type { JetStreamConnection } from "./connection.ts";
 import type { StreamBounds } from "./log_stream.ts";
 import { purged } from "../log/mod.ts";
 
@@ -23,7 +23,7 @@ const PATIENCE = 10_000;
 /** What a {@linkcode followStream} works with. */
 export interface FollowContext {
   /** The connection. */
-  readonly link: Link;
+  readonly link: JetStreamConnection;
   /** Looks at the stream, and makes consumers. */
   readonly manager: JetStreamManager;
   /** The name of the stream. */

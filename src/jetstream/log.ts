@@ -13,7 +13,7 @@ import { LONGEST_WAIT, raceAbort } from "../async/mod.ts";
 import { TERM } from "./entry.ts";
 import { isSilent, passes, wrap } from "./errors.ts";
 import { followStream } from "./follow.ts";
-import { checkConnection, Link } from "./connection.ts";
+import { checkConnection, JetStreamConnection } from "./connection.ts";
 import { Members } from "./members.ts";
 import { Proposals } from "./proposals.ts";
 import { boundsOf, checkStream, ensureStream, type LogStream, type StreamBounds } from "./log_stream.ts";
@@ -75,7 +75,7 @@ const RETRY_MAX = 1000;
  * ```
  */
 export class JetStreamLog implements SharedLog {
-  readonly #link: Link;
+  readonly #connection: JetStreamConnection;
   readonly #manager: JetStreamManager;
   #stream: LogStream;
   readonly #members: Members;
@@ -86,7 +86,7 @@ export class JetStreamLog implements SharedLog {
   #closed: Promise<void> | undefined;
 
   private constructor(
-    link: Link,
+    link: JetStreamConnection,
     manager: JetStreamManager,
     stream: LogStream,
     members: Members,
@@ -94,7 +94,7 @@ export class JetStreamLog implements SharedLog {
     bounds: StreamBounds,
     memberTimeout: number,
   ) {
-    this.#link = link;
+    this.#connection = link;
     this.#manager = manager;
     this.#stream = stream;
     this.#members = members;
@@ -125,7 +125,7 @@ export class JetStreamLog implements SharedLog {
     });
     checkName("stream", name);
     checkName("member", member);
-    const link = new Link(connection);
+    const link = new JetStreamConnection(connection);
     const start = performance.now();
     for (let tries = 0;; tries++) {
       try {
@@ -142,7 +142,7 @@ export class JetStreamLog implements SharedLog {
     }
   }
 
-  static async #try(link: Link, options: JetStreamLogOptions): Promise<JetStreamLog> {
+  static async #try(link: JetStreamConnection, options: JetStreamLogOptions): Promise<JetStreamLog> {
     const { stream: name, member, replicas = 1, memberTimeout = 600_000, signal } = options;
     throwIfCancelled(signal);
     const client = jetstream(link.connection);
@@ -189,7 +189,7 @@ export class JetStreamLog implements SharedLog {
     checkSignal(signal, "signal");
     return followStream(
       {
-        link: this.#link,
+        link: this.#connection,
         manager: this.#manager,
         stream: this.#stream.name,
         bounds: () => this.#look(),
@@ -232,7 +232,7 @@ export class JetStreamLog implements SharedLog {
       clearInterval(this.#beat);
       this.#proposals.close();
       this.#stop.abort(new SnapshotError("CLOSED", "The log was closed"));
-      await this.#link.close();
+      await this.#connection.close();
     })();
   }
 

@@ -10,7 +10,7 @@ import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors
 import type { LogEntry } from "../state/mod.ts";
 import { headersOf, MESSAGE_ID, TERM } from "./entry.ts";
 import { acknowledged, Interrupted, isSilent, passes, wrap } from "./errors.ts";
-import type { Link } from "./connection.ts";
+import type { JetStreamConnection } from "./connection.ts";
 import { Semaphore } from "../async/mod.ts";
 import type { LogStream } from "./log_stream.ts";
 import { type LogProposeOptions, ownContent } from "../log/mod.ts";
@@ -42,7 +42,7 @@ interface Pending {
  * `duplicate_window`; and for half of that it is sent again: no message may be under way for longer than the other half.
  */
 export class Proposals {
-  readonly #link: Link;
+  readonly #connection: JetStreamConnection;
   readonly #stream: LogStream;
   readonly #session: string = crypto.randomUUID();
   /** By the number in its id, which is where it is acknowledged too. */
@@ -59,8 +59,8 @@ export class Proposals {
    * @param link the connection
    * @param stream where to
    */
-  constructor(link: Link, stream: LogStream) {
-    this.#link = link;
+  constructor(link: JetStreamConnection, stream: LogStream) {
+    this.#connection = link;
     this.#stream = stream;
     this.#acknowledgements = link.connection.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
@@ -108,7 +108,7 @@ export class Proposals {
     this.#unlisten();
     clearInterval(this.#looking);
     this.#settleAll(this.#closed);
-    if (!this.#link.connection.isClosed()) this.#acknowledgements.unsubscribe();
+    if (!this.#connection.connection.isClosed()) this.#acknowledgements.unsubscribe();
   }
 
   #check({ data }: Pick<LogEntry, "data">): void {
@@ -118,7 +118,7 @@ export class Proposals {
   }
 
   #most(): number {
-    return Math.min(this.#link.connection.info?.max_payload ?? Infinity, this.#stream.maxMessage);
+    return Math.min(this.#connection.connection.info?.max_payload ?? Infinity, this.#stream.maxMessage);
   }
 
   #tooLarge(actual: number, expected: number, cause?: unknown): SnapshotError {
@@ -156,7 +156,7 @@ export class Proposals {
         if (!passes(cause)) throw this.#refused(cause, entry);
         const wait = Math.min(RETRY_FIRST * 2 ** attempt, RETRY_MAX);
         if (performance.now() + wait >= deadline) throw this.#unknown(uncertain, cause);
-        if (!(cause instanceof Interrupted)) await this.#link.pause(wait, options.signal);
+        if (!(cause instanceof Interrupted)) await this.#connection.pause(wait, options.signal);
         if (pending.index !== undefined) return pending.index; // it was heard of meanwhile
       }
     } finally {
@@ -191,7 +191,7 @@ export class Proposals {
       headers.set(STREAM, this.#stream.name);
       if (expectedLastIndex !== undefined) headers.set(LAST, String(expectedLastIndex));
       try {
-        this.#link.connection.publish(this.#stream.subject, data, { headers, reply: `${this.#inbox}.${key}` });
+        this.#connection.connection.publish(this.#stream.subject, data, { headers, reply: `${this.#inbox}.${key}` });
       } catch (error) {
         pending.settle(error);
       }

@@ -11,7 +11,7 @@ const FIRST_SIZE = 512 * 1024;
  * Bytes in one array that grows as they come: a length that a peer claims does not allocate much before the bytes are
  * here, and there is no list of pieces, which a peer can make as small as a byte each.
  */
-export class Gathered {
+export class ByteBuffer {
   readonly #limit: number;
   #bytes: Uint8Array;
   #length = 0;

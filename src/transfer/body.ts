@@ -6,7 +6,7 @@
 
 import { cancelled, SnapshotError } from "../errors.ts";
 import { pause } from "../async/mod.ts";
-import { Gathered } from "../stream/mod.ts";
+import { ByteBuffer } from "../stream/mod.ts";
 
 /** How long is waited for a body to be put away, in milliseconds: whoever made it may not let go of it at all. */
 const PUT_AWAY = 100;
@@ -71,7 +71,7 @@ export async function readBody(
  * @throws {SnapshotError} `MALFORMED` if it is
  */
 export async function readLimited(message: Pick<Body, "body">, limit: number, watch?: BodyWatch): Promise<Uint8Array> {
-  const gathered = new Gathered(limit);
+  const gathered = new ByteBuffer(limit);
   await readBody(message, (piece) => {
     if (gathered.length + piece.length > limit) {
       throw new SnapshotError("MALFORMED", `A message has more than ${limit} bytes`, { expected: limit });

@@ -8,7 +8,7 @@ import { AwsClient } from "aws4fetch";
 import { able, checkOptions, checkString, oneOf, required, withMembers } from "../../checks.ts";
 import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { raceAbort } from "../../async/mod.ts";
-import { Gathered, sha256, toHex } from "../../stream/mod.ts";
+import { ByteBuffer, sha256, toHex } from "../../stream/mod.ts";
 import { readFailure, retryAfter, S3Refusal } from "./errors.ts";
 import { readXml, type S3Element } from "./xml.ts";
 
@@ -182,7 +182,7 @@ export class S3Connection {
   async #text(request: S3Request, response: Response, limit: number, beginning = false): Promise<string> {
     if (response.body === null) return "";
     const reader = response.body.getReader();
-    const gathered = new Gathered(limit);
+    const gathered = new ByteBuffer(limit);
     try {
       for (;;) {
         const { done, value } = await raceAbort(reader.read(), request.signal);

@@ -14,7 +14,7 @@
 
 import { checkBytes } from "../../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../../errors.ts";
-import { concat, equal, Gathered, u32 } from "../../stream/mod.ts";
+import { ByteBuffer, concat, equal, u32 } from "../../stream/mod.ts";
 
 const MAGIC: readonly number[] = [0x89, 0x53, 0x4e, 0x41, 0x50, 0x53, 0x54, 0x0a];
 const VERSION = 1;
@@ -112,7 +112,7 @@ class ByteSource {
   /** So many bytes; nothing at the end of the stream. */
   async take(length: number): Promise<Uint8Array | undefined> {
     if (this.#piece.length >= length) return this.#cut(length);
-    const gathered = new Gathered(length);
+    const gathered = new ByteBuffer(length);
     for (;;) {
       if (this.#piece.length > 0) gathered.add(this.#cut(Math.min(length - gathered.length, this.#piece.length)));
       if (gathered.length === length) return gathered.bytes;

@@ -20,7 +20,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { messageOf, SnapshotError } from "../../errors.ts";
 import type { SnapshotReader } from "../../snapshot/mod.ts";
-import { concat, Gathered, u32 } from "../../stream/mod.ts";
+import { ByteBuffer, concat, u32 } from "../../stream/mod.ts";
 import { Kind, type StateHead, StateHeadSchema } from "./gen/state_head_pb.ts";
 import { checkRange, type KeyGroupRange } from "../key_groups.ts";
 
@@ -104,7 +104,7 @@ export function encodeHead({ maxParallelism, range, keys, states, buildsUpon }: 
  */
 export async function readHead(reader: SnapshotReader, name: string, end: number): Promise<Head> {
   if (end > FRAME + MAX_HEAD) throw malformed(`its head has ${end} bytes`, name);
-  const gathered = new Gathered(end);
+  const gathered = new ByteBuffer(end);
   for await (const piece of reader.file(name, { end })) gathered.add(piece);
   return decodeHead(gathered.bytes, name);
 }

@@ -11,7 +11,7 @@ import { allKept, type KeptSnapshot, type Lease, type ObjectIndex } from "./inde
 import { bornIn, idle } from "./leases.ts";
 import type { LocatedManifest } from "./located_manifest.ts";
 import type { SharedTime } from "./shared_time.ts";
-import type { SteadyBucket } from "../../bucket/mod.ts";
+import type { RetryingBucket } from "../../bucket/mod.ts";
 
 /** Manifests read at the same time. */
 const READ_AHEAD = 8;
@@ -30,7 +30,7 @@ export interface Collected {
 
 /** What a collection needs. */
 export interface CollectorParts {
-  readonly bucket: SteadyBucket;
+  readonly bucket: RetryingBucket;
   readonly store: IndexStore;
   /** Reads a manifest. */
   manifest(kept: KeptSnapshot): Promise<LocatedManifest>;

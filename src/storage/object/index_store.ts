@@ -7,7 +7,7 @@
 import { hasCode, SnapshotError } from "../../errors.ts";
 import { pause } from "../../async/mod.ts";
 import { decodeIndex, emptyIndex, encodeIndex, MAX_INDEX_BYTES, type ObjectIndex } from "./index.ts";
-import { pauseAfter, type SteadyBucket } from "../../bucket/mod.ts";
+import { pauseAfter, type RetryingBucket } from "../../bucket/mod.ts";
 
 /** The key of the index. */
 const KEY = "index";
@@ -26,11 +26,11 @@ interface Tagged {
 
 /** The one index of a storage. */
 export class IndexStore {
-  readonly #bucket: SteadyBucket;
+  readonly #bucket: RetryingBucket;
   #last: Tagged | undefined;
 
   /** @param bucket has it, or will have it */
-  constructor(bucket: SteadyBucket) {
+  constructor(bucket: RetryingBucket) {
     this.#bucket = bucket;
   }
 

@@ -7,7 +7,7 @@
 import type { SnapshotManifest } from "../../snapshot/mod.ts";
 import type { SnapshotError } from "../../errors.ts";
 import type { LocatedManifest, Pack } from "./located_manifest.ts";
-import type { SteadyBucket } from "../../bucket/mod.ts";
+import type { RetryingBucket } from "../../bucket/mod.ts";
 
 /** Requests at the same time. */
 const REQUESTS = 6;
@@ -63,7 +63,7 @@ export class Window {
 
 /** The content of one snapshot. */
 export class PackedContent {
-  readonly #bucket: SteadyBucket;
+  readonly #bucket: RetryingBucket;
   readonly #located: LocatedManifest;
   readonly #windowSize: number;
   readonly #missing: (pack: Pack) => Promise<SnapshotError>;
@@ -81,7 +81,7 @@ export class PackedContent {
    * @param missing gives the error if a pack is not there
    */
   constructor(
-    bucket: SteadyBucket,
+    bucket: RetryingBucket,
     located: LocatedManifest,
     windowSize: number,
     missing: (pack: Pack) => Promise<SnapshotError>,

@@ -15,7 +15,7 @@ import { LocatedManifest, MAX_STORED_MANIFEST_BYTES } from "./located_manifest.t
 import { PackedContent } from "./packed_content.ts";
 import { PackedFile } from "./packed_file.ts";
 import type { SharedTime } from "./shared_time.ts";
-import type { SteadyBucket } from "../../bucket/mod.ts";
+import type { RetryingBucket } from "../../bucket/mod.ts";
 import { Upload } from "./upload.ts";
 import { UploadFile } from "./upload_file.ts";
 
@@ -39,7 +39,7 @@ interface Work {
 /** What is where in a bucket, for the writer, the readers and the install of a storage. */
 export class ObjectPlaces implements Places {
   readonly temp = "temp";
-  readonly #bucket: SteadyBucket;
+  readonly #bucket: RetryingBucket;
   readonly #store: IndexStore;
   readonly #leases: Leases;
   readonly #packSize: number;
@@ -65,7 +65,7 @@ export class ObjectPlaces implements Places {
    * @param time says which leases are over
    */
   constructor(
-    bucket: SteadyBucket,
+    bucket: RetryingBucket,
     store: IndexStore,
     leases: Leases,
     packSize: number,

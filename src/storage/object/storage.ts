@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Bucket, checkBucket, checkKeyPrefix, SteadyBucket } from "../../bucket/mod.ts";
+import { type Bucket, checkBucket, checkKeyPrefix, RetryingBucket } from "../../bucket/mod.ts";
 import { checkIndex, checkOptions, checkSignal, checkString, duration, integer } from "../../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
@@ -107,7 +107,7 @@ export interface ObjectStorageOptions extends StorageOptions {
  */
 export class ObjectStorage implements SnapshotStorage {
   readonly retain: number;
-  readonly #bucket: SteadyBucket;
+  readonly #bucket: RetryingBucket;
   readonly #store: IndexStore;
   readonly #leases: Leases;
   readonly #places: ObjectPlaces;
@@ -159,7 +159,7 @@ export class ObjectStorage implements SnapshotStorage {
     this.#onWarning = neverThrowing(onWarning);
     this.#signer = signer;
     this.#grace = grace;
-    this.#bucket = new SteadyBucket(bucket, prefix);
+    this.#bucket = new RetryingBucket(bucket, prefix);
     this.#store = new IndexStore(this.#bucket);
     this.#leases = new Leases(this.#store, this.#time);
     this.#places = new ObjectPlaces(this.#bucket, this.#store, this.#leases, packSize, keepInstalls, this.#time);

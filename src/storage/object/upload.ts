@@ -12,7 +12,7 @@ import { type ChunkPlace, ChunkTable } from "./chunk_table.ts";
 import { randomName } from "./index.ts";
 import { LocatedManifest, type Pack } from "./located_manifest.ts";
 import { END_SIZE, type PackedChunk, readTable, tableSize, tableSizeOf, writeTable } from "./pack.ts";
-import type { SteadyBucket } from "../../bucket/mod.ts";
+import type { RetryingBucket } from "../../bucket/mod.ts";
 
 /** Packs going up at the same time, beside the one that is being filled. */
 const UPLOADS = 3;
@@ -42,7 +42,7 @@ interface Filling {
 export class Upload {
   /** The lease. */
   readonly id: string;
-  readonly #bucket: SteadyBucket;
+  readonly #bucket: RetryingBucket;
   readonly #packSize: number;
   /** Packs are named after the lease, this, and a number: two that go on with the same install never write the same one. */
   readonly #session = randomName(4);
@@ -62,7 +62,7 @@ export class Upload {
    * @param id the lease
    * @param packSize the bytes of a pack
    */
-  constructor(bucket: SteadyBucket, id: string, packSize: number) {
+  constructor(bucket: RetryingBucket, id: string, packSize: number) {
     this.#bucket = bucket;
     this.id = id;
     this.#packSize = packSize;

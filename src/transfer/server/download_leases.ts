@@ -30,7 +30,7 @@ interface Lease {
 }
 
 /** The leases of a handler, one a snapshot. */
-export class Leases {
+export class DownloadLeases {
   readonly #storage: SnapshotStorage;
   readonly #duration: number;
   /** By the digest: an index may be used again after its snapshot was put aside. */
@@ -47,7 +47,7 @@ export class Leases {
   }
 
   /**
-   * Leases a snapshot, or renews the lease that there is.
+   * DownloadLeases a snapshot, or renews the lease that there is.
    *
    * @param which which
    * @returns its complete manifest, computed once a lease

@@ -15,16 +15,16 @@ import {
   type SnapshotStorage,
 } from "../../snapshot/mod.ts";
 import { concat, sha256, toHex } from "../../stream/mod.ts";
-import type { Leases, Selector } from "./download_leases.ts";
+import type { DownloadLeases, Selector } from "./download_leases.ts";
 import type { Range } from "./ranges.ts";
 import { bytesRepresentation, keeping, respond } from "./respond.ts";
 import { find, heldOf, openLeased, type Served, statusOf } from "./lookup.ts";
 import { BYTES_TYPE, JSON_TYPE, listed, manifestJson, manifestTag, PROTOBUF_TYPE, reprDigest } from "../wire.ts";
 
 /** Answers what is asked of a storage. */
-export class Offer {
+export class Downloads {
   readonly #storage: SnapshotStorage;
-  readonly #leases: Leases;
+  readonly #leases: DownloadLeases;
   readonly #sources: () => readonly (string | URL)[];
 
   /**
@@ -32,7 +32,7 @@ export class Offer {
    * @param leases keep them while they are downloaded
    * @param sources other servers that have them
    */
-  constructor(storage: SnapshotStorage, leases: Leases, sources: () => readonly (string | URL)[]) {
+  constructor(storage: SnapshotStorage, leases: DownloadLeases, sources: () => readonly (string | URL)[]) {
     this.#storage = storage;
     this.#leases = leases;
     this.#sources = sources;

@@ -37,7 +37,7 @@ export class Overload extends SnapshotError {
  * Lets so many in at a time. Who waits is let in in turn with the other clients, so that one that asks for much does not
  * keep out one that asks for little.
  */
-export class Gate {
+export class FairSemaphore {
   readonly #limit: number;
   #inside = 0;
   #waiting = 0;

@@ -10,10 +10,10 @@ import { checkStorage, checkVerifier, type SnapshotStorage, type SnapshotVerifie
 import { neverThrowing } from "../../async/mod.ts";
 import { checkThrottle, type Throttle, throttled } from "../../stream/mod.ts";
 import { type CorsOrigins, isPreflight, preflight, withCors } from "./cors.ts";
-import { Gate, Overload } from "./fair_semaphore.ts";
-import { Leases, type Selector } from "./download_leases.ts";
-import { Reception, type SnapshotTarget } from "./uploads.ts";
-import { Offer } from "./downloads.ts";
+import { FairSemaphore, Overload } from "./fair_semaphore.ts";
+import { DownloadLeases, type Selector } from "./download_leases.ts";
+import { type SnapshotTarget, Uploads } from "./uploads.ts";
+import { Downloads } from "./downloads.ts";
 import { keeping } from "./respond.ts";
 import { problem } from "../wire.ts";
 
@@ -133,7 +133,7 @@ export function snapshotHandler(storage: SnapshotStorage, options: SnapshotHandl
     cors: (value, what) => value === "*" || listOf(checkString)(value, what),
     onError: checkFunction,
   });
-  const leases = new Leases(storage, options.leaseDuration ?? 60_000);
+  const leases = new DownloadLeases(storage, options.leaseDuration ?? 60_000);
   const routes = new Routes(storage, leases, options);
   const { cors } = options;
   const handler = async (request: Request, connection?: unknown): Promise<Response> => {
@@ -151,15 +151,15 @@ const STALL_TIMEOUT = 60_000;
 
 class Routes {
   readonly #options: SnapshotHandlerOptions;
-  readonly #gate: Gate;
-  readonly #offer: Offer;
-  readonly #reception: Reception;
+  readonly #gate: FairSemaphore;
+  readonly #downloads: Downloads;
+  readonly #uploads: Uploads;
 
-  constructor(storage: SnapshotStorage, leases: Leases, options: SnapshotHandlerOptions) {
+  constructor(storage: SnapshotStorage, leases: DownloadLeases, options: SnapshotHandlerOptions) {
     this.#options = options;
-    this.#gate = new Gate(options.maxTransfers ?? 32);
-    this.#offer = new Offer(storage, leases, options.sources ?? (() => []));
-    this.#reception = new Reception(storage, { ...options, stallTimeout: options.stallTimeout ?? STALL_TIMEOUT });
+    this.#gate = new FairSemaphore(options.maxTransfers ?? 32);
+    this.#downloads = new Downloads(storage, leases, options.sources ?? (() => []));
+    this.#uploads = new Uploads(storage, { ...options, stallTimeout: options.stallTimeout ?? STALL_TIMEOUT });
   }
 
   async answerAllowed(request: Request, connection: unknown): Promise<Response> {
@@ -185,12 +185,12 @@ class Routes {
     if (root !== "snapshots") return notFound(pathname);
     if (which === undefined || which === "") {
       return await byMethod(request, {
-        GET: () => this.#offer.list(request),
-        POST: () => this.#reception.take(searchParams.get("gap")),
+        GET: () => this.#downloads.list(request),
+        POST: () => this.#uploads.take(searchParams.get("gap")),
       });
     }
     if (which === "notification" && what === undefined) {
-      return await byMethod(request, { POST: () => this.#reception.notify(request) });
+      return await byMethod(request, { POST: () => this.#uploads.notify(request) });
     }
     const selector = selectorOf(which);
     const { index } = selector;
@@ -200,27 +200,29 @@ class Routes {
     switch (what) {
       case undefined:
         return await byMethod(request, {
-          GET: () => this.#offer.status(selector, request),
-          ...put((index) => this.#reception.install(index, request)),
+          GET: () => this.#downloads.status(selector, request),
+          ...put((index) => this.#uploads.install(index, request)),
         });
       case "manifest":
         if (rest.length > 0) return notFound(pathname);
         return await byMethod(request, {
-          GET: () => this.#offer.manifest(selector, request),
-          ...put((index) => this.#reception.offer(index, request)),
+          GET: () => this.#downloads.manifest(selector, request),
+          ...put((index) => this.#uploads.offer(index, request)),
         });
       case "held":
         if (rest.length > 0) return notFound(pathname);
-        return await byMethod(request, { GET: () => this.#offer.held(selector, request) });
+        return await byMethod(request, { GET: () => this.#downloads.held(selector, request) });
       case "content":
         if (rest.length > 0) return notFound(pathname);
-        return await byMethod(request, { GET: moving(() => this.#offer.content(selector, request)) });
+        return await byMethod(request, { GET: moving(() => this.#downloads.content(selector, request)) });
       case "archive":
         if (rest.length > 0) return notFound(pathname);
-        return await byMethod(request, { GET: moving(() => this.#offer.archive(selector, request)) });
+        return await byMethod(request, { GET: moving(() => this.#downloads.archive(selector, request)) });
       case "files":
         if (rest.length === 0) return notFound(pathname);
-        return await byMethod(request, { GET: moving(() => this.#offer.file(selector, decodeName(rest), request)) });
+        return await byMethod(request, {
+          GET: moving(() => this.#downloads.file(selector, decodeName(rest), request)),
+        });
       default:
         return notFound(pathname);
     }

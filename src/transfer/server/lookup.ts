@@ -13,7 +13,7 @@ import type {
   SnapshotStorage,
 } from "../../snapshot/mod.ts";
 import { ChunkSet, equal, toHex } from "../../stream/mod.ts";
-import type { Leases, Selector } from "./download_leases.ts";
+import type { DownloadLeases, Selector } from "./download_leases.ts";
 
 /** A snapshot, or a part of one. */
 export interface Served {
@@ -34,7 +34,7 @@ export interface Served {
  *
  * @throws {SnapshotError} `NOT_FOUND`
  */
-export async function find(storage: SnapshotStorage, leases: Leases, which: Selector): Promise<Served> {
+export async function find(storage: SnapshotStorage, leases: DownloadLeases, which: Selector): Promise<Served> {
   try {
     const manifest = await leases.renew(which);
     const reader = await openLeased(storage, manifest);
@@ -77,7 +77,7 @@ export interface Holding {
  *
  * @throws {SnapshotError} `NOT_FOUND`
  */
-export async function heldOf(storage: SnapshotStorage, leases: Leases, which: Selector): Promise<Holding> {
+export async function heldOf(storage: SnapshotStorage, leases: DownloadLeases, which: Selector): Promise<Holding> {
   try {
     const manifest = await leases.renew(which);
     return { manifest, complete: true, held: allChunks(manifest.content.count) };
@@ -94,7 +94,7 @@ export async function heldOf(storage: SnapshotStorage, leases: Leases, which: Se
  *
  * @throws {SnapshotError} `NOT_FOUND`, `BUSY` if another is being received
  */
-export async function statusOf(storage: SnapshotStorage, leases: Leases, which: Selector): Promise<Holding> {
+export async function statusOf(storage: SnapshotStorage, leases: DownloadLeases, which: Selector): Promise<Holding> {
   try {
     return await heldOf(storage, leases, which);
   } catch (error) {

@@ -39,8 +39,8 @@ const CREATION_GAP = 1024;
 /** The longest notification, in bytes. */
 const MAX_NOTIFICATION = 64 * 1024;
 
-/** What {@linkcode Reception} may be told. */
-export interface ReceptionOptions {
+/** What {@linkcode Uploads} may be told. */
+export interface UploadsOptions {
   readonly target?: SnapshotTarget;
   readonly verifier?: SnapshotVerifier;
   readonly receiveThrottle?: Throttle;
@@ -49,15 +49,15 @@ export interface ReceptionOptions {
 }
 
 /** Takes in what is sent to a handler. */
-export class Reception {
+export class Uploads {
   readonly #storage: SnapshotStorage;
-  readonly #options: ReceptionOptions;
+  readonly #options: UploadsOptions;
 
   /**
    * @param storage where to, unless a target sees to that
    * @param options who carries it out, who is trusted, and how fast
    */
-  constructor(storage: SnapshotStorage, options: ReceptionOptions) {
+  constructor(storage: SnapshotStorage, options: UploadsOptions) {
     this.#storage = storage;
     this.#options = options;
   }

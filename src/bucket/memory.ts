@@ -39,7 +39,6 @@ export class MemoryBucket implements Bucket {
   #sorted: readonly Stored[] | undefined;
 
   /** Reads an object, or a part of it. */
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async get(key: string, options: GetOptions = {}): Promise<BucketBody | undefined> {
     checkGet(key, options);
     const { range, signal } = options;
@@ -75,7 +74,6 @@ export class MemoryBucket implements Bucket {
   }
 
   /** Deletes objects. */
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async delete(keys: readonly string[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     checkDelete(keys, options);
     throwIfCancelled(options.signal);
@@ -83,7 +81,6 @@ export class MemoryBucket implements Bucket {
   }
 
   /** What there is, page by page. The cursor is the last key of the page. */
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async list(options: ListOptions = {}): Promise<ListPage> {
     const limit = checkList(options);
     const { prefix = "", cursor, signal } = options;

@@ -89,7 +89,6 @@ export class DurableObjectLog implements LogStorage {
    * @param appended called when entries were written
    * @throws {SnapshotError} `CORRUPT` if it is no log or its first entry is missing; `UNAVAILABLE` without SQLite
    */
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   static async open(storage: DurableSqlStorage, appended: () => void = () => {}): Promise<DurableObjectLog> {
     able("the storage of a Durable Object", "transactionSync", "sync")(storage, "storage");
     checkFunction(appended, "appended");
@@ -175,7 +174,6 @@ export class DurableObjectLog implements LogStorage {
     }
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async term(index: bigint): Promise<bigint | undefined> {
     checkIndex(index, "index");
     this.#check();

@@ -311,7 +311,6 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    *
    * @param notification what the leader says
    */
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async notify(notification: InstallNotification): Promise<NotificationReply> {
     checkNotification(notification);
     return this.#notified?.notify(notification) ?? { result: "CONF_MISMATCH" };

@@ -203,7 +203,6 @@ export class JetStreamLog implements SharedLog {
     );
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async term(index: bigint): Promise<bigint | undefined> {
     checkIndex(index, "index");
     if (index < this.#bounds.first - 1n || index > this.#bounds.last) return undefined;

@@ -37,7 +37,6 @@ export class MemoryLog implements LogStorage {
     return this.#byteLength;
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async append(entries: readonly LogEntry[]): Promise<void> {
     const lastTerm = this.#entries.at(-1)?.term ?? this.#termBefore;
     for (const entry of checkFollows(entries, this.lastIndex, lastTerm)) {
@@ -55,14 +54,12 @@ export class MemoryLog implements LogStorage {
     }
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async term(index: bigint): Promise<bigint | undefined> {
     checkIndex(index, "index");
     if (index === this.#firstIndex - 1n) return this.#termBefore;
     return this.#entries[Number(index - this.#firstIndex)]?.term;
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async purge(index: bigint): Promise<void> {
     checkIndex(index, "index");
     const count = Math.min(Number(index - this.#firstIndex) + 1, this.#entries.length);
@@ -73,7 +70,6 @@ export class MemoryLog implements LogStorage {
     for (const { data } of dropped) this.#byteLength -= data.length;
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async reset(index: bigint, term: bigint): Promise<void> {
     checkIndex(index, "index");
     checkIndex(term, "term");

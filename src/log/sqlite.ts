@@ -181,7 +181,6 @@ export class SqliteLog implements LogStorage {
     return this.#byteLength;
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async append(entries: readonly LogEntry[]): Promise<void> {
     this.#check();
     const own = checkFollows(entries, this.#lastIndex, this.#lastTerm);
@@ -218,7 +217,6 @@ export class SqliteLog implements LogStorage {
     }
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async term(index: bigint): Promise<bigint | undefined> {
     checkIndex(index, "index");
     this.#check();

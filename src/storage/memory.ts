@@ -56,24 +56,20 @@ export class MemoryMedium implements Medium {
     return `install-${index}-${toHex(digest)}`;
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async installs(): Promise<PlacedSnapshot[]> {
     return [...this.#places].flatMap(([place, { manifest }]) =>
       place.startsWith("install-") && manifest !== undefined ? [{ place, manifest }] : []
     );
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async clear(place: string): Promise<void> {
     this.#places.set(place, { files: new Map() });
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async describe(place: string, manifest: SnapshotManifest): Promise<void> {
     this.#place(place).manifest = manifest;
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async open(place: string, name: string, mode: "read" | "create" | "update"): Promise<MediumFile> {
     const { files } = this.#place(place);
     if (mode === "create") files.set(name, new MemoryFile());
@@ -82,7 +78,6 @@ export class MemoryMedium implements Medium {
     throw notFound(name);
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async link(from: string, to: string, name: string, as: string): Promise<boolean> {
     const file = this.#places.get(from)?.files.get(name);
     if (file === undefined) throw notFound(name);
@@ -90,7 +85,6 @@ export class MemoryMedium implements Medium {
     return true;
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async unlink(place: string, name: string): Promise<void> {
     this.#place(place).files.delete(name);
   }
@@ -112,25 +106,21 @@ export class MemoryMedium implements Medium {
     return stored;
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async inspect(place: string, index: bigint): Promise<StoredSnapshot> {
     const { manifest } = this.#place(place);
     if (manifest?.index === index) return { place, manifest, size: manifest.size };
     throw new SnapshotError("UNAVAILABLE", `There is no snapshot ${index} at ${place}`, { index });
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async remove(place: string): Promise<void> {
     this.#places.delete(place);
     this.#quarantined.delete(place);
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async quarantine(place: string, index: bigint): Promise<void> {
     this.#quarantined.set(place, { place, index, at: Date.now() });
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async quarantined(): Promise<QuarantinedPlace[]> {
     return [...this.#quarantined.values()].reverse(); // of the same moment too the last comes first
   }
@@ -141,7 +131,6 @@ export class MemoryMedium implements Medium {
     return restored;
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async close(): Promise<void> {
     this.#places.clear();
   }
@@ -163,14 +152,12 @@ class MemoryFile implements MediumFile {
   readonly #pages: Uint8Array[] = [];
   #size = 0;
 
-  // deno-lint-ignore require-await -- the interface's
   async read(buffer: Uint8Array, position: number): Promise<number> {
     const length = Math.max(Math.min(buffer.length, this.#size - position), 0);
     this.#walk(position, length, (page, at, done, count) => buffer.set(page.subarray(at, at + count), done));
     return length;
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async write(bytes: Uint8Array, position: number): Promise<void> {
     this.#walk(position, bytes.length, (page, at, done, count) => page.set(bytes.subarray(done, done + count), at));
     this.#size = Math.max(this.#size, position + bytes.length);

@@ -20,7 +20,6 @@ export class KeptDatabase implements MortalDatabase {
   open(): Promise<Engine> {
     const engine: Engine = {
       ...this.#view(() => this.#now),
-      // deno-lint-ignore require-await -- the interface's
       write: async (changes) => {
         const next = new Map(this.#now);
         for (const { key, value } of changes) {

@@ -215,13 +215,11 @@ class SeenDisk implements Disk {
     };
   }
 
-  // deno-lint-ignore require-await -- so that it rejects
   async stat(path: string) {
     const grade = this.#see(path, "stat");
     return grade === "absent" || grade === "gone" ? undefined : this.#disk.stat(path);
   }
 
-  // deno-lint-ignore require-await -- so that it rejects
   async list(path: string) {
     if (this.#faults.of("root") === "unreadable") throw fails("unreadable", `list ${path}`);
     return this.#disk.list(path);

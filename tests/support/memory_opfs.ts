@@ -42,21 +42,18 @@ function directoryOf(node: Map<string, OpfsNode>, path: string, hook: OpfsHook):
     name: path.slice(path.lastIndexOf("/") + 1),
     isSameEntry: (other: OpfsHandle) => Promise.resolve(other.name === path),
     resolve: () => Promise.resolve([]),
-    // deno-lint-ignore require-await -- the platform's
     async getDirectoryHandle(name, { create = false } = {}) {
       return find(name, create, () => new Map(), (found) => {
         if (!(found instanceof Map)) throw new DOMException(`${name} is a file`, "TypeMismatchError");
         return directoryOf(found, `${path}/${name}`, hook);
       });
     },
-    // deno-lint-ignore require-await -- the platform's
     async getFileHandle(name, { create = false } = {}) {
       return find(name, create, () => ({ bytes: new Uint8Array(0) }), (found) => {
         if (found instanceof Map) throw new DOMException(`${name} is a directory`, "TypeMismatchError");
         return fileOf(found, `${path}/${name}`, hook);
       });
     },
-    // deno-lint-ignore require-await -- the platform's
     async removeEntry(name) {
       if (!node.delete(name)) throw notFound(`${path}/${name}`);
     },
@@ -72,16 +69,13 @@ function fileOf(node: { bytes: Uint8Array<ArrayBuffer> }, path: string, hook: Op
     kind: "file",
     name: path.slice(path.lastIndexOf("/") + 1),
     isSameEntry: (other: OpfsHandle) => Promise.resolve(other.name === path),
-    // deno-lint-ignore require-await -- the platform's
     async getFile() {
       hook.before("read", path);
       return Object.assign(new Blob([hook.bytes(path, node.bytes)]), { lastModified: Date.now() });
     },
-    // deno-lint-ignore require-await -- the platform's
     async createWritable() {
       const parts: Uint8Array<ArrayBuffer>[] = [];
       return {
-        // deno-lint-ignore require-await -- the platform's
         async write(bytes) {
           parts.push(bytes.slice());
         },

@@ -76,7 +76,6 @@ export class S3Pieces implements Pieces {
     return undefined;
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async close(): Promise<void> {
     void this.#reader?.cancel().catch(() => {}); // not awaited: a connection that hangs may never answer
   }

@@ -162,7 +162,6 @@ class SqliteEngine implements Engine {
         await checkFile(); // not when the view is taken: looking takes longer than that may
         yield* connection.reading.entries(from, to);
       },
-      // deno-lint-ignore require-await -- so that it rejects, and never throws
       close: async () => {
         this.#views--;
         connection.end();
@@ -208,7 +207,6 @@ class SqliteEngine implements Engine {
     );
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async close(): Promise<void> {
     for (const connection of this.#free.splice(0)) connection.close(); // before the last writer, who then tidies up
     this.#database.close();

@@ -218,7 +218,6 @@ export class ObjectPlaces implements Places {
     return true;
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async unlink(place: string, name: string): Promise<void> {
     this.#work.get(place)?.sizes.delete(name);
   }

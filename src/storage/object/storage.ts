@@ -377,7 +377,6 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   /** Nothing: what is in the index is listed. What this process cannot read of it is not known before it tries to. */
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async unreadable(): Promise<UnreadableSnapshot[]> {
     this.#check();
     return [];

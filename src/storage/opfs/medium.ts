@@ -284,7 +284,6 @@ export class OpfsMedium implements Medium {
     this.#bad.set(place.id, place);
   }
 
-  // deno-lint-ignore require-await -- the interface's
   async quarantined(): Promise<QuarantinedPlace[]> {
     return [...this.#bad.values()].flatMap(({ id, bad, marker }) => {
       const said = quarantinedAs(bad!);

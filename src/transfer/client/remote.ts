@@ -102,7 +102,6 @@ class RemoteReader implements SnapshotReader {
     return this.manifest.file(name);
   }
 
-  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async size(name: string): Promise<number> {
     return this.info(name).chunks!.size;
   }

@@ -235,7 +235,6 @@ class Routes {
     try {
       const response = await answer();
       const { body } = response;
-      // deno-lint-ignore require-await -- the interface's
       const release = async () => leave();
       if (body === null || throttle === undefined) return keeping(response, release, stallTimeout);
       const throttledBody = body.pipeThrough(throttled(throttle));

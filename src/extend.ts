@@ -45,7 +45,7 @@ export {
   type SnapshotSeal,
 } from "./snapshot/mod.ts";
 export {
-  Block,
+  type Block,
   type Change,
   type Decoders,
   type Engine,

@@ -5,7 +5,7 @@
  */
 
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
-import { sizeOf } from "../state/database/sqlite_pages.ts";
+import { sizeOf } from "../sqlite/mod.ts";
 
 /** What is written at once. */
 const BLOCK = 64 * 1024;

@@ -17,7 +17,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { setImmediate } from "node:timers";
 import { hasCode } from "../errors.ts";
-import { makeShrinkable, sizeOf, SqlitePages } from "../state/database/sqlite_pages.ts";
+import { makeShrinkable, sizeOf, SqlitePages } from "../sqlite/mod.ts";
 import { Reserve } from "./reserve.ts";
 import { wrap } from "./sqlite_rows.ts";
 
@@ -136,11 +136,18 @@ export class LogSpace {
     this.#restore();
   }
 
-  /** Gives back some pages, if more of them hold nothing than may; whether there were any, and it could be done. */
+  /**
+   * Gives back some pages, if more of them hold nothing than may. After it the process may be killed: the reserve is there
+   * again, as far as there is room.
+   *
+   * @returns whether there were any, and it could be done
+   */
   step(): boolean {
-    if (!this.#pages.canShrink || this.#pages.free <= SPARE) return false;
-    const isGivenBack = this.#attempt(() => this.#pages.step());
-    if (this.#isTight) this.#empty();
+    const isGivenBack = this.#pages.canShrink && this.#pages.free > SPARE && this.#attempt(() => this.#pages.step());
+    if (this.#isTight) {
+      this.#empty();
+      this.#restore();
+    }
     return isGivenBack;
   }
 

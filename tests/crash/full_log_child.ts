@@ -2,7 +2,7 @@
 // some MiB. With one more argument it is the process that is killed.
 
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import process from "node:process";
 import { type ExecutorEvent, hasCode, KeyValueMachine, Replica, utf8Codec } from "../../mod.ts";
 import { messageOf } from "../../src/errors.ts";
@@ -181,15 +181,6 @@ async function scenario(name: string, retain: number, reopens: boolean): Promise
 /** What one snapshot takes is freed: all goes on. */
 async function recovers(world: World, reopens: boolean): Promise<void> {
   const full = taken(world.directory);
-  if (process.env["SHOW"]) {
-    console.error(
-      "before free",
-      full,
-      spawnSync("sh", ["-c", `df -B1 ${mounted}; find ${mounted} -type f | xargs ls -l`], { encoding: "utf8" }).stdout,
-      snapshotBytes(world),
-    );
-    world.onEvent = (e) => console.error(e.type, "error" in e ? e.error : "");
-  }
   free(snapshotBytes(world));
   const first = world.replica.status().firstIndex;
   assert.isTrue(await world.save(), "no snapshot could be taken");
@@ -213,17 +204,26 @@ async function victim(): Promise<void> {
   await world.save();
   await world.fill();
   if (killed === "saving") world.replica.snapshot().result.catch(() => {});
-  if (killed === "purging") {
-    world.onEvent = ({ type }) => type === "saved" && fillUp();
+  if (killed === "saved" || killed === "purging") {
+    const { firstIndex } = world.replica.status();
+    world.onEvent = ({ type }) => {
+      if (type === "saved") fillUp();
+      if (type === "saved" && killed === "saved") die(world); // before the purge
+    };
     free(snapshotBytes(world));
     world.replica.snapshot().result.catch(() => {});
-    for (let purging = false; !purging;) {
-      purging = world.replica.status().firstIndex > 301n;
-      await turn();
-    }
+    while (world.replica.status().firstIndex === firstIndex) await turn();
   }
-  process.stdout.write(JSON.stringify([...world.expected]), () => process.kill(process.pid, "SIGKILL"));
-  await new Promise(() => {});
+  die(world);
+}
+
+function die({ expected }: World): void {
+  for (let text = encode([...expected]); text.length > 0;) text = text.subarray(writeSync(1, text));
+  process.kill(process.pid, "SIGKILL");
+}
+
+function encode(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value));
 }
 
 /** Nobody does anything but free what a snapshot takes, and propose. */
@@ -240,10 +240,18 @@ async function alone(): Promise<void> {
       await turn();
     }
     free(snapshotBytes(world));
-    while (!await world.put()) await turn();
+    await putsAgain(world);
     world.check();
   }
   await world.replica.close();
+}
+
+/** Proposes until there is room again. */
+async function putsAgain(world: World): Promise<void> {
+  for (let i = 0; !await world.put(); i++) {
+    assert.isBelow(i, 2000, "there is no room again");
+    await turn();
+  }
 }
 
 /** A new one, on a disk that has nothing else. */
@@ -263,13 +271,15 @@ async function killedWorld(when: string): Promise<void> {
   for (const [key, value] of JSON.parse(stdout) as [string, string][]) world.expected.set(key, value);
   world.count = 100_000;
   fillUp();
+  if (when === "saved") world.retry = { initial: 2, max: 20 };
   await world.open();
   world.check();
-  fillUp();
-  if (when === "purging") {
-    free(snapshotBytes(world));
-    for (let i = 0; i < 10; i++) assert.isTrue(await world.put(), "there is no room to propose");
-  } else await recovers(world, true);
+  if (when === "saved" || when === "purging") { // nothing is freed: what can be purged is
+    await putsAgain(world);
+  } else {
+    fillUp();
+    await recovers(world, true);
+  }
   await world.replica.close();
 }
 
@@ -291,7 +301,9 @@ for (const name of Object.keys(orders)) {
     }
   }
 }
-for (const when of ["proposing", "saving", "purging"]) await tried(`killed while ${when}`, () => killedWorld(when));
+for (const when of ["proposing", "saving", "saved", "purging"]) {
+  await tried(`killed while ${when}`, () => killedWorld(when));
+}
 await tried("left alone", alone);
 console.log(count);
 process.exit(0);

@@ -20,6 +20,7 @@ export const CHILDREN: readonly string[] = [
   "tests/crash/kill_child.ts",
   "tests/crash/durable_kill_child.ts",
   "tests/crash/full_disk_child.ts",
+  "tests/crash/full_log_child.ts",
   "tests/chaos/child.ts",
 ];
 

@@ -11,7 +11,7 @@ import { checkOptions, checkPath, checkText } from "../../checks.ts";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../../errors.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 import { Pace } from "../pace.ts";
-import { makeShrinkable, sizeOf, SqlitePages } from "./sqlite_pages.ts";
+import { makeShrinkable, sizeOf, SqlitePages } from "../../sqlite/mod.ts";
 
 /** Rows that are read, or deleted, at once; the thread is SQLite's meanwhile. */
 const PAGE = 256;

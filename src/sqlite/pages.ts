@@ -8,7 +8,7 @@ import { lstatSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
 /** Pages that one step gives back: about a millisecond of the thread. */
-const STEP = 64;
+const STEP = 128;
 
 /**
  * Makes a file that has nothing yet one that can shrink. Any other stays as it is.

@@ -1,0 +1,7 @@
+/**
+ * SQLite files: how large they are, and how they shrink.
+ *
+ * @module
+ */
+
+export * from "./pages.ts";

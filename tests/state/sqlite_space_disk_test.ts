@@ -1,5 +1,6 @@
 // How much room the file of a state takes, in bytes.
 
+import type { Change } from "../../src/extend.ts";
 import type { Engine } from "../../src/state/database/engine.ts";
 import { existsSync, statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";

@@ -1,5 +1,5 @@
 /**
- * The bytes that go to a bucket, and those that come from it.
+ * Bodies of objects: the bytes that go to a bucket, and those that come from it.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { raceAbort } from "../async/mod.ts";
 import { ByteBuffer } from "../stream/mod.ts";
 
 /**
- * The pieces of what is to be put. A stream that is not read to its end is cancelled.
+ * The pieces of a body to be put. A stream that is not read to its end is cancelled.
  *
  * @param body all of it, or a stream
  * @param signal ends it, also while the stream gives nothing
@@ -36,12 +36,12 @@ export async function* piecesOf(
     reason = error;
     throw error;
   } finally {
-    reader.cancel(reason).catch(() => {}); // not awaited: whoever made it may never answer
+    reader.cancel(reason).catch(() => {}); // not awaited: a stream's `cancel` may never answer
   }
 }
 
 /**
- * What is to be put, in parts of one size but the last; nothing at all comes as one part of no bytes. Each is an array of
+ * A body to be put in parts of one size, but for the last; an empty body is one empty part. Each part is an array of
  * its own, which nobody changes.
  */
 export async function* partsOf(
@@ -65,16 +65,16 @@ export async function* partsOf(
   if (part.length > 0 || isFirst) yield part.bytes;
 }
 
-/** Where the bytes of an object come from. */
+/** The source of an object's bytes. */
 export interface Pieces {
   /** The next piece; nothing at the end. */
   next(): Promise<Uint8Array | undefined>;
-  /** Lets go of it, once: at the end, after a failure, or before, also while the next piece is waited for. */
+  /** Releases it, once: at the end, after a failure, or earlier, even while `next` is pending. */
   close(): Promise<void>;
 }
 
 /**
- * What was got, as a stream: nothing is read ahead, and it ends at once when it is cancelled or the signal fires.
+ * The pieces as a stream: nothing is read ahead, and it ends at once when it is cancelled or the signal fires.
  *
  * @param pieces where it comes from
  * @param signal ends it
@@ -84,7 +84,7 @@ export function streamOf(pieces: Pieces, signal?: AbortSignal): ReadableStream<U
   let closed: Promise<void> | undefined;
   const close = () => {
     signal?.removeEventListener("abort", onAbort);
-    return closed ??= pieces.close().catch(() => {}); // all that was wanted of it is here
+    return closed ??= pieces.close().catch(() => {}); // its bytes are here: a failed close loses nothing
   };
   return new ReadableStream<Uint8Array>({
     start(controller) {
@@ -98,7 +98,7 @@ export function streamOf(pieces: Pieces, signal?: AbortSignal): ReadableStream<U
     async pull(controller) {
       try {
         const piece = await pieces.next();
-        if (closed !== undefined) return; // meanwhile
+        if (closed !== undefined) return; // closed while the piece was read
         if (piece !== undefined) return controller.enqueue(piece);
         await close();
         controller.close();

@@ -1,84 +1,85 @@
 /**
- * What snapshots need of an object store: a few verbs that R2, S3 and their like all have.
+ * The verbs of an object store that snapshots need; R2, S3 and their like all have them.
  *
  * @module
  */
 
-/** What is known of an object. */
+/** An object's key, size and ETag. */
 export interface BucketObject {
   /** Its key: no more than 1,024 bytes of UTF-8. */
   readonly key: string;
-  /** How many bytes it has. */
+  /** Its size in bytes. */
   readonly size: number;
   /**
-   * Changes with the bytes, and maybe with every put: what {@linkcode PutOptions.ifMatch} takes. As the bucket gives it, with
-   * quotes if it has any. So whoever replaces an object on a condition never puts bytes that were there before.
+   * Changes with the bytes, and maybe with every put; {@linkcode PutOptions.ifMatch} takes it. As the bucket gives it,
+   * with quotes if it has any. A conditional replacement must never put bytes that were there before: the ETag may be
+   * the same.
    */
   readonly etag: string;
 }
 
 /** An object that is being read. */
 export interface BucketBody extends BucketObject {
-  /** The bytes that were asked for. Ends early, and says nothing, where the connection does: whoever reads it counts. */
+  /** The requested bytes. If the connection ends early it may end without an error: its reader must count the bytes. */
   readonly body: ReadableStream<Uint8Array>;
 }
 
 /** Options of {@linkcode Bucket.get}. */
 export interface GetOptions {
   /**
-   * The bytes wanted: from `start` (0 if absent) up to before `end` (the end of the object if absent or beyond it). At least
-   * one byte, and `start` lies within the object.
+   * The bytes wanted: from `start` (0 if absent) up to before `end` (the end of the object if absent or beyond it). At
+   * least one byte, and `start` lies within the object.
    */
   readonly range?: { readonly start?: number; readonly end?: number };
-  /** Gives it up. */
+  /** Cancels it. */
   readonly signal?: AbortSignal;
 }
 
 /** Options of {@linkcode Bucket.put}. At most one condition. */
 export interface PutOptions {
-  /** Only if there is no object of that key. */
+  /** Puts only if there is no object of that key. */
   readonly ifNoneMatch?: "*";
-  /** Only if the object is this one still. */
+  /** Puts only if the object still has this ETag. */
   readonly ifMatch?: string;
-  /** Gives it up: whether it was written is not known then. */
+  /** Cancels it: the object may have been written, or not. */
   readonly signal?: AbortSignal;
 }
 
 /** Options of {@linkcode Bucket.list}. */
 export interface ListOptions {
-  /** What the keys begin with; all if absent. */
+  /** The beginning that all listed keys have; all keys if absent. */
   readonly prefix?: string;
-  /** Where to go on: what the page before gave. */
+  /** The place to continue at, from the page before. */
   readonly cursor?: string;
-  /** How many at most, 1 to 1,000; as many as the bucket likes if absent. */
+  /** The most objects of the page, 1 to 1,000; as many as the bucket likes if absent. */
   readonly limit?: number;
-  /** Gives it up. */
+  /** Cancels it. */
   readonly signal?: AbortSignal;
 }
 
-/** A part of what is there. */
+/** One page of a list of objects. */
 export interface ListPage {
   /** In the order of their keys' bytes. */
   readonly objects: readonly BucketObject[];
-  /** Where to go on; absent at the end. */
+  /** The place to continue at; absent at the end. */
   readonly cursor?: string;
 }
 
 /**
- * Objects by keys. Reads see what was written before them; lists may lag. Whatever goes wrong is a `SnapshotError`:
+ * Objects by keys. Reads see the writes before them; lists may lag. Each failure is a `SnapshotError`:
  *
  * | code | when |
  * |---|---|
- * | `UNAVAILABLE` | no answer, one that makes no sense, `408`, `429`, `5xx`; `retryAfter` if it said so. Worth another try |
+ * | `UNAVAILABLE` | no answer, or a senseless one, `408`, `429`, `5xx`; `retryAfter` if it said so. Worth a retry |
  * | `FORBIDDEN` | wrong or missing credentials, no permission |
  * | `NOT_FOUND` | there is no such bucket |
  * | `NO_SPACE` | a quota is used up |
  * | `MALFORMED` | a key or a range that the bucket does not take |
- * | `CORRUPT` | what lies there is no object of the bucket |
+ * | `CORRUPT` | something else than an object of the bucket lies there |
  * | `UNSUPPORTED` | it cannot do what is asked, such as a condition |
  * | `CANCELLED` | the signal fired |
  *
- * A bucket tries nothing twice: whoever uses it does, and knows what that means.
+ * A bucket retries nothing: its users do, since they know which requests may be made twice.
  */
 export interface Bucket {
   /**
@@ -105,6 +106,6 @@ export interface Bucket {
   /** Deletes objects, of which some may not be there; any number. */
   delete(keys: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<void>;
 
-  /** What there is, page by page. */
+  /** Lists the objects, page by page. */
   list(options?: ListOptions): Promise<ListPage>;
 }

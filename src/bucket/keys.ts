@@ -1,5 +1,5 @@
 /**
- * What buckets check before they ask anybody.
+ * The checks of a bucket's arguments, made before any request.
  *
  * @module
  */
@@ -46,10 +46,10 @@ export function keyBytes(key: string, what = "key"): Uint8Array {
 }
 
 /**
- * Checks what is to be read.
+ * Checks the arguments of a `get`.
  *
  * @returns the bytes of the key
- * @throws {SnapshotError} `MALFORMED`, also for a range that can be told to be wrong without looking at the object
+ * @throws {SnapshotError} `MALFORMED`, also for a range that is wrong for every object
  */
 export function checkGet(key: string, options: GetOptions): Uint8Array {
   const bytes = keyBytes(key);
@@ -64,9 +64,9 @@ function checkEnd(value: unknown, what: string): void {
 }
 
 /**
- * Checks what is to be written, and on what condition.
+ * Checks the arguments of a `put`.
  *
- * @returns the bytes of the key, and the body, of which bytes are plain ones
+ * @returns the bytes of the key, and the body; bytes as a plain `Uint8Array`
  * @throws {SnapshotError} `MALFORMED`, also for two conditions
  */
 export function checkPut(
@@ -91,7 +91,7 @@ export function checkPut(
 }
 
 /**
- * Checks what is to be deleted.
+ * Checks the arguments of a `delete`.
  *
  * @throws {SnapshotError} `MALFORMED`
  */
@@ -100,7 +100,7 @@ export function checkDelete(keys: readonly string[], options: { readonly signal?
   checkOptions(options, { signal: checkSignal });
 }
 
-/** Checks what the keys of a storage begin with. */
+/** Checks the prefix of a storage's keys. */
 export function checkKeyPrefix(value: unknown, what: string): void {
   if (checkText(value, what) !== "") keyBytes(value as string, what);
 }
@@ -111,7 +111,7 @@ export function checkBucket(value: unknown, what: string): asserts value is Buck
 }
 
 /**
- * Which bytes of an object a range means.
+ * The bytes of an object that a range means.
  *
  * @throws {SnapshotError} `MALFORMED` if it begins at or after the end
  */
@@ -135,9 +135,9 @@ export function beyondEnd(key: string, start: number, size?: number): SnapshotEr
 }
 
 /**
- * Checks what is to be listed.
+ * Checks the arguments of a `list`.
  *
- * @returns how many objects a page is to have
+ * @returns the most objects that a page may have
  * @throws {SnapshotError} `MALFORMED`
  */
 export function checkList(options: ListOptions): number {

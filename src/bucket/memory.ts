@@ -10,18 +10,18 @@ import { type Pieces, piecesOf, streamOf } from "./bodies.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "./bucket.ts";
 import { checkDelete, checkGet, checkList, checkPut, keyBytes, rangeWithin } from "./keys.ts";
 
-/** What a body is read in. */
+/** The size of the pieces that a body is read in. */
 const PIECE_SIZE = 256 * 1024;
 
-/** An object, and what it is sorted by. */
+/** An object, with the bytes of its key to sort by. */
 interface Stored extends BucketObject {
   readonly order: Uint8Array;
   readonly bytes: Uint8Array;
 }
 
 /**
- * A bucket in memory: for tests, and for what need not survive the process. Its ETags are those of the bytes, as S3's and
- * R2's are: an object that is put again as it was has the one that it had.
+ * A bucket in memory: for tests, and for data that need not survive the process. Its ETags are made of the bytes, as
+ * S3's and R2's are: the same bytes put again have the same ETag.
  *
  * @example
  * ```ts
@@ -35,7 +35,7 @@ interface Stored extends BucketObject {
  */
 export class MemoryBucket implements Bucket {
   readonly #objects = new Map<string, Stored>();
-  /** All, in order; absent if there are others since. */
+  /** All objects in order; absent once a put or a delete has changed them. */
   #sorted: readonly Stored[] | undefined;
 
   /** Reads an object, or a part of it. */
@@ -58,7 +58,7 @@ export class MemoryBucket implements Bucket {
     const checked = checkPut(key, body, options);
     const { order } = checked;
     const pieces: Uint8Array[] = [];
-    // Copied now: it is kept, and whoever gave it may go on with it.
+    // Copied now: the bytes are kept, and the caller may use the array further.
     const own = checked.body instanceof Uint8Array ? checked.body.slice() : checked.body;
     for await (const piece of piecesOf(own, options.signal)) pieces.push(piece.slice());
     const bytes = concat(pieces);
@@ -80,7 +80,8 @@ export class MemoryBucket implements Bucket {
     for (const key of keys) if (this.#objects.delete(key)) this.#sorted = undefined;
   }
 
-  /** What there is, page by page. The cursor is the last key of the page. */
+  /** Lists the objects, page by page. The cursor is the last key of the page. */
+  // deno-lint-ignore require-await -- so that it rejects, and never throws
   async list(options: ListOptions = {}): Promise<ListPage> {
     const limit = checkList(options);
     const { prefix = "", cursor, signal } = options;

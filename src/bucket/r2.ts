@@ -16,11 +16,11 @@ const PART_SIZE = 8 * 1024 * 1024;
 /** Keys that R2 deletes in one go. */
 const DELETE_BATCH = 1000;
 
-/** What R2 says of an object. */
+/** An object's key, size and ETag, as R2 says them. */
 export interface R2ObjectLike {
   /** Its key. */
   readonly key: string;
-  /** How many bytes it has. */
+  /** Its size in bytes. */
   readonly size: number;
   /** Its ETag, without quotes. */
   readonly etag: string;
@@ -32,21 +32,21 @@ export interface R2UploadLike {
   uploadPart(partNumber: number, value: Uint8Array): Promise<R2PartLike>;
   /** Makes an object of the parts. */
   complete(parts: R2PartLike[]): Promise<R2ObjectLike>;
-  /** Gives it up. */
+  /** Aborts it. */
   abort(): Promise<void>;
 }
 
 /** A part that was uploaded. */
 export interface R2PartLike {
-  /** Which, from 1. */
+  /** Its number, from 1. */
   partNumber: number;
   /** Its ETag. */
   etag: string;
 }
 
-/** What a bucket that is bound to a worker (`env.BUCKET`) can do, as far as it is needed. */
+/** The part that is used of a bucket bound to a worker (`env.BUCKET`). */
 export interface R2BucketLike {
-  /** Says what there is. */
+  /** Describes an object. */
   head(key: string): Promise<R2ObjectLike | null>;
   /** Reads an object. */
   get(
@@ -73,9 +73,9 @@ export interface R2BucketLike {
  * Objects in R2, in a worker or a Durable Object. Not to be confused with R2 by its S3 interface, which works from
  * everywhere.
  *
- * What is put is durable when R2 says so, whatever becomes of the worker. A stream of more than 8 MiB that is put on a
- * condition goes up beside its key first, since R2 knows no condition for uploads in parts: an object whose key begins with
- * `snapstream-upload-` is what a worker has left that was stopped meanwhile.
+ * A put is durable when R2 says so, whatever becomes of the worker. A stream of more than 8 MiB that is put on a
+ * condition goes up beside its key first, since R2 knows no condition for uploads in parts: an object whose key begins
+ * with `snapstream-upload-` was left by a worker that was stopped meanwhile.
  *
  * @example
  * ```ts
@@ -108,7 +108,8 @@ export class R2Bucket implements Bucket {
     const wanted = range && { offset: start, ...(end !== Infinity && { length: end - start }) };
     const get = () => this.#bucket.get(key, wanted && { range: wanted });
     const found = await ask("read", key, get, signal, (late) => late?.body.cancel()).catch(async (error) => {
-      if (range !== undefined && hasCode(error, "UNAVAILABLE")) await this.#checkRangeOf(key, options); // R2 need not say so
+      // R2 may answer a bad range with any error.
+      if (range !== undefined && hasCode(error, "UNAVAILABLE")) await this.#checkRangeOf(key, options);
       throw error;
     });
     if (found === null) return undefined;
@@ -158,7 +159,7 @@ export class R2Bucket implements Bucket {
     }
   }
 
-  /** What there is, page by page. */
+  /** Lists the objects, page by page. */
   async list(options: ListOptions = {}): Promise<ListPage> {
     const limit = checkList(options);
     const { prefix, cursor, signal } = options;
@@ -215,7 +216,7 @@ export class R2Bucket implements Bucket {
     }
   }
 
-  /** Uploads beside the key, and puts that to its place on the condition. */
+  /** Uploads beside the key, then copies the upload to the key on the condition. */
   async #putBeside(
     key: string,
     parts: AsyncIterable<Uint8Array>,
@@ -232,16 +233,16 @@ export class R2Bucket implements Bucket {
         (late) => late?.body.cancel(),
       );
       if (uploaded === null) {
-        throw new SnapshotError("UNAVAILABLE", `What was uploaded to ${beside} for ${key} is gone`);
+        throw new SnapshotError("UNAVAILABLE", `The upload to ${beside} for ${key} is gone`);
       }
       return await this.#putWhole(key, uploaded.body, options); // a stream whose length R2 knows
     } finally {
-      await this.#bucket.delete([beside]).catch(() => {}); // nothing refers to it
+      await this.#bucket.delete([beside]).catch(() => {}); // nothing refers to it: a failure only leaves it behind
     }
   }
 }
 
-/** Waits for R2, and makes the library's errors of its own. What comes when nobody waits any more is put away. */
+/** Waits for R2, and makes the library's errors of its own. An answer that comes after a cancel is disposed of. */
 async function ask<T>(
   what: string,
   key: string,
@@ -278,7 +279,7 @@ function objectOf({ key, size, etag }: R2ObjectLike): BucketObject {
   return { key, size, etag };
 }
 
-/** R2's errors by their numbers, which stand at the end of the message. The rest may pass: `UNAVAILABLE`. */
+/** R2's errors by their numbers, which stand at the end of the message. The others may be transient: `UNAVAILABLE`. */
 const CODES: Readonly<Record<string, SnapshotError["code"]>> = {
   10002: "FORBIDDEN", // no credentials
   10003: "FORBIDDEN", // no permission

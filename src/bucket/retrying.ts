@@ -1,5 +1,5 @@
 /**
- * A bucket that is tried again: late, failing, and cut answers become right ones or a clear error.
+ * A bucket with retries: late, failing, and cut answers become right ones or a clear error.
  *
  * @module
  */
@@ -9,42 +9,42 @@ import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.t
 import { pause, raceAbort } from "../async/mod.ts";
 import { equal } from "../stream/mod.ts";
 
-/** How often a request is made before it is given up. */
+/** Attempts of a request before it fails. */
 const ATTEMPTS = 5;
-/** How often what is wrong is read again, each time by a way of its own, before it is called bad. */
+/** Times that wrong bytes are read again, each time on another path, before they are called bad. */
 const REREADS = 2;
-/** What is waited before the second, in milliseconds; three times as long before each one after it. */
+/** The pause before the second attempt, in milliseconds; each further one is three times as long. */
 const FIRST_PAUSE = 100;
-/** The longest that a bucket's word is taken for when it says how long to wait, in milliseconds. */
+/** The longest pause that a bucket may ask for, in milliseconds. */
 const LONGEST_PAUSE = 30_000;
-/** So long nothing may come from a bucket, in milliseconds. */
+/** A request fails after so many milliseconds in which nothing came from the bucket. */
 const REQUEST_TIMEOUT = 15_000;
-/** What goes up has longer: as many milliseconds more as it has times so many bytes (128 KB/s). */
+/** An upload has one millisecond more for each of so many bytes (128 KB/s). */
 const SLOWEST = 128;
 /** Objects deleted with one request. */
 const DELETED_AT_ONCE = 1000;
 
 /** Options of {@linkcode RetryingBucket.read}. */
 export interface ReadObjectOptions {
-  /** Which bytes; all if absent. */
+  /** The bytes to read; all if absent. */
   readonly range?: { readonly start: number; readonly end: number } | undefined;
   /** The most bytes that are taken into memory. */
   readonly limit: number;
-  /** Where they are put, if they fit; not to be used for anything else before this has settled. */
+  /** Memory for the bytes, used if they fit; not to be used for anything else before this has settled. */
   readonly into?: Uint8Array | undefined;
-  /** Gives it up. */
+  /** Cancels it. */
   readonly signal?: AbortSignal | undefined;
-  /** How often it is asked for; 5 times if absent. */
+  /** The most attempts; 5 if absent. */
   readonly attempts?: number | undefined;
 }
 
 /** An object, read as a whole. */
 export interface ReadObject {
-  /** Its bytes, or those that were asked for. */
+  /** Its bytes, or the range of them. */
   readonly bytes: Uint8Array;
-  /** The bucket's name for what was read. */
+  /** The ETag of the object that was read. */
   readonly etag: string;
-  /** How many bytes the object has. */
+  /** The size of the object in bytes. */
   readonly size: number;
 }
 
@@ -65,11 +65,11 @@ export class RetryingBucket {
   }
 
   /**
-   * Reads an object, or a part of it, into memory: all of the bytes, or it fails. What it says is one answer, and proves
-   * nothing.
+   * Reads an object, or a part of it, into memory: all of the bytes, or it fails. One answer proves nothing about the
+   * object.
    *
    * @returns nothing if there is none
-   * @throws {SnapshotError} `CORRUPT` if it has another size than it may have
+   * @throws {SnapshotError} `CORRUPT` if its size does not fit the range or the `limit`
    */
   async read(key: string, options: ReadObjectOptions): Promise<ReadObject | undefined> {
     const { range, limit } = options;
@@ -103,8 +103,8 @@ export class RetryingBucket {
   }
 
   /**
-   * Reads an object that must be there, or a part of it. If it is not, or has another size, it is asked for in another way:
-   * one answer is only one observer's.
+   * Reads an object that must be there, or a part of it. If it is absent, or has another size, it is read on another
+   * path too: one answer is only one observer's.
    *
    * @returns nothing if the list does not have it either
    */
@@ -122,11 +122,11 @@ export class RetryingBucket {
   }
 
   /**
-   * Reads an object, or a part of it, by a way of its own: what the list says of the object must be what is read. A proxy, or
-   * a page to log in, does not know that.
+   * Reads an object, or a part of it, on a path of its own: the list and the read must agree on its ETag and size. A
+   * proxy, or a page to log in, does not know them.
    *
-   * @throws {SnapshotError} `UNAVAILABLE` if both do not agree; `CORRUPT` if they agree that the object is too short, or has
-   *   more than `limit` bytes
+   * @throws {SnapshotError} `UNAVAILABLE` if both do not agree; `CORRUPT` if they agree that the object is too short,
+   *   or has more than `limit` bytes
    */
   async readAgain(key: string, options: ReadObjectOptions): Promise<ReadObject> {
     const listed = await this.listed(key, options.signal);
@@ -149,7 +149,7 @@ export class RetryingBucket {
     });
   }
 
-  /** What the list says of an object; nothing if it does not have it. */
+  /** Returns an object as it is listed; nothing if it is not. */
   async listed(key: string, signal?: AbortSignal): Promise<BucketObject | undefined> {
     for await (const object of this.list(key, signal)) if (object.key === key) return object;
     return undefined;
@@ -162,12 +162,12 @@ export class RetryingBucket {
   }
 
   /**
-   * Reads an object as something. If it is not that it is read again, twice, by ways of their own: it may have come wrong.
+   * Reads and decodes an object. If it does not decode it is read twice more, on other paths: it may have come wrong.
    *
    * @param decode makes something of the bytes, or fails with `CORRUPT` or `MALFORMED`
    * @returns nothing if it is not there
-   * @throws {SnapshotError} `CORRUPT` or `MALFORMED` if it is proven not to be that; `UNAVAILABLE` if it is read differently
-   *   each time; whatever else `decode` throws
+   * @throws {SnapshotError} `CORRUPT` or `MALFORMED` if it is proven not to decode; `UNAVAILABLE` if it is read
+   *   differently each time; any other error of `decode`
    */
   async readAs<T>(
     key: string,
@@ -199,7 +199,7 @@ export class RetryingBucket {
     throw wrong;
   }
 
-  /** Writes an object whose key nobody else ever uses: to do it twice does no harm. */
+  /** Writes an object whose key nobody else ever uses, so that a retry does no harm. */
   async put(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
     await this.#attempt(
       `write ${this.#prefix}${key}`,
@@ -210,10 +210,10 @@ export class RetryingBucket {
   }
 
   /**
-   * Writes an object if it is still what it was. Tried once: whoever is not told does not know whether it was done.
+   * Writes an object if it is unchanged. Attempted once: after a failure it is not known whether it was written.
    *
-   * @param etag of what it was; absent if there was none
-   * @returns what it is called now; nothing if it was something else
+   * @param etag the ETag that it had; absent if there was none
+   * @returns its ETag now; nothing if it had changed
    */
   async swap(key: string, bytes: Uint8Array, etag: string | undefined): Promise<string | undefined> {
     const condition = etag === undefined ? { ifNoneMatch: "*" as const } : { ifMatch: etag };
@@ -238,7 +238,7 @@ export class RetryingBucket {
     }
   }
 
-  /** What there is below a prefix, with keys as the other methods take them. Some may be gone, or not yet listed. */
+  /** Lists the objects below a prefix, with keys as the other methods take them. It may lag behind puts and deletes. */
   async *list(below: string, signal?: AbortSignal): AsyncGenerator<BucketObject, void, undefined> {
     const prefix = this.#prefix + below;
     let cursor: string | undefined;
@@ -254,12 +254,14 @@ export class RetryingBucket {
       }
       cursor = page.cursor;
       if (cursor !== undefined && cursor === before) {
-        throw new SnapshotError("UNAVAILABLE", `The list of ${prefix} does not go on`, { source: prefix });
+        throw new SnapshotError("UNAVAILABLE", `The list of ${prefix} does not advance: the same cursor came twice`, {
+          source: prefix,
+        });
       }
     } while (cursor !== undefined);
   }
 
-  /** Fills the bytes with a body. Writes nothing more once the signal has fired. */
+  /** Fills `bytes` with a body. Writes nothing more once the signal has fired. */
   async #readAll(
     key: string,
     body: ReadableStream<Uint8Array>,
@@ -313,7 +315,7 @@ export class RetryingBucket {
     }
   }
 
-  /** Makes a request, of which nothing may come for too long. */
+  /** Makes a request, which fails if nothing comes of it for too long. */
   async #once<T>(what: string, work: Work<T>, signal: AbortSignal | undefined, size: number): Promise<T> {
     throwIfCancelled(signal);
     const timeout = REQUEST_TIMEOUT + Math.ceil(size / SLOWEST);
@@ -347,7 +349,7 @@ export class RetryingBucket {
   }
 }
 
-/** How long to wait before a request is made again, in milliseconds. Never all at the same time. */
+/** The pause before a request is retried, in milliseconds; random, so that clients do not retry all at once. */
 export function pauseAfter(attempt: number, error?: unknown): number {
   const asked = error instanceof SnapshotError ? error.fields.retryAfter : undefined;
   const own = FIRST_PAUSE * 3 ** (attempt - 1) * (0.5 + Math.random() / 2);

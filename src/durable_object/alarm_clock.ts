@@ -10,37 +10,37 @@ import type { Clock } from "../executor/mod.ts";
 
 /** The part of `ctx.storage` that tells and sets a Durable Object's alarm. */
 export interface AlarmStorage {
-  /** When the alarm goes off, in milliseconds since 1970; `null` if none is set. */
+  /** Returns the time the alarm goes off, in milliseconds since 1970; `null` if none is set. */
   getAlarm(): Promise<number | null>;
-  /** Sets the alarm; there is one. */
+  /** Sets the alarm; there is only one. */
   setAlarm(time: number): Promise<void>;
-  /** Takes it back. */
+  /** Cancels it. */
   deleteAlarm(): Promise<void>;
 }
 
-/** Somebody waits. */
+/** A callback that waits for its time. */
 interface Timer {
   readonly due: number;
   readonly callback: () => void;
 }
 
-/** What the object is about, while somebody waits; see {@linkcode AlarmClock.mode}. */
+/** The use that the clock makes of the alarm; see {@linkcode AlarmClock.mode}. */
 export type AlarmMode = "waiting" | "resting" | "busy";
 
 /**
- * Wakes up by the object's alarm, and not by `setTimeout`, which would keep the object from being hibernated. What waited
- * is lost with an object that is evicted, but not that it did: the alarm that an earlier life of the object has set is
- * not put off, and when it goes off {@linkcode AlarmClock.ring} says so.
+ * Wakes up by the object's alarm, and not by `setTimeout`, which would keep the object from being hibernated. The
+ * callbacks are lost when the object is evicted, but not the alarm: one that an earlier life of the object has set is
+ * not postponed, and when it goes off {@linkcode AlarmClock.ring} says so.
  */
 export class AlarmClock implements Clock {
   readonly #storage: AlarmStorage;
   readonly #timers: Set<Timer> = new Set();
   #mode: AlarmMode = "waiting";
-  /** What the alarm is set to. */
+  /** The time that the alarm is set to. */
   #alarm: number | undefined;
-  /** What an earlier life has set it to. */
+  /** The time that an earlier life has set it to. */
   #inherited: number | undefined;
-  /** Whether what the alarm stands for is being done: if the object is lost meanwhile, the alarm goes off once more. */
+  /** True while the alarm's work is being done: if the object is lost meanwhile, the alarm goes off once more. */
   #ringing = false;
   #timeout: ReturnType<typeof setTimeout> | undefined;
   #setting = false;
@@ -51,7 +51,7 @@ export class AlarmClock implements Clock {
   }
 
   /**
-   * Makes a clock, and finds out what an earlier life waited for.
+   * Makes a clock, and finds out which alarm an earlier life has set.
    *
    * @param storage the object's `ctx.storage`
    */
@@ -61,13 +61,15 @@ export class AlarmClock implements Clock {
   }
 
   /**
-   * What the object is about:
+   * The use that is made of the alarm:
    *
    * | mode | |
    * |---|---|
-   * | `waiting` | the alarm is set for whoever waits. It is so at first |
-   * | `resting` | nobody's time is worth waking the object up: no alarm is set |
-   * | `busy` | something runs, and is not to be lost by an eviction: the alarm goes off at once, and is {@linkcode ring}ing until that is done. Who waits meanwhile is called by `setTimeout`, since alarms go off one at a time |
+   * | `waiting` | the alarm is set for the next callback. The mode at first |
+   * | `resting` | no callback is worth waking the object up: no alarm is set |
+   * | `busy` | work runs that an eviction must not cut off: the alarm goes off at once |
+   *
+   * While `busy` the alarm {@linkcode ring}s until the work has ended, and callbacks are called by `setTimeout`, since alarms go off one at a time.
    */
   set mode(mode: AlarmMode) {
     oneOf("waiting", "resting", "busy")(mode, "mode");
@@ -96,10 +98,10 @@ export class AlarmClock implements Clock {
   }
 
   /**
-   * The alarm went off: calls back whoever waited for it.
+   * Handles the alarm: calls the callbacks that are due.
    *
-   * @param work what is done as long as it rings; is told whether somebody waited for it, be it in an earlier life. Called
-   *   before those who wait now
+   * @param work the work that is done while it rings; is told whether a callback waited for it, be it in an earlier
+   *   life. Called before the callbacks
    */
   async ring(work: (awaited: boolean) => Promise<void>): Promise<void> {
     checkFunction(work, "work");
@@ -126,7 +128,7 @@ export class AlarmClock implements Clock {
     this.#changed();
   }
 
-  /** Sets alarm and timer anew, once for all that changes in a turn. */
+  /** Sets alarm and timer anew, once for all changes of a turn. */
   #changed(): void {
     if (this.#setting) return;
     this.#setting = true;
@@ -160,7 +162,7 @@ export class AlarmClock implements Clock {
     return next === Infinity ? undefined : next;
   }
 
-  /** When the first of those who wait is due. */
+  /** The time that the next callback is due. */
   get #next(): number | undefined {
     let next: number | undefined;
     for (const { due } of this.#timers) if (next === undefined || due < next) next = due;

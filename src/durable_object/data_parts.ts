@@ -1,5 +1,5 @@
 /**
- * Data that is too long for a row of a Durable Object's storage (2 MB), in several.
+ * Data that is too long for one row of a Durable Object's storage (2 MB), in several rows.
  *
  * @module
  */
@@ -8,9 +8,9 @@ import { concat } from "../stream/mod.ts";
 import type { DurableSqlStorage } from "./sql_storage.ts";
 import { damaged, wrap } from "../log/mod.ts";
 
-/** So many bytes of an entry's data are in its own row. Small, since many such rows are read at once. */
+/** Bytes of an entry's data in its own row. Small, since many such rows are read at once. */
 export const FIRST_PART: number = 16 * 1024;
-/** So many are in each further one. */
+/** Bytes in each further row. */
 const PART = 1024 * 1024;
 
 /** The data of entries behind their first part. */
@@ -33,7 +33,7 @@ export class DataParts {
       (idx INTEGER, part INTEGER, data BLOB NOT NULL, PRIMARY KEY (idx, part)) WITHOUT ROWID`);
   }
 
-  /** Writes what does not fit into the entry's own row. Returns how many bytes that is. */
+  /** Writes the bytes that do not fit into the entry's own row, and returns their number. */
   write(index: bigint, data: Uint8Array): number {
     for (let at = FIRST_PART, part = 0; at < data.length; at += PART, part++) {
       const bytes = data.subarray(at, at + PART);
@@ -46,9 +46,9 @@ export class DataParts {
    * Puts the data of an entry together.
    *
    * @param index the entry
-   * @param first what its own row has
-   * @param rest how many bytes there are behind that, as that row says
-   * @throws {SnapshotError} `CORRUPT` if there are not so many
+   * @param first the bytes of its own row
+   * @param rest the number of further bytes, as its own row says
+   * @throws {SnapshotError} `CORRUPT` if there is another number of them
    */
   read(index: bigint, first: Uint8Array, rest: unknown): Uint8Array {
     const parts: Uint8Array[] = [first];
@@ -63,13 +63,13 @@ export class DataParts {
     throw damaged(this.#name, `entry ${index} has ${length} bytes in further rows and should have ${rest}`, index);
   }
 
-  /** Drops those of all entries up to and with an index; of all entries, without one. */
+  /** Drops the parts of all entries up to and with an index; without one, of all entries. */
   drop(upTo?: bigint): void {
     if (upTo === undefined) this.#storage.sql.exec("DELETE FROM snapstream_parts");
     else this.#storage.sql.exec("DELETE FROM snapstream_parts WHERE idx <= ?", String(upTo));
   }
 
-  /** One at a time: they are large. */
+  /** Reads one part, not several: they are large. */
   #part(index: bigint, part: number): Uint8Array | undefined {
     try {
       const query = "SELECT data FROM snapstream_parts WHERE idx = ? AND part = ?";

@@ -18,11 +18,11 @@ export type DurableReplicaOptions<M extends StateMachine> = Omit<ReplicaOptions<
 export interface DurableStorage extends DurableSqlStorage, AlarmStorage {}
 
 /**
- * A {@linkcode Replica} whose log is in a Durable Object's storage, and whose timer is the object's alarm. The object may
- * be hibernated or evicted at any time, and loses nothing. A save that an eviction cuts off is taken anew by the next
- * life of the object, which its alarm brings about.
+ * A {@linkcode Replica} whose log is in a Durable Object's storage, and whose timer is the object's alarm. The object
+ * may be hibernated or evicted at any time, and loses nothing. A save that an eviction cuts off is taken anew by the
+ * next life of the object, which its alarm starts.
  *
- * The alarm is the replica's own. Tables called `snapstream_…` are too.
+ * The alarm, and tables called `snapstream_…`, are the replica's own.
  *
  * @typeParam M the state machine
  *
@@ -76,8 +76,8 @@ export class DurableReplica<M extends StateMachine> implements AsyncDisposable {
    * Opens the replica of an object, in its constructor's `blockConcurrencyWhile`.
    *
    * @param storage the object's `ctx.storage`
-   * @param options what it is made of
-   * @throws what {@linkcode DurableObjectLog.open} and {@linkcode Replica.open} throw
+   * @param options the options of the replica
+   * @throws as {@linkcode DurableObjectLog.open} and {@linkcode Replica.open}
    */
   static async open<M extends StateMachine>(
     storage: DurableStorage,
@@ -104,8 +104,8 @@ export class DurableReplica<M extends StateMachine> implements AsyncDisposable {
   }
 
   /**
-   * To be called by the object's `alarm()`. Resolves when what is being saved or installed is done, so that the object
-   * is not evicted meanwhile. Never rejects: a save that fails is an event, and tried again.
+   * To be called by the object's `alarm()`. Resolves when the running save or install is done, so that the object is
+   * not evicted meanwhile. Never rejects: a save that fails is an event, and is retried.
    */
   alarm(): Promise<void> {
     return this.#clock.ring(async (awaited) => {
@@ -125,12 +125,12 @@ export class DurableReplica<M extends StateMachine> implements AsyncDisposable {
   }
 }
 
-/** What a replica has to do, and what the clock is to make of it. */
+/** Follows what the replica does, and sets the clock's mode for it. */
 class Work {
   readonly #clock: AlarmClock;
   readonly #log: DurableObjectLog;
   #snapshotIndex = 0n;
-  /** Settles when nothing is being saved or installed any more. */
+  /** Settles when no save or install is running. */
   #done: Promise<void> = Promise.resolve();
   #end: (() => void) | undefined;
 
@@ -143,7 +143,7 @@ class Work {
     return this.#done;
   }
 
-  /** The newest snapshot is this one. */
+  /** Notes the index of the newest snapshot. */
   saved(index: bigint): void {
     this.#snapshotIndex = index;
     this.changed();
@@ -154,13 +154,14 @@ class Work {
       const snapshot = event.type === "saved" ? event.result.snapshot : event.snapshot;
       if (snapshot !== undefined) this.saved(snapshot.meta.lastIncludedIndex);
     } else if (event.type === "unusable") {
-      if (event.snapshot.meta.lastIncludedIndex === this.#snapshotIndex) this.saved(0n); // what it stood for is in the log only
+      // Its entries are in the log only.
+      if (event.snapshot.meta.lastIncludedIndex === this.#snapshotIndex) this.saved(0n);
     } else if (event.type === "state") {
       this.#state(event.state === "idle" || event.state === "closed");
     }
   }
 
-  /** There is no need to be woken up where the newest snapshot has all. */
+  /** Sets the mode: the object need not be woken up if the newest snapshot has all entries. */
   changed(): void {
     const behind = this.#log.lastIndex > this.#snapshotIndex;
     this.#clock.mode = this.#end !== undefined ? "busy" : behind ? "waiting" : "resting";

@@ -14,21 +14,21 @@ import type { DurableSqlStorage, SqlRow, SqlValue } from "./sql_storage.ts";
 
 /** Entries read at once: 4 MiB at most, since a row has no more than `FIRST_PART` bytes of data. */
 const READ_BATCH = 256;
-/** Entries written with one statement, which may have 100 values: half the time of one by one. */
+/** Entries written with one statement, which may have 100 values: takes half the time of one by one. */
 const WRITE_BATCH = 16;
-/** Entries dropped in one transaction: others get their turn in between. */
+/** Entries dropped in one transaction: other work gets its turn in between. */
 const PURGE_BATCH = 10_000n;
-/** The tables of a log begin with this; the object's other tables are its own. */
+/** The table of the entries; names of a log's tables begin with `snapstream_`, all others are the object's own. */
 const TABLE = "snapstream_entries";
 
 /**
- * Keeps entries in the SQL storage of a Durable Object, in tables called `snapstream_…`: one log an object. What
- * {@linkcode append} has resolved for is durable, and not only held back by the output gate.
+ * Keeps entries in the SQL storage of a Durable Object, in tables called `snapstream_…`: one log an object. When
+ * {@linkcode append} resolves the entries are durable, and not only held back by the output gate.
  *
  * Indices and terms go in and out as decimal text, since the storage takes and gives numbers as doubles; SQLite makes
- * integers of them. Data of any size is kept: what is too long for a row goes on in further ones.
+ * integers of them. Data of any size is kept: long data continues in further rows.
  *
- * Not to be used while `storage.transaction()` runs: what is appended then would be rolled back with it.
+ * Not to be used while `storage.transaction()` runs: its rollback would take back what was appended meanwhile.
  *
  * @example
  * ```ts
@@ -49,11 +49,11 @@ export class DurableObjectLog implements LogStorage {
   #lastIndex: bigint;
   #lastTerm: bigint;
   #termBefore: bigint;
-  /** Bytes of data of all entries there have been, up to the last; and up to the first, without it. */
+  /** Bytes of data of all entries ever appended, up to and with the last; and those before the first. */
   #total: number;
   #totalBefore: number;
   #resets = 0;
-  /** Why it cannot be said what is in the storage. */
+  /** The failure after which it is not known what is in the storage. */
   #failure: SnapshotError | undefined;
   #closed = false;
 
@@ -65,7 +65,8 @@ export class DurableObjectLog implements LogStorage {
       "SELECT CAST(idx AS TEXT) AS idx, CAST(term AS TEXT) AS term, total FROM snapstream_base",
     );
     const [last] = this.#query(
-      `SELECT CAST(idx AS TEXT) AS idx, CAST(term AS TEXT) AS term, total FROM ${TABLE} ORDER BY ${TABLE}.idx DESC LIMIT 1`,
+      `SELECT CAST(idx AS TEXT) AS idx, CAST(term AS TEXT) AS term, total FROM ${TABLE}
+        ORDER BY ${TABLE}.idx DESC LIMIT 1`,
     );
     const before = numberOf(integerOf(base["idx"]), "the index before its first entry", TABLE);
     this.#firstIndex = before + 1n;
@@ -86,8 +87,8 @@ export class DurableObjectLog implements LogStorage {
    * Opens the log of a Durable Object; makes it if there is none. Reads three rows, however long the log is.
    *
    * @param storage the object's `ctx.storage`; the object's class must have SQLite (`new_sqlite_classes`)
-   * @param appended called when entries were written
-   * @throws {SnapshotError} `CORRUPT` if it is no log or its first entry is missing; `UNAVAILABLE` without SQLite
+   * @param appended called after entries were written
+   * @throws {SnapshotError} `CORRUPT` if it is no log, or its first entry is missing; `UNAVAILABLE` without SQLite
    */
   static async open(storage: DurableSqlStorage, appended: () => void = () => {}): Promise<DurableObjectLog> {
     able("the storage of a Durable Object", "transactionSync", "sync")(storage, "storage");
@@ -165,7 +166,7 @@ export class DurableObjectLog implements LogStorage {
       const resets = this.#resets;
       let term = next === this.#firstIndex ? this.#termBefore : 0n;
       for (const row of rows.length === 0 ? [undefined] : rows) {
-        if (this.#resets !== resets || next < this.#firstIndex) break; // meanwhile: what was read may be no more
+        if (this.#resets !== resets || next < this.#firstIndex) break; // changed meanwhile: the rows may be outdated
         const entry = this.#entry(row, next, term);
         ({ term } = entry);
         next++;
@@ -284,7 +285,7 @@ export class DurableObjectLog implements LogStorage {
     }
   }
 
-  /** Waits until what was written is durable. If that fails nobody knows what is; the object is reset then, mostly. */
+  /** Waits until all writes are durable. If that fails it is unknown which are; mostly the object is reset then. */
   async #sync(what: string): Promise<void> {
     try {
       await this.#storage.sync();

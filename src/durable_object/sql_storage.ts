@@ -1,13 +1,13 @@
 /**
- * What is needed of a Durable Object's storage.
+ * The part that is used of a Durable Object's storage.
  *
  * @module
  */
 
-/** What goes into the storage's SQL. */
+/** A value that is bound in a statement. */
 export type SqlValue = ArrayBuffer | ArrayBufferView | string | number | null;
 
-/** A row that comes out of it. */
+/** A row of a result. */
 export type SqlRow = Readonly<Record<string, unknown>>;
 
 /** The part of `ctx.storage` that a log needs, in a Durable Object with SQLite. */
@@ -17,16 +17,16 @@ export interface DurableSqlStorage {
     /**
      * Runs statements.
      *
-     * @param query them
-     * @param bindings what stands for the question marks of the last
+     * @param query the statements
+     * @param bindings the values of the question marks in the last one
      */
     exec(query: string, ...bindings: SqlValue[]): {
       /** All rows that are left. */
       toArray(): SqlRow[];
     };
   };
-  /** Runs something in a transaction, which is rolled back if it throws. */
+  /** Runs `closure` in a transaction, which is rolled back if it throws. */
   transactionSync<T>(closure: () => T): T;
-  /** Resolves when all that was written is durable. */
+  /** Resolves when all writes are durable. */
   sync(): Promise<void>;
 }

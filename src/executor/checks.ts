@@ -1,5 +1,5 @@
 /**
- * What replicas and executors check of their options.
+ * The checks of the options of replicas and executors.
  *
  * @module
  */
@@ -30,7 +30,7 @@ import type { InstallOptions } from "./receivers.ts";
 import type { ReplicaOptions } from "./replica_options.ts";
 import type { RetryOptions, TriggerOptions } from "./triggers.ts";
 
-/** Checks what a replica is made of. */
+/** Checks the options of a replica. */
 export function checkReplicaOptions<M extends StateMachine>(options: ReplicaOptions<M>): ReplicaOptions<M> {
   return checkOptions<ReplicaOptions<M>>(options, {
     ...executorChecks(),
@@ -45,7 +45,7 @@ export function checkReplicaOptions<M extends StateMachine>(options: ReplicaOpti
   });
 }
 
-/** Checks what an executor works with. */
+/** Checks the surroundings of an executor. */
 export function checkContext(context: ExecutorContext): ExecutorContext {
   return checkOptions(context, {
     machine: required(checkMachine),
@@ -100,7 +100,7 @@ export function checkPushOptions(options: ReplicaPushOptions): ReplicaPushOption
   return checkOptions(options, { ...livePushChecks(), encryptionKey: checkKey });
 }
 
-/** Checks what the synchronous part of a save gives: a machine may be anybody's. */
+/** Checks the task of the synchronous part of a save: a machine may be foreign code. */
 export function checkTask(task: SaveTask | undefined): SaveTask | undefined {
   if (task !== undefined) able("a SaveTask", "write", "release")(task, "What the machine's save gives");
   return task;

@@ -7,18 +7,18 @@
 import { checkFunction, duration } from "../checks.ts";
 import { LONGEST_WAIT } from "../async/mod.ts";
 
-/** Tells the time and wakes up; to be replaced where timers are something else (a Durable Object's alarms, a test). */
+/** Tells the time and sets timers; to be replaced where timers are different (a Durable Object's alarms, a test). */
 export interface Clock {
-  /** Milliseconds since 1970: what a person calls the time. It jumps when somebody sets it; nothing is dropped by it. */
+  /** The wall clock, in milliseconds since 1970. It jumps when somebody sets it, so nothing is purged by it. */
   now(): number;
-  /** Milliseconds since some moment, as `performance.now()` gives them: it never jumps. */
+  /** Milliseconds since some moment, as of `performance.now()`: it never jumps. */
   monotonic(): number;
   /**
    * Calls back once.
    *
    * @param ms milliseconds from now
-   * @param callback what to call
-   * @returns what takes it back
+   * @param callback is called once
+   * @returns cancels the call
    */
   after(ms: number, callback: () => void): () => void;
 }

@@ -7,28 +7,28 @@
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import { toHex } from "../stream/mod.ts";
 
-/** A snapshot in the storage that could not be used, and is left where it is: what failed may pass. */
+/** A snapshot in the storage that could not be used, and is left where it is: the failure may be transient. */
 export interface UnusableSnapshot {
-  /** Which. */
+  /** The snapshot. */
   readonly snapshot: SnapshotInfo;
-  /** Why: what the storage, or the machine's `load` or `check`, failed with. */
+  /** The reason: the error of the storage, or of the machine's `load` or `check`. */
   readonly error: unknown;
 }
 
 /**
- * The one truth about what can be fallen back to. A snapshot counts once this replica's machine has saved or loaded it, or
- * it was tried; until it is found bad, or is not in the storage any more. Only what counts lets entries of the log go.
+ * The snapshots that can be fallen back to. One counts once this replica's machine has saved or loaded it, or it was
+ * tried, until it is found bad, or is gone from the storage. Only snapshots that count let entries of the log go.
  */
 export class CountedSnapshots {
-  /** Newest first. */
+  /** The snapshots that count, newest first. */
   #counted: readonly SnapshotInfo[] = [];
-  /** The newest of which the machine has all: saves are due as after it, and nothing goes because of it. */
+  /** The newest of which the machine itself has everything: saves are due as after it, but it lets no entry go. */
   #had: SnapshotInfo | undefined;
   readonly #unusable = new Map<string, UnusableSnapshot>();
-  /** Indices of those that were found bad: as long as nothing newer counts, a good copy from elsewhere is wanted. */
+  /** The digests of those found bad, by index: while nothing newer counts, a good copy from elsewhere is wanted. */
   readonly #lost = new Map<bigint, string>();
 
-  /** The newest that counts; if none does, one of which the machine has all by itself. */
+  /** The newest that counts, or a newer one of which the machine itself has everything. */
   get newest(): SnapshotInfo | undefined {
     const [counted] = this.#counted;
     const { lastIncludedIndex = 0n } = counted?.meta ?? {};
@@ -40,22 +40,22 @@ export class CountedSnapshots {
     return this.newest?.meta.lastIncludedIndex ?? 0n;
   }
 
-  /** How many count. */
+  /** The number of snapshots that count. */
   get count(): number {
     return this.#counted.length;
   }
 
-  /** What could not be used, newest first. */
+  /** The snapshots that could not be used, newest first. */
   get unusable(): readonly UnusableSnapshot[] {
     return [...this.#unusable.values()].sort((a, b) => newestFirst(a.snapshot, b.snapshot));
   }
 
-  /** Whether a snapshot counts. */
+  /** Reports whether a snapshot counts. */
   has({ digest }: SnapshotInfo): boolean {
     return this.#counted.some((counted) => toHex(counted.digest) === toHex(digest));
   }
 
-  /** The machine has by itself all that a snapshot has, which nobody has tried. */
+  /** Notes that the machine itself has everything of a snapshot, which nobody has tried. */
   setHad(snapshot: SnapshotInfo): void {
     this.#had = snapshot;
   }
@@ -68,14 +68,14 @@ export class CountedSnapshots {
     for (const index of this.#lost.keys()) if (index <= snapshot.meta.lastIncludedIndex) this.#lost.delete(index);
   }
 
-  /** Notes that a snapshot could not be used. What counts goes on counting: what was read once may be read again. */
+  /** Notes that a snapshot could not be used. If it counts it still does: it was read once, and may be read again. */
   addUnusable(unusable: UnusableSnapshot): void {
     const digest = toHex(unusable.snapshot.digest);
     this.#unusable.set(digest, unusable);
     if (this.#had !== undefined && toHex(this.#had.digest) === digest) this.#had = undefined;
   }
 
-  /** A snapshot was found bad. Returns it if it did count. */
+  /** Notes that a snapshot was found bad. Returns it if it did count. */
   lose(index: bigint): SnapshotInfo | undefined {
     const isLost = ({ meta }: SnapshotInfo) => meta.lastIncludedIndex === index;
     const lost = this.#counted.find(isLost) ?? (this.#had !== undefined && isLost(this.#had) ? this.#had : undefined);
@@ -88,17 +88,17 @@ export class CountedSnapshots {
     return lost;
   }
 
-  /** Whether a copy of a snapshot that was found bad is wanted. */
+  /** Reports whether a copy is wanted of a snapshot that was found bad. */
   isLost(index: bigint): boolean {
     return this.#lost.has(index);
   }
 
-  /** Whether it is the very snapshot that was found bad. */
+  /** Reports whether it is a copy of the very snapshot that was found bad. */
   isCopyOfLost(index: bigint, digest: Uint8Array): boolean {
     return this.#lost.get(index) === toHex(digest);
   }
 
-  /** Only what is listed is there still. */
+  /** Forgets the snapshots that are not listed any more. */
   keep(listed: readonly SnapshotInfo[]): void {
     const there = new Set(listed.map(({ digest }) => toHex(digest)));
     this.#counted = this.#counted.filter(({ digest }) => there.has(toHex(digest)));

@@ -1,5 +1,5 @@
 /**
- * What a replica begins with, if its machine keeps its state in a storage of its own.
+ * The beginning of a replica, also if its machine keeps its state in a storage of its own.
  *
  * @module
  */
@@ -14,21 +14,21 @@ import { alignLog, checkNoGap, loadNewest, type Position } from "./recovery.ts";
 import type { ReplicaOptions } from "./replica_options.ts";
 import { isShared } from "./shared.ts";
 
-/** What a replica begins with. */
+/** The state that a replica begins with. */
 export interface Beginning {
-  /** The snapshot that the machine was loaded from; nothing if it was from none. */
+  /** The snapshot that the machine was loaded from, if any. */
   readonly loaded: SnapshotInfo | undefined;
-  /** The newest snapshot of which the machine has all by itself; nobody has tried it. */
+  /** The newest snapshot of which the machine itself has everything; nobody has tried it. */
   readonly had: SnapshotInfo | undefined;
-  /** Up to where entries were applied. */
+  /** The last entry that was applied. */
   readonly applied: Applied;
   /** Snapshots that could not be used. */
   readonly unusable: readonly UnusableSnapshot[];
 }
 
-/** A machine whose methods know that it is a replica that calls them: a state that it uses can tell whether it may. */
+/** Wraps a machine so that the state that it uses can tell that a replica calls it. */
 export function calledByReplica<M extends StateMachine>(machine: M): M {
-  return new Proxy({} as M, { // not of the machine: what a frozen one has could not be given otherwise
+  return new Proxy({} as M, { // the target is not the machine: of a frozen one no other values could be given
     get(_, name) {
       const value: unknown = Reflect.get(machine, name, machine);
       return typeof value === "function"
@@ -39,12 +39,12 @@ export function calledByReplica<M extends StateMachine>(machine: M): M {
 }
 
 /**
- * Finds the state: what the machine has, or the newest good snapshot if that is newer. A snapshot that is not newer is never
- * loaded over it, whatever becomes of those that are. Then the log is made to fit, if it is one's own.
+ * Finds the state: the machine's own, or the newest good snapshot if that is newer. A snapshot that is not newer is
+ * never loaded over it, even if no newer one can be used. Then the log is aligned, if it is not shared.
  *
- * @throws {SnapshotError} `MALFORMED` if the machine does not know which entries it has, and no snapshot was loaded; or if
- *   the log has other entries than the machine; `UNAVAILABLE` if the log ends before the entries that the machine has;
- *   `CORRUPT` if it begins after them
+ * @throws {SnapshotError} `MALFORMED` if the machine does not know which entries it has, and no snapshot was loaded; or
+ *   if the log has other entries than the machine; `UNAVAILABLE` if the log ends before the entries that the machine
+ *   has; `CORRUPT` if it begins after them
  */
 export async function begin(options: ReplicaOptions<StateMachine>): Promise<Beginning> {
   const { machine, log, storage, configuration = { peers: [] }, signal, onEvent = () => {} } = options;
@@ -97,11 +97,11 @@ async function bind({ log, storage, group }: ReplicaOptions<StateMachine>): Prom
   try {
     await log.bindGroup?.(name);
   } catch (error) {
-    if (!hasCode(error, "NO_SPACE")) throw error; // it is told at the next opening: a full disk must not keep this one back
+    if (!hasCode(error, "NO_SPACE")) throw error; // the next opening tells it: a full disk must not prevent this one
   }
 }
 
-/** What would not be told, checked or written would be missing in the machine, or too much in it, after a restart. */
+/** Checks for the methods without which the machine would have too little, or too much, after a restart. */
 function checkContract(machine: StateMachine): void {
   if (machine.durable === undefined) return;
   for (const method of ["reconfigure", "check", "flush"] as const) {
@@ -120,24 +120,24 @@ function positionOf({ index, term }: DurablyApplied): Position {
   return { lastIncludedIndex: index, lastIncludedTerm: term };
 }
 
-/** Has a machine write what it has applied. If it cannot, the log has it, and whoever closes the machine is told. */
+/** Has a machine write what it has applied. If that fails the log still has it, and closing the machine reports it. */
 export async function flush(machine: StateMachine): Promise<void> {
   try {
     if (machine.durable !== undefined) await machine.flush?.();
   } catch {
-    // see above
+    // The log has it.
   }
 }
 
-/** Up to where a snapshot goes. */
+/** The last entry that a snapshot includes. */
 export function appliedOf(meta: SnapshotMeta): Applied {
   const { lastIncludedIndex: index, lastIncludedTerm: term, peers, oldPeers } = meta;
   return { index, term, configuration: { peers, ...(oldPeers !== undefined && { oldPeers }) } };
 }
 
 /**
- * Makes a log fit to what a machine has applied, or refuses it. Entries are dropped only where it is proven that they are
- * none that follow: by a snapshot, as when that is loaded; or because there are none.
+ * Aligns a log with the entries that a machine has applied, or refuses it. Entries are dropped only if a snapshot
+ * proves that they do not follow the machine's state; an empty log has none to drop.
  */
 async function fit(
   log: LogStorage | SharedLog,
@@ -149,7 +149,7 @@ async function fit(
   const found = await log.term(index);
   if (isShared(log)) {
     if (found !== undefined && found !== term) throw another(index, term, found);
-    return; // it says itself whether it has what comes next
+    return; // following it fails if it lacks the next entries
   }
   checkNoGap(log, position);
   const isSnapshot = ({ meta }: SnapshotInfo) => meta.lastIncludedIndex === index && meta.lastIncludedTerm === term;
@@ -164,13 +164,13 @@ async function fit(
   );
 }
 
-/** Whether a log has no entries, and ended before what was applied. */
+/** Reports whether a log has no entries, and ended before the last applied one. */
 async function hasNone(log: LogStorage, index: bigint, term: bigint): Promise<boolean> {
   const { firstIndex, lastIndex } = log;
   return lastIndex < firstIndex && lastIndex < index && (await log.term(lastIndex) ?? 0n) <= term;
 }
 
-/** A machine that does not say what it has loaded would have entries applied twice after the next restart. */
+/** Checks that `durable` says what was loaded: else entries would be applied twice after the next restart. */
 function checkLoaded(machine: StateMachine, { lastIncludedIndex: index, lastIncludedTerm: term }: SnapshotMeta): void {
   if (machine.durable === undefined) return;
   const durable = machine.durable();
@@ -186,16 +186,17 @@ function checkLoaded(machine: StateMachine, { lastIncludedIndex: index, lastIncl
 function unknown(): SnapshotError {
   return new SnapshotError(
     "MALFORMED",
-    "The machine has a state, and it is not known which entries that has; there is no snapshot that could replace it. " +
-      "Take a new database; or save the state as a snapshot into the storage of the replica, with the index that it has",
+    "The machine has a state, and it is not known which entries that has; there is no snapshot that could replace " +
+      "it. Take a new database; or save the state as a snapshot into the storage of the replica, with the index that " +
+      "it has",
   );
 }
 
 function another(index: bigint, term: bigint, found: bigint): SnapshotError {
   return new SnapshotError(
     "MALFORMED",
-    `The machine has applied entry ${index} of term ${term}, and the log has one of term ${found} there: it is not the log ` +
-      `of this machine. Find the right one; or install a snapshot from another node into the storage`,
+    `The machine has applied entry ${index} of term ${term}, and the log has one of term ${found} there: it is not ` +
+      `the log of this machine. Find the right one; or install a snapshot from another node into the storage`,
     { index, expected: term, actual: found },
   );
 }

@@ -1,5 +1,5 @@
 /**
- * What an executor tells whoever listens.
+ * The events, results and metrics of an executor.
  *
  * @module
  */
@@ -7,14 +7,14 @@
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import type { Progress } from "../async/mod.ts";
 
-/** What an executor is doing. */
+/** The state of an executor. */
 export type ExecutorState = "idle" | "saving" | "receiving" | "loading" | "closed";
 
-/** What a save gave. */
+/** The result of a save. */
 export interface SaveResult {
-  /** Whether a snapshot was taken; if not, there was too little to save. */
+  /** True if a snapshot was taken; if not, there was too little to save. */
   readonly taken: boolean;
-  /** The snapshot, new or old; absent if there is none at all. */
+  /** The snapshot, new or old; absent if there is none. */
   readonly snapshot?: SnapshotInfo;
   /** The length of the synchronous part, during which nothing was applied, in milliseconds. */
   readonly syncDuration: number;
@@ -28,28 +28,28 @@ export interface SaveResult {
   readonly reused: number;
 }
 
-/** What happened. */
+/** An event of an executor. */
 export type ExecutorEvent =
-  /** It does something else now. */
+  /** The state changed. */
   | { readonly type: "state"; readonly state: ExecutorState }
-  /** What is running came further. */
+  /** The running operation made progress. */
   | { readonly type: "progress"; readonly progress: Progress }
   /** A snapshot was taken. */
   | { readonly type: "saved"; readonly result: SaveResult }
-  /** A snapshot could not be taken; it is tried again. */
+  /** A snapshot could not be taken; the save is retried. */
   | { readonly type: "saveFailed"; readonly error: unknown }
   /** A snapshot was installed and loaded. */
   | { readonly type: "installed"; readonly snapshot: SnapshotInfo }
   /** A snapshot could not be installed. */
   | { readonly type: "installFailed"; readonly error: unknown; readonly index: bigint | undefined }
   /**
-   * A snapshot cannot be used: it is proven bad and quarantined (`CORRUPT`), or it stays where it is, and `status()` names
-   * it. What comes before it, and the log, are used in its stead.
+   * A snapshot cannot be used: it is proven bad and quarantined (`CORRUPT`), or it stays where it is, and `status()`
+   * names it. The snapshot before it, and the log, are used in its stead.
    */
   | { readonly type: "unusable"; readonly snapshot: SnapshotInfo; readonly error: unknown }
-  /** An opening has applied the log up to an index; told now and then, and at the end. */
+  /** An opening has applied the log up to an index; emitted now and then, and at the end. */
   | { readonly type: "replayed"; readonly index: bigint; readonly lastIndex: bigint }
-  /** The machine failed in a callback about what has happened already: that stands. */
+  /** The machine failed in a callback about a past event, which stands. */
   | {
     readonly type: "callbackFailed";
     readonly callback: "committed" | "release" | "reinitialize";
@@ -57,7 +57,7 @@ export type ExecutorEvent =
   }
   /** The log was purged up to and with an index. */
   | { readonly type: "purged"; readonly index: bigint }
-  /** The log could not be purged; it is tried again with the next snapshot. */
+  /** The log could not be purged; the purge is retried with the next snapshot. */
   | { readonly type: "purgeFailed"; readonly error: unknown };
 
 /** Counts since the executor was made. */
@@ -72,6 +72,6 @@ export interface ExecutorMetrics {
   readonly installFailures: number;
   /** Entries purged from the log. */
   readonly purgedEntries: bigint;
-  /** What the last save gave. */
+  /** The result of the last save. */
   readonly lastSave?: SaveResult;
 }

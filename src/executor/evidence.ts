@@ -1,8 +1,9 @@
 /**
- * What a replica knows of the snapshots in its storage, and how it comes to know it.
+ * A replica's evidence about the snapshots in its storage.
  *
- * Whatever retires, purges or replaces acts on evidence: a snapshot counts when it was saved or loaded here, or tried. What
- * cannot be read or understood now is left where it is, and named; only what is proven bad goes, and the storage proves it.
+ * Retention, purge and replacement act on evidence: a snapshot counts when it was saved or loaded here, or tried. One
+ * that cannot be read or understood now is left where it is, and named; only one that the storage proves bad is
+ * quarantined.
  *
  * @module
  */
@@ -15,12 +16,12 @@ import type { ExecutorEvent } from "./events.ts";
 import type { ExecutorContext } from "./options.ts";
 import { openListed } from "./recovery.ts";
 
-/** How long a check that was told to stop may take to do so, in milliseconds. */
+/** The time a cancelled check has to stop, in milliseconds. */
 const GRACE = 1000;
 
-/** What is known of the snapshots in a storage. */
+/** The evidence about the snapshots in a storage. */
 export class SnapshotEvidence {
-  /** Those that count. */
+  /** The snapshots that count. */
   readonly counted: CountedSnapshots = new CountedSnapshots();
   readonly #context: ExecutorContext;
   readonly #emit: (event: ExecutorEvent) => void;
@@ -29,8 +30,8 @@ export class SnapshotEvidence {
 
   /**
    * @param context machine and storage
-   * @param emit is told what cannot be used
-   * @param onLost is told of the index of what was found bad
+   * @param emit is told of snapshots that cannot be used
+   * @param onLost is told the index of a snapshot that was found bad
    */
   constructor(
     context: ExecutorContext,
@@ -51,7 +52,7 @@ export class SnapshotEvidence {
     this.#unlisten();
   }
 
-  /** What is in the storage now; what counted, and is not there any more, does not count any more. */
+  /** Lists the storage; snapshots that counted and are gone no longer count. */
   async refresh(signal?: AbortSignal): Promise<readonly SnapshotInfo[]> {
     const listed = await raceAbort(this.#context.storage.list(), signal);
     this.counted.keep(listed);
@@ -59,10 +60,10 @@ export class SnapshotEvidence {
   }
 
   /**
-   * Finds out whether a snapshot that somebody else, or an earlier process, has put there may be counted on: by the
-   * machine's check, and where it has none by reading everything.
+   * Tries a snapshot of another replica, or of an earlier process: by the machine's check, or, if it has none, by
+   * reading everything.
    *
-   * @returns whether it counts now; if not, it is known why
+   * @returns whether it counts now; if not, the reason is noted
    */
   async prove(snapshot: SnapshotInfo, signal: AbortSignal): Promise<boolean> {
     const { machine, storage } = this.#context;
@@ -87,7 +88,7 @@ export class SnapshotEvidence {
     }
   }
 
-  /** Lets the machine check a snapshot. A check that is given up must not read on while the next one begins. */
+  /** Lets the machine check a snapshot. A cancelled check must not read on while the next one begins. */
   async check(reader: SnapshotReader, signal: AbortSignal): Promise<void> {
     const checking = (async () => await this.#context.machine.check!(reader))();
     try {
@@ -99,20 +100,20 @@ export class SnapshotEvidence {
     }
   }
 
-  /** A snapshot could not be used: if it is said to be bad the storage looks, else it stays, and is named. */
+  /** Notes that a snapshot could not be used: the storage examines one that seems bad; else it stays, and is named. */
   async failed(snapshot: SnapshotInfo, error: unknown): Promise<void> {
-    if (hasCode(error, "NOT_FOUND", "CLOSED", "CANCELLED")) return; // others' retention took it, or nobody waits
+    if (hasCode(error, "NOT_FOUND", "CLOSED", "CANCELLED")) return; // another replica retired it, or the caller is gone
     const did = this.counted.has(snapshot);
     if (hasCode(error, "CORRUPT")) {
       await this.#context.storage.quarantine(snapshot.meta.lastIncludedIndex, error.message);
     }
-    if (did && !this.counted.has(snapshot)) return; // the storage has told
+    if (did && !this.counted.has(snapshot)) return; // the storage quarantined it, and told
     this.counted.addUnusable({ snapshot, error });
     this.#emit({ type: "unusable", snapshot, error });
     await this.refresh();
   }
 
-  /** A snapshot was found bad, by whoever read it. */
+  /** Notes that a reader found a snapshot bad. */
   #lose(index: bigint, reason: string): void {
     const snapshot = this.counted.lose(index);
     if (snapshot !== undefined) {

@@ -29,7 +29,7 @@ interface Running {
   index: bigint | undefined;
 }
 
-/** What is being done to a snapshot meanwhile, for messages. */
+/** The words for a running operation, for messages. */
 const DOING = { save: "taken", push: "sent", install: "installed" } as const;
 
 /** Takes snapshots, installs snapshots, and drops the log behind them. */
@@ -51,7 +51,7 @@ export class SnapshotExecutor {
   /** The log was full, or a purge has failed: one is to be tried again. */
   #isRoomWanted = false;
   #isPurging = false;
-  /** What saves that were given up have left to be put away. */
+  /** The clean-up that cancelled saves have left. */
   #leaving: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
@@ -79,7 +79,7 @@ export class SnapshotExecutor {
     this.#triggers.start();
   }
 
-  /** What it is doing. */
+  /** The state of the executor. */
   get state(): ExecutorState {
     return this.#state;
   }
@@ -306,7 +306,7 @@ export class SnapshotExecutor {
     try {
       const [top] = await this.#evidence.refresh(stop.signal);
       const { index: applied } = this.#context.applied();
-      // What is there, and does not count, is in the way: the commit would say so after everything was written.
+      // A snapshot that is there but does not count is in the way: the commit would fail after everything was written.
       if (top !== undefined && top.meta.lastIncludedIndex >= applied) throw stale(applied, top.meta.lastIncludedIndex);
       await raceAbort(this.#leaving, stop.signal); // else the storage would be busy with it
       const { snapshot, reusedChunks, logBytes, syncDuration, asyncDuration } = await runSave({
@@ -342,7 +342,7 @@ export class SnapshotExecutor {
       if (adopted !== undefined) return adopted;
       this.#metrics = { ...this.#metrics, saveFailures: this.#metrics.saveFailures + 1 };
       this.#onEvent({ type: "saveFailed", error });
-      // Who cancelled it, or closed, does not want it again.
+      // A cancelled save, or one that `close` ended, is not retried.
       if (this.#closed === undefined && !hasCode(error, "CANCELLED", "CLOSED")) this.#triggers.failed();
       throw error;
     } finally {
@@ -389,7 +389,7 @@ export class SnapshotExecutor {
           try {
             return await raceAbort(running.operation().result as Promise<SnapshotInfo>, signal);
           } catch (error) {
-            // Who asked for that one gave it up; who asked for this one did not.
+            // That install was cancelled by its caller; this one was not.
             if (hasCode(error, "CANCELLED") && !signal?.aborted) continue;
             throw error;
           }

@@ -15,9 +15,9 @@ import type { CallBack } from "./save.ts";
 import { TrialLoad } from "./trial_load.ts";
 import { watchWork } from "./watch.ts";
 
-/** What an install goes by. */
+/** The state of one install. */
 interface InstallRun {
-  /** Gives it up, until loading begins. */
+  /** Cancels it, until loading begins. */
   readonly stop: AbortController;
   /** Its index, if that is known by now. */
   index: bigint | undefined;
@@ -31,16 +31,16 @@ export class Installer {
   readonly #clock: Clock;
   readonly #callBack: CallBack;
   readonly #onLoading: () => void;
-  /** A snapshot that was installed, and could not be loaded yet. */
+  /** A snapshot that was received, and could not be loaded yet. */
   #unloaded: SnapshotInfo | undefined;
 
   /**
-   * @param context what is loaded, and from where
-   * @param evidence what is known of the snapshots there
+   * @param context machine, storage and log
+   * @param evidence the evidence about the snapshots there
    * @param options time limits
    * @param clock time
    * @param callBack calls the machine back
-   * @param onLoading is told when it cannot be given up any more
+   * @param onLoading is called when it cannot be cancelled any more
    */
   constructor(
     context: ExecutorContext,
@@ -68,14 +68,14 @@ export class Installer {
     if (index <= applied && !counted.isLost(index)) throw notNewer(index, applied);
   }
 
-  /** A snapshot was found bad: it has to come again. */
+  /** Notes that a snapshot was found bad: it has to be received again. */
   lost(index: bigint): void {
     if (this.#unloaded?.meta.lastIncludedIndex === index) this.#unloaded = undefined;
   }
 
   /**
-   * Receives a snapshot, and loads it. Where the machine can check one that is done before it is committed, else the
-   * machine is loaded then already: what cannot be loaded is never a snapshot here.
+   * Receives a snapshot, and loads it. Before it is committed the machine checks it, or, if it has no check, is loaded
+   * already: a snapshot that cannot be loaded is never committed here.
    */
   async run(run: InstallRun, receiver: Receiver, tracker: Tracker): Promise<SnapshotInfo> {
     const { counted } = this.#evidence;
@@ -88,9 +88,9 @@ export class Installer {
       await trial.end({ snapshot });
     } else if (index <= applied) {
       if (!counted.isLost(index)) throw notNewer(index, applied); // applied meanwhile
-      counted.add(snapshot); // tried, or the very one that was there: the state has what is in it
+      counted.add(snapshot); // tried, or a copy of the lost one: the state has all of it
     } else {
-      this.#unloaded = snapshot; // durable from here on, whether it can be loaded or not
+      this.#unloaded = snapshot; // durable from here on, even if it cannot be loaded
       this.#onLoading();
       tracker.phase("load");
       await this.#context.exclusive(() => this.#load(snapshot));
@@ -112,22 +112,22 @@ export class Installer {
       throwIfCancelled(signal);
       unwatch(); // it takes as long as it takes to read everything
       await this.#try(reader, signal, tracker, trial);
-      if (!trial.isLoaded) unwatch = watch(); // else there is no way but to wait for the commit
+      if (!trial.isLoaded) unwatch = watch(); // a loaded one cannot be cancelled: it waits for the commit
     };
     try {
       return await receiver.receive(signal, tracker, found, check);
     } catch (error) {
       if (trial.isLoaded) await trial.end({ cause: error });
       if (!hasCode(error, "STALE") || signal.aborted) throw error;
-      const here = this.#unloadedAt(run.index ?? error.index); // where it was not asked for by its index
-      if (here !== undefined) return here; // it turned out to be that one
+      const here = this.#unloadedAt(run.index ?? error.index); // the index may be known by the error only
+      if (here !== undefined) return here; // it was received before
       throw error;
     } finally {
       unwatch();
     }
   }
 
-  /** Tries a snapshot that is complete and durable, and that nobody can see yet. */
+  /** Tries a snapshot that is complete and durable, and not yet visible. */
   async #try(reader: SnapshotReader, signal: AbortSignal, tracker: Tracker, trial: TrialLoad): Promise<void> {
     const { lastIncludedIndex: index } = reader.meta;
     const { machine } = this.#context;
@@ -137,7 +137,7 @@ export class Installer {
       return await this.#evidence.check(reader, signal);
     }
     const { index: applied } = this.#context.applied();
-    if (index <= applied) { // lost here, and the state is as new: without a check only the very same can be told
+    if (index <= applied) { // lost here, and the state is as new: without a check only an exact copy is accepted
       if (this.#evidence.counted.isCopyOfLost(index, reader.manifest.digest)) return;
       throw notNewer(index, applied);
     }
@@ -149,14 +149,14 @@ export class Installer {
     });
   }
 
-  /** A snapshot that was received and could not be loaded, if it is the one that is asked for. */
+  /** The snapshot that was received and could not be loaded, if it has this index. */
   #unloadedAt(index: bigint | undefined): SnapshotInfo | undefined {
     const unloaded = this.#unloaded;
     if (unloaded === undefined || unloaded.meta.lastIncludedIndex <= this.#context.applied().index) return undefined;
     return unloaded.meta.lastIncludedIndex === index ? unloaded : undefined;
   }
 
-  /** Replaces the machine's state, and what of the log does not fit to it. Between two applies. */
+  /** Replaces the machine's state, and aligns the log. Runs between two applies. */
   async #load(snapshot: SnapshotInfo): Promise<void> {
     const { machine, log } = this.#context;
     const { lastIncludedIndex: index } = snapshot.meta;
@@ -166,7 +166,7 @@ export class Installer {
     try {
       const meta = await this.#loadMachine(snapshot);
       this.#evidence.counted.add(snapshot);
-      this.#context.loaded(meta); // whatever becomes of the log
+      this.#context.loaded(meta); // even if the log cannot be aligned
       await alignLog(log, meta);
     } finally {
       await this.#callBack("reinitialize", () => machine.reinitialize?.());

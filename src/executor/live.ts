@@ -1,5 +1,5 @@
 /**
- * Sending a snapshot straight from a running machine: nothing of it is kept here.
+ * Sending a snapshot straight from a running machine, without storing it here.
  *
  * @module
  */
@@ -11,24 +11,24 @@ import { type LivePushOptions, pushLive, type Source } from "../transfer/mod.ts"
 import { follow } from "./follow.ts";
 import type { CallBack, Prepared } from "./save.ts";
 
-/** How long a task that was told to stop may take to do so before its view is taken away, in milliseconds. */
+/** The time a cancelled task has to stop before its view is released, in milliseconds. */
 const GRACE = 1000;
 
 /** Options of `Replica.push`. */
 export interface ReplicaPushOptions extends LivePushOptions {
-  /** Encrypts what is sent, for a storage there that has the key: see {@linkcode encryptedWriter}. */
+  /** Encrypts what is sent, for a receiving storage that has the key: see {@linkcode encryptedWriter}. */
   readonly encryptionKey?: EncryptionKey;
 }
 
-/** Of which group it is, beside that. */
+/** The same, with the group of the snapshot. */
 interface GroupedPushOptions extends ReplicaPushOptions {
   readonly group: string | undefined;
 }
 
 /**
- * Sends what a machine saves, and lets its view go exactly once.
+ * Sends what a machine saves, and releases its view exactly once.
  *
- * @returns what was sent; nothing if there was nothing to save
+ * @returns the meta of what was sent; nothing if there was nothing to save
  */
 export async function sendLive(
   prepare: () => Promise<Prepared>,
@@ -62,13 +62,13 @@ export async function sendLive(
     );
     return meta;
   } finally {
-    // Its streams have failed if it is writing still. It gets a moment to see that, before what it reads is taken away.
+    // If the task still writes its streams have failed. It gets a moment to notice before its view is released.
     if (writing !== undefined) await pause(GRACE, undefined, writing.catch(() => {}));
     void callBack("release", () => task.release());
   }
 }
 
-/** The synchronous part, for which nobody waits longer than the signal allows; what comes later is let go. */
+/** Runs the synchronous part, and waits for it until the signal fires; a later task is released. */
 async function prepared(
   prepare: () => Promise<Prepared>,
   signal: AbortSignal | undefined,

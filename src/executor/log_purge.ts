@@ -1,5 +1,5 @@
 /**
- * Dropping what the log need not keep any more.
+ * Purging the entries that the log need not keep any more.
  *
  * @module
  */
@@ -10,23 +10,23 @@ import type { SnapshotEvidence } from "./evidence.ts";
 import type { ExecutorContext } from "./options.ts";
 import { purgeIndex, type PurgeOptions } from "./purge.ts";
 
-/** How many snapshots must count before entries go, where so many are kept: of two, one may rot unseen. */
+/** The snapshots that must count before entries go, if so many are kept: of two, one may rot unseen. */
 const MIN_COUNTED = 2;
 
-/** What a purge has done. */
+/** The result of a purge. */
 export interface Purged {
-  /** The last entry that is gone. */
+  /** The last entry that was purged. */
   readonly index: bigint;
-  /** How many went. */
+  /** The number of entries that were purged. */
   readonly entries: bigint;
 }
 
 /**
- * Purges the log behind snapshots that count; those that do not yet, since an earlier process or another replica saved them,
- * are tried first. What cannot be used holds the log as if it were not there.
+ * Purges the log behind snapshots that count; those that do not yet, since an earlier process or another replica saved
+ * them, are tried first. A snapshot that cannot be used holds the log as if it were absent.
  *
- * @param signal gives up trying them
- * @returns what went; nothing if nothing may go, or too little
+ * @param signal cancels the trials
+ * @returns the purge; nothing if no entry may go, or too few
  */
 export async function purgeLog(
   context: ExecutorContext,

@@ -1,5 +1,5 @@
 /**
- * When, and in what order: triggers, save, install, retention, purge; and the replica on top.
+ * The order of triggers, saves, installs, retention and purges; and the replica on top.
  *
  * @module
  */

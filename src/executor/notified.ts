@@ -1,7 +1,7 @@
 /**
- * A follower's side of Ratis's notification mode: it is told that the log before an index is gone, and installs a
- * snapshot from wherever it likes. There is no state in which it sticks: what fails is said once, and tried again at the
- * next notification (Ratis: RATIS-873, 987, 1417).
+ * The follower's side of Ratis's notification mode: it is told that the log before an index is gone, and installs a
+ * snapshot from a source of its choice. It never gets stuck: a failure is reported once, and the install is retried at
+ * the next notification (Ratis: RATIS-873, 987, 1417).
  *
  * @module
  */
@@ -11,26 +11,26 @@ import type { SnapshotInfo } from "../snapshot/mod.ts";
 import { Operation, raceAbort } from "../async/mod.ts";
 import type { InstallNotification, NotificationReply } from "../transfer/mod.ts";
 
-/** What a {@linkcode NotifiedInstall} works with. */
+/** The surroundings of a {@linkcode NotifiedInstall}. */
 export interface NotifiedContext {
   /** The replica's group, if it has one. */
   group(): string | undefined;
   /** The index of the last entry that was applied. */
   applied(): bigint;
-  /** Installs a snapshot; gives nothing if it finds no source. The signal limits the looking for one. */
+  /** Installs a snapshot; gives nothing if it finds no source. The signal limits the search for one. */
   install(notification: InstallNotification, signal: AbortSignal): Promise<Operation<SnapshotInfo> | undefined>;
 }
 
-/** How long the looking for sources may take, in milliseconds. */
+/** The longest search for sources, in milliseconds. */
 const LOOK_TIMEOUT = 60_000;
 
-/** Installs what it is notified of, one at a time. */
+/** Installs snapshots when it is notified, one at a time. */
 export class NotifiedInstall {
   readonly #context: NotifiedContext;
   #term = 0n;
   #first = 0n;
   #running: Operation<SnapshotInfo | undefined> | undefined;
-  /** What is said at the next notification, once. */
+  /** The outcome of the last install, reported once, at the next notification. */
   #outcome: NotificationReply | undefined;
 
   /** @param context what it works with */
@@ -39,14 +39,14 @@ export class NotifiedInstall {
   }
 
   /**
-   * Answers a notification: at once, whatever there is to do.
+   * Answers a notification at once; an install that is needed runs in the background.
    *
-   * @param notification what the leader says
+   * @param notification the leader's notification
    */
   notify(notification: InstallNotification): NotificationReply {
     const { term, firstAvailable: { index: first }, group } = notification;
     const own = this.#context.group();
-    if (group !== undefined && own !== undefined && group !== own) { // nothing that it says counts here, nor its term
+    if (group !== undefined && own !== undefined && group !== own) { // neither its index nor its term count here
       const reason = `This is a replica of group ${JSON.stringify(own)}, not of ${JSON.stringify(group)}`;
       return { result: "CONF_MISMATCH", reason };
     }
@@ -59,7 +59,7 @@ export class NotifiedInstall {
     const outcome = this.#outcome;
     this.#outcome = undefined;
     if (outcome?.result === "SNAPSHOT_INSTALLED") return { ...outcome, term };
-    const applied = this.#context.applied(); // it may need none any more, whatever became of the last one
+    const applied = this.#context.applied(); // entries may have arrived: even after a failure none may be needed
     if (applied + 1n >= first) return { result: "ALREADY_INSTALLED", snapshotIndex: applied, term };
     if (outcome !== undefined) return { ...outcome, term };
     const running = this.#running = this.#start(notification);

@@ -1,5 +1,5 @@
 /**
- * What an executor works with, and what it may be told.
+ * The surroundings and the options of an executor.
  *
  * @module
  */
@@ -14,65 +14,65 @@ import type { ExecutorEvent } from "./events.ts";
 import type { PurgeOptions } from "./purge.ts";
 import type { RetryOptions, TriggerOptions } from "./triggers.ts";
 
-/** What an executor may be told. */
+/** Options of an executor. */
 export interface ExecutorOptions {
-  /** What makes a snapshot be taken, besides being asked. */
+  /** The triggers of snapshots, besides calls of `snapshot()`. */
   readonly triggers?: TriggerOptions;
-  /** How a failed save is tried again. */
+  /** The retries of a failed save. */
   readonly retry?: RetryOptions;
-  /** What may be purged of the log. */
+  /** The rules for purging the log. */
   readonly purge?: PurgeOptions;
   /**
-   * How long a save may take, in milliseconds.
+   * The longest that a save may take, in milliseconds.
    *
    * @default {600000}
    */
   readonly saveTimeout?: number;
   /**
-   * How long a save or an install may take without coming further, in milliseconds.
+   * The longest that a save or an install may take without progress, in milliseconds.
    *
    * @default {60000}
    */
   readonly stallTimeout?: number;
   /**
-   * What an install does that finds a save running: waits until it is committed, or cancels it.
+   * The behaviour of an install during a save: it waits until the save is committed, or cancels it.
    *
    * @default {"wait"}
    */
   readonly whileSaving?: "wait" | "cancel";
-  /** Time. */
+  /** The clock; by default that of the runtime. */
   readonly clock?: Clock;
-  /** Told of everything that happens. What it throws is dropped. */
+  /** Called with each event. Its errors are ignored. */
   readonly onEvent?: (event: ExecutorEvent) => void;
 }
 
-/** What an executor works with. */
+/** The surroundings of an executor. */
 export interface ExecutorContext {
-  /** What is saved and loaded. */
+  /** The machine that is saved and loaded. */
   readonly machine: StateMachine;
-  /** Where snapshots are. */
+  /** The storage of the snapshots. */
   readonly storage: SnapshotStorage;
   /** The log behind them. */
   readonly log: LogStorage;
-  /** Whether replicas that apply the same log may have the same storage: a snapshot of another is as good as one's own. */
+  /** True if the log is shared: such replicas may share a storage, and another's snapshot is as good as one's own. */
   readonly isShared?: boolean;
-  /** The snapshot that the machine was loaded from; none if it was from none. */
+  /** The snapshot that the machine was loaded from, if any. */
   readonly newest: SnapshotInfo | undefined;
-  /** The newest of which it has all by itself, if it was loaded from none; nobody has tried it. */
+  /** If it was loaded from none: the newest of which the machine itself has everything; nobody has tried it. */
   readonly had?: SnapshotInfo | undefined;
-  /** Those that it could not be loaded from; by default none. */
+  /** The snapshots that it could not be loaded from; by default none. */
   readonly unusable?: readonly UnusableSnapshot[];
-  /** Up to where entries were applied. */
+  /** Returns the last entry that was applied. */
   applied(): Applied;
-  /** Throws if the state must not be saved: an entry was applied by half. Called between two applies. */
+  /** Throws if the state must not be saved, since an entry was half applied. Called between two applies. */
   checkSavable(): void;
-  /** Runs something between two applies. */
+  /** Runs `work` between two applies. */
   exclusive<T>(work: () => T | Promise<T>): Promise<T>;
-  /** The machine was loaded from this snapshot. Called between two applies. */
+  /** Notes that the machine was loaded from this snapshot. Called between two applies. */
   loaded(meta: SnapshotMeta): void;
   /**
-   * The machine was loaded from a snapshot that did not become durable: gives it back the state that storage and log have,
-   * or stops the replica. Called between two applies.
+   * Called if the machine was loaded from a snapshot that did not become durable: restores the state that storage and
+   * log have, or stops the replica. Called between two applies.
    */
   restore(cause: unknown): Promise<void>;
 }
@@ -80,25 +80,25 @@ export interface ExecutorContext {
 /** Options of {@linkcode SnapshotExecutor.snapshot}. */
 export interface SnapshotOptions {
   /**
-   * How many entries must have been applied since the last snapshot; fewer, and there is none taken.
+   * The number of entries that must have been applied since the last snapshot; with fewer none is taken.
    *
    * @default {1}
    */
   readonly gap?: number;
-  /** Gives it up. */
+  /** Cancels it. */
   readonly signal?: AbortSignal;
 }
 
-/** What receives a snapshot into the storage. */
+/** Receives a snapshot into the storage. */
 export interface Receiver {
   /** The index of the snapshot, if it is known before it is received. */
   readonly index: bigint | undefined;
   /**
    * Receives it.
    *
-   * @param signal gives it up
-   * @param tracker is told how far it is
-   * @param found is told the index, when it is known or when it changes; throws if it is not wanted
+   * @param signal cancels it
+   * @param tracker takes the progress
+   * @param found is called with the index once it is known, and when it changes; throws if it is not wanted
    * @param check tries the snapshot before it is committed, as an option of the commit
    * @returns the snapshot, committed
    */

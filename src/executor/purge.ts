@@ -1,5 +1,6 @@
 /**
- * How much of the log may go: Ratis's rules (facts: `StateMachineUpdater`, `RaftLogBase.purge`) with the holes closed.
+ * The part of the log that may be purged: the rules of Ratis's `StateMachineUpdater` and `RaftLogBase.purge` without
+ * their gaps.
  *
  * @module
  */
@@ -15,28 +16,28 @@ import {
   required,
 } from "../checks.ts";
 
-/** A member of the group, as far as it is known. */
+/** The state of a member of the group, as known here. */
 export interface Member {
   /** The last entry that it is known to have. */
   readonly matchIndex: bigint;
   /**
-   * When it was heard of last, as the clock's `monotonic()` (by default `performance.now()`) said then. Not `Date.now()`:
-   * a wall clock that jumps would make everybody seem dead, and the log that they need would be purged.
+   * The time of its last sign of life, by the clock's `monotonic()` (by default `performance.now()`). Not `Date.now()`:
+   * if the wall clock jumped all members would seem dead, and the entries that they need would be purged.
    */
   readonly lastSeen: number;
 }
 
-/** What may be purged. */
+/** Options of a purge. */
 export interface PurgeOptions {
   /**
-   * Whether members that lag behind the snapshot are left to install one. If not, the log is kept for them, as long as
-   * they are alive.
+   * True to let members that lag behind the snapshot install one. If false, the log is kept for them, as long as they
+   * are alive.
    *
    * @default {false}
    */
   readonly upToSnapshotIndex?: boolean;
   /**
-   * Entries before the last that are kept in any case.
+   * The number of entries before the last that are kept in any case.
    *
    * @default {0}
    */
@@ -48,8 +49,8 @@ export interface PurgeOptions {
    */
   readonly gap?: number;
   /**
-   * How long a member that is not heard of holds purging back, in milliseconds of a monotonic clock. In Ratis a dead one
-   * does so for ever.
+   * The time that a silent member holds purging back, in milliseconds of a monotonic clock. In Ratis a dead one does so
+   * for ever.
    *
    * @default {600000}
    */
@@ -58,28 +59,28 @@ export interface PurgeOptions {
   readonly members?: () => Iterable<Member>;
 }
 
-/** What {@linkcode purgeIndex} goes by. */
+/** The state that {@linkcode purgeIndex} decides by. */
 export interface PurgeState {
   /** The newest snapshot that counts: its state was saved or loaded here, or it was tried. */
   readonly snapshotIndex: bigint;
   /**
-   * The oldest snapshot that is kept, for fallback or because somebody is reading it; 0 as long as there are fewer than
-   * are to be kept, since what one falls back to then is the log from its first entry on.
+   * The oldest snapshot that is kept, for fallback or because somebody is reading it; 0 while there are fewer snapshots
+   * than are to be kept, since the fallback is then the log from its first entry on.
    */
   readonly oldestSnapshot: bigint;
   /** The first entry of the log. */
   readonly firstIndex: bigint;
   /** The last entry of the log. */
   readonly lastIndex: bigint;
-  /** What the clock's `monotonic()` says now. */
+  /** The present time, by the clock's `monotonic()`. */
   readonly now: number;
 }
 
 /**
  * The index up to which the log may be purged now.
  *
- * @param state where snapshots and log stand
- * @param options what may be purged
+ * @param state the state of snapshots and log
+ * @param options see {@linkcode PurgeOptions}
  * @returns the index; nothing if there is nothing to purge, or too little
  */
 export function purgeIndex(state: PurgeState, options: PurgeOptions): bigint | undefined {
@@ -90,7 +91,7 @@ export function purgeIndex(state: PurgeState, options: PurgeOptions): bigint | u
   checkPurgeState(state);
   const limits = [
     state.snapshotIndex,
-    // So that falling back to it loses nothing, and who downloads it finds what comes after. With two snapshots
+    // A fallback to it loses nothing, and a replica that downloads it finds the entries after it. With two snapshots
     // retained this is braft's rule of truncating up to the last but one, and not at all behind the first.
     state.oldestSnapshot,
   ];
@@ -105,7 +106,7 @@ export function purgeIndex(state: PurgeState, options: PurgeOptions): bigint | u
   return index >= state.firstIndex && index - (state.firstIndex - 1n) >= gap ? index : undefined;
 }
 
-/** Checks where snapshots and log stand. */
+/** Checks the state of snapshots and log. */
 export function checkPurgeState(state: PurgeState): PurgeState {
   const index = required(checkIndex);
   return checkOptions(state, {
@@ -117,7 +118,7 @@ export function checkPurgeState(state: PurgeState): PurgeState {
   }, "state");
 }
 
-/** Checks a member: of one whose numbers are none, everything that it needs would be purged. */
+/** Checks a member: if its fields were no numbers, all entries that it needs would be purged. */
 export function checkMember(member: Member): Member {
   return checkOptions(member, {
     matchIndex: required(checkIndex),
@@ -125,7 +126,7 @@ export function checkMember(member: Member): Member {
   }, "A member");
 }
 
-/** The checks of what may be purged. */
+/** The checks of a purge's options. */
 export function purgeChecks(): Checks<PurgeOptions> {
   return {
     upToSnapshotIndex: checkBoolean,

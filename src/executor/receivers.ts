@@ -1,5 +1,5 @@
 /**
- * Where the snapshot of an install comes from.
+ * The sources of an install's snapshot.
  *
  * @module
  */
@@ -11,11 +11,11 @@ import type { Receiver } from "./options.ts";
 
 /** Options of `Replica.install`. */
 export interface InstallOptions extends Omit<PullOptions, "onManifest" | "check"> {
-  /** The index that the snapshot must have; for sources, which one of theirs. */
+  /** The index that the snapshot must have; of sources, the snapshot to pull. */
   readonly index?: bigint;
 }
 
-/** An archive, as it comes from a `PUT`. */
+/** Receives an archive, as of a `PUT`. */
 export function archiveReceiver(
   stream: ReadableStream<Uint8Array>,
   storage: SnapshotStorage,
@@ -29,7 +29,7 @@ export function archiveReceiver(
   };
 }
 
-/** Servers to pull from. */
+/** Pulls from servers. */
 export function pullReceiver(
   sources: readonly Source[],
   storage: SnapshotStorage,
@@ -44,12 +44,12 @@ export function pullReceiver(
   };
 }
 
-/** A snapshot that somebody else put into the storage. */
+/** Takes a snapshot that another replica put into the storage. */
 export function storedReceiver(snapshot: SnapshotInfo): Receiver {
   return { index: snapshot.meta.lastIncludedIndex, receive: () => Promise.resolve(snapshot) };
 }
 
-/** Ends an archive that was not read, since it is here already or was refused. */
+/** Cancels the stream of an archive that is not read, since it is here already or was refused. */
 export function discard(stream: ReadableStream<Uint8Array>, reason?: unknown): void {
   if (!stream.locked) stream.cancel(reason).catch(() => {});
 }

@@ -1,5 +1,5 @@
 /**
- * What a replica finds when it starts: the newest snapshot that is good, and the log after it.
+ * Recovery of a replica at its start: the newest good snapshot, and the log after it.
  *
  * @module
  */
@@ -15,30 +15,30 @@ import type { UnusableSnapshot } from "./counted.ts";
 /** A place in a history. */
 export type Position = Pick<SnapshotMeta, "lastIncludedIndex" | "lastIncludedTerm">;
 
-/** What a recovery works with. */
+/** The surroundings of a recovery. */
 export interface RecoveryContext {
-  /** Has the snapshots. */
+  /** The storage of the snapshots. */
   readonly storage: SnapshotStorage;
-  /** Is loaded. */
+  /** The machine to be loaded. */
   readonly machine: StateMachine;
-  /** Up to where the machine has applied entries by itself: no snapshot is loaded that is not newer. */
+  /** The last entry that the machine has by itself: only newer snapshots are loaded. */
   readonly durable?: Position | undefined;
-  /** The log behind the snapshots; absent if it is a shared one, of which others can give what is missing here. */
+  /** The log behind the snapshots; absent if it is shared, since other replicas can give what is missing. */
   readonly log?: LogStorage;
-  /** Is told of each snapshot that cannot be used. */
+  /** Called with each snapshot that cannot be used. */
   readonly onUnusable: (unusable: UnusableSnapshot) => void;
-  /** Gives it up. */
+  /** Cancels it. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Loads the newest snapshot that can be loaded, if the log gives what it lacks. One that is proven bad is quarantined by the
- * storage; every other one that cannot be used stays where it is, and the one before it is tried: the log decides whether
- * that loses anything. It must begin before the older one ends, and reach to where the unusable one ends: what only that
- * one has would be missing, and be written anew.
+ * Loads the newest snapshot that can be loaded, if the log has the entries after it. The storage quarantines one that
+ * is proven bad; any other that cannot be used stays where it is, and the one before it is tried. The log decides
+ * whether that loses anything: it must begin before the older one ends, and reach the end of the unusable one, since
+ * entries that only that one has would be missing, and their indices would be used again.
  *
  * @returns the snapshot; nothing if there is none, or the log has everything that the machine does not have by itself
- * @throws what the newest could not be used for, if nothing else gives the same state
+ * @throws the reason why the newest could not be used, if nothing else gives the same state
  */
 export async function loadNewest(context: RecoveryContext): Promise<SnapshotInfo | undefined> {
   const { storage, durable, log, onUnusable, signal } = context;
@@ -66,7 +66,7 @@ export async function loadNewest(context: RecoveryContext): Promise<SnapshotInfo
       error = failure;
     }
     if (hasCode(error, "NOT_FOUND") && index !== missed) {
-      missed = index; // in a storage that others use too a newer one may have taken its place meanwhile
+      missed = index; // in a shared storage a newer one may have taken its place meanwhile
       continue;
     }
     if (hasCode(error, "CORRUPT")) await storage.quarantine(index, error.message);
@@ -76,9 +76,9 @@ export async function loadNewest(context: RecoveryContext): Promise<SnapshotInfo
 }
 
 /**
- * Opens a snapshot of a list. Its meta is the reader's: what a list says was not verified with the content.
+ * Opens a listed snapshot. Use the reader's meta: that of the list was not verified with the content.
  *
- * @throws {SnapshotError} `NOT_FOUND` if another has its index by now; what the storage fails with
+ * @throws {SnapshotError} `NOT_FOUND` if another has its index by now; any error of the storage
  */
 export async function openListed(storage: SnapshotStorage, { meta, digest }: SnapshotInfo): Promise<SnapshotReader> {
   const { lastIncludedIndex: index } = meta;
@@ -90,7 +90,7 @@ export async function openListed(storage: SnapshotStorage, { meta, digest }: Sna
 
 async function load({ storage, machine, signal }: RecoveryContext, snapshot: SnapshotInfo): Promise<SnapshotMeta> {
   const reader = await openListed(storage, snapshot);
-  const stop = () => void reader.close().catch(() => {}); // what the machine reads fails from then on
+  const stop = () => void reader.close().catch(() => {}); // makes the machine's reads fail
   signal?.addEventListener("abort", stop, { once: true });
   try {
     throwIfCancelled(signal);
@@ -108,7 +108,7 @@ function isListed({ digest }: SnapshotInfo, listed: readonly SnapshotInfo[]): bo
   return listed.some((other) => toHex(other.digest) === toHex(digest));
 }
 
-/** Whether the log leads from a snapshot, or from nothing, to where a newer one ends: it is of the history of both. */
+/** Reports whether the log leads from a snapshot, or from nothing, to the end of a newer one of the same history. */
 async function leads(log: LogStorage, from: Position | undefined, to: Position): Promise<boolean> {
   if (log.firstIndex > (from?.lastIncludedIndex ?? 0n) + 1n) return false;
   if (await log.term(to.lastIncludedIndex) !== to.lastIncludedTerm) return false;
@@ -116,9 +116,9 @@ async function leads(log: LogStorage, from: Position | undefined, to: Position):
 }
 
 /**
- * Checks that what the storage does not even list, since it cannot be read, is not missed: the log must have all up to it.
+ * Checks that the log has all entries up to the newest snapshot that cannot be read, and hence is not listed.
  *
- * @throws what it cannot be read for
+ * @throws the reason why it cannot be read
  */
 async function checkUnreadable(
   storage: SnapshotStorage,
@@ -133,8 +133,8 @@ async function checkUnreadable(
 }
 
 /**
- * Makes the log fit to a snapshot that the state was loaded from. Entries after the snapshot are kept if the log has
- * the snapshot's last entry, with its term; else they are not what follows it, and all goes (braft's
+ * Aligns the log with the snapshot that the state was loaded from. Entries after the snapshot are kept if the log has
+ * the snapshot's last entry, with its term; else they do not follow it, and the log is reset (braft's
  * `LogManager::set_snapshot`).
  */
 export async function alignLog(

@@ -37,12 +37,12 @@ import { Turns } from "./turns.ts";
 /** Entries appended and applied in one go. */
 const BATCH = 1024;
 
-/** How often an opening tells how far it is, in milliseconds. */
+/** The interval at which an opening reports its progress, in milliseconds. */
 const TELL_EVERY = 100;
 
 /** Where a {@linkcode Replica} stands. */
 export interface ReplicaStatus {
-  /** What its executor is doing. */
+  /** The state of its executor. */
   readonly state: ExecutorState;
   /** The name of its group, if it has one. */
   readonly group: string | undefined;
@@ -106,10 +106,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   readonly #executor: SnapshotExecutor;
   readonly #term: bigint | undefined;
   readonly #notified: NotifiedInstall | undefined;
-  /** What applies a shared log. */
+  /** Applies a shared log. */
   readonly #shared: SharedFollower | undefined;
   #applied: Applied;
-  /** What runs on the machine, one after the other. */
+  /** The work on the machine, one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #queue: Pending[] = [];
   #draining: Promise<void> | undefined;
@@ -507,7 +507,7 @@ function closed(): SnapshotError {
   return new SnapshotError("CLOSED", "The replica was closed");
 }
 
-/** What of a batch can be appended to a log. What cannot is rejected, and harms no other. */
+/** Returns the part of a batch that can be appended to a log; the rest is rejected, and harms no other. */
 function choose(batch: readonly Pending[], last: Pick<LogEntry, "index" | "term">): {
   readonly accepted: readonly (readonly [Pending, readonly LogEntry[]])[];
   readonly entries: readonly LogEntry[];

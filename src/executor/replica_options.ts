@@ -1,5 +1,5 @@
 /**
- * What a replica is made of.
+ * The options of a replica.
  *
  * @module
  */
@@ -14,31 +14,34 @@ import type { InstallOptions } from "./receivers.ts";
 /** Options of {@linkcode Replica.open}. */
 export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions {
   /**
-   * The state. What is in storage and log is loaded and applied: it must be as new, or say by `durable` what it has. A
-   * `StoredState` is used by way of its `machine`, or of `apply` and `durable`.
+   * The state machine. Storage and log are loaded into it and applied: it must be new, or say by `durable` what it has.
+   * A `StoredState` is used by its `machine`, or by `apply` and `durable`.
    */
   readonly machine: M;
-  /** The log: its own, or one that it shares with other replicas. Closed with the replica, or when that cannot be opened. */
+  /**
+   * The log: its own, or one that it shares with other replicas. Closed with the replica, or when that cannot be
+   * opened.
+   */
   readonly log: LogStorage | SharedLog;
-  /** Where snapshots are. Closed with the replica, or when that cannot be opened. */
+  /** The storage of snapshots. Closed with the replica, or when that cannot be opened. */
   readonly storage: SnapshotStorage;
   /**
-   * The name of its group: of all replicas that apply the same log; 1 to 255 bytes of UTF-8 without NUL. Snapshots say
-   * it, and those of another group are refused (`FORBIDDEN`) from wherever they come, before anything is replaced. By
-   * default the storage's, that of the newest snapshot which has one, or the log's. `snapshot/group.ts` has a table of
-   * what is taken from where.
+   * The name of its group, which is all replicas that apply the same log; 1 to 255 bytes of UTF-8 without NUL.
+   * Snapshots carry it, and those of another group are refused (`FORBIDDEN`), whatever their source, before anything is
+   * replaced. By default the storage's, that of the newest snapshot which has one, or the log's: see the table in
+   * `snapshot/group.ts`.
    */
   readonly group?: string;
   /** The members of the group, as long as nothing in storage or log says otherwise. */
   readonly configuration?: Configuration;
-  /** Gives up the opening, however far it is: throws `CANCELLED`. Of no effect once the replica is open. */
+  /** Cancels the opening at any point: throws `CANCELLED`. Of no effect once the replica is open. */
   readonly signal?: AbortSignal;
   /** The term of proposed entries. By default the last one that is known, and 1 at first. A shared log has its own. */
   readonly term?: bigint;
   /**
-   * Asked, when a leader says that it no longer has what comes next ({@linkcode Replica.notify}), or when it was purged
-   * from a shared log, where to install a snapshot from; nothing if there is none. Absent: the replica takes no
-   * notifications.
+   * Returns the sources to install a snapshot from; nothing if there are none. Called when a leader says that it no
+   * longer has the next entries ({@linkcode Replica.notify}), or when they were purged from a shared log. Absent: the
+   * replica takes no notifications.
    */
   readonly onNotification?: (
     notification: InstallNotification,
@@ -46,10 +49,10 @@ export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions 
   ) => NotifiedSources | undefined | Promise<NotifiedSources | undefined>;
 }
 
-/** Where to install a snapshot from. */
+/** Sources to install a snapshot from. */
 export interface NotifiedSources {
   /** The servers. */
   readonly sources: readonly Source[];
-  /** How. */
+  /** Options of the install. */
   readonly options?: InstallOptions;
 }

@@ -1,5 +1,5 @@
 /**
- * One save: the two parts, and everything given back whatever happens.
+ * One save: the synchronous part, the asynchronous one, and the release of everything after any outcome.
  *
  * @module
  */
@@ -10,57 +10,59 @@ import type { Applied, SaveTask } from "../state/mod.ts";
 import { raceAbort, type Tracker } from "../async/mod.ts";
 import type { Clock } from "./clock.ts";
 
-/** What a save goes by. */
+/** The surroundings of a save. */
 export interface SaveContext {
-  /** Where to. */
+  /** The storage that the snapshot is written to. */
   readonly storage: SnapshotStorage;
-  /** Time, for the grace period. */
+  /** The clock, for the grace period. */
   readonly clock: Clock;
   /** Runs the synchronous part between two applies. */
   readonly prepare: () => Promise<Prepared>;
-  /** Gives it up. */
+  /** Cancels it. */
   readonly signal: AbortSignal;
-  /** Is told how far it is. */
+  /** Takes the progress. */
   readonly tracker: Tracker;
-  /** Is given what is still being put away when it has been given up; the next save waits for that. */
+  /** Takes clean-up that still runs after the save was cancelled; the next save waits for it. */
   readonly leave: (late: Promise<void>) => void;
-  /** Calls back the machine; an error of that is reported, and does not reach the save. */
+  /** Calls back the machine; an error of the callback is reported, and does not reach the save. */
   readonly callBack: CallBack;
 }
 
-/** Calls back the machine about what has happened already. Never rejects: what it throws is reported, and changes nothing. */
+/**
+ * Calls back the machine about a past event. Never rejects: an error of the callback is reported, and changes nothing.
+ */
 export type CallBack = (
   what: "committed" | "release" | "reinitialize",
   callback: () => void | Promise<void>,
 ) => Promise<void>;
 
-/** What the synchronous part gave. */
+/** The result of the synchronous part. */
 export interface Prepared {
   /** The asynchronous part; nothing if there is nothing to save. */
   readonly task: SaveTask | undefined;
-  /** Of what. */
+  /** The last applied entry that the save includes. */
   readonly applied: Applied;
   /** Bytes of the log that it stands for. */
   readonly logBytes: number;
-  /** Milliseconds. */
+  /** Its length in milliseconds. */
   readonly duration: number;
 }
 
-/** What a save gave. */
+/** The result of a save. */
 export interface Saved {
   /** The new snapshot; nothing if there was nothing to save. */
   readonly snapshot: SnapshotInfo | undefined;
-  /** How many of its chunks are an earlier snapshot's. */
+  /** The number of its chunks that are an earlier snapshot's. */
   readonly reusedChunks: number;
   /** Bytes of the log that it stands for. */
   readonly logBytes: number;
-  /** The synchronous part, in milliseconds. */
+  /** The length of the synchronous part, in milliseconds. */
   readonly syncDuration: number;
-  /** The asynchronous part, in milliseconds. */
+  /** The length of the asynchronous part, in milliseconds. */
   readonly asyncDuration: number;
 }
 
-/** How long a task that was told to stop may take to do so before its view is taken away, in milliseconds. */
+/** The time a cancelled task has to stop before its view is released, in milliseconds. */
 const GRACE = 1000;
 
 /** Takes a snapshot. After any failure nothing is left of it. */
@@ -87,11 +89,11 @@ export async function runSave(context: SaveContext): Promise<Saved> {
     const snapshot = task && await saveTask(task, applied, writer, context);
     return { snapshot, reusedChunks, logBytes, syncDuration: duration, asyncDuration: performance.now() - start };
   } finally {
-    await writer.abort(); // nothing, if it was committed
+    await writer.abort(); // does nothing if it was committed
   }
 }
 
-/** Waits for something, but not longer than the signal allows; what comes later is put away. */
+/** Waits for a promise until the signal fires; a later result is disposed of. */
 async function orPutAway<T>(
   promise: Promise<T>,
   signal: AbortSignal,
@@ -106,7 +108,7 @@ async function orPutAway<T>(
   }
 }
 
-/** Runs the asynchronous part, commits what it wrote, and lets its view go exactly once. */
+/** Runs the asynchronous part, commits what it wrote, and releases its view exactly once. */
 async function saveTask(
   task: SaveTask,
   { index, term, configuration }: Applied,
@@ -121,7 +123,7 @@ async function saveTask(
     throwIfCancelled(signal);
     tracker.phase("commit");
     const snapshot = await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: term, ...configuration });
-    // There is a snapshot from here on, whatever the machine makes of it: to say otherwise would have it taken again.
+    // The snapshot exists from here on, even if the callback fails: a failure now would have it taken again.
     void context.callBack("committed", () => task.committed?.(snapshot));
     return snapshot;
   } finally {
@@ -134,14 +136,14 @@ async function write(task: SaveTask, writer: SnapshotWriter, { signal, clock }: 
   try {
     await raceAbort(written, signal);
   } catch (error) {
-    // Its streams fail from here on. It gets a moment to see that, before what it reads is taken away.
+    // The task's streams fail from here on. It gets a moment to notice before its view is released.
     await writer.abort(error);
     await settledWithin(written, clock);
     throw error;
   }
 }
 
-/** Waits until a promise has settled, but not for ever. */
+/** Waits until a promise has settled, for the grace period at most. */
 async function settledWithin(promise: Promise<unknown>, clock: Clock): Promise<void> {
   let cancel = () => {};
   const over = new Promise<void>((resolve) => cancel = clock.after(GRACE, resolve));

@@ -1,5 +1,5 @@
 /**
- * A replica of a log that others append to as well: it applies what the log gives, as long as it is open.
+ * A replica of a shared log, which others append to as well: it applies the log's entries as long as it is open.
  *
  * @module
  */
@@ -14,40 +14,40 @@ import type { SnapshotExecutor } from "./executor.ts";
 import { storedReceiver } from "./receivers.ts";
 import type { Turns } from "./turns.ts";
 
-/** How long to wait before the next try to find a snapshot, in milliseconds: the first time, and at the most. */
+/** The pause before the search for a snapshot is retried: the first one, and the longest, in milliseconds. */
 const RETRY_FIRST = 250;
 const RETRY_MAX = 30_000;
-/** How long what is being proposed may take to arrive when the replica is closed, in milliseconds. */
+/** The time that pending proposals have to arrive when the replica is closed, in milliseconds. */
 const GRACE = 5000;
 
-/** What a {@linkcode SharedFollower} works with. */
+/** The surroundings of a {@linkcode SharedFollower}. */
 export interface SharedContext {
   /** The log. */
   readonly log: SharedLog;
-  /** Where snapshots are, maybe those of others too. */
+  /** The storage of snapshots, maybe also of other replicas. */
   readonly storage: SnapshotStorage;
   /** Loads snapshots. */
   readonly executor: SnapshotExecutor;
   /** The index of the last entry that was applied. */
   applied(): bigint;
-  /** Runs something between two applies. */
+  /** Runs `work` between two applies. */
   exclusive<T>(work: () => T | Promise<T>): Promise<T>;
   /** Applies an entry. */
   apply(entry: LogEntry): Promise<void>;
   /** Shares the event loop while entries are applied. */
   readonly turns: Turns;
-  /** Is told why nothing can be applied any more. */
+  /** Called with the reason if nothing can be applied any more. */
   fail(error: SnapshotError): void;
-  /** Installs a snapshot from where the application says; nothing if it knows of none. */
+  /** Installs a snapshot from a source that the application names; gives nothing if it names none. */
   install(notification: InstallNotification, signal: AbortSignal): Promise<Operation<SnapshotInfo> | undefined>;
 }
 
-/** Whether a log is one that others append to as well. */
+/** Reports whether a log is a shared one. */
 export function isShared(log: LogStorage | SharedLog): log is SharedLog {
   return "follow" in log;
 }
 
-/** Who waits for an entry to be applied. */
+/** A caller that waits for an entry to be applied. */
 interface Waiter {
   resolve(): void;
   reject(error: unknown): void;
@@ -60,11 +60,11 @@ export class SharedFollower {
   readonly #waiters = new Map<bigint, Waiter[]>();
   #running: Promise<void> | undefined;
   #open = false;
-  /** How many are being proposed; and who waits for none to be. */
+  /** The number of pending proposals; `#quiet` is called when there are none. */
   #proposing = 0;
   #quiet: (() => void) | undefined;
   #problem: SnapshotError | undefined;
-  /** Why it ended. */
+  /** The reason it ended with. */
   #ended: SnapshotError | undefined;
 
   /** @param context what it works with */
@@ -72,15 +72,15 @@ export class SharedFollower {
     this.#context = context;
   }
 
-  /** Why nothing is applied just now; tried again. */
+  /** The reason why nothing is applied at present; it is retried. */
   get problem(): SnapshotError | undefined {
     return this.#problem;
   }
 
   /**
-   * Begins to apply; resolves when all is applied that is in the log now.
+   * Begins to apply; resolves when the entries that the log has now are applied.
    *
-   * @param signal gives up waiting for that
+   * @param signal cancels that wait
    */
   async start(signal: AbortSignal | undefined): Promise<void> {
     const { log } = this.#context;
@@ -90,7 +90,7 @@ export class SharedFollower {
     this.#open = true;
   }
 
-  /** Appends an entry to the log; resolves when it was applied here. */
+  /** Appends an entry to the log; resolves once it was applied here. */
   async propose(entry: Pick<LogEntry, "data" | "configuration">): Promise<LogEntry> {
     this.#proposing++;
     try {
@@ -102,13 +102,13 @@ export class SharedFollower {
     }
   }
 
-  /** The state was replaced by that of a snapshot: what that has need not be waited for. */
+  /** Notes that a snapshot replaced the state: its entries need not be waited for. */
   moved(): void {
     const applied = this.#context.applied();
     for (const index of [...this.#waiters.keys()]) if (index <= applied) this.#settle(index);
   }
 
-  /** Waits for what is being proposed, but not for long, and ends. */
+  /** Waits for pending proposals, for the grace period at most, and ends. */
   async stop(): Promise<void> {
     const quiet = new Promise<void>((resolve) => this.#quiet = resolve);
     if (this.#proposing > 0 && this.#ended === undefined) await pause(GRACE, undefined, quiet);
@@ -118,7 +118,7 @@ export class SharedFollower {
     this.#end(closed);
   }
 
-  /** Follows the log until it is told to stop, or cannot go on. */
+  /** Follows the log until it is stopped, or fails for good. */
   async #run(): Promise<void> {
     const { signal } = this.#stop;
     let tries = 0;
@@ -146,11 +146,11 @@ export class SharedFollower {
     for await (const entries of log.follow(applied() + 1n, this.#stop.signal)) {
       this.#problem = undefined;
       onProgress();
-      if (await exclusive(() => this.#apply(entries))) return; // the state jumped: from there on
+      if (await exclusive(() => this.#apply(entries))) return; // a snapshot was installed: follow from there on
     }
   }
 
-  /** Applies entries. Returns whether the first of them is here already: a snapshot was installed. */
+  /** Applies entries. Returns true if one of them is here already, since a snapshot was installed. */
   async #apply(entries: readonly LogEntry[]): Promise<boolean> {
     const { applied, apply } = this.#context;
     for (const entry of entries) {
@@ -169,13 +169,13 @@ export class SharedFollower {
     return false;
   }
 
-  /** Entries that come next were purged: finds a snapshot that has them, here or elsewhere. */
+  /** Installs a snapshot, from here or elsewhere, that has the next entries, which were purged. */
   async #mend(): Promise<void> {
     const { log, storage, executor, applied, install } = this.#context;
     const { signal } = this.#stop;
     const index = log.firstIndex;
     let failure: { readonly error: unknown } | undefined;
-    for (const snapshot of await storage.list()) { // of a storage that replicas share, it may be another's
+    for (const snapshot of await storage.list()) { // may be another replica's, in a shared storage
       const { lastIncludedIndex } = snapshot.meta;
       if (lastIncludedIndex <= applied() || lastIncludedIndex + 1n < index) break;
       try {
@@ -183,7 +183,7 @@ export class SharedFollower {
         return;
       } catch (error) {
         if (signal.aborted) throw error;
-        failure ??= { error }; // the one before it, or another's, may do
+        failure ??= { error }; // an older one, or one from elsewhere, may do
       }
     }
     const installing = await install({ term: 1n, firstAvailable: { index, term: 1n } }, signal);
@@ -233,7 +233,7 @@ export class SharedFollower {
   }
 }
 
-/** A shared log, as an executor sees one. */
+/** A shared log with the interface of a log of one's own, for an executor. */
 export class SharedLogView implements LogStorage {
   readonly #log: SharedLog;
 
@@ -256,7 +256,7 @@ export class SharedLogView implements LogStorage {
 
   append(): Promise<void> {
     return Promise.reject(
-      new SnapshotError("MALFORMED", "A shared log says itself which entry comes when: propose, do not append"),
+      new SnapshotError("MALFORMED", "A shared log orders its entries itself: propose, do not append"),
     );
   }
 
@@ -282,7 +282,7 @@ export class SharedLogView implements LogStorage {
     return this.#log.purge(index);
   }
 
-  /** Nothing: it is not one member's to be emptied. */
+  /** Does nothing: one member must not empty a shared log. */
   reset(): Promise<void> {
     return Promise.resolve();
   }

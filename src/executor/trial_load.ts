@@ -9,11 +9,11 @@ import type { ExecutorContext } from "./options.ts";
 import { alignLog } from "./recovery.ts";
 import type { CallBack } from "./save.ts";
 
-/** How a commit ended. */
+/** The outcome of a commit. */
 type Outcome = { readonly snapshot: SnapshotInfo } | { readonly cause: unknown };
 
 /**
- * Keeps the machine between two applies from before it is loaded until it is known whether the snapshot is durable: nothing is
+ * Loads the machine, and keeps it between two applies until it is known whether the snapshot is durable: nothing is
  * applied on a state that a crash would take back.
  */
 export class TrialLoad {
@@ -23,7 +23,7 @@ export class TrialLoad {
   #end: ((outcome: Outcome) => void) | undefined;
 
   /**
-   * @param context what is loaded, and what goes with it
+   * @param context the machine, and its log
    * @param callBack calls the machine back
    */
   constructor(context: ExecutorContext, callBack: CallBack) {
@@ -31,13 +31,13 @@ export class TrialLoad {
     this.#callBack = callBack;
   }
 
-  /** Whether the machine was loaded. */
+  /** True once the machine was loaded. */
   get isLoaded(): boolean {
     return this.#end !== undefined;
   }
 
   /**
-   * Loads the machine. When this resolves nothing is applied any more before {@linkcode end}.
+   * Loads the machine. After this resolves nothing is applied before {@linkcode end}.
    *
    * @param reader the snapshot
    * @param before called between two applies; throws if the snapshot is not wanted any more
@@ -61,7 +61,7 @@ export class TrialLoad {
           });
           if ("cause" in outcome) return await context.restore(outcome.cause);
           const { meta } = outcome.snapshot;
-          context.loaded(meta); // whatever becomes of the log
+          context.loaded(meta); // even if the log cannot be aligned
           await alignLog(context.log, meta);
         } catch (error) {
           if (this.isLoaded) throw error;
@@ -70,14 +70,14 @@ export class TrialLoad {
           await this.#callBack("reinitialize", () => machine.reinitialize?.());
         }
       });
-      this.#turn.catch(() => {}); // whoever ends it sees that
+      this.#turn.catch(() => {}); // `end` rejects with it
     });
   }
 
   /**
-   * Says how the commit ended. Resolves when the machine may be applied to again.
+   * Takes the outcome of the commit. Resolves when entries may be applied again.
    *
-   * @throws what the log could not be aligned with, or the former state not be had with
+   * @throws the error of aligning the log, or of restoring the former state
    */
   async end(outcome: Outcome): Promise<void> {
     this.#end?.(outcome);

@@ -7,7 +7,7 @@
 import { defined } from "../checks.ts";
 import type { Clock } from "./clock.ts";
 
-/** What makes a snapshot be taken, besides being asked. */
+/** The triggers of snapshots, besides calls of `snapshot()`. */
 export interface TriggerOptions {
   /**
    * Milliseconds between two snapshots; the first after a random part of it, so that replicas do not all save at once.
@@ -41,14 +41,14 @@ export interface TriggerOptions {
    */
   readonly logFactor?: number;
   /**
-   * Whether one is taken on close, if anything was applied since the last.
+   * True to take one on close, if anything was applied since the last.
    *
    * @default {false}
    */
   readonly onClose?: boolean;
 }
 
-/** How a failed save is tried again. */
+/** The retries of a failed save. */
 export interface RetryOptions {
   /**
    * Milliseconds before the first try; each later one waits twice as long.
@@ -110,7 +110,7 @@ export class Triggers {
     this.#due = due;
   }
 
-  /** Whether one is to be taken on close. */
+  /** True if one is to be taken on close. */
   get onClose(): boolean {
     return this.#options.onClose;
   }

@@ -1,5 +1,5 @@
 /**
- * Giving up what takes too long.
+ * Cancelling saves and installs that take too long.
  *
  * @module
  */
@@ -10,14 +10,14 @@ import type { Clock } from "./clock.ts";
 import type { ExecutorOptions } from "./options.ts";
 
 /**
- * Watches work: a save may take so long in all, a save or an install so long without coming further.
+ * Watches work: a save is limited in all, a save or an install without progress.
  *
- * @param kind what it is; an install takes as long as it takes, while it goes on
- * @param stop gives it up, with `TIMEOUT`
- * @param tracker says how far it is
- * @param clock time
+ * @param kind the kind of work; an install may take any time, as long as it makes progress
+ * @param stop cancels it, with `TIMEOUT`
+ * @param tracker has the progress
+ * @param clock the clock
  * @param options the limits
- * @returns what stops watching
+ * @returns stops watching
  */
 export function watchWork(
   kind: "save" | "install",
@@ -28,7 +28,7 @@ export function watchWork(
 ): () => void {
   const { saveTimeout = 600_000, stallTimeout = 60_000 } = options;
   const giveUp = (what: string, limit: number) =>
-    stop.abort(new SnapshotError("TIMEOUT", `The ${kind} ${what} ${limit} ms, and was given up`, { expected: limit }));
+    stop.abort(new SnapshotError("TIMEOUT", `The ${kind} ${what} ${limit} ms, and was cancelled`, { expected: limit }));
   const cancelTimeout = kind === "save"
     ? clock.after(saveTimeout, () => giveUp("took more than", saveTimeout))
     : () => {};

@@ -1,10 +1,10 @@
 /**
  * Objects in a stream of NATS JetStream.
  *
- * What is known of an object is one message, with its bytes if they are few; else they are in chunks, each a message of its
- * own, which are written first and never change. To put an object is to write that one message on the condition that the one
- * before is the one that is thought to be there: the ETag is its sequence. A put or delete that has chunks to remove writes
- * down its intent first; of one that crashed the next to open the bucket finds it.
+ * An object is one message, with its bytes if they are few; else they are in chunks, each a message of its own, which
+ * are written first and never change. A put writes that one message on the condition that the message before is the
+ * expected one: the ETag is its sequence. A put or delete that has chunks to remove writes down its intent first; if it
+ * crashes, the next to open the bucket finds the intent.
  *
  * @module
  */
@@ -39,15 +39,15 @@ import { filterOf, keyOf, subjectOf } from "./subjects.ts";
 
 /** Objects up to this size are one message. */
 const INLINE = 64 * 1024;
-/** Bytes of a chunk, where the server takes so much. */
+/** Bytes of a chunk, if the server takes messages so large. */
 const CHUNK = 512 * 1024;
-/** What of a message its headers may take. */
+/** Bytes of a message that are left for its headers. */
 const HEADROOM = 4096;
-/** Chunks on their way at once. */
+/** Chunks in flight at once. */
 const AHEAD = 4;
 /** Deletes at once. */
 const AT_ONCE = 8;
-/** How often a put without a condition gives way to others. */
+/** Attempts of a put, each after another put was faster. */
 const TRIES = 100;
 
 const SIZE = "Snapstream-Size";
@@ -59,14 +59,14 @@ export interface JetStreamBucketOptions {
   /** The name: letters, digits, `_` and `-`. Made if there is none. */
   readonly bucket: string;
   /**
-   * On how many servers a bucket that is made is kept: 1, 3 or 5.
+   * The number of servers that keep a new bucket: 1, 3 or 5.
    *
    * @default {1}
    */
   readonly replicas?: number;
 }
 
-/** An object, as its message says. */
+/** An object, as its message describes it. */
 interface Meta {
   readonly sequence: number;
   readonly size: number;
@@ -102,7 +102,7 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
   }
 
   /**
-   * Opens a bucket; removes what puts that crashed an hour ago or earlier have left.
+   * Opens a bucket; removes the chunks of puts that crashed an hour ago or earlier.
    *
    * @param connection a connection; stays the caller's, and is to be closed after the bucket
    * @param options which bucket
@@ -157,7 +157,7 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
     const { signal } = options;
     throwIfCancelled(signal);
     const before = await this.#meta(key, signal);
-    if (!holds(options, before)) { // not first all the bytes, and then this
+    if (!holds(options, before)) { // checked before the bytes are sent, too
       if (!(checked instanceof Uint8Array)) checked.cancel().catch(() => {});
       return undefined;
     }
@@ -197,7 +197,7 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
     }));
   }
 
-  /** What there is, page by page. The cursor is the last key of the page. */
+  /** Lists the objects, page by page. The cursor is the last key of the page. */
   async list(options: ListOptions = {}): Promise<ListPage> {
     const limit = checkList(options);
     const { prefix = "", cursor, signal } = options;
@@ -217,7 +217,7 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
     return sorted.length > limit ? { objects, cursor: objects.at(-1)!.key } : { objects };
   }
 
-  /** Lets go of the connection. */
+  /** Stops using the connection. */
   async close(): Promise<void> {
     await this.#stream.close();
   }
@@ -241,7 +241,7 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
     };
   }
 
-  /** Writes chunks, a few at once. After a failure none is left, but for what a crash leaves. */
+  /** Writes chunks, a few at once. After a failure none is left, unless it is a crash. */
   async #upload(
     parts: AsyncIterable<Uint8Array>,
     intent: Intent,
@@ -267,7 +267,7 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
     }
   }
 
-  /** Makes an object be there. */
+  /** Writes the message that makes the object visible. */
   async #commit(
     key: string,
     size: number,
@@ -286,7 +286,7 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
         return undefined;
       }
       await intent.replace(before?.chunks, signal);
-      // From here on a failure does not tell whether it is there: its chunks stay, until a sweep finds out.
+      // If this fails, it is not known whether the object was written: its chunks stay until a sweep finds out.
       const sequence = await this.#stream.write(subject, inline ?? new Uint8Array(), {
         headers: all,
         last: before?.sequence ?? 0,
@@ -299,7 +299,7 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
       before = await intent.orUndo(this.#meta(key, signal)); // another was faster
     }
     await intent.undo();
-    throw new SnapshotError("UNAVAILABLE", `${key} is put by too many at once: try again`, { file: key });
+    throw new SnapshotError("UNAVAILABLE", `${key} is put by too many at once: retry it`, { file: key });
   }
 
   async #delete(key: string, signal: AbortSignal | undefined): Promise<void> {
@@ -353,7 +353,7 @@ function headersOf(size: number, chunks: string | undefined, chunkSize: number):
   return all;
 }
 
-/** Whether an object may be put, as far as is known. */
+/** Reports whether the condition of a put holds for the object that was read last. */
 function holds({ ifMatch, ifNoneMatch }: PutOptions, before: Meta | undefined): boolean {
   if (ifNoneMatch !== undefined) return before === undefined;
   return ifMatch === undefined || (before !== undefined && ifMatch === String(before.sequence));

@@ -1,5 +1,5 @@
 /**
- * The stream of a bucket: what is written to it, and read from it.
+ * The stream of a bucket: its messages are written and read here.
  *
  * @module
  */
@@ -22,13 +22,13 @@ import type { Delivered } from "./entry.ts";
 import { isNameInUse, isNoMessage, isNoStream, isSilent, isWrongSequence, wrap } from "./errors.ts";
 import { JetStreamConnection } from "./connection.ts";
 
-/** The subjects of a bucket. Of each only the last message is kept. */
+/** The subjects of a bucket. The stream keeps the last message of each. */
 export interface BucketSubjects {
-  /** What is known of an object, and its bytes if they are few. */
+  /** The objects: size and chunks of each, and its bytes if they are few. */
   readonly objects: string;
   /** The bytes of objects, in chunks. */
   readonly chunks: string;
-  /** What is being put or deleted: what a crash leaves is found by that. */
+  /** The intents of puts and deletes, by which the leftovers of a crash are found. */
   readonly intents: string;
 }
 
@@ -96,7 +96,7 @@ export class BucketStream {
     }
   }
 
-  /** The last message of a subject, as the leader of the stream has it; nothing if there is none. */
+  /** Reads the last message of a subject from the stream's leader; nothing if there is none. */
   async read(subject: string, signal: AbortSignal | undefined): Promise<StoredMsg | undefined> {
     try {
       const get = () => this.#manager.streams.getMessage(this.#stream, { last_by_subj: subject });
@@ -107,7 +107,7 @@ export class BucketStream {
     }
   }
 
-  /** The same of one that never changes, from any server that has it. */
+  /** Reads a message that never changes, from any server that has it. */
   async readFixed(subject: string, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
     try {
       const get = () => this.#manager.direct.getMessage(this.#stream, { last_by_subj: subject });
@@ -121,7 +121,7 @@ export class BucketStream {
     return (await this.read(subject, signal))?.data; // a server may lag
   }
 
-  /** Drops the messages of a subject, or of those that a filter means, up to and with a sequence if there is one. */
+  /** Drops the messages of the subjects that match a filter, up to and with a sequence if one is given. */
   async drop(filter: string, last?: number): Promise<void> {
     try {
       const options = { filter, ...(last !== undefined && { seq: last + 1 }) };
@@ -131,7 +131,7 @@ export class BucketStream {
     }
   }
 
-  /** The messages of the subjects that a filter means, as they are now. */
+  /** The present messages of the subjects that match a filter. */
   async *all(
     filter: string,
     headersOnly: boolean,
@@ -155,7 +155,7 @@ export class BucketStream {
     }
   }
 
-  /** Lets go of the connection. */
+  /** Stops using the connection. */
   async close(): Promise<void> {
     await this.#connection.close();
   }
@@ -203,7 +203,7 @@ export class BucketStream {
 
 const NEVER: AbortSignal = new AbortController().signal;
 
-/** What NATS says, as the errors of a bucket. */
+/** Makes a bucket's error of one of NATS. */
 export function bucketError(error: unknown, what: string, stream: string): SnapshotError {
   if (isNoStream(error)) {
     return new SnapshotError("NOT_FOUND", `There is no bucket ${stream} any more: its stream was deleted`, {

@@ -1,5 +1,5 @@
 /**
- * A connection to NATS that comes and goes.
+ * A connection to NATS that may break and come back.
  *
  * @module
  */
@@ -14,16 +14,16 @@ export function checkConnection(value: unknown, what: string): void {
   able("a NatsConnection", "publish", "subscribe", "request", "status")(value, what);
 }
 
-/** What happens to a connection. */
+/** A change of a connection. */
 export type LinkEvent =
   /** It broke. */
   | { readonly type: "down" }
   /** It is there again. */
   | { readonly type: "up" }
-  /** The server did not permit something; which, the error says. */
+  /** The server did not permit something; the error says what. */
   | { readonly type: "refused"; readonly error: Error };
 
-/** Tells when a connection broke, and when it is there again. */
+/** A connection that tells its listeners when it broke, and when it is there again. */
 export class JetStreamConnection {
   /** The connection. */
   readonly connection: NatsConnection;
@@ -40,16 +40,16 @@ export class JetStreamConnection {
   }
 
   /**
-   * Calls back at what happens.
+   * Calls back at each change.
    *
-   * @returns what takes that back
+   * @returns stops the calls
    */
   listen(listener: (event: LinkEvent) => unknown): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Waits before another try; not longer than until the connection is there again. */
+  /** Waits before a retry; ends early when the connection is there again. */
   async pause(duration: number, signal: AbortSignal | undefined): Promise<void> {
     let unlisten = () => {};
     const up = new Promise<void>((resolve) => unlisten = this.listen(({ type }) => type === "up" && resolve()));
@@ -61,12 +61,12 @@ export class JetStreamConnection {
   }
 
   /**
-   * Asks the server something. Not for longer than the connection holds: what was sent before it broke is not answered any
-   * more.
+   * Makes a request to the server. It fails when the connection breaks, since a request from before that gets no
+   * answer.
    *
-   * @param question asks it
-   * @param signal gives it up
-   * @param waits whether a connection that is broken is waited for
+   * @param question makes the request
+   * @param signal cancels it
+   * @param waits whether to wait for a connection that is broken
    */
   async ask<T>(question: () => Promise<T>, signal: AbortSignal | undefined, waits = true): Promise<T> {
     let unlisten = () => {};

@@ -1,5 +1,5 @@
 /**
- * Reading a stream from a place on, by a pull consumer that belongs to this reader alone and that anything may break.
+ * Reading a stream from an index on, by a pull consumer of this reader alone; any trouble ends it.
  *
  * @module
  */
@@ -11,35 +11,35 @@ import { type Delivered, delivered } from "./entry.ts";
 import { Interrupted } from "./errors.ts";
 import type { JetStreamConnection } from "./connection.ts";
 
-/** Messages asked for at once. */
+/** Messages of one request. */
 const BATCH = 1024;
-/** Bytes asked for at once; more, where one message may have that. */
+/** Bytes of one request; more, if a single message may be so large. */
 const BATCH_BYTES = 8 * 1024 * 1024;
-/** How long the server waits for messages, in milliseconds, before it says that there are none. */
+/** The time that the server waits for messages before it says that there are none, in milliseconds. */
 const EXPIRES = 20_000;
-/** How often it says meanwhile that it is still there. */
+/** The interval of its heartbeats meanwhile, in milliseconds. */
 const HEARTBEAT = 1000;
-/** After this time of silence it is not. */
+/** After this silence the server is taken for gone, in milliseconds. */
 const SILENCE = 3000;
-/** How long the server keeps a consumer that nobody asks. */
+/** The time that the server keeps a consumer without requests, in milliseconds. */
 const INACTIVE = 60_000;
 const NANOS = 1_000_000;
 
-/** Which messages a {@linkcode StreamConsumer} reads. */
+/** The messages that a {@linkcode StreamConsumer} reads. */
 export interface ConsumerOptions {
-  /** The first; by default the first that there is. */
+  /** The first one; by default the first of the stream. */
   readonly from?: bigint;
-  /** Of which subjects; by default all. */
+  /** The subjects; by default all. */
   readonly filter?: string;
-  /** Whether their payloads are left out. */
+  /** True to leave out their payloads. */
   readonly headersOnly?: boolean;
-  /** Whether it waits for those that are yet to come. */
+  /** True to wait for messages that are yet to come. */
   readonly waits?: boolean;
 }
 
-/** A consumer, and the messages that it was asked for. Two requests' worth of them are held at the most. */
+/** A consumer, and the messages that came. Those of two requests are held at the most. */
 export class StreamConsumer {
-  /** How many messages there were for it when it was made. */
+  /** The number of messages that it had to deliver when it was made. */
   readonly pending: number;
   readonly #connection: JetStreamConnection;
   readonly #stream: string;
@@ -49,10 +49,10 @@ export class StreamConsumer {
   readonly #subscription: Subscription;
   readonly #unlisten: () => void;
   #queue: Delivered[] = [];
-  /** Messages that were asked for and did not come. */
+  /** The number of requested messages that are yet to come. */
   #wanted = 0;
   #failure: unknown;
-  /** A request ended with nothing more to come. */
+  /** True once a request ended with nothing more to come. */
   #idle = false;
   #wake: (() => void) | undefined;
 
@@ -78,8 +78,8 @@ export class StreamConsumer {
    *
    * @param link the connection
    * @param manager makes it
-   * @param stream of which stream
-   * @param options which messages
+   * @param stream the name of the stream
+   * @param options the messages to read
    */
   static async open(
     link: JetStreamConnection,
@@ -103,10 +103,10 @@ export class StreamConsumer {
   }
 
   /**
-   * The messages that came since; waits for one.
+   * Returns the messages that came since the last call; waits for one.
    *
-   * @param signal gives up waiting
-   * @returns messages in order; none if the server says that there are none for now
+   * @param signal cancels the wait
+   * @returns messages in order; an empty list if the server has none for now
    * @throws if the consumer, or the connection, is gone
    */
   async next(signal: AbortSignal): Promise<readonly Delivered[]> {
@@ -114,7 +114,7 @@ export class StreamConsumer {
       if (signal.aborted) throw cancelled(signal);
       const taken = this.#queue;
       this.#queue = [];
-      if (this.#failure === undefined && this.#wanted <= 0) this.#ask(); // so that more comes while these are applied
+      if (this.#failure === undefined && this.#wanted <= 0) this.#ask(); // so that more come while these are applied
       if (taken.length > 0) return taken;
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#idle) {
@@ -125,13 +125,13 @@ export class StreamConsumer {
     }
   }
 
-  /** Gives it up. */
+  /** Ends it. */
   close(): void {
     this.#unlisten();
     this.#queue = [];
     if (this.#connection.connection.isClosed()) return;
     this.#subscription.unsubscribe();
-    // Nobody waits for that: if it does not arrive, the server finds it out.
+    // Not awaited: if it does not arrive, the server removes the inactive consumer by itself.
     if (!this.#connection.connection.isDraining()) {
       this.#connection.connection.publish(`$JS.API.CONSUMER.DELETE.${this.#stream}.${this.#name}`);
     }
@@ -151,7 +151,7 @@ export class StreamConsumer {
     this.#wanted = BATCH;
   }
 
-  /** Waits until there is something to look at; a server that is silent for too long is not there. */
+  /** Waits for a message or a failure; too long a silence is a failure. */
   async #news(signal: AbortSignal): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const wake = () => this.#wake?.();
@@ -178,7 +178,7 @@ export class StreamConsumer {
     this.#wake?.();
   }
 
-  /** What the server says of a request. */
+  /** Handles a status message of a request. */
   #note(code: number, { headers }: Msg): void {
     if (code === 100) return; // it is still there
     const text = (headers?.description ?? "").toLowerCase();

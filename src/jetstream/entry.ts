@@ -8,24 +8,24 @@ import { headers, type Msg, type MsgHdrs } from "@nats-io/nats-core";
 import { SnapshotError } from "../errors.ts";
 import type { Configuration, LogEntry } from "../state/mod.ts";
 
-/** What makes a message ours, and its version. */
+/** The header that marks a message as an entry; its value is the version. */
 const MARK = "Snapstream-Entry";
 const VERSION = "1";
-/** The members from this entry on, as JSON. */
+/** The header with the members from this entry on, as JSON. */
 const CONFIGURATION = "Snapstream-Configuration";
-/** By which the server knows a message that was sent before. */
+/** The header by which the server recognizes a message that was sent before. */
 export const MESSAGE_ID = "Nats-Msg-Id";
 
-/** The term of every entry: who leads is the stream's own business, and never makes two entries of one index. */
+/** The term of every entry: the stream elects its own leaders, and never has two entries of one index. */
 export const TERM = 1n;
 
-/** What a consumer delivers. */
+/** A message, as a consumer delivers it. */
 export interface Delivered {
   /** The message's place in the stream. */
   readonly sequence: bigint;
-  /** How many come after it, as far as was known when it was sent. */
+  /** The number of messages after it, as known when it was sent. */
   readonly pending: number;
-  /** When the server got it: milliseconds since 1970. */
+  /** The time that the server got it: milliseconds since 1970. */
   readonly time: number;
   /** The message. */
   readonly message: Msg;
@@ -39,7 +39,7 @@ export interface Received {
   readonly id: string;
 }
 
-/** The headers of an entry. The id is set by whoever sends it. */
+/** The headers of an entry. The sender sets the id. */
 export function headersOf(configuration: Configuration | undefined): MsgHdrs {
   const all = headers();
   all.set(MARK, VERSION);
@@ -47,10 +47,11 @@ export function headersOf(configuration: Configuration | undefined): MsgHdrs {
   return all;
 }
 
-/** Takes the place in the stream out of where a message is to be acknowledged. */
+/** Reads a message's place in the stream from its reply subject. */
 export function delivered(message: Msg): Delivered {
   const words = (message.reply ?? "").split(".");
-  // $JS.ACK.stream.consumer.count.sequence.count.time.pending; later servers may put domain and account before the stream
+  // $JS.ACK.stream.consumer.count.sequence.count.time.pending; later servers may put domain and account before the
+  // stream
   const at = words.length > 9 ? 7 : 5;
   return {
     sequence: BigInt(words[at]!),
@@ -61,9 +62,9 @@ export function delivered(message: Msg): Delivered {
 }
 
 /**
- * An entry as a message has it.
+ * Decodes an entry from a message.
  *
- * @throws {SnapshotError} `MALFORMED` if it is none of ours
+ * @throws {SnapshotError} `MALFORMED` if it is no entry; `UNSUPPORTED` if it is of a newer version
  */
 export function entryOf({ sequence: index, message }: Delivered, stream: string): Received {
   const { headers: all, data } = message;
@@ -79,7 +80,7 @@ export function entryOf({ sequence: index, message }: Delivered, stream: string)
   }
   const id = all!.get(MESSAGE_ID);
   const text = all!.get(CONFIGURATION);
-  // A copy: what is received shares one buffer, which a machine that keeps a command would keep.
+  // A copy: received messages share one buffer, and a machine that keeps a command would keep all of it.
   const entry = { index, term: TERM, data: data.slice() };
   return { entry: text === "" ? entry : { ...entry, configuration: configurationOf(text, index, stream) }, id };
 }
@@ -89,7 +90,7 @@ function configurationOf(text: string, index: bigint, stream: string): Configura
     const value = JSON.parse(text) as Partial<Configuration> | null;
     if (value !== null && areNames(value.peers) && areNames(value.oldPeers ?? [])) return value as Configuration;
   } catch {
-    // said below
+    // It throws below.
   }
   throw notOurs("has a configuration that is none", index, stream);
 }
@@ -101,7 +102,8 @@ function areNames(list: unknown): boolean {
 function notOurs(what: string, index: bigint, stream: string): SnapshotError {
   return new SnapshotError(
     "MALFORMED",
-    `Message ${index} of the stream ${stream} ${what}. Nothing after it is applied; permit only replicas to write there`,
+    `Message ${index} of the stream ${stream} ${what}. Nothing after it is applied; permit only replicas to write ` +
+      `there`,
     { index, source: stream },
   );
 }

@@ -1,5 +1,5 @@
 /**
- * What NATS says, as the library's errors.
+ * NATS's errors, as the library's.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const API = {
   nameInUse: 10058,
 } as const;
 
-/** Where to look for who is not permitted, or not connected: by name, since an application may have its own copy of NATS. */
+/** The codes and hints for NATS's errors, by name, since an application may have its own copy of NATS. */
 const NAMES: readonly (readonly [SnapshotErrorCode, readonly string[], hint: string])[] = [
   [
     "FORBIDDEN",
@@ -29,7 +29,7 @@ const NAMES: readonly (readonly [SnapshotErrorCode, readonly string[], hint: str
   ["TIMEOUT", ["TimeoutError"], ". No server answered in time"],
 ];
 
-/** What a message, a stream or a request failed with, as one of the library's errors. */
+/** Makes one of the library's errors of the failure of a message, a stream or a request. */
 export function wrap(error: unknown, what: string, stream: string): SnapshotError {
   if (error instanceof SnapshotError) return error;
   const [code, hint] = codeOf(error);
@@ -61,7 +61,7 @@ function codeOf(error: unknown): readonly [SnapshotErrorCode, hint: string] {
   return ["UNAVAILABLE", ""];
 }
 
-/** Whether it may well go away by itself: a server that restarts, a leader that is being elected, a connection that broke. */
+/** Reports whether an error is transient: a server restarts, a leader is being elected, a connection broke. */
 export function passes(error: unknown): boolean {
   if (error instanceof SnapshotError) {
     return error.cause !== undefined && error.code !== "CANCELLED" && passes(error.cause);
@@ -79,27 +79,27 @@ function isOfConnection(error: unknown): boolean {
   );
 }
 
-/** Whether nobody answers for JetStream at all. */
+/** Reports whether nobody answers for JetStream at all. */
 export function isSilent(error: unknown): boolean {
   return namesOf(error).includes("JetStreamNotEnabled");
 }
 
-/** Whether there is no such stream. */
+/** Reports whether there is no such stream. */
 export function isNoStream(error: unknown): boolean {
   return isApi(error, API.streamNotFound);
 }
 
-/** Whether there is no such message. */
+/** Reports whether there is no such message. */
 export function isNoMessage(error: unknown): boolean {
   return isApi(error, API.noMessage);
 }
 
-/** Whether somebody else made a stream of that name, with another configuration. */
+/** Reports whether somebody else made a stream of that name, with another configuration. */
 export function isNameInUse(error: unknown): boolean {
   return isApi(error, API.nameInUse);
 }
 
-/** Whether a condition on the last sequence does not hold. */
+/** Reports whether a condition on the last sequence does not hold. */
 export function isWrongSequence(error: unknown): boolean {
   return isApi(error, API.wrongLastSequence);
 }
@@ -115,12 +115,12 @@ function namesOf(error: unknown): string[] {
   return names;
 }
 
-/** Nobody answers for JetStream: by the name that the client gives it. */
+/** The error if nobody answers for JetStream, with the name that the client gives it. */
 class Silent extends Error {
   override readonly name = "JetStreamNotEnabled";
 }
 
-/** Where a message was put, as the server acknowledged it. Or the error that it answered with. */
+/** Reads an acknowledgement: the sequence of the message, or the error that the server answered with. */
 export function acknowledged({ data, headers }: Msg): bigint | Error {
   if (data.length === 0 && headers?.code === 503) return new Silent("no server answers for the stream");
   try {
@@ -132,7 +132,7 @@ export function acknowledged({ data, headers }: Msg): bigint | Error {
   }
 }
 
-/** What was being read broke off, and is begun anew. */
+/** Thrown when a read or a request broke off; it is begun anew. */
 export class Interrupted extends Error {
   override readonly name = "Interrupted";
 }

@@ -1,5 +1,5 @@
 /**
- * The entries of a stream, in order and each once, whatever breaks in between.
+ * The entries of a stream, in order and each once, across broken connections.
  *
  * @module
  */
@@ -14,13 +14,13 @@ import type { JetStreamConnection } from "./connection.ts";
 import type { StreamBounds } from "./log_stream.ts";
 import { purged } from "../log/mod.ts";
 
-/** How long to wait after an interruption, in milliseconds: the first time, and at the most. */
+/** The pause after an interruption: the first one, and the longest, in milliseconds. */
 const RETRY_FIRST = 50;
 const RETRY_MAX = 5000;
-/** How long a stream may be gone, or be shorter than it was, in milliseconds, before that is believed: servers start. */
+/** The time that a stream may be gone, or shorter than it was, before that counts: servers start. In milliseconds. */
 const PATIENCE = 10_000;
 
-/** What a {@linkcode followStream} works with. */
+/** The surroundings of a {@linkcode followStream}. */
 export interface FollowContext {
   /** The connection. */
   readonly link: JetStreamConnection;
@@ -28,23 +28,23 @@ export interface FollowContext {
   readonly manager: JetStreamManager;
   /** The name of the stream. */
   readonly stream: string;
-  /** Looks where the stream begins and ends now; throws if it is none that may be read. */
+  /** Reads the stream's bounds; throws if the stream is not fit to be read. */
   bounds(): Promise<StreamBounds>;
-  /** Is told of each entry before it is handed on. */
+  /** Called with each entry before it is yielded. */
   received(received: Received): void;
 }
 
-/** The next entry was not delivered. */
+/** Says that the next entry was not delivered. */
 const MISSING = Symbol("missing");
 
-/** The stream ends before something that it once had. */
+/** Thrown when the stream ends before an entry that it once had. */
 class Shortened extends Error {}
 
 /**
- * The entries from an index on, and those that are yet to come.
+ * Yields the entries from an index on, also those that are yet to come.
  *
- * @throws {SnapshotError} as {@linkcode SharedLog.follow}; `CORRUPT` if the stream has a hole, or is not the one that it was;
- *   `MALFORMED` if there is a message that is no entry
+ * @throws {SnapshotError} as {@linkcode SharedLog.follow}; `CORRUPT` if the stream has a hole, or is another one than
+ *   before; `MALFORMED` if there is a message that is no entry
  */
 export async function* followStream(
   context: FollowContext,
@@ -75,11 +75,11 @@ export async function* followStream(
   }
 }
 
-/** How far a reader is, from one consumer to the next. */
+/** The state of a reader, kept from one consumer to the next. */
 class Reading {
   readonly #context: FollowContext;
   #next: bigint;
-  /** The id of the entry before, if it was read here. */
+  /** The id of the entry before the next, if it was read here. */
   #lastId: string | undefined;
 
   constructor(context: FollowContext, from: bigint) {
@@ -87,10 +87,10 @@ class Reading {
     this.#next = from;
   }
 
-  /** Reads by one consumer until something breaks; nothing at all says that there is nothing for now. */
+  /** Reads by one consumer until something breaks; an empty list says that there is nothing for now. */
   async *read(signal: AbortSignal): AsyncGenerator<readonly LogEntry[], void, undefined> {
     const { first, last } = await this.#look(signal);
-    // The entry before once more: whether it is still the same.
+    // The entry before is read once more, to check that it is still the same.
     const from = this.#lastId !== undefined && first < this.#next ? this.#next - 1n : this.#next;
     const consumer = await this.#open(from, signal);
     try {
@@ -102,7 +102,7 @@ class Reading {
         }
         const { entries, failure } = this.#check(batch);
         yield entries;
-        const ends = batch.at(-1)?.pending === 0 && this.#next <= last; // before what was there when it began
+        const ends = batch.at(-1)?.pending === 0 && this.#next <= last; // before the end that the stream had
         if (failure === MISSING || (failure === undefined && ends)) throw await this.#missing(signal);
         if (failure !== undefined) throw failure;
       }
@@ -111,7 +111,7 @@ class Reading {
     }
   }
 
-  /** The error for a stream that is not the one that it was. */
+  /** The error for a stream that is another one than before, or lost entries. */
   rewritten(what: string): SnapshotError {
     return new SnapshotError(
       "CORRUPT",
@@ -139,7 +139,7 @@ class Reading {
     return bounds;
   }
 
-  /** The entries of a batch, up to the first that is not what it should be. */
+  /** The entries of a batch, up to the first that is not as expected. */
   #check(batch: readonly Delivered[]): { readonly entries: readonly LogEntry[]; readonly failure?: unknown } {
     const { stream } = this.#context;
     const entries: LogEntry[] = [];
@@ -164,10 +164,10 @@ class Reading {
     return { entries };
   }
 
-  /** Why the next entry was not delivered. */
+  /** Finds out why the next entry was not delivered, and returns the error for it. */
   async #missing(signal: AbortSignal): Promise<unknown> {
     const { link, manager, stream } = this.#context;
-    await this.#look(signal); // says it if it was purged
+    await this.#look(signal); // throws if it was purged
     try {
       const seq = Number(this.#next);
       const found = await link.ask(() => manager.streams.getMessage(stream, { seq }), signal);
@@ -178,8 +178,8 @@ class Reading {
     await this.#look(signal); // it may have been purged in between
     return new SnapshotError(
       "CORRUPT",
-      `Entry ${this.#next} is missing in the stream ${stream}, though those around it are there: somebody deleted it. ` +
-        `Install a snapshot that has it from another replica`,
+      `Entry ${this.#next} is missing in the stream ${stream}, though those around it are there: somebody deleted ` +
+        `it. Install a snapshot that has it from another replica`,
       { index: this.#next, source: stream },
     );
   }

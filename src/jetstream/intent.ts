@@ -1,5 +1,5 @@
 /**
- * What is being put or deleted, written down, so that nothing that a crash leaves stays for ever.
+ * Intents: puts and deletes write them down first, so that the leftovers of a crash can be found and removed.
  *
  * @module
  */
@@ -7,20 +7,20 @@
 import { SnapshotError } from "../errors.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 
-/** How long nothing was heard of a put that is taken for crashed, in milliseconds. */
+/** A put that is silent for so many milliseconds is taken for crashed. */
 const CRASHED = 3_600_000;
-/** How often a put that goes on says so. */
+/** The interval at which a running put renews its intent, in milliseconds. */
 const RENEW = 300_000;
 
 /** An intent, as it is written. */
 interface Written {
-  /** What is put or deleted. */
+  /** The key that is put or deleted. */
   readonly key: string;
-  /** Whose chunks are removed then. */
+  /** The id of the chunks that are removed once it is done. */
   readonly replaces?: string;
 }
 
-/** Of one put or delete, which may have chunks of its own. */
+/** The intent of one put or delete, which may have chunks of its own. */
 export class Intent {
   /** The id of its chunks. */
   readonly id: string = crypto.randomUUID();
@@ -32,7 +32,7 @@ export class Intent {
 
   /**
    * @param stream where to write it
-   * @param key what is put or deleted
+   * @param key the key that is put or deleted
    */
   constructor(stream: BucketStream, key: string) {
     this.#stream = stream;
@@ -43,7 +43,7 @@ export class Intent {
     return `${this.#stream.subjects.intents}.${this.id}`;
   }
 
-  /** Where a chunk goes. */
+  /** The subject of a chunk. */
   chunk(n: number): string {
     return `${this.#stream.subjects.chunks}.${this.id}.${n}`;
   }
@@ -53,19 +53,19 @@ export class Intent {
     await this.#write(signal);
   }
 
-  /** Says that it goes on, if it did not say so for a while. */
+  /** Renews it, if that was not done for a while. */
   async renew(signal: AbortSignal | undefined): Promise<void> {
     if (performance.now() - this.#renewed > RENEW) await this.#write(signal);
   }
 
-  /** Writes down whose chunks it removes, before that happens; nothing if there are none, neither its own. */
+  /** Writes down which chunks it will remove; does nothing if there are none, and it has none of its own. */
   async replace(chunks: string | undefined, signal: AbortSignal | undefined): Promise<void> {
     if (chunks === undefined && this.#sequence === undefined) return;
     this.#replaces = chunks;
     await this.orUndo(this.#write(signal));
   }
 
-  /** Waits for something without which it will not happen. */
+  /** Waits for a step of the put or delete, and undoes it if the step fails. */
   async orUndo<T>(work: Promise<T>): Promise<T> {
     try {
       return await work;
@@ -75,23 +75,23 @@ export class Intent {
     }
   }
 
-  /** It has happened: removes what was replaced. What fails now is made up for by a sweep. */
+  /** Ends it after success: removes the replaced chunks. If that fails, a sweep removes them. */
   async done(replaced: string | undefined): Promise<void> {
     try {
       if (replaced !== undefined) await this.#stream.drop(`${this.#stream.subjects.chunks}.${replaced}.>`);
       if (this.#sequence !== undefined) await this.#stream.drop(this.#subject);
     } catch {
-      // a sweep finds it
+      // A sweep finds the chunks.
     }
   }
 
-  /** It has not happened, and will not: removes its own chunks. */
+  /** Ends it after a failure: removes its own chunks. */
   async undo(): Promise<void> {
     if (this.#sequence === undefined) return;
     await this.done(this.id);
   }
 
-  /** Each time on the condition that nobody took it for crashed. */
+  /** Writes it, on the condition that no sweep took it for crashed. */
   async #write(signal: AbortSignal | undefined): Promise<void> {
     const written: Written = {
       key: this.#key,
@@ -102,7 +102,7 @@ export class Intent {
     if (sequence === undefined) {
       throw new SnapshotError(
         "UNAVAILABLE",
-        `The put of ${this.#key} stood still for so long that it was taken for crashed, and removed: try again`,
+        `The put of ${this.#key} stood still for so long that it was taken for crashed, and removed: retry it`,
         { file: this.#key },
       );
     }
@@ -112,11 +112,11 @@ export class Intent {
 }
 
 /**
- * Removes what crashed puts and deletes have left.
+ * Removes the chunks and intents of crashed puts and deletes.
  *
  * @param stream the bucket's
- * @param chunksOf the id of the chunks that an object has now
- * @param crashed how long nothing was heard of what is taken for crashed, in milliseconds
+ * @param chunksOf gives the id of the chunks that an object has now
+ * @param crashed the silence after which it is taken for crashed, in milliseconds
  */
 export async function sweep(
   stream: BucketStream,
@@ -126,7 +126,7 @@ export async function sweep(
   const { intents, chunks } = stream.subjects;
   for await (const { sequence, time, message } of stream.all(`${intents}.>`, false, undefined)) {
     if (await now(stream) - time < crashed) continue;
-    // From here on whoever wrote it cannot go on with it.
+    // From here on its writer cannot renew it, and fails.
     const taken = await stream.write(message.subject, message.data, { last: Number(sequence) });
     if (taken === undefined) continue;
     const { key, replaces } = writtenOf(message.data);
@@ -138,7 +138,7 @@ export async function sweep(
   }
 }
 
-/** An intent, as somebody wrote it. */
+/** Decodes an intent. */
 function writtenOf(data: Uint8Array): Written {
   try {
     const { key, replaces } = JSON.parse(new TextDecoder().decode(data)) as Partial<Written>;
@@ -146,7 +146,7 @@ function writtenOf(data: Uint8Array): Written {
       return { key, ...(replaces !== undefined && { replaces }) };
     }
   } catch {
-    // said below
+    // It throws below.
   }
   throw new SnapshotError("MALFORMED", "Something else than a bucket writes to the stream of a bucket", {});
 }

@@ -26,35 +26,35 @@ export interface JetStreamLogOptions {
   /** The name of this replica, the same after a restart and nobody else's: letters, digits, `_` and `-`. */
   readonly member: string;
   /**
-   * On how many servers a stream that is made is kept: 1, 3 or 5.
+   * The number of servers that keep a new stream: 1, 3 or 5.
    *
    * @default {1}
    */
   readonly replicas?: number;
   /**
-   * How long a member that is not heard of holds purging back, in milliseconds. Then it has to install a snapshot.
+   * The time that a silent member holds purging back, in milliseconds. After it the member has to install a snapshot.
    *
    * @default {600000}
    */
   readonly memberTimeout?: number;
-  /** Gives up opening it. */
+  /** Cancels the opening. */
   readonly signal?: AbortSignal;
 }
 
-/** How long an election, or a server that starts, is waited for when a log is opened, in milliseconds. */
+/** The longest wait for an election, or a server that starts, when a log is opened, in milliseconds. */
 const PATIENCE = 30_000;
-/** The same where nobody answers for JetStream at all. */
+/** The longest wait if nobody answers for JetStream at all, in milliseconds. */
 const SILENT = 2000;
-/** How long to wait before the next try: the first time, and at the most. */
+/** The pause before a retry: the first one, and the longest, in milliseconds. */
 const RETRY_FIRST = 50;
 const RETRY_MAX = 1000;
 
 /**
- * A log that any number of replicas share. What one of them proposes has the sequence of its message as its index; all apply
- * the same, in that order. Which entries no member needs any more is kept in the key-value bucket `<stream>-members`.
+ * A log that any number of replicas share. The index of an entry is the sequence of its message; all replicas apply the
+ * same entries, in that order. The key-value bucket `<stream>-members` has the last entry that each member can spare.
  *
- * An entry is as durable as the stream makes it: a server on its own acknowledges what the operating system has, and writes it
- * to the disk later (`sync_interval`); with three replicas it takes two of the servers to lose it.
+ * An entry is as durable as the stream makes it: a server on its own acknowledges once the operating system has it, and
+ * syncs it to the disk later (`sync_interval`); with three replicas it takes two of the servers to lose it.
  *
  * @example
  * ```ts
@@ -101,18 +101,18 @@ export class JetStreamLog implements SharedLog {
     this.#proposals = proposals;
     this.#bounds = bounds;
     const wait = Math.min(memberTimeout / 4, LONGEST_WAIT);
-    this.#beat = setInterval(() => members.beat().catch(() => {}), wait); // one that fails is made up for
+    this.#beat = setInterval(() => members.beat().catch(() => {}), wait); // a later one makes up for a failure
   }
 
   /**
-   * Opens a log. From here on nothing is purged that this member needs, as long as it is open. Servers that start, or
-   * elect a leader, are waited for, half a minute at the most.
+   * Opens a log. While it is open nothing is purged that this member needs. Waits for servers that start, or elect a
+   * leader, half a minute at the most.
    *
-   * @param connection a connection; stays the caller's, and is to be closed after the log. With `maxReconnectAttempts: -1`
-   *   any outage is waited out
-   * @param options which stream, and who is here
-   * @throws {SnapshotError} `UNSUPPORTED` if the server has no JetStream, or the stream could lose entries; `FORBIDDEN` if
-   *   the user of the connection may not use it; `MALFORMED` if a name is none; `TIMEOUT`, `UNAVAILABLE`
+   * @param connection a connection; stays the caller's, and is to be closed after the log. With `maxReconnectAttempts:
+   *   -1` any outage is waited out
+   * @param options the stream, and the name of this member
+   * @throws {SnapshotError} `UNSUPPORTED` if the server has no JetStream, or the stream could lose entries; `FORBIDDEN`
+   *   if the user of the connection may not use it; `MALFORMED` if a name is not valid; `TIMEOUT`, `UNAVAILABLE`
    */
   static async open(connection: NatsConnection, options: JetStreamLogOptions): Promise<JetStreamLog> {
     checkConnection(connection, "connection");
@@ -137,7 +137,7 @@ export class JetStreamLog implements SharedLog {
           await link.close();
           throw isSilent(error) ? noJetStream(name, error) : wrap(error, "open", name);
         }
-        await link.pause(Math.min(RETRY_FIRST * 2 ** tries, RETRY_MAX), signal).catch(() => {}); // said at the next try
+        await link.pause(Math.min(RETRY_FIRST * 2 ** tries, RETRY_MAX), signal).catch(() => {}); // thrown below
       }
     }
   }
@@ -150,7 +150,7 @@ export class JetStreamLog implements SharedLog {
     const stream = await raceAbort(ensureStream(manager, name, replicas), signal);
     const members = await raceAbort(Members.open(client, manager, stream, member, memberTimeout), signal);
     await raceAbort(members.join(boundsOf(await manager.streams.info(name)).first), signal);
-    // Only now, that nothing is purged any more, it counts where the stream begins.
+    // Read again: the bounds hold only from here on, now that nothing this member needs is purged.
     const bounds = boundsOf(await raceAbort(manager.streams.info(name), signal));
     return new JetStreamLog(link, manager, stream, members, new Proposals(link, stream), bounds, memberTimeout);
   }
@@ -225,7 +225,7 @@ export class JetStreamLog implements SharedLog {
     }
   }
 
-  /** Closes the log. The member keeps its place until its time is over: it may be a restart. */
+  /** Closes the log. The member still counts until its timeout: it may only be restarting. */
   close(): Promise<void> {
     return this.#closed ??= (async () => {
       clearInterval(this.#beat);
@@ -240,13 +240,14 @@ export class JetStreamLog implements SharedLog {
     return this.close();
   }
 
-  /** Looks where the stream begins and ends, and whether it is still the same and fit. */
+  /** Reads the stream's bounds, and checks that it is still the same, and fit to be a log. */
   async #look(): Promise<StreamBounds> {
     const { name, created } = this.#stream;
     const info = await this.#manager.streams.info(name);
     const now = checkStream(info);
-    // Of members that make it at once in a cluster, some are told an earlier time than the one that stays; as long as
-    // no entry was seen in it, nothing is lost with the other one.
+    // If members of a cluster make it at once, some are told an earlier time than the one that stays. As long as no
+    // entry
+    // was seen in it, nothing is lost.
     if (now.created !== created && this.#bounds.last === 0n) this.#stream = now;
     else if (now.created !== created) {
       throw new SnapshotError(

@@ -1,5 +1,5 @@
 /**
- * The stream of a log: how it is made, and what one that is there must not do.
+ * The stream of a log: makes it, and checks that an existing one loses nothing.
  *
  * @module
  */
@@ -15,9 +15,9 @@ import {
 import { SnapshotError } from "../errors.ts";
 import { Interrupted, isNameInUse, isNoStream, wrap } from "./errors.ts";
 
-/** How long the server knows the id of a message, in milliseconds: its own default. */
+/** The time that the server remembers the id of a message, in milliseconds: its own default. */
 const DUPLICATE_WINDOW = 120_000;
-/** With less than this, a message that is sent again could be taken for another. */
+/** With a shorter window a message that is sent again could be taken for a new one. In milliseconds. */
 const MIN_DUPLICATE_WINDOW = 1000;
 const NANOS = 1_000_000;
 
@@ -25,21 +25,21 @@ const NANOS = 1_000_000;
 export interface LogStream {
   /** Its name. */
   readonly name: string;
-  /** Where messages go to. */
+  /** The subject that messages are sent to. */
   readonly subject: string;
-  /** On how many servers it is kept. */
+  /** The number of servers that keep it. */
   readonly replicas: number;
-  /** When it was made: another one of the same name is another log. */
+  /** The time it was made: another one of the same name is another log. */
   readonly created: string;
-  /** How long the server knows the id of a message, in milliseconds. */
+  /** The time that the server remembers the id of a message, in milliseconds. */
   readonly duplicateWindow: number;
-  /** The largest message that it takes, if it has a limit of its own. */
+  /** The largest message that it takes, in bytes; `Infinity` if it has no limit of its own. */
   readonly maxMessage: number;
 }
 
-/** Where a stream begins and ends. */
+/** The bounds of a stream. */
 export interface StreamBounds {
-  /** The first entry, or the one that the first will have. */
+  /** The first entry; if there is none, the index that the first will have. */
   readonly first: bigint;
   /** The last entry; one less than the first if there is none. */
   readonly last: bigint;
@@ -50,7 +50,7 @@ export interface StreamBounds {
 /**
  * Finds the stream of a log; makes it if there is none.
  *
- * @throws {SnapshotError} `UNSUPPORTED` if there is one that could lose an entry
+ * @throws {SnapshotError} `UNSUPPORTED` if it exists, and could lose an entry
  */
 export async function ensureStream(
   manager: JetStreamManager,
@@ -88,18 +88,18 @@ async function make(manager: JetStreamManager, name: string, replicas: number): 
       allow_rollup_hdrs: false,
     });
   } catch (error) {
-    if (!isNameInUse(error)) throw wrap(error, "make", name); // else another replica was faster
+    if (!isNameInUse(error)) throw wrap(error, "make", name); // in use: another replica was faster
   }
 }
 
 /**
- * Looks whether a stream keeps all that it acknowledges, until it is purged.
+ * Checks that a stream keeps all that it acknowledges, until it is purged.
  *
- * @throws {SnapshotError} `UNSUPPORTED` that says what it would do
+ * @throws {SnapshotError} `UNSUPPORTED`, which names the settings that are wrong
  */
 export function checkStream({ config, created }: StreamInfo): LogStream {
   const { name, subjects = [] } = config;
-  // Of many that make it at once, some are answered before it is there.
+  // If many make it at once, some are answered before it exists.
   if (String(created).startsWith("0001-")) throw new Interrupted(`the stream ${name} is being made`);
   const wrong = unfit(config);
   if (wrong.length > 0) {
@@ -120,7 +120,7 @@ export function checkStream({ config, created }: StreamInfo): LogStream {
   };
 }
 
-/** All that would drop a message, take one that is no entry, or not say that it has one. */
+/** The settings that drop messages, take messages that are no entries, or do not acknowledge. */
 function unfit(config: StreamConfig & { readonly allow_msg_ttl?: boolean }): string[] {
   const { subjects = [], mirror, sources } = config;
   const wrong: string[] = [];
@@ -146,7 +146,7 @@ function unfit(config: StreamConfig & { readonly allow_msg_ttl?: boolean }): str
   return wrong;
 }
 
-/** Where a stream begins and ends. */
+/** The bounds of a stream, from its info. */
 export function boundsOf({ state }: StreamInfo): StreamBounds {
   const last = BigInt(state.last_seq);
   const first = state.messages === 0 ? last + 1n : BigInt(state.first_seq);

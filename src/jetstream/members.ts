@@ -1,5 +1,5 @@
 /**
- * Who reads a log, and how much of it each needs still: in a key-value bucket beside the stream.
+ * The members that read a log, and how much of it each needs still: in a key-value bucket beside the stream.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { SnapshotError } from "../errors.ts";
 import { isNoMessage, wrap } from "./errors.ts";
 import type { LogStream } from "./log_stream.ts";
 
-/** What a member says of itself, as JSON. */
+/** The record of a member, as JSON. */
 interface MemberRecord {
   /** The last entry that it does not need any more. */
   readonly safeIndex: string;
@@ -20,7 +20,7 @@ interface MemberRecord {
 interface Known {
   readonly name: string;
   readonly safeIndex: bigint;
-  /** When it was heard of, by the server's clock. */
+  /** The time of its last record, by the server's clock. */
   readonly at: number;
   readonly revision: number;
 }
@@ -33,7 +33,7 @@ export class Members {
   readonly #self: string;
   readonly #timeout: number;
   #safeIndex = 0n;
-  /** Writes one after the other: what was heard last is what was meant last. */
+  /** Serializes the writes, so that the newest record is the last one written. */
   #writing: Promise<unknown> = Promise.resolve();
 
   private constructor(manager: JetStreamManager, bucket: KV, name: string, self: string, timeout: number) {
@@ -51,7 +51,7 @@ export class Members {
    * @param manager the same
    * @param stream the stream; the bucket is on as many servers
    * @param self the name of the member here
-   * @param timeout for how long a member counts that is not heard of
+   * @param timeout how long a silent member counts, in milliseconds
    */
   static async open(
     client: JetStreamClient,
@@ -62,7 +62,7 @@ export class Members {
   ): Promise<Members> {
     const name = `${stream.name}-members`;
     try {
-      // No direct reads: they may be of a server that has not heard of a new member yet, whose entries would be purged.
+      // No direct reads: a server that lags may not know a new member yet, and its entries would be purged.
       const bucket = await new Kvm(client).create(name, { history: 1, replicas: stream.replicas, allow_direct: false });
       return new Members(manager, bucket, name, self, timeout);
     } catch (error) {
@@ -76,9 +76,9 @@ export class Members {
   }
 
   /**
-   * Makes it known that there is a member here, before it begins to read: from here on nothing that it needs is purged.
+   * Registers the member here, before it begins to read: from here on nothing that it needs is purged.
    *
-   * @param first the first entry that there is, which a new member needs
+   * @param first the first entry of the stream, which a new member needs
    */
   async join(first: bigint): Promise<void> {
     const known = await this.#read(this.#self);
@@ -86,20 +86,20 @@ export class Members {
     await this.beat();
   }
 
-  /** Says that the member here is alive. */
+  /** Records that the member here is alive. */
   beat(): Promise<void> {
     return this.#write();
   }
 
-  /** Says that the member here does not need anything up to an index any more. */
+  /** Records that the member here does not need the entries up to an index any more. */
   async raise(index: bigint): Promise<void> {
     if (index > this.#safeIndex) this.#safeIndex = index;
     await this.#write();
   }
 
   /**
-   * The last entry that no member needs. Members that were not heard of for too long do not count, and are forgotten.
-   * Time is the server's.
+   * The last entry that no member needs. Members that were silent for too long do not count, and are forgotten. Time is
+   * the server's.
    */
   async lowest(): Promise<bigint> {
     const members: Known[] = [];
@@ -157,7 +157,7 @@ export class Members {
   }
 }
 
-/** What a record says; of one that somebody else wrote, that all is needed. */
+/** The index in a record; 0, so that all is kept, if something else wrote it. */
 function safeIndexOf(text: string): bigint {
   try {
     return BigInt((JSON.parse(text) as MemberRecord).safeIndex);

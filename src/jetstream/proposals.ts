@@ -1,5 +1,5 @@
 /**
- * Appending to a stream, once, however often it has to be tried.
+ * Appending to a stream exactly once, however many attempts it takes.
  *
  * @module
  */
@@ -15,37 +15,38 @@ import { Semaphore } from "../async/mod.ts";
 import type { LogStream } from "./log_stream.ts";
 import { type LogProposeOptions, ownContent } from "../log/mod.ts";
 
-/** Messages that are on their way at once. */
+/** Messages in flight at once. */
 const IN_FLIGHT = 1024;
-/** How long to wait for an acknowledgement before the message is sent again, in milliseconds. */
+/** The longest wait for an acknowledgement before the message is sent again, in milliseconds. */
 const ACK_TIMEOUT = 5000;
-/** How often is looked for those that have waited so long. */
+/** The interval at which messages are checked for that, in milliseconds. */
 const LOOK = 100;
-/** How long to wait before that, where no server answers: the first time, and at the most. */
+/** The pause before a retry where no server answers: the first one, and the longest, in milliseconds. */
 const RETRY_FIRST = 20;
 const RETRY_MAX = 1000;
 const STREAM = "Nats-Expected-Stream";
 const LAST = "Nats-Expected-Last-Sequence";
 
-/** A message that is on its way. */
+/** A message in flight. */
 interface Pending {
-  /** When no acknowledgement is expected any more. */
+  /** The time after which no acknowledgement is expected any more. */
   due: number;
-  /** Where it is, once that is known. */
+  /** Its index, once that is known. */
   index: bigint | undefined;
   /** Ends an attempt, with the reason if it failed. */
   settle: (error?: unknown) => void;
 }
 
 /**
- * Sends entries. Each has an id, by which the server knows one that it has already, for as long as the stream's
- * `duplicate_window`; and for half of that it is sent again: no message may be under way for longer than the other half.
+ * Sends entries. Each has an id, by which the server recognizes one that it has already, within the stream's
+ * `duplicate_window`. An entry is sent again for half of that time only: no message may be in flight for longer than
+ * the other half.
  */
 export class Proposals {
   readonly #connection: JetStreamConnection;
   readonly #stream: LogStream;
   readonly #session: string = crypto.randomUUID();
-  /** By the number in its id, which is where it is acknowledged too. */
+  /** The messages in flight, by the number in their ids; the inbox subject of the acknowledgement ends with it too. */
   readonly #pending = new Map<string, Pending>();
   readonly #semaphore = new Semaphore(IN_FLIGHT);
   readonly #inbox: string = createInbox();
@@ -57,7 +58,7 @@ export class Proposals {
 
   /**
    * @param link the connection
-   * @param stream where to
+   * @param stream the stream to append to
    */
   constructor(link: JetStreamConnection, stream: LogStream) {
     this.#connection = link;
@@ -70,7 +71,7 @@ export class Proposals {
       },
     });
     this.#unlisten = link.listen((event) => {
-      // What was sent before the connection broke may have been lost: it is not waited for.
+      // Messages sent before the connection broke may be lost: their acknowledgements are not waited for.
       if (event.type === "up") this.#settleAll(new Interrupted("the connection broke"));
       if (event.type === "refused" && event.error.message.includes(`"${stream.subject}"`)) this.#settleAll(event.error);
       if (event.type === "down" && link.connection.isClosed()) this.#settleAll(new Error("connection closed"));
@@ -95,14 +96,14 @@ export class Proposals {
     }
   }
 
-  /** A message was read from the stream: if it is one of these, it is there. */
+  /** Notes that a message was read from the stream: if it is one of these, it was appended. */
   seen(id: string, index: bigint): void {
     if (this.#pending.size === 0 || !id.startsWith(this.#session)) return;
     const pending = this.#pending.get(id.slice(this.#session.length + 1));
     if (pending !== undefined) settle(pending, index);
   }
 
-  /** Ends what is under way. */
+  /** Fails the messages in flight, and ends. */
   close(): void {
     this.#closed ??= new SnapshotError("CLOSED", "The log was closed");
     this.#unlisten();
@@ -130,7 +131,7 @@ export class Proposals {
     );
   }
 
-  /** Sends a message until it is known to be there, or known not to be, or for too long. */
+  /** Sends a message until it is known to be appended, or refused, or for too long. */
   async #send(
     entry: Pick<LogEntry, "data" | "configuration">,
     options: LogProposeOptions,
@@ -198,7 +199,7 @@ export class Proposals {
     });
   }
 
-  /** Gives up waiting for what was not acknowledged in time. */
+  /** Ends the attempts that were not acknowledged in time. */
   #look(): void {
     const now = performance.now();
     for (const pending of this.#pending.values()) {

@@ -1,10 +1,10 @@
 /**
- * Keys as subjects: a word for each part between slashes, so that those below a prefix are found without the others.
+ * Keys as subjects: a word for each part between slashes, so that a filter finds the keys below a prefix.
  *
  * @module
  */
 
-/** Stands for a part of no bytes, which no word may be. */
+/** The word for an empty part: words must not be empty. */
 const EMPTY = "=";
 
 /** The subject of a key, below a base. */

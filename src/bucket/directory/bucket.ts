@@ -15,21 +15,21 @@ import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPag
 import { beginsWith, namedEntries, pathOf } from "./keys.ts";
 import { checkDelete, checkGet, checkList, checkPut, keyBytes, rangeWithin } from "../keys.ts";
 
-/** What a file begins with: this, and 16 bytes that no other put has; the bytes of the object follow. */
+/** The beginning of a file; 16 bytes that no other put has, and the bytes of the object follow. */
 const MAGIC: readonly number[] = [0x73, 0x6e, 0x61, 0x70, 0x6f, 0x62, 0x6a, 0x31]; // snapobj1
 const HEADER_SIZE = 24;
-/** The lock of the root, and what the name of a file that is being written begins with. No key's name has a `.`. */
+/** The lock of the root, and the prefix of a file that is being written. No key's name has a `.`. */
 const LOCK = ".lock";
 const TEMP = ".put-";
-/** What a body is read in. */
+/** The size of the pieces that a body is read in. */
 const PIECE_SIZE = 256 * 1024;
-/** How long is waited, in milliseconds, to see whether another process has given back the lock. */
+/** The pause between two attempts to take the lock from another process, in milliseconds. */
 const LOCK_PAUSE = 3;
-/** A file that was being written and was not for so long, in milliseconds, is nobody's any more. */
+/** A file being written that did not change for so many milliseconds is abandoned. */
 const ABANDONED = 24 * 3600 * 1000;
-/** How many headers are read at once for a list. */
+/** Headers that are read at once for a list. */
 const HEADERS_AT_ONCE = 16;
-/** Directories that are known to be durable; as many are remembered. */
+/** The most directories that are remembered to be durable. */
 const MAX_REMEMBERED = 10_000;
 
 /** Options of {@linkcode DirectoryBucket.open}. */
@@ -39,13 +39,14 @@ export interface DirectoryBucketOptions {
 }
 
 /**
- * A bucket in a directory, which any number of processes may use at once: on one machine, or on a network file system that
- * has locks.
+ * A bucket in a directory, which any number of processes may use at once: on one machine, or on a network file system
+ * that has locks.
  *
- * A put is written and synced under a name of its own, and then renamed into its place, so that nobody sees a part of it, nor loses one that was acknowledged. Whether a condition holds is looked at, and the rename done, under a lock of the
- * operating system's on the file `.lock`, which every put and every delete takes for just that; it is free when its owner
- * dies. An object's file begins with 24 bytes of this bucket's. What a put leaves that was killed, a list takes away that
- * comes by a day later.
+ * A put is written and synced under a name of its own, and then renamed into its place, so that nobody sees a part of
+ * it, nor loses one that was acknowledged. Conditions are checked, and the rename done, under a lock of the operating
+ * system on the file `.lock`, which every put and every delete takes for just that; it is free when its owner dies. An
+ * object's file begins with 24 bytes of this bucket's. The file of a put that was killed is removed by a list, a day
+ * later or more.
  *
  * @example
  * ```ts
@@ -59,7 +60,7 @@ export interface DirectoryBucketOptions {
 export class DirectoryBucket implements Bucket {
   readonly #disk: Disk;
   readonly #root: string;
-  /** Ends when everybody in this process who wants the lock has had it. */
+  /** Resolves when all in this process that want the lock have had it. */
   #queue: Promise<void> = Promise.resolve();
   readonly #durable = new Set<string>();
 
@@ -122,11 +123,11 @@ export class DirectoryBucket implements Bucket {
         await this.#checkHeld(lock);
         await this.#disk.rename(temp, path);
         await this.#disk.syncDirectory(directory);
-        await this.#checkHeld(lock); // else somebody else may have put what is not there any more
+        await this.#checkHeld(lock); // else this rename may have replaced an object that another process put
         return { key, size, etag: etagOf(generation) };
       });
     } finally {
-      await this.#disk.remove(temp).catch(() => {}); // if it is there still; else it is swept some day
+      await this.#disk.remove(temp).catch(() => {}); // absent after a rename; if it stays, a list sweeps it some day
     }
   }
 
@@ -148,7 +149,7 @@ export class DirectoryBucket implements Bucket {
     });
   }
 
-  /** What there is, page by page. The cursor is the last key of the page. */
+  /** Lists the objects, page by page. The cursor is the last key of the page. */
   async list(options: ListOptions = {}): Promise<ListPage> {
     const limit = checkList(options);
     const { prefix = "", cursor, signal } = options;
@@ -206,7 +207,7 @@ export class DirectoryBucket implements Bucket {
     }
   }
 
-  /** Whether the condition of a put holds. */
+  /** Reports whether the condition of a put holds. */
   async #holds(key: string, path: string, { ifMatch, ifNoneMatch }: PutOptions): Promise<boolean> {
     if (ifNoneMatch !== undefined) return await this.#disk.stat(path) === undefined;
     return ifMatch === undefined || (await this.#look(key, path))?.etag === ifMatch;
@@ -229,11 +230,11 @@ export class DirectoryBucket implements Bucket {
     }
   }
 
-  /** Makes a directory below the root, and its name and those of all that it is in durable. */
+  /** Makes a directory below the root, and makes its name, and those of its parents, durable. */
   async #makeDurable(directory: string): Promise<void> {
     if (this.#durable.has(directory)) return;
     await this.#disk.makeDirectory(directory);
-    // Also what is there: whoever made it may have been killed before its name was durable.
+    // Also if it exists: its maker may have been killed before its name was durable.
     for (let path = directory; path.length > this.#root.length; path = dirname(path)) {
       await this.#disk.syncDirectory(dirname(path));
     }
@@ -241,12 +242,12 @@ export class DirectoryBucket implements Bucket {
     this.#durable.add(directory);
   }
 
-  /** Does something while nobody else, here or in another process, puts or deletes. */
+  /** Runs `work` while nobody else, here or in another process, puts or deletes. */
   async #locked<T>(signal: AbortSignal | undefined, work: (lock: DiskLock) => Promise<T>): Promise<T> {
     const before = this.#queue;
     let end = () => {};
     const mine = new Promise<void>((resolve) => end = resolve);
-    this.#queue = before.then(() => mine); // also if this one gives up waiting
+    this.#queue = before.then(() => mine); // also if this one is cancelled while it waits
     try {
       await raceAbort(before, signal);
       const lock = await this.#lock(signal);
@@ -280,13 +281,13 @@ export class DirectoryBucket implements Bucket {
     }
   }
 
-  /** Removes what a put left that was killed. */
+  /** Removes the file of a put that was killed. */
   async #sweep(path: string): Promise<void> {
     try {
       const stat = await this.#disk.stat(path);
       if (stat !== undefined && stat.changedAt < Date.now() - ABANDONED) await this.#disk.remove(path);
     } catch {
-      // It is in nobody's way.
+      // It is in nobody's way; the next list retries it.
     }
   }
 
@@ -314,7 +315,7 @@ export class DirectoryBucket implements Bucket {
   }
 }
 
-/** Makes the name of a directory, and of those that it is in, durable, as far as they may be read. */
+/** Makes the name of a directory, and those of its parents, durable, as far as they may be read. */
 async function makeNameDurable(disk: Disk, directory: string): Promise<void> {
   try {
     for (let path = directory; dirname(path) !== path; path = dirname(path)) await disk.syncDirectory(dirname(path));
@@ -323,7 +324,7 @@ async function makeNameDurable(disk: Disk, directory: string): Promise<void> {
   }
 }
 
-/** The bytes of a file, from here to there. */
+/** A range of the bytes of a file. */
 class FilePieces implements Pieces {
   readonly #file: DiskFile;
   readonly #path: string;
@@ -350,12 +351,12 @@ class FilePieces implements Pieces {
   }
 
   async close(): Promise<void> {
-    await this.#reading.catch(() => {}); // or it would read from what is another file by then
+    await this.#reading.catch(() => {}); // else the read could hit another file that got the same descriptor
     await this.#file.close();
   }
 }
 
-/** What the header of a file says of its object. */
+/** Reads the header of a file, and returns its object. */
 async function objectIn(file: DiskFile, key: string, path: string): Promise<BucketObject> {
   const header = new Uint8Array(HEADER_SIZE);
   const length = await file.read(header, 0);

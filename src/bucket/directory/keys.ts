@@ -1,5 +1,5 @@
 /**
- * Where the objects of a directory bucket are: paths that any key can have, on any file system.
+ * The paths of a directory bucket's objects: every key has one, on every file system.
  *
  * ```text
  * key               path
@@ -9,11 +9,11 @@
  * xxx… (300 times)  xxx…(200)=/xxx…(100)
  * ```
  *
- * What is not `a-z`, `0-9`, `-` or `_` is escaped, byte by byte, so that no name is `..`, nor the same as another where
- * case, or the form of an accent, does not count. A part of the key before a slash is a directory that ends with `~`, so
- * that `a` and `a/b` can both be; a part that gets too long for a name goes on in a directory that ends with `=`. All keys
- * in a directory begin as it does, and no key beside it does: whoever walks in the order of the names' bytes has the keys
- * in the order of theirs.
+ * All but `a-z`, `0-9`, `-` and `_` is escaped, byte by byte, so that no name is `..`, nor the same as another where
+ * case, or the form of an accent, does not count. A part of the key before a slash is a directory that ends with `~`,
+ * so that `a` and `a/b` can both exist; a part that is too long for a name is split by a directory that ends with `=`.
+ * All keys in a directory begin as it does, and no key beside it does: entries sorted by the beginning of their keys
+ * give keys in order.
  *
  * @module
  */
@@ -21,9 +21,9 @@
 import { compareBytes, concat } from "../../stream/mod.ts";
 import type { DiskEntry } from "../../fs/mod.ts";
 
-/** A name is cut as soon as it has so many characters: file systems take 255. */
+/** A name is cut as soon as it has so many characters: file systems take 255 bytes. */
 const CUT = 200;
-/** The name of what has nothing after the last slash. */
+/** The file name of a key that ends with a slash. */
 const EMPTY = "%";
 const SLASH = 0x2f;
 
@@ -46,7 +46,7 @@ export function pathOf(key: Uint8Array): string {
   return path + (name === "" ? EMPTY : name);
 }
 
-/** Something in a directory, and what the keys of it begin with: all of the key, if it is an object. */
+/** An entry of a directory, and the beginning of its keys; if it is an object, the whole key. */
 export interface NamedEntry {
   readonly name: string;
   readonly isObject: boolean;
@@ -54,10 +54,10 @@ export interface NamedEntry {
 }
 
 /**
- * What there is in a directory, in the order of the keys; what is not called as a key's is left out.
+ * The entries of a directory, in the order of their keys; names that no key has are left out.
  *
- * @param entries what the disk says
- * @param base what all keys in it begin with
+ * @param entries the entries, as the disk lists them
+ * @param base the beginning of all keys in it
  */
 export function namedEntries(entries: readonly DiskEntry[], base: Uint8Array): NamedEntry[] {
   const named: NamedEntry[] = [];
@@ -89,7 +89,7 @@ function unescaped(text: string): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** Whether bytes begin with others. */
+/** Reports whether bytes begin with others. */
 export function beginsWith(bytes: Uint8Array, start: Uint8Array): boolean {
   return bytes.length >= start.length && compareBytes(bytes.subarray(0, start.length), start) === 0;
 }

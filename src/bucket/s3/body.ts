@@ -7,7 +7,7 @@
 import type { SnapshotError } from "../../errors.ts";
 import type { Pieces } from "../bodies.ts";
 
-/** Which bytes an answer has. */
+/** The range of the object that an answer has. */
 export interface AnsweredRange {
   /** The size of the object. */
   readonly size: number;
@@ -18,12 +18,12 @@ export interface AnsweredRange {
 }
 
 /**
- * Which bytes of the object an answer has, as its headers say.
+ * Reads from the headers of an answer which bytes of the object it has.
  *
  * @returns nothing if they make no sense
  */
 export function answeredRange({ status, headers }: Response): AnsweredRange | undefined {
-  // What is decoded on the way has another length than the headers say.
+  // A body that is decoded on the way has another length than the headers say.
   if (!/^(identity|aws-chunked)?$/.test(headers.get("Content-Encoding") ?? "")) return undefined;
   if (status === 206) {
     const match = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get("Content-Range") ?? "");
@@ -36,11 +36,11 @@ export function answeredRange({ status, headers }: Response): AnsweredRange | un
   return { size: Number(length), start: 0, end: Number(length) };
 }
 
-/** The bytes of an answer that were asked for: it may have more at either end. */
+/** The requested bytes of an answer, which may have more at either end. */
 export class S3Pieces implements Pieces {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   readonly #broken: (error: unknown) => SnapshotError;
-  /** Bytes to be left out. */
+  /** Bytes to be skipped still. */
   #before: number;
   /** Bytes to come. */
   #wanted: number;

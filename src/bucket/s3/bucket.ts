@@ -1,5 +1,5 @@
 /**
- * Objects in S3, and in what speaks as it does: R2, MinIO, Ceph, Google's and others'.
+ * Objects in S3, and in services with its protocol: R2, MinIO, Ceph, Google's and others.
  *
  * @module
  */
@@ -19,16 +19,16 @@ import { deleteXml, fitsXml, type S3Element } from "./xml.ts";
 
 export type { S3Address, S3Client, S3Credentials } from "./connection.ts";
 
-/** The smallest part that S3 takes, but for the last. */
+/** The smallest part that S3 takes, but for the last, in bytes. */
 const MIN_PART_SIZE = 5 * 1024 * 1024;
-/** The largest. */
+/** The largest part, in bytes. */
 const MAX_PART_SIZE = 2 ** 32 - 1;
 
 /** Options of {@linkcode S3Bucket}. */
 export interface S3BucketOptions extends S3Address {
   /**
-   * In parts of how many bytes a stream goes up: at least 5 MiB. S3 takes 10,000 parts; about ten of
-   * them are in memory.
+   * The size of the parts that a stream goes up in, in bytes: at least 5 MiB. S3 takes 10,000 parts; about ten of them
+   * are in memory.
    *
    * @default {8388608}
    */
@@ -36,11 +36,11 @@ export interface S3BucketOptions extends S3Address {
 }
 
 /**
- * A bucket of S3, or of what speaks as it does.
+ * A bucket of S3, or of a service with its protocol.
  *
- * Every body goes up with its SHA-256, and S3 refuses it if another one arrives. Conditions are S3's own (`If-None-Match`,
- * `If-Match`): ask somebody who knows whether a service that is like S3 heeds them; one that does not overwrites. A key that
- * has `.` or `..` between two slashes has no address, and is `MALFORMED`.
+ * Every body goes up with its SHA-256, and S3 refuses it if another one arrives. Conditions are S3's own
+ * (`If-None-Match`, `If-Match`): find out whether a service that is like S3 heeds them; one that does not overwrites. A
+ * key with `.` or `..` as a part between slashes has no address, and is `MALFORMED`.
  *
  * @example
  * ```ts
@@ -60,10 +60,10 @@ export class S3Bucket implements Bucket {
   readonly #partSize: number;
 
   /**
-   * A bucket that is there. Nothing is asked yet.
+   * Takes the address of a bucket that exists. No request is made yet.
    *
    * @param options where it is, and who is asking
-   * @throws {SnapshotError} `MALFORMED` if that cannot be
+   * @throws {SnapshotError} `MALFORMED` if an option is wrong
    */
   constructor(options: S3BucketOptions) {
     this.#connection = new S3Connection(options);
@@ -159,7 +159,7 @@ export class S3Bucket implements Bucket {
     }
   }
 
-  /** What there is, page by page. */
+  /** Lists the objects, page by page. */
   async list(options: ListOptions = {}): Promise<ListPage> {
     const limit = checkList(options);
     const { prefix, cursor, signal } = options;
@@ -209,7 +209,7 @@ export class S3Bucket implements Bucket {
 
   async #deleteSome(keys: readonly string[], signal: AbortSignal | undefined): Promise<void> {
     const body = new TextEncoder().encode(deleteXml(keys));
-    // One or the other is wanted, by AWS and by what was like it in other years.
+    // AWS, and services like it of different years, want one or the other.
     const headers = { "Content-MD5": toBase64(md5(body)), "X-Amz-Checksum-Sha256": toBase64(await sha256(body)) };
     const request: S3Request = { method: "POST", query: { delete: "" }, headers, body, signal };
     const errors = (await this.#connection.ask(request, "DeleteResult")).all("Error")
@@ -227,7 +227,7 @@ export class S3Bucket implements Bucket {
   }
 }
 
-/** Refuses a key that no URL can say: whoever reads `a/../b` takes it for `b`. */
+/** Refuses a key that no URL can hold: `a/../b` is read as `b`. */
 function checkAddress(key: string): void {
   if (!key.split("/").some((part) => part === "." || part === "..")) return;
   throw new SnapshotError(
@@ -246,7 +246,7 @@ function rangeHeaders(range: GetOptions["range"]): Record<string, string> {
   };
 }
 
-/** An object of a list; nothing if something of it is missing. */
+/** An object of a list; nothing if its key, size or ETag is missing. */
 function objectOf(element: S3Element, isEncoded: boolean): BucketObject | undefined {
   const key = element.value("Key");
   const size = element.value("Size") ?? "";

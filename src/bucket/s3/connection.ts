@@ -12,25 +12,27 @@ import { ByteBuffer, sha256, toHex } from "../../stream/mod.ts";
 import { readFailure, retryAfter, S3Refusal } from "./errors.ts";
 import { readXml, type S3Element } from "./xml.ts";
 
-/** What signs requests and sends them: an `AwsClient` of aws4fetch is one. It must not try anything twice. */
+/** Signs requests and sends them: an `AwsClient` of aws4fetch is one. It must not retry. */
 export interface S3Client {
   /** Signs a request, and sends it, with the `X-Amz-Content-Sha256` that it has. */
   fetch(url: string, init: RequestInit): Promise<Response>;
 }
 
-/** Who is asking. */
+/** The credentials that requests are signed with. */
 export interface S3Credentials {
   /** The access key's id. */
   readonly accessKeyId: string;
   /** The secret access key. */
   readonly secretAccessKey: string;
-  /** The token of a session, of credentials that end. */
+  /** The session token, of temporary credentials. */
   readonly sessionToken?: string;
 }
 
-/** Where a bucket is, and who is asking. */
+/** The address of a bucket, and the credentials for it. */
 export interface S3Address {
-  /** The address of the service: `https://s3.eu-central-1.amazonaws.com`, `https://<account>.r2.cloudflarestorage.com`. */
+  /**
+   * The address of the service: `https://s3.eu-central-1.amazonaws.com`, `https://<account>.r2.cloudflarestorage.com`.
+   */
   readonly endpoint: string;
   /** The name of the bucket. */
   readonly bucket: string;
@@ -40,12 +42,12 @@ export interface S3Address {
    * @default {"us-east-1"}
    */
   readonly region?: string;
-  /** Who is asking; these, or a client. */
+  /** The credentials; either these, or a client. */
   readonly credentials?: S3Credentials;
-  /** What signs requests and sends them, instead of aws4fetch with the credentials: with retries of its own switched off. */
+  /** Signs requests and sends them, instead of aws4fetch with the credentials: with its own retries switched off. */
   readonly client?: S3Client;
   /**
-   * Whether the bucket's name is in the path of its address, or in the host's name.
+   * The place of the bucket's name: in the path of its address, or in the host's name.
    *
    * @default {"path"}
    */
@@ -65,9 +67,9 @@ export interface S3Request {
 
 /** The longest answer that is read whole: a page of a thousand of the longest keys has less than half. */
 const MAX_ANSWER = 8 * 1024 * 1024;
-/** So much of an answer that is no success is read. */
+/** The most bytes that are read of an answer that is no success. */
 const MAX_FAILURE = 64 * 1024;
-/** What an empty body hashes to. */
+/** The SHA-256 of an empty body. */
 const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /** Asks one bucket. */
@@ -170,7 +172,7 @@ export class S3Connection {
     };
     try {
       const answer = this.#client.fetch(`${this.address(key)}${search === "" ? "" : `?${search}`}`, init);
-      // Nobody is there any more to read what comes too late.
+      // An answer that comes after a cancel has no reader.
       answer.then((late) => signal?.aborted ? late.body?.cancel() : undefined).catch(() => {});
       return await raceAbort(answer, signal);
     } catch (error) {
@@ -178,7 +180,7 @@ export class S3Connection {
     }
   }
 
-  /** The whole of an answer, or the beginning, if that is enough. */
+  /** Reads all of an answer, or only its beginning, if that is enough. */
   async #text(request: S3Request, response: Response, limit: number, beginning = false): Promise<string> {
     if (response.body === null) return "";
     const reader = response.body.getReader();
@@ -218,7 +220,7 @@ function signingClient(credentials: S3Credentials, region: string): S3Client {
   return {
     async fetch(url, init) {
       const request = await signer.sign(url, init);
-      // Bun asks for compression of a range, too. Not signed: Node adds the same again.
+      // Bun asks for compression, of a range too. The header is not signed, since Node adds the same again.
       request.headers.set("Accept-Encoding", "identity");
       return await fetch(request);
     },
@@ -238,7 +240,7 @@ function addressOf(endpoint: string, bucket: string, style: "path" | "virtual-ho
   return `${url.protocol}//${bucket}.${url.host}${path}/`;
 }
 
-/** As S3 signs it: everything but letters, digits and `-._~`. */
+/** Encodes a part of a path as S3 signs it: all but letters, digits and `-._~`. */
 function encoded(part: string): string {
   return encodeURIComponent(part).replaceAll(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }

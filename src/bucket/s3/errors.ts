@@ -1,5 +1,5 @@
 /**
- * What S3 answers when something is wrong, as the library's errors.
+ * S3's answers that are errors, as the library's.
  *
  * @module
  */
@@ -49,7 +49,7 @@ const ADVICE: Partial<Record<SnapshotErrorCode, string>> = {
   NOT_FOUND: ": see to the bucket's name, the region and the endpoint",
 };
 
-/** What S3 answers if it does not do what it was asked. */
+/** The error for a request that S3 refuses. */
 export class S3Refusal extends SnapshotError {
   /** S3's own code; nothing if the answer was not S3's XML. */
   readonly said: string | undefined;
@@ -66,7 +66,7 @@ export class S3Refusal extends SnapshotError {
     this.said = code;
   }
 
-  /** Whether a condition does not hold. */
+  /** True if a condition does not hold. */
   get isCondition(): boolean {
     return this.fields.status === 412 || this.said === "PreconditionFailed";
   }
@@ -74,7 +74,7 @@ export class S3Refusal extends SnapshotError {
 
 /** An answer that is no success. */
 export interface S3Failure {
-  /** What was asked: `PUT a/b of bucket c`. */
+  /** The request: `PUT a/b of bucket c`. */
   readonly what: string;
   /** The address. */
   readonly source: string;
@@ -84,11 +84,11 @@ export interface S3Failure {
   readonly code: string | undefined;
   /** S3's own message. */
   readonly message: string;
-  /** What `Retry-After` says. */
+  /** The `Retry-After` of the answer, in milliseconds. */
   readonly retryAfter: number | undefined;
 }
 
-/** What the body of an answer that is no success says. */
+/** Reads the body of an answer that is no success. */
 export function readFailure(text: string): Pick<S3Failure, "code" | "message"> {
   // It may repeat a key that XML cannot hold.
   // deno-lint-ignore no-control-regex
@@ -105,7 +105,7 @@ function codeOf(status: number, code: string | undefined): SnapshotErrorCode {
   if (status === 401 || status === 403) return "FORBIDDEN";
   if (status === 405 || status === 501) return "UNSUPPORTED";
   if (status === 507) return "NO_SPACE";
-  // S3 refuses what it was asked, and says why: the same again is of no use. Whatever else answers may be gone tomorrow.
+  // S3 refuses the request, and says why: a retry is of no use. Any other error may be transient.
   if (status >= 400 && status < 500 && code !== undefined && ![404, 408, 409, 412, 429].includes(status)) {
     return "MALFORMED";
   }

@@ -1,5 +1,5 @@
 /**
- * Objects that go up in parts.
+ * Multipart uploads of objects.
  *
  * @module
  */
@@ -10,24 +10,24 @@ import { SnapshotError } from "../../errors.ts";
 import type { S3Connection, S3Request } from "./connection.ts";
 import { completeXml } from "./xml.ts";
 
-/** S3 makes no object of more parts. */
+/** The most parts of an object in S3. */
 const MAX_PARTS = 10_000;
 /** Parts on their way at the same time. */
 const PARTS_IN_FLIGHT = 4;
-/** How long is waited for a place to be cleared of an upload that failed, in milliseconds. */
+/** The longest wait for S3 to abort an upload that failed, in milliseconds. */
 const ABORT_WAIT = 3000;
 
-/** What {@linkcode uploadParts} puts. */
+/** The object that {@linkcode uploadParts} puts. */
 export interface PartsUpload {
   readonly key: string;
   /** Its parts, each of its own memory; all but the last of one size, since R2 wants it so. */
   readonly parts: AsyncIterable<Uint8Array>;
-  /** On what condition. */
+  /** The headers of the condition. */
   readonly headers: Readonly<Record<string, string>>;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Puts an object part by part. Nobody sees it before all of it is there; what fails leaves nothing behind, if S3 answers. */
+/** Puts an object part by part. It is visible only when complete; a failure leaves nothing behind, if S3 answers. */
 export async function uploadParts(connection: S3Connection, upload: PartsUpload): Promise<BucketObject> {
   const { key, parts, headers, signal } = upload;
   const begin: S3Request = { method: "POST", key, query: { uploads: "" }, signal };
@@ -58,7 +58,7 @@ export async function uploadParts(connection: S3Connection, upload: PartsUpload)
   } finally {
     if (put === undefined) {
       leaveOff.abort();
-      await running.settled(); // a part that arrives after the end stays, and is paid for: as few as can be
+      await running.settled(); // a part that arrives after the abort stays, and is paid for
       const end: S3Request = { method: "DELETE", key, query: { uploadId }, signal: AbortSignal.timeout(ABORT_WAIT) };
       const ended = connection.send(end, 200, 204).then((answer) => answer.body?.cancel());
       await ended.catch(() => {}); // the bucket's own rules clear it some day

@@ -1,5 +1,5 @@
 /**
- * The XML that S3 speaks: what is said to it, and what it answers.
+ * The XML of S3's requests and answers.
  *
  * @module
  */
@@ -52,18 +52,18 @@ export function readXml(text: string): S3Element | undefined {
   }
 }
 
-/** Whether XML 1.0 has a way to write this text. */
+/** Reports whether XML 1.0 can hold this text. */
 export function fitsXml(text: string): boolean {
   return /^[\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]*$/u.test(text);
 }
 
-/** What asks for objects to be deleted. Only those that could not be are to be named in the answer. */
+/** The body of a request to delete objects. The answer names only those that could not be deleted. */
 export function deleteXml(keys: readonly string[]): string {
   const objects = keys.map((key) => `<Object><Key>${escaped(key)}</Key></Object>`).join("");
   return `<Delete xmlns="${NAMESPACE}">${objects}<Quiet>true</Quiet></Delete>`;
 }
 
-/** What makes one object of the parts that were uploaded. */
+/** The body of a request to make one object of the uploaded parts. */
 export function completeXml(etags: readonly string[]): string {
   const parts = etags.map((etag, i) => `<Part><PartNumber>${i + 1}</PartNumber><ETag>${escaped(etag)}</ETag></Part>`);
   return `<CompleteMultipartUpload xmlns="${NAMESPACE}">${parts.join("")}</CompleteMultipartUpload>`;

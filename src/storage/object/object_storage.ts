@@ -24,7 +24,7 @@ import {
   type UnreadableSnapshot,
   type VerifyOptions,
 } from "../../snapshot/mod.ts";
-import { equal, LONGEST_WAIT, MAX_CHUNK_SIZE, neverThrowing, toHex } from "../../stream/mod.ts";
+import { equal, LONGEST_WAIT, MAX_CHUNK_SIZE, neverThrowing, raceAbort, toHex } from "../../stream/mod.ts";
 import { MAX_QUARANTINED, readAll } from "../evidence.ts";
 import { StoredInstall } from "../install.ts";
 import type { Published } from "../medium.ts";
@@ -476,7 +476,10 @@ export class ObjectStorage implements SnapshotStorage {
   async collect(options: { readonly signal?: AbortSignal } = {}): Promise<Collected> {
     checkOptions(options, { signal: checkSignal });
     this.#check();
-    return await this.#collect(this.#signalOf(options));
+    const signal = this.#signalOf(options);
+    // The lease of a reader that was closed is dropped in the background: what it kept is garbage by then.
+    await raceAbort(Promise.all(this.#background), signal);
+    return await this.#collect(signal);
   }
 
   #signalOf({ signal }: { readonly signal?: AbortSignal }): AbortSignal {

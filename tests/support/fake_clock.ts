@@ -129,8 +129,8 @@ async function withFakeTimers<T>(work: Work<T>, jump: number): Promise<T> {
       await real.turn();
       if (fake.wasBusy()) quiet = 0;
       // Who waits for no time waits for a turn. A wall clock that was set forward makes no timer due.
-      if (clock.fire(clock.monotonic())) continue;
-      if (quiet >= QUIET_TURNS && jump > 0 && clock.fire()) quiet = 0;
+      if (clock.fire(clock.monotonic())) quiet = 0;
+      else if (quiet >= QUIET_TURNS && jump > 0 && clock.fire()) quiet = 0;
       if (real.now() - begun > HANGS) throw new Error(`It hangs, after ${clock.passed} ms of fake time`);
     }
     return await done;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { LONGEST_WAIT, neverThrowing, raceAbort } from "../../async/mod.ts";
 import { type Bucket, checkBucket, checkKeyPrefix, RetryingBucket } from "../../bucket/mod.ts";
 import { checkIndex, checkOptions, checkSignal, checkString, duration, integer } from "../../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
@@ -24,7 +25,6 @@ import {
   type UnreadableSnapshot,
   type VerifyOptions,
 } from "../../snapshot/mod.ts";
-import { LONGEST_WAIT, neverThrowing } from "../../async/mod.ts";
 import { equal, MAX_CHUNK_SIZE, toHex } from "../../stream/mod.ts";
 import { MAX_QUARANTINED, readAll } from "../evidence.ts";
 import { StoredInstall } from "../install.ts";
@@ -476,7 +476,10 @@ export class ObjectStorage implements SnapshotStorage {
   async collect(options: { readonly signal?: AbortSignal } = {}): Promise<Collected> {
     checkOptions(options, { signal: checkSignal });
     this.#check();
-    return await this.#collect(this.#signalOf(options));
+    const signal = this.#signalOf(options);
+    // The lease of a reader that was closed is dropped in the background: what it kept is garbage by then.
+    await raceAbort(Promise.all(this.#background), signal);
+    return await this.#collect(signal);
   }
 
   #signalOf({ signal }: { readonly signal?: AbortSignal }): AbortSignal {

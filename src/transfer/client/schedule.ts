@@ -58,6 +58,8 @@ export class Running implements Span {
   left: number;
   /** When it last came further. */
   movedAt: number = performance.now();
+  /** Whether it waits for what is done here with its bytes, and not for its source: a disk that is slow is no stall. */
+  isTaking = false;
   /** Bytes that came. */
   received = 0;
   /** Whether it is done again elsewhere. */
@@ -81,19 +83,28 @@ export class Running implements Span {
     this.movedAt = performance.now();
   }
 
+  /** Does something with its bytes, for which its source is not to be blamed. */
+  async taking(work: () => Promise<void>): Promise<void> {
+    this.isTaking = true;
+    await work();
+    this.isTaking = false;
+    this.movedAt = performance.now();
+  }
+
   /** Bytes a second so far. */
   get rate(): number {
     return this.received / Math.max((performance.now() - this.#startedAt) / 1000, 0.001);
   }
 
-  /** Whether it has given nothing for some time. */
-  get stalled(): boolean {
-    return performance.now() - this.movedAt > STALL;
+  /** For how long it has given nothing, in milliseconds. */
+  get idle(): number {
+    return this.isTaking ? 0 : performance.now() - this.movedAt;
   }
 
   /** Whether it neither stalls nor drips. */
   get flows(): boolean {
-    return !this.stalled && (performance.now() - this.#startedAt < STALL || this.rate >= DRIP_RATE);
+    if (this.isTaking) return true;
+    return this.idle <= STALL && (performance.now() - this.#startedAt < STALL || this.rate >= DRIP_RATE);
   }
 }
 
@@ -277,7 +288,7 @@ export class Schedule {
       const rest = this.#rest(running);
       if (rest === undefined || !has(holder, rest.first)) continue;
       const bytes = this.#content.offset(rest.end) - this.#content.offset(rest.first);
-      const stalled = performance.now() - running.movedAt > stall;
+      const stalled = running.idle > stall;
       if (stall > STALL && !stalled) continue;
       const takes = stalled ? Infinity : bytes / Math.max(running.rate, 1);
       const wouldTake = bytes / (holder.rate === 0 ? PRESUMED_RATE : holder.rate);

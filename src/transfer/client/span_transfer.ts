@@ -52,14 +52,19 @@ export class SpanTransfer {
   async run(signal: AbortSignal): Promise<void> {
     const { install: { manifest }, throttle } = this.#context;
     const { content } = manifest;
-    const { first, end } = this.#running;
+    const running = this.#running;
+    const { first, end } = running;
     try {
       await this.#source.content(manifest, content.offset(first), content.offset(end), signal, async (piece) => {
-        this.#running.moved(piece.length);
-        await throttle?.take(piece.length, signal);
-        await this.#take(piece);
+        running.moved(piece.length);
+        await running.taking(async () => {
+          await throttle?.take(piece.length, signal);
+          await this.#take(piece);
+        });
       });
-      while (this.#writes.size > 0) await this.#writes.next();
+      await running.taking(async () => {
+        while (this.#writes.size > 0) await this.#writes.next();
+      });
     } catch (error) {
       await this.#writes.settled();
       throw this.#failure === undefined ? error : this.#failure.error;

@@ -153,8 +153,29 @@ test("object storage: a long read takes a lease, and keeps what it reads", () =>
     assert.deepEqual(await litterOf(bucket, 1), []);
   }));
 
+for (const wait of [0, 500, 5000]) {
+  test(`object storage: what a reader kept that is closed after ${wait} ms is collected, though its lease goes late`, () =>
+    inFakeTime(async () => {
+      const bucket = new MemoryBucket();
+      const storage = await openStorage(bucket, { retain: 1 });
+      await save(storage, 1n, { a: noise(200_000, 1) });
+      const reading = await openStorage({
+        get: (key, options) => bucket.get(key, options),
+        put: (key, body, options) => pause(1000, undefined).then(() => bucket.put(key, body, options)),
+        delete: (keys, options) => bucket.delete(keys, options),
+        list: (options) => bucket.list(options),
+      });
+      const reader = await reading.open();
+      await pause(wait, undefined); // its lease is not taken yet, being taken, taken
+      await save(storage, 2n, { a: noise(100_000, 7) });
+      await reader.close();
+      await reading.collect();
+      assert.deepEqual(await litterOf(bucket, 1), []);
+      await Promise.all([storage.close(), reading.close()]);
+    }));
+}
+
 async function leases(bucket: Bucket): Promise<string[]> {
-  const { decodeIndex } = await import("../../../src/storage/object/index.ts");
   const found = await bucket.get("index");
   return (await decodeIndex(await bytesOf(found!.body), "index")).leases.map(({ kind }) => kind);
 }

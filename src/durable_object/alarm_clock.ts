@@ -69,7 +69,8 @@ export class AlarmClock implements Clock {
    * | `resting` | no callback is worth waking the object up: no alarm is set |
    * | `busy` | work runs that an eviction must not cut off: the alarm goes off at once |
    *
-   * While `busy` the alarm {@linkcode ring}s until the work has ended, and callbacks are called by `setTimeout`, since alarms go off one at a time.
+   * While `busy` the alarm {@linkcode ring}s until the work has ended, and callbacks are called by `setTimeout`, since
+   * alarms go off one at a time.
    */
   set mode(mode: AlarmMode) {
     oneOf("waiting", "resting", "busy")(mode, "mode");

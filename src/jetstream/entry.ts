@@ -50,8 +50,7 @@ export function headersOf(configuration: Configuration | undefined): MsgHdrs {
 /** Reads a message's place in the stream from its reply subject. */
 export function delivered(message: Msg): Delivered {
   const words = (message.reply ?? "").split(".");
-  // $JS.ACK.stream.consumer.count.sequence.count.time.pending; later servers may put domain and account before the
-  // stream
+  // $JS.ACK.stream.consumer.count.sequence.count.time.pending; newer servers may put domain and account before stream
   const at = words.length > 9 ? 7 : 5;
   return {
     sequence: BigInt(words[at]!),

@@ -108,8 +108,8 @@ export class JetStreamLog implements SharedLog {
    * Opens a log. While it is open nothing is purged that this member needs. Waits for servers that start, or elect a
    * leader, half a minute at the most.
    *
-   * @param connection a connection; stays the caller's, and is to be closed after the log. With `maxReconnectAttempts:
-   *   -1` any outage is waited out
+   * @param connection a connection; stays the caller's, and is to be closed after the log. With
+   *   `maxReconnectAttempts: -1` any outage is waited out
    * @param options the stream, and the name of this member
    * @throws {SnapshotError} `UNSUPPORTED` if the server has no JetStream, or the stream could lose entries; `FORBIDDEN`
    *   if the user of the connection may not use it; `MALFORMED` if a name is not valid; `TIMEOUT`, `UNAVAILABLE`
@@ -246,8 +246,7 @@ export class JetStreamLog implements SharedLog {
     const info = await this.#manager.streams.info(name);
     const now = checkStream(info);
     // If members of a cluster make it at once, some are told an earlier time than the one that stays. As long as no
-    // entry
-    // was seen in it, nothing is lost.
+    // entry was seen in it, nothing is lost.
     if (now.created !== created && this.#bounds.last === 0n) this.#stream = now;
     else if (now.created !== created) {
       throw new SnapshotError(

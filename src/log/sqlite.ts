@@ -60,6 +60,9 @@ export interface SqliteLogOptions {
  * Keeps entries in an SQLite database (write-ahead log, `synchronous = FULL`): what {@linkcode append} has resolved
  * for survives a power failure. One process at a time has it open: if its file is removed or replaced, so that another
  * one could open it, nothing is acknowledged any more (`BUSY`).
+ *
+ * What is purged is given back to the file system. Beside the file lie its write-ahead log, of 2 MiB and one transaction, and
+ * `…-reserve`: room of up to 4 MiB, so that a log that has filled the disk can still be purged.
  */
 export class SqliteLog implements LogStorage {
   readonly #path: string;
@@ -126,7 +129,7 @@ export class SqliteLog implements LogStorage {
   /**
    * Opens a log; makes it if there is none.
    *
-   * @param path the file; SQLite keeps two more beside it
+   * @param path the file; two more lie beside it
    * @param options see {@linkcode SqliteLogOptions}
    * @throws {SnapshotError} `BUSY` if a process has it open, `CORRUPT` if it is no log or has lost entries,
    *   `FORBIDDEN` if it cannot be made, or has entries of another group
@@ -283,10 +286,13 @@ export class SqliteLog implements LogStorage {
 
   /** The first entries, up to a target, that can be dropped together. */
   #batch(target: bigint): { readonly upTo: bigint; readonly bytes: number } {
+    // No more rows are looked at than may be dropped, about: each costs the reading of a page.
+    const average = this.#byteLength / Number(this.#lastIndex - this.#firstIndex + 1n);
+    const rows = Math.min(PURGE_BATCH, Math.ceil(2 * PURGE_BYTES / Math.min(average + 32, 4096)));
     const batch = this.#one(
       `SELECT max(idx) AS upTo, sum(bytes) AS bytes FROM (
          SELECT idx, bytes, sum(min(bytes, 4096) + 32) OVER (ORDER BY idx) AS dropped FROM (
-           SELECT idx, length(data) AS bytes FROM entries WHERE idx <= ? ORDER BY idx LIMIT ${PURGE_BATCH}
+           SELECT idx, length(data) AS bytes FROM entries WHERE idx <= ? ORDER BY idx LIMIT ${rows}
          )
        ) WHERE dropped <= ${PURGE_BYTES}`,
       target,

@@ -1,0 +1,98 @@
+// A log that has no room: what a replica does about it by itself.
+
+import {
+  type ExecutorEvent,
+  KeyValueMachine,
+  type LogEntry,
+  MemoryLog,
+  MemoryStorage,
+  Replica,
+  SnapshotError,
+  utf8Codec,
+} from "../../mod.ts";
+import { assert, rejects, test } from "../support/harness.ts";
+
+/** A log that has room for some entries; purging it fails as often as is said. */
+class SmallLog extends MemoryLog {
+  room = 3n;
+  failures = 0;
+
+  override append(entries: readonly LogEntry[]): Promise<void> {
+    if (this.lastIndex - this.firstIndex + 1n < this.room) return super.append(entries);
+    return Promise.reject(new SnapshotError("NO_SPACE", "The log is full"));
+  }
+
+  override purge(index: bigint): Promise<void> {
+    if (this.failures-- > 0) return Promise.reject(new SnapshotError("NO_SPACE", "The disk is full"));
+    return super.purge(index);
+  }
+}
+
+async function onSmallLog(
+  work: (
+    replica: Replica<KeyValueMachine<string>>,
+    log: SmallLog,
+    until: (type: string) => Promise<void>,
+  ) => Promise<void>,
+): Promise<void> {
+  const log = new SmallLog();
+  const seen: string[] = [];
+  let wake = () => {};
+  const replica = await Replica.open({
+    machine: new KeyValueMachine(utf8Codec()),
+    log,
+    storage: new MemoryStorage({ retain: 1 }),
+    triggers: { interval: 0, entries: 0 },
+    retry: { initial: 1, max: 1 },
+    purge: { gap: 1 },
+    onEvent: ({ type }: ExecutorEvent) => {
+      seen.push(type);
+      wake();
+    },
+  });
+  const until = async (type: string) => {
+    while (!seen.includes(type)) await new Promise<void>((resolve) => wake = resolve);
+    seen.length = 0;
+  };
+  try {
+    await work(replica, log, until);
+  } finally {
+    await replica.close();
+  }
+}
+
+test("a log without room has a snapshot taken, and is purged behind it", () =>
+  onSmallLog(async (replica, log, until) => {
+    const put = (value: string) => replica.propose(replica.machine.put("key", value));
+    for (const value of ["a", "b", "c"]) await put(value);
+    await rejects(put("refused"), "NO_SPACE");
+    await until("purged");
+    assert.equal(log.firstIndex, 4n);
+    await put("d");
+    assert.equal(replica.machine.get("key"), "d");
+  }));
+
+test("a purge that failed on a full disk is tried again, though nothing new can be saved", () =>
+  onSmallLog(async (replica, log, until) => {
+    const put = (value: string) => replica.propose(replica.machine.put("key", value));
+    for (const value of ["a", "b", "c"]) await put(value);
+    log.failures = 2;
+    await replica.snapshot().result;
+    await until("purged");
+    await put("d");
+  }));
+
+test("a log that is full of what a snapshot has is purged when a proposal was refused", () =>
+  onSmallLog(async (replica, log, until) => {
+    const put = (value: string) => replica.propose(replica.machine.put("key", value));
+    for (const value of ["a", "b"]) await put(value);
+    await replica.snapshot().result;
+    await until("purged");
+    log.room = 0n;
+    await rejects(put("refused"), "NO_SPACE"); // nothing to be purged: no harm
+    log.room = 1n;
+    await put("c");
+    await rejects(put("refused"), "NO_SPACE");
+    await until("purged");
+    await put("d");
+  }));

@@ -66,12 +66,15 @@ async function suitesWith(chosen: readonly string[], runtime: string): Promise<R
       ? groups.find((group) => group.suites([]).some((suite) => suite.runtime === runtime))
       : groupOf(service);
     const on = group?.suites(files).filter((suite) => suite.runtime === runtime) ?? [];
-    // A suite that has a file of them by itself comes before one that merely could run it.
-    const suite = on.find((suite) => files.every((file) => suite.files.includes(file))) ?? on[0] ??
-      (runtime === "deno" ? group?.suites(files)[0] : undefined);
-    if (group === undefined || suite === undefined) throw new Error(`Nothing runs ${files.join(", ")} on ${runtime}`);
+    const first = on[0] ?? (runtime === "deno" ? group?.suites(files)[0] : undefined);
+    if (group === undefined || first === undefined) throw new Error(`Nothing runs ${files.join(", ")} on ${runtime}`);
     await ready(group);
-    suites.push([suite, files]);
+    // Each suite runs its own files; what none of them has by itself the first one can run.
+    const others = files.filter((file) => !on.some((suite) => suite.files.includes(file)));
+    for (const suite of on.length === 0 ? [first] : on) {
+      const own = files.filter((file) => suite.files.includes(file)).concat(suite === first ? others : []);
+      if (own.length > 0) suites.push([suite, own]);
+    }
   }
   return { suites, skipped: 0 };
 }

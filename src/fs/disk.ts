@@ -25,7 +25,8 @@ export interface Disk {
    * Makes a directory and its parents; nothing happens if it is there, or a link to one.
    *
    * @throws {SnapshotError} `BUSY` if something else is there, such as a file or a link that leads nowhere;
-   *   `FORBIDDEN`, `NO_SPACE`; `MALFORMED` if a name is too long; `UNAVAILABLE`, for example if it would be below a file
+   *   `FORBIDDEN`, `NO_SPACE`; `MALFORMED` if a name is too long; `UNAVAILABLE`, for example if it would be below a
+   *   file
    */
   makeDirectory(path: string): Promise<void>;
 

@@ -14,7 +14,7 @@ const MAX_IDLE = 16;
 interface Handle {
   readonly file: Promise<PacedFile>;
   users: number;
-  /** Called when nobody uses it any more. */
+  /** Called when it has no user any more. */
   onIdle?: () => void;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Receives a snapshot chunk by chunk into a place of a medium, and finds chunks that need not be sent, there and in other
- * snapshots.
+ * Receives a snapshot chunk by chunk into a place of a medium, and finds chunks that need not be sent, there and in
+ * other snapshots.
  *
  * @module
  */

@@ -22,8 +22,8 @@ export interface MediumFile {
    * Reads as {@linkcode read} does, but by another way, after a read that was not right: a handle, a cache or a network
    * may have been the cause. Absent where there is no other way.
    *
-   * @throws {SnapshotError} `UNAVAILABLE` if the file read now is not known to be the same one; `CORRUPT` if it is known
-   *   to be too short
+   * @throws {SnapshotError} `UNAVAILABLE` if the file read now is not known to be the same one; `CORRUPT` if it is
+   *   known to be too short
    */
   reread?(buffer: Uint8Array, position: number): Promise<number>;
   /**

@@ -8,8 +8,8 @@
 const FOR = 60_000;
 
 /**
- * Remembers snapshots that could not be read: meanwhile, opening the newest gives the next one. They are suspect to this
- * process only, and only for a while: nothing is moved, and no other decision depends on it.
+ * Remembers snapshots that could not be read: meanwhile, opening the newest gives the next one. They are suspect to
+ * this process only, and only for a while: nothing is moved, and no other decision depends on it.
  */
 export class Unreadable<T> {
   readonly #until = new Map<T, number>();

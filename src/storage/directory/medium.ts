@@ -76,8 +76,8 @@ export class DirectoryMedium implements Medium {
       try {
         found.push({ place, manifest: await this.#readManifest(place) });
       } catch (error) {
-        // A crash before the manifest was there, damage, or a read error: the install is in nobody's way, and is swept when
-        // it is old.
+        // A crash before the manifest was there, damage, or a read error: the install is in nobody's way, and is swept
+        // when it is old.
         if (!(error instanceof SnapshotError)) throw error;
       }
     }
@@ -219,8 +219,8 @@ export class DirectoryMedium implements Medium {
       await this.#disk.rename(this.#path(place), this.#path(final));
       await this.#sync.sync(this.#root);
     } catch (error) {
-      // An unacknowledged snapshot must not be found later, nor be in the way of the next attempt. A disk that reports an
-      // error may still have renamed it.
+      // An unacknowledged snapshot must not be found later, nor be in the way of the next attempt. A disk that reports
+      // an error may still have renamed it.
       await this.#disk.rename(this.#path(final), this.#path(place)).catch(() => {});
       throw error;
     }
@@ -352,8 +352,8 @@ export class DirectoryMedium implements Medium {
   }
 
   /**
-   * Refuses a symbolic link among the directories from the place down to a file: it would lead out of the storage. A link
-   * that is made between this check and the access is still followed, since no runtime has `openat`.
+   * Refuses a symbolic link among the directories from the place down to a file: it would lead out of the storage. A
+   * link that is made between this check and the access is still followed, since no runtime has `openat`.
    */
   async #checkNoLinks(place: string, name: string): Promise<void> {
     for (const directory of ["", ...directoriesOf(name)]) await this.#checkDirectory(place, directory, name);
@@ -378,8 +378,8 @@ export class DirectoryMedium implements Medium {
     }
     throw new SnapshotError(
       "BUSY",
-      `The lock of ${this.#root} was removed or replaced: another process may have it open, and nothing is changed by ` +
-        `this one any more. Close the storage, and open it again`,
+      `The lock of ${this.#root} was removed or replaced: another process may have it open, and nothing is changed ` +
+        `by this one any more. Close the storage, and open it again`,
       { file: this.#root },
     );
   }

@@ -20,8 +20,8 @@ import { MediumStorage, storageChecks, type StorageOptions } from "../medium_sto
 /** Options of {@linkcode DirectoryStorage.open}. */
 export interface DirectoryStorageOptions extends StorageOptions {
   /**
-   * The data made durable before a commit is acknowledged. Where the file system cannot sync a directory, `"full"` works
-   * as `"file"`, and warns once (`onWarning`, `UNSUPPORTED`).
+   * The data made durable before a commit is acknowledged. Where the file system cannot sync a directory, `"full"`
+   * works as `"file"`, and warns once (`onWarning`, `UNSUPPORTED`).
    *
    * @default {"full"}
    */
@@ -74,16 +74,16 @@ export class DirectoryStorage extends MediumStorage {
   }
 
   /**
-   * Opens a storage; makes it if there is none. Nothing outside the directory is read or changed, except when it is made
-   * with durability `"full"`: then the nearest existing directory above it is read, to make its name durable.
+   * Opens a storage; makes it if there is none. Nothing outside the directory is read or changed, except when it is
+   * made with durability `"full"`: then the nearest existing directory above it is read, to make its name durable.
    *
    * Files and directories have the mode that the process's umask leaves (666 and 777 without it). State may be private:
    * a directory that was made with mode 700 keeps it so.
    *
    * @param root the directory
    * @param options see {@linkcode DirectoryStorageOptions}
-   * @throws {SnapshotError} `BUSY` if a process has it open, `FORBIDDEN` if it may not be read, `NOT_FOUND` if it is not
-   *   there and opened read-only
+   * @throws {SnapshotError} `BUSY` if a process has it open, `FORBIDDEN` if it may not be read, `NOT_FOUND` if it is
+   *   not there and opened read-only
    */
   static async open(root: string, options: DirectoryStorageOptions = {}): Promise<DirectoryStorage> {
     checkPath(root, "root");
@@ -114,7 +114,7 @@ export class DirectoryStorage extends MediumStorage {
           if (!(error instanceof SnapshotError)) throw error;
           if (readOnly && await isGone(disk, `${root}/${name}`)) continue; // its owner removed it since
           warn(about(error, index));
-          // Only a snapshot that is proven bad is moved. An unreadable one may be good, and newer than all others.
+          // Only a snapshot that is proven bad is moved. An unreadable one may be good, and the newest.
           if (!isProof(error)) unreadable.push({ index, error });
           else {
             damaged.push({ index, error });
@@ -134,8 +134,8 @@ export class DirectoryStorage extends MediumStorage {
 }
 
 /**
- * Makes the root, and makes its name durable. Only for that are directories outside the root read, and only until a first
- * opening has made the lock.
+ * Makes the root, and makes its name durable. Only for that are directories outside the root read, and only until a
+ * first opening has made the lock.
  */
 async function makeRoot(disk: Disk, root: string, sync: DirectorySync): Promise<void> {
   if (sync.durability !== "full") return await disk.makeDirectory(root);

@@ -3,24 +3,25 @@
  *
  * ```text
  * stored chunk = iv (12) ciphertext tag (16)
- * iv           = the first 12 bytes of HMAC-SHA256(ivKey, plaintext): the same chunk is the same when it is stored again,
- *                and need not be written or sent again (a synthetic IV, as in RFC 8452; whoever sees what is stored sees
- *                which chunks are equal, and nothing else)
- * mac of file  = HMAC-SHA256(macKey, u32be length of the name, name, root): no chunk can be swapped, left out, or put into
- *                another file by who does not have the key
+ * iv           = the first 12 bytes of HMAC-SHA256(ivKey, plaintext): equal chunks are stored as equal bytes, and need
+ *                not be written or sent again (a synthetic IV, as in RFC 8452; the stored bytes show which chunks are
+ *                equal, and nothing else)
+ * mac of file  = HMAC-SHA256(macKey, u32be length of the name, name, root): without the key no chunk can be swapped,
+ *                left out, or put into another file
  * seal         = HMAC-SHA256(sealKey, snapshot digest): nor can a file be left out or renamed, files of several
- *                snapshots be mixed, or what is there be called one of another group, index, term, time or membership
+ *                snapshots be mixed, or the group, index, term, time or membership be changed
  * keys         = HKDF-SHA256(secret, no salt, "snapstream-1 " + "encrypt" | "iv" | "mac" | "seal")
  * ```
  *
- * The seal covers the digest, which covers the whole manifest but digest, signature and seal. A signature also covers the
- * digest: neither covers the other. So a node that passes a snapshot on can check the signature without the secret, and a
- * snapshot keeps its name and its signature when it is sealed with a new key. Removing one of the two gains nothing: a
- * reader that requires it refuses a snapshot without it. Chunks and files are not bound to an index, so that the next
- * snapshot can have them without encrypting again.
+ * The seal covers the digest, which covers the whole manifest but digest, signature and seal. A signature also covers
+ * the digest: neither covers the other. So a node that passes a snapshot on can check the signature without the secret,
+ * and a snapshot keeps its name and its signature when it is sealed with a new key. Removing one of the two gains
+ * nothing: a reader that requires it refuses a snapshot without it. Chunks and files are not bound to an index, so that
+ * the next snapshot can have them without encrypting again.
  *
- * A seal or a MAC that does not match is `FORBIDDEN`, not `CORRUPT`: the stored bytes have their SHA-256. Either the key
- * has the same name but another secret, or somebody without the secret made the snapshot; in both cases nothing is moved.
+ * A seal or a MAC that does not match is `FORBIDDEN`, not `CORRUPT`: the stored bytes have their SHA-256. Either the
+ * key has the same name but another secret, or somebody without the secret made the snapshot; in both cases nothing is
+ * moved.
  *
  * @module
  */

@@ -42,11 +42,12 @@ import { EncryptedReader } from "./reader.ts";
 import { chooseChunkSize } from "../chunk_size.ts";
 
 /**
- * Encrypts files that are written to a storage, and decrypts those that are read: each chunk by itself, with AES-256-GCM.
- * Snapshots are stored, served, pulled and pushed encrypted; the nodes in between need no key. Names, sizes, and which
- * chunks are equal remain visible. A seal binds all files and the meta of the snapshot to each other. A snapshot that was
- * not encrypted and sealed with one of the keys, or was changed since, is neither read nor taken in (`FORBIDDEN`), nor is
- * one whose key has the right name but another secret. Nothing is moved then, since the stored bytes may be right.
+ * Encrypts files that are written to a storage, and decrypts those that are read: each chunk by itself, with
+ * AES-256-GCM. Snapshots are stored, served, pulled and pushed encrypted; the nodes in between need no key. Names,
+ * sizes, and which chunks are equal remain visible. A seal binds all files and the meta of the snapshot to each other.
+ * A snapshot that was not encrypted and sealed with one of the keys, or was changed since, is neither read nor taken in
+ * (`FORBIDDEN`), nor is one whose key has the right name but another secret. Nothing is moved then, since the stored
+ * bytes may be right.
  *
  * @example
  * ```ts
@@ -72,8 +73,8 @@ export class EncryptedStorage implements SnapshotStorage {
    * Makes a storage.
    *
    * @param storage keeps what is encrypted; closed with this one
-   * @param keys the first encrypts, all decrypt: to replace a key, put the new one first, and keep the old one as long as
-   *   there are snapshots of it
+   * @param keys the first encrypts, all decrypt: to replace a key, put the new one first, and keep the old one as long
+   *   as there are snapshots of it
    * @throws {SnapshotError} `MALFORMED` if there is none, or one is too short
    */
   constructor(storage: SnapshotStorage, keys: readonly EncryptionKey[]) {
@@ -345,8 +346,8 @@ class EncryptedWriter extends PassingWriter {
 }
 
 /**
- * Returns a writer that encrypts files and passes them on to another writer: for a snapshot that is sent as it is written
- * (`pushLive`) to a node that stores it encrypted.
+ * Returns a writer that encrypts files and passes them on to another writer: for a snapshot that is sent as it is
+ * written (`pushLive`) to a node that stores it encrypted.
  *
  * @param writer takes what is encrypted
  * @param key what to encrypt with

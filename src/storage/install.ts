@@ -38,7 +38,7 @@ export interface InstallOwner {
   snapshots(): readonly PlacedSnapshot[];
   /** Makes the place a snapshot, after `trial` has run. */
   publish(place: string, manifest: SnapshotManifest, trial: Trial): Promise<Published>;
-  /** The install has ended; it may be resumed later. */
+  /** The install has ended, for now or for good. */
   released(): void;
 }
 
@@ -544,7 +544,7 @@ export class StoredInstall implements SnapshotInstall {
   }
 }
 
-/** Reports whether a file or chunk here, or the disk below it, is bad, so that it has to be fetched instead. */
+/** Reports whether a file or chunk here, or the disk below it, cannot be used, so that it is fetched instead. */
 function isUnusable(error: unknown): boolean {
   return hasCode(error, "CORRUPT", "NOT_FOUND", "FORBIDDEN", "UNAVAILABLE");
 }

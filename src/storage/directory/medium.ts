@@ -126,7 +126,7 @@ export class DirectoryMedium implements Medium {
     return await this.#disk.open(this.#path(place, name), "read");
   }
 
-  /** A file to be made cannot exist: if the disk says so but does not list its name, the file has another name. */
+  /** Makes a new file. If the disk reports it as existing but does not list its name, it is another file's. */
   async #checkMade<T>(place: string, name: string, making: Promise<T>): Promise<T> {
     try {
       return await making;

@@ -9,8 +9,8 @@ import type { Disk } from "../../fs/mod.ts";
 
 /**
  * The data made durable before a commit is acknowledged: `"full"`, files and their names (a power failure loses
- * nothing); `"file"`, only files (a power failure may take the newest snapshot); `"none"`, nothing (only a crash of the
- * process loses nothing).
+ * nothing); `"file"`, only files (a power failure may take the newest snapshot); `"none"`, nothing (a crash of the
+ * process alone loses nothing).
  */
 export type Durability = "full" | "file" | "none";
 

@@ -103,7 +103,7 @@ export class PackedContent {
    * @param first the number of its first chunk in the content
    * @param limit the chunk before which it ends
    * @param fileEnd the chunk before which its file ends: if that is the limit, and the file before was read to its end
-   *   too, the window goes on into the next files
+   *   too, the window extends into the next files
    */
   fetch(first: number, limit: number, fileEnd: number, signal: AbortSignal): Window {
     const { content } = this.#located.manifest;

@@ -34,11 +34,11 @@ export class DenoDisk extends NodeDisk {
   override makeDirectory(path: string): Promise<void> {
     return onDisk("make", path, async () => {
       try {
-        if (path !== "") return await ensureDir(path); // which takes an empty path for a directory that is there
+        if (path !== "") return await ensureDir(path); // it treats an empty path as an existing directory
       } catch {
-        // Its errors are texts in some of its releases; the platform's own have codes.
+        // In some releases its errors are plain text; those of the platform have codes.
       }
-      // All at once: one by one, as elsewhere, it would have to be allowed to write where the directory lies too.
+      // In one call: made one by one, as elsewhere, they would need permission to write to the parent as well.
       await Deno.mkdir(path, { recursive: path !== "" });
     });
   }

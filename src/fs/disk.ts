@@ -1,5 +1,5 @@
 /**
- * The disk in a few verbs: what a directory storage needs of an operating system, and nothing else.
+ * The disk in a few verbs: only those that a directory storage needs of an operating system.
  *
  * @module
  */
@@ -15,24 +15,25 @@ export interface Disk {
    */
   open(path: string, mode: "read" | "create" | "update"): Promise<DiskFile>;
 
-  /** What is at a path, itself: a symbolic link is not followed. Nothing if there is nothing. */
+  /** Describes the entry at a path, without following a symbolic link. Returns nothing if there is none. */
   stat(path: string): Promise<DiskStat | undefined>;
 
-  /** What is in a directory. */
+  /** Lists the entries of a directory. */
   list(path: string): Promise<DiskEntry[]>;
 
   /**
-   * Makes a directory and those that it is in; nothing happens if it is there, or a link to one.
+   * Makes a directory and its parents; nothing happens if it is there, or a link to one.
    *
    * @throws {SnapshotError} `BUSY` if something else is there, such as a file or a link that leads nowhere;
-   *   `FORBIDDEN`, `NO_SPACE`; `MALFORMED` if a name is too long; `UNAVAILABLE`, for one if it would be below a file
+   *   `FORBIDDEN`, `NO_SPACE`; `MALFORMED` if a name is too long; `UNAVAILABLE`, for example if it would be below a
+   *   file
    */
   makeDirectory(path: string): Promise<void>;
 
   /** Renames a file or directory. A file in the way is replaced; a directory must not be in the way. */
   rename(from: string, to: string): Promise<void>;
 
-  /** A second name for a file. Returns whether this file system can do that. */
+  /** Gives a file a second name. Returns whether this file system can do that. */
   link(from: string, to: string): Promise<boolean>;
 
   /** Removes a file, or a directory with everything in it; nothing happens if it is not there. */
@@ -46,8 +47,8 @@ export interface Disk {
   syncDirectory(path: string): Promise<void>;
 
   /**
-   * Takes the lock at a path, which no other process and nobody else in this one can have at the same time. The
-   * operating system frees it when its owner ends, however it ends.
+   * Takes the lock at a path, which only one owner can have at a time, across processes and within this one. The
+   * operating system frees it when its process ends, in whatever way.
    *
    * @throws {SnapshotError} `BUSY` if somebody has it
    */
@@ -57,39 +58,39 @@ export interface Disk {
 /** A lock that was taken. */
 export interface DiskLock {
   /**
-   * Whether what is at the path is still what was locked. If the file was removed or replaced since, others can take the
-   * lock too, or what it lies on is another file system now.
+   * Reports whether the path still leads to the locked file. If the file was removed or replaced since, others can take
+   * the lock too; or another file system is mounted there now.
    */
   isHeld(): Promise<boolean>;
-  /** Gives it back. */
+  /** Releases the lock. */
   release(): Promise<void>;
 }
 
 /** An open file; reads and writes at positions, several at once. */
 export interface DiskFile {
-  /** Reads until the buffer is full or the file ends, and returns how many bytes that were. */
+  /** Reads until the buffer is full or the file ends, and returns the number of bytes read. */
   read(buffer: Uint8Array, position: number): Promise<number>;
   /** Writes all the bytes. They must not be changed before this resolves. */
   write(bytes: Uint8Array, position: number): Promise<void>;
   /** Makes the content durable. */
   sync(): Promise<void>;
-  /** How large the file is, in bytes. */
+  /** The size of the file in bytes. */
   size(): Promise<number>;
   /** Closes the file. */
   close(): Promise<void>;
 }
 
-/** What is at a path. */
+/** The entry at a path. */
 export interface DiskStat {
   /** A regular file, a directory, or anything else (a symbolic link, a device, a socket). */
   readonly kind: "file" | "directory" | "other";
-  /** Bytes, of a file. */
+  /** The size of a file in bytes. */
   readonly size: number;
-  /** When it was changed: milliseconds since 1970. */
+  /** The time of the last change in milliseconds since 1970. */
   readonly changedAt: number;
 }
 
-/** What is in a directory. */
+/** An entry of a directory. */
 export interface DiskEntry {
   /** Its name. */
   readonly name: string;

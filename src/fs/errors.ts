@@ -1,5 +1,5 @@
 /**
- * What the operating system says, as the library's errors.
+ * Errors of the operating system, turned into the library's own.
  *
  * @module
  */
@@ -22,11 +22,11 @@ const CODES: Readonly<Record<string, SnapshotErrorCode>> = {
 };
 
 const ADVICE: Partial<Record<SnapshotErrorCode, string>> = {
-  NO_SPACE: ": the disk is full; free some room and try again",
+  NO_SPACE: ": the disk is full; free some space and retry",
   FORBIDDEN: ": see to its permissions, and that it is no symbolic link",
 };
 
-/** The code of an operating system's error, such as `ENOENT`; Deno's own errors have a name in its stead. */
+/** Returns the code of a system error, such as `ENOENT`; the errors of Deno have a name instead, which is mapped. */
 export function systemCode(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code } = error as { code?: unknown };
@@ -37,7 +37,7 @@ export function systemCode(error: unknown): string | undefined {
 }
 
 /**
- * Does something with the disk, and says what and where if it fails.
+ * Runs a verb on the disk; its error names the verb and the path.
  *
  * @param what `"write"`, `"rename"` … for the message
  * @param path what it was done to

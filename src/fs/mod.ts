@@ -16,7 +16,7 @@ export function checkDisk(value: unknown, what: string): void {
   able("a Disk", "open", "list", "stat", "rename", "remove")(value, what);
 }
 
-/** The disk of the runtime that this is. */
+/** Returns the disk of the current runtime. */
 export function defaultDisk(): Disk {
   return "Deno" in globalThis ? new DenoDisk() : new NodeDisk();
 }

@@ -1,6 +1,6 @@
 /**
- * The disk of Node and Bun, on `node:fs/promises`; and file handles and locks for every runtime, since positional
- * reads and writes are right on Deno there too, while `Deno.FsFile` can only seek and then write.
+ * The disk of Node and Bun, on `node:fs/promises`; and file handles and locks for every runtime. Deno uses these too,
+ * since they read and write at positions, while `Deno.FsFile` can only seek and then write.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { onDisk, systemCode } from "./errors.ts";
 export class NodeDisk implements Disk {
   async open(path: string, mode: "read" | "create" | "update"): Promise<DiskFile> {
     const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
-    // A pipe that nobody writes to must not hold up who opens it; to a file that means nothing.
+    // O_NONBLOCK: opening a FIFO without a writer must not block. No effect on files.
     const flags = mode === "read" ? O_RDONLY | O_NONBLOCK : mode === "update" ? O_RDWR : O_RDWR | O_CREAT | O_EXCL;
     return new NodeFile(
       path,
@@ -100,9 +100,9 @@ export class NodeDisk implements Disk {
 }
 
 /**
- * Makes a directory and those that it is in, one by one, with the outcomes that Deno has for all at once. Those of Node
- * and Bun differ where a link leads nowhere or a file is in the way; and where no directory can be made, as in `/proc`,
- * Node's does not end.
+ * Makes a directory and its parents one by one, with the outcomes of Deno's recursive call. The recursive calls of Node
+ * and Bun differ if a link leads nowhere or a file is in the way, and Node's does not return where no directory can be
+ * made, as in `/proc`.
  */
 async function makeDirectories(path: string): Promise<void> {
   const missing: string[] = [];
@@ -110,13 +110,13 @@ async function makeDirectories(path: string): Promise<void> {
   for (const below of missing.reverse()) await makeUnlessThere(below, false);
 }
 
-/** Makes a directory; returns whether it is there, which it is not if what it would be in may be missing, and is. */
+/** Makes a directory. Returns false if its parent is missing, and `mayBeMissing`; true if the directory is there. */
 async function makeUnlessThere(path: string, mayBeMissing: boolean): Promise<boolean> {
   try {
     await mkdir(path);
   } catch (error) {
     if (mayBeMissing && systemCode(error) === "ENOENT") return false;
-    // Not only if it says that something is there: of a directory that is, a system may say that it is read-only.
+    // Checked after every error: for an existing directory, a system may report that it is read-only.
     const isThere = await stat(path).then((it) => it.isDirectory(), () => false);
     if (!isThere) throw error;
   }
@@ -169,15 +169,15 @@ class NodeFile implements DiskFile {
 }
 
 /**
- * A lock of the operating system's, by way of SQLite: the one thing that all three runtimes have that takes one
- * (`fcntl`, also between connections of one process), so that a Deno process and a Node process exclude each other.
+ * Takes a lock of the operating system by way of SQLite, the only module in all three runtimes that does so (`fcntl`,
+ * also between connections of one process). So a Deno process and a Node process exclude each other.
  */
 async function lockFile(path: string): Promise<DiskLock> {
   const { DatabaseSync } = await import("node:sqlite");
   let database: DatabaseSync;
   let locked: string;
   try {
-    makeLockFile(path); // in one turn with what follows: SQLite would follow a symbolic link
+    makeLockFile(path); // no await up to SQLite's open, which would follow a symbolic link
     locked = identityOf(lstatSync(path, { bigint: true }));
     database = new DatabaseSync(path);
   } catch (error) {
@@ -187,7 +187,7 @@ async function lockFile(path: string): Promise<DiskLock> {
     });
   }
   try {
-    // In memory: no journal file beside it. Nothing is ever written.
+    // The journal is in memory, so no file is made beside the lock. Nothing is ever written.
     database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
   } catch (error) {
     database.close();
@@ -219,14 +219,14 @@ async function lockFile(path: string): Promise<DiskLock> {
   };
 }
 
-/** What a file is, whatever it is called. As long as one has it open, no other has the same. */
+/** Returns the identity of a file, whatever its name. While the file is open, no other has the same. */
 function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
   return `${dev} ${ino}`;
 }
 
 /**
- * Makes the file of a lock, if there is none, for its owner alone: whoever may read it could lock it too. One that is
- * there is not opened, since closing it would give back the lock that this process may have on it.
+ * Makes the file of a lock, if there is none, for its owner alone: any user who can read it could lock it too. An
+ * existing file is not opened, since closing it would release the lock that this process may have on it.
  */
 function makeLockFile(path: string): void {
   const { O_RDWR, O_CREAT, O_EXCL } = constants;

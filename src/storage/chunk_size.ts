@@ -1,12 +1,12 @@
 /**
- * How large the chunks of a file are.
+ * The size of the chunks of a file.
  *
  * @module
  */
 
 import { checkChunkSize, DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE } from "../stream/mod.ts";
 
-/** A file grows larger chunks so that it has at most so many: 16 MiB of digests. */
+/** Chunks grow with a file so that it has at most this many: 16 MiB of digests. */
 const AIMED_CHUNKS = 512 * 1024;
 
 /**

@@ -1,6 +1,6 @@
 /**
- * What it takes to know that a snapshot is bad: its bytes are here, were read more than once, each time by a way of their
- * own, and are not what was written. Whatever else goes wrong is a doubt, which leaves everything where it is.
+ * The proof that a snapshot is bad: its bytes are here, were read more than once, each time by another way, and are not
+ * the bytes that were written. Any other failure only makes it suspect, and leaves everything where it is.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import { sha256, toHex } from "../stream/mod.ts";
 import type { Medium, PlacedSnapshot, Places, StoredSnapshot } from "./medium.ts";
 import { StoredReader } from "./reader.ts";
 
-/** How many snapshots that were found bad are kept for a person. */
+/** The number of bad snapshots that are kept for a person. */
 export const MAX_QUARANTINED = 4;
 
 /**
- * Looks at the manifest and the files' sizes, and looks again before it says that they are wrong.
+ * Checks the manifest and the sizes of the files, and checks again before it reports them as wrong.
  *
- * @throws {SnapshotError} `CORRUPT` or `MALFORMED` if both looks say the same, which proves it; `UNAVAILABLE` if they
+ * @throws {SnapshotError} `CORRUPT` or `MALFORMED` if both checks find the same, which proves it; `UNAVAILABLE` if they
  *   differ; others as {@linkcode Medium.inspect} does
  */
 export async function examine(medium: Medium, place: string, index: bigint): Promise<StoredSnapshot> {
@@ -40,8 +40,8 @@ export async function examine(medium: Medium, place: string, index: bigint): Pro
 }
 
 /**
- * Decodes the manifest that was read of a path. The error says also which bytes these were, by their digest: of two errors
- * that are the same the bytes were.
+ * Decodes the manifest that was read from a path. The error includes the digest of the bytes, so equal errors mean
+ * equal bytes.
  */
 export async function decodeManifest(bytes: Uint8Array, path: string): Promise<SnapshotManifest> {
   try {
@@ -53,13 +53,14 @@ export async function decodeManifest(bytes: Uint8Array, path: string): Promise<S
   }
 }
 
-/** Whether an error of {@linkcode examine} or {@linkcode readAll} proves that a snapshot is bad. */
+/** Reports whether an error of {@linkcode examine} or {@linkcode readAll} proves that a snapshot is bad. */
 export function isProof(error: unknown): error is SnapshotError {
   return hasCode(error, "CORRUPT", "MALFORMED");
 }
 
 /**
- * Reads everything, or some files, of a snapshot; that of braft's, which has no digests, says only that it can be read.
+ * Reads all files of a snapshot, or some. For a snapshot of braft, which has no digests, this shows only that it can be
+ * read.
  *
  * @throws {SnapshotError} `CORRUPT` if something is proven wrong; whatever else it cannot be read for
  */

@@ -1,5 +1,5 @@
 /**
- * Writing one file: cutting, hashing, writing and syncing in one hop.
+ * Writes one file: cuts, hashes, writes and syncs it in one step.
  *
  * @module
  */
@@ -11,20 +11,20 @@ import { type ChunkMap, ChunkMapBuilder, MAX_CHUNK_SIZE, sha256 } from "../strea
 import type { MediumFile, WrittenChunk } from "./medium.ts";
 import { PacedFile } from "./paced_file.ts";
 
-/** What goes to the disk at once: several chunks, since a call costs the same for 256 KiB as for 1 MiB. */
+/** The size of one write: several chunks, since a call costs the same for 256 KiB as for 1 MiB. */
 const BLOCK_SIZE = 1024 * 1024;
-/** Bytes being hashed and written at the same time, beside the block being filled: six blocks, or fewer of large chunks. */
+/** The bytes hashed and written at once, besides the block being filled: six blocks, or fewer of large chunks. */
 const BYTES_IN_FLIGHT = 6 * BLOCK_SIZE;
-/** The most chunks in a block: a million digests at the same time take gigabytes, and minutes. */
+/** The most chunks in a block: a million digests computed at once take gigabytes, and minutes. */
 const MAX_BLOCK_CHUNKS = 512;
 
-/** A block that was written, and what its chunks hash to. */
+/** A block that was written, and the digests of its chunks. */
 interface WrittenBlock {
   readonly block: Uint8Array;
   readonly chunks: readonly WrittenChunk[];
 }
 
-/** What {@linkcode FileSink} tells its owner. */
+/** The events that a {@linkcode FileSink} reports to its owner. */
 export interface FileSinkEvents {
   /** The file is complete, durable and closed. */
   onClose(chunks: ChunkMap): Promise<void>;
@@ -35,8 +35,8 @@ export interface FileSinkEvents {
 }
 
 /**
- * A file as a sink. Bytes are copied into blocks of its own, which go round: whoever writes may change its buffer as
- * soon as the write has resolved, and memory is seven blocks, or three if a chunk is larger, whatever the size of the file.
+ * A file as a sink. It copies bytes into blocks of its own and reuses these: the writer may change its buffer once the
+ * write has resolved, and memory stays at seven blocks, or three if a chunk is larger, for a file of any size.
  */
 export class FileSink implements UnderlyingSink<Uint8Array> {
   readonly #open: () => Promise<MediumFile>;
@@ -45,15 +45,15 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
   readonly #blockSize: number;
   readonly #chunks: ChunkMapBuilder;
   readonly #running = new InFlight<WrittenBlock>();
-  /** Bytes of the blocks that are running. */
+  /** Bytes of the blocks being hashed and written. */
   #flying = 0;
   readonly #free: Uint8Array[] = [];
-  /** Awaited by what needs it: a `start` that fails does not fail the stream on workerd. */
+  /** Awaited where the file is needed, since on workerd a `start` that fails does not fail the stream. */
   #opening: Promise<PacedFile> | undefined;
   #file: PacedFile | undefined;
   #block: Uint8Array | undefined;
   #filled = 0;
-  /** Where the chunks of the block end, if each piece is one. */
+  /** The ends of the chunks in the block, if each piece is a chunk. */
   #ends: number[] = [];
   #position = 0;
   #controller: WritableStreamDefaultController | undefined;
@@ -88,7 +88,7 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
     this.#events.onBytes?.(bytes.length);
   }
 
-  /** Takes in a piece, which ends anywhere. */
+  /** Takes in a piece, which need not end where a chunk does. */
   async #writePiece(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length;) {
       this.#block ??= this.#free.pop() ?? new Uint8Array(this.#blockSize);
@@ -144,12 +144,12 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
     return this.discard();
   }
 
-  /** Ends the stream with an error, and lets the file go once nothing is being written to it. */
+  /** Fails the stream, and closes the file once nothing is being written to it. */
   discard(reason?: unknown): Promise<void> {
     return this.#discarded ??= (async () => {
       this.#controller?.error(reason);
       await this.#running.settled();
-      // It is on its way out: what else is wrong with it does not matter.
+      // The file is being discarded, so further errors do not matter.
       await this.#opening?.then((file) => file.close()).catch(() => {});
       this.#opening = this.#file = undefined;
     })();
@@ -175,7 +175,7 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
     this.#filled = 0;
   }
 
-  /** Where the chunks of a block of this length end. */
+  /** The ends of the chunks in a block of this length. */
   *#chunkEnds(length: number): Generator<number, void, undefined> {
     if (this.#chunkSize === undefined) yield* this.#ends;
     else for (let at = 0; at < length; at += this.#chunkSize) yield Math.min(at + this.#chunkSize, length);

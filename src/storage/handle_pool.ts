@@ -1,5 +1,5 @@
 /**
- * A few open files for many.
+ * A pool that writes to many files through a few open ones.
  *
  * @module
  */
@@ -14,11 +14,11 @@ const MAX_IDLE = 16;
 interface Handle {
   readonly file: Promise<PacedFile>;
   users: number;
-  /** Called when nobody uses it any more. */
+  /** Called when it has no user any more. */
   onIdle?: () => void;
 }
 
-/** Opens files as they are written to, and makes them durable when they are complete. */
+/** Opens files when they are written to, and makes them durable when they are complete. */
 export class HandlePool {
   readonly #open: (name: string) => Promise<MediumFile>;
   /** In the order in which they were last used. */
@@ -30,7 +30,7 @@ export class HandlePool {
     this.#open = open;
   }
 
-  /** Does something with a file. */
+  /** Runs `verb` on a file, which is opened if it is not open. */
   async use<T>(name: string, verb: (file: PacedFile) => Promise<T>): Promise<T> {
     const handle: Handle = this.#handles.get(name) ?? {
       file: this.#open(name).then((file) => new PacedFile(file)),
@@ -60,7 +60,7 @@ export class HandlePool {
     await this.#close(name);
   }
 
-  /** Whether a file could not be made durable; if so it is closed, to be written anew. */
+  /** Reports whether a file could not be made durable; such a file is closed, to be written anew. */
   async discardBroken(name: string): Promise<boolean> {
     const handle = this.#handles.get(name);
     if (handle === undefined || !(await handle.file).broken) return false;
@@ -79,9 +79,9 @@ export class HandlePool {
       if (handle.users > 0) continue;
       handle.users++;
       try {
-        await (await handle.file).sync(); // what it has in the background would be lost with it
+        await (await handle.file).sync(); // an error of its background sync would be lost when it is closed
       } catch {
-        continue; // whoever uses it next is told
+        continue; // its next use fails with this error
       } finally {
         if (--handle.users === 0) handle.onIdle?.();
       }
@@ -93,7 +93,7 @@ export class HandlePool {
     const handle = this.#handles.get(name);
     this.#handles.delete(name);
     if (handle === undefined) return;
-    // The number of a file that is closed may be another file's before what is being written to it is written.
+    // The number of a closed file may be given to another file while a write to it is still running.
     if (handle.users > 0) await new Promise<void>((resolve) => handle.onIdle = resolve);
     await (await handle.file).close();
   }

@@ -1,5 +1,5 @@
 /**
- * What is known of a snapshot's files while they are being received.
+ * The state of a snapshot's files while they are being received.
  *
  * @module
  */
@@ -11,16 +11,16 @@ import { type ChunkMap, DigestIndex } from "../stream/mod.ts";
 export interface Incoming {
   readonly info: ChunkedFile;
   readonly chunks: ChunkMap;
-  /** For each chunk whether it is here, verified: 1, or 0. */
+  /** 1 for each chunk that is here and verified, else 0. */
   readonly have: Uint8Array;
-  /** For each chunk whether it has been asked for: 1, or 0. */
+  /** 1 for each chunk that was requested, else 0. */
   readonly expected: Uint8Array;
   missing: number;
-  /** Whether there is a file, to be written to. */
+  /** True if the file exists and can be written to. */
   exists: boolean;
-  /** How often it was begun anew. */
+  /** The number of times that it was begun anew. */
   begun: number;
-  /** While it is being begun anew. */
+  /** Pending while the file is being begun anew. */
   beginning?: Promise<void>;
 }
 
@@ -35,7 +35,7 @@ export class IncomingChunks {
   readonly #content: SnapshotContent;
   readonly #files: ReadonlyMap<string, Incoming>;
   readonly #index: DigestIndex;
-  /** By the first position of a digest: whether one of its chunks was missing, and they were not taken since. */
+  /** 1 at the first position of a digest that had a missing chunk and was not taken since. */
   readonly #wanted: Uint8Array;
 
   /**
@@ -62,20 +62,20 @@ export class IncomingChunks {
     for (const n of this.#index.find(digest)) yield this.#locate(n);
   }
 
-  /** Whether a chunk with this digest is missing. */
+  /** Reports whether a chunk with this digest is missing. */
   isWanted(digest: Uint8Array): boolean {
     const { done, value } = this.#index.find(digest).next();
     return !done && this.#wanted[value] === 1;
   }
 
-  /** The chunks with this digest, if one was missing; once. */
+  /** Returns the chunks with this digest, if one was missing; only once. */
   *take(digest: Uint8Array): Generator<IncomingChunk, void, undefined> {
     if (!this.isWanted(digest)) return;
     this.#wanted[this.#index.find(digest).next().value!] = 0;
     yield* this.find(digest);
   }
 
-  /** Whether some other chunk stands for this one: it has the same digest, and is missing too. */
+  /** Reports whether another chunk stands for this one: it has the same digest, and is missing too. */
   isSpokenFor({ file, chunk }: IncomingChunk): boolean {
     const { value } = this.find(file.chunks.digest(chunk)).next();
     const first = value as IncomingChunk;

@@ -1,6 +1,6 @@
 /**
- * Receiving a snapshot chunk by chunk into a place of a medium, and finding there, and in other snapshots, what need
- * not be sent.
+ * Receives a snapshot chunk by chunk into a place of a medium, and finds chunks that need not be sent, there and in
+ * other snapshots.
  *
  * @module
  */
@@ -27,18 +27,18 @@ import { chunkWritten, readChunk, readIfRight } from "./reader.ts";
 import { Trial } from "./trial.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
-/** Chunks verified at the same time while looking what is here. */
+/** Chunks verified at the same time while looking for those that are here. */
 const IN_FLIGHT = 4;
-/** How many interrupted installs are kept: those of the newest snapshots. */
+/** The number of interrupted installs that are kept: those of the newest snapshots. */
 const MAX_UNFINISHED = 4;
 
-/** What a {@linkcode StoredInstall} needs of its storage. */
+/** The part of its storage that a {@linkcode StoredInstall} needs. */
 export interface InstallOwner {
   /** Complete snapshots to take chunks from, newest first. */
   snapshots(): readonly PlacedSnapshot[];
-  /** Makes the place a snapshot, once it was tried. */
+  /** Makes the place a snapshot, after `trial` has run. */
   publish(place: string, manifest: SnapshotManifest, trial: Trial): Promise<Published>;
-  /** The install is done with, for now or for ever. */
+  /** The install has ended, for now or for good. */
   released(): void;
 }
 
@@ -46,7 +46,7 @@ export interface InstallOwner {
 export class StoredInstall implements SnapshotInstall {
   readonly manifest: SnapshotManifest;
   readonly #medium: Places;
-  /** Where it lies; once it is a snapshot, that one's place. */
+  /** The place of the install, and that of the snapshot once it is one. */
   #place: string;
   readonly #owner: InstallOwner;
   readonly #files: ReadonlyMap<string, Incoming>;
@@ -100,24 +100,24 @@ export class StoredInstall implements SnapshotInstall {
     const kept = await this.#medium.kept?.(this.#place);
     if (kept !== undefined) this.#takeKept(kept, options);
     else await this.#takeWritten(resumed, left, options);
-    // Whoever offers many snapshots does not fill the disk with them.
+    // A peer that offers many snapshots must not fill the disk with them.
     for (const { place } of left.slice(MAX_UNFINISHED - 1)) await this.#medium.remove(place).catch(() => {});
   }
 
-  /** Marks what is right of what was written: in our place, in snapshots that are here, in the places of other installs. */
+  /** Marks the chunks that are right: in our place, in snapshots that are here, in the places of other installs. */
   async #takeWritten(resumed: boolean, left: readonly PlacedSnapshot[], options: PrepareOptions): Promise<void> {
     for (const file of this.#files.values()) {
       throwIfCancelled(options.signal);
       this.#check();
       if (resumed && await this.#adopt(file, options) || await this.#link(file, options)) file.exists = true;
-      // Any other is made when its first chunk comes.
+      // A file with chunks is made when its first chunk comes.
       else if (file.chunks.count === 0) await (await this.#openToWrite(file.info.name)).close();
     }
     const mineNow = { place: this.#place, manifest: this.manifest };
     await this.#copy([mineNow, ...this.#owner.snapshots(), ...left], options);
   }
 
-  /** Marks what a medium that keeps chunks by their digests has: nothing of it is read, or written again. */
+  /** Marks the chunks that a medium keeps by their digests: they are neither read nor written again. */
   #takeKept(isKept: (digest: Uint8Array) => boolean, { onReused }: PrepareOptions): void {
     for (const file of this.#files.values()) {
       const { chunks } = file;
@@ -185,7 +185,7 @@ export class StoredInstall implements SnapshotInstall {
     }
   }
 
-  /** Opens a file to be read. While it is becoming a snapshot it is not where it was, nor yet known where it is. */
+  /** Opens a file to be read. While the install becomes a snapshot, the place of its files is not known: this waits. */
   async #openHeld(name: string): Promise<MediumFile> {
     const place = this.#place;
     try {
@@ -197,7 +197,7 @@ export class StoredInstall implements SnapshotInstall {
     }
   }
 
-  /** Reads a chunk that is here. One that is not right any more is not here: it has to come again. */
+  /** Reads a chunk that is here. A chunk that is not right any more counts as missing and has to come again. */
   async #readHeld(handle: MediumFile, file: Incoming, chunk: number): Promise<Uint8Array> {
     const bytes = await readIfRight(handle, file.chunks, chunk);
     if (bytes !== undefined) return bytes;
@@ -231,7 +231,7 @@ export class StoredInstall implements SnapshotInstall {
     }
   }
 
-  /** Made when it is needed: mostly nothing is missing of a snapshot that is here, or of most of its files. */
+  /** Made on demand: often nothing is missing of a snapshot that is here, or of most of its files. */
   get #chunks(): IncomingChunks {
     return this.#index ??= new IncomingChunks(this.manifest.content, this.#files);
   }
@@ -259,7 +259,7 @@ export class StoredInstall implements SnapshotInstall {
     const digest = await sha256(bytes);
     if (!equal(digest, file.chunks.digest(chunk))) throw file.chunks.corrupt(chunk, name, digest);
     if (file.have[chunk] === 1) return;
-    // It comes last: should one of the others fail, it is missing still, and comes again for all of them.
+    // Its own place is written last: if another fails, the chunk is still missing, and comes again for all of them.
     for (const other of this.#chunks.find(digest)) {
       if (other.file === file && other.chunk === chunk || other.file.have[other.chunk] === 1) continue;
       await this.#put(other, bytes);
@@ -268,7 +268,7 @@ export class StoredInstall implements SnapshotInstall {
     await this.#put({ file, chunk }, bytes);
   }
 
-  /** Puts a chunk that was verified where it belongs. */
+  /** Writes a verified chunk to its place. */
   async #put({ file, chunk }: IncomingChunk, bytes: Uint8Array): Promise<void> {
     const { name } = file.info;
     this.#check();
@@ -309,12 +309,12 @@ export class StoredInstall implements SnapshotInstall {
     const trial = new Trial(options);
     try {
       await Promise.allSettled(this.#running); // chunks that came twice
-      // Also what was found here: it may be in the page cache only, written by a process that was killed.
+      // Files that were found here too: they may be in the page cache only, written by a process that was killed.
       for (const [name, file] of this.#files) await this.#durably(file, () => this.#handles.finish(name));
       const { info, place } = await this.#owner.publish(this.#place, this.manifest, trial);
-      this.#place = place; // whoever is reading what has come goes on
+      this.#place = place; // reads of what was received continue from there
       this.#state = "committed";
-      await this.#removeOlder().catch(() => {}); // it is a snapshot, whatever becomes of them
+      await this.#removeOlder().catch(() => {}); // the commit has succeeded, even if they stay
       return info;
     } catch (error) {
       if (trial.isFinal) await this.#drop();
@@ -329,7 +329,7 @@ export class StoredInstall implements SnapshotInstall {
   async #drop(): Promise<void> {
     this.#state = "closed";
     await this.#handles.close().catch(() => {});
-    await this.#medium.remove(this.#place).catch(() => {}); // what cannot be removed now is swept when it is old
+    await this.#medium.remove(this.#place).catch(() => {}); // if that fails, it is swept when it is old
   }
 
   async #removeOlder(): Promise<void> {
@@ -363,7 +363,7 @@ export class StoredInstall implements SnapshotInstall {
     if (this.#state !== "open") throw new SnapshotError("CLOSED", "This snapshot is not being received any more");
   }
 
-  /** Runs what {@linkcode close} waits for, so that nothing is changed any more when it has resolved. */
+  /** Runs work that {@linkcode close} waits for, so that nothing changes after it has resolved. */
   async #track(work: Promise<void>): Promise<void> {
     this.#running.add(work);
     try {
@@ -373,7 +373,7 @@ export class StoredInstall implements SnapshotInstall {
     }
   }
 
-  /** Notes that a chunk is here; returns how many of the file are not. */
+  /** Notes that a chunk is here; returns the number of chunks of the file that are not. */
   #mark(file: Incoming, chunk: number): number {
     if (file.have[chunk] === 0) {
       file.have[chunk] = 1;
@@ -383,15 +383,15 @@ export class StoredInstall implements SnapshotInstall {
   }
 
   /**
-   * Writes to a file, or makes it durable. If the latter fails, the kernel may have dropped what was written though it
-   * can still be read, and another try would say that all is well: the file is begun anew.
+   * Writes to a file, or makes it durable. If a sync fails, the kernel may have dropped written pages that can still be
+   * read, and a retry would succeed: so the file is begun anew.
    */
   async #durably(file: Incoming, verb: () => Promise<void>): Promise<void> {
     while (file.beginning !== undefined) await file.beginning;
     try {
       await verb();
     } catch (error) {
-      // What else goes wrong is seen by whoever writes next: there is no file then.
+      // If that fails too there is no file, and the next write fails.
       await (file.beginning ??= this.#beginAnew(file).catch(() => {}).finally(() => delete file.beginning));
       throw error;
     }
@@ -410,15 +410,15 @@ export class StoredInstall implements SnapshotInstall {
     return opened;
   }
 
-  /** Takes what an earlier install left of a file. Returns whether there is such a file, to be written to. */
+  /** Takes the file that an earlier install left. Returns whether there is one that can be written to. */
   async #adopt(file: Incoming, options: PrepareOptions): Promise<boolean> {
-    // It may be a link to a file of another snapshot that was damaged since: not to be written to.
+    // It may be a link to a file of another snapshot, damaged since, that must not be written to.
     if (await this.#look(file, options) && (file.missing === 0 || this.#linkable(file) === undefined)) return true;
     await this.#forget(file);
     return false;
   }
 
-  /** Puts a file that is here as a whole, in another snapshot, into this one. */
+  /** Links a file that another snapshot here has in full into this one. */
   async #link(file: Incoming, options: PrepareOptions): Promise<boolean> {
     const source = this.#linkable(file);
     if (source === undefined) return false;
@@ -436,7 +436,7 @@ export class StoredInstall implements SnapshotInstall {
     return false;
   }
 
-  /** Finds out what is right of a file in our place. Returns whether it can be used: read, and is not too long. */
+  /** Marks the right chunks of a file in our place. Returns whether it can be used: it was read and is not too long. */
   async #look(file: Incoming, options: PrepareOptions): Promise<boolean> {
     try {
       const handle = await this.#medium.open(this.#place, file.info.name, "read");
@@ -458,7 +458,7 @@ export class StoredInstall implements SnapshotInstall {
     return chunks.size > 0 ? this.#whole.get(toHex(chunks.root)) : undefined;
   }
 
-  /** Takes a file away and everything that is known of it. */
+  /** Removes a file and everything that is known of it. */
   async #forget(file: Incoming): Promise<void> {
     file.have.fill(0);
     file.missing = file.chunks.count;
@@ -467,7 +467,7 @@ export class StoredInstall implements SnapshotInstall {
     await this.#medium.unlink(this.#place, file.info.name);
   }
 
-  /** Finds out which chunks of a file are there and right. */
+  /** Marks the chunks of a file that are there and right. */
   async #scan(file: Incoming, handle: MediumFile, { signal, onReused }: PrepareOptions): Promise<void> {
     const running = new InFlight<void>();
     const look = async (i: number) => {
@@ -493,7 +493,7 @@ export class StoredInstall implements SnapshotInstall {
     }
   }
 
-  /** Copies missing chunks from wherever a chunk with the same digest is. */
+  /** Copies missing chunks from any source that has a chunk with the same digest. */
   async #copy(sources: readonly PlacedSnapshot[], options: PrepareOptions): Promise<void> {
     if (![...this.#files.values()].some(({ missing }) => missing > 0)) return;
     const running = new InFlight<void>();
@@ -511,7 +511,7 @@ export class StoredInstall implements SnapshotInstall {
           }
           while (running.size > 0) await running.next();
         } catch (error) {
-          // An install that had not come to this file, or a file that cannot be read. What fails on our side throws.
+          // An install that did not reach this file, or a file that cannot be read. An error on our side is thrown.
           if (source !== undefined || !isUnusable(error)) throw error;
         } finally {
           await running.settled();
@@ -532,7 +532,7 @@ export class StoredInstall implements SnapshotInstall {
     try {
       bytes = await readChunk(source, name, chunks, i);
     } catch (error) {
-      if (isUnusable(error)) return; // to be fetched, then
+      if (isUnusable(error)) return; // the chunk is fetched instead
       throw error;
     }
     for (const twin of this.#chunks.take(chunks.digest(i))) {
@@ -544,7 +544,7 @@ export class StoredInstall implements SnapshotInstall {
   }
 }
 
-/** Whether what is here cannot be used, for what is wrong with it or with the disk below it: it is fetched, then. */
+/** Reports whether a file or chunk here, or the disk below it, cannot be used, so that it is fetched instead. */
 function isUnusable(error: unknown): boolean {
   return hasCode(error, "CORRUPT", "NOT_FOUND", "FORBIDDEN", "UNAVAILABLE");
 }

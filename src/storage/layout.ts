@@ -1,5 +1,5 @@
 /**
- * The names in the root of a directory storage: braft's, and ours.
+ * The names in the root of a directory storage: those of braft, and ours.
  *
  * ```text
  * snapshot_00000000000000001000/   a snapshot: 20 digits, no more and no less
@@ -11,7 +11,7 @@
  * ```
  *
  * braft takes anything that begins with `snapshot_` and a digit for a snapshot, and deletes all but the one with the
- * greatest number: nothing of ours is called so.
+ * greatest number: so no other name of ours begins like that.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export function snapshotDirectory(index: bigint): string {
   return `snapshot_${String(index).padStart(20, "0")}`;
 }
 
-/** The index of a snapshot's directory; nothing for what is not called like one. */
+/** Returns the index of a snapshot's directory; nothing for a name that is not one. */
 export function indexOfDirectory(name: string): bigint | undefined {
   if (!/^snapshot_[0-9]{20}$/.test(name)) return undefined;
   const index = BigInt(name.slice("snapshot_".length));
@@ -41,28 +41,28 @@ export function installDirectory(index: bigint, digest: Uint8Array): string {
   return `install-${index}-${toHex(digest.subarray(0, 4))}`;
 }
 
-/** Whether this is the directory of an install. */
+/** Reports whether this is the directory of an install. */
 export function isInstall(name: string): boolean {
   return /^install-[1-9][0-9]{0,18}-[0-9a-f]{8}$/.test(name);
 }
 
-/** Whether this is on its way out. */
+/** Reports whether this is a directory that is being removed. */
 export function isTrash(name: string): boolean {
   return /^trash-[0-9a-f-]+$/.test(name);
 }
 
-/** A name for what is on its way out. */
+/** Returns a new name for a directory that is being removed. */
 export function trashDirectory(): string {
   return `trash-${crypto.randomUUID()}`;
 }
 
-/** What a name says that {@linkcode corruptDirectory} gave; nothing for any other. */
+/** Returns the index and time in a name of {@linkcode corruptDirectory}; nothing for any other name. */
 export function quarantinedAs(name: string): { readonly index: bigint; readonly at: number } | undefined {
   const [, index, at] = /^corrupt-([1-9][0-9]{0,18})-([0-9]{1,15})-[0-9a-f]{8}$/.exec(name) ?? [];
   return index === undefined ? undefined : { index: BigInt(index), at: Number(at) };
 }
 
-/** A name for what was found bad; it says when, and is never there already. */
+/** Returns a new, unique name for a snapshot that was found bad; it contains the time. */
 export function corruptDirectory(index: bigint): string {
   return `corrupt-${index}-${Date.now()}-${crypto.randomUUID().slice(0, 8)}`;
 }

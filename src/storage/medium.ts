@@ -1,29 +1,29 @@
 /**
- * What a storage is built on: places that hold files.
+ * The base of a storage: places that hold files.
  *
  * @module
  */
 
 import type { ByteRange, SnapshotInfo, SnapshotManifest } from "../snapshot/mod.ts";
 
-/** A chunk of what is written. */
+/** A chunk that is written. */
 export interface WrittenChunk {
   /** Its SHA-256. */
   readonly digest: Uint8Array;
-  /** How many bytes it has. */
+  /** Its length in bytes. */
   readonly length: number;
 }
 
 /** A file on a medium; reads and writes at positions, several at once. */
 export interface MediumFile {
-  /** Reads until the buffer is full or the file ends, and returns how many bytes that were. */
+  /** Reads until the buffer is full or the file ends, and returns the number of bytes read. */
   read(buffer: Uint8Array, position: number): Promise<number>;
   /**
-   * Reads as {@linkcode read} does, by a way of its own: what was read before was not right, for which a handle, a cache
-   * or a network may have been the cause. Absent where there is no other way.
+   * Reads as {@linkcode read} does, but by another way, after a read that was not right: a handle, a cache or a network
+   * may have been the cause. Absent where there is no other way.
    *
-   * @throws {SnapshotError} `UNAVAILABLE` if what is read now is not known to be the same thing; `CORRUPT` if it is known
-   *   to be too short
+   * @throws {SnapshotError} `UNAVAILABLE` if the file read now is not known to be the same one; `CORRUPT` if it is
+   *   known to be too short
    */
   reread?(buffer: Uint8Array, position: number): Promise<number>;
   /**
@@ -36,17 +36,17 @@ export interface MediumFile {
   write(bytes: Uint8Array, position: number, chunks: Promise<readonly WrittenChunk[]>): Promise<void>;
   /** Makes the content durable. */
   sync(): Promise<void>;
-  /** How large the file is, in bytes. */
+  /** The size of the file in bytes. */
   size(): Promise<number>;
   /** Closes the file. */
   close(): Promise<void>;
 }
 
-/** A snapshot, or one being received, where it lies. */
+/** A snapshot, complete or being received, and its place. */
 export interface PlacedSnapshot {
   /** The name of the place. */
   readonly place: string;
-  /** What is there, or will be. */
+  /** The manifest of the snapshot that is there, or will be. */
   readonly manifest: SnapshotManifest;
 }
 
@@ -56,45 +56,45 @@ export interface StoredSnapshot extends PlacedSnapshot {
   readonly size: number;
 }
 
-/** A snapshot that was quarantined, where it lies. */
+/** A quarantined snapshot and its place. */
 export interface QuarantinedPlace {
   /** The name of the place. */
   readonly place: string;
   /** Its index. */
   readonly index: bigint;
-  /** When it was quarantined: milliseconds since 1970. */
+  /** The time of its quarantine in milliseconds since 1970. */
   readonly at: number;
 }
 
-/** What became a snapshot. */
+/** A place that became a snapshot. */
 export interface Published {
   /** The snapshot. */
   readonly info: SnapshotInfo;
-  /** Where it lies now. */
+  /** Its place now. */
   readonly place: string;
 }
 
-/** Places with files. A place is where a snapshot lies, or is being put together; its name is the medium's affair. */
+/** Places with files. A place holds a snapshot, complete or being built; the medium chooses its name. */
 export interface Places {
   /** The place for the one snapshot that is being written. */
   readonly temp: string;
   /** The place for receiving this snapshot. */
   installPlace(manifest: SnapshotManifest): string;
-  /** What earlier installs left, where the manifest says what it is. */
+  /** The places that earlier installs left, with their manifests. */
   installs(): Promise<PlacedSnapshot[]>;
   /**
-   * Fails if two names of a snapshot would be one here. Absent where they never are.
+   * Fails if two names of a snapshot would be the same here. Absent where that cannot happen.
    *
    * @throws {SnapshotError} `UNSUPPORTED`
    */
   checkNames?(manifest: SnapshotManifest): Promise<void>;
-  /** Makes an empty place; what was there is gone. */
+  /** Makes an empty place; removes everything that was there. */
   clear(place: string): Promise<void>;
   /** Writes the manifest of a place, before or after its files. */
   describe(place: string, manifest: SnapshotManifest): Promise<void>;
   /**
-   * Tells of which chunks, by their digests, need not be written into a place, since they are here already. Absent where
-   * chunks are not kept by their digests.
+   * Returns a function that reports by digest whether a chunk is here already and need not be written into a place.
+   * Absent where chunks are not kept by their digests.
    */
   kept?(place: string): Promise<(digest: Uint8Array) => boolean>;
   /**
@@ -106,7 +106,7 @@ export interface Places {
   open(place: string, name: string, mode: "read" | "create" | "update", range?: ByteRange): Promise<MediumFile>;
   /** Puts a file of one place into another too, without a copy. Returns whether that can be done. */
   link(from: string, to: string, name: string, as: string): Promise<boolean>;
-  /** Takes a file away. */
+  /** Removes a file from a place. */
   unlink(place: string, name: string): Promise<void>;
   /** Removes a place with everything in it. */
   remove(place: string): Promise<void>;
@@ -115,8 +115,8 @@ export interface Places {
 /** Places that one process has to itself. */
 export interface Medium extends Places {
   /**
-   * Makes a place with all its files a snapshot, durable, and read back before it is seen; or leaves everything as it
-   * is and throws.
+   * Makes a place with all its files a snapshot: durable, and read back before it becomes visible. Otherwise throws and
+   * leaves everything as it is.
    */
   publish(place: string, manifest: SnapshotManifest): Promise<StoredSnapshot>;
   /**
@@ -128,12 +128,12 @@ export interface Medium extends Places {
    *   release wrote it, `UNAVAILABLE` if something is not there; others if one cannot look
    */
   inspect(place: string, index: bigint): Promise<StoredSnapshot>;
-  /** Keeps the snapshot of a place for a person, where no storage takes it for one. */
+  /** Keeps the snapshot of a place for a person, where no storage takes it for a snapshot. */
   quarantine(place: string, index: bigint): Promise<void>;
-  /** What was quarantined, also before this opening. */
+  /** The quarantined snapshots, including those from before this opening. */
   quarantined(): Promise<QuarantinedPlace[]>;
-  /** Makes what was quarantined a snapshot again, durable; whoever asks for it has verified it. */
+  /** Makes a quarantined place a snapshot again, durably; the caller has verified it. */
   restore(place: string, index: bigint): Promise<StoredSnapshot>;
-  /** Lets the medium go. */
+  /** Releases the medium. */
   close(): Promise<void>;
 }

@@ -1,5 +1,5 @@
 /**
- * A storage on a medium: which snapshots there are, who uses them, and what may go.
+ * A storage on a medium: keeps track of its snapshots, their readers, and which of them may be removed.
  *
  * @module
  */
@@ -52,23 +52,22 @@ import { StoredWriter } from "./writer.ts";
 /** Options of every storage. */
 export interface StorageOptions {
   /**
-   * How many snapshots are kept, 1 or more; pinned ones, while they are, on top of that.
+   * The number of snapshots that are kept, 1 or more. Snapshots that are pinned are kept in addition.
    *
    * @default {2}
    */
   readonly retain?: number;
   /**
    * The group whose snapshots these are: it is in the meta of each that is saved, and others are refused
-   * (`FORBIDDEN`). If absent, that of the newest snapshot that has one. Those that have none are the storage's own:
-   * older than the name.
+   * (`FORBIDDEN`). If absent, the group of the newest snapshot that has one. Snapshots without a group are older than
+   * the name, and belong to the storage.
    */
   readonly group?: string;
   /** Signs every snapshot that is committed here and has no signature; none if absent. */
   readonly signer?: SnapshotSigner;
   /**
-   * Told of what went wrong where nobody waits for it, with its code and the snapshot's index: an old snapshot that could
-   * not be removed, one that was proven bad and is quarantined, one that cannot be read now, or is of another group, and
-   * stays where it is.
+   * Called with each error that no caller gets, with its code and the snapshot's index: an old snapshot could not be
+   * removed; one was proven bad and is quarantined; one cannot be read now, or is of another group, and stays in place.
    */
   readonly onWarning?: (error: SnapshotError) => void;
 }
@@ -87,7 +86,7 @@ function checkStored(value: unknown, what: string): void {
   }, what);
 }
 
-/** Checks one that is said to be on it, and cannot be read. */
+/** Checks a snapshot that is said to be on a medium but not readable. */
 function checkUnreadable(value: unknown, what: string): void {
   checkOptions<UnreadablePlace>(value as UnreadablePlace, {
     place: required(checkString),
@@ -101,35 +100,35 @@ function checkUnreadable(value: unknown, what: string): void {
 /** A snapshot of the storage. */
 interface Entry extends StoredSnapshot {
   readonly readers: Set<StoredReader>;
-  /** Why nobody may open it any more. */
+  /** The reason why it may not be opened any more, if it is bad. */
   bad?: string;
-  /** Whether another was found bad while it was there: with files that are linked, what is bad in one is in both. */
+  /** True if another was found bad meanwhile: files may be linked, and then damage in one is in both. */
   doubtful?: boolean;
-  /** Whether a commit has found it too old. What an opening finds stays until then. */
+  /** True once a commit has found it too old. Snapshots found at opening stay until then. */
   retired?: boolean;
   /**
-   * Whether it could not be read, and which files of it, when somebody wanted to: it does not count for retention before it
-   * was read again, and is not retired either.
+   * The files that could not be read. Until they were read again, the snapshot neither counts for retention nor is
+   * retired.
    */
   unread?: Set<string>;
 }
 
-/** A snapshot that could not be read, or not be understood, when the storage was opened. */
+/** A snapshot that could not be read or understood when the storage was opened. */
 interface UnreadablePlace extends UnreadableSnapshot {
   readonly place: string;
 }
 
 /**
- * A storage on a {@linkcode Medium}. What it acts on when it moves or removes something:
+ * A storage on a {@linkcode Medium}. It moves or removes a snapshot only on this evidence:
  *
  * | what | evidence |
  * |---|---|
- * | quarantines a snapshot | a chunk, a size or the manifest was read again, by a way of its own, and is wrong in the same way |
- * | removes an old one | a commit, and as many newer ones as are retained, of which each was just looked at and not unreadable |
+ * | quarantines a snapshot | a chunk, a size or the manifest was read again, by another way, and is wrong as before |
+ * | removes an old one | a commit, and as many newer ones as are retained, each just checked and not unreadable |
  * | removes a quarantined one | there are more than four, and it was proven bad once more |
  * | makes a quarantined one a snapshot | all of it was read and verified |
  *
- * Whatever else goes wrong with a snapshot leaves it where it is.
+ * After any other error a snapshot stays where it is.
  */
 export class MediumStorage implements SnapshotStorage {
   readonly #medium: Medium;
@@ -141,19 +140,19 @@ export class MediumStorage implements SnapshotStorage {
   readonly #group: StorageGroup = new StorageGroup();
   #writer: StoredWriter | undefined;
   #install: StoredInstall | undefined;
-  /** What is being begun: taken before the first `await`, so that of two calls one is `BUSY`. */
+  /** The `create` that has begun: set before the first `await`, so that of two calls one is `BUSY`. */
   #beginning: Promise<void> | undefined;
   /** Commits, one after the other. */
   #publishing: Promise<unknown> = Promise.resolve();
-  /** What closed readers let go. */
+  /** The moves and removals that waited for readers to close. */
   #settling: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
   readonly #closing = new AbortController();
   readonly #listeners = new QuarantineListeners();
   readonly #unreadable = new Unreadable<string>();
-  /** What could not be read when the storage was opened, and not since. */
+  /** Snapshots that could not be read at opening, nor since. */
   #unlisted: readonly UnreadablePlace[];
-  /** Looks at it again, one after the other. */
+  /** Attempts to read them again, one after the other. */
   #looking: Promise<void> = Promise.resolve();
 
   /**
@@ -208,7 +207,7 @@ export class MediumStorage implements SnapshotStorage {
         publish: (place, manifest, trial) => this.#publish(place, manifest, trial, grouping),
         released: () => this.#writer = undefined,
         grouped: (meta) => grouping(this.#metas, meta),
-        signer: options.raw === true ? undefined : this.#signer, // for what others took, they vouch
+        signer: options.raw === true ? undefined : this.#signer, // a snapshot that others took is not signed by us
         options,
       });
     } finally {
@@ -267,7 +266,7 @@ export class MediumStorage implements SnapshotStorage {
     return this.#unlisted.map(({ index, error }) => ({ index, error }));
   }
 
-  /** Looks again at what could not be read: it is a snapshot of the storage as soon as it can be. */
+  /** Retries the snapshots that could not be read: each belongs to the storage as soon as it can be read. */
   #lookAgain(): Promise<void> {
     if (this.#unlisted.length === 0) return Promise.resolve();
     return this.#looking = this.#looking.then(async () => {
@@ -286,14 +285,14 @@ export class MediumStorage implements SnapshotStorage {
     });
   }
 
-  /** It can be read now, and is bad. Returns whether it is out of the way. */
+  /** Quarantines a snapshot that can be read now and is bad. Returns whether that succeeded. */
   async #quarantineUnlisted({ place, index }: UnreadablePlace, error: SnapshotError): Promise<boolean> {
     try {
       await this.#medium.quarantine(place, index);
       this.#warnBad(index, error.message);
       return true;
     } catch {
-      return false; // it is looked at again
+      return false; // it is examined again later
     }
   }
 
@@ -335,7 +334,7 @@ export class MediumStorage implements SnapshotStorage {
       (await this.#medium.quarantined()).some((quarantined) => quarantined.index === index);
   }
 
-  /** What is wrong with a snapshot, if that can be proven. */
+  /** Returns the proof that a snapshot is bad, if there is one. */
   async #prove(entry: Entry): Promise<SnapshotError | undefined> {
     const reader = this.#reader(entry); // so that it is not removed meanwhile
     try {
@@ -350,7 +349,7 @@ export class MediumStorage implements SnapshotStorage {
     }
   }
 
-  /** A snapshot was proven bad: nobody can open it any more. */
+  /** Marks a snapshot as proven bad: it cannot be opened any more. */
   #condemn(entry: Entry, reason: string): void {
     if (entry.bad !== undefined || !this.#entries.includes(entry)) return;
     entry.bad = reason;
@@ -373,7 +372,7 @@ export class MediumStorage implements SnapshotStorage {
     return (await this.#quarantined()).map(({ index, at }) => ({ index, at }));
   }
 
-  /** The last first. */
+  /** Newest quarantine first. */
   async #quarantined(): Promise<QuarantinedPlace[]> {
     return (await this.#medium.quarantined()).sort((a, b) => b.at - a.at);
   }
@@ -420,7 +419,7 @@ export class MediumStorage implements SnapshotStorage {
 
   close(): Promise<void> {
     return this.#closed ??= (async () => {
-      // All of them, whatever becomes of each: then nothing is being changed any more, and somebody else may have it.
+      // Waits for all, even if some fail: then nothing changes any more, and another process may open the medium.
       this.#closing.abort(closed());
       await Promise.allSettled([this.#beginning, this.#publishing, this.#looking]);
       const ended = await Promise.allSettled([
@@ -443,7 +442,7 @@ export class MediumStorage implements SnapshotStorage {
     if (this.#closed !== undefined) throw closed();
   }
 
-  /** What is the storage's, and not known to be bad. */
+  /** The snapshots of the storage's group that are not known to be bad. */
   #good(): Entry[] {
     return this.#entries.filter((entry) => entry.bad === undefined && this.#group.isOwn(entry.manifest));
   }
@@ -456,9 +455,7 @@ export class MediumStorage implements SnapshotStorage {
     return this.#good().map(({ manifest }) => manifest);
   }
 
-  /**
-   * Refuses what is of another group, or not newer than what is here; or would come to lie where another group's does.
-   */
+  /** Refuses a snapshot that is of another group, not newer than those here, or at the index of another group's. */
   #checkWanted(manifest: SnapshotManifest, grouping: Grouping): void {
     grouping(this.#metas, manifest.meta);
     const foreign = this.#foreignAt(manifest.index);
@@ -472,7 +469,8 @@ export class MediumStorage implements SnapshotStorage {
     const { index, error } = unlisted;
     throw new SnapshotError(
       "STALE",
-      `Snapshot ${manifest.index} is not newer than snapshot ${index}, which is here and cannot be read now: ${error.message}`,
+      `Snapshot ${manifest.index} is not newer than snapshot ${index}, which is here and cannot be read now: ` +
+        error.message,
       { index: manifest.index, actual: index, cause: error },
     );
   }
@@ -495,8 +493,8 @@ export class MediumStorage implements SnapshotStorage {
   }
 
   /**
-   * What is too old now: behind as many newer ones as are retained. Of these each is looked at, since an old one must not go
-   * for the sake of one that cannot be read.
+   * Returns the snapshots that are too old: as many newer ones as are retained can be read. Each newer one is checked,
+   * since an old one must not be removed in favour of one that cannot be read.
    */
   async #old(committed: Entry): Promise<Entry[]> {
     if (this.#good().length <= this.retain) return [];
@@ -508,7 +506,7 @@ export class MediumStorage implements SnapshotStorage {
     return this.#countable().slice(this.retain);
   }
 
-  /** Looks at a snapshot, and reads what of it could not be read before. */
+  /** Checks a snapshot, and reads those of its files that could not be read before. */
   async #canBeRead(entry: Entry): Promise<boolean> {
     const { place, manifest, unread } = entry;
     try {
@@ -533,17 +531,17 @@ export class MediumStorage implements SnapshotStorage {
     }
   }
 
-  /** What counts for retention. */
+  /** The snapshots that count for retention. */
   #countable(): Entry[] {
     return this.#good().filter(({ unread }) => unread === undefined);
   }
 
-  /** {@linkcode #settle}, which {@linkcode close} waits for. */
+  /** Runs {@linkcode #settle}; {@linkcode close} waits for it. */
   #settleNext(): Promise<void> {
     return this.#settling = this.#settling.then(() => this.#settle());
   }
 
-  /** Lets go what nobody uses: what is bad is quarantined, what is too old removed. Nothing waits for what fails here. */
+  /** Quarantines bad snapshots and removes old ones that have no reader. Errors are only reported as warnings. */
   async #settle(): Promise<void> {
     const old = this.#countable().slice(this.retain);
     const going = this.#entries.filter((entry) =>
@@ -563,7 +561,7 @@ export class MediumStorage implements SnapshotStorage {
     }
   }
 
-  /** Removes what was quarantined first, if there is too much of it, and it is bad for certain. */
+  /** Removes the oldest quarantined snapshots beyond the limit, if they are proven bad once more. */
   async #dropQuarantined(): Promise<void> {
     for (const { place, index } of (await this.#quarantined()).slice(MAX_QUARANTINED)) {
       try {
@@ -584,7 +582,7 @@ export class MediumStorage implements SnapshotStorage {
     this.#onWarning(
       new SnapshotError(
         "UNAVAILABLE",
-        `Snapshot ${index} could not be put away, and is left to the next opening: ${messageOf(error)}`,
+        `Snapshot ${index} could not be quarantined or removed, and is left to the next opening: ${messageOf(error)}`,
         { index, cause: error },
       ),
     );

@@ -11,7 +11,7 @@ import type { Medium, MediumFile, PlacedSnapshot, QuarantinedPlace, StoredSnapsh
 import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 
 /**
- * Keeps snapshots in memory. The same rules as on a disk; what is not there is what a crash would leave.
+ * Keeps snapshots in memory, by the same rules as on a disk, but nothing survives a crash.
  *
  * @example
  * ```ts
@@ -99,7 +99,7 @@ export class MemoryMedium implements Medium {
       }
       size += actual!;
     }
-    // Not by its index, which may be taken again while a reader still has what was put aside.
+    // Not named by its index, which may be taken again while a reader still has the quarantined snapshot.
     const stored = { place: `snapshot-${++this.#published}`, manifest, size };
     this.#places.delete(place);
     this.#places.set(stored.place, { ...found, manifest });
@@ -122,7 +122,7 @@ export class MemoryMedium implements Medium {
   }
 
   async quarantined(): Promise<QuarantinedPlace[]> {
-    return [...this.#quarantined.values()].reverse(); // of the same moment too the last comes first
+    return [...this.#quarantined.values()].reverse(); // the last comes first, even within one millisecond
   }
 
   async restore(place: string, index: bigint): Promise<StoredSnapshot> {

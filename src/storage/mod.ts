@@ -1,5 +1,5 @@
 /**
- * Where snapshots live; what of it needs no disk.
+ * The storages that need no disk, and the base of all storages.
  *
  * @module
  */

@@ -1,12 +1,12 @@
 /**
- * Writing a large file so that making it durable does not come all at the end.
+ * Writes a large file and syncs it on the way, so that little is left to sync at the end.
  *
  * @module
  */
 
 import type { MediumFile, WrittenChunk } from "./medium.ts";
 
-/** After so many bytes the disk is told to begin: it writes while more is hashed, and little is left for the end. */
+/** The bytes between two background syncs: the disk writes while more is hashed, and little is left for the end. */
 const SYNC_EVERY = 64 * 1024 * 1024;
 
 /** A file that is synced in the background as it grows. */
@@ -21,7 +21,7 @@ export class PacedFile {
     this.#file = file;
   }
 
-  /** As the file's. Fails also with what a sync in the background failed with. */
+  /** Writes to the file. Throws also the error of a sync in the background. */
   async write(bytes: Uint8Array, position: number, chunks: Promise<readonly WrittenChunk[]>): Promise<void> {
     this.#check();
     await this.#file.write(bytes, position, chunks);
@@ -44,7 +44,7 @@ export class PacedFile {
     }
   }
 
-  /** Whether a sync failed: what was written before may be lost, though it can still be read. */
+  /** True once a sync failed: bytes written before may be lost, though they can still be read. */
   get broken(): boolean {
     return this.#failure !== undefined;
   }
@@ -55,7 +55,7 @@ export class PacedFile {
     await this.#file.close();
   }
 
-  /** A failed sync is final: the kernel may have dropped the pages, and the next one would say that all is well. */
+  /** A failed sync is final: the kernel may have dropped the pages, and the next sync would succeed. */
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
   }

@@ -1,5 +1,5 @@
 /**
- * Telling of snapshots that were found bad.
+ * The listeners that are told of snapshots found bad.
  *
  * @module
  */
@@ -7,22 +7,22 @@
 import { checkFunction } from "../checks.ts";
 import { neverThrowing } from "../async/mod.ts";
 
-/** Called with the index of a snapshot, and why it is none any more. */
+/** Called with the index of a snapshot, and the reason of its quarantine. */
 type QuarantineListener = (index: bigint, reason: string) => void;
 
-/** Those that a storage tells. */
+/** The listeners of a storage. */
 export class QuarantineListeners {
   readonly #listeners = new Set<QuarantineListener>();
 
-  /** Adds one, and returns what ends it. */
+  /** Adds a listener, and returns a function that removes it. */
   add(listener: QuarantineListener): () => void {
     checkFunction(listener, "listener");
-    const own = neverThrowing(listener); // also because the same function may come twice
+    const own = neverThrowing(listener); // a new function each time, since the same one may be added twice
     this.#listeners.add(own);
     return () => void this.#listeners.delete(own);
   }
 
-  /** Tells all of them. */
+  /** Calls all listeners. */
   tell(index: bigint, reason: string): void {
     for (const listener of [...this.#listeners]) listener(index, reason);
   }

@@ -1,5 +1,5 @@
 /**
- * Reading a snapshot from a place of a medium, verified.
+ * Reads a snapshot from a place of a medium, and verifies it.
  *
  * @module
  */
@@ -25,9 +25,9 @@ import type { MediumFile, PlacedSnapshot, Places, WrittenChunk } from "./medium.
 /** Chunks read and hashed ahead. */
 const READ_AHEAD = 4;
 
-/** What a {@linkcode StoredReader} needs of its storage. */
+/** The part of its storage that a {@linkcode StoredReader} needs. */
 export interface ReaderOwner {
-  /** The snapshot was proven bad: what is wrong was read again, by other ways, and is the same. */
+  /** The snapshot was proven bad: the wrong bytes were read again, by other ways, and are the same. */
   found(error: SnapshotError): void;
   /** A file of it cannot be read now, which says nothing about whether it is good. */
   unreadable(file: string): void;
@@ -123,7 +123,7 @@ export class StoredReader implements SnapshotReader {
                 tracker.add((await part()).length);
               } catch (error) {
                 if (this.#closed !== undefined) throw closed();
-                // A sector that cannot be read: what comes after it can, mostly.
+                // A sector cannot be read: those after it mostly can.
                 if (!hasCode(error, "CORRUPT", "UNAVAILABLE")) throw error;
                 if (error.code === "CORRUPT") worst ??= error;
                 else this.#owner.unreadable(name);
@@ -134,7 +134,7 @@ export class StoredReader implements SnapshotReader {
         } catch (error) {
           if (source === "reference" && hasCode(error, "NOT_FOUND")) continue;
           if (this.#closed !== undefined) throw closed();
-          // What cannot be read now may be good: it is listed, and not put aside.
+          // A file that cannot be read now may be good: it is listed, and not quarantined.
           if (!hasCode(error, "CORRUPT", "UNAVAILABLE", "FORBIDDEN")) throw error;
           if (error.code === "CORRUPT") worst ??= error;
           if (bad.length < MAX_LISTED_BAD) bad.push({ file: name, message: messageOf(error) });
@@ -180,7 +180,7 @@ export class StoredReader implements SnapshotReader {
       if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#owner.unreadable(name);
       if (source === "reference" || !hasCode(error, "NOT_FOUND")) throw error;
       this.#owner.unreadable(name);
-      throw missing(name, error); // the disk may be away: what is not there is not known to be bad
+      throw missing(name, error); // the disk may be away: a file that is not there is not proven bad
     }
     this.#files.add(file);
     if (this.#closed === undefined) return file;
@@ -199,7 +199,7 @@ export class StoredReader implements SnapshotReader {
   }
 }
 
-/** Reads the chunks in which a range lies, verifies each as a whole, and cuts off what is out of the range. */
+/** Reads the chunks that a range touches, verifies each as a whole, and cuts off the bytes outside the range. */
 function* verifiedChunks(
   file: MediumFile,
   name: string,
@@ -216,14 +216,14 @@ function* verifiedChunks(
   }
 }
 
-/** How often a chunk that is wrong is read again, each time by a way of its own, before it is called bad. */
+/** The times that a wrong chunk is read again, each time by another way, before it is called bad. */
 const REREADS = 2;
 
 /**
- * Reads one chunk and verifies it. One that is wrong is read again, which is what it takes to know that it is bad: the same
- * wrong bytes each time.
+ * Reads one chunk and verifies it. A wrong chunk is read again: only the same wrong bytes each time prove that it is
+ * bad.
  *
- * @throws {SnapshotError} `CORRUPT` if it is bad, `UNAVAILABLE` if what is read differs from one time to the next
+ * @throws {SnapshotError} `CORRUPT` if it is bad, `UNAVAILABLE` if the reads differ from each other
  */
 export async function readChunk(file: MediumFile, name: string, chunks: ChunkMap, i: number): Promise<Uint8Array> {
   const bytes = await readIfRight(file, chunks, i);
@@ -264,7 +264,7 @@ export async function readChunk(file: MediumFile, name: string, chunks: ChunkMap
   });
 }
 
-/** Reads one chunk, once; nothing if it is not right, which is no proof that it is bad. */
+/** Reads one chunk, once. Returns nothing if it is not right, which does not prove that it is bad. */
 export async function readIfRight(file: MediumFile, chunks: ChunkMap, i: number): Promise<Uint8Array | undefined> {
   const bytes = new Uint8Array(chunks.length(i));
   try {
@@ -276,12 +276,12 @@ export async function readIfRight(file: MediumFile, chunks: ChunkMap, i: number)
   return equal(await sha256(bytes), chunks.digest(i)) ? bytes : undefined;
 }
 
-/** What is said of a chunk when it is written somewhere. */
+/** Describes one chunk for {@linkcode MediumFile.write}. */
 export function chunkWritten(chunks: ChunkMap, i: number): Promise<readonly WrittenChunk[]> {
   return Promise.resolve([{ digest: chunks.digest(i), length: chunks.length(i) }]);
 }
 
-/** Reads a range of a file of which no digests are known. */
+/** Reads a range of a file that has no digests. */
 function* blocks(
   file: MediumFile,
   name: string,
@@ -300,7 +300,7 @@ function* blocks(
   }
 }
 
-/** The error for a file of a snapshot that is not where it should be. */
+/** Returns the error for a file of a snapshot that is not where it should be. */
 export function missing(name: string, cause: unknown): SnapshotError {
   return new SnapshotError(
     "UNAVAILABLE",

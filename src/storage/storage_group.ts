@@ -11,23 +11,23 @@ import { boundGroup, checkOffered, groupOfSave, isOfGroup, otherGroup, type Snap
 type Here = readonly { readonly meta: SnapshotMeta }[];
 
 /**
- * Says what the meta of a new snapshot is, beside those that are here.
+ * Returns the meta of a new snapshot, given the snapshots that are here.
  *
  * @throws {SnapshotError} `FORBIDDEN` if it is of another group
  */
 export type Grouping = (here: Here, meta: SnapshotMeta) => SnapshotMeta;
 
-/** What a storage goes by. */
+/** The group of a storage, and the checks that it implies. */
 export class StorageGroup {
   #name: string | undefined;
 
-  /** Its name, if the storage was told. */
+  /** Its name, if the storage was given one. */
   get name(): string | undefined {
     return this.#name;
   }
 
   /**
-   * Tells the name.
+   * Sets the name.
    *
    * @returns whether that is new
    * @throws {SnapshotError} `FORBIDDEN` if it has another, `MALFORMED`
@@ -38,23 +38,23 @@ export class StorageGroup {
     return isNew;
   }
 
-  /** Whether a snapshot that lies in the storage is its own. */
+  /** Reports whether a snapshot in the storage is of its group. */
   isOwn({ meta }: { readonly meta: SnapshotMeta }): boolean {
     return isOfGroup(meta, this.#name);
   }
 
-  /** The error for one that is not. */
+  /** Returns the error for a snapshot of another group. */
   foreign({ meta }: { readonly meta: SnapshotMeta }): SnapshotError {
     return otherGroup(meta, this.#name, "is left where it is, and not used");
   }
 
-  /** For a snapshot that comes from elsewhere. */
+  /** Checks the meta of a snapshot that comes from elsewhere. */
   readonly offered: Grouping = (here, meta) => {
     checkOffered(this.#name, here, meta);
     return meta;
   };
 
-  /** For a snapshot that is saved. */
+  /** Completes the meta of a snapshot that is saved. */
   readonly saved: Grouping = (here, meta) => {
     const group = groupOfSave(this.#name, here, meta);
     return group === undefined ? meta : { ...meta, group };

@@ -1,5 +1,5 @@
 /**
- * Trying a snapshot before it becomes one.
+ * Checks a snapshot before its commit.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { StoredReader } from "./reader.ts";
 /** One commit's check: see {@linkcode CheckOptions}. */
 export class Trial {
   readonly #check: CheckOptions["check"];
-  /** Whether the check refused the snapshot for what it is: another attempt with the same bytes would fail too. */
+  /** True once the check refused the snapshot itself: an attempt with the same bytes would fail too. */
   isFinal = false;
 
   /** @param options of the commit */
@@ -21,13 +21,13 @@ export class Trial {
   }
 
   /**
-   * Lets the snapshot be tried where it lies. Resolves at once if nobody wants to try it.
+   * Runs the check on the snapshot in its place. Resolves at once if the commit has no check.
    *
    * @throws whatever the check throws
    */
   async run(places: Places, placed: PlacedSnapshot): Promise<void> {
     if (this.#check === undefined) return;
-    let isDamagedHere = false; // then only some chunks have to come again
+    let isDamagedHere = false; // if so, only some chunks have to come again
     const reader = new StoredReader(places, placed, {
       found: () => isDamagedHere = true,
       unreadable: () => {},

@@ -4,22 +4,22 @@
  * @module
  */
 
-/** After so many milliseconds it is tried again. */
+/** The milliseconds after which reading is retried. */
 const FOR = 60_000;
 
 /**
- * Remembers what could not be read: whoever wants the newest is given the next one meanwhile. A doubt of one process, which
- * passes by itself: nothing is moved, and nothing else goes by it.
+ * Remembers snapshots that could not be read: meanwhile, opening the newest gives the next one. They are suspect to
+ * this process only, and only for a while: nothing is moved, and no other decision depends on it.
  */
 export class Unreadable<T> {
   readonly #until = new Map<T, number>();
 
-  /** Something could not be read. */
+  /** Notes that a snapshot could not be read. */
   add(one: T): void {
     this.#until.set(one, performance.now() + FOR);
   }
 
-  /** The first that can be read, as far as is known; else the first. */
+  /** Returns the first that is not known to be unreadable; else the first. */
   prefer<E>(all: readonly E[], nameOf: (one: E) => T): E | undefined {
     const now = performance.now();
     for (const [one, until] of this.#until) if (until <= now) this.#until.delete(one);

@@ -1,5 +1,5 @@
 /**
- * Files of complete snapshots by what is in them.
+ * Files of complete snapshots, found by their content.
  *
  * @module
  */
@@ -11,15 +11,15 @@ import type { PlacedSnapshot } from "./medium.ts";
 export interface WholeFile {
   /** The index of the snapshot. */
   readonly index: bigint;
-  /** Where the snapshot lies. */
+  /** The place of the snapshot. */
   readonly place: string;
-  /** What the file is called there. */
+  /** The name of the file there. */
   readonly name: string;
   /** Its chunks there. */
   readonly chunks: ChunkMap;
 }
 
-/** The files of snapshots by their roots in hexadecimal; of the same in several, that of the newest. */
+/** Returns the files of snapshots by their hexadecimal roots; of equal files, that of the newest snapshot. */
 export function wholeFiles(snapshots: readonly PlacedSnapshot[]): ReadonlyMap<string, WholeFile> {
   const files = new Map<string, WholeFile>();
   for (const { place, manifest } of [...snapshots].reverse()) {

@@ -1,5 +1,5 @@
 /**
- * Writing a snapshot into a place of a medium.
+ * Writes a snapshot into a place of a medium.
  *
  * @module
  */
@@ -38,26 +38,26 @@ import { chunkWritten, readChunk } from "./reader.ts";
 import { Trial } from "./trial.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
-/** More do not fit into a manifest. Noticed as they come: what an archive holds is not known before its end. */
+/** More do not fit into a manifest. Counted as they come, since the size of an archive is not known before its end. */
 const MAX_CHUNKS = MAX_MANIFEST_BYTES / DIGEST_SIZE;
 
-/** What a {@linkcode StoredWriter} needs of its storage. */
+/** The part of its storage that a {@linkcode StoredWriter} needs. */
 export interface WriterOwner {
-  /** Makes the place a snapshot, once it was tried. */
+  /** Makes the place a snapshot, after `trial` has run. */
   publish(place: string, manifest: SnapshotManifest, trial: Trial): Promise<Published>;
-  /** The writer is done with, for good or ill. */
+  /** The writer has ended: committed or aborted. */
   released(): void;
-  /** Complete snapshots to reuse files of, newest first; none of which there is reason to doubt. */
+  /** Complete snapshots whose files may be reused, newest first; none of them suspect. */
   snapshots(): readonly PlacedSnapshot[];
   /**
-   * What is said of the snapshot, with its group.
+   * Returns the meta of the snapshot, with its group.
    *
-   * @throws {SnapshotError} `FORBIDDEN` if it is of another
+   * @throws {SnapshotError} `FORBIDDEN` if it is of another group
    */
   grouped(meta: SnapshotMeta): SnapshotMeta;
   /** Signs the snapshot, if it is not signed. */
   readonly signer: SnapshotSigner | undefined;
-  /** Who is told of progress. */
+  /** Options with the callbacks for progress. */
   readonly options: CreateOptions;
 }
 
@@ -92,7 +92,7 @@ export class StoredWriter implements SnapshotWriter {
     const attributes = attributesOf(options);
     const sink = new FileSink(
       () => {
-        // Here, so that a wrong name fails the stream that was asked for, as everything else does.
+        // Checked here, so that a wrong name fails the stream, as every other error does.
         if (this.#state !== "open") throw closed();
         this.#names.add(name);
         this.#open.set(name, sink);
@@ -137,7 +137,7 @@ export class StoredWriter implements SnapshotWriter {
       this.#reusing.delete(reusing);
     }
     for (const [file, { index, chunks }] of found) {
-      // With the chunks that the other snapshot has: the root says nothing of their lengths.
+      // With the chunks of the other snapshot, since the root does not determine their lengths.
       this.#files.set(file.name, completeFile(file, chunks));
       if (index > (this.#parentIndex ?? 0n)) this.#parentIndex = index;
     }
@@ -162,7 +162,7 @@ export class StoredWriter implements SnapshotWriter {
       for (const [{ name }, { chunks }] of files) if (!await this.#keep(name, chunks.size)) return false;
       complete = true;
     } catch (error) {
-      // What is wrong with what is there, or with the disk below it: whoever writes it anew is better off, or is told.
+      // The file there or its disk is bad: the caller writes the file anew, which succeeds or reports the error.
       if (hasCode(error, "CORRUPT", "NOT_FOUND", "FORBIDDEN", "UNAVAILABLE")) return false;
       throw error;
     } finally {
@@ -189,7 +189,7 @@ export class StoredWriter implements SnapshotWriter {
     else await this.#copy(whole, name, tell);
   }
 
-  /** Makes a file that was linked durable: a storage that syncs nothing may have written it. Whether its size is right. */
+  /** Syncs a linked file, since a storage without syncs may have written it. Returns whether its size is right. */
   async #keep(name: string, size: number): Promise<boolean> {
     const file = await this.#medium.open(this.#medium.temp, name, "update");
     try {
@@ -200,7 +200,7 @@ export class StoredWriter implements SnapshotWriter {
     }
   }
 
-  /** Copies a file, and says so chunk by chunk: who watches it must not take a large one for a hang. */
+  /** Copies a file and reports each chunk, so that a large copy is not taken for a hang. */
   async #copy({ place, name, chunks }: WholeFile, as: string, tell: Tell): Promise<void> {
     const source = await this.#medium.open(place, name, "read");
     try {
@@ -245,7 +245,7 @@ export class StoredWriter implements SnapshotWriter {
 
   async #commit(meta: SnapshotMeta, options: CommitOptions): Promise<SnapshotInfo> {
     try {
-      const own = checkMeta(meta); // before anything is waited for: whoever gave it may change it
+      const own = checkMeta(meta); // before the first await: the caller may change it afterwards
       const { digest } = checkCommitOptions(options);
       const [unclosed] = this.#open.keys();
       await Promise.allSettled(this.#reusing);
@@ -268,7 +268,7 @@ export class StoredWriter implements SnapshotWriter {
           actual: toHex(manifest.digest),
         });
       }
-      // Both are over the digest, and neither over the other: who can check the one need not have the key of the other.
+      // Both cover the digest and neither the other: checking the one does not need the key of the other.
       const seal = await this.#seal?.(manifest.digest) ?? complete.seal;
       const signature = complete.signature ?? await signed(this.#owner.signer, manifest.digest);
       if (seal !== complete.seal || signature !== complete.signature) {
@@ -281,7 +281,7 @@ export class StoredWriter implements SnapshotWriter {
       return info;
     } catch (error) {
       this.#state = "open";
-      await this.abort(error).catch(() => {}); // what cannot be removed now goes with the next create
+      await this.abort(error).catch(() => {}); // if that fails, the next create removes it
       throw error;
     }
   }
@@ -313,5 +313,5 @@ export class StoredWriter implements SnapshotWriter {
 }
 
 function closed(): SnapshotError {
-  return new SnapshotError("CLOSED", "This snapshot is not being written any more: it was committed or given up");
+  return new SnapshotError("CLOSED", "This snapshot is not being written any more: it was committed or aborted");
 }

@@ -1,5 +1,5 @@
 /**
- * What every bucket must do.
+ * The conformance suite of buckets.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Bucket, BucketObject, GetOptions, ListPage, PutOptions } from "../
 import { hasCode } from "../errors.ts";
 import { check, type ConformanceCase, fails, same } from "./check.ts";
 
-/** A bucket to be tested, empty; and how to get rid of it. */
+/** An empty bucket to be tested, and its removal. */
 export interface BucketUnderTest {
   /** The bucket. */
   readonly bucket: Bucket;
@@ -17,7 +17,7 @@ export interface BucketUnderTest {
   cleanUp(): Promise<void>;
 }
 
-/** Keys that something on the way may take for something else. */
+/** Keys that a layer on the way may take for something else. */
 const ODD_KEYS: readonly string[] = [
   "a",
   "A",
@@ -49,7 +49,7 @@ const ODD_KEYS: readonly string[] = [
   `long/${"x".repeat(600)}/${"ü".repeat(150)}`,
 ];
 
-/** Keys that not every bucket takes, or not without mistaking them; they must never lead to another object. */
+/** Keys that a bucket may refuse or mistake, but that must never lead to another object. */
 const RISKY_KEYS: readonly string[] = [
   "/",
   "/a",
@@ -131,7 +131,7 @@ export function bucketConformance(make: () => Promise<BucketUnderTest>): Conform
 
   add("bytes may be changed once they were put", async (bucket) => {
     const buffer = bytes(3000);
-    const part = buffer.subarray(1000, 2000); // not all of its buffer
+    const part = buffer.subarray(1000, 2000); // a view of only a part of its buffer
     const expected = part.slice();
     await bucket.put("array", part);
     buffer.fill(0);
@@ -212,12 +212,12 @@ export function bucketConformance(make: () => Promise<BucketUnderTest>): Conform
   });
 
   add("of many who put at once on a condition, one does", async (bucket) => {
-    const race = async (seed: number, options: PutOptions) => { // other bytes each time, or the ETag may be the same
+    const race = async (seed: number, options: PutOptions) => { // other bytes each time, else the ETag may be the same
       const results = await Promise.all(Array.from({ length: 8 }, async (_, i) => {
         try {
           return await bucket.put("key", bytes(5000 + i, seed + i), options);
         } catch (error) {
-          if (hasCode(error, "UNAVAILABLE")) return undefined; // two at once: try again, says the bucket
+          if (hasCode(error, "UNAVAILABLE")) return undefined; // the bucket may refuse one of two at once as transient
           throw error;
         }
       }));
@@ -412,7 +412,7 @@ function bytes(length: number, seed = 1): Uint8Array {
   return new Uint8Array(words.buffer, 0, length);
 }
 
-/** Pieces of these lengths, again and again. */
+/** Yields pieces of these lengths, over and over. */
 function* cut(all: Uint8Array, lengths: readonly number[]): Generator<Uint8Array, void, undefined> {
   for (let at = 0, i = 0; at < all.length; i++) yield all.slice(at, at += lengths[i % lengths.length]!);
 }
@@ -441,7 +441,7 @@ function equalBytes(actual: Uint8Array, expected: Uint8Array, what: string): voi
   }
 }
 
-/** Reads an object, and looks whether it is the one. */
+/** Reads an object, and checks that it is the expected one. */
 async function expectObject(bucket: Bucket, key: string, expected: Uint8Array, put?: BucketObject): Promise<void> {
   const found = await bucket.get(key);
   check(found !== undefined, `${JSON.stringify(key)} is there`);
@@ -455,7 +455,7 @@ async function expectObject(bucket: Bucket, key: string, expected: Uint8Array, p
   equalBytes(await read(found), expected, JSON.stringify(key));
 }
 
-/** All pages of a list. */
+/** Returns all pages of a list. */
 async function listAll(
   bucket: Bucket,
   options: { readonly prefix?: string; readonly cursor?: string; readonly limit?: number },

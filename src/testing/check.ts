@@ -1,5 +1,5 @@
 /**
- * What the conformance suites check with; they bring no test runner, and need none.
+ * The assertions of the conformance suites, which bring no test runner, and need none.
  *
  * @module
  */
@@ -8,13 +8,13 @@ import { SnapshotError, type SnapshotErrorCode } from "../errors.ts";
 
 /** A test of a suite. */
 export interface ConformanceCase {
-  /** What must hold. */
+  /** The sentence that must hold. */
   readonly name: string;
   /** Checks it; rejects if it does not. */
   readonly run: () => Promise<void>;
 }
 
-/** Fails unless it is so. */
+/** Fails unless `holds` is true. */
 export function check(holds: boolean, what: string): asserts holds {
   if (!holds) throw new Error(`It should be so, and is not: ${what}`);
 }
@@ -24,7 +24,7 @@ export function same(actual: unknown, expected: unknown, what: string): void {
   check(Object.is(actual, expected), `${what}: ${String(actual)} is ${String(expected)}`);
 }
 
-/** Fails unless this fails with a code. */
+/** Fails unless `work` fails with this code. */
 export async function fails(work: () => unknown, code: SnapshotErrorCode): Promise<void> {
   try {
     await work();

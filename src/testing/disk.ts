@@ -1,5 +1,5 @@
 /**
- * What every disk must do.
+ * The conformance suite of disks.
  *
  * @module
  */
@@ -92,7 +92,7 @@ export function diskConformance(make: () => Promise<DiskUnderTest>): Conformance
     const file = await disk.open(`${directory}/a`, "create");
     await file.write(Uint8Array.of(1), 0);
     await file.close();
-    if (!await disk.link(`${directory}/a`, `${directory}/b`)) return; // it need not be able to
+    if (!await disk.link(`${directory}/a`, `${directory}/b`)) return; // a disk need not support links
     await disk.remove(`${directory}/a`);
     same((await disk.stat(`${directory}/b`))?.size, 1, "size by the second name");
   });

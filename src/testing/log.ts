@@ -1,5 +1,5 @@
 /**
- * What every log must do.
+ * The conformance suite of logs.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { LogStorage } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { check, type ConformanceCase, fails, same } from "./check.ts";
 
-/** A log to be tested, empty; and how to get rid of it. */
+/** An empty log to be tested, and its removal. */
 export interface LogUnderTest {
   /** The log. */
   readonly log: LogStorage;

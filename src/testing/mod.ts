@@ -1,6 +1,6 @@
 /**
- * Suites by which other storages, buckets, logs and disks can prove themselves. A suite is a list of cases, to be given to
- * any test runner.
+ * Suites by which other storages, buckets, logs and disks can prove themselves. A suite is a list of cases, to be given
+ * to any test runner.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * What every keyed state must do, wherever it is kept.
+ * The conformance suite of keyed states, wherever they are kept.
  *
  * @module
  */
@@ -32,7 +32,7 @@ class Bench {
   readonly value;
   readonly list;
   readonly map;
-  /** What should be there: entries as text, by key. */
+  /** The expected content: entries as text, by key. */
   readonly model = new Map<string, string>();
 
   constructor(state: KeyedState<string> | StoredState<string>) {
@@ -42,7 +42,7 @@ class Bench {
     this.map = state.map("map", stringKeys(), utf8Codec());
   }
 
-  /** Changes something, the same for the same number. */
+  /** Makes one change, always the same for the same number. */
   async change(i: number, keys = 50): Promise<void> {
     const key = `key ${i * 7919 % keys}`;
     if (!this.state.owns(key)) return;
@@ -73,7 +73,7 @@ class Bench {
     for (let i = from; i < to; i++) await this.change(i, keys);
   }
 
-  /** What is there, as the model has it. */
+  /** Returns the content of the states, in the form of the model. */
   async content(): Promise<string> {
     const found: string[] = [];
     const keys = new Set<string>();
@@ -120,7 +120,7 @@ async function loaded(readers: SnapshotReader[], options: Partial<KeyedStateOpti
 /**
  * The suite for keyed states.
  *
- * @param make makes what makes empty states
+ * @param make makes a factory of empty states
  */
 export function stateConformance(make: () => Promise<StateUnderTest>): ConformanceCase[] {
   checkFunction(make, "make");

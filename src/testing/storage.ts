@@ -1,5 +1,5 @@
 /**
- * What every storage must do.
+ * The conformance suite of storages.
  *
  * @module
  */
@@ -16,15 +16,15 @@ import {
 import { type ChunkMap, ChunkMapBuilder, concat, equal, sha256 } from "../stream/mod.ts";
 import { check, type ConformanceCase, fails, same } from "./check.ts";
 
-/** A storage to be tested, empty; and how to get rid of it. */
+/** An empty storage to be tested, and its removal. */
 export interface StorageUnderTest {
   /** The storage. It keeps two snapshots. */
   readonly storage: SnapshotStorage;
   /** Called in the end; the storage may be closed by then. */
   cleanUp(): Promise<void>;
   /**
-   * Changes bytes of a snapshot where they lie, for good: what has a name that is given, or all files. Absent where that
-   * cannot be done: what needs it is not tested then.
+   * Changes stored bytes of a snapshot permanently. Absent where that cannot be done: the cases that need it are then
+   * skipped.
    */
   spoil?(index: bigint): Promise<void>;
 }
@@ -206,7 +206,7 @@ export function storageConformance(make: () => Promise<StorageUnderTest>): Confo
     const out = writer.file("state", { chunkSize: "pieces", keyGroups: () => groups }).getWriter();
     for (const [i, end] of ends.entries()) {
       await out.write(content.slice(ends[i - 1] ?? 0, end));
-      await out.write(new Uint8Array(0)); // is no chunk
+      await out.write(new Uint8Array(0)); // an empty piece is no chunk
     }
     await out.close();
     same(writer.info("state").chunks?.count, 5, "chunks while it is written");
@@ -555,7 +555,7 @@ export function storageConformance(make: () => Promise<StorageUnderTest>): Confo
     await older.close();
     check(await storage.quarantine(2n, "once more"), "it is quarantined still");
     same((await storage.quarantined()).map(({ index }) => index).join(), "2", "what is quarantined");
-    await fails(() => storage.restore(2n), "CORRUPT"); // it is bad still
+    await fails(() => storage.restore(2n), "CORRUPT"); // it is still bad
     await save(storage, 2n, { state: bytes(10, 3) }); // can be taken again
     await fails(() => storage.restore(2n), "BUSY");
     check((await (await storage.open()).verify().result).ok, "the one that was taken again is good");
@@ -653,7 +653,7 @@ export function storageConformance(make: () => Promise<StorageUnderTest>): Confo
       await storage.quarantine(50n, "not found bad at all");
       for (const index of [4n, 5n, 60n, 61n]) await save(storage, index, { state: bytes(10, 7) });
       same(await indices(), "61,60", "two are kept");
-      await fails(() => storage.open(50n), "FORBIDDEN"); // neither retired nor put aside
+      await fails(() => storage.open(50n), "FORBIDDEN"); // neither retired nor quarantined
       const { whole } = await offered(make, 62n, "orders");
       await fails(() => unarchive(streamOf(whole), storage).result, "FORBIDDEN");
     },

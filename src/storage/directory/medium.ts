@@ -1,5 +1,5 @@
 /**
- * Snapshots in directories, as braft lays them out; written so that no crash loses one.
+ * Snapshots in directories in the layout of braft, written so that no crash loses one.
  *
  * @module
  */
@@ -33,15 +33,15 @@ import {
 import type { Medium, MediumFile, PlacedSnapshot, QuarantinedPlace, StoredSnapshot } from "../medium.ts";
 import { missing } from "../reader.ts";
 
-/** Files that are looked at at the same time. */
+/** The number of files that are checked at the same time. */
 const STATS_IN_FLIGHT = 16;
-/** How many kinds of similar names are remembered. */
+/** The number of kinds of similar names that are remembered. */
 const MAX_KINDS = 1000;
 
 /**
- * The root of a directory storage. Whatever changes it first looks whether the lock is still held, and a commit looks once
- * more before it is acknowledged: a cleaner may have removed the file that is locked, and let a second process in, and the
- * root may be away, with another directory in its place.
+ * The root of a directory storage. Every change first checks that the lock is still held, and a commit checks once more
+ * before it is acknowledged: a cleaner may have removed the locked file and so let a second process in, or the root may
+ * be away, with another directory in its place.
  */
 export class DirectoryMedium implements Medium {
   readonly temp: string = TEMP;
@@ -49,7 +49,7 @@ export class DirectoryMedium implements Medium {
   readonly #root: string;
   readonly #sync: DirectorySync;
   readonly #lock: DiskLock | undefined;
-  /** Whether this file system takes for one what differs only so. */
+  /** By kind of difference: whether this file system takes names that differ only so for the same. */
   readonly #merges = new Map<string, boolean>();
 
   /**
@@ -76,7 +76,7 @@ export class DirectoryMedium implements Medium {
       try {
         found.push({ place, manifest: await this.#readManifest(place) });
       } catch (error) {
-        // A crash before its manifest was there, damage, or what cannot be read now: it is in nobody's way, and is swept
+        // A crash before the manifest was there, damage, or a read error: the install is in nobody's way, and is swept
         // when it is old.
         if (!(error instanceof SnapshotError)) throw error;
       }
@@ -109,7 +109,7 @@ export class DirectoryMedium implements Medium {
     const path = this.#path(place, checkName(name));
     if (mode === "read") {
       return new RereadFile(await this.#openToRead(place, name), async () => {
-        if (this.#lock !== undefined) await this.#checkOwned(); // else another directory may be in the root's place
+        if (this.#lock !== undefined) await this.#checkOwned(); // the root may have been replaced by another directory
         return await this.#openToRead(place, name);
       }, name);
     }
@@ -126,7 +126,7 @@ export class DirectoryMedium implements Medium {
     return await this.#disk.open(this.#path(place, name), "read");
   }
 
-  /** What is made is not there yet: if the disk says it is, under a name that no list shows, it is another's. */
+  /** Makes a new file. If the disk reports it as existing but does not list its name, it is another file's. */
   async #checkMade<T>(place: string, name: string, making: Promise<T>): Promise<T> {
     try {
       return await making;
@@ -151,8 +151,8 @@ export class DirectoryMedium implements Medium {
   }
 
   /**
-   * Fails if this file system takes two names for one: found out by making the one, and looking for the other. Of names
-   * that differ in case, or in how they are composed, one pair tells of all.
+   * Fails if this file system takes two names for the same: it makes the one and looks for the other. One pair of names
+   * that differ in case, or in Unicode composition, stands for all such pairs.
    */
   async checkNames({ files }: SnapshotManifest): Promise<void> {
     for (const [one, other] of similarNames(files.map(({ name }) => name))) {
@@ -169,7 +169,7 @@ export class DirectoryMedium implements Medium {
 
   async #isMerged(one: string, other: string): Promise<boolean> {
     await this.#checkOwned();
-    const probe = this.#path(trashDirectory()); // swept, if this is killed
+    const probe = this.#path(trashDirectory()); // swept at the next opening if this process is killed
     try {
       await this.#disk.makeDirectory(dirname(join(probe, one)));
       await (await this.#disk.open(join(probe, one), "create")).close();
@@ -195,7 +195,7 @@ export class DirectoryMedium implements Medium {
     await this.#disk.remove(path);
   }
 
-  /** DESIGN's commit, steps 2 to 6; every file was synced and closed when it was complete. */
+  /** Writes the manifest, syncs, reads back, renames, syncs the root. Each file was synced and closed when complete. */
   async publish(place: string, manifest: SnapshotManifest): Promise<StoredSnapshot> {
     await this.#checkOwned();
     const { index } = manifest;
@@ -219,12 +219,12 @@ export class DirectoryMedium implements Medium {
       await this.#disk.rename(this.#path(place), this.#path(final));
       await this.#sync.sync(this.#root);
     } catch (error) {
-      // It was not acknowledged: it must not be found later, nor be in the way of the next try. A disk that fails may
-      // have renamed it all the same.
+      // An unacknowledged snapshot must not be found later, nor be in the way of the next attempt. A disk that reports
+      // an error may still have renamed it.
       await this.#disk.rename(this.#path(final), this.#path(place)).catch(() => {});
       throw error;
     }
-    await this.#checkOwned(); // if another process came in meanwhile it stays, since all that is here is theirs now
+    await this.#checkOwned(); // if another process has the lock now, the snapshot stays: everything here is theirs
     return { ...written, place: final };
   }
 
@@ -262,7 +262,7 @@ export class DirectoryMedium implements Medium {
     return { place, manifest, size };
   }
 
-  /** Checks that a file is there and as large as it should be. One that is not there may be away. */
+  /** Checks that a file is there and has its size. If it is not there, the disk may be away: `UNAVAILABLE`. */
   async #checkSize(place: string, { name, chunks, source }: FileInfo, index: bigint): Promise<number> {
     const stat = await this.#disk.stat(this.#path(place, name));
     if (stat === undefined && source === "reference") return 0;
@@ -289,8 +289,8 @@ export class DirectoryMedium implements Medium {
     if (await this.#disk.stat(this.#path(place)) === undefined) return;
     const trash = this.#path(trashDirectory());
     await this.#disk.rename(this.#path(place), trash);
-    // Else a power failure could bring back the name, with half of the files: that of a snapshot, which this was, or was
-    // about to be when something failed.
+    // Without this sync a power failure could bring back the name with half of the files: the name of a snapshot, which
+    // this was, or was about to be when something failed.
     await this.#sync.sync(this.#root);
     await this.#disk.remove(trash);
   }
@@ -352,8 +352,8 @@ export class DirectoryMedium implements Medium {
   }
 
   /**
-   * No directory on the way to a file, from the place on, may be a symbolic link: it would lead out of the storage. One
-   * that is put there between this look and what follows is followed all the same: no runtime has `openat`.
+   * Refuses a symbolic link among the directories from the place down to a file: it would lead out of the storage. A
+   * link that is made between this check and the access is still followed, since no runtime has `openat`.
    */
   async #checkNoLinks(place: string, name: string): Promise<void> {
     for (const directory of ["", ...directoriesOf(name)]) await this.#checkDirectory(place, directory, name);
@@ -365,7 +365,7 @@ export class DirectoryMedium implements Medium {
     throw new SnapshotError("CORRUPT", `${this.#path(place, directory)} is not a directory`, { file });
   }
 
-  /** Fails unless nobody else can be changing what is here. */
+  /** Fails unless this process still has the lock, so that no other can be changing the root. */
   async #checkOwned(): Promise<void> {
     if (this.#lock === undefined) {
       throw new SnapshotError("FORBIDDEN", `${this.#root} was opened for reading only`);
@@ -378,8 +378,8 @@ export class DirectoryMedium implements Medium {
     }
     throw new SnapshotError(
       "BUSY",
-      `The lock of ${this.#root} was removed or replaced: another process may have it open, and nothing is changed by ` +
-        `this one any more. Close the storage, and open it again`,
+      `The lock of ${this.#root} was removed or replaced: another process may have it open, and nothing is changed ` +
+        `by this one any more. Close the storage, and open it again`,
       { file: this.#root },
     );
   }
@@ -422,7 +422,7 @@ class UnsyncedFile implements MediumFile {
   }
 }
 
-/** A file that can be read once more by a handle of its own. */
+/** A file that can be read again through a new handle. */
 class RereadFile implements MediumFile {
   readonly #file: DiskFile;
   readonly #open: () => Promise<DiskFile>;

@@ -1,5 +1,5 @@
 /**
- * A directory of snapshots: how it is opened, and what a crash left in it.
+ * A directory of snapshots: opens it, and sweeps what a crash left in it.
  *
  * @module
  */
@@ -20,20 +20,20 @@ import { MediumStorage, storageChecks, type StorageOptions } from "../medium_sto
 /** Options of {@linkcode DirectoryStorage.open}. */
 export interface DirectoryStorageOptions extends StorageOptions {
   /**
-   * What is made durable before it is acknowledged. Where the file system cannot sync a directory, `"full"` works as
-   * `"file"`, and says so once (`onWarning`, `UNSUPPORTED`).
+   * The data made durable before a commit is acknowledged. Where the file system cannot sync a directory, `"full"`
+   * works as `"file"`, and warns once (`onWarning`, `UNSUPPORTED`).
    *
    * @default {"full"}
    */
   readonly durability?: Durability;
   /**
-   * Look only: nothing in the directory is changed, not even swept or locked.
+   * Opens for reading only: nothing in the directory is changed, not even swept or locked.
    *
    * @default {false}
    */
   readonly readOnly?: boolean;
   /**
-   * How long an interrupted install is kept to be gone on with, in milliseconds.
+   * The milliseconds for which an interrupted install is kept to be resumed.
    *
    * @default {604800000}
    */
@@ -46,12 +46,12 @@ export interface DirectoryStorageOptions extends StorageOptions {
  * A directory of snapshots, laid out as braft's: a real braft storage can be opened, and braft can open this one.
  * One process at a time has it open.
  *
- * Opening sweeps what a crash left, and looks at the manifest and the sizes of every snapshot. One that is proven bad is
- * quarantined, renamed to `corrupt-…`, and the next older is used. One that cannot be read or understood now stays where it
- * is, with a warning: see {@linkcode MediumStorage.unreadable}. Nothing that may be good is moved or deleted.
+ * Opening sweeps what a crash left, and checks the manifest and the sizes of every snapshot. One that is proven bad is
+ * quarantined, renamed to `corrupt-…`, and the next older is used. One that cannot be read or understood now stays in
+ * place, with a warning: see {@linkcode MediumStorage.unreadable}. Nothing that may be good is moved or deleted.
  */
 export class DirectoryStorage extends MediumStorage {
-  /** What was proven bad when the storage was opened. */
+  /** The snapshots that were proven bad when the storage was opened. */
   readonly damaged: readonly DamagedSnapshot[];
   readonly #sync: DirectorySync;
 
@@ -68,22 +68,22 @@ export class DirectoryStorage extends MediumStorage {
     this.damaged = damaged;
   }
 
-  /** What is made durable before it is acknowledged: what was asked for, or what the file system can do. */
+  /** The durability in effect: the one that was asked for, or less where the file system cannot do that. */
   get durability(): Durability {
     return this.#sync.durability;
   }
 
   /**
-   * Opens a storage; makes it if there is none. Nothing but the directory is looked at or changed; if it is to be made,
-   * and durability is `"full"`, the nearest directory above it that is there is read too, to make its name durable.
+   * Opens a storage; makes it if there is none. Nothing outside the directory is read or changed, except when it is
+   * made with durability `"full"`: then the nearest existing directory above it is read, to make its name durable.
    *
    * Files and directories have the mode that the process's umask leaves (666 and 777 without it). State may be private:
    * a directory that was made with mode 700 keeps it so.
    *
    * @param root the directory
    * @param options see {@linkcode DirectoryStorageOptions}
-   * @throws {SnapshotError} `BUSY` if a process has it open, `FORBIDDEN` if it may not be read, `NOT_FOUND` if it is not
-   *   there and opened read-only
+   * @throws {SnapshotError} `BUSY` if a process has it open, `FORBIDDEN` if it may not be read, `NOT_FOUND` if it is
+   *   not there and opened read-only
    */
   static async open(root: string, options: DirectoryStorageOptions = {}): Promise<DirectoryStorage> {
     checkPath(root, "root");
@@ -107,19 +107,19 @@ export class DirectoryStorage extends MediumStorage {
       const damaged: DamagedSnapshot[] = [];
       for (const { name, kind } of await disk.list(root)) {
         const index = indexOfDirectory(name);
-        if (index === undefined || kind !== "directory") continue; // somebody else's: left alone
+        if (index === undefined || kind !== "directory") continue; // not ours: left alone
         try {
           found.push(await examine(medium, name, index));
         } catch (error) {
           if (!(error instanceof SnapshotError)) throw error;
           if (readOnly && await isGone(disk, `${root}/${name}`)) continue; // its owner removed it since
           warn(about(error, index));
-          // Only what is proven bad is moved. What cannot be read may well be good, and newer than all the rest.
+          // Only a snapshot that is proven bad is moved. An unreadable one may be good, and the newest.
           if (!isProof(error)) unreadable.push({ index, error });
           else {
             damaged.push({ index, error });
             await medium.quarantine(name, index).catch((error) => {
-              unreadable.push({ index, error }); // as long as it is in the way
+              unreadable.push({ index, error }); // as long as it stays in place
               warn(about(error, index));
             });
           }
@@ -134,8 +134,8 @@ export class DirectoryStorage extends MediumStorage {
 }
 
 /**
- * Makes the root, and its name durable: only for that is anything looked at beside the root, and only before the first
- * opening has come to its lock.
+ * Makes the root, and makes its name durable. Only for that are directories outside the root read, and only until a
+ * first opening has made the lock.
  */
 async function makeRoot(disk: Disk, root: string, sync: DirectorySync): Promise<void> {
   if (sync.durability !== "full") return await disk.makeDirectory(root);
@@ -144,20 +144,20 @@ async function makeRoot(disk: Disk, root: string, sync: DirectorySync): Promise<
     missing.push(path);
   }
   await disk.makeDirectory(root);
-  await sync.sync(root); // so that a file system that cannot do that says so at once
+  await sync.sync(root); // a file system that cannot do that warns at once
   for (const path of missing) await sync.sync(dirname(path));
   if (missing.length > 0 || await disk.stat(`${root}/${LOCK}`) !== undefined) return;
-  // Whoever made it may have been killed before its name, and that of what it is in, was durable.
+  // The process that made the root may have been killed before its name and those of its parents were durable.
   try {
     for (let path = root; dirname(path) !== path; path = dirname(path)) await sync.sync(dirname(path));
   } catch (error) {
-    if (!hasCode(error, "FORBIDDEN")) throw error; // somebody else's, who made it for us
+    if (!hasCode(error, "FORBIDDEN")) throw error; // a parent of another user, who made the root for us
   }
 }
 
 /**
- * Removes what a crash left: the snapshot that was being written, what was on its way out, installs of old. What cannot be
- * removed now is no obstacle.
+ * Removes what a crash left: the snapshot being written, directories being removed, and old installs. A failed removal
+ * is only a warning.
  */
 async function sweep(
   disk: Disk,
@@ -168,7 +168,7 @@ async function sweep(
   warn: (error: SnapshotError) => void,
 ): Promise<void> {
   const directories = (await disk.list(root)).filter(({ kind }) => kind === "directory");
-  // Who renamed it may have been killed before that was durable.
+  // The process that renamed it may have been killed before the rename was durable.
   if (directories.some(({ name }) => isTrash(name))) await sync.sync(root);
   for (const { name } of directories) {
     try {
@@ -184,7 +184,7 @@ async function sweep(
   }
 }
 
-/** A warning about a snapshot. */
+/** Returns a warning about a snapshot. */
 function about(error: SnapshotError, index: bigint): SnapshotError {
   return new SnapshotError(error.code, error.message, { ...error.fields, index, cause: error });
 }
@@ -193,7 +193,7 @@ async function isGone(disk: Disk, path: string): Promise<boolean> {
   return await disk.stat(path).catch(() => true) === undefined;
 }
 
-/** When something in a directory was changed last: writing to a file does not change the directory that it is in. */
+/** Returns the time of the last change in a directory, files included: a write to a file does not change its parent. */
 async function lastChange(disk: Disk, directory: string): Promise<number> {
   let last = (await disk.stat(directory))?.changedAt ?? 0;
   for (const { name, kind } of await disk.list(directory)) {

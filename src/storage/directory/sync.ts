@@ -1,5 +1,5 @@
 /**
- * Making the names in directories durable, where that can be done.
+ * Makes the names in directories durable, where the file system can do that.
  *
  * @module
  */
@@ -8,13 +8,13 @@ import { hasCode, SnapshotError } from "../../errors.ts";
 import type { Disk } from "../../fs/mod.ts";
 
 /**
- * What is made durable before it is acknowledged: `"full"`, files and the names of files (a power failure loses
- * nothing); `"file"`, only files (one may take the newest snapshot); `"none"`, nothing (a crash of the process alone loses
- * nothing).
+ * The data made durable before a commit is acknowledged: `"full"`, files and their names (a power failure loses
+ * nothing); `"file"`, only files (a power failure may take the newest snapshot); `"none"`, nothing (a crash of the
+ * process alone loses nothing).
  */
 export type Durability = "full" | "file" | "none";
 
-/** Syncs the directories of one file system, and says once if it cannot. */
+/** Syncs the directories of one file system, and warns once if it cannot. */
 export class DirectorySync {
   readonly #disk: Disk;
   readonly #warn: (error: SnapshotError) => void;
@@ -31,7 +31,7 @@ export class DirectorySync {
     this.#warn = warn;
   }
 
-  /** What is made durable: what was asked for, or less where the file system cannot do that. */
+  /** The durability in effect: the one that was asked for, or less where the file system cannot do that. */
   get durability(): Durability {
     return this.#durability;
   }

@@ -1,26 +1,27 @@
 /**
- * Encrypting chunks with AES-GCM.
+ * Encrypts chunks with AES-GCM.
  *
  * ```text
  * stored chunk = iv (12) ciphertext tag (16)
- * iv           = the first 12 bytes of HMAC-SHA256(ivKey, plaintext): the same chunk is the same when it is stored again,
- *                and need not be written or sent again (a synthetic IV, as in RFC 8452; whoever sees what is stored sees
- *                which chunks are equal, and nothing else)
- * mac of file  = HMAC-SHA256(macKey, u32be length of the name, name, root): no chunk can be swapped, left out, or put into
- *                another file by who does not have the key
+ * iv           = the first 12 bytes of HMAC-SHA256(ivKey, plaintext): equal chunks are stored as equal bytes, and need
+ *                not be written or sent again (a synthetic IV, as in RFC 8452; the stored bytes show which chunks are
+ *                equal, and nothing else)
+ * mac of file  = HMAC-SHA256(macKey, u32be length of the name, name, root): without the key no chunk can be swapped,
+ *                left out, or put into another file
  * seal         = HMAC-SHA256(sealKey, snapshot digest): nor can a file be left out or renamed, files of several
- *                snapshots be mixed, or what is there be called one of another group, index, term, time or membership
+ *                snapshots be mixed, or the group, index, term, time or membership be changed
  * keys         = HKDF-SHA256(secret, no salt, "snapstream-1 " + "encrypt" | "iv" | "mac" | "seal")
  * ```
  *
- * The seal is over the digest, which covers the whole manifest but digest, signature and seal. So is a signature:
- * neither covers the other. Whoever passes a snapshot on can check the signature without the secret, a snapshot keeps
- * its name and its signature when it is sealed with a new key, and taking one of the two away helps nobody: who asks
- * for it refuses what has none. Chunks and files are not bound to an index, so that the next snapshot can have them
- * without encrypting again.
+ * The seal covers the digest, which covers the whole manifest but digest, signature and seal. A signature also covers
+ * the digest: neither covers the other. So a node that passes a snapshot on can check the signature without the secret,
+ * and a snapshot keeps its name and its signature when it is sealed with a new key. Removing one of the two gains
+ * nothing: a reader that requires it refuses a snapshot without it. Chunks and files are not bound to an index, so that
+ * the next snapshot can have them without encrypting again.
  *
- * What a seal or a MAC says no to is `FORBIDDEN`, not `CORRUPT`: the stored bytes have their SHA-256. It is another
- * secret under the same name, or somebody without the secret has put it together; either way nothing is moved.
+ * A seal or a MAC that does not match is `FORBIDDEN`, not `CORRUPT`: the stored bytes have their SHA-256. Either the
+ * key has the same name but another secret, or somebody without the secret made the snapshot; in both cases nothing is
+ * moved.
  *
  * @module
  */
@@ -32,14 +33,14 @@ import { concat, equal, MAX_CHUNK_SIZE, u32 } from "../../stream/mod.ts";
 
 /** A key that snapshots are encrypted with. */
 export interface EncryptionKey {
-  /** What it is called in manifests; 1 to 256 characters, not secret. */
+  /** Its name in manifests; 1 to 256 characters, not secret. */
   readonly id: string;
   /** The secret: at least 32 random bytes, or a `CryptoKey` for HKDF that may derive keys. */
   readonly secret: Uint8Array | CryptoKey;
 }
 
 const IV_SIZE = 12;
-/** How much larger a chunk is when it is encrypted. */
+/** The bytes that encryption adds to a chunk. */
 export const CIPHER_OVERHEAD: number = IV_SIZE + 16;
 /** The largest chunk that can be encrypted. */
 export const MAX_PLAIN_CHUNK: number = MAX_CHUNK_SIZE - CIPHER_OVERHEAD;
@@ -89,9 +90,9 @@ export class Cipher {
   }
 
   /**
-   * Decrypts what has its own digest: if it cannot be, that says that the key is another one, not that the bytes are wrong.
+   * Decrypts a chunk whose digest was verified, so a failure means another key, not wrong bytes.
    *
-   * @throws {SnapshotError} `FORBIDDEN` if it is not what was encrypted with this key
+   * @throws {SnapshotError} `FORBIDDEN` if it was not encrypted with this key
    */
   async decrypt(stored: Uint8Array, file: string, chunk: number): Promise<Uint8Array> {
     const { encrypt } = await this.#keys;
@@ -108,14 +109,14 @@ export class Cipher {
     }
   }
 
-  /** What binds all files to their snapshot. */
+  /** Returns the seal, which binds all files to their snapshot. */
   async seal(digest: Uint8Array): Promise<SnapshotSeal> {
     const { seal } = await this.#keys;
     const mac = await crypto.subtle.sign("HMAC", seal, digest as Uint8Array<ArrayBuffer>);
     return { keyId: this.id, mac: new Uint8Array(mac) };
   }
 
-  /** What a file says of its encryption. */
+  /** Returns what the manifest says of a file's encryption: the key, and the MAC of its name and root. */
   async sealFile(file: string, root: Uint8Array): Promise<FileEncryption> {
     const { mac } = await this.#keys;
     const name = new TextEncoder().encode(file);
@@ -138,21 +139,21 @@ export class Keyring {
     this.#ciphers = keys.map((key) => new Cipher(key));
   }
 
-  /** What is encrypted with now. */
+  /** The cipher that encrypts. */
   get current(): Cipher {
     return this.#ciphers[0]!;
   }
 
-  /** The key with this name. */
+  /** Returns the cipher of the key with this name. */
   find(id: string): Cipher | undefined {
     return this.#ciphers.find((cipher) => cipher.id === id);
   }
 
   /**
-   * What a file was encrypted with, by somebody who has the key.
+   * Returns the cipher that a file was encrypted with, after checking the file's MAC.
    *
-   * @throws {SnapshotError} `FORBIDDEN` if it was not, or with a key that is not here, or that is another one of the same
-   *   name; also if it was changed since by somebody who does not have the key, which looks the same
+   * @throws {SnapshotError} `FORBIDDEN` if it is not encrypted, if its key is not here, or if the key here has the same
+   *   name but another secret; a file changed by somebody without the key looks like the last
    */
   async cipherOf({ name, chunks, encryption }: FileInfo): Promise<Cipher> {
     const cipher = encryption && this.find(encryption.keyId);
@@ -174,7 +175,7 @@ export class Keyring {
   }
 
   /**
-   * Checks that a snapshot is, as a whole, what was written by somebody who has one of the keys.
+   * Checks that a snapshot as a whole was written by a holder of one of the keys.
    *
    * @throws {SnapshotError} `FORBIDDEN` if it is not
    */

@@ -1,5 +1,5 @@
 /**
- * Reading what was encrypted.
+ * Reads encrypted snapshots.
  *
  * @module
  */
@@ -23,7 +23,7 @@ import { CIPHER_OVERHEAD, type Keyring } from "./cipher.ts";
 /** Chunks decrypted at the same time. */
 const IN_FLIGHT = 4;
 
-/** Decrypts what another reader reads. */
+/** Decrypts the files of another reader. */
 export class EncryptedReader implements SnapshotReader {
   readonly #reader: SnapshotReader;
   readonly #keys: Keyring;
@@ -109,7 +109,7 @@ export class EncryptedReader implements SnapshotReader {
     }
   }
 
-  /** What was read ahead is not handed on when the reader was closed: the state may be gone, and its key with it. */
+  /** Discards what was read ahead once the reader is closed: the state may be gone, and its key with it. */
   async #whileOpen(part: Promise<Uint8Array>): Promise<Uint8Array> {
     const plain = await part;
     if (this.#closed || this.#isGone()) throw new SnapshotError("CLOSED", "The snapshot's reader was closed");
@@ -131,12 +131,12 @@ export class EncryptedReader implements SnapshotReader {
   }
 }
 
-/** Where chunk `i` begins in what was encrypted; for any number that is too high, where that ends. */
+/** Returns the offset of chunk `i` in the plaintext; for any number that is too high, the size of the plaintext. */
 function plainOffset(chunks: ChunkMap, i: number): number {
   return i >= chunks.count ? chunks.size - chunks.count * CIPHER_OVERHEAD : chunks.offset(i) - i * CIPHER_OVERHEAD;
 }
 
-/** The chunk in which a byte of what was encrypted lies. */
+/** Returns the chunk that contains a byte of the plaintext. */
 function chunkAt(chunks: ChunkMap, position: number): number {
   let low = 0;
   let high = chunks.count;

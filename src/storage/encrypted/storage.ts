@@ -42,11 +42,12 @@ import { EncryptedReader } from "./reader.ts";
 import { chooseChunkSize } from "../chunk_size.ts";
 
 /**
- * Encrypts what is written to a storage, and decrypts what is read: each chunk by itself, with AES-256-GCM. What is
- * stored, served, pulled and pushed is encrypted; the nodes in between need no key. Names, sizes, and which chunks are
- * equal can be seen. A seal binds all files, and what is said of the snapshot, to each other. A snapshot that was not
- * encrypted and sealed with one of the keys, or was changed since, is neither read nor taken in (`FORBIDDEN`): also where
- * a key has the right name and is another one. Nothing moves then, since what is stored may be right.
+ * Encrypts files that are written to a storage, and decrypts those that are read: each chunk by itself, with
+ * AES-256-GCM. Snapshots are stored, served, pulled and pushed encrypted; the nodes in between need no key. Names,
+ * sizes, and which chunks are equal remain visible. A seal binds all files and the meta of the snapshot to each other.
+ * A snapshot that was not encrypted and sealed with one of the keys, or was changed since, is neither read nor taken in
+ * (`FORBIDDEN`), nor is one whose key has the right name but another secret. Nothing is moved then, since the stored
+ * bytes may be right.
  *
  * @example
  * ```ts
@@ -72,8 +73,8 @@ export class EncryptedStorage implements SnapshotStorage {
    * Makes a storage.
    *
    * @param storage keeps what is encrypted; closed with this one
-   * @param keys the first encrypts, all decrypt: to replace a key, put the new one first, and keep the old one as long as
-   *   there are snapshots of it
+   * @param keys the first encrypts, all decrypt: to replace a key, put the new one first, and keep the old one as long
+   *   as there are snapshots of it
    * @throws {SnapshotError} `MALFORMED` if there is none, or one is too short
    */
   constructor(storage: SnapshotStorage, keys: readonly EncryptionKey[]) {
@@ -82,7 +83,7 @@ export class EncryptedStorage implements SnapshotStorage {
     this.#keys = new Keyring(keys);
   }
 
-  /** How many snapshots are kept. */
+  /** The number of snapshots that are kept. */
   get retain(): number {
     return this.#storage.retain;
   }
@@ -95,7 +96,7 @@ export class EncryptedStorage implements SnapshotStorage {
     this.#storage.bindGroup(group);
   }
 
-  /** The install that is open, if one is; of what is encrypted. */
+  /** The install that is open, if one is; it is that of the encrypted files. */
   get installing(): SnapshotInstall | undefined {
     return this.#storage.installing;
   }
@@ -112,7 +113,7 @@ export class EncryptedStorage implements SnapshotStorage {
       return await this.#decrypted(stored, index);
     } catch (error) {
       if (index !== undefined || !hasCode(error, "FORBIDDEN")) throw error;
-      // The one before it may be as it should.
+      // An older snapshot may be readable.
       for (const { meta: { lastIncludedIndex } } of await this.#storage.list()) {
         if (lastIncludedIndex >= stored.manifest.index) continue;
         try {
@@ -226,14 +227,14 @@ class PassingWriter implements SnapshotWriter {
   }
 }
 
-/** What is tried is what can be read: the decrypted snapshot. What is no check is refused by whoever is given it. */
+/** Gives the check the decrypted snapshot. A check that is no function is refused by the storage that gets it. */
 function decrypted<T extends CheckOptions>(options: T, keys: Keyring): T {
   const check: unknown = options?.check;
   if (typeof check !== "function") return options;
   return { ...options, check: (reader: SnapshotReader) => check(new EncryptedReader(reader, keys)) };
 }
 
-/** Takes in what is encrypted, and lets it be tried decrypted. */
+/** Receives encrypted chunks, and gives the check of its commit the decrypted snapshot. */
 class DecryptedInstall implements SnapshotInstall {
   readonly #install: SnapshotInstall;
   readonly #keys: Keyring;
@@ -292,7 +293,7 @@ class DecryptedInstall implements SnapshotInstall {
   }
 }
 
-/** Takes files that are encrypted already, and no others. */
+/** Accepts only files that are encrypted already. */
 class CheckedWriter extends PassingWriter {
   readonly #names: string[] = [];
 
@@ -345,8 +346,8 @@ class EncryptedWriter extends PassingWriter {
 }
 
 /**
- * A writer that encrypts what is written to another one: for a snapshot that is sent as it is written (`pushLive`) to
- * somebody who stores it encrypted.
+ * Returns a writer that encrypts files and passes them on to another writer: for a snapshot that is sent as it is
+ * written (`pushLive`) to a node that stores it encrypted.
  *
  * @param writer takes what is encrypted
  * @param key what to encrypt with
@@ -364,8 +365,8 @@ export function encryptedWriter(writer: FileWriter, key: EncryptionKey): FileWri
 }
 
 /**
- * A reader that decrypts what another one reads: a snapshot on a server, for one (`openRemote`). Nothing is read of
- * one that was not sealed with one of the keys (`FORBIDDEN`).
+ * Returns a reader that decrypts the files of another reader, for example of a snapshot on a server (`openRemote`).
+ * Nothing is read of a snapshot that was not sealed with one of the keys (`FORBIDDEN`).
  *
  * @param reader reads what is encrypted; closed with this one
  * @param keys those that it may be encrypted with
@@ -375,7 +376,7 @@ export function decryptedReader(reader: SnapshotReader, keys: readonly Encryptio
   return new EncryptedReader(reader, new Keyring(keys));
 }
 
-/** A file that is encrypted as it is written. */
+/** Returns a stream that encrypts a file as it is written. */
 function encryptedFile(
   writer: Pick<SnapshotWriter, "file">,
   cipher: Cipher,

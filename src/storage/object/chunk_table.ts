@@ -1,18 +1,18 @@
 /**
- * Where chunks lie, by their digests.
+ * A table of the places of chunks, by their digests.
  *
  * @module
  */
 
 import { DIGEST_SIZE, DigestHash, equal } from "../../stream/mod.ts";
 
-/** Where a chunk lies. */
+/** The place of a chunk. */
 export interface ChunkPlace {
-  /** The number of the pack, in a list that goes with the table. */
+  /** The number of the pack, in a list kept beside the table. */
   readonly pack: number;
-  /** Where it begins in the pack, in bytes. */
+  /** Its offset in the pack, in bytes. */
   readonly offset: number;
-  /** How many bytes it has. */
+  /** Its length in bytes. */
   readonly length: number;
 }
 
@@ -26,7 +26,7 @@ export class ChunkTable {
   #slots = new Uint32Array(512);
   #count = 0;
 
-  /** Where a chunk lies; nothing if it is not known. */
+  /** Returns the place of a chunk; nothing if it is not known. */
   find(digest: Uint8Array): ChunkPlace | undefined {
     const at = this.#slots[this.#slot(digest)]! - 1;
     if (at < 0) return undefined;
@@ -34,7 +34,7 @@ export class ChunkTable {
     return { pack: pack!, offset: offset!, length: length! };
   }
 
-  /** Notes where a chunk lies; of one that is known already, where it lies now. */
+  /** Sets the place of a chunk, replacing an earlier one. */
   set(digest: Uint8Array, { pack, offset, length }: ChunkPlace): void {
     const slot = this.#slot(digest);
     const known = this.#slots[slot]!;

@@ -1,5 +1,5 @@
 /**
- * Collecting garbage in a bucket: what no snapshot uses and nobody is at work on.
+ * Collects garbage in a bucket: objects that no snapshot uses and no lease is working on.
  *
  * @module
  */
@@ -18,17 +18,17 @@ const READ_AHEAD = 8;
 /** Objects deleted at once. */
 const BATCH = 1000;
 
-/** What a collection deleted. */
+/** The result of a collection: what it deleted. */
 export interface Collected {
-  /** Snapshots that nobody can read any more. */
+  /** The number of snapshots that cannot be read any more. */
   readonly snapshots: number;
-  /** Objects. */
+  /** The number of objects. */
   readonly objects: number;
   /** Their bytes. */
   readonly bytes: number;
 }
 
-/** What a collection needs. */
+/** The parts of a storage that a collection needs. */
 export interface CollectorParts {
   readonly bucket: RetryingBucket;
   readonly store: IndexStore;
@@ -36,24 +36,25 @@ export interface CollectorParts {
   manifest(kept: KeptSnapshot): Promise<LocatedManifest>;
   /** The names of the packs of manifests that were read already, by the snapshots' ids. */
   readonly packsOf: Map<string, readonly string[]>;
-  /** How long a snapshot stays that was retired, in milliseconds. */
+  /** The milliseconds for which a retired snapshot stays. */
   readonly grace: number;
-  /** Says what is over. */
+  /** The clock by which leases and times of grace end. */
   readonly time: SharedTime;
 }
 
-/** Whether there is something to be collected, as far as the index says. */
+/** Reports whether, by the index, there is something to collect. */
 export function isDue(index: ObjectIndex, grace: number, time: SharedTime): boolean {
   return forget(index, grace, time) !== undefined;
 }
 
 /**
- * Collects garbage: first forgets, in the index, what was retired long enough ago and whoever has not been heard of; then
- * deletes all objects that nothing in the index needs. That is right whatever others do meanwhile: what a lease in the index
- * is writing is left alone, also by those who come later, since a lease says in which generation it was taken; and what it
- * relies on was retired, if at all, after it was taken, and stays in the index as long as it does.
+ * Collects garbage: first removes from the index the snapshots that were retired long enough ago and the leases that
+ * have run out; then deletes all objects that nothing in the index needs. This is safe while others work: objects that
+ * a lease in the index is writing are left alone, and those of later leases too, since the name of a lease contains the
+ * generation in which it was taken. The snapshots that a lease relies on can only have been retired after it was taken,
+ * and so stay in the index as long as the lease does.
  *
- * @throws whatever a manifest cannot be read with: what it uses is not known then, and nothing is deleted
+ * @throws the error of a manifest that cannot be read: its packs are not known then, and nothing is deleted
  */
 export async function collect(parts: CollectorParts, signal: AbortSignal | undefined): Promise<Collected> {
   const { bucket, store, grace, time } = parts;
@@ -69,7 +70,7 @@ export async function collect(parts: CollectorParts, signal: AbortSignal | undef
   const isGarbage = (key: string) => {
     const [kind, id = ""] = key.split("/");
     const born = bornIn(id);
-    // What is not ours, or of later than we know of.
+    // Not an object of this index, or newer than the index that we know.
     if (born === undefined || born.epoch !== index.epoch || born.generation > index.generation) return false;
     if (leases.has(id)) return false;
     const name = key.slice(`${kind}/`.length);
@@ -93,7 +94,7 @@ export async function collect(parts: CollectorParts, signal: AbortSignal | undef
   return { snapshots: forgotten, objects, bytes };
 }
 
-/** The index without what is not needed any more; nothing if that is all of it. */
+/** Returns the index without the entries that are not needed any more; nothing if all are needed. */
 function forget(
   index: ObjectIndex,
   grace: number,
@@ -119,7 +120,7 @@ function forget(
   return isSame ? undefined : { leases, retired };
 }
 
-/** The names of the packs that some snapshot uses. */
+/** Returns the names of the packs that some snapshot uses. */
 async function usedPacks(
   index: ObjectIndex,
   { manifest, packsOf }: CollectorParts,

@@ -1,5 +1,5 @@
 /**
- * The index of an object storage: what there is, and who is at work.
+ * The index of an object storage: its snapshots and leases.
  *
  * ```text
  * index = digest body       digest = SHA-256 of body, body = ObjectIndex (object.proto)
@@ -23,12 +23,12 @@ import {
 
 /** The version that this release writes, and the highest that it reads. */
 const FORMAT_VERSION = 1;
-/** The largest index: of a hundred thousand snapshots. */
+/** The largest index: that of a hundred thousand snapshots. */
 export const MAX_INDEX_BYTES: number = 32 * 1024 * 1024;
 
 /** A snapshot that is kept. */
 export interface KeptSnapshot {
-  /** Its name in the bucket: the lease under which it was written, a slash, and something random. */
+  /** Its name in the bucket: the lease under which it was written, a slash, and random digits. */
   readonly id: string;
   readonly index: bigint;
   /** Its meta, as the manifest of a snapshot without files. */
@@ -39,53 +39,53 @@ export interface KeptSnapshot {
   readonly chunks: number;
   /** SHA-256 of the object with its manifest. */
   readonly objectDigest: Uint8Array;
-  /** Whether another was found bad while it was there. */
+  /** True if another was found bad while this one was there: it is suspect. */
   readonly doubtful?: boolean;
-  /** When it was retired: milliseconds since 1970. */
+  /** The time of its retirement in milliseconds since 1970. */
   readonly retiredAt?: number;
-  /** In which generation it was retired. */
+  /** The generation in which it was retired. */
   readonly retiredIn?: bigint;
-  /** Why it was put aside. */
+  /** The reason of its quarantine. */
   readonly reason?: string;
 }
 
-/** Somebody at work. */
+/** A lease: the sign that a process is at work. */
 export interface Lease {
   readonly id: string;
   readonly kind: "write" | "install" | "read";
-  /** What is retired in a later generation is kept for its sake; if absent, nothing is. */
+  /** Snapshots retired in a later generation are kept for this lease; if absent, none are. */
   readonly since?: bigint;
-  /** Until when it counts: milliseconds since 1970. */
+  /** The time until which it counts, in milliseconds since 1970. */
   readonly activeUntil: number;
-  /** Until when what was received is kept: milliseconds since 1970. */
+  /** The time until which received chunks are kept, in milliseconds since 1970. */
   readonly expiresAt: number;
-  /** Of an install: the digest of the snapshot. */
+  /** The digest of the snapshot, if this is an install. */
   readonly digest?: Uint8Array;
-  /** Of an install: the index of the snapshot. */
+  /** The index of the snapshot, if this is an install. */
   readonly index?: bigint;
 }
 
-/** What there is, and who is at work. */
+/** The snapshots and leases of a storage. */
 export interface ObjectIndex {
   /** Random, chosen when the index was made. */
   readonly epoch: string;
-  /** One more with each change; 0 if there is none yet. */
+  /** Grows by one with each change; 0 if there is no index yet. */
   readonly generation: bigint;
   /** The newest first. */
   readonly snapshots: readonly KeptSnapshot[];
-  /** Too old, and kept for those who may be reading them still. */
+  /** Too old, and kept for processes that may still be reading them. */
   readonly retired: readonly KeptSnapshot[];
   /** Found bad, and kept for a person. */
   readonly quarantined: readonly KeptSnapshot[];
   readonly leases: readonly Lease[];
 }
 
-/** A random name. */
+/** Returns a random name. */
 export function randomName(bytes: number): string {
   return toHex(crypto.getRandomValues(new Uint8Array(bytes)));
 }
 
-/** The index of a bucket that has none. */
+/** Returns the index of a bucket that has none. */
 export function emptyIndex(): ObjectIndex {
   return {
     epoch: randomName(8),
@@ -97,12 +97,12 @@ export function emptyIndex(): ObjectIndex {
   };
 }
 
-/** All snapshots whose packs are needed, for whatever reason. */
+/** Returns all snapshots whose packs are needed, for any reason. */
 export function allKept({ snapshots, retired, quarantined }: ObjectIndex): KeptSnapshot[] {
   return [...snapshots, ...retired, ...quarantined];
 }
 
-/** A snapshot as the index has it. */
+/** Returns the entry of a snapshot in the index. */
 export async function keptOf(id: string, manifest: SnapshotManifest, objectDigest: Uint8Array): Promise<KeptSnapshot> {
   return {
     id,
@@ -116,9 +116,7 @@ export async function keptOf(id: string, manifest: SnapshotManifest, objectDiges
   };
 }
 
-/**
- * What the index says of a kept snapshot's group. A head that cannot be read says nothing; whoever lists it sees why.
- */
+/** Returns the group of a kept snapshot by the index; none if its `head` cannot be read, which a list reports. */
 export function groupedOf({ index, head }: KeptSnapshot): { readonly meta: SnapshotMeta } {
   const bare = { lastIncludedIndex: index, lastIncludedTerm: 0n, peers: [] };
   try {
@@ -129,7 +127,7 @@ export function groupedOf({ index, head }: KeptSnapshot): { readonly meta: Snaps
   }
 }
 
-/** A snapshot as a storage lists it. */
+/** Returns a snapshot as a storage lists it. */
 export async function infoOf(kept: KeptSnapshot, pinned: boolean): Promise<SnapshotInfo> {
   const { meta } = await SnapshotManifest.decode(kept.head);
   if (meta.lastIncludedIndex !== kept.index) {
@@ -143,7 +141,7 @@ export async function infoOf(kept: KeptSnapshot, pinned: boolean): Promise<Snaps
 
 const KINDS = ["write", "install", "read"] as const;
 
-/** The bytes of an index. */
+/** Returns the bytes of an index. */
 export async function encodeIndex(index: ObjectIndex): Promise<Uint8Array> {
   const body = toBinary(
     ObjectIndexSchema,
@@ -222,9 +220,9 @@ export async function decodeIndex(bytes: Uint8Array, key: string): Promise<Objec
   });
 }
 
-/** The name of a lease: epoch, generation, and something random. */
+/** The name of a lease: epoch, generation, and random digits. */
 const LEASE = /^[0-9a-f]{16}-[0-9]{1,20}-[0-9a-f]{16}$/;
-/** The name of a snapshot: that of a lease, and something random. */
+/** The name of a snapshot: that of a lease, and random digits. */
 const SNAPSHOT = /^[0-9a-f]{16}-[0-9]{1,20}-[0-9a-f]{16}\/[0-9a-f]{8}$/;
 
 function isKept({ id, index, digest, objectDigest, size, retiredAt = 0 }: KeptSnapshot): boolean {

@@ -1,5 +1,5 @@
 /**
- * Reading and changing the index: every change is one conditional put, so that of two one wins and the other sees it.
+ * Reads and changes the index. Every change is one conditional put: of two, one wins, and the other notices.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import { pauseAfter, type RetryingBucket } from "../../bucket/mod.ts";
 
 /** The key of the index. */
 const KEY = "index";
-/** How often a change is tried before others are too busy. */
+/** The attempts at a change before others count as too busy. */
 const MAX_CONFLICTS = 100;
-/** How often a change is tried of which nothing is heard. */
+/** The retries of a change that gets no answer. */
 const MAX_SILENCES = 5;
 
-/** What a change makes of the index: its parts that change; nothing if it is so already. */
+/** A change of the index: returns the parts that change, or nothing if the change is already done. */
 export type Change = (index: ObjectIndex) => Partial<ObjectIndex> | undefined;
 
 interface Tagged {
@@ -34,17 +34,16 @@ export class IndexStore {
     this.#bucket = bucket;
   }
 
-  /** What there was when it was read or changed last. */
+  /** The index as it was read or changed last. */
   get last(): ObjectIndex | undefined {
     return this.#last?.index;
   }
 
   /**
-   * What there is now. An index that is neither read nor listed is that of a bucket in which nothing was written yet, but not
-   * where there was one before.
+   * Reads the index. A bucket whose index can neither be read nor listed counts as empty, unless there was one before.
    *
-   * @throws {SnapshotError} `CORRUPT`, `UNSUPPORTED`; `UNAVAILABLE` if what is read is older than what was read before; what
-   *   the bucket fails with
+   * @throws {SnapshotError} `CORRUPT`, `UNSUPPORTED`; `UNAVAILABLE` if the index read is older than the one read
+   *   before; the errors of the bucket
    */
   async read(): Promise<ObjectIndex> {
     return (await this.#read()).index;
@@ -61,8 +60,10 @@ export class IndexStore {
       throw new SnapshotError(
         "UNAVAILABLE",
         found === undefined
-          ? "The index was here, and is not any more: nothing is changed. If the bucket was emptied, open the storage again"
-          : `The index that is read is older than what was read before: ${found.index.generation}, ${before.generation}`,
+          ? "The index was here, and is not any more: nothing is changed. If the bucket was emptied, open the " +
+            "storage again"
+          : `The index that is read is older than what was read before: ${found.index.generation}, ` +
+            `${before.generation}`,
         { file: KEY },
       );
     }
@@ -74,8 +75,8 @@ export class IndexStore {
   /**
    * Changes the index.
    *
-   * @param change is asked again with what there is, if others were faster, and also if the answer to a put was lost: it
-   *   must see then that it was done
+   * @param change is called again with the current index if others were faster, or if the answer to a put was lost:
+   *   then it must notice that it is done
    * @returns the index as it is then
    * @throws {SnapshotError} `UNAVAILABLE` if it is not known whether it was done; whatever `change` throws
    */
@@ -88,7 +89,7 @@ export class IndexStore {
         changed = change(tagged.index);
       } catch (error) {
         if (tries > 1) throw error;
-        tagged = await this.#read(); // it was refused by what was known, which may be old
+        tagged = await this.#read(); // it was refused by the last known index, which may be old
         continue;
       }
       if (changed === undefined) return tagged.index;
@@ -110,12 +111,12 @@ export class IndexStore {
     }
   }
 
-  /** Whether conditions mean something: there are services that pass them over. Looked at once, when the index was made. */
+  /** Checks once, when the index was made, that the bucket honours conditions: some services ignore them. */
   async #checkConditions(index: ObjectIndex, etag: string): Promise<void> {
     const next = { ...index, generation: index.generation + 1n };
     const bytes = await encodeIndex(next);
     const after = await this.#bucket.swap(KEY, bytes, etag);
-    if (after === undefined) return; // somebody else is at work already
+    if (after === undefined) return; // another process is at work already
     this.#last = { index: next, etag: after };
     if (await this.#bucket.swap(KEY, bytes, undefined) !== undefined) throw unheeded("If-None-Match");
     if (await this.#bucket.swap(KEY, bytes, etag) !== undefined) throw unheeded("If-Match");
@@ -134,5 +135,5 @@ function unheeded(condition: string): SnapshotError {
 }
 
 function busy(): SnapshotError {
-  return new SnapshotError("BUSY", `Others changed the index ${MAX_CONFLICTS} times meanwhile: try again later`);
+  return new SnapshotError("BUSY", `Others changed the index ${MAX_CONFLICTS} times meanwhile: retry later`);
 }

@@ -1,5 +1,5 @@
 /**
- * Leases: what tells the collectors of garbage who is at work.
+ * Leases: the signs by which collectors of garbage know which processes are at work.
  *
  * @module
  */
@@ -9,15 +9,15 @@ import type { IndexStore } from "./index_store.ts";
 import { type Lease, type ObjectIndex, randomName } from "./index.ts";
 import type { SharedTime } from "./shared_time.ts";
 
-/** How long a lease counts that is not renewed, in milliseconds: so long garbage stays that somebody left who crashed. */
+/** The milliseconds for which a lease counts without renewal: the garbage of a crashed process stays that long. */
 const LEASE_TIME = 10 * 60_000;
-/** How often it is renewed. */
+/** The milliseconds between two renewals. */
 const RENEW_EVERY = LEASE_TIME / 3;
 
-/** A lease that is being held: renewed by itself, until it is released. */
+/** A lease that is held: it renews itself until it is released. */
 export interface HeldLease {
   readonly id: string;
-  /** The generation in which it was taken (over): nobody has it any more if the index says otherwise. */
+  /** The generation in which it was taken (over); if the index has another, this lease is lost. */
   readonly since: bigint;
   /** Stops renewing it. */
   release(): void;
@@ -41,8 +41,8 @@ export class Leases {
    * Takes a lease.
    *
    * @param kind for what
-   * @param since what was there in this generation stays, unless it is gone already; by default all that is in the index that
-   *   is returned
+   * @param since the snapshots of this generation stay, unless they are gone already; by default all that are in the
+   *   returned index
    */
   async take(kind: "write" | "read", since?: bigint): Promise<[HeldLease, ObjectIndex]> {
     return await this.#take((index) => ({ ...this.#fresh(index, kind), since: since ?? index.generation + 1n }));
@@ -70,7 +70,7 @@ export class Leases {
   }
 
   /**
-   * Takes over what an install has left.
+   * Takes over the lease of an interrupted install.
    *
    * @throws {SnapshotError} `NOT_FOUND` if it is gone
    */
@@ -92,10 +92,10 @@ export class Leases {
   }
 
   /**
-   * Ends a lease, unless somebody else has it now.
+   * Ends a lease, unless another process has it now.
    *
    * @param lease which one; without `since` one that nobody has
-   * @returns the index; whether the lease is gone from it is to be seen there
+   * @returns the index, which shows whether the lease is gone
    */
   async drop({ id, since }: Pick<Lease, "id" | "since">): Promise<ObjectIndex> {
     return await this.#store.update((index) => {
@@ -104,7 +104,7 @@ export class Leases {
     });
   }
 
-  /** Leaves an install, to be gone on with. */
+  /** Leaves an install, to be resumed later. */
   async leave({ id, since }: HeldLease): Promise<void> {
     await this.#store.update((index) => {
       const lease = index.leases.find((lease) => lease.id === id);
@@ -129,7 +129,7 @@ export class Leases {
           return replace(index, id, { ...lease, activeUntil });
         });
       } catch {
-        // Tried again; if it is lost meanwhile, the commit says so.
+        // Retried at the next renewal; if the lease is lost meanwhile, the commit fails.
       }
       if (!released) timer = setTimeout(renew, RENEW_EVERY);
     };
@@ -153,17 +153,17 @@ function replace({ leases }: ObjectIndex, id: string, lease: Lease): Partial<Obj
   return { leases: leases.map((other) => other.id === id ? lease : other) };
 }
 
-/** The index without a lease. */
+/** Returns the index without a lease. */
 export function withoutLease({ leases }: ObjectIndex, id: string): Partial<ObjectIndex> {
   return { leases: leases.filter((lease) => lease.id !== id) };
 }
 
-/** A lease for whose sake nothing is kept but its own. */
+/** Returns the lease as inactive: it keeps only its own objects. */
 export function idle({ since: _, ...lease }: Lease): Lease {
   return { ...lease, activeUntil: 0 };
 }
 
-/** Epoch and generation in which a lease was taken; nothing if it is no lease's name. */
+/** Returns the epoch and generation in which a lease was taken; nothing if this is no name of a lease. */
 export function bornIn(id: string): { readonly epoch: string; readonly generation: bigint } | undefined {
   const [, epoch, generation] = /^([0-9a-f]{16})-([0-9]{1,20})-[0-9a-f]{16}$/.exec(id) ?? [];
   return epoch === undefined ? undefined : { epoch, generation: BigInt(generation!) };

@@ -1,5 +1,5 @@
 /**
- * A manifest, and where in a bucket the chunks lie.
+ * A manifest with the places of its chunks in a bucket.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { messageOf, SnapshotError } from "../../errors.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
 import { StoredManifestSchema } from "./gen/object_pb.ts";
 
-/** The largest object with a manifest: it has two million chunks, each somewhere else. */
+/** The largest object with a manifest: that of two million chunks, none beside another. */
 export const MAX_STORED_MANIFEST_BYTES: number = MAX_MANIFEST_BYTES + 64 * 1024 * 1024;
 
 /** A pack that chunks are in. */
@@ -20,7 +20,7 @@ export interface Pack {
   readonly size: number;
 }
 
-/** Where a chunk begins. */
+/** The place where a chunk begins. */
 export interface Location {
   readonly pack: Pack;
   readonly offset: number;
@@ -28,7 +28,7 @@ export interface Location {
 
 /** A snapshot's manifest with its chunks' places. Immutable. */
 export class LocatedManifest {
-  /** What is in the snapshot. */
+  /** The manifest of the snapshot. */
   readonly manifest: SnapshotManifest;
   /** The packs that it uses. */
   readonly packs: readonly Pack[];
@@ -54,7 +54,7 @@ export class LocatedManifest {
     this.#offsets = chunkOffsets;
   }
 
-  /** Where a chunk of the content begins. */
+  /** Returns the place of a chunk of the content. */
   locate(chunk: number): Location {
     return { pack: this.packs[this.#packs[chunk]!]!, offset: this.#offsets[chunk]! };
   }
@@ -64,7 +64,7 @@ export class LocatedManifest {
     return this.#packs[chunk]!;
   }
 
-  /** How many bytes of each pack the snapshot uses; those of a chunk that it has twice count twice. */
+  /** Returns the bytes of each pack that the snapshot uses; a chunk that it has twice counts twice. */
   used(): number[] {
     const used = this.packs.map(() => 0);
     const { content } = this.manifest;

@@ -1,5 +1,5 @@
 /**
- * Packs: many chunks in one object, since a bucket charges, and lets one wait, for each request.
+ * Packs: many chunks in one object, since each request to a bucket costs money and time.
  *
  * ```text
  * pack  = chunk* table end
@@ -7,8 +7,8 @@
  * end   = digest count "SNAPPACK"       digest = SHA-256 of the table, count = u32 big-endian
  * ```
  *
- * The table is for who goes on with what an interrupted install left. A snapshot's manifest says itself where its chunks
- * are.
+ * The table is needed only to resume an interrupted install: the stored manifest of a snapshot contains the places of
+ * its chunks. `end` is the trailer.
  *
  * @module
  */
@@ -18,9 +18,9 @@ import { DIGEST_SIZE, equal, sha256, u32 } from "../../stream/mod.ts";
 
 /** Bytes of a chunk's row in the table. */
 const ROW = DIGEST_SIZE + 4;
-/** What a pack ends with. */
+/** The last bytes of a pack. */
 const MAGIC = new TextEncoder().encode("SNAPPACK");
-/** Bytes of the end. */
+/** The size of the trailer in bytes. */
 export const END_SIZE: number = DIGEST_SIZE + 4 + MAGIC.length;
 
 /** A chunk in a pack. */
@@ -30,12 +30,12 @@ export interface PackedChunk {
   readonly length: number;
 }
 
-/** How many bytes a table and the end behind it have. */
+/** Returns the size of a table and the trailer behind it, in bytes. */
 export function tableSize(chunks: number): number {
   return chunks * ROW + END_SIZE;
 }
 
-/** The table of a pack and its end, to stand behind the chunks. */
+/** Writes the table and the trailer of a pack, which follow its chunks. */
 export async function writeTable(chunks: readonly PackedChunk[], target: Uint8Array): Promise<void> {
   const table = target.subarray(0, chunks.length * ROW);
   chunks.forEach(({ digest, length }, i) => {
@@ -47,7 +47,7 @@ export async function writeTable(chunks: readonly PackedChunk[], target: Uint8Ar
   target.set(MAGIC, table.length + DIGEST_SIZE + 4);
 }
 
-/** How many bytes the end says that it and its table have, or nothing if it is no end of a pack. */
+/** Returns the size of table and trailer by what the trailer says; nothing if this is no trailer of a pack. */
 export function tableSizeOf(end: Uint8Array): number | undefined {
   if (end.length < END_SIZE || !equal(end.subarray(end.length - MAGIC.length), MAGIC)) return undefined;
   const count = new DataView(end.buffer, end.byteOffset + end.length - MAGIC.length - 4).getUint32(0);
@@ -57,7 +57,7 @@ export function tableSizeOf(end: Uint8Array): number | undefined {
 /**
  * Reads a table.
  *
- * @param bytes the table and the end
+ * @param bytes the table and the trailer
  * @param size of the whole pack
  * @param name of the pack, for the error
  * @throws {SnapshotError} `CORRUPT`

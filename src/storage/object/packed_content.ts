@@ -1,5 +1,5 @@
 /**
- * Reading a snapshot's files out of packs, with few requests.
+ * Reads a snapshot's files out of packs, with few requests.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import type { RetryingBucket } from "../../bucket/mod.ts";
 
 /** Requests at the same time. */
 const REQUESTS = 6;
-/** What lies between two chunks that are wanted is fetched with them, if it is no more than this: a request costs more. */
+/** The largest gap between two wanted chunks that is fetched with them: another request would cost more. */
 const GAP = 64 * 1024;
-/** Buffers that are kept to be used again: fresh memory costs more than what is done with it. */
+/** The number of buffers kept for reuse: new memory costs more than filling it. */
 const MAX_FREE = 4;
 
-/** A part of a pack: what one request fetches. */
+/** A part of a pack that one request fetches. */
 interface Part {
   readonly pack: Pack;
   readonly start: number;
@@ -24,7 +24,7 @@ interface Part {
   readonly bytes: Promise<Uint8Array>;
 }
 
-/** A run of chunks of the content, on their way. Whoever holds it last lets go of its memory. */
+/** A run of chunks of the content that is being fetched. Its last holder frees its memory. */
 export class Window {
   /** The number of its first chunk in the content. */
   readonly first: number;
@@ -69,9 +69,9 @@ export class PackedContent {
   readonly #missing: (pack: Pack) => Promise<SnapshotError>;
   readonly #requests = new Set<Promise<unknown>>();
   readonly #buffers: Uint8Array[] = [];
-  /** The last window that goes on beyond the file that it was fetched for: whoever reads one file mostly reads the next. */
+  /** The last window that extends beyond its file, since a reader of one file mostly reads the next. */
   #ahead: Window | undefined;
-  /** The chunk behind the last file that was read to its end. */
+  /** The first chunk after the last file that was read to its end. */
   #next = -1;
 
   /**
@@ -102,8 +102,8 @@ export class PackedContent {
    *
    * @param first the number of its first chunk in the content
    * @param limit the chunk before which it ends
-   * @param fileEnd the chunk before which its file ends: if that is the limit, and the file before was read to its end too,
-   *   the window goes on into the next files
+   * @param fileEnd the chunk before which its file ends: if that is the limit, and the file before was read to its end
+   *   too, the window extends into the next files
    */
   fetch(first: number, limit: number, fileEnd: number, signal: AbortSignal): Window {
     const { content } = this.#located.manifest;
@@ -122,7 +122,7 @@ export class PackedContent {
       return { pack, start, end, bytes: this.#read(pack, start, end, signal, buffer) };
     });
     const window = new Window(first, end, parts, () => {
-      // Not before nothing is written to them any more.
+      // A request may still be writing to them until it has ended.
       void Promise.allSettled(parts.map(({ bytes }) => bytes)).then(() => {
         this.#buffers.push(...taken.slice(0, MAX_FREE - this.#buffers.length));
       });
@@ -137,13 +137,13 @@ export class PackedContent {
     this.#ahead = window;
   }
 
-  /** A buffer for so many bytes, if they are worth it. */
+  /** Returns a buffer for this many bytes, if they are worth one. */
   #buffer(length: number): Uint8Array | undefined {
     if (length > this.#windowSize || length < this.#windowSize / 4) return undefined;
     return this.#buffers.pop() ?? new Uint8Array(this.#windowSize);
   }
 
-  /** What is to be asked for, with as few requests as the places of the chunks allow. */
+  /** Returns the ranges to be read, in as few requests as the places of the chunks allow. */
   #ranges(first: number, end: number): Omit<Part, "bytes">[] {
     const { content } = this.#located.manifest;
     const ranges = Array.from({ length: end - first }, (_, i) => {
@@ -159,7 +159,7 @@ export class PackedContent {
     return merged;
   }
 
-  /** A chunk of a window that is being held. */
+  /** Returns a chunk of a window that is being held. */
   async chunk(window: Window, chunk: number): Promise<Uint8Array> {
     const { pack, offset } = this.#located.locate(chunk);
     const length = this.#located.manifest.content.length(chunk);
@@ -169,7 +169,7 @@ export class PackedContent {
     return (await part.bytes).subarray(offset - part.start, offset - part.start + length);
   }
 
-  /** Reads a chunk by itself, and by a way of its own: what is read of its pack must be what the list says of it. */
+  /** Reads one chunk again, by another way: the pack that is read must match its entry in the list. */
   async fetchAgain(chunk: number, signal: AbortSignal): Promise<Uint8Array> {
     if (this.#ahead?.has(chunk)) this.#goAhead(undefined);
     const { pack, offset } = this.#located.locate(chunk);
@@ -178,7 +178,7 @@ export class PackedContent {
     return (await this.#bucket.readAgain(`packs/${pack.name}`, { range, limit: length, signal })).bytes;
   }
 
-  /** Takes note that a file was read to its end. */
+  /** Notes that a file was read to its end. */
   passed(fileEnd: number): void {
     this.#next = fileEnd;
   }
@@ -200,7 +200,7 @@ export class PackedContent {
       if (found === undefined) throw await this.#missing(pack);
       return found.bytes;
     })();
-    reading.catch(() => {}); // seen by who reads it, if anybody does
+    reading.catch(() => {}); // a reader of this part gets the error
     return reading;
   }
 }

@@ -10,10 +10,10 @@ import type { ChunkMap } from "../../stream/mod.ts";
 import type { MediumFile } from "../medium.ts";
 import type { PackedContent, Window } from "./packed_content.ts";
 
-/** Windows of a file that are fetched at the same time; with the one that is being read, that is what a stream holds. */
+/** The windows of a file fetched at the same time; a stream holds these and the one that is being read. */
 const WINDOWS = 3;
 
-/** Reads a file by windows on the content, of which the next are fetched while one is read. */
+/** Reads a file through windows on the content; the next windows are fetched while one is read. */
 export class PackedFile implements MediumFile {
   readonly #content: PackedContent;
   readonly #chunks: ChunkMap;
@@ -43,7 +43,7 @@ export class PackedFile implements MediumFile {
   async read(buffer: Uint8Array, position: number): Promise<number> {
     const end = Math.min(position + buffer.length, this.#chunks.size);
     const parts: [chunk: number, window: Window][] = [];
-    // All windows at once, in this turn: what is read next may let go of them.
+    // All windows are held before the first await: the next read may release them.
     for (let i = this.#chunks.at(position); i < this.#chunks.count && this.#chunks.offset(i) < end; i++) {
       parts.push([i, this.#windowOf(i).hold()]);
     }
@@ -83,7 +83,7 @@ export class PackedFile implements MediumFile {
     return Promise.resolve();
   }
 
-  /** Copies what of a chunk was asked for. */
+  /** Copies the wanted part of a chunk. */
   #copy(bytes: Uint8Array, chunk: number, buffer: Uint8Array, position: number): void {
     const offset = this.#chunks.offset(chunk);
     const from = Math.max(position - offset, 0);
@@ -91,14 +91,14 @@ export class PackedFile implements MediumFile {
     buffer.set(bytes.subarray(from, to), offset + from - position);
   }
 
-  /** The window that a chunk lies in; those that come next are begun. */
+  /** Returns the window that contains a chunk, and begins to fetch the next ones. */
   #windowOf(chunk: number): Window {
     const at = this.#base + chunk;
     const { first, end } = this.#planned ?? { first: chunk, end: chunk + 1 };
     const isPlanned = first <= chunk && chunk < end;
     const limit = this.#base + (isPlanned ? end : chunk + 1);
     const window = this.#windows.find((window) => window.has(at)) ?? this.#begin(at, limit);
-    const kept = this.#windows.filter(({ end }) => end > at).slice(-WINDOWS); // it goes forward, mostly
+    const kept = this.#windows.filter(({ end }) => end > at).slice(-WINDOWS); // reading mostly goes forward
     for (const window of this.#windows) if (!kept.includes(window)) window.release();
     this.#windows = kept;
     for (let next = window.end; this.#windows.length < WINDOWS && next < limit;) {

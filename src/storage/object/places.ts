@@ -1,5 +1,5 @@
 /**
- * A bucket as places with files: where snapshots lie, and where they are written and received.
+ * A bucket as places with files, in which snapshots are kept, written and received.
  *
  * @module
  */
@@ -19,24 +19,24 @@ import type { RetryingBucket } from "../../bucket/mod.ts";
 import { Upload } from "./upload.ts";
 import { UploadFile } from "./upload_file.ts";
 
-/** Chunks of so many of the newest snapshots are used again. */
+/** The number of newest snapshots whose chunks are reused. */
 const PARENTS = 2;
-/** Manifests that are kept in memory, beside those of open snapshots. */
+/** The number of manifests kept in memory, besides those of open snapshots. */
 const MAX_CACHED = PARENTS + 1;
 
-/** What is being written or received. */
+/** A snapshot that is being written or received. */
 interface Work {
   readonly lease: HeldLease;
   readonly upload: Upload;
-  /** What is to be received. */
+  /** The manifest of the snapshot, if it is being received. */
   readonly manifest: SnapshotManifest | undefined;
-  /** What is being written, by the names of the files: their sizes. */
+  /** The sizes of the files that are being written, by their names. */
   readonly sizes: Map<string, number>;
-  /** What chunks of it may be, the newest first. */
+  /** The snapshots whose chunks may be reused, newest first. */
   readonly parents: readonly PlacedSnapshot[];
 }
 
-/** What is where in a bucket, for the writer, the readers and the install of a storage. */
+/** The places in a bucket, for the writer, the readers and the install of a storage. */
 export class ObjectPlaces implements Places {
   readonly temp = "temp";
   readonly #bucket: RetryingBucket;
@@ -49,11 +49,11 @@ export class ObjectPlaces implements Places {
   readonly #manifests = new Map<string, Promise<LocatedManifest>>();
   readonly #contents = new Map<string, PackedContent>();
   /**
-   * What of snapshots, by their ids, this process could not read: a doubt that is its own. They do not count for retention
-   * when it commits, before they were read again, and are not used again.
+   * The files that this process could not read, by the ids of their snapshots, which are suspect to this process only.
+   * Until these were read again, they do not count for retention when it commits, and their chunks are not reused.
    */
   readonly unread: Map<string, Set<string>> = new Map();
-  /** How many readers a snapshot has. */
+  /** The number of readers of each snapshot. */
   readonly #pins = new Map<string, number>();
 
   /**
@@ -80,7 +80,7 @@ export class ObjectPlaces implements Places {
     this.#time = time;
   }
 
-  /** What is being written or received in a place. */
+  /** Returns the snapshot that is being written or received in a place. */
   work(place: string): Work | undefined {
     return this.#work.get(place);
   }
@@ -99,7 +99,7 @@ export class ObjectPlaces implements Places {
     return found;
   }
 
-  /** What an install was to receive; nothing if it had not come to saying so. */
+  /** Returns the manifest of an install; nothing if it was interrupted before it was stored, or cannot be decoded. */
   async #manifestOfInstall(id: string): Promise<SnapshotManifest | undefined> {
     const found = await this.#bucket.read(`installs/${id}`, { limit: MAX_MANIFEST_BYTES });
     try {
@@ -130,8 +130,8 @@ export class ObjectPlaces implements Places {
       await first();
       const upload = new Upload(this.#bucket, lease.id, this.#packSize);
       const parents: PlacedSnapshot[] = [];
-      // Once one was found bad none is taken from those that were there with it: they may share what is bad. Nor from one
-      // that cannot be read now, or of which something is not there.
+      // Once a snapshot was found bad, no chunks are reused of those that were there with it: they may share the
+      // damage. Nor of one that cannot be read now, or that is not there in full.
       const usable = ({ id, doubtful }: KeptSnapshot) => doubtful !== true && !this.unread.has(id);
       for (const kept of index.snapshots.filter(usable).slice(0, PARENTS)) {
         try {
@@ -140,7 +140,7 @@ export class ObjectPlaces implements Places {
           upload.reuse(located);
           parents.push({ place: kept.id, manifest: located.manifest });
         } catch (error) {
-          if (!(error instanceof SnapshotError)) throw error; // nothing is taken from it
+          if (!(error instanceof SnapshotError)) throw error; // its chunks are not reused
         }
       }
       const work = { lease, upload, manifest, sizes: new Map<string, number>(), parents };
@@ -148,12 +148,12 @@ export class ObjectPlaces implements Places {
       return work;
     } catch (error) {
       lease.release();
-      await this.#leases.drop(lease).catch(() => {}); // else it runs out
+      await this.#leases.drop(lease).catch(() => {}); // if that fails, it runs out
       throw error;
     }
   }
 
-  /** Whether all packs of a snapshot are listed, with the bytes that they must have. */
+  /** Reports whether all packs of a snapshot are listed, and large enough. */
   async #isWhole({ packs }: LocatedManifest): Promise<boolean> {
     const listed = new Map<string, number>();
     for (const lease of new Set(packs.map(({ name }) => name.split("/")[0]!))) {
@@ -169,7 +169,7 @@ export class ObjectPlaces implements Places {
     return (digest) => upload.has(digest);
   }
 
-  /** Goes on with what an install has left. */
+  /** Resumes an interrupted install. */
   async #resume(place: string): Promise<Work> {
     for (const lease of (await this.#store.read()).leases) {
       if (!isInstallOf(lease, place)) continue;
@@ -183,7 +183,7 @@ export class ObjectPlaces implements Places {
     throw new SnapshotError("NOT_FOUND", `Nothing is being received as ${place}`, { file: place });
   }
 
-  /** Stops receiving for now: what came stays, to be gone on with. */
+  /** Stops receiving for now: the chunks that came stay, so that the install can be resumed. */
   async leave(place: string): Promise<void> {
     const work = this.#work.get(place);
     if (work === undefined) return;
@@ -222,7 +222,7 @@ export class ObjectPlaces implements Places {
     this.#work.get(place)?.sizes.delete(name);
   }
 
-  /** Gives up what was being written or received in a place: nothing of it is left. */
+  /** Aborts what is being written or received in a place, and deletes all of it. */
   async remove(place: string): Promise<void> {
     const work = this.#work.get(place);
     if (work !== undefined) {
@@ -232,17 +232,17 @@ export class ObjectPlaces implements Places {
       return await this.#discard(work.lease);
     }
     for (const lease of (await this.#store.read()).leases) {
-      if (!isInstallOf(lease, place) || lease.activeUntil >= this.#time.earliest()) continue; // somebody else is at work on it
+      if (!isInstallOf(lease, place) || lease.activeUntil >= this.#time.earliest()) continue; // it is in use
       await this.#discard(lease);
     }
   }
 
-  /** Deletes what was written under a lease. First of all nobody can commit it any more, not even a put that comes late. */
+  /** Deletes the objects of a lease. The lease is dropped first: then nothing can commit them, not even a late put. */
   async #discard(lease: Pick<Lease, "id" | "since">): Promise<void> {
     const { id } = lease;
     const index = await this.#leases.drop(lease);
-    if (index.leases.some((lease) => lease.id === id)) return; // somebody else goes on with it
-    if (allKept(index).some((kept) => kept.id.startsWith(`${id}/`))) return; // it was done after all
+    if (index.leases.some((lease) => lease.id === id)) return; // another process has resumed it
+    if (allKept(index).some((kept) => kept.id.startsWith(`${id}/`))) return; // the commit was done after all
     const keys = [`installs/${id}`];
     for (const kind of ["manifests", "packs"]) {
       for await (const { key } of this.#bucket.list(`${kind}/${id}/`)) keys.push(key);
@@ -250,7 +250,7 @@ export class ObjectPlaces implements Places {
     await this.#bucket.delete(keys);
   }
 
-  /** What was written or received in a place has become a snapshot. */
+  /** Notes that the work in a place was committed. */
   committed(place: string, { id }: KeptSnapshot, located: LocatedManifest): void {
     const { lease } = this.#work.get(place)!;
     this.#work.delete(place);
@@ -260,11 +260,11 @@ export class ObjectPlaces implements Places {
   }
 
   /**
-   * The manifest of a snapshot.
+   * Returns the manifest of a snapshot.
    *
    * @param fresh whether it is read now, also if it is known
-   * @throws {SnapshotError} `NOT_FOUND` if it was collected meanwhile; `CORRUPT` if it is proven bad; `UNAVAILABLE` if it
-   *   is not there, or is read differently each time
+   * @throws {SnapshotError} `NOT_FOUND` if it was collected meanwhile; `CORRUPT` if it is proven bad; `UNAVAILABLE` if
+   *   it is not there, or its reads differ from each other
    */
   async manifest(kept: KeptSnapshot, fresh = false): Promise<LocatedManifest> {
     const known = fresh ? undefined : this.#manifests.get(kept.id);
@@ -285,16 +285,16 @@ export class ObjectPlaces implements Places {
   }
 
   /**
-   * Writes all that a snapshot needs, and reads its manifest back. Nobody sees it before it is in the index.
+   * Writes all objects of a snapshot, and reads its manifest back. It is not visible before it is in the index.
    *
-   * @returns what is to stand there, and where its chunks are
+   * @returns the entry for the index, and the manifest with the places of the chunks
    */
   async seal(place: string, manifest: SnapshotManifest): Promise<[KeptSnapshot, LocatedManifest]> {
     const { lease, upload } = this.#work.get(place)!;
     await upload.flush();
     const located = upload.locate(manifest);
     const bytes = located.encode();
-    // Two that go on with the same install never write the same one.
+    // A random name: two processes that resume the same install never write the same object.
     const kept = await keptOf(`${lease.id}/${randomName(4)}`, manifest, await sha256(bytes));
     const key = `manifests/${kept.id}`;
     await this.#bucket.put(key, bytes);
@@ -306,7 +306,7 @@ export class ObjectPlaces implements Places {
     throw new SnapshotError("UNAVAILABLE", `${key} was written, and is not there`, { file: key, index: kept.index });
   }
 
-  /** Makes what was sealed readable here, as long as something is done with it; nobody else sees it. */
+  /** Makes a sealed snapshot readable in this process, and only while `work` runs. */
   async show(kept: KeptSnapshot, located: LocatedManifest, work: () => Promise<void>): Promise<void> {
     this.#remember(kept.id, Promise.resolve(located));
     this.pin(kept.id);
@@ -320,7 +320,7 @@ export class ObjectPlaces implements Places {
     }
   }
 
-  /** Keeps a manifest, and lets go of one that nobody reads. */
+  /** Keeps a manifest in memory, and drops one whose snapshot has no reader. */
   #remember(id: string, manifest: Promise<LocatedManifest>): void {
     this.#manifests.set(id, manifest);
     manifest.catch(() => this.#manifests.delete(id));
@@ -332,7 +332,7 @@ export class ObjectPlaces implements Places {
     }
   }
 
-  /** Whether somebody reads a snapshot. */
+  /** Reports whether a snapshot has readers here. */
   isPinned(id: string): boolean {
     return this.#pins.has(id);
   }
@@ -342,13 +342,13 @@ export class ObjectPlaces implements Places {
     this.#pins.set(id, (this.#pins.get(id) ?? 0) + 1);
   }
 
-  /** Lets it go. */
+  /** Ends one {@linkcode pin}. */
   unpin(id: string): void {
     const pins = this.#pins.get(id)! - 1;
     if (pins > 0) this.#pins.set(id, pins);
     else {
       this.#pins.delete(id);
-      this.#contents.delete(id); // with what it has fetched ahead
+      this.#contents.delete(id); // and the chunks that it fetched ahead
     }
   }
 
@@ -365,7 +365,7 @@ export class ObjectPlaces implements Places {
     return content;
   }
 
-  /** The error for an object of a snapshot that is not there. */
+  /** Returns the error for a missing object of a snapshot. */
   async #gone(id: string, key: string): Promise<SnapshotError> {
     const kept = allKept(await this.#store.read()).find((kept) => kept.id === id);
     return kept === undefined
@@ -398,7 +398,7 @@ function installPlace(index: bigint, digest: Uint8Array): string {
   return `install-${index}-${toHex(digest)}`;
 }
 
-/** Whether a lease is of what is, or was, received in this place. */
+/** Reports whether a lease is that of the install in this place, running or interrupted. */
 function isInstallOf({ kind, index, digest }: Lease, place: string): boolean {
   return kind === "install" && index !== undefined && digest !== undefined && installPlace(index, digest) === place;
 }

@@ -1,28 +1,28 @@
 /**
- * The time, where several machines go by it.
+ * The time that several machines share.
  *
  * @module
  */
 
-/** Two clocks agree that are not farther apart, in milliseconds: they are rounded, and one is kept right by small steps. */
+/** The milliseconds by which two agreeing clocks may differ: both are rounded, and one is adjusted in small steps. */
 const AGREE = 1000;
 
 /**
- * What others wrote into the index is a time of day, and can only be compared with one. But a wall clock may be set while
- * the process runs, and a day too late everybody's lease would have run out. So it is doubted as soon as the monotonic
- * clock disagrees: nothing ends before both say so, and what is promised holds until both say it is over. (A process that
- * was suspended collects later by as long; others, and the next process, do not.)
+ * The time by which leases and times of grace end. Others write times of day into the index, which can only be compared
+ * with a wall clock. But that may be set while the process runs: a day ahead, it would end all leases. So it is suspect
+ * once the monotonic clock disagrees: then nothing ends before both say so, and what is promised holds until both say
+ * that it is over. (A process that was suspended collects later by as long; others, and the next process, do not.)
  */
 export class SharedTime {
   readonly #wall = Date.now();
   readonly #monotonic = performance.now();
 
-  /** Milliseconds since 1970, for looking whether something is over. */
+  /** Returns the milliseconds since 1970, to check whether a time is over. */
   earliest(): number {
     return Math.min(...this.#both());
   }
 
-  /** Milliseconds since 1970, for saying until when something holds. */
+  /** Returns the milliseconds since 1970, to set a time until which something holds. */
   latest(): number {
     return Math.max(...this.#both());
   }

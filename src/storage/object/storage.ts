@@ -43,36 +43,36 @@ import { type HeldLease, Leases, withoutLease } from "./leases.ts";
 import { ObjectPlaces } from "./places.ts";
 import { SharedTime } from "./shared_time.ts";
 
-/** Commits of one process collect so many times in a time of grace, at most: each time all packs are listed. */
+/** The most collections after commits of one process in a time of grace: each lists all packs. */
 const COLLECTIONS = 10;
-/** The largest packs: four of them are in memory. */
+/** The size of the largest packs: four of them are in memory. */
 const MAX_PACK_SIZE = 2 ** 30;
 
 /** Options of {@linkcode ObjectStorage.open}. */
 export interface ObjectStorageOptions extends StorageOptions {
   /**
-   * What the keys begin with: `"room-17/"`. Whoever has the same bucket and prefix has the same storage.
+   * The prefix of all keys, such as `"room-17/"`. The same bucket and prefix are the same storage.
    *
    * @default {""}
    */
   readonly prefix?: string;
   /**
-   * The bytes of a pack, 4 MiB to 1 GiB: what goes up, or comes down, with one request. Four packs are in memory while a
+   * The bytes of a pack, 4 MiB to 1 GiB: the data of one request, in either direction. Four packs are in memory while a
    * snapshot is written, and three for each file that is being read.
    *
    * @default {8388608}
    */
   readonly packSize?: number;
   /**
-   * How long what retention takes stays for those who may be reading it elsewhere, in milliseconds; whoever reads longer
-   * says so in time. The clocks of all who use the bucket must agree to within a part of it when they open it; one that jumps
-   * afterwards is not believed.
+   * The milliseconds for which retired snapshots stay, since other processes may be reading them; readers that take
+   * longer protect theirs with a lease in time. The clocks of all processes must agree to within a fraction of it when
+   * they open the bucket; a clock that jumps afterwards is ignored.
    *
    * @default {3600000}
    */
   readonly grace?: number;
   /**
-   * How long an interrupted install is kept to be gone on with, in milliseconds.
+   * The milliseconds for which an interrupted install is kept to be resumed.
    *
    * @default {604800000}
    */
@@ -80,20 +80,20 @@ export interface ObjectStorageOptions extends StorageOptions {
 }
 
 /**
- * Snapshots in a bucket, which any number of processes may use at the same time. Chunks are kept by their digests, in packs of
- * some MiB: one that an earlier snapshot has is not uploaded again. A commit is one conditional put of the index: of two
- * writers one wins, and the other is `STALE`.
+ * Snapshots in a bucket, which any number of processes may use at the same time. Chunks are kept by their digests, in
+ * packs of some MiB: a chunk that an earlier snapshot has is not uploaded again. A commit is one conditional put of the
+ * index: of two writers one wins, and the other is `STALE`.
  *
  * ```text
- * index                     what there is, and who is at work: the one object that is ever replaced
- * manifests/{lease}/{name}  of a snapshot: what is in it, and in which packs
+ * index                     the snapshots and leases: the only object that is ever replaced
+ * manifests/{lease}/{name}  the manifest of a snapshot, with the packs of its chunks
  * packs/{lease}/{name}      chunks that were written with that snapshot
- * installs/{lease}          what is being received
+ * installs/{lease}          the manifest of a snapshot that is being received
  * ```
  *
- * Objects are written once, under names that nobody else uses, and deleted when nothing in the index needs them: what retention
- * took after a time of grace, what somebody left who crashed when the lease has run out. That is done after a commit, and by
- * {@linkcode collect}.
+ * Objects are written once, under names that no other process uses, and deleted when nothing in the index needs them:
+ * those of retired snapshots after a time of grace, those of a crashed process when its lease has run out. That is done
+ * after a commit, and by {@linkcode collect}.
  *
  * @example
  * ```ts
@@ -114,23 +114,23 @@ export class ObjectStorage implements SnapshotStorage {
   readonly #grace: number;
   readonly #time = new SharedTime();
   readonly #group = new StorageGroup();
-  /** The ids of snapshots of other groups of which somebody was told. */
+  /** The ids of snapshots of other groups that a warning was given for. */
   readonly #told = new Set<string>();
   readonly #onWarning: (error: SnapshotError) => void;
   readonly #signer: SnapshotSigner | undefined;
   readonly #readers = new Set<StoredReader>();
   #writer: StoredWriter | undefined;
   #install: StoredInstall | undefined;
-  /** What is being begun: taken before the first `await`, so that of two calls one is `BUSY`. */
+  /** The `create` that has begun: set before the first `await`, so that of two calls one is `BUSY`. */
   #beginning: Promise<unknown> | undefined;
   #beginningInstall = false;
   /** Commits, one after the other. */
   #publishing: Promise<unknown> = Promise.resolve();
-  /** What the last install leaves. */
+  /** Pending while the last install is being left. */
   #leaving: Promise<void> = Promise.resolve();
-  /** What goes on that nobody waits for. */
+  /** Background tasks. */
   readonly #background = new Set<Promise<void>>();
-  /** When garbage was collected last, as `performance.now()` says. */
+  /** The time of the last collection, by `performance.now()`. */
   #collected = -Infinity;
   readonly #packsOf = new Map<string, readonly string[]>();
   readonly #closing = new AbortController();
@@ -167,12 +167,12 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   /**
-   * Opens a storage. Nothing in the bucket is changed; where there is nothing yet, there is nothing after it.
+   * Opens a storage. Nothing in the bucket is changed; an empty bucket stays empty.
    *
    * @param bucket the bucket
    * @param options see {@linkcode ObjectStorageOptions}
-   * @throws {SnapshotError} `FORBIDDEN`, `NOT_FOUND` if there is no such bucket, `UNAVAILABLE`; `CORRUPT` if the index was
-   *   damaged, `UNSUPPORTED` if a newer release wrote it
+   * @throws {SnapshotError} `FORBIDDEN`, `NOT_FOUND` if there is no such bucket, `UNAVAILABLE`; `CORRUPT` if the index
+   *   was damaged, `UNSUPPORTED` if a newer release wrote it
    */
   static async open(bucket: Bucket, options: ObjectStorageOptions = {}): Promise<ObjectStorage> {
     const storage = new ObjectStorage(bucket, options);
@@ -201,8 +201,8 @@ export class ObjectStorage implements SnapshotStorage {
         snapshots: () => parents,
         publish: (place, manifest, trial) => this.#publish(place, manifest, trial, grouping),
         released: () => this.#writer = undefined,
-        grouped: (meta) => grouping(this.#own(this.#store.last!).map(groupedOf), meta), // looked at again by the commit
-        signer: options.raw === true ? undefined : this.#signer, // for what others took, they vouch
+        grouped: (meta) => grouping(this.#own(this.#store.last!).map(groupedOf), meta), // checked again by the commit
+        signer: options.raw === true ? undefined : this.#signer, // a snapshot that others took is not signed by us
         options,
       });
       if (this.#closed !== undefined) {
@@ -261,7 +261,7 @@ export class ObjectStorage implements SnapshotStorage {
     return reader;
   }
 
-  /** Something of a snapshot cannot be read here now. That is nobody else's affair. */
+  /** Notes that a snapshot, or a file of it, cannot be read now. Other processes are not told. */
   #doubt(id: string, file?: string): void {
     this.#unreadable.add(id);
     const { unread } = this.#places;
@@ -269,7 +269,7 @@ export class ObjectStorage implements SnapshotStorage {
     unread.set(id, file === undefined ? files : files.add(file));
   }
 
-  /** Reads once more what could not be read, of snapshots that count if it can be. */
+  /** Reads the unread files of snapshots again; those that can be read now count again. */
   async #readDoubted(): Promise<void> {
     const { unread } = this.#places;
     if (unread.size === 0) return;
@@ -292,7 +292,7 @@ export class ObjectStorage implements SnapshotStorage {
     }
   }
 
-  /** Reads all, or some files, of a snapshot; throws what it cannot be read for. */
+  /** Reads all files of a snapshot, or some; throws if that fails. */
   async #readAll(kept: KeptSnapshot, signal: AbortSignal, files?: Iterable<string>): Promise<void> {
     this.#places.pin(kept.id);
     try {
@@ -304,10 +304,10 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   /**
-   * Sees to it that what was there in a generation stays, also when others retire it: after half of the grace time by a
-   * lease. Most readers are done before.
+   * Keeps the snapshots of a generation while one is read, even if others retire them: takes a lease after half of the
+   * grace time. Most readers are done before.
    *
-   * @returns what ends it
+   * @returns a function that ends it
    */
   #stay(generation: bigint): () => void {
     let taking: Promise<HeldLease | undefined> | undefined;
@@ -337,7 +337,7 @@ export class ObjectStorage implements SnapshotStorage {
   async list(): Promise<SnapshotInfo[]> {
     this.#check();
     const index = await this.#store.read();
-    // What is retired, but pinned here, is here still.
+    // A retired snapshot that is pinned here is still here.
     const kept = [...this.#own(index), ...index.retired.filter(({ id }) => this.#places.isPinned(id))];
     return await Promise.all(kept.map((kept) => infoOf(kept, this.#places.isPinned(kept.id))));
   }
@@ -357,7 +357,7 @@ export class ObjectStorage implements SnapshotStorage {
     if (this.#install !== undefined || this.#beginningInstall) throw busy("received");
     this.#beginningInstall = true;
     try {
-      await this.#leaving.catch(() => {}); // one that was closed leaves what has come
+      await this.#leaving.catch(() => {}); // a closed install is still storing what it received
       const own = this.#own(await this.#store.read());
       this.#group.offered(own.map(groupedOf), manifest.meta);
       checkNewer(manifest, own[0]);
@@ -376,7 +376,7 @@ export class ObjectStorage implements SnapshotStorage {
     }
   }
 
-  /** Nothing: what is in the index is listed. What this process cannot read of it is not known before it tries to. */
+  /** Always empty: all snapshots are listed by the index; whether they can be read is known only when they are. */
   async unreadable(): Promise<UnreadableSnapshot[]> {
     this.#check();
     return [];
@@ -393,7 +393,7 @@ export class ObjectStorage implements SnapshotStorage {
     return !snapshots.some((kept) => kept.index === index) && quarantined.some((kept) => kept.index === index);
   }
 
-  /** What is wrong with a snapshot, if that can be proven. */
+  /** Returns the proof that a snapshot is bad, if there is one. */
   async #prove(kept: KeptSnapshot): Promise<SnapshotError | undefined> {
     try {
       await this.#readAll(kept, this.#closing.signal);
@@ -419,7 +419,7 @@ export class ObjectStorage implements SnapshotStorage {
     for (const kept of current.quarantined.filter((kept) => kept.index === index)) {
       try {
         if (!this.#group.isOwn(groupedOf(kept))) throw this.#group.foreign(groupedOf(kept));
-        restored(current, kept.id); // reports whether it can be, before all of it is read
+        restored(current, kept.id); // throws if it cannot be restored, before all of it is read
         await this.#readAll(kept, signal);
       } catch (error) {
         throwIfCancelled(signal);
@@ -436,10 +436,10 @@ export class ObjectStorage implements SnapshotStorage {
     return this.#listeners.add(listener);
   }
 
-  /** Quarantines what was proven bad. */
+  /** Quarantines a snapshot that was proven bad. */
   async #quarantine(id: string, reason: string): Promise<void> {
     let found: KeptSnapshot | undefined;
-    // Of those that are quarantined, for others the first must go: if they are bad for certain.
+    // The oldest quarantined ones make room for others, if they are proven bad once more.
     const bad = new Set<string>();
     for (const kept of (await this.#store.read()).quarantined.slice(MAX_QUARANTINED - 1)) {
       if (await this.#prove(kept) !== undefined) bad.add(kept.id);
@@ -466,18 +466,20 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   /**
-   * Deletes what is not needed any more: retired snapshots whose time of grace is over, what was left by those who crashed.
-   * Also done after commits, if there is something to collect. Any number may collect at the same time.
+   * Deletes objects that are not needed any more: those of retired snapshots whose time of grace is over, and those
+   * that crashed processes left. Also done after commits, if there is something to collect. Any number of processes may
+   * collect at the same time.
    *
    * @param options the signal
    * @returns what was deleted
-   * @throws {SnapshotError} `CORRUPT` if a manifest cannot be read: nothing is deleted then, since what it uses is not known
+   * @throws {SnapshotError} `CORRUPT` if a manifest cannot be read: nothing is deleted then, since its packs are not
+   *   known
    */
   async collect(options: { readonly signal?: AbortSignal } = {}): Promise<Collected> {
     checkOptions(options, { signal: checkSignal });
     this.#check();
     const signal = this.#signalOf(options);
-    // The lease of a reader that was closed is dropped in the background: what it kept is garbage by then.
+    // The lease of a closed reader is dropped in the background: what it kept becomes garbage only then.
     await raceAbort(Promise.all(this.#background), signal);
     return await this.#collect(signal);
   }
@@ -517,7 +519,7 @@ export class ObjectStorage implements SnapshotStorage {
     return published;
   }
 
-  /** The commit, as a change of the index: all that decides whether it may be is looked at here. */
+  /** The commit as a change of the index: checks here everything that decides whether it is allowed. */
   #commit(
     index: ObjectIndex,
     kept: KeptSnapshot,
@@ -531,8 +533,8 @@ export class ObjectStorage implements SnapshotStorage {
     if (index.leases.find((lease) => lease.id === id)?.since !== since) {
       throw new SnapshotError(
         "TIMEOUT",
-        `The lease under which snapshot ${kept.index} was written has run out, or somebody else goes on with it: what it ` +
-          `has in common with others may have been collected. Write it again`,
+        `The lease under which snapshot ${kept.index} was written has run out, or another process has resumed it: ` +
+          `chunks that it shares with others may have been collected. Write it again`,
         { index: kept.index },
       );
     }
@@ -564,7 +566,7 @@ export class ObjectStorage implements SnapshotStorage {
     return this.close();
   }
 
-  /** The snapshots of its own group. Of others somebody is told, once. */
+  /** The snapshots of its own group. Warns once of each of another group. */
   #own({ snapshots }: ObjectIndex): KeptSnapshot[] {
     return snapshots.filter((kept) => {
       const grouped = groupedOf(kept);
@@ -596,7 +598,7 @@ export class ObjectStorage implements SnapshotStorage {
   }
 }
 
-/** The index with what was quarantined among the snapshots again; nothing if it is so already. */
+/** Returns the index with a quarantined snapshot restored; nothing if that is done already. */
 function restored(index: ObjectIndex, id: string): Partial<ObjectIndex> | undefined {
   if (index.snapshots.some((kept) => kept.id === id)) return undefined;
   const kept = index.quarantined.find((kept) => kept.id === id);
@@ -626,9 +628,9 @@ function newestFirst(a: KeptSnapshot, b: KeptSnapshot): number {
 }
 
 /**
- * Checks that the index says of a snapshot what its manifest says.
+ * Checks that the index and the manifest of a snapshot agree.
  *
- * @throws {SnapshotError} `FORBIDDEN`: both are as they were written, and do not belong together
+ * @throws {SnapshotError} `FORBIDDEN` if not: both are as they were written, but do not belong together
  */
 async function checkHead({ index, head, digest }: KeptSnapshot, manifest: SnapshotManifest): Promise<void> {
   const isSame = manifest.index === index && equal(digest, manifest.digest);

@@ -1,5 +1,5 @@
 /**
- * What is being written to a bucket under one lease: chunks, gathered into packs.
+ * The upload of one lease: gathers chunks into packs and writes these to a bucket.
  *
  * @module
  */
@@ -14,20 +14,20 @@ import { LocatedManifest, type Pack } from "./located_manifest.ts";
 import { END_SIZE, type PackedChunk, readTable, tableSize, tableSizeOf, writeTable } from "./pack.ts";
 import type { RetryingBucket } from "../../bucket/mod.ts";
 
-/** Packs going up at the same time, beside the one that is being filled. */
+/** Packs uploaded at the same time, besides the one that is being filled. */
 const UPLOADS = 3;
-/** The most chunks in a pack: of tiny files there are many. */
+/** The most chunks in a pack, since tiny files make many. */
 const MAX_PACK_CHUNKS = 16_384;
-/** Of a pack of which a snapshot uses less than this nothing is used again: its chunks go up anew, and it can be deleted. */
+/** Packs of which a snapshot uses less than this are not reused: their chunks go up anew, so they can be deleted. */
 const LEAST_USED = 0.25;
-/** So much of a pack's end is read at first: the table of a pack of chunks of the usual size is in it. */
+/** The bytes at the end of a pack that are read first: they contain the table, for chunks of the usual size. */
 const FIRST_TABLE_READ = 16 * 1024;
 
 /** A pack of an upload. */
 interface UploadedPack {
   readonly name: string;
   size: number;
-  /** Its bytes, as long as it is not in the bucket. */
+  /** Its bytes, until it is in the bucket. */
   bytes?: Uint8Array;
 }
 
@@ -44,7 +44,7 @@ export class Upload {
   readonly id: string;
   readonly #bucket: RetryingBucket;
   readonly #packSize: number;
-  /** Packs are named after the lease, this, and a number: two that go on with the same install never write the same one. */
+  /** A part of the names of packs: two processes that resume the same install never write the same pack. */
   readonly #session = randomName(4);
   readonly #table = new ChunkTable();
   readonly #packs: UploadedPack[] = [];
@@ -68,7 +68,7 @@ export class Upload {
     this.#packSize = packSize;
   }
 
-  /** Takes note of the chunks of a snapshot that is kept as long as the lease is: they need not go up again. */
+  /** Notes the chunks of a snapshot that is kept as long as the lease: they need not be uploaded again. */
   reuse(located: LocatedManifest): void {
     const used = located.used();
     const numbers = located.packs.map(({ name, size }, i) =>
@@ -87,7 +87,7 @@ export class Upload {
     }
   }
 
-  /** Takes note of what is in the bucket of this lease: an install goes on. */
+  /** Notes the chunks that the bucket has under this lease, when an install is resumed. */
   async adopt(signal?: AbortSignal): Promise<void> {
     for await (const { key, size } of this.#bucket.list(`packs/${this.id}/`, signal)) {
       const name = key.slice("packs/".length);
@@ -97,7 +97,7 @@ export class Upload {
         const pack = this.#packs.push({ name, size: size - table }) - 1;
         for (const { digest, offset, length } of chunks) this.#table.set(digest, { pack, offset, length });
       } catch (error) {
-        if (!hasCode(error, "CORRUPT", "NOT_FOUND")) throw error; // what is in it goes up again
+        if (!hasCode(error, "CORRUPT", "NOT_FOUND")) throw error; // its chunks are uploaded again
       }
     }
   }
@@ -113,16 +113,16 @@ export class Upload {
     return await readTable(bytes.subarray(Math.max(bytes.length - length, 0)), size, key);
   }
 
-  /** Whether a chunk is here: in the bucket, or on its way. */
+  /** Reports whether a chunk is in the bucket, or being uploaded to it. */
   has(digest: Uint8Array): boolean {
     return this.#table.find(digest) !== undefined;
   }
 
   /**
-   * Takes in chunks that stand one behind the other; those that are here already cost nothing. Resolves when their bytes may
-   * be changed: they are in the bucket when {@linkcode flush} has resolved.
+   * Takes in adjacent chunks; those that are here already cost nothing. Resolves when the caller may change the bytes;
+   * the chunks are in the bucket when {@linkcode flush} has resolved.
    *
-   * @throws {SnapshotError} also for what failed in the background
+   * @throws {SnapshotError} also the error of an upload in the background
    */
   write(bytes: Uint8Array, chunks: Promise<readonly WrittenChunk[]>): Promise<void> {
     const written = this.#turn.then(async () => {
@@ -157,7 +157,7 @@ export class Upload {
     return { pack, number: this.#packs.push(pack) - 1, chunks: [] };
   }
 
-  /** Sends the pack that was being filled on its way. */
+  /** Begins to upload the pack that was being filled. */
   async #seal(): Promise<void> {
     const { pack, chunks } = this.#filling!;
     this.#filling = undefined;
@@ -178,7 +178,7 @@ export class Upload {
     }
   }
 
-  /** Waits until all that was written is in the bucket. */
+  /** Waits until all chunks that were written are in the bucket. */
   async flush(): Promise<void> {
     const flushed = this.#turn.then(async () => {
       this.#check();
@@ -190,7 +190,7 @@ export class Upload {
     await flushed;
   }
 
-  /** Stops what is on its way, and waits until nothing is. */
+  /** Aborts the running uploads, and waits for their end. */
   async stop(): Promise<void> {
     this.#failure ??= closed();
     this.#givenUp.abort(closed());
@@ -198,7 +198,7 @@ export class Upload {
     await Promise.all(this.#uploading);
   }
 
-  /** Whether something could not be uploaded: nothing more can be. */
+  /** True once an upload has failed: no more are possible. */
   get broken(): boolean {
     return this.#failure !== undefined;
   }
@@ -218,7 +218,7 @@ export class Upload {
   }
 
   /**
-   * Says where the chunks of a snapshot are.
+   * Returns the places of the chunks of a snapshot.
    *
    * @throws {SnapshotError} `MALFORMED` if one is not here
    */

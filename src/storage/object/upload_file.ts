@@ -28,7 +28,7 @@ export class UploadFile implements MediumFile {
     this.#info = info;
   }
 
-  /** Reads the chunk that begins there; nothing if it has not come. */
+  /** Reads the chunk that begins at the position; nothing if it has not come. */
   async read(buffer: Uint8Array, position: number): Promise<number> {
     const chunks = this.#info?.chunks;
     const chunk = chunks?.at(position) ?? 0;

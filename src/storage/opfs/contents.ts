@@ -1,5 +1,5 @@
 /**
- * The contents of files in OPFS, each under a name of its own: several files may have the same.
+ * The contents of files in OPFS, each under a name of its own: several files may share one content.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { MediumFile } from "../medium.ts";
 import { SegmentedFile } from "./segmented_file.ts";
 import { Unwritten } from "./segment.ts";
 
-/** A content that somebody has open. */
+/** A content that is open. */
 interface OpenContent {
   readonly file: Promise<SegmentedFile>;
   users: number;
@@ -38,7 +38,7 @@ export class OpfsContents {
     return id;
   }
 
-  /** Opens a content; whoever has it open has the same object below. */
+  /** Opens a content; all its users share one object underneath. */
   async open(id: string): Promise<MediumFile> {
     const open: OpenContent = this.#open.get(id) ?? { file: this.look(id), users: 0 };
     this.#open.set(id, open);
@@ -60,21 +60,21 @@ export class OpfsContents {
   }
 
   async #release(id: string, open: OpenContent): Promise<void> {
-    // What cannot be written is lost: nobody was promised that it stays.
+    // Data that cannot be written is lost: it was not promised to be durable.
     if (open.users === 1) await open.file.then((file) => file.sync()).catch(() => {});
-    if (--open.users > 0) return; // somebody has opened it since
+    if (--open.users > 0) return; // it was opened again meanwhile
     this.#open.delete(id);
     await open.file.then((file) => file.forget(), () => {});
   }
 
-  /** A content as it is stored, to be looked at. */
+  /** Returns a content as it is stored, without opening it for writes. */
   look(id: string): Promise<SegmentedFile> {
     return inOpfs("open", this.#pathOf(id), async () => {
       return new SegmentedFile(await this.#directory.getDirectoryHandle(id), this.#pathOf(id), this.#unwritten);
     });
   }
 
-  /** The names of all. */
+  /** The names of all contents. */
   list(): Promise<string[]> {
     return namesInOpfs(this.#directory, this.#path);
   }

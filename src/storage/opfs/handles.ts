@@ -6,55 +6,55 @@
 
 import { hasCode, messageOf, SnapshotError, type SnapshotErrorCode } from "../../errors.ts";
 
-/** What is used of a `FileSystemHandle`. */
+/** The part of `FileSystemHandle` that is used. */
 export interface OpfsHandle {
-  /** What it is a handle of. */
+  /** The kind of the entry. */
   readonly kind: "file" | "directory";
   /** The last part of its path. */
   readonly name: string;
-  /** Whether another handle is of the same. */
+  /** Reports whether another handle is of the same entry. */
   isSameEntry(other: OpfsHandle): Promise<boolean>;
 }
 
-/** What is used of a `FileSystemDirectoryHandle`. */
+/** The part of `FileSystemDirectoryHandle` that is used. */
 export interface OpfsDirectory extends OpfsHandle {
   /** It is a directory. */
   readonly kind: "directory";
-  /** A directory in it. */
+  /** Returns a directory in it. */
   getDirectoryHandle(name: string, options?: { create?: boolean }): Promise<OpfsDirectory>;
-  /** A file in it. */
+  /** Returns a file in it. */
   getFileHandle(name: string, options?: { create?: boolean }): Promise<OpfsFile>;
-  /** Removes what is in it. */
+  /** Removes an entry of it. */
   removeEntry(name: string, options?: { recursive?: boolean }): Promise<void>;
-  /** The path from here to what is below. */
+  /** Returns the path from here to an entry below. */
   resolve(possibleDescendant: OpfsHandle): Promise<string[] | null>;
   /** The names in it. */
   keys(): AsyncIterable<string>;
 }
 
-/** What is used of a `FileSystemFileHandle`. */
+/** The part of `FileSystemFileHandle` that is used. */
 export interface OpfsFile extends OpfsHandle {
   /** It is a file. */
   readonly kind: "file";
-  /** The content as it is now. */
+  /** Returns the current content. */
   getFile(): Promise<Blob & { readonly lastModified: number }>;
-  /** Writes what takes the file's place when it is closed: wholly or not at all. */
+  /** Opens a stream that replaces the file when it is closed, wholly or not at all. */
   createWritable(): Promise<OpfsWritable>;
-  /** Access to the file itself, for one at a time; in dedicated workers only. */
+  /** Opens the file itself, for one user at a time; in dedicated workers only. */
   createSyncAccessHandle?(): Promise<{ flush(): void; close(): void }>;
 }
 
-/** What is used of a `FileSystemWritableFileStream`. */
+/** The part of `FileSystemWritableFileStream` that is used. */
 export interface OpfsWritable {
-  /** Writes after what was written. */
+  /** Appends bytes. */
   write(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** Puts what was written in the file's place. */
+  /** Replaces the file with the bytes that were written. */
   close(): Promise<void>;
-  /** Forgets what was written. */
+  /** Discards the bytes that were written. */
   abort(): Promise<void>;
 }
 
-/** What is used of `navigator`. */
+/** The part of `navigator` that is used. */
 interface Navigator {
   readonly storage?: { getDirectory?(): Promise<OpfsDirectory> };
   readonly locks?: {
@@ -77,13 +77,13 @@ const CODES: Readonly<Record<string, SnapshotErrorCode>> = {
 };
 
 const ADVICE: Partial<Record<SnapshotErrorCode, string>> = {
-  NO_SPACE: ": the origin's quota, or the disk, is full; free some room and try again",
+  NO_SPACE: ": the origin's quota, or the disk, is full; free some space and retry",
   BUSY: ": something else has it open",
   FORBIDDEN: ": the browser does not let this page store anything; see to its settings, or a private window",
 };
 
 /**
- * Does something with the file system, and says what and where if it fails.
+ * Runs a verb on the file system; its error names the verb and the path.
  *
  * @param what `"write"`, `"open"` … for the message
  * @param path what it was done to
@@ -102,7 +102,7 @@ export async function inOpfs<T>(what: string, path: string, verb: () => Promise<
   }
 }
 
-/** The root of the origin's file system. */
+/** Returns the root of the origin's file system. */
 export function opfsRoot(): Promise<OpfsDirectory> {
   const { storage } = browser();
   if (storage?.getDirectory === undefined) {
@@ -113,12 +113,12 @@ export function opfsRoot(): Promise<OpfsDirectory> {
   return inOpfs("open", "the origin's file system", () => storage.getDirectory!());
 }
 
-/** The names in a directory. */
+/** Returns the names in a directory. */
 export function namesInOpfs(directory: OpfsDirectory, path: string): Promise<string[]> {
   return inOpfs("list", path, () => Array.fromAsync(directory.keys()));
 }
 
-/** Removes what is in a directory, with everything in it; nothing happens if it is not there. */
+/** Removes an entry of a directory, with everything in it; nothing happens if it is not there. */
 export async function removeOpfsEntry(directory: OpfsDirectory, name: string, path: string): Promise<void> {
   try {
     await inOpfs("remove", path, () => directory.removeEntry(name, { recursive: true }));
@@ -128,11 +128,11 @@ export async function removeOpfsEntry(directory: OpfsDirectory, name: string, pa
 }
 
 /**
- * Takes a lock that no other tab or worker of the origin can have at the same time. The browser frees it when its owner
- * ends, however it ends.
+ * Takes a lock that only one tab or worker of the origin can have at a time. The browser frees it when its owner ends,
+ * in whatever way.
  *
  * @param path what is locked
- * @returns what gives it back
+ * @returns a function that releases it
  * @throws {SnapshotError} `BUSY` if somebody has it
  */
 export async function lockOpfs(path: string): Promise<() => Promise<void>> {

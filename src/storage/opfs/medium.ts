@@ -9,9 +9,9 @@
  * data/<data id>/0, 1, …                               the content, in segments of 2 MiB
  * ```
  *
- * The manifests are what the directory storage calls `__raft_snapshot_meta`, byte for byte. A place without any of the
- * three is what a crash left, and so is content that no place names. Names are hashed, since a name in a snapshot may be
- * longer than that of a file, and differ from another in case only.
+ * The manifests equal the `__raft_snapshot_meta` of the directory storage, byte for byte. A place without any of the
+ * three was left by a crash, and so was content that no place names. Names are hashed, since a name in a snapshot may
+ * be longer than that of a file, and differ from another in case only.
  *
  * @module
  */
@@ -36,33 +36,33 @@ import { OpfsContents } from "./contents.ts";
 import { replace } from "./segment.ts";
 import { missing } from "../reader.ts";
 
-/** Files that are looked at at the same time. */
+/** The number of files that are checked at the same time. */
 const LOOKS_IN_FLIGHT = 8;
 
 /** A place. */
 interface Place {
   readonly id: string;
   readonly directory: OpfsDirectory;
-  /** Where the content of the files is, by the hashes of their names. */
+  /** The ids of the contents of the files, by the hashes of the files' names. */
   readonly files: Map<string, string>;
-  /** The name of the manifest that says what it is. */
+  /** The name of its manifest, which tells whether it is an install or a snapshot. */
   marker?: string;
-  /** The name of the file that says that it was found bad. */
+  /** The name of the file that marks it as found bad. */
   bad?: string;
 }
 
-/** The root of an OPFS storage. All that is in it but the content of files is known in memory: nobody else changes it. */
+/** The root of an OPFS storage. Everything but file contents is known in memory: no other process changes it. */
 export class OpfsMedium implements Medium {
   readonly temp: string = TEMP;
   readonly #path: string;
   readonly #places: OpfsDirectory;
   readonly #contents: OpfsContents;
   readonly #unlock: () => Promise<void>;
-  /** By the names that the storage knows them by. */
+  /** The places by the names that the storage uses. */
   readonly #placed = new Map<string, Place>();
-  /** Those that were found bad, by their ids. */
+  /** The places that were found bad, by their ids. */
   readonly #bad = new Map<string, Place>();
-  /** Whether it is not known of every place what is in it: then content that none is known to use may be used. */
+  /** True if some places could not be read: then content that seems unused may be used. */
   #isPartlyKnown = false;
   #closed = false;
 
@@ -74,7 +74,7 @@ export class OpfsMedium implements Medium {
   }
 
   /**
-   * Opens a root: finds out what is there, and removes what a crash left, and installs of old.
+   * Opens a root: reads its places, and removes what a crash left, and old installs.
    *
    * @param root the directory
    * @param path for messages
@@ -115,7 +115,7 @@ export class OpfsMedium implements Medium {
     return medium;
   }
 
-  /** The places of snapshots, and the indices that they are called by. */
+  /** The places of snapshots, and the indices in their names. */
   snapshots(): [place: string, index: bigint][] {
     return [...this.#placed].flatMap(([name, { marker }]) => {
       const index = indexOfDirectory(marker ?? "");
@@ -134,7 +134,7 @@ export class OpfsMedium implements Medium {
       try {
         found.push({ place: name, manifest: await this.#readManifest(place) });
       } catch (error) {
-        // Damage, or what cannot be read now: it is in nobody's way, and is swept when it is old.
+        // Damage or a read error: the install is in nobody's way, and is swept when it is old.
         if (!(error instanceof SnapshotError)) throw error;
       }
     }
@@ -178,7 +178,7 @@ export class OpfsMedium implements Medium {
       : opened;
   }
 
-  /** Reads by a handle of its own. */
+  /** Reads again through a new handle. */
   async #reread(data: string, name: string, buffer: Uint8Array, position: number): Promise<number> {
     try {
       const file = await this.#contents.look(data);
@@ -187,7 +187,7 @@ export class OpfsMedium implements Medium {
     } catch (error) {
       throw hasCode(error, "NOT_FOUND") ? missing(name, error) : error;
     }
-    throw missing(name, undefined); // a segment of it is not there
+    throw missing(name, undefined); // a segment is missing
   }
 
   async link(from: string, to: string, name: string, as: string): Promise<boolean> {
@@ -233,7 +233,7 @@ export class OpfsMedium implements Medium {
         });
       }
     } catch (error) {
-      // It was not acknowledged: it must not be found later, nor be in the way of the next try.
+      // An unacknowledged snapshot must not be found later, nor be in the way of the next attempt.
       if (before === undefined) delete place.marker;
       else place.marker = before;
       await removeOpfsEntry(place.directory, marker, this.#pathOf(place.id)).catch(() => {});
@@ -242,7 +242,7 @@ export class OpfsMedium implements Medium {
     this.#placed.delete(name);
     this.#placed.set(place.id, place);
     if (before !== undefined) {
-      // Of no meaning beside the other.
+      // Without meaning beside the marker of the snapshot.
       await removeOpfsEntry(place.directory, before, this.#pathOf(place.id)).catch(() => {});
     }
     return { place: place.id, manifest, size };
@@ -265,8 +265,8 @@ export class OpfsMedium implements Medium {
     const place = this.#placed.get(name) ?? this.#bad.get(name);
     if (place === undefined) return;
     const path = this.#pathOf(place.id);
-    // First what says that it is a snapshot, in the end what nobody else uses of its content. As long as it is there, its
-    // content is used.
+    // The marker goes first, and content that no other place uses goes last: as long as the place is there, its content
+    // is used.
     if (place.marker !== undefined) await removeOpfsEntry(place.directory, place.marker, path);
     delete place.marker;
     await removeOpfsEntry(this.#places, place.id, path);
@@ -307,7 +307,7 @@ export class OpfsMedium implements Medium {
     await this.#unlock();
   }
 
-  /** Finds out what a place is; what is none of the three has no marker. */
+  /** Reads the names in a place; one that is none of the three has no marker. */
   async #find(id: string): Promise<void> {
     const directory = await inOpfs("open", this.#pathOf(id), () => this.#places.getDirectoryHandle(id));
     const place: Place = { id, directory, files: new Map() };
@@ -326,21 +326,21 @@ export class OpfsMedium implements Medium {
     this.#placed.set(name, place);
   }
 
-  /** A file is there, and empty, before its content is. */
+  /** Reports whether a file has content: it is there, but empty, before it is written. */
   async #isWritten(place: Place, name: string): Promise<boolean> {
     return await inOpfs("look at", `${this.#pathOf(place.id)}/${name}`, async () => {
       return (await (await place.directory.getFileHandle(name)).getFile()).size > 0;
     });
   }
 
-  /** Removes what is neither a snapshot nor an install that is young enough. */
+  /** Removes a place that is neither a snapshot nor a recent install. */
   async #sweep(name: string, place: Place, keepInstalls: number): Promise<void> {
     const isSnapshot = indexOfDirectory(place.marker ?? "") !== undefined;
     if (isSnapshot || place.marker === name && Date.now() - await this.#lastChange(place) <= keepInstalls) return;
     await this.remove(name);
   }
 
-  /** When something of an install was changed last. */
+  /** Returns the time of the last change in an install. */
   async #lastChange(place: Place): Promise<number> {
     let last = await inOpfs("look at", this.#pathOf(place.id), async () => {
       return (await (await place.directory.getFileHandle(place.marker!)).getFile()).lastModified;
@@ -351,7 +351,7 @@ export class OpfsMedium implements Medium {
         await file.tidy();
         last = Math.max(last, await file.lastChange());
       } catch (error) {
-        if (!hasCode(error, "NOT_FOUND")) throw error; // it is found missing when the install goes on
+        if (!hasCode(error, "NOT_FOUND")) throw error; // it is found missing when the install is resumed
       }
     }
     return last;
@@ -372,7 +372,7 @@ export class OpfsMedium implements Medium {
     return size;
   }
 
-  /** Checks that a file is there and as large as it should be. */
+  /** Checks that a file is there and has its size. */
   async #checkSize(place: Place, { name, chunks, source }: FileInfo, index: bigint): Promise<number> {
     const data = place.files.get(await hashOf(name));
     if (data === undefined && source === "reference") return 0;
@@ -414,7 +414,7 @@ export class OpfsMedium implements Medium {
     return await decodeManifest(bytes, path);
   }
 
-  /** The file with the manifest. One that is not there may be away. */
+  /** Returns the file with the manifest. If it is not there, the disk may be away: `UNAVAILABLE`. */
   async #manifestFile(place: Place, path: string): Promise<Blob> {
     try {
       return await inOpfs(
@@ -427,7 +427,7 @@ export class OpfsMedium implements Medium {
     }
   }
 
-  /** Says where the content of a file is. In memory first: from then on it is used. */
+  /** Enters the content of a file in a place, in memory first: from then on it counts as used. */
   async #enter(place: Place, hash: string, data: string): Promise<void> {
     place.files.set(hash, data);
     try {

@@ -1,5 +1,5 @@
 /**
- * A segment of a file in OPFS: replaced as a whole, from what was gathered in memory.
+ * A segment of a file in OPFS, replaced as a whole from pieces that are gathered in memory.
  *
  * @module
  */
@@ -7,23 +7,23 @@
 import { hasCode } from "../../errors.ts";
 import { inOpfs, type OpfsDirectory, type OpfsFile } from "./handles.ts";
 
-/** Bytes of every segment but the last. Part of the format. Larger ones are not written faster. */
+/** The size of every segment but the last. Part of the format. Larger ones are not written faster. */
 export const SEGMENT_SIZE: number = 2 * 1024 * 1024;
 
-/** Bytes that are in memory only, of all files together. */
+/** The most bytes that are in memory only, of all files together. */
 const MAX_UNWRITTEN = 32 * 1024 * 1024;
 
-/** Buffers for segments that are kept to be used again. */
+/** The number of segment buffers kept for reuse. */
 const MAX_FREE = 4;
 
-/** What was written to the files of a storage, and is in memory only. */
+/** The bytes of a storage's files that are in memory only. */
 export class Unwritten {
-  /** The longest there first. */
+  /** By segment the number of its bytes; oldest segment first. */
   readonly #segments = new Map<Segment, number>();
   readonly #free: Uint8Array[] = [];
   #bytes = 0;
 
-  /** Takes note of bytes more of a segment, or fewer. Returns how many there are of it now. */
+  /** Adds to the bytes of a segment, or subtracts. Returns its new number of bytes. */
   add(segment: Segment, bytes: number): number {
     this.#bytes += bytes;
     const now = (this.#segments.get(segment) ?? 0) + bytes;
@@ -32,7 +32,7 @@ export class Unwritten {
     return now;
   }
 
-  /** Does something with a buffer for a segment, which goes round: what is in it is what was there before. */
+  /** Runs `verb` with a buffer for a segment. The buffer is reused, so it holds old data. */
   async withBuffer(verb: (buffer: Uint8Array) => Promise<void>): Promise<void> {
     const buffer = this.#free.pop() ?? new Uint8Array(SEGMENT_SIZE);
     try {
@@ -51,7 +51,7 @@ export class Unwritten {
   }
 }
 
-/** Bytes that were written somewhere in a segment. */
+/** Bytes that were written at a position of a segment. */
 interface Piece {
   readonly at: number;
   readonly bytes: Uint8Array;
@@ -64,10 +64,10 @@ export class Segment {
   readonly #path: string;
   readonly #unwritten: Unwritten;
   #handle: OpfsFile | undefined;
-  /** What is in memory only, in the order in which it was written. */
+  /** The pieces that are in memory only, in the order in which they were written. */
   readonly #pieces: Piece[] = [];
   #flushing: Promise<void> | undefined;
-  /** How often it was replaced. */
+  /** The number of times that it was replaced. */
   #version = 0;
 
   constructor(directory: OpfsDirectory, n: number, path: string, unwritten: Unwritten) {
@@ -89,12 +89,12 @@ export class Segment {
       await this.flush();
     } catch (error) {
       const i = this.#pieces.indexOf(piece);
-      if (i >= 0) this.#drop(i, 1); // it was not taken
+      if (i >= 0) this.#drop(i, 1); // a failed write must leave no piece
       throw error;
     }
   }
 
-  /** Writes what is in memory; what cannot be written stays there. */
+  /** Writes the pieces in memory; pieces that cannot be written stay there. */
   async flush(): Promise<void> {
     while (this.#flushing !== undefined) await this.#flushing.catch(() => {});
     if (this.#pieces.length === 0) return;
@@ -121,7 +121,7 @@ export class Segment {
       const version = this.#version;
       try {
         const length = await this.#read(buffer, at);
-        if (version === this.#version) return length; // else what was in memory may be gone from there
+        if (version === this.#version) return length; // else pieces may have left memory during the read
       } catch (error) {
         if (this.#flushing === undefined && version === this.#version) throw error;
         await this.#flushing?.catch(() => {}); // it was replaced while it was read
@@ -158,7 +158,7 @@ export class Segment {
     return (await this.#file())?.lastModified ?? 0;
   }
 
-  /** Drops what is in memory. */
+  /** Drops the pieces in memory. */
   forget(): void {
     this.#drop(0, this.#pieces.length);
   }
@@ -168,7 +168,7 @@ export class Segment {
     this.#unwritten.add(this, -dropped.reduce((sum, { bytes }) => sum + bytes.length, 0));
   }
 
-  /** The content as it is stored, if there is any. */
+  /** Returns the stored content, if there is any. */
   async #file(): Promise<(Blob & { readonly lastModified: number }) | undefined> {
     try {
       return await inOpfs("open", this.#path, async () => {
@@ -183,8 +183,8 @@ export class Segment {
 }
 
 /**
- * Replaces what is in a file, wholly or not at all; and, where that can be done, on the disk: closing only hands it to
- * the operating system, which a crash of the browser does not harm, but one of the machine does.
+ * Replaces the content of a file, wholly or not at all, and syncs it to the disk where that can be done. Closing alone
+ * hands it to the operating system: it then survives a crash of the browser, but not one of the machine.
  *
  * @param handle the file
  * @param bytes its content from now on
@@ -195,7 +195,7 @@ export async function replace(handle: OpfsFile, bytes: Uint8Array): Promise<void
     await out.write(bytes as Uint8Array<ArrayBuffer>);
     await out.close();
   } catch (error) {
-    await out.abort().catch(() => {}); // gives back the room of the copy
+    await out.abort().catch(() => {}); // frees the space of the copy
     throw error;
   }
   if (handle.createSyncAccessHandle === undefined) return;

@@ -1,9 +1,9 @@
 /**
  * A file in OPFS that can be written to at positions, on every thread.
  *
- * A page may write to a file there only by writing a copy of it, which takes its place when it is closed. So a file is a
- * directory of segments, each of which is replaced as a whole: `0`, `1`, … What is written is gathered in memory until a
- * segment is full, or the file is synced. A segment is as it was or as it should be, whenever the tab is killed.
+ * A page can write to a file in OPFS only by writing a copy, which replaces the file when it is closed. So a file is a
+ * directory of segments, each of which is replaced as a whole: `0`, `1`, … Writes are gathered in memory until a
+ * segment is full, or the file is synced. If the tab is killed, each segment is either old or new, never mixed.
  *
  * @module
  */
@@ -11,7 +11,7 @@
 import { inOpfs, namesInOpfs, type OpfsDirectory } from "./handles.ts";
 import { Segment, SEGMENT_SIZE, type Unwritten } from "./segment.ts";
 
-/** A file; used by whoever has it open, all of them by way of the same object. */
+/** A file in segments; all its users share one object. */
 export class SegmentedFile {
   readonly #directory: OpfsDirectory;
   readonly #path: string;
@@ -29,7 +29,7 @@ export class SegmentedFile {
     this.#unwritten = unwritten;
   }
 
-  /** As {@linkcode MediumFile.read}; ends also where a segment is missing, or is too short. */
+  /** Reads like {@linkcode MediumFile.read}; stops also at a segment that is missing or too short. */
   async read(buffer: Uint8Array, position: number): Promise<number> {
     for (let done = 0; done < buffer.length;) {
       const at = (position + done) % SEGMENT_SIZE;
@@ -41,7 +41,7 @@ export class SegmentedFile {
     return buffer.length;
   }
 
-  /** As {@linkcode MediumFile.write}: in memory, or in a segment, when this resolves. */
+  /** Writes like {@linkcode MediumFile.write}; when this resolves the bytes are in memory, or in a segment. */
   async write(bytes: Uint8Array, position: number): Promise<void> {
     await this.#unwritten.shrink();
     for (let done = 0; done < bytes.length;) {
@@ -52,12 +52,12 @@ export class SegmentedFile {
     }
   }
 
-  /** Writes what is in memory. */
+  /** Writes the bytes in memory. */
   async sync(): Promise<void> {
     for (const segment of this.#segments.values()) await segment.flush();
   }
 
-  /** Where the last segment ends. */
+  /** The end of the last segment. */
   async size(): Promise<number> {
     const numbers = [...await this.#numbers()];
     for (const [n, segment] of this.#segments) if (segment.isUnwritten) numbers.push(n);
@@ -66,7 +66,7 @@ export class SegmentedFile {
     return last * SEGMENT_SIZE + await this.#segmentAt(last * SEGMENT_SIZE).size();
   }
 
-  /** Whether each segment is there and as long as it should be, and no other is. */
+  /** Reports whether each segment is there with its length, and no other is. */
   async hasSize(size: number): Promise<boolean> {
     const count = Math.ceil(size / SEGMENT_SIZE);
     const numbers = await this.#numbers();
@@ -79,14 +79,14 @@ export class SegmentedFile {
     return true;
   }
 
-  /** Whether a segment of the first `size` bytes is not there. */
+  /** Reports whether a segment of the first `size` bytes is missing. */
   async lacks(size: number): Promise<boolean> {
     const numbers = await this.#numbers();
     for (let n = 0; n * SEGMENT_SIZE < size; n++) if (!numbers.has(n)) return true;
     return false;
   }
 
-  /** When a segment was changed last: milliseconds since 1970. */
+  /** Returns the time of the last change of a segment, in milliseconds since 1970. */
   async lastChange(): Promise<number> {
     let last = 0;
     for (const n of await this.#numbers()) {
@@ -95,14 +95,14 @@ export class SegmentedFile {
     return last;
   }
 
-  /** Removes what is no segment: the copies that a killed tab was writing to. */
+  /** Removes all entries that are no segments: the copies that a killed tab was writing to. */
   async tidy(): Promise<void> {
     for (const name of await this.#names()) {
       if (!isNumber(name)) await inOpfs("remove", this.#path, () => this.#directory.removeEntry(name));
     }
   }
 
-  /** Forgets what is in memory. */
+  /** Discards the bytes in memory. */
   forget(): void {
     for (const segment of this.#segments.values()) segment.forget();
   }

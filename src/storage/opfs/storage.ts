@@ -1,5 +1,5 @@
 /**
- * Snapshots in a directory of OPFS: how it is opened, and what a crash left in it.
+ * A directory of snapshots in OPFS: opens it, and sweeps what a crash left in it.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { OpfsMedium } from "./medium.ts";
 /** Options of {@linkcode OpfsStorage.open}. */
 export interface OpfsStorageOptions extends StorageOptions {
   /**
-   * How long an interrupted install is kept to be gone on with, in milliseconds.
+   * The milliseconds for which an interrupted install is kept to be resumed.
    *
    * @default {604800000}
    */
@@ -25,20 +25,20 @@ export interface OpfsStorageOptions extends StorageOptions {
 }
 
 /**
- * Snapshots in a directory of OPFS. One tab or worker of the origin at a time has it open; what a page wrote a worker
- * reads, and the other way round.
+ * Snapshots in a directory of OPFS. One tab or worker of the origin at a time has it open; a worker can read what a
+ * page wrote, and the other way round.
  *
  * Killing the tab or the browser at any moment loses nothing that was committed. In a dedicated worker content is also
- * synced to the disk; the names of files the browser syncs when it likes, so that a power failure may take the newest
- * snapshots. A browser that is short of space may remove all that an origin has, unless the page was granted
- * `navigator.storage.persist()`: asking for that is the page's affair.
+ * synced to the disk; the browser chooses when to sync the names of files, so that a power failure may take the newest
+ * snapshots. A browser that is short of space may remove all data of an origin, unless the page was granted
+ * `navigator.storage.persist()`, which the page must request itself.
  *
- * Opening sweeps what a crash left, and looks at the manifest and the sizes of every snapshot. One that is proven bad is
- * quarantined, by a file `corrupt-…` in its place below `places/`, and the next older is used. One that cannot be read or
- * understood now stays as it is, with a warning: see {@linkcode MediumStorage.unreadable}.
+ * Opening sweeps what a crash left, and checks the manifest and the sizes of every snapshot. One that is proven bad is
+ * quarantined, by a file `corrupt-…` in its place below `places/`, and the next older is used. One that cannot be read
+ * or understood now stays as it is, with a warning: see {@linkcode MediumStorage.unreadable}.
  */
 export class OpfsStorage extends MediumStorage {
-  /** What was proven bad when the storage was opened. */
+  /** The snapshots that were proven bad when the storage was opened. */
   readonly damaged: readonly DamagedSnapshot[];
 
   private constructor(
@@ -57,7 +57,8 @@ export class OpfsStorage extends MediumStorage {
    *
    * @param directory a directory of OPFS, or its path from the root of that (`"snapshots"`, `"app/snapshots"`)
    * @param options see {@linkcode OpfsStorageOptions}
-   * @throws {SnapshotError} `BUSY` if another tab or worker has it open, `UNSUPPORTED` if there is no OPFS, `MALFORMED` if it is no directory of OPFS, `FORBIDDEN` if the browser says so
+   * @throws {SnapshotError} `BUSY` if another tab or worker has it open, `UNSUPPORTED` if there is no OPFS, `MALFORMED`
+   *   if it is no directory of OPFS, `FORBIDDEN` if the browser says so
    */
   static async open(
     directory: OpfsDirectory | string = "snapshots",
@@ -92,7 +93,7 @@ export class OpfsStorage extends MediumStorage {
         } catch (error) {
           if (!(error instanceof SnapshotError)) throw error;
           warn(new SnapshotError(error.code, error.message, { ...error.fields, index, cause: error }));
-          // Only what is proven bad is quarantined. What cannot be read may well be good, and newer than all the rest.
+          // Only a snapshot that is proven bad is quarantined. An unreadable one may be good, and the newest.
           if (!isProof(error)) unreadable.push({ index, error, place });
           else {
             damaged.push({ index, error });
@@ -108,7 +109,7 @@ export class OpfsStorage extends MediumStorage {
   }
 }
 
-/** The path of a directory from the origin's root: what the lock is called by, however the directory was named. */
+/** Returns the path of a directory from the origin's root. It names the lock, however the directory was given. */
 async function pathOf(origin: OpfsDirectory, directory: OpfsDirectory | string): Promise<string> {
   if (typeof directory === "string") return checkName(directory);
   const parts = await inOpfs("find", directory.name, () => origin.resolve(directory));

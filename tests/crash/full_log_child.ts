@@ -143,8 +143,8 @@ function snapshotBytes(world: World): number {
 }
 
 /** Each does something to a world whose log has filled the disk; it is still full then. */
-const orders: Record<string, (world: World) => Promise<void>> = {
-  async "full while it proposes"() {},
+const orders: Record<string, (world: World) => void | Promise<void>> = {
+  "full while it proposes"() {},
   async "full while it saves"(world) {
     for (const left of [0, 4096, 20_000, snapshotBytes(world) >> 1]) {
       free(left);
@@ -152,7 +152,7 @@ const orders: Record<string, (world: World) => Promise<void>> = {
       fillUp();
     }
   },
-  async "full while it purges"(world) {
+  "full while it purges"(world) {
     world.onEvent = ({ type }) => type === "saved" && fillUp();
   },
   async "full while it opens"(world) {

@@ -170,9 +170,7 @@ async function scenario(name: string, retain: number, reopens: boolean): Promise
   assert.isTrue(await world.save());
   await world.fill();
   await orders[name]!(world);
-  assert.isFalse(await world.put(), "the disk was not full");
-  await world.idle();
-  fillUp();
+  await world.fill(); // a short entry may have had room where a longer one was refused
   if (reopens) await world.reopen();
   await recovers(world, reopens);
   await world.replica.close();

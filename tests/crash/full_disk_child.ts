@@ -66,6 +66,7 @@ newest = (await replica.snapshot().result).snapshot;
 for (let free = 0, i = 100; free < 500_000; free += free < 100_000 ? 4096 : 40_960, i += 3) {
   leave(free);
   for (let k = 0; k < 3; k++) await put(i + k);
+  while (replica.status().state !== "idle") await new Promise((resolve) => setTimeout(resolve, 1)); // saves by itself
   const result = await unlessFull(replica.snapshot().result);
   if (result?.snapshot !== undefined) newest = result.snapshot;
   if (result === undefined) counts.full++;
@@ -79,6 +80,7 @@ for (let free = 0, i = 100; free < 500_000; free += free < 100_000 ? 4096 : 40_9
 }
 leave(2_000_000);
 await put(1000);
+while (replica.status().state !== "idle") await new Promise((resolve) => setTimeout(resolve, 1));
 newest = (await replica.snapshot().result).snapshot;
 await verify(storage, newest);
 await replica.close();

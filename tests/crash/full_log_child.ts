@@ -143,8 +143,8 @@ function snapshotBytes(world: World): number {
 }
 
 /** Each does something to a world whose log has filled the disk; it is still full then. */
-const orders: Record<string, (world: World) => Promise<void>> = {
-  async "full while it proposes"() {},
+const orders: Record<string, (world: World) => void | Promise<void>> = {
+  "full while it proposes"() {},
   async "full while it saves"(world) {
     for (const left of [0, 4096, 20_000, snapshotBytes(world) >> 1]) {
       free(left);
@@ -152,7 +152,7 @@ const orders: Record<string, (world: World) => Promise<void>> = {
       fillUp();
     }
   },
-  async "full while it purges"(world) {
+  "full while it purges"(world) {
     world.onEvent = ({ type }) => type === "saved" && fillUp();
   },
   async "full while it opens"(world) {
@@ -170,9 +170,7 @@ async function scenario(name: string, retain: number, reopens: boolean): Promise
   assert.isTrue(await world.save());
   await world.fill();
   await orders[name]!(world);
-  assert.isFalse(await world.put(), "the disk was not full");
-  await world.idle();
-  fillUp();
+  await world.fill(); // a short entry may have had room where a longer one was refused
   if (reopens) await world.reopen();
   await recovers(world, reopens);
   await world.replica.close();

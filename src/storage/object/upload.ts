@@ -20,6 +20,8 @@ const UPLOADS = 3;
 const MAX_PACK_CHUNKS = 16_384;
 /** Packs of which a snapshot uses less than this are not reused: their chunks go up anew, so they can be deleted. */
 const LEAST_USED = 0.25;
+/** The bytes of a pack's buffer at first. */
+const FIRST_BUFFER = 256 * 1024;
 /** The bytes at the end of a pack that are read first: they contain the table, for chunks of the usual size. */
 const FIRST_TABLE_READ = 16 * 1024;
 
@@ -142,6 +144,7 @@ export class Upload {
     const filling = this.#filling ??= await this.#begin();
     const { pack, number, chunks } = filling;
     const offset = pack.size;
+    this.#makeRoom(pack, offset + bytes.length + tableSize(chunks.length + 1));
     pack.bytes!.set(bytes, offset);
     pack.size += bytes.length;
     chunks.push({ digest, offset, length: bytes.length });
@@ -152,9 +155,17 @@ export class Upload {
     while (this.#uploading.size >= UPLOADS) await Promise.race(this.#uploading);
     this.#check();
     const name = `${this.id}/${this.#session}-${String(this.#written++).padStart(6, "0")}`;
-    const bytes = this.#free.pop() ?? new Uint8Array(this.#packSize + tableSize(MAX_PACK_CHUNKS));
-    const pack: UploadedPack = { name, size: 0, bytes };
+    const pack: UploadedPack = { name, size: 0, bytes: this.#free.pop() ?? new Uint8Array(FIRST_BUFFER) };
     return { pack, number: this.#packs.push(pack) - 1, chunks: [] };
+  }
+
+  /** Makes the buffer of a pack longer, if that is too short: most snapshots are much smaller than a pack. */
+  #makeRoom(pack: UploadedPack, length: number): void {
+    const bytes = pack.bytes!;
+    if (length <= bytes.length) return;
+    const most = this.#packSize + tableSize(MAX_PACK_CHUNKS);
+    pack.bytes = new Uint8Array(Math.max(Math.min(2 * bytes.length, most), length));
+    pack.bytes.set(bytes.subarray(0, pack.size));
   }
 
   /** Begins to upload the pack that was being filled. */

@@ -13,6 +13,7 @@ import {
 import { SqliteLog } from "../../src/log/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+import { SpoiledStorage } from "../support/faulty_medium.ts";
 import { FaultyDisk } from "../support/faulty_disk.ts";
 import { assert, bytesOf, pieces, rejects, test } from "../support/harness.ts";
 import { fill } from "../support/parts.ts";
@@ -193,3 +194,28 @@ test("snapshots that the machine cannot load are PUT: the good ones, the log and
     assert.equal(again.machine.state, state);
     await again.close();
   }));
+
+for (const [what, spoils] of [["its bytes are wrong", true], ["the machine finds it corrupt", false]] as const) {
+  test(`ten installs of a copy that is bad at the source, since ${what}: none is kept as a corrupt one`, () =>
+    inTemp(async (directory) => {
+      const state = await filled(directory);
+      const before = await names(directory);
+      const replica = await open(directory);
+      if (!spoils) replica.machine.check = () => Promise.reject(new SnapshotError("CORRUPT", "It cannot be read"));
+      for (let i = 0; i < 10; i++) {
+        const there = new SpoiledStorage();
+        await commit(there, { lastIncludedIndex: BigInt(40 + i), peers: ["p"] }, `bad ${i} `);
+        if (spoils) there.spoil(BigInt(40 + i));
+        const handler = snapshotHandler(there);
+        const source = { url: "http://there", fetch: handler };
+        await rejects(replica.install([source], { attempts: 1 }).result, "CORRUPT");
+        await handler.close();
+        await there.close();
+      }
+      assert.equal(replica.machine.state, state);
+      const left = await names(directory);
+      assert.deepEqual(left.filter((name) => !name.startsWith("install-")), before);
+      assert.isAtMost(left.length - before.length, 4, "what was received of each, to be resumed");
+      await replica.close();
+    }));
+}

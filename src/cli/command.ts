@@ -1,5 +1,5 @@
 /**
- * What a command is.
+ * The contract of commands.
  *
  * @module
  */
@@ -12,17 +12,17 @@ export const Exit = { DONE: 0, FAILED: 1, WRONG_USE: 2, DAMAGED: 3 } as const;
 
 /** A command of the command line. */
 export interface Command {
-  /** How it is called, behind its name. */
+  /** Its arguments and options, as help texts show them behind its name. */
   readonly usage: string;
-  /** What it does, in a line. */
+  /** Its purpose, in a line. */
   readonly summary: string;
   /** More about it. */
   readonly help: string;
-  /** How many arguments it takes. */
+  /** The least and the most arguments that it takes. */
   readonly positionals: readonly [least: number, most: number];
   /** Its options, beside `--json` and `--help`; all take a value. */
   readonly options: Readonly<Record<string, string>>;
-  /** Does it, and returns the exit code. */
+  /** Runs it, and returns the exit code. */
   run(invocation: Invocation): Promise<number>;
 }
 
@@ -32,7 +32,7 @@ export interface Invocation {
   readonly positionals: readonly string[];
   /** The options that were given. */
   readonly options: Readonly<Record<string, string | undefined>>;
-  /** Whether JSON is asked for. */
+  /** True if JSON is asked for. */
   readonly json: boolean;
   /** Fires on Ctrl-C. */
   readonly signal: AbortSignal;

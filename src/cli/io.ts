@@ -1,5 +1,5 @@
 /**
- * What the command line reads and writes: arguments are somewhere else.
+ * The input and output of the command line, beside its arguments.
  *
  * @module
  */
@@ -21,12 +21,12 @@ export interface Io {
   watch<T>(operation: Operation<T>): Promise<T>;
 }
 
-/** The process's. */
+/** The input and output of the process. */
 export function processIo(): Io {
   return {
     print: (line) => void process.stdout.write(`${line}\n`),
     note: (line) => void process.stderr.write(`${line}\n`),
-    // Not by their numbers: what is not blocking (a pipe that somebody else set so) gives EAGAIN then.
+    // Not by their numbers: a non-blocking one (a pipe that somebody else set so) would give EAGAIN.
     stdin: () => ReadableStream.from(process.stdin),
     stdout: stdoutSink,
     watch,
@@ -36,7 +36,7 @@ export function processIo(): Io {
 /** Standard output as a sink: a write is done when all of it was taken. */
 function stdoutSink(): WritableStream<Uint8Array> {
   const { stdout } = process;
-  stdout.on("error", () => {}); // whoever reads has gone: the write that saw it says so
+  stdout.on("error", () => {}); // the reader has gone: the write that saw it says so
   return new WritableStream<Uint8Array>({
     write: (bytes) =>
       new Promise((resolve, reject) => void stdout.write(bytes, (error) => error ? reject(error) : resolve())),

@@ -9,7 +9,7 @@ import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { toHex } from "../stream/mod.ts";
 import { type Command, Exit, type Invocation, parseIndex } from "./command.ts";
 
-/** What wrote the snapshots: braft's carry no digests. */
+/** The writer of the snapshots: braft's carry no digests. */
 function formatOf(verifiable: readonly boolean[]): "braft" | "snapstream" {
   return verifiable.length > 0 && verifiable.every((is) => !is) ? "braft" : "snapstream";
 }
@@ -156,7 +156,7 @@ async function indicesOf(storage: DirectoryStorage, { positionals }: Invocation)
   return index === undefined ? (await storage.list()).map(({ meta }) => meta.lastIncludedIndex) : [index];
 }
 
-/** Opens the directory read-only. Exit code 3 if a snapshot in it is damaged, also if it was not asked for. */
+/** Opens the directory read-only. Exit code 3 if the named snapshot is damaged or, if none was named, any of them. */
 async function withStorage(
   { positionals, io }: Invocation,
   use: (storage: DirectoryStorage) => Promise<number | void>,

@@ -12,7 +12,7 @@ import { processIo } from "./io.ts";
 import { inspect, ls, verify } from "./look.ts";
 import { archive, pull, restore, serve, unarchive } from "./move.ts";
 
-/** What it is called in help texts. */
+/** The name in help texts. */
 const PROGRAM = "snapstream";
 
 /**

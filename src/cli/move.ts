@@ -12,11 +12,11 @@ import { pull as fetchInto, snapshotHandler } from "../transfer/mod.ts";
 import { serve as listen } from "../serve.ts";
 import { type Command, Exit, parseIndex, UsageError } from "./command.ts";
 
-/** Compares what is secret, in a time that does not tell how much of it is right. */
+/** Compares a secret in a time that does not tell how much of it is right. */
 function isSame(given: string, secret: string): boolean {
   const encoder = new TextEncoder();
   const [a, b] = [encoder.encode(given), encoder.encode(secret)];
-  return a.length === b.length && timingSafeEqual(a, b); // it throws if they are not as long as each other
+  return a.length === b.length && timingSafeEqual(a, b); // it throws if their lengths differ
 }
 
 /** `serve DIR --port P` */
@@ -59,8 +59,8 @@ export const pull: Command = {
   usage: "URL… DIR [--index I] [--token T]",
   summary: "fetches the newest snapshot from one or more servers",
   help:
-    "Can be stopped at any time, and goes on where it was when it is called again. The servers must be servers of one\n" +
-    "group: which snapshot it is says the first that can be reached.",
+    "Can be stopped at any time, and resumes where it was when it is called again. The servers must be servers of one\n" +
+    "group: the first that can be reached says which snapshot it is.",
   positionals: [2, Infinity],
   options: { index: "I", token: "T" },
   async run({ positionals, options, json, signal, io }) {

@@ -1,5 +1,5 @@
 /**
- * What is missing in the manifest of a snapshot that another system wrote, computed from its files.
+ * Completing the manifest of a snapshot that another system wrote, from its files.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import type { SnapshotReader } from "./storage.ts";
 
 /**
  * The manifest of a snapshot, with chunk digests: its own; or, for a snapshot that braft wrote, one that is made by
- * reading all its files once. What was damaged before that is not noticed; what is damaged later, or on the way, is.
+ * reading all its files once. Earlier damage is not noticed; later damage, or damage on the way, is.
  *
  * @param reader the snapshot
  * @throws {SnapshotError} `NOT_FOUND` if a file is only a reference to something outside of the snapshot

@@ -32,7 +32,7 @@ export interface FilePart {
 
 /**
  * The *content* of a snapshot: its files, one behind the other in the order of the manifest, with their chunks numbered
- * through. So that one range of bytes can be asked for that goes over the borders of many small files.
+ * through, so that one range of bytes can be requested across many small files.
  */
 export class SnapshotContent {
   /** Bytes in all. */
@@ -41,7 +41,7 @@ export class SnapshotContent {
   readonly count: number;
   /** The files, in the order of the manifest. */
   readonly files: readonly ChunkedFile[];
-  /** The number of the first chunk of each file, and at the end of all. */
+  /** The number of the first chunk of each file, and at the end the number of all chunks. */
   readonly #chunks: Float64Array;
   /** Where each file begins, in bytes, and at the end where all end. */
   readonly #bytes: Float64Array;
@@ -84,13 +84,13 @@ export class SnapshotContent {
     return this.#bytes[i]! + this.files[i]!.chunks.offset(chunk - this.#chunks[i]!);
   }
 
-  /** How many bytes a chunk has. */
+  /** The number of bytes in a chunk. */
   length(chunk: number): number {
     const { file, chunk: i } = this.locate(chunk);
     return file.chunks.length(i);
   }
 
-  /** Which chunk of which file it is. */
+  /** The file of a chunk, and its number there. */
   locate(chunk: number): LocatedChunk {
     checkInteger(chunk, "The number of a chunk", 0, this.count - 1);
     const i = this.#fileOf(this.#chunks, chunk);
@@ -141,7 +141,7 @@ export class SnapshotContent {
     throw new SnapshotError("NOT_FOUND", `There is no file ${JSON.stringify(name)}`, { file: name });
   }
 
-  /** The last file that begins at or before a place: the one that has it, since empty files take none. */
+  /** The last file that begins at or before a place: it has the place, since empty files take none. */
   #fileOf(starts: Float64Array, place: number): number {
     let low = 0;
     let high = this.files.length;

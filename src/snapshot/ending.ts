@@ -1,5 +1,5 @@
 /**
- * What is known of a file only at its end, and stands in the manifest beside its chunks.
+ * The trailer of a file: facts that are known only at its end, and stand in the manifest beside its chunks.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import { type FileExtension, FileExtensionSchema } from "./gen/manifest_pb.ts";
 import { checkKeyGroups, keyGroupsMessage, keyGroupsOf, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
 import { checkEncryption, type FileInfo, type FileOptions } from "./meta.ts";
 
-/** What is known of a file at its end. */
+/** The trailer of a file. */
 export type FileEnding = Pick<FileInfo, "keyGroups" | "encryption">;
 
-/** The longest ending, in bytes. */
+/** The longest trailer, in bytes. */
 export const MAX_ENDING_BYTES: number = MAX_KEY_GROUPS_BYTES + 4096;
 
-/** Asks what is known of a file now. */
+/** Makes the trailer of a file that was written to its end. */
 export async function endingOf(
   chunks: ChunkMap,
   keyGroups: FileOptions["keyGroups"],
@@ -31,7 +31,7 @@ export async function endingOf(
   };
 }
 
-/** The fields of a file's message. */
+/** The trailer's fields in a file's message. */
 export function endingFields({ keyGroups, encryption }: FileEnding): MessageInitShape<typeof FileExtensionSchema> {
   return {
     ...(keyGroups !== undefined && { keyGroups: keyGroupsMessage(keyGroups) }),
@@ -40,7 +40,7 @@ export function endingFields({ keyGroups, encryption }: FileEnding): MessageInit
 }
 
 /**
- * Reads the fields of a file's message.
+ * Reads the trailer's fields in a file's message.
  *
  * @throws {SnapshotError} `MALFORMED`
  */
@@ -51,24 +51,24 @@ export function readEnding({ keyGroups, encryption }: FileExtension, size: numbe
   };
 }
 
-/** As bytes, for an archive. */
+/** Encodes a trailer, for an archive. */
 export function encodeEnding(ending: FileEnding): Uint8Array {
   return toBinary(FileExtensionSchema, create(FileExtensionSchema, endingFields(ending)));
 }
 
 /**
- * From bytes.
+ * Decodes a trailer.
  *
  * @throws {SnapshotError} `MALFORMED`
  */
 export function decodeEnding(bytes: Uint8Array): FileEnding {
   try {
     const ending = readEnding(fromBinary(FileExtensionSchema, bytes), Number.MAX_SAFE_INTEGER);
-    // Some changes mean nothing to protobuf, and are damage all the same.
+    // Some changes mean nothing to protobuf, but are damage all the same.
     if (equal(bytes, encodeEnding(ending))) return ending;
   } catch (error) {
     if (error instanceof SnapshotError) throw error;
-    throw new SnapshotError("MALFORMED", `The end of a file is wrong: ${messageOf(error)}`, { cause: error });
+    throw new SnapshotError("MALFORMED", `The trailer of a file is wrong: ${messageOf(error)}`, { cause: error });
   }
-  throw new SnapshotError("MALFORMED", "The end of a file is not as it was written");
+  throw new SnapshotError("MALFORMED", "The trailer of a file is not as it was written");
 }

@@ -3,13 +3,13 @@
  *
  * | a storage, or its replica, that | takes from elsewhere | loads from its storage | saves |
  * |---|---|---|---|
- * | was told its group | what is of it | what is of it, or of none: older than the name | that group |
- * | was not, and has a snapshot of a group | what is of the same | all; a replica, as above | the same |
- * | was not, and has snapshots, all of none | what is of none | them | none, or what the save names |
- * | was not, and has no snapshot | what comes first | | none, or what the save names |
+ * | was told its group | those of its group | those of its group, and older ones of none | that group |
+ * | was not, and has a snapshot of a group | those of the same | all; a replica, as above | the same |
+ * | was not, and has snapshots, all of none | those of none | them | none, or what the save names |
+ * | was not, and has no snapshot | the first that comes | | none, or what the save names |
  *
- * Everything else is refused (`FORBIDDEN`) before anything is written. What lies in a storage and is of another group
- * is left where it is: neither listed nor opened, retired or overwritten.
+ * Everything else is refused (`FORBIDDEN`) before anything is written. A snapshot of another group that lies in a
+ * storage is left where it is: neither listed nor opened, retired or overwritten.
  *
  * @module
  */
@@ -24,7 +24,7 @@ interface Grouped {
   readonly group?: string;
 }
 
-/** What is said of a snapshot, as far as it matters here. */
+/** The part of a snapshot's metadata that matters here. */
 interface GroupedMeta extends Grouped {
   readonly lastIncludedIndex: bigint;
 }
@@ -51,7 +51,7 @@ export function checkGroup(group: unknown, what = "The group"): string {
 }
 
 /**
- * The group of what was of `current` until now.
+ * Returns the group of something that was of `current` until now.
  *
  * @throws {SnapshotError} `FORBIDDEN` if it is of another group already; `MALFORMED`
  */
@@ -64,7 +64,7 @@ export function boundGroup(current: string | undefined, group: string, what: str
   });
 }
 
-/** Whether a snapshot that lies in a storage of this group is its own. */
+/** Reports whether a snapshot that lies in a storage of the group `own` is the storage's own. */
 export function isOfGroup({ group }: Grouped, own: string | undefined): boolean {
   return own === undefined || group === undefined || group === own;
 }
@@ -72,7 +72,7 @@ export function isOfGroup({ group }: Grouped, own: string | undefined): boolean 
 /**
  * Checks a snapshot that comes from elsewhere.
  *
- * @param group of whoever it is offered to, if that is known
+ * @param group the receiver's, if that is known
  * @param here the snapshots that are there, newest first
  * @param offered what is offered
  * @param source the address that it comes from
@@ -94,7 +94,7 @@ export function checkOffered(
  *
  * @param group of the storage, if that is known
  * @param here the snapshots that are there, newest first
- * @param meta what is said of the new one
+ * @param meta the metadata of the new one
  * @throws {SnapshotError} `FORBIDDEN` if that is of another group
  */
 export function groupOfSave(
@@ -107,7 +107,7 @@ export function groupOfSave(
   throw otherGroup(meta, expected, "is not saved");
 }
 
-/** The group of what is there: the newest snapshot that has one says it. */
+/** The group of the newest snapshot that has one. */
 export function groupOf(here: readonly { readonly meta: Grouped }[]): string | undefined {
   return here.find(({ meta }) => meta.group !== undefined)?.meta.group;
 }

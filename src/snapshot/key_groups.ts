@@ -15,12 +15,12 @@ export const MAX_KEY_GROUPS: number = 32_768;
 /** The longest encoding: an offset takes up to eight bytes (2^53). */
 export const MAX_KEY_GROUPS_BYTES: number = MAX_KEY_GROUPS * 8 + 32;
 
-/** As a message. */
+/** Encodes key groups as a message. */
 export function keyGroupsMessage({ first, last, offsets }: KeyGroupOffsets): KeyGroups {
   return create(KeyGroupsSchema, { first, last, offsets: Array.from(offsets, (offset) => BigInt(offset)) });
 }
 
-/** From a message; see {@linkcode checkKeyGroups}. */
+/** Decodes key groups from a message; see {@linkcode checkKeyGroups}. */
 export function keyGroupsOf({ first, last, offsets }: KeyGroups, size: number): KeyGroupOffsets {
   return checkKeyGroups({ first, last, offsets: Float64Array.from(offsets, Number) }, size);
 }

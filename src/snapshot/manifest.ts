@@ -1,5 +1,5 @@
 /**
- * The manifest: what is in a snapshot, in braft's bytes.
+ * The manifest: the metadata and files of a snapshot, in braft's bytes.
  *
  * ```text
  * __raft_snapshot_meta = length body       length = u32 big-endian, body = LocalSnapshotPbMeta (manifest.proto)
@@ -51,19 +51,19 @@ const DECODED_AHEAD = 16;
 /** Field 2 of `LocalSnapshotPbMeta`, length-delimited. */
 const FILES_TAG = 2 << 3 | 2;
 /**
- * The highest version of the extensions that this release reads. It writes 1 where nothing is said that version 1 does
- * not know, so that what has neither group nor seal stays what it was, for every release.
+ * The highest version of the extensions that this release reads. It writes 1 if version 1 can say everything, so that
+ * the manifest of a snapshot with neither group nor seal stays the same for every release.
  */
 export const FORMAT_VERSION: number = 2;
 
-/** The first byte of either extension: field 1 as a varint. What begins otherwise at field 1000 is somebody else's. */
+/** The first byte of either extension: field 1 as a varint. A field 1000 that begins otherwise is somebody else's. */
 const EXTENSION_TAG = 0x08;
-/** Fields that are not known are not written again, and each of two bytes would become an object. */
+/** Unknown fields are dropped: they are not written again, and each of two bytes would become an object. */
 const KNOWN_ONLY = { readUnknownFields: false } as const;
 
-/** What is in a snapshot. Immutable. */
+/** The metadata and files of a snapshot. Immutable. */
 export class SnapshotManifest {
-  /** What it is a snapshot of. */
+  /** The metadata of the snapshot. */
   readonly meta: SnapshotMeta;
   /** The files, in the order of their raw UTF-8 bytes. */
   readonly files: readonly FileInfo[];
@@ -86,7 +86,7 @@ export class SnapshotManifest {
    * Makes a manifest. It has Snapstream's extensions if all files have chunks and `meta` has a `createdAt`; else it is
    * what braft would write.
    *
-   * @param meta what it is a snapshot of
+   * @param meta the metadata of the snapshot
    * @param files in any order
    * @throws {SnapshotError} `MALFORMED` if a name, the index or the term is not allowed, or it is over 64 MiB
    */
@@ -158,7 +158,7 @@ export class SnapshotManifest {
       ...(oldPeers.length > 0 && { oldPeers }),
       ...extension?.fields,
     }, files);
-    // Byte by byte: some changes (of a wire type, of the order) mean nothing to protobuf, and are damage all the same.
+    // Byte by byte: some changes (of a wire type, of the order) mean nothing to protobuf, but are damage all the same.
     if (extension !== undefined && !(equal(extension.digest, manifest.digest) && equal(bytes, manifest.bytes))) {
       throw new SnapshotError("CORRUPT", "The manifest does not have its SHA-256: it was changed or damaged", {
         index: lastIncludedIndex,
@@ -192,7 +192,7 @@ export class SnapshotManifest {
     return this.meta.lastIncludedIndex;
   }
 
-  /** Whether the content can be verified: it has Snapstream's extensions. */
+  /** True if the content can be verified: it has Snapstream's extensions. */
   get verifiable(): boolean {
     return isExtended(this.meta, this.files);
   }
@@ -206,7 +206,7 @@ export class SnapshotManifest {
     return this.#content ??= new SnapshotContent(this.files);
   }
 
-  /** The bytes of all files; of those without a size nothing. */
+  /** The bytes of all files; one without a size counts as 0. */
   get size(): number {
     return this.files.reduce((sum, { chunks }) => sum + (chunks?.size ?? 0), 0);
   }
@@ -226,7 +226,7 @@ export class SnapshotManifest {
   }
 }
 
-/** Checks what is said of files, but their names and key groups. */
+/** Checks the descriptions of files, but not their names and key groups. */
 export function checkFiles(files: readonly FileInfo[]): void {
   const checks = {
     ...attributeChecks(),
@@ -242,7 +242,7 @@ function isExtended(meta: SnapshotMeta, files: readonly FileInfo[]): boolean {
   return meta.createdAt !== undefined && files.every((file) => file.chunks !== undefined);
 }
 
-/** The bytes; without a digest those that the digest is of. */
+/** The encoded manifest; without a digest, the bytes that the digest is computed over. */
 function encode(meta: SnapshotMeta, files: readonly FileInfo[], digest: Uint8Array | undefined): Uint8Array {
   const extended = isExtended(meta, files);
   return toBinary(
@@ -262,7 +262,7 @@ function encode(meta: SnapshotMeta, files: readonly FileInfo[], digest: Uint8Arr
 
 function encodeSnapshotExtension(meta: SnapshotMeta, digest: Uint8Array | undefined): Uint8Array {
   const { group, signature } = meta;
-  const seal = digest && meta.seal; // of the digest, as the signature is: it cannot be in it
+  const seal = digest && meta.seal; // it covers the digest, as the signature does, and so cannot be part of it
   return toBinary(
     SnapshotExtensionSchema,
     create(SnapshotExtensionSchema, {
@@ -302,7 +302,7 @@ function encodeFileMeta({ userMeta, source, checksum, chunks, ...ending }: FileI
 }
 
 /**
- * The group in a manifest that was checked when it was written, without decoding all of it.
+ * Reads the group in a manifest that was checked when it was written, without decoding all of it.
  *
  * @param bytes a `LocalSnapshotPbMeta`
  * @throws {SnapshotError} `MALFORMED`, `UNSUPPORTED`
@@ -398,7 +398,7 @@ async function decodeExtension(
   });
 }
 
-/** Refuses a manifest with too many files before it is parsed: five bytes of it can become half a kilobyte of objects. */
+/** Refuses a manifest with too many files before it is parsed: five bytes can become half a kilobyte of objects. */
 function checkFileCount(bytes: Uint8Array): void {
   let files = 0;
   for (const { tag } of fieldsOf(bytes)) {
@@ -408,7 +408,7 @@ function checkFileCount(bytes: Uint8Array): void {
   }
 }
 
-/** Refuses lists that are longer than they can be before they are parsed: a byte of them can become forty. */
+/** Refuses lists that are too long before they are parsed: a byte of them can become forty. */
 function checkLists(file: string, bytes: Uint8Array): void {
   const { chunkLengths, chunkDigests, keyGroups } = FileExtensionSchema.field;
   const sizes = new Map<number, number>();
@@ -426,7 +426,7 @@ function checkLists(file: string, bytes: Uint8Array): void {
   });
 }
 
-/** Walks over the fields of a message, and leaves what is wrong with them to the parser. */
+/** Walks over the fields of a message; errors in them are left to the parser. */
 function* fieldsOf(bytes: Uint8Array): Generator<{ tag: number; size: number }, void, undefined> {
   let at = 0;
   const varint = () => {

@@ -1,5 +1,5 @@
 /**
- * What is said of a snapshot and of its files.
+ * The metadata of a snapshot and of its files.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export const MAX_SIGNATURE = 1024;
 /** The longest identifier of a key, in characters. */
 const MAX_KEY_ID = 256;
 
-/** What a snapshot is a snapshot of: braft's `SnapshotMeta`, and what Snapstream adds. */
+/** The metadata of a snapshot: braft's `SnapshotMeta`, and what Snapstream adds. */
 export interface SnapshotMeta {
   /** The index of the last log entry that the snapshot covers; 1 or more. */
   readonly lastIncludedIndex: bigint;
@@ -41,13 +41,13 @@ export interface SnapshotMeta {
   readonly oldPeers?: readonly string[];
   /** When it was taken: milliseconds since 1970. Filled in by a commit. */
   readonly createdAt?: number;
-  /** What wrote it. Filled in by a commit. */
+  /** The software that wrote it. Filled in by a commit. */
   readonly writer?: string;
   /** The index of the snapshot that this one was built upon. */
   readonly parentIndex?: bigint;
   /**
-   * The group: the name of the state machine whose replicas it is for; 1 to 255 bytes of UTF-8 without NUL. One of
-   * another group is refused everywhere. Filled in by a storage that knows it.
+   * The group: the name of the state machine whose replicas it is for; 1 to 255 bytes of UTF-8 without NUL. A snapshot
+   * of another group is refused everywhere. Filled in by a storage that knows it.
    */
   readonly group?: string;
   /** A signature over the snapshot digest. */
@@ -56,15 +56,15 @@ export interface SnapshotMeta {
   readonly seal?: SnapshotSeal;
 }
 
-/** What binds encrypted files to their snapshot. */
+/** The binding of encrypted files to their snapshot. */
 export interface SnapshotSeal {
-  /** Which key. */
+  /** The identifier of the key. */
   readonly keyId: string;
   /** An HMAC-SHA256 over the snapshot digest: 32 bytes. */
   readonly mac: Uint8Array;
 }
 
-/** What is said of a file when it is added. */
+/** The attributes of a file, given when it is added. */
 export interface FileAttributes {
   /** Bytes of the user's own: braft's `user_meta`. */
   readonly userMeta?: Uint8Array;
@@ -74,22 +74,22 @@ export interface FileAttributes {
   readonly checksum?: string;
 }
 
-/** Which key groups a file holds, and where each begins: Flink's `KeyGroupRangeOffsets`. */
+/** The key groups that a file holds, and where each begins: Flink's `KeyGroupRangeOffsets`. */
 export interface KeyGroupOffsets {
   /** The first key group. */
   readonly first: number;
   /** The last key group. */
   readonly last: number;
   /**
-   * Where each begins, in bytes from the start of the file, from `first` to `last`. It ends where the next one begins; the
-   * last one with the file. What stands before the first belongs to all.
+   * Where each begins, in bytes from the start of the file, from `first` to `last`. Each ends where the next one
+   * begins, the last one with the file. Bytes before the first belong to all.
    */
   readonly offsets: Float64Array;
 }
 
-/** What a file was encrypted with. */
+/** The key that a file was encrypted with, and a MAC. */
 export interface FileEncryption {
-  /** Which key. */
+  /** The identifier of the key. */
   readonly keyId: string;
   /** An HMAC-SHA256 over the name and the root of the file: 32 bytes. */
   readonly mac: Uint8Array;
@@ -101,16 +101,16 @@ export interface FileInfo extends FileAttributes {
   readonly name: string;
   /** Its key groups, if it is of keyed state. */
   readonly keyGroups?: KeyGroupOffsets;
-  /** What it was encrypted with, if it was. Then its chunks and size are those of what is stored. */
+  /** Its encryption, if it has one: its chunks and size are then those of the stored bytes. */
   readonly encryption?: FileEncryption;
   /** Its chunks and size. Absent in a snapshot that braft wrote. */
   readonly chunks?: ChunkMap;
 }
 
 /**
- * Checks what was said of a snapshot.
+ * Checks the metadata of a snapshot.
  *
- * @returns a copy of it, which is nobody else's to change
+ * @returns a copy of it, which nobody else can change
  * @throws {SnapshotError} `MALFORMED` if something is of another type, or out of range
  */
 export function checkMeta(meta: SnapshotMeta): SnapshotMeta {
@@ -157,7 +157,7 @@ export function checkMeta(meta: SnapshotMeta): SnapshotMeta {
 }
 
 /**
- * Checks what a file was encrypted with, or a snapshot sealed.
+ * Checks the encryption of a file, or the seal of a snapshot.
  *
  * @throws {SnapshotError} `MALFORMED`
  */
@@ -178,12 +178,12 @@ function checkSnapshotIndex(value: unknown, what: string): void {
   }
 }
 
-/** The checks of what is said of a file when it is added. */
+/** The checks of the attributes of a file. */
 export function attributeChecks(): Checks<FileAttributes> {
   return { userMeta: checkBytes, source: oneOf("local", "reference"), checksum: checkText };
 }
 
-/** What is said of a file when it is added, out of options that say more; a copy. */
+/** The attributes of a file, copied out of options that say more. */
 export function attributesOf({ userMeta, source, checksum }: FileAttributes): FileAttributes {
   return {
     ...(userMeta !== undefined && { userMeta: copyBytes(userMeta, "options.userMeta") }),
@@ -192,14 +192,14 @@ export function attributesOf({ userMeta, source, checksum }: FileAttributes): Fi
   };
 }
 
-/** What this release says of itself in a manifest. */
+/** The name and version of this release, for manifests. */
 export const WRITER: string = "snapstream/0.1.0";
 
 /**
- * `meta` with what a commit fills in: when, and by what.
+ * `meta` with the fields that a commit fills in: the time and the writer.
  *
  * @param meta what is known
- * @param createdAt when, if `meta` does not say; 0 for a snapshot of which nobody knows
+ * @param createdAt the time, if `meta` does not say it; 0 for a snapshot whose time nobody knows
  */
 export function completeMeta(meta: SnapshotMeta, createdAt: number): SnapshotMeta & { readonly createdAt: number } {
   const own = checkMeta(meta);
@@ -220,11 +220,12 @@ export interface FileOptions extends FileAttributes {
   readonly size?: number;
   /**
    * The size of its chunks, 64 KiB to 4 MiB. By default 256 KiB, or more if `size` asks for it. Or `"pieces"`: each
-   * piece that is written is a chunk, of up to 4 MiB. So that a chunk begins where a key group does, or the content says.
+   * piece that is written is a chunk, of up to 4 MiB, so that a chunk can begin where a key group does, or where the
+   * content says.
    */
   readonly chunkSize?: number | "pieces";
-  /** Asked when the file was written to its end: which key groups it holds, and where. */
+  /** Called when the file was written to its end: gives the key groups that it holds, and where they begin. */
   readonly keyGroups?: () => KeyGroupOffsets | undefined;
-  /** Asked when the file was written to its end: what its bytes, which are stored as they are, were encrypted with. */
+  /** Called when the file was written to its end: gives the encryption of its bytes, which are stored as they are. */
   readonly encryption?: (chunks: ChunkMap) => Promise<FileEncryption | undefined>;
 }

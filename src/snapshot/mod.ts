@@ -1,5 +1,5 @@
 /**
- * What a snapshot is: its meta, its manifest, the contracts of what keeps it, and the archive that it travels as.
+ * A snapshot: its metadata, its manifest, the contracts of storages, and the archive that it travels as.
  *
  * @module
  */

@@ -10,7 +10,7 @@ import { SnapshotError } from "../errors.ts";
 
 /** The longest name, in bytes of UTF-8. */
 export const MAX_NAME_BYTES: number = 1024;
-/** The longest part of a name between slashes, in bytes of UTF-8: more than that no usual file system takes. */
+/** The longest part of a name between slashes, in bytes of UTF-8: usual file systems take no more. */
 export const MAX_NAME_PART_BYTES: number = 255;
 /** The name of the manifest in a directory, which no file may have. */
 export const MANIFEST_NAME: string = "__raft_snapshot_meta";
@@ -45,7 +45,7 @@ function wrongWith(name: string): string | undefined {
   if (name.includes("\\")) return "it has a backslash";
   if (isAbsolute(name)) return "it is absolute";
   if (name.split("/").includes("..")) return "it leads out of the snapshot";
-  // What is left to find: an empty or a `.` part, a slash at the end.
+  // This finds the rest: an empty or a `.` part, a slash at the end.
   if (normalize(name) !== name || name.endsWith("/") || name === ".") return "it is not in its shortest form";
   if (name === MANIFEST_NAME || name === MANIFEST_TEMP_NAME) return "that is the manifest's name";
   return undefined;
@@ -80,20 +80,20 @@ export class NameSet {
     for (const directory of directories) this.#directories.add(directory);
   }
 
-  /** Takes a name back, of a file that did not come about. */
+  /** Removes the name of a file that did not come about. */
   delete(name: string): void {
     this.#files.delete(name);
   }
 }
 
 /**
- * Checks all names of a snapshot. Does what a {@linkcode NameSet} does without holding the directories, of which a
- * manifest can have tens of millions.
+ * Checks all names of a snapshot, as a {@linkcode NameSet} does, but without holding the directories: a manifest can
+ * have tens of millions of them.
  *
  * @throws {SnapshotError} `MALFORMED`
  */
 export function checkNames(names: readonly string[]): void {
-  // With the separator below all else, what is in a directory comes right after a file that is called like it.
+  // With the separator sorted before all else, the files in a directory directly follow a file of the same name.
   const sorted = names.map((name) => checkName(name).split("/").join("\0")).sort();
   for (let i = 1; i < sorted.length; i++) {
     const [before, name] = [sorted[i - 1]!, sorted[i]!];
@@ -107,8 +107,8 @@ function clashing(name: string, clash: string): SnapshotError {
 }
 
 /**
- * Pairs of names that some file system takes for one, since they differ only in case, in how accents are composed, or in
- * dots and spaces at the end of a part.
+ * Pairs of names that some file system takes for one, since they differ only in case, in how accents are composed, or
+ * in dots and spaces at the end of a part.
  */
 export function* similarNames(names: Iterable<string>): Generator<[string, string], void, undefined> {
   const seen = new Map<string, string>();

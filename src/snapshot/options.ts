@@ -1,5 +1,5 @@
 /**
- * What every storage checks of the options that it is given.
+ * The checks that every storage makes of its options.
  *
  * @module
  */
@@ -52,7 +52,7 @@ export function checkCommitOptions(options: CommitOptions): CommitOptions {
   return checkOptions(options, { digest: checkBytes, check: checkFunction });
 }
 
-/** Checks the options of `SnapshotReader.file`, and gives the range. */
+/** Checks the options of `SnapshotReader.file`, and returns the range. */
 export function checkReadOptions(options: ReadOptions): Required<ByteRange> {
   const { start = 0, end = Infinity } = checkOptions(options, {
     start: checkPosition,
@@ -71,7 +71,7 @@ export function checkVerifyOptions(options: VerifyOptions): VerifyOptions {
   return checkOptions(options, { signal: checkSignal });
 }
 
-/** Checks what `SnapshotStorage.restore` is given. */
+/** Checks the arguments of `SnapshotStorage.restore`. */
 export function checkRestore(index: bigint, options: VerifyOptions): VerifyOptions {
   checkIndex(index, "index");
   return checkVerifyOptions(options);
@@ -98,12 +98,12 @@ export function checkReader(value: unknown, what: string): void {
   checkManifest((value as SnapshotReader).manifest, `${what}.manifest`);
 }
 
-/** Checks what signs. */
+/** Checks a signer. */
 export function checkSigner(value: unknown, what: string): void {
   able("a SnapshotSigner", "sign")(value, what);
 }
 
-/** Checks what says who is trusted. */
+/** Checks a verifier. */
 export function checkVerifier(value: unknown, what: string): void {
   able("a SnapshotVerifier", "verify")(value, what);
 }

@@ -1,5 +1,5 @@
 /**
- * Reading a range of the content, out of whatever has the files.
+ * Reading a range of the content, out of anything that has the files.
  *
  * @module
  */
@@ -8,12 +8,12 @@ import { InFlight } from "../async/mod.ts";
 import type { FilePart, SnapshotContent } from "./content.ts";
 import type { ReadOptions } from "./storage.ts";
 
-/** A part of a file that is read as a whole, in bytes. */
+/** The largest part of a file that is read as a whole, in bytes. */
 const SMALL = 128 * 1024;
-/** How many of them are read at the same time. */
+/** The most such parts that are read at the same time. */
 const READ_AHEAD = 8;
 
-/** What files can be read of: a reader, or an install as far as it has come. */
+/** A source of files: a reader, or an install as far as it has come. */
 export interface FileReader {
   /** The content of a file, or a part of it, verified. */
   file(name: string, options?: ReadOptions): ReadableStream<Uint8Array>;

@@ -41,8 +41,8 @@ export interface SnapshotVerifier {
    * Checks the signature of a snapshot.
    *
    * @param manifest what was signed
-   * @throws {SnapshotError} `FORBIDDEN` if it is not signed, or not by somebody who is trusted; `CORRUPT` if the signature
-   *   is wrong
+   * @throws {SnapshotError} `FORBIDDEN` if it is not signed, or not by somebody who is trusted; `CORRUPT` if the
+   *   signature is wrong
    */
   verify(manifest: Pick<SnapshotManifest, "index" | "digest" | "meta">): Promise<void>;
 }
@@ -52,13 +52,13 @@ export interface TrustedKey {
   /** The key: a `CryptoKey` of Ed25519, or its 32 bytes. */
   readonly publicKey: CryptoKey | Uint8Array;
   /**
-   * Until when it signs, in milliseconds since 1970: a snapshot that says that it was taken later is refused. For a key
-   * that is being replaced. (Who has the key can say of a snapshot that it is older: take a key away that was lost.)
+   * The end of its use, in milliseconds since 1970: a snapshot that says that it was taken later is refused. For a key
+   * that is being replaced. (Whoever has the key can backdate a snapshot: remove a key that was lost.)
    */
   readonly until?: number;
 }
 
-/** The signature of a snapshot, if somebody signs it; checked, as a signer may be anybody's. */
+/** Signs a snapshot, if there is a signer; the signature is checked, as a signer may be anybody's. */
 export async function signed(signer: SnapshotSigner | undefined, digest: Uint8Array): Promise<Uint8Array | undefined> {
   return signer && copyBytes(await signer.sign(digest), "What a signer gives");
 }
@@ -102,7 +102,7 @@ export function ed25519Signer(keys: Pick<CryptoKeyPair, "privateKey" | "publicKe
 }
 
 /**
- * Takes what was signed with one of some Ed25519 keys. To replace a key, trust both for a while.
+ * Accepts snapshots that were signed with one of some Ed25519 keys. To replace a key, trust both for a while.
  *
  * @param keys the keys; looked at when a snapshot is checked, so that the array may change
  */
@@ -133,7 +133,7 @@ export function ed25519Verifier(keys: readonly TrustedKey[]): SnapshotVerifier {
   };
 }
 
-/** What is signed: not the digest alone, so that a signature for something else never is one for a snapshot. */
+/** The signed message: not the digest alone, so that a signature for something else never is one for a snapshot. */
 function signedMessage(digest: Uint8Array): Uint8Array<ArrayBuffer> {
   return concat([new TextEncoder().encode("snapstream-snapshot-1\0"), digest]) as Uint8Array<ArrayBuffer>;
 }

@@ -1,5 +1,5 @@
 /**
- * What is too old.
+ * The error for snapshots that are too old.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The contracts of whatever keeps snapshots: braft's `SnapshotStorage`, `SnapshotWriter` and `SnapshotReader`, as streams.
+ * The contracts of storages: braft's `SnapshotStorage`, `SnapshotWriter` and `SnapshotReader`, as streams.
  *
  * @module
  */
@@ -10,19 +10,19 @@ import type { Operation } from "../async/mod.ts";
 import type { ChunkSet } from "../stream/mod.ts";
 import type { SnapshotManifest } from "./manifest.ts";
 
-/** Keeps snapshots. Every method is safe to call at any time; what excludes the call makes it fail with `BUSY`. */
+/** Keeps snapshots. Every method is safe to call at any time; it fails with `BUSY` while something else excludes it. */
 export interface SnapshotStorage extends AsyncDisposable {
-  /** How many snapshots are kept, beside pinned ones. */
+  /** The number of snapshots that are kept, beside pinned ones. */
   readonly retain: number;
 
   /**
-   * The group that it was told it is of, if it was: snapshots of others are neither taken in nor listed. See the table
-   * in `group.ts` for what holds as long as it was not.
+   * The group that the storage was told, if any: snapshots of others are neither taken in nor listed. The table in
+   * `group.ts` says what holds as long as it was told none.
    */
   readonly group: string | undefined;
 
   /**
-   * Tells the storage which group it is of from now on. Done by a `Replica`, which knows it.
+   * Tells the storage its group, from now on. A `Replica`, which knows it, does so.
    *
    * @param group the name
    * @throws {SnapshotError} `FORBIDDEN` if it is of another already, `MALFORMED` if that is no name of a group
@@ -38,7 +38,7 @@ export interface SnapshotStorage extends AsyncDisposable {
   create(options?: CreateOptions): Promise<SnapshotWriter>;
 
   /**
-   * Opens a snapshot, and pins it: it is not deleted before its reader was closed.
+   * Opens a snapshot, and pins it: it is not deleted before its reader is closed.
    *
    * @param index which one; if absent the newest good one, or the one before it while that cannot be read
    * @throws {SnapshotError} `NOT_FOUND` if there is none, `CORRUPT` if it is damaged, `FORBIDDEN` if it is of another
@@ -47,21 +47,21 @@ export interface SnapshotStorage extends AsyncDisposable {
   open(index?: bigint): Promise<SnapshotReader>;
 
   /**
-   * What is here, good, and of the storage's group, newest first. What could not be read when the storage was opened is
-   * looked at again, and is here once it can be.
+   * Lists the good snapshots of the storage's group, newest first. One that could not be read when the storage was
+   * opened is looked at again, and is listed once it can be read.
    */
   list(): Promise<SnapshotInfo[]>;
 
   /**
-   * What is here and could not be read, or not understood, when the storage was opened, and cannot be now: newest first. It
-   * stays where it is and is not listed. It may well be good: nothing is written over it, nothing older is taken in, and it
-   * does not count for retention.
+   * The snapshots that could not be read, or not understood, when the storage was opened, and still cannot be: newest
+   * first. They stay where they are and are not listed. They may well be good: nothing is written over them, nothing
+   * older is taken in, and they do not count for retention.
    */
   unreadable(): Promise<UnreadableSnapshot[]>;
 
   /**
-   * Begins, or goes on with, taking in a snapshot whose manifest is known and whose chunks come one by one, from
-   * anywhere and in any order. What was received stays when the install is closed, where the storage can keep it.
+   * Begins or resumes an install of a snapshot whose manifest is known and whose chunks come one by one, from anywhere
+   * and in any order. Received chunks stay when the install is closed, where the storage can keep them.
    *
    * @param manifest what is to be received; every file must have chunks
    * @throws {SnapshotError} `STALE` if it is not newer than the newest here, `BUSY` while another install is open,
@@ -69,17 +69,17 @@ export interface SnapshotStorage extends AsyncDisposable {
    */
   install(manifest: SnapshotManifest): Promise<SnapshotInstall>;
 
-  /** The install that is open, if one is: what has come of it can be read, and given on to others. */
+  /** The open install, if there is one: its chunks that are here can be read, and passed on to others. */
   readonly installing: SnapshotInstall | undefined;
 
-  /** What installs that were interrupted, also before a restart, were to receive; to be gone on with. */
+  /** The manifests of installs that were interrupted, also before a restart, and can be resumed. */
   unfinished(): Promise<SnapshotManifest[]>;
 
   /**
-   * Quarantines a snapshot that is bad. Whoever calls this has a doubt: the storage reads the snapshot itself, and only what
-   * is proven wrong (its bytes are here, were read more than once, and do not have their digest) is quarantined. The next
-   * older one is the newest then. It is done when the last reader of the snapshot was closed; from now on nobody can open
-   * it. Four are kept for a person, at most; see {@linkcode restore}.
+   * Quarantines a snapshot that is bad. The caller only suspects it: the storage reads the snapshot itself, and
+   * quarantines only what is proven wrong (its bytes are here, were read more than once, and do not have their digest).
+   * The next older snapshot is the newest then. From now on nobody can open the bad one; it is quarantined when its
+   * last reader is closed. At most four are kept, for a person: see {@linkcode restore}.
    *
    * @param index which one
    * @param reason why, for a person
@@ -87,44 +87,45 @@ export interface SnapshotStorage extends AsyncDisposable {
    */
   quarantine(index: bigint, reason: string): Promise<boolean>;
 
-  /** What is quarantined, the last first. */
+  /** The quarantined snapshots, the last first. */
   quarantined(): Promise<QuarantinedSnapshot[]>;
 
   /**
-   * Makes a quarantined snapshot one again, after all of it was read and verified.
+   * Makes a quarantined snapshot an ordinary one again, after all of it was read and verified.
    *
    * @param index which one; of several the last that verifies
    * @param options the signal
    * @throws {SnapshotError} `NOT_FOUND` if none with this index is quarantined, `BUSY` if there is a snapshot with it,
-   *   `CORRUPT` if it is bad; whatever it cannot be read for
+   *   `CORRUPT` if it is bad; or the reason for which it cannot be read
    */
   restore(index: bigint, options?: VerifyOptions): Promise<SnapshotInfo>;
 
   /**
-   * Tells a listener of every snapshot that is quarantined here from now on, whoever found it bad: it is none any more.
+   * Tells a listener of every snapshot that is quarantined here from now on, whoever found it bad: it no longer counts
+   * as a snapshot.
    *
    * @param listener is given the index, and why; an error that it throws is dropped
-   * @returns what ends it
+   * @returns a function that ends it
    */
   onQuarantine(listener: (index: bigint, reason: string) => void): () => void;
 
-  /** Closes the storage, its readers, and its writer and install, which are given up. */
+  /** Closes the storage and its readers, and aborts its writer and install. */
   close(): Promise<void>;
 }
 
 /** A snapshot in a storage. */
 export interface SnapshotInfo {
-  /** What it is a snapshot of. */
+  /** Its metadata. */
   readonly meta: SnapshotMeta;
   /** Its name: 32 bytes. */
   readonly digest: Uint8Array;
   /** Bytes of all files; 0 where it is not known (a snapshot of braft's before it was opened). */
   readonly size: number;
-  /** How many files it has. */
+  /** The number of its files. */
   readonly files: number;
-  /** How many chunks they have; 0 for a snapshot that braft wrote. */
+  /** The number of their chunks; 0 for a snapshot that braft wrote. */
   readonly chunks: number;
-  /** Whether a reader keeps it from being deleted. */
+  /** True while a reader keeps it from being deleted. */
   readonly pinned: boolean;
 }
 
@@ -132,7 +133,7 @@ export interface SnapshotInfo {
 export interface DamagedSnapshot {
   /** Its index, from the name that it has in the storage. */
   readonly index: bigint;
-  /** Says what is wrong with it. */
+  /** The error that says what is wrong with it. */
   readonly error: SnapshotError;
 }
 
@@ -140,7 +141,7 @@ export interface DamagedSnapshot {
 export interface UnreadableSnapshot {
   /** Its index, from its name. */
   readonly index: bigint;
-  /** What it cannot be read for. */
+  /** The reason for which it cannot be read. */
   readonly error: SnapshotError;
 }
 
@@ -154,7 +155,7 @@ export interface QuarantinedSnapshot {
   readonly reason?: string;
 }
 
-/** A snapshot being written. Not to be seen by anybody before {@linkcode commit} has resolved. */
+/** A snapshot being written. Nobody can see it before {@linkcode commit} has resolved. */
 export interface SnapshotWriter extends AsyncDisposable {
   /**
    * A new file. Several may be written at the same time. The stream's chunks are copied: they may be changed as soon
@@ -167,9 +168,9 @@ export interface SnapshotWriter extends AsyncDisposable {
   file(name: string, options?: FileOptions): WritableStream<Uint8Array>;
 
   /**
-   * Puts files of earlier snapshots of this storage into this one, found by their root digests, under the names that are
-   * given: without a copy where that can be done. The newest snapshot that one was found in is the parent of this one.
-   * Once a snapshot was found bad none is taken from those that were there with it: they may share what is bad.
+   * Puts files of earlier snapshots of this storage, found by their root digests, into this one under the given names,
+   * without a copy where possible. The newest snapshot that a file was found in is the parent of this one. Once a
+   * snapshot was found bad, no file is taken from the snapshots that were there with it: they may share the bad part.
    *
    * @param files which
    * @returns whether all of them are here, and now in this snapshot too; else none is
@@ -178,24 +179,25 @@ export interface SnapshotWriter extends AsyncDisposable {
   reuse(files: readonly FileInfo[]): Promise<boolean>;
 
   /**
-   * What is known of a file that was written to its end, or reused.
+   * The description of a file that was written to its end, or reused.
    *
    * @throws {SnapshotError} `NOT_FOUND`
    */
   info(name: string): FileInfo;
 
   /**
-   * Has the snapshot sealed when it is complete: by whoever encrypts its files, so that none of them can be left out,
-   * renamed, or found in another snapshot.
+   * Has the snapshot sealed when it is complete. Whoever encrypts its files calls this, so that none of them can be
+   * left out, renamed, or found in another snapshot.
    *
    * @param seal is given the snapshot digest, 32 bytes
    */
   sealWith(seal: (digest: Uint8Array) => Promise<SnapshotSeal>): void;
 
   /**
-   * Makes the snapshot durable, reads it back, and only then lets it be seen. Then retention takes what is too old.
+   * Makes the snapshot durable, reads it back, and only then makes it visible. Afterwards retention deletes what is too
+   * old.
    *
-   * @param meta what it is a snapshot of
+   * @param meta its metadata
    * @param options what is expected, and who tries it first
    * @returns the new snapshot
    * @throws {SnapshotError} `STALE` if a snapshot with this or a higher index is here; `CORRUPT` if the digest is not
@@ -205,11 +207,11 @@ export interface SnapshotWriter extends AsyncDisposable {
    */
   commit(meta: SnapshotMeta, options?: CommitOptions): Promise<SnapshotInfo>;
 
-  /** Gives the snapshot up and leaves nothing of it. Nothing happens after a commit. */
+  /** Aborts the snapshot and leaves nothing of it. Does nothing after a commit. */
   abort(reason?: unknown): Promise<void>;
 }
 
-/** What files are written with, by who does not commit them. */
+/** The part of a writer for code that writes files and does not commit them. */
 export type FileWriter = Pick<SnapshotWriter, "file" | "reuse" | "info" | "sealWith">;
 
 /** Options of {@linkcode SnapshotStorage.create}. */
@@ -217,24 +219,24 @@ export interface CreateOptions {
   /** Called with each number of bytes that a file has taken in. */
   readonly onBytes?: (bytes: number) => void;
   /**
-   * Called with the bytes and chunks of what is reused: of each file, or of each chunk where they have to be copied. And
-   * with negative numbers if it turns out that they cannot be.
+   * Called with the bytes and chunks that are reused: of each file, or of each chunk where chunks have to be copied;
+   * and with negative numbers if it turns out that they cannot be reused.
    */
   readonly onReused?: (bytes: number, chunks: number) => void;
   /**
-   * Whether the snapshot comes from elsewhere, with files as they are to be stored: its group must be the storage's,
-   * and a storage that encrypts takes only what is encrypted and sealed with a key that it has.
+   * True if the snapshot comes from elsewhere, with files as they are to be stored: its group must be the storage's,
+   * and a storage that encrypts takes it only if it is encrypted and sealed with a key that the storage has.
    *
    * @default {false}
    */
   readonly raw?: boolean;
 }
 
-/** Options of a commit that puts a snapshot of others among one's own. */
+/** Options of a commit that takes in a snapshot from elsewhere. */
 export interface CheckOptions {
   /**
-   * Tries the snapshot when it is complete, verified and durable, but nobody can see it yet, and nothing was retired for
-   * it: if this throws, it does not become a snapshot. The reader is closed afterwards.
+   * Tries the snapshot when it is complete, verified and durable, but before anybody can see it or anything is retired
+   * for it: if this throws, it does not become a snapshot. The reader is closed afterwards.
    */
   readonly check?: ((reader: SnapshotReader) => Promise<void>) | undefined;
 }
@@ -247,15 +249,15 @@ export interface CommitOptions extends CheckOptions {
 
 /** An open snapshot. */
 export interface SnapshotReader extends AsyncDisposable {
-  /** What it is a snapshot of. */
+  /** Its metadata. */
   readonly meta: SnapshotMeta;
   /** Its manifest. */
   readonly manifest: SnapshotManifest;
-  /** Whether what is read was verified: chunk by chunk, or (a snapshot that braft wrote) not at all. */
+  /** The way in which reads are verified: chunk by chunk, or (for a snapshot that braft wrote) not at all. */
   readonly verified: "chunks" | "none";
 
   /**
-   * What is known of a file.
+   * The description of a file.
    *
    * @throws {SnapshotError} `NOT_FOUND`
    */
@@ -270,7 +272,7 @@ export interface SnapshotReader extends AsyncDisposable {
 
   /**
    * The content of a file, or a part of it. Each chunk is verified before any byte of it is handed on. A file with
-   * chunks comes chunk by chunk, of which a range may cut off the first and the last.
+   * chunks comes chunk by chunk; a range may cut the first and the last.
    *
    * @param name the file
    * @param options which bytes
@@ -286,7 +288,7 @@ export interface SnapshotReader extends AsyncDisposable {
    */
   verify(options?: VerifyOptions): Operation<VerifyResult>;
 
-  /** Lets the snapshot go. Streams that are still being read fail with `CLOSED`. */
+  /** Releases the snapshot. Streams that are still being read fail with `CLOSED`. */
   close(): Promise<void>;
 }
 
@@ -305,7 +307,8 @@ export interface ByteRange {
 /** Options of {@linkcode SnapshotReader.file}. */
 export interface ReadOptions extends ByteRange {
   /**
-   * Reads what is stored, as the chunks of the manifest have it: of a file that was encrypted as it was written, that.
+   * Reads the stored bytes, which the chunks of the manifest describe: of a file that was encrypted as it was written,
+   * the encrypted bytes.
    *
    * @default {false}
    */
@@ -318,20 +321,20 @@ export interface VerifyOptions {
   readonly signal?: AbortSignal;
 }
 
-/** How many bad chunks a verification lists. */
+/** The most bad chunks that a verification lists. */
 export const MAX_LISTED_BAD = 1000;
 
-/** What {@linkcode SnapshotReader.verify} found. */
+/** The result of {@linkcode SnapshotReader.verify}. */
 export interface VerifyResult {
-  /** Whether nothing bad was found. */
+  /** True if nothing bad was found. */
   readonly ok: boolean;
-  /** How it was verified: against chunk digests, or only that all files can be read. */
+  /** The kind of check: against chunk digests, or only that all files can be read. */
   readonly verified: "chunks" | "none";
   /** Bytes read. */
   readonly bytes: number;
   /** Chunks checked. */
   readonly chunks: number;
-  /** What is bad; at most 1000 are listed. */
+  /** The bad chunks; at most 1000 are listed. */
   readonly bad: readonly BadChunk[];
 }
 
@@ -341,46 +344,46 @@ export interface BadChunk {
   readonly file: string;
   /** The chunk; absent if it is the file as a whole. */
   readonly chunk?: number;
-  /** What is wrong with it, for a person. */
+  /** A description of the damage, for a person. */
   readonly message: string;
 }
 
 /** A snapshot being received. */
 export interface SnapshotInstall extends AsyncDisposable {
-  /** What is being received. */
+  /** The manifest of the snapshot that is being received. */
   readonly manifest: SnapshotManifest;
 
   /**
-   * Looks what is here already: chunks that an earlier, interrupted install left, and chunks of other snapshots of
-   * this storage, found by their digest. All are verified. To be called once, first.
+   * Finds and verifies the chunks that are here already: those that an earlier, interrupted install left, and those of
+   * other snapshots of this storage, found by their digest. To be called once, first.
    *
-   * @param options the signal, and who wants to know
+   * @param options the signal, and a listener
    */
   prepare(options?: PrepareOptions): Promise<void>;
 
   /**
-   * What is missing: runs of chunks, in the order of the files and their chunks; of chunks that are the same one only.
-   * Changes as chunks are written.
+   * The missing chunks as runs, in file order; of identical chunks only one is listed. Changes as chunks are written.
    */
   missing(): IterableIterator<ChunkRun>;
 
-  /** Whether a chunk is here, verified. */
+  /** Reports whether a chunk is here, verified. */
   has(file: string, chunk: number): boolean;
 
   /**
-   * Notes of a chunk whether it has been asked for somewhere: others, who would ask for it in the same place, can wait
+   * Notes whether a chunk has been requested somewhere: others, who would request it from the same place, can wait
    * until it is here.
    */
   expect(file: string, chunk: number, isExpected: boolean): void;
 
-  /** Which chunks of the content are here, verified. */
+  /** The chunks of the content that are here, verified. */
   held(): ChunkSet;
 
-  /** Which chunks of the content are here or {@linkcode expect}ed. */
+  /** The chunks of the content that are here or {@linkcode expect}ed. */
   expected(): ChunkSet;
 
   /**
-   * What has come of a file, or a part of it; verified again, and never a byte of a chunk that is not here.
+   * The content of a file, or a part of it, as far as it has come; verified again, and never a byte of a chunk that is
+   * not here.
    *
    * @param name the file
    * @param range which bytes; all of their chunks must be here
@@ -389,8 +392,7 @@ export interface SnapshotInstall extends AsyncDisposable {
   file(name: string, range?: ByteRange): ReadableStream<Uint8Array>;
 
   /**
-   * Takes in a chunk, and puts it wherever the snapshot has the same one. Verifies it first. Several may be written at
-   * the same time.
+   * Verifies a chunk, and writes it wherever the snapshot has the same one. Several may be written at the same time.
    *
    * @param file the name of the file
    * @param chunk the number of the chunk
@@ -400,16 +402,17 @@ export interface SnapshotInstall extends AsyncDisposable {
   write(file: string, chunk: number, bytes: Uint8Array): Promise<void>;
 
   /**
-   * Makes it a snapshot: see {@linkcode SnapshotWriter.commit}. One that its check refuses for what it is (`MALFORMED`,
-   * `UNSUPPORTED`, `CORRUPT`) is dropped, since it would be refused again; after any other failure what was received stays.
+   * Makes it a snapshot: see {@linkcode SnapshotWriter.commit}. An install that its check refuses with `MALFORMED`,
+   * `UNSUPPORTED` or `CORRUPT` is dropped, since it would be refused again; after any other failure the received chunks
+   * stay.
    *
-   * @param options who tries it first
+   * @param options a check that tries it first
    * @throws {SnapshotError} `MALFORMED` if chunks are missing, `STALE`, `NO_SPACE` …
    * @throws whatever `options.check` throws
    */
   commit(options?: CheckOptions): Promise<SnapshotInfo>;
 
-  /** Closes it. What was received stays for the next time, where the storage can keep it. */
+  /** Closes it. The received chunks stay for the next time, where the storage can keep them. */
   close(): Promise<void>;
 }
 
@@ -418,8 +421,8 @@ export interface PrepareOptions {
   /** Stops it. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Called with each number of bytes (and chunks) that need not be fetched: now, and whenever a chunk that is written
-   * is also one elsewhere in the snapshot.
+   * Called with each number of bytes (and chunks) that need not be fetched: now, and whenever a written chunk occurs
+   * elsewhere in the snapshot, too.
    */
   readonly onReused?: (bytes: number, chunks: number) => void;
 }

@@ -1,5 +1,5 @@
 /**
- * Making archives of snapshots that are kept: see `archive_format.ts`.
+ * Making archives of stored snapshots: see `format.ts`.
  *
  * @module
  */
@@ -14,14 +14,14 @@ import { attributesOf, completeMeta } from "../meta.ts";
 import { checkReader } from "../options.ts";
 import type { SnapshotReader } from "../storage.ts";
 
-/** What comes before the bytes of a chunk: the head of a record, and the number. */
+/** The bytes of a PART before those of its chunk: the header of the record, and the number. */
 const PART_HEAD = 9;
 /** The END of a described archive, as a record. */
 const END_RECORD: number = 5 + END_SIZE;
 
 /** Options of {@linkcode archive}. */
 export interface ArchiveOptions {
-  /** Chunks of the content that are left out, since whoever receives it has them. */
+  /** Chunks of the content that are left out, since the receiver has them. */
   readonly held?: ChunkSet;
 }
 
@@ -52,7 +52,8 @@ export function archive(reader: SnapshotReader, options: ArchiveOptions = {}): R
   checkReader(reader, "reader");
   const { held } = checkOptions(options, { held: checkChunkSet });
   if (reader.manifest.verifiable) return streamFrom(describedArchive(reader, held));
-  return streamedArchive(completeMeta(reader.meta, 0), async (writer) => { // a snapshot of braft's: its chunks are found as it is read
+  // The chunks of a snapshot that braft wrote are found as it is read.
+  return streamedArchive(completeMeta(reader.meta, 0), async (writer) => {
     for (const file of reader.manifest.files) {
       await reader.file(file.name, { raw: true }).pipeTo(writer.file(file.name, attributesOf(file)));
     }
@@ -102,7 +103,7 @@ async function* parts(
   }
 }
 
-/** How large the archive of a snapshot is, in bytes. */
+/** The size of the archive of a snapshot, in bytes. */
 export function archiveSize(manifest: SnapshotManifest): number {
   return beginningSize(manifest) + manifest.content.size + manifest.content.count * PART_HEAD + END_RECORD;
 }

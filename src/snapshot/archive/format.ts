@@ -1,7 +1,6 @@
 /**
- * A snapshot as one stream. There are two kinds: *described*, of a snapshot that is known, so that it can be gone on with
- * where it was cut short, and need not hold what the receiver has; and *streamed*, written in one pass with nothing
- * known in advance.
+ * A snapshot as one stream. There are two kinds: *described*, of a known snapshot, which can be resumed where it was
+ * cut short and can leave out the receiver's chunks; and *streamed*, written in one pass with nothing known in advance.
  *
  * ```text
  * archive  = magic MANIFEST PART* END                      described
@@ -21,9 +20,9 @@
  *              but `encryption`)
  * ```
  *
- * The end of a stream proves nothing (workerd ends a failed upload cleanly): complete is what has its END record, and
- * nothing after it. The snapshot digest covers all that was sent, since the manifest is built again from it, or is what
- * every PART is verified against.
+ * The end of a stream proves nothing (workerd ends a failed upload cleanly): an archive is complete only if it has its
+ * END record, and nothing after it. The snapshot digest covers all that was sent: the manifest is rebuilt from that, or
+ * every PART is verified against the manifest.
  *
  * @module
  */
@@ -37,12 +36,12 @@ import { MAX_SIGNATURE } from "../meta.ts";
 /** The types of records. */
 export const Type = { HEADER: 1, FILE: 2, CHUNK: 3, FILE_END: 4, END: 5, MANIFEST: 6, PART: 7, SEAL: 8 } as const;
 
-/** How many files of a streamed archive may be on their way at the same time. */
+/** The most files of a streamed archive that may be on their way at the same time. */
 export const MAX_OPEN_FILES = 16;
 /** An END without a signature. */
 export const END_SIZE: number = 12 + DIGEST_SIZE;
 
-/** More than the longest name of a key takes, and its MAC. */
+/** The largest SEAL: more than the longest identifier of a key and a MAC take. */
 const MAX_SEAL = 2048;
 
 /** The largest payload of each type of record. Anything else is not allowed at all. */
@@ -74,12 +73,12 @@ export function endOf(files: number, bytes: number, digest: Uint8Array, signatur
   return concat([u32(files), u64(bytes), digest, signature ?? new Uint8Array(0)]);
 }
 
-/** The numbers of a payload. */
+/** A view for reading the numbers of a payload. */
 export function view(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** The error for what is no archive. */
+/** The error for something that is no archive. */
 export function malformed(what: string): SnapshotError {
   return new SnapshotError("MALFORMED", `This is not a right archive: ${what}`);
 }

@@ -1,5 +1,5 @@
 /**
- * The files of a streamed archive while they come: see `archive_format.ts`.
+ * The files of a streamed archive while they come: see `format.ts`.
  *
  * @module
  */
@@ -15,9 +15,9 @@ import type { SnapshotWriter } from "../storage.ts";
 
 /** Chunks of a file that are checked at the same time. */
 const CHUNKS_IN_FLIGHT = 4;
-/** Of more files at the same time, which a peer can have at will, each is read ahead less. */
+/** With more open files than this, which a peer can have at will, each is read ahead less. */
 const FEW_FILES = 4;
-/** The most directories of a streamed archive, which its writer keeps in mind: a name can be in 500 of its own. */
+/** The most directories of a streamed archive: its writer remembers them, and a name can be in 500 of its own. */
 const MAX_DIRECTORIES: number = MAX_FILES;
 
 /** A file of a streamed archive while it comes. */
@@ -37,10 +37,10 @@ export class ReceivedFiles {
   readonly #tracker: Tracker;
   readonly #open = new Map<number, ReceivedFile>();
   #described = 0;
-  /** Directories so far, counted again if the files of one do not come one after the other. */
+  /** Directories so far; one is counted again if its files do not come one after the other. */
   #directories = 0;
   #directory: readonly string[] = [];
-  /** How many have begun. */
+  /** The number of files that have begun. */
   count = 0;
   /** Bytes in all their chunks. */
   bytes = 0;
@@ -130,7 +130,7 @@ export class ReceivedFiles {
     throw malformed(`a part of file ${number}, which has not begun or was at its end`);
   }
 
-  /** Counts the directories that the file before was not in. */
+  /** Counts the directories of a file that the previous one was not in. */
   #enter(directory: readonly string[]): void {
     let shared = 0;
     while (shared < directory.length && directory[shared] === this.#directory[shared]) shared++;
@@ -139,7 +139,7 @@ export class ReceivedFiles {
     if (this.#directories > MAX_DIRECTORIES) throw malformed("its files lie in too many directories");
   }
 
-  /** Counts what goes into the manifest. */
+  /** Counts the bytes that go into the manifest. */
   #describe(payload: Uint8Array): void {
     this.#described += payload.length;
     if (this.#described > MAX_MANIFEST_BYTES) throw malformed("it has more files than a manifest can hold");

@@ -6,8 +6,8 @@
  * record  = type length payload            type    = u8, length = u32 big-endian
  * ```
  *
- * What the records hold is `snapshot/archive.ts`. The first byte of the magic is no text and the last is a line feed, so
- * that a transfer in text mode is noticed (as in PNG).
+ * `format.ts` says what the records hold. The first byte of the magic is no text and the last is a line feed, so that a
+ * transfer in text mode is noticed (as in PNG).
  *
  * @module
  */
@@ -22,9 +22,9 @@ const HEAD_SIZE = 5;
 
 /** One record of an archive. */
 export interface ArchiveRecord {
-  /** What it is. */
+  /** Its type. */
   readonly type: number;
-  /** What it holds. */
+  /** Its content. */
   readonly payload: Uint8Array;
 }
 
@@ -41,7 +41,7 @@ export function* encodeRecord(type: number, ...payload: Uint8Array[]): Generator
 }
 
 /**
- * Takes an archive apart.
+ * Splits an archive into its records.
  *
  * @param stream the bytes; cancelled if the caller stops early
  * @param limit the largest payload that a record of this type may have; -1 for a type that is not known
@@ -98,7 +98,7 @@ function cutShort(): SnapshotError {
   return new SnapshotError("CORRUPT", "The archive was cut short: it ends within a record");
 }
 
-/** Bytes of a stream by number, whatever pieces they come in. */
+/** Reads given numbers of bytes from a stream, whatever pieces they come in. */
 class ByteSource {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #signal: AbortSignal | undefined;
@@ -109,7 +109,7 @@ class ByteSource {
     this.#signal = signal;
   }
 
-  /** So many bytes; nothing at the end of the stream. */
+  /** Takes so many bytes; nothing at the end of the stream. */
   async take(length: number): Promise<Uint8Array | undefined> {
     if (this.#piece.length >= length) return this.#cut(length);
     const gathered = new ByteBuffer(length);

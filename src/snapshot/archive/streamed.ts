@@ -1,5 +1,5 @@
 /**
- * Writing a snapshot straight into an archive, with no storage in between: see `archive_format.ts`.
+ * Writing a snapshot straight into an archive, with no storage in between: see `format.ts`.
  *
  * @module
  */
@@ -38,10 +38,10 @@ import { checkFileOptions, checkSigner } from "../options.ts";
 import { signed, type SnapshotSigner } from "../signature.ts";
 import type { FileWriter } from "../storage.ts";
 
-/** How long what writes the files may take to stop when it is told to, before nobody waits for it, in milliseconds. */
+/** The longest wait for the writing of files to stop after a cancel, in milliseconds. */
 const GRACE = 1000;
 
-/** What writes the files of a snapshot: a `SaveTask`'s `write`, for one. Their writer commits nothing and reuses nothing. */
+/** Writes the files of a snapshot: a `SaveTask`'s `write`, for one. The writer commits nothing and reuses nothing. */
 export type WriteFiles = (
   writer: FileWriter,
   signal: AbortSignal,
@@ -56,13 +56,13 @@ export interface StreamedArchiveOptions {
 }
 
 /**
- * A snapshot as one stream of bytes, as it is being written: nothing of it is kept here. The stream is as quick as
- * whoever reads it, and so is what writes the files; a few chunks are in between.
+ * A snapshot as one stream of bytes, while it is being written: nothing of it is kept here. The files are written as
+ * fast as the stream is read, with a few chunks in between.
  *
- * @param meta what it is a snapshot of
+ * @param meta the metadata of the snapshot
  * @param write writes the files, up to 16 at the same time; called when the stream is first read
  * @param options the signal, and who signs
- * @returns the archive; fails with what `write` fails with. `write`'s signal fires if nobody wants it any more
+ * @returns the archive; fails with the error of `write`, whose signal fires if nobody wants the archive any more
  *
  * @example A state that is piped to another node with no disk in between
  * ```ts
@@ -132,7 +132,7 @@ class RecordPipe {
     if (signal.aborted) this.fail(signal.reason);
   }
 
-  /** Hands on the pieces of a record, with nothing in between, in the turn in which it is called. */
+  /** Hands on the pieces of a record, with nothing in between, synchronously. */
   put(...pieces: Uint8Array[]): Promise<void> {
     return new Promise((taken, failed) => {
       if (this.#failure !== undefined) return failed(this.#failure.error);
@@ -225,12 +225,12 @@ class ArchiveWriter implements FileWriter {
     this.#open++;
     const { createdAt: _, ...bare } = this.#meta;
     const { bytes } = await SnapshotManifest.of(bare, [info]);
-    const number = this.#begun++; // in the turn in which it is put: others may begin meanwhile
+    const number = this.#begun++; // synchronously with the put: others may begin meanwhile
     await this.#pipe.put(...encodeRecord(Type.FILE, u32(chunkSize ?? 0), bytes));
     return number;
   }
 
-  /** Whoever receives it has no files of ours: all are written anew. */
+  /** Reuses nothing: the receiver has no files of ours, so all are written anew. */
   reuse(): Promise<boolean> {
     return Promise.resolve(false);
   }

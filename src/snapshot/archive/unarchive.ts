@@ -1,5 +1,5 @@
 /**
- * Taking archives in: see `archive_format.ts`.
+ * Taking archives in: see `format.ts`.
  *
  * @module
  */
@@ -33,9 +33,9 @@ export interface UnarchiveOptions extends CheckOptions {
 }
 
 /**
- * Takes an archive into a storage. It is a snapshot only if it is complete and right to the last bit. Of an archive that
- * begins with a manifest (as `archive` makes them), what the storage has already is not taken again, and what came of
- * one that was cut short stays for the next; of a streamed one nothing does.
+ * Takes an archive into a storage. It becomes a snapshot only if it is complete and right to the last bit. Of an
+ * archive that begins with a manifest (as `archive` makes them), chunks that the storage has already are not taken
+ * again, and those of one that was cut short stay for the next; of a streamed one nothing stays.
  *
  * @param stream the archive; cancelled if it is not wanted any more
  * @param storage where to
@@ -57,7 +57,7 @@ export function unarchive(
   });
 }
 
-/** What an END says, and the SEAL before it. */
+/** The contents of an END, and of the SEAL before it. */
 interface End {
   readonly digest: Uint8Array;
   readonly signature: Uint8Array | undefined;
@@ -87,7 +87,7 @@ class Unarchiver {
     }
   }
 
-  /** Takes in an archive that says what it is of. */
+  /** Takes in an archive that begins with its manifest. */
   async #install(records: AsyncGenerator<ArchiveRecord>, payload: Uint8Array): Promise<SnapshotInfo> {
     const { signal, verifier } = this.#options;
     const manifest = await SnapshotManifest.decode(payload);
@@ -122,7 +122,7 @@ class Unarchiver {
         const { file, chunk } = content.locate(number);
         const bytes = record.payload.subarray(4);
         sent += bytes.length;
-        const isNew = !install.has(file.name, chunk); // whoever sent it may not have known
+        const isNew = !install.has(file.name, chunk); // the sender may not have known
         writing.add(install.write(file.name, chunk, bytes).then(() => isNew && this.#tracker.add(bytes.length)));
         if (writing.size >= CHUNKS_IN_FLIGHT) await writing.next();
       }
@@ -158,7 +158,7 @@ class Unarchiver {
       this.#tracker.phase("commit");
       return await writer.commit(whole, { digest, check: this.#options.check });
     } catch (error) {
-      await writer.abort(error).catch(() => {}); // what cannot be removed now goes with the next one
+      await writer.abort(error).catch(() => {}); // leftovers that cannot be removed now go with the next one
       throwIfCancelled(signal);
       throw error;
     } finally {
@@ -190,7 +190,7 @@ class Unarchiver {
     }
   }
 
-  /** Refuses early what the commit would refuse after everything was received. */
+  /** Refuses early a snapshot that the commit would refuse after everything was received. */
   async #checkWanted(meta: SnapshotMeta): Promise<void> {
     const { lastIncludedIndex: index } = meta;
     const { index: expected } = this.#options;

@@ -59,8 +59,8 @@ export const pull: Command = {
   usage: "URL… DIR [--index I] [--token T]",
   summary: "fetches the newest snapshot from one or more servers",
   help:
-    "Can be stopped at any time, and resumes where it was when it is called again. The servers must be servers of one\n" +
-    "group: the first that can be reached says which snapshot it is.",
+    "Can be stopped at any time, and resumes where it was when it is called again. The servers must be servers of\n" +
+    "one group: the first that can be reached says which snapshot it is.",
   positionals: [2, Infinity],
   options: { index: "I", token: "T" },
   async run({ positionals, options, json, signal, io }) {

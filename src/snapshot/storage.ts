@@ -83,7 +83,8 @@ export interface SnapshotStorage extends AsyncDisposable {
    *
    * @param index which one
    * @param reason why, for a person
-   * @returns whether it is quarantined; if not it is where it was, since it is good or cannot be read now, or there is none
+   * @returns whether it is quarantined; if not it is where it was, since it is good or cannot be read now, or there is
+   *   none
    */
   quarantine(index: bigint, reason: string): Promise<boolean>;
 

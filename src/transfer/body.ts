@@ -8,21 +8,21 @@ import { cancelled, SnapshotError } from "../errors.ts";
 import { pause } from "../async/mod.ts";
 import { ByteBuffer } from "../stream/mod.ts";
 
-/** How long is waited for a body to be put away, in milliseconds: whoever made it may not let go of it at all. */
+/** The longest wait for a body to be cancelled, in milliseconds: its source may never let go of it. */
 const PUT_AWAY = 100;
 
-/** Who keeps an eye on a transfer. */
+/** The watch over a request or an answer. */
 export interface BodyWatch {
-  /** Ends it, also if the body stalls and whoever sends it knows of no signals. */
+  /** Ends it, also if the body stalls and its sender knows of no signals. */
   readonly signal: AbortSignal;
-  /** Something is waited for from now on. */
+  /** Says that the other side is waited for from now on. */
   resume(): void;
-  /** It is not the other side that is waited for. */
+  /** Says that the other side is not waited for now. */
   pause(): void;
 }
 
 /**
- * Cancels what is left of a body. Does not fail, nor wait for long.
+ * Cancels the rest of a body. Does not fail, nor wait for long.
  *
  * @param body the body, or its reader
  * @param reason why

@@ -1,6 +1,6 @@
 /**
- * What is said in Ratis's notification mode (`notifyInstallSnapshot`): a leader tells a follower that what it needs of
- * the log is gone, and the follower decides where to get a snapshot from.
+ * The messages of Ratis's notification mode (`notifyInstallSnapshot`): a leader tells a follower that the log entries
+ * that it needs are gone, and the follower decides where to get a snapshot from.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { SnapshotError } from "../errors.ts";
 import { checkGroup } from "../snapshot/mod.ts";
 import type { Progress } from "../async/mod.ts";
 
-/** What a leader says. */
+/** The message of a leader. */
 export interface InstallNotification {
   /** The leader's term. */
   readonly term: bigint;
@@ -21,21 +21,21 @@ export interface InstallNotification {
     /** Its term. */
     readonly term: bigint;
   };
-  /** The leader's group, if it has one: a replica of another takes no notice. */
+  /** The leader's group, if it has one: a replica of another group takes no notice. */
   readonly group?: string;
   /** Where the leader would get a snapshot from, as addresses; the follower decides. */
   readonly sources?: readonly string[];
 }
 
 /**
- * What a follower says of itself (Ratis's `InstallSnapshotResult`, by its names):
+ * The answers of a follower (Ratis's `InstallSnapshotResult`, by its names):
  *
  * | result | meaning |
  * |---|---|
  * | `IN_PROGRESS` | it is installing one; `progress` says how far |
- * | `SNAPSHOT_INSTALLED` | it has installed one since it was last asked: go on after `snapshotIndex` |
- * | `ALREADY_INSTALLED` | it needs none: go on after `snapshotIndex` |
- * | `SNAPSHOT_UNAVAILABLE` | it found none, or could not install it; `reason` says why. The next notification makes it try again |
+ * | `SNAPSHOT_INSTALLED` | it has installed one since it was last asked: continue after `snapshotIndex` |
+ * | `ALREADY_INSTALLED` | it needs none: continue after `snapshotIndex` |
+ * | `SNAPSHOT_UNAVAILABLE` | it found none, or could not install it: see `reason`. It retries when notified again |
  * | `SNAPSHOT_EXPIRED` | it was told of a later entry already |
  * | `NOT_LEADER` | it was told of a later term |
  * | `CONF_MISMATCH` | it takes no notifications: push a snapshot to it; or, with a `reason`, it is of another group |
@@ -49,17 +49,17 @@ export type NotificationResult =
   | "NOT_LEADER"
   | "CONF_MISMATCH";
 
-/** What a follower answers. */
+/** The answer of a follower. */
 export interface NotificationReply {
-  /** Where it stands. */
+  /** Its state. */
   readonly result: NotificationResult;
-  /** The index of the last entry that its state has, if it was, or need not be, installed. */
+  /** The index of the last entry in its state, if a snapshot was installed or is not needed. */
   readonly snapshotIndex?: bigint;
   /** The highest term that it was told of. */
   readonly term?: bigint;
-  /** How far it is. */
+  /** The progress of its install. */
   readonly progress?: Progress;
-  /** Why there is none, or it takes none. */
+  /** The reason why there is none, or it takes none. */
   readonly reason?: string;
 }
 

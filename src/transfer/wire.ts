@@ -1,5 +1,5 @@
 /**
- * What handler and clients agree on: paths, tags, lists, and errors as problem documents.
+ * The protocol of handler and clients: paths, tags, lists, and errors as problem documents.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { type BodyWatch, readLimited } from "./body.ts";
 
 /** The media type of a manifest in protobuf. */
 export const PROTOBUF_TYPE = "application/x-protobuf";
-/** The media type of lists, and of what people read. */
+/** The media type of lists, and of documents for people. */
 export const JSON_TYPE = "application/json";
 /** The media type of an archive, and of files. */
 export const BYTES_TYPE = "application/octet-stream";
@@ -26,7 +26,7 @@ export interface ListedSnapshot {
   readonly digest: string;
   /** Bytes of all files. */
   readonly size: number;
-  /** How many files. */
+  /** The number of files. */
   readonly files: number;
   /** The members. */
   readonly peers: readonly string[];
@@ -78,7 +78,7 @@ export function manifestTag(manifest: SnapshotManifest, json = false): string {
 
 /**
  * The value of `Repr-Digest` (RFC 9530) for a file: `sha-256` where the file is one chunk, and its root under a name of
- * our own, which others pass over.
+ * our own, which others ignore.
  */
 export function reprDigest(chunks: ChunkMap): string {
   const root = `chunks-sha256=:${toBase64(chunks.root)}:`;
@@ -110,7 +110,7 @@ function codeOf(status: number): SnapshotErrorCode {
 }
 
 /**
- * An error as a problem document (RFC 9457). What is wrong inside of the server, paths among it, does not leave it.
+ * An error as a problem document (RFC 9457). Details of the server's own failures, paths among them, do not leave it.
  *
  * @param error what happened
  * @param status the status, if it is not the usual one of the error's code
@@ -130,11 +130,11 @@ export function problem(error: unknown, status?: number, headers: HeadersInit = 
     { status: chosen, headers },
   );
   response.headers.set("Content-Type", "application/problem+json");
-  response.headers.set("Cache-Control", "no-store"); // what is not here now may be here soon
+  response.headers.set("Cache-Control", "no-store"); // something absent now may be here soon
   return response;
 }
 
-/** Whether an error may have a path of the server's in its message. */
+/** Reports whether the message of an error may have a path of the server's. */
 function isOfDisk(error: unknown): boolean {
   if (!(error instanceof SnapshotError)) return true;
   const { file, code, cause } = error;

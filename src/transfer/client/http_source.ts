@@ -23,13 +23,13 @@ export interface SourceOptions {
   /** Sent with each request: `Authorization`, for one. */
   readonly headers?: HeadersInit;
   /**
-   * What makes requests; the runtime's `fetch` by default. The place to add to each what it needs: a token that is
-   * renewed, a signature.
+   * Makes requests; the runtime's `fetch` by default. The place to add to each request a token that is renewed, or a
+   * signature.
    */
   readonly fetch?: (request: Request) => Promise<Response>;
   /**
-   * Whether only chunks are taken from it, and never its word on what a snapshot is. Set it for a server that is not to
-   * be trusted: what it sends is verified. (With a verifier nobody's word is taken, but a signature.)
+   * True if only chunks are taken from it, and never its word on what a snapshot is. Set it for a server that is not to
+   * be trusted: its chunks are verified. (With a verifier no server's word is taken, but only a signature.)
    *
    * @default {false}
    */
@@ -61,17 +61,17 @@ function addressOf(value: unknown, what: string): URL {
   throw new SnapshotError("MALFORMED", `${what} is no address of a server: ${text}`, { source: text });
 }
 
-/** What is known of a source, of which perhaps the address only was given. */
+/** The options of a source, of which perhaps only the address was given. */
 export function sourceOptions(source: Source): SourceOptions {
   return typeof source === "string" || source instanceof URL ? { url: source } : source;
 }
 
-/** What makes requests to a source. */
+/** The function that makes requests to a source. */
 export function fetchOf({ fetch: own }: SourceOptions): (request: Request) => Promise<Response> {
   return own ?? ((request) => fetch(request));
 }
 
-/** What a request is made of, beside its address and the headers of its source. */
+/** The parts of a request, beside its address and the headers of its source. */
 export type ExchangeInit = Omit<RequestInit, "signal" | "headers"> & {
   readonly headers?: Record<string, string>;
   readonly duplex?: "half";
@@ -79,20 +79,20 @@ export type ExchangeInit = Omit<RequestInit, "signal" | "headers"> & {
 
 /** The longest answer to a notification, in bytes. */
 const MAX_REPLY = 64 * 1024;
-/** More further sources than that are not looked at. */
+/** The most further sources that are looked at. */
 const MAX_FURTHER = 64;
 
-/** The address of a snapshot by its name, at which there never is another. */
+/** The path of a snapshot by its digest, at which there never is another. */
 function snapshotPath(manifest: SnapshotManifest): string {
   return `/snapshots/${toHex(manifest.digest)}`;
 }
 
-/** Whether there can be a server of snapshots. */
+/** Reports whether a server of snapshots can have this address. */
 function isHttp({ protocol }: URL): boolean {
   return protocol === "http:" || protocol === "https:";
 }
 
-/** The addresses in a `Link` header that are said to have the same (RFC 6249). */
+/** The addresses in a `Link` header that are said to have the same content (RFC 6249). */
 function duplicates(header: string | null, base: string): URL[] {
   const found: URL[] = [];
   for (const [, address, parameters] of (header ?? "").slice(0, 16_384).matchAll(/<([^<>]*)>([^<]*)/g)) {
@@ -132,10 +132,10 @@ export class HttpSource {
   }
 
   /**
-   * The manifest of a snapshot, and which further sources the server names.
+   * The manifest of a snapshot, and the further sources that the server names.
    *
    * @param index which; the newest if absent
-   * @param signal gives it up
+   * @param signal cancels it
    */
   async manifest(
     index: bigint | undefined,
@@ -157,7 +157,7 @@ export class HttpSource {
   }
 
   /**
-   * Which chunks of a snapshot the server has now, and which it has or has asked for elsewhere.
+   * The chunks of a snapshot that the server has now, and those that it has or has requested elsewhere.
    *
    * @throws {SnapshotError} `NOT_FOUND` if it knows nothing of that snapshot
    */
@@ -189,7 +189,7 @@ export class HttpSource {
    * @param manifest the snapshot
    * @param start the first byte
    * @param end the byte before which it ends
-   * @param signal gives it up
+   * @param signal cancels it
    * @param visit called with each piece, in order; the next comes when it has resolved
    * @throws {SnapshotError} `NOT_FOUND` if the server does not have this snapshot
    */
@@ -210,7 +210,7 @@ export class HttpSource {
       if (status !== 206 && !whole) throw await responseError(response, this.url, watch);
       const range = response.headers.get("Content-Range") ?? "";
       if (range !== "" && !range.startsWith(`bytes ${start}-${end - 1}/`)) {
-        throw new SnapshotError("UNAVAILABLE", `${this.url} sent another range than it was asked for`, {
+        throw new SnapshotError("UNAVAILABLE", `${this.url} sent another range than was requested`, {
           source: this.url,
           expected: `bytes ${start}-${end - 1}`,
           actual: range.slice(0, 100),
@@ -223,7 +223,7 @@ export class HttpSource {
         await visit(piece);
       }, watch);
       if (left === 0) return;
-      throw new SnapshotError("UNAVAILABLE", `${this.url} sent ${left < 0 ? "more" : "less"} than it was asked for`, {
+      throw new SnapshotError("UNAVAILABLE", `${this.url} sent ${left < 0 ? "more" : "less"} than was requested`, {
         source: this.url,
       });
     });
@@ -249,11 +249,11 @@ export class HttpSource {
   }
 
   /**
-   * A request and its answer, which may not stall. The body is read or cancelled when this settles.
+   * Makes a request and reads its answer, which may not stall. The body is read or cancelled when this settles.
    *
-   * @param path what is asked for
+   * @param path the path below the source's address
    * @param init the method, headers beside those of the source, and a body; or what makes them, knowing the watch
-   * @param signal gives it up
+   * @param signal cancels it
    * @param read reads the answer
    */
   async exchange<T>(
@@ -284,7 +284,7 @@ export class HttpSource {
       const all = new Headers(this.#headers);
       for (const [name, value] of Object.entries(headers ?? {})) all.set(name, value);
       const answer = this.#fetch(new Request(this.url + path, { ...rest, headers: all, signal: stop.signal }));
-      // Whoever makes requests need not know of signals: what comes too late is put away.
+      // A custom `fetch` need not know of signals: an answer that comes too late is cancelled.
       answer.then((late) => stop.signal.aborted ? late.body?.cancel() : undefined).catch(() => {});
       response = await raceAbort(answer, stop.signal);
       return await read(response, watch);

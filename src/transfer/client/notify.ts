@@ -1,5 +1,5 @@
 /**
- * Telling a follower that what it needs of the log is gone: see `notification.ts`.
+ * Telling a follower that the log entries that it needs are gone: see `notification.ts`.
  *
  * @module
  */
@@ -12,27 +12,28 @@ import { HttpSource, type Source } from "./http_source.ts";
 
 /** Options of {@linkcode notifyInstall}. */
 export interface NotifyOptions {
-  /** Stops telling it; what it does goes on. */
+  /** Stops telling it; the follower continues. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * How long a request may take, in milliseconds.
+   * The longest time that a request may take, in milliseconds.
    *
    * @default {15000}
    */
   readonly timeout?: number;
   /**
-   * How long to wait before it is asked again, in milliseconds.
+   * The wait before it is asked again, in milliseconds.
    *
    * @default {500}
    */
   readonly interval?: number;
 }
 
-/** How often in a row a follower may not answer. */
+/** The number of unanswered requests in a row after which it fails. */
 const ATTEMPTS = 8;
 
 /**
- * Tells a follower that the log before an index is gone, and asks it again until it has installed a snapshot, or has none.
+ * Tells a follower that the log before an index is gone, and asks it again until it has installed a snapshot, or has
+ * none.
  *
  * @param follower its handler
  * @param notification what the leader says

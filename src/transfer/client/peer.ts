@@ -17,38 +17,38 @@ const FIRST_WAIT = 100;
 const LONGEST_WAIT = 5000;
 /** The longest wait that a source can ask for. */
 const LONGEST_ASKED = 60_000;
-/** How often a source is asked what it has, while that grows, in milliseconds. */
+/** The time between two looks at what a source has, while that grows, in milliseconds. */
 const LOOK_AGAIN = 150;
-/** Who has been asked so often and had nothing more does not get what it has asked for. */
+/** A source that had nothing more at so many looks in a row does not get the chunks that it has requested. */
 const STUCK = 4;
 
 /** A source of a pull. */
 export class Peer implements Holder {
   /** The server. */
   readonly source: HttpSource;
-  /** Which chunks it has; absent if all. */
+  /** The chunks that it has; absent if all. */
   held: ChunkSet | undefined;
-  /** Which chunks it has, or has asked somebody else for. */
+  /** The chunks that it has, or has requested from somebody else. */
   expected: ChunkSet | undefined;
   /** Bytes a second that a request gets. */
   rate = 0;
   /** Bytes that were taken from it. */
   bytes = 0;
-  /** How often in a row it failed. */
+  /** The number of its failures in a row. */
   failures = 0;
-  /** Why it is not used any more. */
+  /** The error for which it is not used any more. */
   dropped: SnapshotError | undefined;
-  /** How often in a row others were quicker with what it was asked for, and it had not given a byte of it. */
+  /** The number of its requests in a row that others were quicker with, and of which it had not given a byte. */
   outrun = 0;
-  /** Until when nothing is asked of it, after a failure. */
+  /** Resolves when it may be used again, after a failure. */
   paused: Promise<void> | undefined;
   #look: Promise<void> | undefined;
   #nextLook = 0;
-  /** How often it was asked in vain: it had nothing more. */
+  /** The number of looks in a row at which it had nothing more. */
   #looks = 0;
-  /** The most chunks that it had. To have others, and not more, is not to come further. */
+  /** High-water mark of chunks held; other chunks, but no more, are no progress. */
   #most = 0;
-  /** Whether it knows nothing of the snapshot. */
+  /** True if it knows nothing of the snapshot. */
   #isStranger = false;
 
   /**
@@ -61,18 +61,18 @@ export class Peer implements Holder {
     this.held = isWhole ? undefined : new ChunkSet(manifest.content.count);
   }
 
-  /** Whether it is time to ask what it has. */
+  /** True when it is time to look at what it has. */
   get isDue(): boolean {
     return this.held !== undefined && performance.now() >= this.#nextLook;
   }
 
-  /** How long until it is. */
+  /** The time until then, in milliseconds. */
   get nextLook(): number {
     return this.held === undefined ? Infinity : Math.max(this.#nextLook - performance.now(), 0);
   }
 
   /**
-   * Asks what it has. One that has nothing is asked less and less often.
+   * Asks what it has. A source that has nothing more is asked less and less often.
    *
    * @throws {SnapshotError} what it failed with
    */
@@ -106,18 +106,18 @@ export class Peer implements Holder {
     }
   }
 
-  /** Whether it gets more of the snapshot; or may be about to begin. Not counted on of one that fails, or gives nothing. */
+  /** True if it gets more of the snapshot, or may be about to begin; false if it fails or gives nothing. */
   get isReceiving(): boolean {
     if (this.dropped !== undefined || this.failures > 0 || this.outrun > 0) return false;
     return this.held !== undefined && this.#looks < STUCK;
   }
 
-  /** Whether it will have a chunk soon, or has it. */
+  /** Reports whether it has a chunk, or will have it soon. */
   willHave(chunk: number): boolean {
     return this.isReceiving && this.expected !== undefined && this.expected.has(chunk);
   }
 
-  /** Whether it is of no use to wait for it, as it does not get more. */
+  /** Reports whether it is useless to wait for it, since it does not get more. */
   hasStopped(attempts: number): boolean {
     return this.#isStranger || this.#looks >= attempts;
   }
@@ -129,25 +129,28 @@ export class Peer implements Holder {
   }
 }
 
-/** How many chunks are in a set. */
+/** The number of chunks in a set. */
 function sizeOf({ bytes }: ChunkSet): number {
   let size = 0;
   for (let byte of bytes) for (; byte !== 0; byte &= byte - 1) size++;
   return size;
 }
 
-/** The value that byte `i` of the set of all has. */
+/** The value of byte `i` in the set of all chunks. */
 function lastByte(count: number, i: number): number {
   const rest = count - i * 8;
   return rest >= 8 ? 0xff : (1 << rest) - 1;
 }
 
-/** Whether an error may pass: the source does not answer, is busy, broke off. Not: it said no, or sent wrong bytes. */
+/**
+ * Reports whether an error is transient: the source does not answer, is busy, or broke off; not if it refused or sent
+ * wrong bytes.
+ */
 export function isPassing(error: unknown): boolean {
   return hasCode(error, "UNAVAILABLE", "TIMEOUT", "BUSY", "CLOSED");
 }
 
-/** Waits before another try: longer each time, and as long as the source asks for; not if there is nothing to do. */
+/** Waits before a retry: longer each time, and at least as long as the source asks for, unless `needless` resolves. */
 export async function backOff(
   failures: number,
   error: unknown,

@@ -1,5 +1,5 @@
 /**
- * Fetching a snapshot: from any number of sources, verified, and gone on with after whatever interrupted it.
+ * Fetching a snapshot: from any number of sources, verified, and resumed after any interruption.
  *
  * @module
  */
@@ -37,12 +37,12 @@ import { SpanTransfer, type TransferContext } from "./span_transfer.ts";
 
 /** Options of {@linkcode pull}. */
 export interface PullOptions extends CheckOptions {
-  /** Gives it up; what was received stays, to be gone on with. */
+  /** Cancels it; the received chunks stay, so that it can be resumed. */
   readonly signal?: AbortSignal | undefined;
-  /** Which snapshot; the newest if absent. */
+  /** The index of the snapshot; the newest if absent. */
   readonly index?: bigint | undefined;
   /**
-   * Whose signature is trusted. With it the manifest is taken from any source; without it from those that are not
+   * Says whose signature is trusted. With it the manifest is taken from any source; without it from those that are not
    * `chunksOnly`.
    */
   readonly verifier?: SnapshotVerifier | undefined;
@@ -53,32 +53,36 @@ export interface PullOptions extends CheckOptions {
    */
   readonly concurrency?: number;
   /**
-   * How long a source may send nothing, in milliseconds. Long before that others try what it was asked for.
+   * The longest time for which a source may send nothing, in milliseconds. Long before that, others attempt its
+   * requests.
    *
    * @default {15000}
    */
   readonly timeout?: number;
   /**
-   * How often in a row a source may fail before it is given up; with waits from 0.1 s to 5 s, or as long as it asks for,
-   * the default is some fifteen seconds.
+   * The number of failures in a row after which a source is dropped; with waits from 0.1 s to 5 s, or as long as it
+   * asks for, the default takes some fifteen seconds.
    *
    * @default {8}
    */
   readonly attempts?: number;
-  /** Holds what is fetched to a rate. */
+  /** Limits the rate of fetching. */
   readonly throttle?: Throttle | undefined;
   /**
-   * Asked about each further source that a source names with its manifest: how to fetch chunks from it; nothing to leave
-   * it. By default all are left: an address may lead anywhere, and whoever names it is not asked for a password.
+   * Called with each further source that a source names with its manifest. Returns how to fetch chunks from it, or
+   * nothing to ignore it. By default all are ignored: an address may lead anywhere, and whoever names it is not asked
+   * for a password.
    */
   readonly onFurtherSource?: (url: URL) => Source | undefined;
   /** Told of every failure of a source, also of those that others make up for. */
   readonly onSourceError?: (error: SnapshotError) => void;
-  /** Told which snapshot it is, before anything of it is fetched; again if it is replaced. May throw to refuse it. */
+  /**
+   * Called with the manifest before any chunk is fetched; again if the snapshot is replaced. May throw to refuse it.
+   */
   readonly onManifest?: (manifest: SnapshotManifest) => void;
 }
 
-/** The checks of these. */
+/** The checks of {@linkcode PullOptions}. */
 export function pullChecks(): Checks<PullOptions> {
   return {
     signal: checkSignal,
@@ -95,7 +99,7 @@ export function pullChecks(): Checks<PullOptions> {
   };
 }
 
-/** What {@linkcode pull} gave. */
+/** The result of {@linkcode pull}. */
 export interface PullResult {
   /** The snapshot, in the storage. */
   readonly snapshot: SnapshotInfo;
@@ -103,11 +107,11 @@ export interface PullResult {
   readonly fetched: number;
   /** Bytes that were here already, or came once and were needed more often. */
   readonly reused: number;
-  /** What each source gave. */
+  /** The contribution of each source. */
   readonly sources: readonly PulledSource[];
 }
 
-/** What a source gave to a {@linkcode pull}. */
+/** The contribution of a source to a {@linkcode pull}. */
 export interface PulledSource {
   /** Its address. */
   readonly url: string;
@@ -115,7 +119,7 @@ export interface PulledSource {
   readonly bytes: number;
   /** Bytes a second that a request to it got, of late. */
   readonly rate: number;
-  /** Why it was dropped. */
+  /** The error for which it was dropped. */
   readonly dropped?: SnapshotError;
 }
 
@@ -123,25 +127,26 @@ export interface PulledSource {
 const MEMORY = 32 * 1024 * 1024;
 /** Requests at the same time, whatever the memory. */
 const MOST_REQUESTS = 24;
-/** How often it is looked whether somebody stalls, by who has nothing else to do, in milliseconds. */
+/** The time after which an idle worker looks again whether another request stalls, in milliseconds. */
 const LOOK_AGAIN = 250;
-/** How often what was here, and turned out damaged, is fetched anew. */
+/** The most rounds of fetching: chunks that were here and turned out damaged are fetched anew. */
 const ROUNDS = 3;
 
 /**
  * Fetches a snapshot into a storage.
  *
- * Chunks come from all sources at once; each is verified before it is written. What is here already, in other snapshots or
- * from an interrupted pull, is used first, and what is in the snapshot several times comes once. A source that fails is
- * tried again, later each time; what one is slow with, another tries too; one that sends wrong bytes is dropped. If the
- * snapshot is retired meanwhile, the newest is fetched in its stead, and what is here of the old one used for it.
+ * Chunks come from all sources at once; each is verified before it is written. Chunks that are here already, in other
+ * snapshots or from an interrupted pull, are used first, and a chunk that the snapshot has several times comes once. A
+ * source that fails is retried, later each time; a request that one is slow with, another attempts too; a source that
+ * sends wrong bytes is dropped. If the snapshot is retired meanwhile, the newest is fetched in its stead, and the
+ * chunks that are here of the old one are used for it.
  *
- * A source may itself be fetching the snapshot: it is asked for what it has. Where several pull from each other and from
- * one that has all of it (`sources: [leader, ...followers]`, and a handler on the storage of each), each chunk is drawn
- * from that one about once.
+ * A source may itself be fetching the snapshot: it is asked for the chunks that it has. Where several pull from each
+ * other and from one that has all of it (`sources: [leader, ...followers]`, and a handler on the storage of each), each
+ * chunk is drawn from that one about once.
  *
  * @param storage where to
- * @param sources where from; which snapshot it is, the first says that can be reached and is not `chunksOnly`; with a
+ * @param sources where from; the first that can be reached and is not `chunksOnly` says which snapshot it is; with a
  *   verifier, the first that can be reached
  * @param options see {@linkcode PullOptions}
  * @returns work that gives the snapshot; fails with `STALE` if it is not newer than what is here, `NOT_FOUND` if no
@@ -216,7 +221,7 @@ class Pull {
         const { bytes, reused } = this.#tracker.progress;
         fetched += bytes - reused;
         if (error !== undefined) {
-          retired = { index: manifest.index, error }; // on with the newest
+          retired = { index: manifest.index, error }; // continue with the newest
           continue;
         }
         this.#tracker.phase("commit");
@@ -228,7 +233,7 @@ class Pull {
     }
   }
 
-  /** The manifest, from the first source that can be reached and whose word, or signature, is taken. */
+  /** The manifest, from the first source that can be reached and whose word, or signature, is trusted. */
   async #manifest(): Promise<{ readonly manifest: SnapshotManifest; readonly from: HttpSource }> {
     const { signal, verifier, attempts = 8 } = this.#options;
     const asked = this.#sources.filter(({ chunksOnly }) => verifier !== undefined || !chunksOnly);
@@ -241,7 +246,7 @@ class Pull {
         } catch (error) {
           throwIfCancelled(signal);
           this.#report(error);
-          // What may pass is worth another try, more than a clear no of another source.
+          // A transient error is worth a retry, more than a clear no of another source.
           if (failure === undefined || isPassing(error)) failure = error;
         }
       }
@@ -264,7 +269,7 @@ class Pull {
     return manifest;
   }
 
-  /** Fetches what is missing, and what turns out to be missing again. See {@linkcode #fetch}. */
+  /** Fetches the missing chunks, and those that turn out to be missing again. See {@linkcode #fetch}. */
   async #fetchAll(install: SnapshotInstall): Promise<SnapshotError | undefined> {
     for (let round = 1; round <= ROUNDS && !install.missing().next().done; round++) {
       const retired = await this.#fetch(install);
@@ -272,7 +277,7 @@ class Pull {
     }
   }
 
-  /** Fetches what is missing. Gives why not if a source does not have this snapshot any more, and may have a newer one. */
+  /** Fetches the missing chunks. Returns an error if a source no longer has this snapshot, and may have a newer one. */
   async #fetch(install: SnapshotInstall): Promise<SnapshotError | undefined> {
     const { signal, index, throttle } = this.#options;
     const requests = mostRequests(install.manifest);
@@ -280,7 +285,7 @@ class Pull {
     const stop = new AbortController();
     const onAbort = () => stop.abort(signal!.reason);
     signal?.addEventListener("abort", onAbort, { once: true });
-    // Ends also what is being written, which may be one chunk in a million places.
+    // Also ends a running write, which may put one chunk in a million places.
     stop.signal.addEventListener("abort", () => void install.close().catch(() => {}), { once: true });
     const done = new AbortController();
     void schedule.drained.then(() => done.abort());
@@ -291,7 +296,7 @@ class Pull {
       try {
         await this.#work(context, peer, workers, stop.signal, looking);
       } catch (error) {
-        fatal ??= { error }; // the disk, not a source: the others need not go on
+        fatal ??= { error }; // the disk, not a source: the others need not continue
         stop.abort(error);
       } finally {
         schedule.wake();
@@ -318,8 +323,8 @@ class Pull {
   /**
    * Fetches one span after the other from one source, until all is here or the source is dropped.
    *
-   * @param signal gives it up
-   * @param looking ends asking what it has: also when all is here
+   * @param signal cancels it
+   * @param looking ends the looks at what it has: also when all is here
    */
   async #work(
     context: TransferContext,
@@ -383,7 +388,7 @@ class Pull {
     }
   }
 
-  /** Whether a source has nothing, and nobody is left from whom it could get something. */
+  /** Drops a source that has no missing chunk, if nobody is left from whom it could get one; reports whether it did. */
   #isHopeless(peer: Peer, schedule: Schedule): boolean {
     if (peer.held === undefined || schedule.wants(peer)) return false;
     if (this.#peers.some(({ dropped, held }) => dropped === undefined && held === undefined)) return false;
@@ -399,9 +404,9 @@ class Pull {
   }
 }
 
-/** How many requests there can be at a time: memory has to do for all. */
+/** The most requests at a time: memory has to suffice for all. */
 function mostRequests({ content: { files, size } }: SnapshotManifest): number {
-  // The chunk in which a byte lies, on average: beside a large file, thousands of small ones do not count.
+  // The average size of the chunk that a byte lies in: beside a large file, thousands of small ones do not count.
   const chunk = files.reduce((sum, { chunks }) => sum + chunks.size * (chunks.size / Math.max(chunks.count, 1)), 0) /
     Math.max(size, 1);
   return Math.min(Math.floor(MEMORY / (1024 * 1024 + 2 * chunk)), MOST_REQUESTS);

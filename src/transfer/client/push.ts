@@ -24,30 +24,31 @@ import { backOff, isPassing } from "./peer.ts";
 import { HttpSource, type Source } from "./http_source.ts";
 import { BYTES_TYPE, PROTOBUF_TYPE, responseError } from "../wire.ts";
 
-/** How much is sent ahead of what the other side has written, in bytes. */
+/** The most bytes that are sent ahead of those that the other side has written. */
 const WINDOW = 8 * 1024 * 1024;
-/** How often it is asked, in milliseconds. */
+/** The time between two questions about its progress, in milliseconds. */
 const ASK_AGAIN = 10;
-/** How long it may not come further before it is sent more all the same, in milliseconds. */
+/** The time without progress after which more is sent all the same, in milliseconds. */
 const NO_NEWS = 1000;
 /** The longest answer to an archive, in bytes. */
 const MAX_ANSWER = 1024 * 1024;
 
 /** Options of {@linkcode push}. */
 export interface PushOptions {
-  /** Gives it up; what the other side has of it stays there, to be gone on with. */
+  /** Cancels it; the chunks that the other side has stay there, so that it can be resumed. */
   readonly signal?: AbortSignal | undefined;
-  /** Holds what is sent to a rate. */
+  /** Limits the rate of sending. */
   readonly throttle?: Throttle;
   /**
-   * How long the other side may take nothing, or say nothing, in milliseconds. It makes everything durable, and loads it,
-   * before it answers.
+   * The longest time for which the other side may take nothing, or say nothing, in milliseconds. It makes everything
+   * durable, and loads it, before it answers.
    *
    * @default {120000}
    */
   readonly timeout?: number;
   /**
-   * How often in a row it may fail before it is given up, with waits from 0.1 s to 5 s, or as long as it asks for.
+   * The number of failures in a row after which the push fails, with waits from 0.1 s to 5 s, or as long as the other
+   * side asks for.
    *
    * @default {8}
    */
@@ -55,14 +56,15 @@ export interface PushOptions {
 }
 
 /**
- * Sends a snapshot, to be installed there: what the other side does not have of it, as one archive. It is asked first
- * (`PUT /snapshots/{index}/manifest`), and again after each failure, so that what has arrived is not sent again.
+ * Sends a snapshot to be installed by another node: the chunks that it does not have, as one archive. It is asked first
+ * (`PUT /snapshots/{index}/manifest`), and again after each failure, so that chunks that have arrived are not sent
+ * again.
  *
  * @param reader the snapshot; to be kept open meanwhile
  * @param target where to
  * @param options the signal, the rate, and how patient to be
  * @returns work that gives nothing, and has succeeded when the other side has verified all of it, made it durable, and
- *   installed it; fails with what the other side said: `STALE`, `BUSY`, `CORRUPT`, `NO_SPACE`, `FORBIDDEN` …
+ *   installed it; fails with the other side's error: `STALE`, `BUSY`, `CORRUPT`, `NO_SPACE`, `FORBIDDEN` …
  */
 export function push(reader: SnapshotReader, target: Source, options: PushOptions = {}): Operation<void> {
   return new Operation((tracker) => new Push(reader, target, options, tracker).run());
@@ -71,21 +73,21 @@ export function push(reader: SnapshotReader, target: Source, options: PushOption
 /** Options of {@linkcode pushLive}. */
 export interface LivePushOptions extends Omit<PushOptions, "attempts">, Pick<StreamedArchiveOptions, "signer"> {}
 
-/** The checks of these. */
+/** The checks of {@linkcode LivePushOptions}. */
 export function livePushChecks(): Checks<LivePushOptions> {
   return { signal: checkSignal, throttle: checkThrottle, timeout: duration(), signer: checkSigner };
 }
 
 /**
- * Sends a snapshot as it is being written, to be installed there, with no storage in between. It cannot be gone on with:
- * nothing of it is kept here. See `Replica.push`.
+ * Sends a snapshot, while it is being written, to be installed by another node, with no storage in between. It cannot
+ * be resumed: nothing of it is kept here. See `Replica.push`.
  *
- * @param meta what it is a snapshot of
+ * @param meta the metadata of the snapshot
  * @param write writes its files: a `SaveTask`'s `write`, for one
  * @param target where to
  * @param options the signal, the rate, and who signs
- * @returns work that has succeeded when the other side has installed it; fails with what it said, or what `write` failed
- *   with
+ * @returns work that has succeeded when the other side has installed it; fails with the other side's error, or with
+ *   that of `write`
  */
 export function pushLive(
   meta: SnapshotMeta,
@@ -108,7 +110,7 @@ class Push {
   readonly #server: HttpSource;
   readonly #options: PushOptions;
   readonly #tracker: Tracker;
-  /** What the reader failed with: to try again would not help. */
+  /** The error of the reader: a retry would not help. */
   #failure: { readonly error: unknown } | undefined;
 
   constructor(reader: SnapshotReader, target: Source, options: PushOptions, tracker: Tracker) {
@@ -154,7 +156,7 @@ class Push {
         held = await this.#offer();
       } catch (error) {
         if (!(again && hasCode(error, "STALE") && await this.#isInstalled())) throw error;
-        held = new ChunkSet(content.count); // all of it is there: what is sent asks whether it was loaded, too
+        held = new ChunkSet(content.count); // all of it is there; sending also asks whether it was loaded
         for (let i = 0; i < content.count; i++) held.add(i);
       }
       for (let i = 0; i < content.count; i++) if (held.has(i)) this.#tracker.reuse(content.length(i));
@@ -178,8 +180,9 @@ class Push {
   }
 
   /**
-   * Sends no more than a window ahead of what the other side has written. A connection is no measure for that: proxies, and
-   * the servers of some runtimes (Deno 2.9, which gets slower and slower with it), take in a body without a limit.
+   * Sends no more than a window ahead of the bytes that the other side has written. A connection is no measure of that:
+   * proxies, and the servers of some runtimes (Deno 2.9, which gets slower and slower with it), take in a body without
+   * a limit.
    */
   async *#paced(content: ReadableStream<Uint8Array>, reused: number): AsyncGenerator<Uint8Array, void, undefined> {
     let sent = 0;
@@ -203,7 +206,7 @@ class Push {
     }
   }
 
-  /** How many bytes of the content the other side has, by now. */
+  /** The number of bytes of the content that the other side has by now. */
   #arrived(): Promise<number | undefined> {
     const path = `/snapshots/${toHex(this.#reader.manifest.digest)}`;
     return this.#server.exchange(path, { method: "HEAD" }, this.#options.signal, ({ status, headers }) => {
@@ -212,7 +215,7 @@ class Push {
     });
   }
 
-  /** Whether the other side has all of it. */
+  /** Reports whether the other side has all of it. */
   #isInstalled(): Promise<boolean> {
     const path = `/snapshots/${toHex(this.#reader.manifest.digest)}`;
     return this.#server.exchange(
@@ -223,7 +226,7 @@ class Push {
     );
   }
 
-  /** Which chunks need not be sent. */
+  /** Offers the snapshot, and returns the chunks that need not be sent. */
   #offer(): Promise<ChunkSet> {
     const { index, bytes, content: { count } } = this.#reader.manifest;
     const init = { method: "PUT", body: bytes as BodyInit, headers: { "Content-Type": PROTOBUF_TYPE } };
@@ -252,7 +255,7 @@ async function put(
   }));
   if (throttle !== undefined) content = content.pipeThrough(throttled(throttle));
   const body = cancellable(content, {
-    asked: () => watching?.pause(), // it takes something: not the other side is waited for, but the reader or the throttle
+    asked: () => watching?.pause(), // the reader or the throttle is waited for, not the other side
     given: () => watching?.resume(),
   });
   try {
@@ -262,7 +265,7 @@ async function put(
       return { method: "PUT", body: body.stream as BodyInit, duplex: "half" as const, headers };
     };
     return await server.exchange(`/snapshots/${index}`, init, signal, async (response, watch) => {
-      // A proxy's 200 is not an acknowledgement: who has installed it says which snapshot.
+      // A proxy's 200 is not an acknowledgement: a server that has installed it says which snapshot.
       if (response.status === 201) return parseInstalled(await readLimited(response, MAX_ANSWER, watch), index);
       throw await responseError(response, server.url, watch);
     });
@@ -279,12 +282,12 @@ async function put(
     });
   } finally {
     watching?.pause();
-    watching = undefined; // what is given now is given to nobody
+    watching = undefined; // anything given now goes to nobody
     await body.cancel(); // not every runtime does, when the request has failed (nodejs/node#61460)
   }
 }
 
-/** What the other side says that it has installed. */
+/** Reads which snapshot the other side says that it has installed. */
 function parseInstalled(bytes: Uint8Array, index: bigint): { readonly digest?: unknown } {
   try {
     const said = JSON.parse(new TextDecoder().decode(bytes)) as { readonly index?: unknown; readonly digest?: unknown };
@@ -296,8 +299,8 @@ function parseInstalled(bytes: Uint8Array, index: bigint): { readonly digest?: u
 }
 
 /**
- * A stream that can be cancelled though somebody else has it, that keeps what its source failed with, and says when
- * something is asked of it and when that was given.
+ * A stream that can be cancelled though somebody else has it. It keeps the error of its source, and says when something
+ * is asked of it and when that was given.
  */
 function cancellable(source: ReadableStream<Uint8Array>, watch: { asked(): void; given(): void }) {
   const reader = source.getReader();

@@ -27,14 +27,14 @@ import { HttpSource, type Source } from "./http_source.ts";
 
 /** Options of {@linkcode openRemote}. */
 export interface RemoteOptions {
-  /** Which snapshot; the newest if absent. */
+  /** The index of the snapshot; the newest if absent. */
   readonly index?: bigint;
-  /** Gives up the opening. */
+  /** Cancels the opening. */
   readonly signal?: AbortSignal;
   /** Refuses a snapshot that is not signed by somebody who is trusted. */
   readonly verifier?: SnapshotVerifier;
   /**
-   * How long the server may send nothing, in milliseconds.
+   * The longest time for which the server may send nothing, in milliseconds.
    *
    * @default {15000}
    */
@@ -42,8 +42,8 @@ export interface RemoteOptions {
 }
 
 /**
- * Opens a snapshot that is on a server, without fetching it: each file, or range of one, is fetched when it is read, and
- * verified chunk by chunk. So a part of a state is restored by fetching that part.
+ * Opens a snapshot that is on a server, without fetching it: each file, or range of one, is fetched when it is read,
+ * and verified chunk by chunk. So a part of a state is restored by fetching that part.
  *
  * The server keeps the snapshot for as long as it is being read, and some time longer: see the handler's lease.
  *
@@ -150,7 +150,7 @@ class RemoteReader implements SnapshotReader {
       (piece) => writer.ready.then(() => void writer.write(piece).catch(() => {})),
     )
       .then(() => writer.close(), (error) => writer.abort(error))
-      .catch(() => {}); // who reads sees it
+      .catch(() => {}); // the reader sees the error
     try {
       let at = from;
       for await (const chunk of readable) {
@@ -184,7 +184,7 @@ class RemoteReader implements SnapshotReader {
             if (!(error instanceof SnapshotError && error.code === "CORRUPT" && error.chunk !== undefined)) throw error;
             const { chunk, message } = error;
             if (bad.length < MAX_LISTED_BAD) bad.push({ file: name, chunk, message });
-            start = chunks!.offset(chunk) + chunks!.length(chunk); // what follows may be right
+            start = chunks!.offset(chunk) + chunks!.length(chunk); // the rest may be right
           }
         }
       }

@@ -1,5 +1,5 @@
 /**
- * Who fetches what: sharing out the missing chunks of a snapshot among the requests that fetch them.
+ * Sharing out the missing chunks of a snapshot among the requests that fetch them.
  *
  * @module
  */
@@ -15,35 +15,35 @@ export interface Span {
   readonly end: number;
 }
 
-/** What is known of a source, for choosing what it is asked for. */
+/** The facts about a source for choosing what to request from it. */
 export interface Holder {
-  /** Which chunks it has, if not all of them. */
+  /** The chunks that it has, if not all of them. */
   readonly held: ChunkSet | undefined;
-  /** Whether it has a chunk, or will have it soon: not to be asked for in the same place. */
+  /** Reports whether it has a chunk, or will have it soon: others need not request it from the same place. */
   willHave(chunk: number): boolean;
   /** Bytes a second that a request to it gets; 0 if that is not known yet. */
   readonly rate: number;
-  /** Whether it is, as far as one knows, receiving the snapshot itself. */
+  /** True if it is, as far as one knows, receiving the snapshot itself. */
   readonly isReceiving: boolean;
 }
 
-/** The least that a request is for, and the first. */
+/** The smallest size of a request, and that of the first. */
 const LEAST_BYTES = 1024 * 1024;
-/** The most: little has to be done again when it fails. */
+/** The largest size of a request: little has to be repeated when it fails. */
 const MOST_BYTES = 8 * 1024 * 1024;
-/** What is shared with others in a swarm: small, so that they soon have something to give. */
+/** The size of a request in a swarm: small, so that the others soon have something to give. */
 const SWARM_BYTES = 2 * 1024 * 1024;
-/** A request is for what its source gives in so many seconds. */
+/** The aimed duration of a request, in seconds: its size is what the source sends in that time. */
 const AIMED_SECONDS = 0.5;
-/** Whoever has given nothing for so long stalls: somebody else may try, in milliseconds. */
+/** The time without a byte after which a request stalls, so that another source may attempt it, in milliseconds. */
 const STALL = 1000;
-/** In a swarm, who has all is to be spared: it takes longer before it is asked for what others are slow with. */
+/** The same time for a source that has all, in a swarm: it is to be spared, and so attempts stalled requests later. */
 const PATIENCE = 3000;
-/** How much longer than somebody else would a request has to take, for that one to try. */
+/** The factor by which a request must be slower than another source would be, for that one to attempt it. */
 const SLOWER = 2;
-/** What is expected of somebody who has given nothing yet, when it is to try what another is slow with: bytes a second. */
+/** The presumed rate of a source that has given nothing yet, for attempting a slow request: bytes a second. */
 const PRESUMED_RATE = 128 * 1024;
-/** A request that gets less holds next to nothing in memory, and keeps nobody else from asking: bytes a second. */
+/** A slower request holds next to nothing in memory, and keeps no other from starting: bytes a second. */
 const DRIP_RATE = 16 * 1024;
 
 const State = { HERE: 0, WANTED: 1, ASSIGNED: 2 } as const;
@@ -52,19 +52,19 @@ const State = { HERE: 0, WANTED: 1, ASSIGNED: 2 } as const;
 export class Running implements Span {
   readonly first: number;
   readonly end: number;
-  /** Whom it is to. */
+  /** The source that it goes to. */
   readonly holder: Holder;
   /** Chunks of it that are not here. */
   left: number;
-  /** When it last came further. */
+  /** When it last made progress. */
   movedAt: number = performance.now();
-  /** Whether it waits for what is done here with its bytes, and not for its source: a disk that is slow is no stall. */
+  /** True while it waits for its bytes to be processed here, and not for its source: a slow disk is no stall. */
   isTaking = false;
   /** Bytes that came. */
   received = 0;
-  /** Whether it is done again elsewhere. */
+  /** True if it is repeated elsewhere. */
   raced = false;
-  /** The request that is done again by this one. */
+  /** The request that this one repeats. */
   slower: Running | undefined;
   /** Ends it when others were quicker with all of it. */
   readonly needless: AbortController = new AbortController();
@@ -77,13 +77,13 @@ export class Running implements Span {
     this.left = left;
   }
 
-  /** Bytes came. */
+  /** Notes that bytes came. */
   moved(bytes: number): void {
     this.received += bytes;
     this.movedAt = performance.now();
   }
 
-  /** Does something with its bytes, for which its source is not to be blamed. */
+  /** Processes its bytes; its source is not blamed for the time that this takes. */
   async taking(work: () => Promise<void>): Promise<void> {
     this.isTaking = true;
     await work();
@@ -96,27 +96,29 @@ export class Running implements Span {
     return this.received / Math.max((performance.now() - this.#startedAt) / 1000, 0.001);
   }
 
-  /** For how long it has given nothing, in milliseconds. */
+  /** The time for which it has given nothing, in milliseconds. */
   get idle(): number {
     return this.isTaking ? 0 : performance.now() - this.movedAt;
   }
 
-  /** Whether it neither stalls nor drips. */
+  /** True if it neither stalls nor drips. */
   get flows(): boolean {
     if (this.isTaking) return true;
     return this.idle <= STALL && (performance.now() - this.#startedAt < STALL || this.rate >= DRIP_RATE);
   }
 }
 
-/** The chunks to be fetched, each by one request at a time; unless that one is slow and nothing else is left to do. */
+/**
+ * The chunks to be fetched, each by one request at a time, unless that request is slow and nothing else is left to do.
+ */
 export class Schedule {
-  /** How many requests there can be at the same time. */
+  /** The most requests at the same time. */
   readonly most: number;
   readonly #install: SnapshotInstall;
   readonly #content: SnapshotContent;
   readonly #state: Uint8Array;
   readonly #running = new Set<Running>();
-  /** Nothing below is wanted. */
+  /** No chunk below this one is wanted. */
   #low = 0;
   #wanted = 0;
   #left = 0;
@@ -127,8 +129,8 @@ export class Schedule {
   readonly drained: Promise<void> = new Promise((resolve) => this.#drain = resolve);
 
   /**
-   * @param install what is missing of it is to be fetched
-   * @param most how many requests there can be at the same time
+   * @param install the install whose missing chunks are to be fetched
+   * @param most the most requests at the same time
    */
   constructor(install: SnapshotInstall, most: number = Infinity) {
     const { content } = install.manifest;
@@ -145,24 +147,24 @@ export class Schedule {
     if (this.#left === 0) this.#drain();
   }
 
-  /** Whether all is here. */
+  /** True when all is here. */
   get isDone(): boolean {
     return this.#left === 0;
   }
 
-  /** Whether a source has something that is missing. */
+  /** Reports whether a source has a chunk that is missing. */
   wants(holder: Holder): boolean {
     if (this.#left === 0) return false;
     const wants = ({ first, end }: Span) => {
       for (let i = first; i < end; i++) if (this.#state[i] !== State.HERE && has(holder, i)) return true;
       return false;
     };
-    // What is being fetched may be anywhere, and have to be fetched again.
+    // Chunks that are being fetched may lie anywhere, and may have to be fetched again.
     return wants({ first: this.#low, end: this.#content.count }) || [...this.#running].some(wants);
   }
 
   /**
-   * What a source is to be asked for next.
+   * Takes the next request for a source.
    *
    * @param holder the source
    * @param others all sources
@@ -193,12 +195,12 @@ export class Schedule {
     this.#changed = undefined;
   }
 
-  /** Whether a chunk still has to come. */
+  /** Reports whether a chunk still has to come. */
   isMissing(chunk: number): boolean {
     return this.#state[chunk] !== State.HERE;
   }
 
-  /** A chunk is here. */
+  /** Notes that a chunk is here. */
   arrived(chunk: number): void {
     if (this.#state[chunk] === State.HERE) return;
     if (this.#state[chunk] === State.WANTED) this.#wanted--;
@@ -211,7 +213,7 @@ export class Schedule {
     this.wake();
   }
 
-  /** A request has ended; what of it is not here is to be fetched again, unless somebody else is at it. */
+  /** Notes that a request has ended; its missing chunks are to be fetched again, unless another request is for them. */
   ended(running: Running): void {
     this.#running.delete(running);
     if (running.slower !== undefined) running.slower.raced = false; // if it was not quicker, another may be
@@ -226,7 +228,7 @@ export class Schedule {
     this.wake();
   }
 
-  /** How many requests are running, without those that stall. */
+  /** The number of running requests, without those that stall or drip. */
   get #flowing(): number {
     let count = 0;
     for (const { flows } of this.#running) if (flows) count++;
@@ -256,8 +258,8 @@ export class Schedule {
     const aimed = holder.rate === 0 ? LEAST_BYTES : holder.rate * AIMED_SECONDS;
     const most = Math.max(Math.min(aimed, share, MOST_BYTES), LEAST_BYTES);
     if (partial.length === 0) return this.#scan(this.#low, count, most, (i) => has(holder, i));
-    // In a swarm everybody begins elsewhere, and takes from who has all what nobody else has; so that each chunk is
-    // drawn from there about once.
+    // In a swarm everybody begins elsewhere, and takes from a source that has all only chunks that nobody else has, so
+    // that each chunk is drawn from there about once.
     const rare = holder.held === undefined ? (i: number) => !partial.some((other) => other.willHave(i)) : () => true;
     if (holder.held === undefined && [...this.#running].some((running) => running.holder === holder)) return undefined;
     const block = Math.max(Math.round(SWARM_BYTES / average), 1);
@@ -279,7 +281,7 @@ export class Schedule {
     return { first, end };
   }
 
-  /** What somebody else is slow with, or stalls with. */
+  /** Repeats the request that another source is slowest with, or stalls with. */
   #race(holder: Holder, stall: number): Running | undefined {
     let slowest: Running | undefined;
     let longest = 0;
@@ -305,7 +307,7 @@ export class Schedule {
     return running;
   }
 
-  /** What of a request is not here, from the first such chunk on. */
+  /** The rest of a request, from its first missing chunk on. */
   #rest({ first, end }: Span): Span | undefined {
     while (first < end && this.#state[first] === State.HERE) first++;
     return first < end ? { first, end } : undefined;

@@ -11,16 +11,16 @@ import type { Throttle } from "../../stream/mod.ts";
 import type { Running, Schedule } from "./schedule.ts";
 import type { HttpSource } from "./http_source.ts";
 
-/** About how many bytes of one request are being verified and written at the same time. */
+/** The approximate number of bytes of one request that are being verified and written at the same time. */
 const WRITE_BYTES = 1024 * 1024;
 
-/** What all requests of a pull have in common. */
+/** The state that all requests of a pull share. */
 export interface TransferContext {
   readonly install: SnapshotInstall;
   readonly schedule: Schedule;
   readonly tracker: Tracker;
   readonly throttle: Throttle | undefined;
-  /** For chunks, to be used again: a runtime does not hurry to collect what it cannot see the size of. */
+  /** Buffers of chunks, to be used again: runtimes are slow to collect memory whose size they cannot see. */
   readonly buffers: Uint8Array[];
 }
 
@@ -35,9 +35,9 @@ export class SpanTransfer {
   #chunk: Uint8Array | undefined;
   #length = 0;
   #filled = 0;
-  /** What became of the first chunk that could not be taken: more to the point than how the request ends. */
+  /** The error of the first chunk that could not be taken: it says more than how the request ends. */
   #failure: { readonly error: unknown } | undefined;
-  /** Whether it was the storage that failed, and not the source. */
+  /** True if the storage failed, and not the source. */
   failedToWrite = false;
   /** Bytes that were written. */
   written = 0;
@@ -71,7 +71,7 @@ export class SpanTransfer {
     }
   }
 
-  /** Whether a chunk came that is not the right one, or could not be written. */
+  /** True if a wrong chunk came, or one could not be written. */
   get failed(): boolean {
     return this.#failure !== undefined;
   }

@@ -4,20 +4,20 @@
  * @module
  */
 
-/** Which origins may: any, or these. */
+/** The origins whose pages may use a handler: any, or these. */
 export type CorsOrigins = "*" | readonly string[];
 
-/** What scripts may read of an answer, beside what they always may. */
+/** The headers of an answer that scripts may read, beside those that they always may. */
 const EXPOSED =
   "Accept-Ranges, Content-Digest, Content-Range, ETag, Link, Location, Repr-Digest, Retry-After, Upload-Complete, " +
   "Upload-Length, Upload-Offset";
 
 /**
- * Adds what a page needs to see an answer.
+ * Adds the headers that a page needs to see an answer.
  *
- * @param request what was asked
- * @param response what is answered
- * @param origins which may
+ * @param request the request
+ * @param response the answer
+ * @param origins the origins that may
  */
 export function withCors(request: Request, response: Response, origins: CorsOrigins): Response {
   const headers = new Headers(response.headers);
@@ -30,12 +30,12 @@ export function withCors(request: Request, response: Response, origins: CorsOrig
   return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
 }
 
-/** Whether a browser asks if a page may ask something. It does so without the page's credentials. */
+/** Reports whether a browser asks if a page may make a request. It does so without the page's credentials. */
 export function isPreflight({ method, headers }: Request): boolean {
   return method === "OPTIONS" && headers.has("Origin") && headers.has("Access-Control-Request-Method");
 }
 
-/** The answer to a preflight: whatever is asked may be asked, and is then gated as everything is. */
+/** The answer to a preflight: any request may be made, and is then authorized as every other. */
 export function preflight(request: Request): Response {
   return new Response(null, {
     status: 204,

@@ -14,7 +14,7 @@ import {
 import { LONGEST_WAIT } from "../../async/mod.ts";
 import { toHex } from "../../stream/mod.ts";
 
-/** Which snapshot is meant: the newest if neither is said. */
+/** Selects a snapshot: the newest if neither is given. */
 export interface Selector {
   /** The one with this index. */
   readonly index?: bigint;
@@ -33,7 +33,7 @@ interface Lease {
 export class DownloadLeases {
   readonly #storage: SnapshotStorage;
   readonly #duration: number;
-  /** By the digest: an index may be used again after its snapshot was put aside. */
+  /** By the digest: an index may be used again after its snapshot was quarantined. */
   readonly #leases = new Map<string, Lease>();
   #closed = false;
 
@@ -47,7 +47,7 @@ export class DownloadLeases {
   }
 
   /**
-   * DownloadLeases a snapshot, or renews the lease that there is.
+   * Leases a snapshot, or renews the lease that there is.
    *
    * @param which which
    * @returns its complete manifest, computed once a lease
@@ -56,7 +56,7 @@ export class DownloadLeases {
   async renew(which: Selector): Promise<SnapshotManifest> {
     if (which.digest === undefined) return await this.#renew(which.index);
     for (const { meta, digest, chunks } of await this.#storage.list()) {
-      // What braft wrote has another digest when it was completed.
+      // A snapshot that braft wrote has another digest once it was completed.
       if (chunks > 0 && toHex(digest) !== which.digest) continue;
       try {
         const manifest = await this.#renew(meta.lastIncludedIndex);
@@ -82,7 +82,7 @@ export class DownloadLeases {
     }
     clearTimeout(lease.timer);
     try {
-      return await lease.manifest; // which may take longer than a lease lasts
+      return await lease.manifest; // this may take longer than a lease lasts
     } finally {
       clearTimeout(lease.timer);
       if (this.#closed) await this.#end(found);

@@ -1,5 +1,5 @@
 /**
- * What a handler gives: lists, manifests, and content.
+ * The sending side of a handler: lists, manifests, and content.
  *
  * @module
  */
@@ -21,7 +21,7 @@ import { bytesRepresentation, keeping, respond } from "./respond.ts";
 import { find, heldOf, openLeased, type Served, statusOf } from "./lookup.ts";
 import { BYTES_TYPE, JSON_TYPE, listed, manifestJson, manifestTag, PROTOBUF_TYPE, reprDigest } from "../wire.ts";
 
-/** Answers what is asked of a storage. */
+/** Answers requests for the snapshots of a storage. */
 export class Downloads {
   readonly #storage: SnapshotStorage;
   readonly #leases: DownloadLeases;
@@ -68,7 +68,7 @@ export class Downloads {
     return respond(request, bytesRepresentation(bytes, type, tag, await sha256(bytes), { immutable, headers }));
   }
 
-  /** Which chunks are here, as they are now. */
+  /** The chunks that are here now. */
   async held(which: Selector, request: Request): Promise<Response> {
     const { complete, held, expected } = await heldOf(this.#storage, this.#leases, which);
     const bytes = expected === undefined ? held.bytes : concat([held.bytes, expected.bytes]);
@@ -136,7 +136,7 @@ export class Downloads {
   async archive(which: Selector, request: Request): Promise<Response> {
     const manifest = await this.#leases.renew(which);
     const reader = await openLeased(this.#storage, manifest);
-    // Of one that braft wrote, the reader knows no chunks: the manifest that was completed does.
+    // The reader of a snapshot that braft wrote knows no chunks: the completed manifest does.
     const source = { manifest, file: reader.file.bind(reader) };
     const response = respond(request, {
       type: BYTES_TYPE,
@@ -150,7 +150,7 @@ export class Downloads {
   }
 }
 
-/** The SHA-256 of a range that is a chunk. */
+/** The SHA-256 of a range, if it is a chunk. */
 function chunkDigest({ content }: SnapshotManifest, start: number, end: number): Uint8Array | undefined {
   const i = content.at(start);
   if (i === content.count || content.offset(i) !== start || content.offset(i + 1) !== end) return undefined;

@@ -1,5 +1,5 @@
 /**
- * How many may be served at the same time: fair between clients, and never an endless queue.
+ * A semaphore for requests: fair between clients, and never with an endless queue.
  *
  * @module
  */
@@ -8,19 +8,19 @@ import { SnapshotError } from "../../errors.ts";
 
 /** Requests of one client that may wait. */
 const MAX_WAITING_OF_CLIENT = 16;
-/** How long one may wait, in milliseconds. */
+/** The longest wait of a request, in milliseconds. */
 const MAX_WAIT = 10_000;
 
-/** Somebody who waits. */
+/** A request that waits. */
 interface Waiting {
   readonly enter: () => void;
 }
 
-/** Too much is asked: what an answer says then. */
+/** The error for too many requests, with the status of the answer. */
 export class Overload extends SnapshotError {
   /** 429: this client asks too much; 503: all of them together do. */
   readonly status: 429 | 503;
-  /** When it is worth asking again, in seconds. */
+  /** The wait after which a retry is worthwhile, in seconds. */
   readonly seconds: number;
 
   /** @param status who asks too much */
@@ -34,7 +34,7 @@ export class Overload extends SnapshotError {
 }
 
 /**
- * Lets so many in at a time. Who waits is let in in turn with the other clients, so that one that asks for much does not
+ * Lets a limited number of requests in at a time. Waiting clients take turns, so that one that asks for much does not
  * keep out one that asks for little.
  */
 export class FairSemaphore {
@@ -53,7 +53,7 @@ export class FairSemaphore {
    * Waits until there is room.
    *
    * @param client who asks
-   * @returns to be called, once, by who leaves
+   * @returns a function to be called, once, on leaving
    * @throws {Overload}
    */
   async enter(client: string): Promise<() => void> {
@@ -89,7 +89,7 @@ export class FairSemaphore {
     });
   }
 
-  /** Somebody leaves: the next client's first comes in, and that client goes to the end. */
+  /** Lets in the first request of the next client, if any, and moves that client to the end of the line. */
   #leave(): void {
     for (const [client, queue] of this.#queues) {
       this.#queues.delete(client);

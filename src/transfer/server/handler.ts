@@ -24,44 +24,48 @@ export interface SnapshotHandlerOptions {
    * all pass: whoever can reach the handler can then read all state, and replace it.
    */
   readonly authorize?: (request: Request) => boolean | Response | Promise<boolean | Response>;
-  /** Carries out `PUT` and `POST`. Without one, `PUT` puts an archive into the storage, and `POST` is answered with 501. */
+  /**
+   * Carries out `PUT` and `POST`. Without one, `PUT` puts an archive into the storage, and `POST` is answered with 501.
+   */
   readonly target?: SnapshotTarget;
-  /** Refuses what is sent and is not signed by somebody who is trusted. */
+  /** Refuses uploads that are not signed by somebody who is trusted. */
   readonly verifier?: SnapshotVerifier;
   /**
-   * How long a snapshot is kept after the last request of a download, in milliseconds.
+   * The time for which a snapshot is kept after the last request of a download, in milliseconds.
    *
    * @default {60000}
    */
   readonly leaseDuration?: number;
-  /** Holds all that is sent to a rate. */
+  /** Limits the rate of all that is sent. */
   readonly throttle?: Throttle;
-  /** Holds all that is received to a rate. */
+  /** Limits the rate of all that is received. */
   readonly receiveThrottle?: Throttle;
   /**
-   * How many requests that move content are served at a time. The others wait, in turn with other clients'; too many,
-   * or too long, and they are answered with 429 or 503 and `Retry-After`.
+   * The number of requests that move content and are served at a time. The others wait, in turn with other clients'; if
+   * they are too many, or wait too long, they are answered with 429 or 503 and `Retry-After`.
    *
    * @default {32}
    */
   readonly maxTransfers?: number;
   /**
-   * How long a client may read nothing of what it is sent, or send nothing of what it has to, in milliseconds. Then the
-   * transfer is given up, since others wait for its place.
+   * The longest time for which a client may read nothing that it is sent, or send nothing that it has to, in
+   * milliseconds. Then the transfer is aborted, since others wait for its place.
    *
    * @default {60000}
    */
   readonly stallTimeout?: number;
   /**
-   * Who asks, for being fair. By default what the server says of the connection (`serve` and `Deno.serve` say the
-   * address), and where it says nothing the `Authorization` header.
+   * Names the client, for fairness. By default this is what the server says of the connection (`serve` and `Deno.serve`
+   * say the address), and where it says nothing the `Authorization` header.
    */
   readonly client?: (request: Request, connection: unknown) => string;
-  /** Other servers that have the same snapshots, or are fetching them; named to whoever asks for a manifest. */
+  /**
+   * Other servers that have the same snapshots, or are fetching them; named in the answer to a request for a manifest.
+   */
   readonly sources?: () => readonly (string | URL)[];
-  /** Whose pages may use it: `"*"`, or a list of origins. By default none. */
+  /** The origins whose pages may use it: `"*"`, or a list. By default none. */
   readonly cors?: CorsOrigins;
-  /** Told of errors that are the server's own, of which the client is not told more than that. */
+  /** Told of the server's own errors, of which the client is told nothing more. */
   readonly onError?: (error: unknown, request: Request) => void;
 }
 
@@ -70,11 +74,11 @@ export interface SnapshotHandler {
   /**
    * Answers a request. Never rejects.
    *
-   * @param request what is asked
+   * @param request the request
    * @param connection what the server knows of the connection: see {@linkcode SnapshotHandlerOptions.client}
    */
   (request: Request, connection?: unknown): Promise<Response>;
-  /** Ends all leases; requests that are running go on. */
+  /** Ends all leases; running requests continue. */
   close(): Promise<void>;
 }
 
@@ -85,22 +89,25 @@ export interface SnapshotHandler {
  * | request | answer |
  * |---|---|
  * | `GET /snapshots` | the list, newest first (JSON) |
- * | `GET /snapshots/{which}` | one of the list; `Upload-Offset`, `Upload-Length` and `Upload-Complete` say how much of it is here |
- * | `GET /snapshots/{which}/manifest` | protobuf, or JSON by `Accept`; strong `ETag` = snapshot digest; `Link` names further sources |
+ * | `GET /snapshots/{which}` | one of the list; its part that is here: see below |
+ * | `GET /snapshots/{which}/manifest` | protobuf, or JSON by `Accept`; `ETag` is the snapshot digest |
  * | `GET /snapshots/{which}/files/{name}` | a file |
  * | `GET /snapshots/{which}/content` | all files, one behind the other in the order of the manifest |
- * | `GET /snapshots/{which}/held` | which chunks of that are here: a bit each, the lowest first; and behind that, if it is being received, which are here or on their way |
+ * | `GET /snapshots/{which}/held` | the chunks that are here: see below |
  * | `GET /snapshots/{which}/archive` | one stream with all of it |
  * | `PUT /snapshots/{index}` | installs an archive: 201; 409 stale or busy; 422 damaged |
- * | `PUT /snapshots/{index}/manifest` | offers a snapshot: which chunks need not be in the archive, as `held` has them |
- * | `POST /snapshots[?gap=N]` | takes one now, if 1024 (or `gap`) entries were applied since: 201, or 200 with the old one |
+ * | `PUT /snapshots/{index}/manifest` | offers a snapshot: the chunks that need not be sent, as in `held` |
+ * | `POST /snapshots[?gap=N]` | takes one if 1024 (or `gap`) entries were applied since: 201; or 200, the old one |
  * | `POST /snapshots/notification` | says that the log before an index is gone: see {@linkcode notifyInstall} |
  *
- * `{which}` is an index, a digest in hexadecimal, or `latest`. By its digest a snapshot can also be got that is being
- * received, as far as it has come; and what is got by a digest never changes (`Cache-Control: immutable`). Every `GET` can
- * be a `HEAD`, has a strong `ETag`, and knows `If-None-Match`, `Range` (one or several) and `If-Range`; `Repr-Digest` and
- * `Content-Digest` (RFC 9530) are there where the SHA-256 is known. Errors are problem documents (RFC 9457) with a
- * member `code`.
+ * `{which}` is an index, a digest in hexadecimal, or `latest`. By its digest, a snapshot that is being received can be
+ * fetched, too, as far as it has come; and content that is fetched by a digest never changes (`Cache-Control:
+ * immutable`). `Upload-Offset`, `Upload-Length` and `Upload-Complete` say how much of a snapshot is here; `Link`, of a
+ * manifest, names further sources. `held` has a bit for each chunk of the content, the lowest first, set if the chunk
+ * is here; and behind these, if the snapshot is being received, as many for the chunks that are here or on their way.
+ * Every `GET` can be a `HEAD`, has a strong `ETag`, and knows `If-None-Match`, `Range` (one or several) and `If-Range`;
+ * `Repr-Digest` and `Content-Digest` (RFC 9530) are there where the SHA-256 is known. Errors are problem documents (RFC
+ * 9457) with a member `code`.
  *
  * @param storage has the snapshots
  * @param options see {@linkcode SnapshotHandlerOptions}
@@ -228,7 +235,7 @@ class Routes {
     }
   }
 
-  /** Answers when there is room, and keeps it until the answer was sent. */
+  /** Answers when there is room, and keeps the room until the answer was sent. */
   async #moving(request: Request, connection: unknown, answer: () => Promise<Response>): Promise<Response> {
     const { client = clientOf, throttle, stallTimeout = STALL_TIMEOUT } = this.#options;
     const leave = await this.#gate.enter(client(request, connection));
@@ -247,18 +254,18 @@ class Routes {
 }
 
 /**
- * Whether a snapshot is not given, or not taken, for what it is: of another group, not signed. The disk's is another.
+ * Reports whether a snapshot is refused for what it is: of another group, or not signed. A disk's error has no index.
  */
 function isRefusal(error: unknown): boolean {
   return hasCode(error, "FORBIDDEN") && error.index !== undefined;
 }
 
-/** Says that what was sent is not read. Not if it was, by `authorize` for one, or is no more to be had. */
+/** Cancels the body of a request, unless it was read, by `authorize` for one, or is no more to be had. */
 async function discard(request: Request): Promise<void> {
   if (!request.bodyUsed) await request.body?.cancel().catch(() => {});
 }
 
-/** Some servers build the address from a `Host` that is none, or leave it away. */
+/** Parses the address, which some servers build from a `Host` that is none, or without one. */
 function urlOf({ url }: Request): URL {
   try {
     return new URL(url, "http://localhost");
@@ -267,7 +274,7 @@ function urlOf({ url }: Request): URL {
   }
 }
 
-/** What the server says of the connection: the address, mostly. */
+/** The client, as the server's description of the connection names it: by its address, mostly. */
 function clientOf(request: Request, connection: unknown): string {
   const { client, remoteAddr } = (connection ?? {}) as { client?: unknown; remoteAddr?: { hostname?: unknown } };
   const said = client ?? remoteAddr?.hostname;
@@ -276,7 +283,7 @@ function clientOf(request: Request, connection: unknown): string {
 
 type Method = "GET" | "PUT" | "POST";
 
-/** Calls what a method stands for. `HEAD` is `GET` without the body. */
+/** Calls the answer for a method. `HEAD` is `GET` without the body. */
 async function byMethod(
   request: Request,
   answers: { readonly [M in Method]?: () => Promise<Response> },

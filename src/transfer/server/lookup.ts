@@ -1,5 +1,5 @@
 /**
- * What a handler has to give: snapshots, and what has come of one that is being received.
+ * Finding what a handler serves: snapshots, and the part that has come of one that is being received.
  *
  * @module
  */
@@ -17,20 +17,20 @@ import type { DownloadLeases, Selector } from "./download_leases.ts";
 
 /** A snapshot, or a part of one. */
 export interface Served {
-  /** What it is, or is to be. */
+  /** The manifest of all of it. */
   readonly manifest: SnapshotManifest;
-  /** Whether all of it is here. */
+  /** True if all of it is here. */
   readonly complete: boolean;
   /** Its files, as far as they are here. */
   readonly files: FileReader;
-  /** Whether all chunks in a range of the content are here. */
+  /** Reports whether all chunks in a range of the content are here. */
   has(start: number, end: number): boolean;
-  /** Lets it go. */
+  /** Releases it. */
   close(): Promise<void>;
 }
 
 /**
- * Finds what is asked for: a snapshot; or, by its name, the one that is being received.
+ * Finds a snapshot; or, by its index or digest, the one that is being received.
  *
  * @throws {SnapshotError} `NOT_FOUND`
  */
@@ -51,7 +51,7 @@ export async function find(storage: SnapshotStorage, leases: DownloadLeases, whi
 /**
  * Opens a snapshot that is leased.
  *
- * @throws {SnapshotError} `NOT_FOUND` if another has its index by now, since it was put aside
+ * @throws {SnapshotError} `NOT_FOUND` if another has its index by now, since it was quarantined
  */
 export async function openLeased(storage: SnapshotStorage, manifest: SnapshotManifest): Promise<SnapshotReader> {
   const reader = await storage.open(manifest.index);
@@ -60,11 +60,11 @@ export async function openLeased(storage: SnapshotStorage, manifest: SnapshotMan
   throw new SnapshotError("NOT_FOUND", `Snapshot ${manifest.index} is another one now`, { index: manifest.index });
 }
 
-/** What is here of a snapshot. */
+/** The part of a snapshot that is here. */
 export interface Holding {
   /** The snapshot. */
   readonly manifest: SnapshotManifest;
-  /** Whether all of it is here. */
+  /** True if all of it is here. */
   readonly complete: boolean;
   /** The chunks that are here. */
   readonly held: ChunkSet;
@@ -73,7 +73,7 @@ export interface Holding {
 }
 
 /**
- * What is here of a snapshot, or has come of one that is being received.
+ * The part of a snapshot that is here, also of one that is being received.
  *
  * @throws {SnapshotError} `NOT_FOUND`
  */
@@ -90,7 +90,7 @@ export async function heldOf(storage: SnapshotStorage, leases: DownloadLeases, w
 }
 
 /**
- * As {@linkcode heldOf}; also of a snapshot of which an interrupted install was left: that is looked through.
+ * As {@linkcode heldOf}; also for a snapshot of which an interrupted install was left, which is searched then.
  *
  * @throws {SnapshotError} `NOT_FOUND`, `BUSY` if another is being received
  */
@@ -106,8 +106,8 @@ export async function statusOf(storage: SnapshotStorage, leases: DownloadLeases,
 }
 
 /**
- * What need not be sent of a snapshot: what an interrupted install left, what other snapshots have, and of several chunks
- * that are the same one all but one.
+ * The chunks of a snapshot that need not be sent: those that an interrupted install left, those that other snapshots
+ * have, and all but one of identical chunks.
  *
  * @throws {SnapshotError} `STALE`, `BUSY` …
  */

@@ -12,11 +12,11 @@ export interface Range {
   readonly end: number;
 }
 
-/** More ranges than that in one request are an attack, or a mistake. */
+/** The most ranges in one request: more are an attack, or a mistake. */
 const MAX_RANGES = 64;
 
 /**
- * What a `Range` header asks for.
+ * Parses a `Range` header.
  *
  * @param header its value
  * @param size the size of the representation
@@ -53,13 +53,13 @@ function parseRange(item: string, size: number): Range | "unsatisfiable" | undef
   return start >= size ? "unsatisfiable" : { start, end };
 }
 
-/** How many bytes ranges have in all. */
+/** The number of bytes that ranges have in all. */
 export function total(ranges: readonly Range[]): number {
   return ranges.reduce((sum, { start, end }) => sum + end - start, 0);
 }
 
 /**
- * Whether a list of tags has this one.
+ * Reports whether a list of tags has this one.
  *
  * @param header the value of `If-None-Match` or `If-Match`
  * @param tag a strong tag

@@ -9,15 +9,15 @@ import { concat, streamFrom, toBase64, toHex } from "../../stream/mod.ts";
 import { matchesTag, parseRanges, type Range, total } from "./ranges.ts";
 import { problem } from "../wire.ts";
 
-/** Something that can be got. */
+/** Something that can be fetched with `GET`. */
 export interface Representation {
   /** Its media type. */
   readonly type: string;
-  /** How many bytes it has. */
+  /** Its size in bytes. */
   readonly size: number;
   /** Its strong tag, in quotes. */
   readonly tag: string;
-  /** Whether what is at this address is always the same. */
+  /** True if this address always has the same content. */
   readonly immutable: boolean;
   /** More headers. */
   readonly headers?: Readonly<Record<string, string>>;
@@ -28,7 +28,7 @@ export interface Representation {
 }
 
 /**
- * Answers a request for a representation. The body is an iterator that nothing has been read of.
+ * Answers a request for a representation. Nothing is read of its body before somebody wants it.
  *
  * @param request a `GET` or `HEAD`
  * @param representation what is asked for
@@ -37,7 +37,7 @@ export function respond(request: Request, representation: Representation): Respo
   const { type, size, tag, immutable, digest } = representation;
   const headers = new Headers({
     "Accept-Ranges": "bytes",
-    // What has the name of its digest can be kept for ever; anything else is to be asked for again, by its tag.
+    // Content that is named by its digest can be kept for ever; anything else is to be revalidated, by its tag.
     "Cache-Control": immutable ? "max-age=31536000, immutable" : "no-cache",
     ETag: tag,
     ...representation.headers,
@@ -52,7 +52,7 @@ export function respond(request: Request, representation: Representation): Respo
     ? parseRanges(request.headers.get("Range"), size)
     : undefined;
   if (ranges === "unsatisfiable") {
-    // None of the other headers: they are of what was asked for, and a cache must not keep this in its place.
+    // None of the other headers: they are of the content, and a cache must not keep this answer in its place.
     const message = `None of the ranges begins within the ${size} bytes`;
     return problem(new SnapshotError("MALFORMED", message), 416, { "Content-Range": `bytes */${size}` });
   }
@@ -79,7 +79,7 @@ function multipart(representation: Representation, ranges: readonly Range[], hea
   const overhead = concat([...ranges.map(head), tail]).length;
   headers.set("Content-Type", `multipart/byteranges; boundary=${boundary}`);
   headers.set("Content-Length", String(overhead + total(ranges)));
-  const opened = ranges.map((range) => ({ range, body: representation.open(range) })); // what is not here is said now
+  const opened = ranges.map((range) => ({ range, body: representation.open(range) })); // missing parts are reported now
   async function* parts(): AsyncGenerator<Uint8Array, void, undefined> {
     for (const { range, body } of opened) {
       yield head(range);
@@ -98,7 +98,7 @@ function streamOf(source: ReturnType<Representation["open"]>): ReadableStream<Ui
   return source instanceof ReadableStream ? source : streamFrom(source);
 }
 
-/** Bytes that are all here, to be answered with. */
+/** A representation of bytes that are all here. */
 export function bytesRepresentation(
   bytes: Uint8Array,
   type: string,
@@ -117,16 +117,16 @@ export function bytesRepresentation(
   };
 }
 
-/** What a client may take for a piece beside the time-out: a millisecond for so many bytes, which is 4 KiB a second. */
+/** The bytes of a piece that give a client one more millisecond beside the time-out: 4 KiB a second. */
 const BYTES_PER_MS = 4;
 
 /**
- * An answer that keeps something until its body was sent, or is not wanted any more.
+ * Makes an answer keep something until its body was sent, or is not wanted any more.
  *
  * @param response the answer
  * @param release called once, in the end
- * @param timeout how long nobody may ask for the next piece, in milliseconds, and a little more after a large one; then
- *   the body is given up
+ * @param timeout the longest time in which nobody asks for the next piece, in milliseconds, and a little more after a
+ *   large one; then the body is aborted
  */
 export function keeping(response: Response, release: () => Promise<void>, timeout: number = Infinity): Response {
   let released: Promise<void> | undefined;

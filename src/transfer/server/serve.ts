@@ -28,21 +28,21 @@ export interface Server {
   close(): Promise<void>;
 }
 
-/** What is known of who asks. */
+/** The known facts of a connection. */
 export interface Connection {
-  /** The address. */
+  /** The address of the client. */
   readonly client: string;
 }
 
 /** Answers requests. */
 export type Handler = (request: Request, connection: Connection) => Response | Promise<Response>;
 
-/** What is used of Bun's server. */
+/** The part of Bun's server that is used. */
 interface BunServer {
   requestIP(request: Request): { readonly address: string } | null;
 }
 
-/** What is used of Bun. */
+/** The part of Bun that is used. */
 interface BunLike {
   serve(options: {
     port: number;
@@ -83,13 +83,13 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
     };
   }
   if (Bun !== undefined) {
-    // No limit on a body, which is 128 MiB otherwise; no end of a connection on which a large one is being verified.
+    // No limit on a body (128 MiB by default), and no idle time-out while a large one is being verified.
     const server = Bun.serve({
       port,
       hostname,
       idleTimeout: 0,
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      // Otherwise what a handler throws is shown to the client, with the source around it.
+      // Otherwise an error of the handler is shown to the client, with the source around it.
       development: false,
       error: () => new Response(null, { status: 500 }),
       fetch: (request, server) => handler(request, { client: server.requestIP(request)?.address ?? "" }),
@@ -122,13 +122,13 @@ async function answer(handler: Handler, incoming: IncomingMessage, outgoing: Ser
     outgoing.writeHead(response.status, Object.fromEntries(response.headers));
     if (response.body !== null) await send(response.body, outgoing, gone.signal);
     outgoing.end();
-    incoming.resume(); // what nobody read must not keep the connection
+    incoming.resume(); // an unread body must not keep the connection
   } catch (error) {
     outgoing.destroy(error instanceof Error ? error : undefined); // a body that is cut off is seen as such
   }
 }
 
-/** Nothing if it cannot be one: its `Host` or target is no address, or `Request` does not know such methods (`TRACE`). */
+/** Makes a `Request`; nothing if `Host` or target is no address, or `Request` does not know the method (`TRACE`). */
 function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
   const headers = new Headers();
   for (let i = 0; i < incoming.rawHeaders.length; i += 2) {

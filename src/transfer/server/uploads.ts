@@ -1,5 +1,5 @@
 /**
- * What a handler takes in: archives, offers, and what asks for a snapshot to be taken or installed.
+ * The receiving side of a handler: archives, offers, and requests to take or install a snapshot.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { type InstallNotification, type NotificationReply, parseNotification, re
 import { notWanted } from "./lookup.ts";
 import { BYTES_TYPE, listed, problem } from "../wire.ts";
 
-/** What takes and installs snapshots: a `Replica`, or anything like it. */
+/** Takes and installs snapshots: a `Replica`, or anything like it. */
 export interface SnapshotTarget {
   /** Takes a snapshot. */
   snapshot(options: { gap?: number }): {
@@ -34,17 +34,17 @@ export interface SnapshotTarget {
   notify?(notification: InstallNotification): Promise<NotificationReply>;
 }
 
-/** How many entries must have been applied since the last snapshot, for `POST` to take one (Ratis: `creation.gap`). */
+/** The number of entries applied since the last snapshot from which `POST` takes one (Ratis: `creation.gap`). */
 const CREATION_GAP = 1024;
 /** The longest notification, in bytes. */
 const MAX_NOTIFICATION = 64 * 1024;
 
-/** What {@linkcode Uploads} may be told. */
+/** Options of {@linkcode Uploads}. */
 export interface UploadsOptions {
   readonly target?: SnapshotTarget;
   readonly verifier?: SnapshotVerifier;
   readonly receiveThrottle?: Throttle;
-  /** How long a client may send nothing, in milliseconds. */
+  /** The longest time for which a client may send nothing, in milliseconds. */
   readonly stallTimeout: number;
 }
 
@@ -76,12 +76,12 @@ export class Uploads {
     } catch (error) {
       return refusal(error);
     } finally {
-      // Whoever refused it may not have read it; the connection cannot be used again before that.
+      // A refused body may be unread, and the connection cannot be used again before it was read or cancelled.
       if (!body.locked) await body.cancel().catch(() => {});
     }
   }
 
-  /** Looks what of a snapshot need not be sent. */
+  /** Answers an offer with the chunks that need not be sent. */
   async offer(index: bigint, request: Request): Promise<Response> {
     try {
       const bytes = await this.#read(request, MAX_MANIFEST_BYTES);
@@ -131,7 +131,7 @@ export class Uploads {
   }
 }
 
-/** A body that fails when the client sends nothing for so long. */
+/** A body that fails when the client sends nothing for `timeout` milliseconds. */
 function watched(body: ReadableStream<Uint8Array>, timeout: number): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   return new ReadableStream<Uint8Array>({
@@ -157,14 +157,14 @@ function watched(body: ReadableStream<Uint8Array>, timeout: number): ReadableStr
   }, { highWaterMark: 0 });
 }
 
-/** Request Timeout. */
+/** The status *Request Timeout*. */
 const STALL_STATUS = 408;
 
 function isStall(error: unknown): boolean {
   return hasCode(error, "TIMEOUT") && error.fields.status === STALL_STATUS;
 }
 
-/** What was sent is wrong, or not from somebody who is trusted: that is the client's affair. */
+/** Answers with a client error if the upload is wrong, or not from somebody who is trusted; throws any other error. */
 function refusal(error: unknown): Response {
   if (isStall(error)) return problem(error, STALL_STATUS, { Connection: "close" });
   if (error instanceof SnapshotError) {

@@ -56,7 +56,8 @@ export async function makeWorld(): Promise<World> {
   const machine = new KeyValueMachine(utf8Codec());
   const log = new MemoryLog();
   await log.append([1n, 2n].map((index) => ({ index, term: 1n, data: noise(3, 3) })));
-  const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });
+  const triggers = { interval: 0 }; // no timer, should nobody close it
+  const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage(), triggers });
   await replica.propose(machine.put("a", "b"));
   const state = new KeyedState({ keys: stringKeys() });
   state.value("count", jsonCodec<number>()).set("a", 1);

@@ -7,11 +7,12 @@ const counts = noCounts();
 for await (const [name, run] of parts(1, SHORT, counts)) test(`crash: ${name}`, run);
 
 test("crash: all of these looked at something", () => {
-  const { states, secondCrashes, faults, slow, damage, model, schedules, schemas, seen } = counts;
+  const { states, secondCrashes, faults, slow, damage, log, model, schedules, schemas, evidence, durable, seen } =
+    counts;
   for (
     const count of [
       ...[states, secondCrashes, faults, slow, damage.cases, model.states, schedules.actions, schemas.refused],
-      ...[seen.cases, seen.restored],
+      ...[seen.cases, seen.restored, log.cuts, durable.kills, durable.openings, ...Object.values(evidence)],
     ]
   ) {
     assert.isAbove(count, 0);

@@ -81,17 +81,20 @@ async function live(
  * @param make makes an empty database
  * @param fates what happens meanwhile
  * @param counts is told what was done
+ * @param chosen which of these deaths it dies; all by default
  */
 export async function killAtEachStep(
   course: readonly Action[],
   make: () => Promise<MortalDatabase>,
   fates: readonly Fate[],
   counts: DurableCounts,
+  chosen: (death: Death) => boolean = () => true,
 ): Promise<void> {
   for (const fate of fates) {
     for (let step = 1, through = false; !through; step++) {
       for (const when of ["before", "after"] as const) {
-        through = !await killAt({ step, when }, course, make, fate, counts);
+        const death = { step, when };
+        if (chosen(death)) through = !await killAt(death, course, make, fate, counts);
       }
     }
   }

@@ -21,8 +21,8 @@ async function contentOf(path: string): Promise<string> {
   return found.join();
 }
 
-/** Cuts each transaction of a log. */
-export async function cutLog(seed: number, counts: { cuts: number }): Promise<void> {
+/** Cuts each transaction of a log, at a share of the places. */
+export async function cutLog(seed: number, share: number, counts: { cuts: number }): Promise<void> {
   const random = new Random(seed);
   await inTemp(async (directory) => {
     const path = `${directory}/log.db`;
@@ -45,7 +45,7 @@ export async function cutLog(seed: number, counts: { cuts: number }): Promise<vo
     ) {
       await change();
       const after = filesOf(path);
-      await cut(`${directory}/cut.db`, before, after, random, counts);
+      await cut(`${directory}/cut.db`, before, after, random, share, counts);
       before = after;
     }
     await log.close();
@@ -57,6 +57,7 @@ async function cut(
   before: LogFiles,
   after: LogFiles,
   random: Random,
+  share: number,
   counts: { cuts: number },
 ): Promise<void> {
   const read = async (files: LogFiles) => {
@@ -72,6 +73,7 @@ async function cut(
   if (isAnew) assert.equal(await read({ database, wal: new Uint8Array(0) }), old);
   const there = Math.max(before.wal.length, after.wal.length);
   for (let end = start; end <= after.wal.length; end += SECTOR >> 1) {
+    if (!random.chance(share)) continue;
     const torn = new Uint8Array(there);
     torn.set(before.wal);
     torn.set(after.wal.subarray(0, end));

@@ -174,7 +174,7 @@ for (const incremental of [false, true]) {
           assert.deepEqual([...replica.machine.entries()], byGroups(model));
           await replica.close();
         }),
-        { numRuns: 40 },
+        { numRuns: 25 },
       );
     }));
 }

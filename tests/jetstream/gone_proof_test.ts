@@ -2,7 +2,7 @@
 
 import { jetstreamManager } from "@nats-io/jetstream";
 import { assert, rejects, test } from "../support/harness.ts";
-import { fill, openLog, STREAM, take } from "./kit.ts";
+import { eventually, fill, known, openLog, STREAM, take } from "./kit.ts";
 import { withNats } from "../support/nats.ts";
 
 const never = new AbortController().signal;
@@ -37,4 +37,34 @@ test("JetStreamLog: a stream that is gone is waited for, but not for ever", () =
     const error = await rejects(take(log, 1n, 1), "UNAVAILABLE");
     assert.match(error.message, /stream not found/);
     await close();
+  }));
+
+test("members: one that is dead holds nothing back after its time, and is forgotten; one that lives does", () =>
+  withNats(async (server) => {
+    const patient = await openLog(server, "a");
+    const slow = await openLog(server, "slow", { memberTimeout: 200 }); // it is heard of four times as often
+    const dead = await openLog(server, "dead");
+    await fill(patient.log, 100);
+    await dead.close(); // from here on it is not heard of
+    await slow.log.purge(20n);
+    const heard = performance.now();
+    await patient.log.purge(80n);
+    assert.equal(patient.log.firstIndex, 1n, "its time is not over");
+    await patient.close();
+    const options = { memberTimeout: 1500 };
+    const a = await openLog(server, "a", options);
+    await eventually("dead", async () => {
+      await a.log.purge(80n);
+      return a.log.firstIndex > 1n;
+    });
+    await eventually("the slow one is silent for longer", async () => {
+      await a.log.purge(80n);
+      return performance.now() - heard > 2 * options.memberTimeout;
+    });
+    assert.equal(a.log.firstIndex, 21n, "it is alive, though all it does is to be there");
+    assert.deepEqual(await known(a), { a: "80", slow: "20" });
+    const { state } = await (await jetstreamManager(a.connection)).streams.info(`KV_${STREAM}-members`);
+    assert.equal(state.messages, 2, "nothing is left of it");
+    await slow.close();
+    await a.close();
   }));

@@ -1,5 +1,6 @@
 // Replicas of one stream, and what tests do with them.
 
+import { Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/nats-core";
 import {
   type LogEntry,
@@ -124,4 +125,14 @@ export function bytes(text: string): Uint8Array {
 
 export function text(entry: LogEntry): string {
   return new TextDecoder().decode(entry.data);
+}
+
+/** Which members the bucket of a log has, and up to where they need nothing. */
+export async function known({ connection }: OpenLog): Promise<Record<string, string>> {
+  const bucket = await new Kvm(connection).open(`${STREAM}-members`);
+  const all: Record<string, string> = {};
+  for await (const name of await bucket.keys()) {
+    all[name] = (await bucket.get(name))!.json<{ safeIndex: string }>().safeIndex;
+  }
+  return all;
 }

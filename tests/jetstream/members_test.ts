@@ -1,20 +1,8 @@
 // Purging, by what the members of a log need.
 
-import { jetstreamManager } from "@nats-io/jetstream";
-import { Kvm } from "@nats-io/kv";
 import { assert, test } from "../support/harness.ts";
-import { eventually, fill, type OpenLog, openLog, STREAM, take } from "./kit.ts";
+import { fill, known, openLog, take } from "./kit.ts";
 import { withNats } from "../support/nats.ts";
-
-/** Which members the bucket has, and up to where they need nothing. */
-async function known({ connection }: OpenLog): Promise<Record<string, string>> {
-  const bucket = await new Kvm(connection).open(`${STREAM}-members`);
-  const all: Record<string, string> = {};
-  for await (const name of await bucket.keys()) {
-    all[name] = (await bucket.get(name))!.json<{ safeIndex: string }>().safeIndex;
-  }
-  return all;
-}
 
 test("members: the log is purged up to what the last of them does not need", () =>
   withNats(async (server) => {
@@ -57,35 +45,5 @@ test("members: one that comes later needs all that is there, and keeps its place
     await a.log.purge(200n);
     assert.deepEqual([a.log.firstIndex, (await known(a))["b"]], [61n, "60"]);
     await again.close();
-    await a.close();
-  }));
-
-test("members: one that is dead holds nothing back after its time, and is forgotten; one that lives does", () =>
-  withNats(async (server) => {
-    const patient = await openLog(server, "a");
-    const slow = await openLog(server, "slow", { memberTimeout: 200 }); // it is heard of four times as often
-    const dead = await openLog(server, "dead");
-    await fill(patient.log, 100);
-    await dead.close(); // from here on it is not heard of
-    await slow.log.purge(20n);
-    const heard = performance.now();
-    await patient.log.purge(80n);
-    assert.equal(patient.log.firstIndex, 1n, "its time is not over");
-    await patient.close();
-    const options = { memberTimeout: 1500 };
-    const a = await openLog(server, "a", options);
-    await eventually("dead", async () => {
-      await a.log.purge(80n);
-      return a.log.firstIndex > 1n;
-    });
-    await eventually("the slow one is silent for longer", async () => {
-      await a.log.purge(80n);
-      return performance.now() - heard > 2 * options.memberTimeout;
-    });
-    assert.equal(a.log.firstIndex, 21n, "it is alive, though all it does is to be there");
-    assert.deepEqual(await known(a), { a: "80", slow: "20" });
-    const { state } = await (await jetstreamManager(a.connection)).streams.info(`KV_${STREAM}-members`);
-    assert.equal(state.messages, 2, "nothing is left of it");
-    await slow.close();
     await a.close();
   }));

@@ -135,7 +135,8 @@ test("S3: a stream goes up in parts of one size, a few at once", async () => {
 });
 
 test("S3: an upload in parts that fails is aborted", async () => {
-  const parts = () => ReadableStream.from([noise(30 * MIB, 1)]);
+  const three = noise(17 * MIB, 1);
+  const parts = () => ReadableStream.from([three]);
   const fails: Record<string, (asked: Asked) => Response | undefined> = {
     part: ({ target }) => target.includes("partNumber=2") ? refusal(500, "InternalError") : undefined,
     "part without an ETag": ({ target }) => target.includes("partNumber=2") ? new Response(null) : undefined,
@@ -161,7 +162,7 @@ test("S3: an upload in parts that fails is aborted", async () => {
   }
   const asked = await withAnswers(uploads(() => undefined), async (bucket) => {
     const failing = ReadableStream.from((function* () {
-      yield noise(20 * MIB, 1);
+      yield three;
       throw new Error("The source failed");
     })());
     const failed = await bucket.put("key", failing).catch((error: Error) => error.message);

@@ -48,7 +48,7 @@ testKinds("files in chunks of any lengths, with key groups; cut and changed anyw
       await storage.close();
       await other.close();
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
 

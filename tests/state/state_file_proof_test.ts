@@ -23,7 +23,7 @@ test("state files: bytes that were changed give what can be read or a typed erro
         refused++;
       }
     }),
-    { numRuns: 1500 },
+    { numRuns: 800 },
   );
   assert.isAbove(refused, 500);
 });

@@ -12,7 +12,7 @@ for (const [name, openDatabase] of Object.entries(databases)) {
   test(`a replica with its state in ${name}: saved while it is applied, and there again after each restart`, () =>
     inTemp(async (directory) => {
       const said: string[] = [];
-      for (let round = 0; round < 4; round++) {
+      for (let round = 0; round < 3; round++) {
         const database = await openDatabase(`${directory}/state`);
         const words = await openWords(database.engine, { incremental: { maxShare: 1000 } });
         const replica = await Replica.open({

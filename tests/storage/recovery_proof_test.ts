@@ -33,7 +33,7 @@ test("no manifest in which a bit was flipped is taken for good", () =>
       // Protobuf has several ways to write the same: what is read is what was written then, bit for bit.
       const read = await SnapshotManifest.decodeFramed(bytes).catch((error) => error.code as string);
       if (typeof read !== "string") assert.deepEqual(read.framed, whole, `bit ${at}`);
-      if ((at & 7) === (at >> 3 & 7)) await isSeenAs(read, bytes);
+      if (at % 17 === 0) await isSeenAs(read, bytes);
       bytes[at >> 3]! ^= 1 << (at & 7);
     }
     async function isSeenAs(read: SnapshotManifest | string, bytes: Uint8Array): Promise<void> {

@@ -1,6 +1,7 @@
 // Time that is a thing of the test: a clock to hand to what takes one, and the runtime's own clock and timers, replaced.
 
 import type { Clock } from "../../mod.ts";
+import { IN_THREADS } from "./threads.ts";
 
 interface Timer {
   readonly at: number;
@@ -75,9 +76,6 @@ export class FakeClock implements Clock {
 const QUIET_TURNS = 40;
 /** A test that takes so long hangs, in real milliseconds. The harness waits longer: the clock is to be put back first. */
 const HANGS = 180_000;
-/** What of Web Crypto is done in other threads, where no turn of the event loop waits for it. */
-const IN_THREADS = ["decrypt", "deriveKey", "digest", "encrypt", "exportKey", "importKey", "sign", "verify"] as const;
-
 type Work<T> = (clock: FakeClock) => T | Promise<T>;
 
 /**

@@ -72,7 +72,9 @@ test("handler: PUT that breaks off is no snapshot, and can be sent again", () =>
     assert.isAtLeast(response.status, 400);
     await response.body?.cancel();
     assert.deepEqual(await storage.list(), []);
-    assert.strictEqual((await put("9")).status, 201);
+    const again = await put("9");
+    assert.strictEqual(again.status, 201);
+    await again.body?.cancel();
     await handler.close();
   }));
 
@@ -81,7 +83,9 @@ test("handler: PUT and POST by way of a target", async () => {
   const [info] = await (await storageWith(9n, {})).list();
   let taken = true;
   await receiving(async (put, _, storage) => {
-    assert.strictEqual((await put("9")).status, 201);
+    const installed = await put("9");
+    assert.strictEqual(installed.status, 201);
+    await installed.body?.cancel();
     const handler = snapshotHandler(storage, {
       target: {
         snapshot({ gap }) {

@@ -143,7 +143,10 @@ for (const [header, status, start = 0, end = STATE.length] of RANGES) {
       const response = await ask("/snapshots/7/files/state", { headers: { Range: header } });
       assert.strictEqual(response.status, status);
       const range = response.headers.get("Content-Range");
-      if (status === 416) return assert.strictEqual(range, "bytes */200000");
+      if (status === 416) {
+        await response.body?.cancel();
+        return assert.strictEqual(range, "bytes */200000");
+      }
       assert.strictEqual(range, status === 206 ? `bytes ${start}-${end - 1}/200000` : null);
       assert.strictEqual(response.headers.get("Content-Length"), String(end - start));
       assert.deepEqual(await bytesOf(response.body!), STATE.slice(start, end));
@@ -153,7 +156,9 @@ for (const [header, status, start = 0, end = STATE.length] of RANGES) {
 test("handler: Range of an empty file, and If-Range", () =>
   serving(async (ask) => {
     for (const Range of ["bytes=0-", "bytes=-5"]) {
-      assert.strictEqual((await ask("/snapshots/7/files/empty", { headers: { Range } })).status, 416);
+      const { status, body } = await ask("/snapshots/7/files/empty", { headers: { Range } });
+      assert.strictEqual(status, 416);
+      await body?.cancel();
     }
     const tag = (await ask("/snapshots/7/files/state", { method: "HEAD" })).headers.get("ETag")!;
     const cases = [[tag, 206], [`W/${tag}`, 200], ['"x"', 200], ["Sat, 21 Nov 2026 00:00:00 GMT", 200]] as const;

@@ -318,7 +318,9 @@ test("HTTP: an offer is answered with what need not be sent", async () => {
     const other = await ask("/snapshots/10/manifest", init);
     assert.deepEqual([other.status, (await other.json()).code], [422, "MALFORMED"]);
     const body = archive(reader, { held }) as unknown as BodyInit;
-    assert.strictEqual((await ask("/snapshots/9", { method: "PUT", body, duplex: "half" } as RequestInit)).status, 201);
+    const installed = await ask("/snapshots/9", { method: "PUT", body, duplex: "half" } as RequestInit);
+    assert.strictEqual(installed.status, 201);
+    await installed.body?.cancel();
     const stale = await ask("/snapshots/9/manifest", init);
     assert.deepEqual([stale.status, (await stale.json()).code], [409, "STALE"]);
     assert.isUndefined(storage.installing);

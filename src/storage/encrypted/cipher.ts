@@ -66,9 +66,8 @@ export function checkKey(key: unknown, what: string): void {
 export class Cipher {
   /** See {@linkcode EncryptionKey.id}. */
   readonly id: string;
-  readonly #keys: Promise<
-    { readonly encrypt: CryptoKey; readonly iv: CryptoKey; readonly mac: CryptoKey; readonly seal: CryptoKey }
-  >;
+  readonly #derive: () => ReturnType<typeof deriveKeys>;
+  #derived: ReturnType<typeof deriveKeys> | undefined;
 
   /**
    * @param key the key
@@ -77,8 +76,12 @@ export class Cipher {
   constructor(key: EncryptionKey) {
     const secret = isCryptoKey(key.secret) ? key.secret : copyBytes(key.secret, "secret");
     this.id = key.id;
-    this.#keys = deriveKeys(secret);
-    this.#keys.catch(() => {});
+    this.#derive = () => deriveKeys(secret);
+  }
+
+  /** The keys of its own; derived when they are needed first, as those of an old key may never be. */
+  get #keys(): ReturnType<typeof deriveKeys> {
+    return this.#derived ??= this.#derive();
   }
 
   async encrypt(plain: Uint8Array): Promise<Uint8Array> {

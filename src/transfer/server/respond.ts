@@ -138,8 +138,9 @@ export function keeping(response: Response, release: () => Promise<void>, timeou
   }
   const source = body.getReader();
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let isCancelled = false;
   const wait = (controller: ReadableStreamDefaultController<Uint8Array>, bytes: number) => {
-    if (timeout === Infinity) return;
+    if (timeout === Infinity || isCancelled) return;
     timer = setTimeout(() => {
       const error = new SnapshotError("TIMEOUT", "The client has stopped reading");
       controller.error(error);
@@ -165,6 +166,7 @@ export function keeping(response: Response, release: () => Promise<void>, timeou
       }
     },
     async cancel(reason) {
+      isCancelled = true; // a piece that is being read comes after this
       clearTimeout(timer);
       await source.cancel(reason).catch(() => {});
       await end();

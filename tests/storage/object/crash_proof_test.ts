@@ -133,7 +133,8 @@ test("object storage: a crash at any request, before or after it is done, loses 
       const crashed = await flow(crashing(bucket, number, when), bucket, acknowledged, received).catch((error) =>
         error
       );
-      if (!hasCode(crashed, "FORBIDDEN")) throw crashed ?? new Error(`No crash ${when} call ${number}`);
+      // Leases of readers come and go: another time there may be a call less.
+      if (crashed !== undefined && !hasCode(crashed, "FORBIDDEN")) throw crashed;
       await checkPromise(bucket, acknowledged, `crash ${when} call ${number}, ${verb} ${key}`);
     }
   }

@@ -46,6 +46,8 @@ export class LogSpace {
   #peak = 0;
   /** The disk was full: from here on the reserve is made of what is purged, since other room is somebody else's. */
   #isTight: boolean;
+  /** Pages were given back since the file was cut. */
+  #isCuttable = false;
   /** Nothing was written since the write-ahead log was emptied. */
   #isEmptied = false;
 
@@ -131,6 +133,8 @@ export class LogSpace {
     while (isOpen() && this.step()) await new Promise<void>((resolve) => void setImmediate(resolve));
     if (!isOpen()) return;
     this.#mark();
+    if (!this.#isCuttable && !this.#isTight && this.#walBytes <= WAL_BYTES) return;
+    this.#isCuttable = false;
     // The other mode keeps the file of the write-ahead log, so that writing to it anew costs less.
     this.#empty(this.#isTight || this.#walBytes > WAL_BYTES ? "TRUNCATE" : "PASSIVE");
     this.#restore();
@@ -144,6 +148,7 @@ export class LogSpace {
    */
   step(): boolean {
     const isGivenBack = this.#pages.canShrink && this.#pages.free > SPARE && this.#attempt(() => this.#pages.step());
+    this.#isCuttable ||= isGivenBack;
     if (this.#isTight) {
       this.#empty();
       this.#restore();
@@ -157,7 +162,7 @@ export class LogSpace {
     const used = count - free;
     if (used > REWRITTEN_PAGES && !(atOpen && used <= free && used <= REWRITTEN_AT_OPEN)) return;
     this.#database.exec("PRAGMA auto_vacuum = INCREMENTAL");
-    this.#attempt(() => this.#database.exec("VACUUM"));
+    this.#isCuttable = this.#attempt(() => this.#database.exec("VACUUM"));
     this.#pages = new SqlitePages(this.#database);
   }
 

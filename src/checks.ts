@@ -1,8 +1,8 @@
 /**
- * What the public functions check of what they are given: JavaScript calls them too, and a type says nothing there.
+ * Checks of the arguments of public functions: JavaScript calls these too, and types mean nothing there.
  *
- * Each check looks first whether all is well, and makes its message only if not: it names the parameter, what it may be,
- * and what came. An option that is `undefined` is one that is not there.
+ * Each check first tests the value, and builds a message only if it fails. The message names the parameter, the values
+ * that it may have, and the value that came. An option that is `undefined` counts as absent.
  *
  * @module
  */
@@ -15,15 +15,15 @@ export const MAX_INDEX: bigint = (1n << 63n) - 1n;
 /** Refuses a value with `MALFORMED`; `what` names the parameter. */
 export interface Check {
   (value: unknown, what: string): unknown;
-  /** Whether `undefined` is refused too. */
+  /** True if `undefined` is refused too. */
   readonly isRequired?: boolean;
 }
 
-/** A check for each option that there is: a new one without a check does not compile. */
+/** A check for each option: a new option without a check does not compile. */
 export type Checks<T> = { readonly [K in keyof T]-?: Check };
 
 /**
- * The error for a value that is not what it must be.
+ * The error for an unfit value.
  *
  * @param what names the parameter
  * @param expected completes "must be …"
@@ -34,7 +34,7 @@ export function unfit(what: string, expected: string, value: unknown): SnapshotE
   return new SnapshotError("MALFORMED", `${what} must be ${expected}, but it is ${actual}`, { expected, actual });
 }
 
-/** A value in a few words. Runs nothing of the value's own that could fail, or take long. */
+/** Describes a value in a few words, without running code of the value's own that could fail or take long. */
 function shown(value: unknown): string {
   switch (typeof value) {
     case "string":
@@ -57,7 +57,7 @@ function shown(value: unknown): string {
   }
 }
 
-/** What kind of object it is, by its tag and its class. */
+/** The kind of an object, by its tag and its class. */
 function kindOf(value: object): string {
   const tag = tagOf(value);
   if (tag !== "Object") return tag;
@@ -77,7 +77,7 @@ function tagOf(value: object): string {
   }
 }
 
-/** Whether an object has a member of a type; one that cannot be read is not there. */
+/** Reports whether an object has a member of a type; a member that cannot be read counts as absent. */
 export function has(value: unknown, member: PropertyKey, type: "function" | "boolean"): boolean {
   if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
   try {
@@ -88,7 +88,7 @@ export function has(value: unknown, member: PropertyKey, type: "function" | "boo
   }
 }
 
-/** Whether it is of a class; what cannot be asked is not. */
+/** Reports whether a value is an instance of a class; false if the test itself throws. */
 export function isOf<T>(value: unknown, of: { readonly prototype: T }): value is T {
   try {
     return value instanceof (of as unknown as abstract new () => unknown);
@@ -98,13 +98,13 @@ export function isOf<T>(value: unknown, of: { readonly prototype: T }): value is
 }
 
 /**
- * Checks bytes: a `Uint8Array` of any kind of buffer and realm, also Node's `Buffer`. Nothing else, as what an
- * `ArrayBuffer` or a `DataView` shows of itself is no bytes to whoever counts by `length`.
+ * Checks bytes: a `Uint8Array` of any kind of buffer and realm, also Node's `Buffer`. Nothing else passes: an
+ * `ArrayBuffer` and a `DataView` have no `length`, by which callers count bytes.
  *
  * @param value what came
  * @param what names the parameter
- * @returns the bytes as a plain `Uint8Array` of this realm over memory that nobody else writes to: mostly the same object.
- *   Of a `Buffer`, whose `slice` does not copy, or of another realm, a view; of shared or resizable memory a copy
+ * @returns the bytes as a plain `Uint8Array` of this realm over memory that nobody else writes to: mostly the same
+ *   object. Of a `Buffer`, whose `slice` does not copy, or of another realm, a view; of shared or resizable memory a copy
  * @throws {SnapshotError} `MALFORMED`, also for an array whose buffer was transferred: its bytes are gone
  */
 export function checkBytes(value: unknown, what: string): Uint8Array {
@@ -125,7 +125,7 @@ export function checkBytes(value: unknown, what: string): Uint8Array {
   }
   const { buffer } = bytes;
   if (!(buffer instanceof ArrayBuffer)) {
-    // Of another realm, or shared: whoever else has shared memory may write to it at any time.
+    // The buffer is of another realm, or shared; another holder of shared memory may write to it at any time.
     return tagOf(buffer) === "SharedArrayBuffer"
       ? new Uint8Array(bytes)
       : new Uint8Array(buffer, bytes.byteOffset, bytes.length);
@@ -136,7 +136,7 @@ export function checkBytes(value: unknown, what: string): Uint8Array {
     : new Uint8Array(buffer, bytes.byteOffset, bytes.length);
 }
 
-/** Whether the memory of an array is gone; methods of arrays throw then, while `length` is 0. */
+/** Reports whether the memory of an array is gone; its methods throw then, while its `length` is 0. */
 function isDetached(bytes: Uint8Array): boolean {
   try {
     Uint8Array.prototype.indexOf.call(bytes, 0);
@@ -146,7 +146,7 @@ function isDetached(bytes: Uint8Array): boolean {
   }
 }
 
-/** A copy of bytes that are kept after the call: whoever gave them may change them. See {@linkcode checkBytes}. */
+/** A copy of bytes that are kept after the call, since the caller may change them. See {@linkcode checkBytes}. */
 export function copyBytes(value: unknown, what: string): Uint8Array {
   return new Uint8Array(checkBytes(value, what));
 }
@@ -157,7 +157,7 @@ export function checkString(value: unknown, what: string): string {
   throw unfit(what, "a string", value);
 }
 
-/** Checks a text that UTF-8 can hold: with half of a surrogate pair it would come back as another. */
+/** Checks a text that UTF-8 can hold: one with half of a surrogate pair would come back as another text. */
 export function checkText(value: unknown, what: string): string {
   if (checkString(value, what).isWellFormed()) return value as string;
   throw new SnapshotError("MALFORMED", `${what} has half of a surrogate pair, which UTF-8 cannot hold`);
@@ -191,12 +191,12 @@ export function checkSignal(value: unknown, what: string): void {
   throw unfit(what, "an AbortSignal", value);
 }
 
-/** Whether it is a stream that can be read; of any realm. */
+/** Reports whether a value is a readable stream, of any realm. */
 export function isReadable(value: unknown): value is ReadableStream {
   return has(value, "getReader", "function") && has(value, "locked", "boolean");
 }
 
-/** Checks a stream that is to be read, by whoever is given it alone. */
+/** Checks a stream that is to be read, and that nobody else is reading. */
 export function checkReadable(value: unknown, what: string): void {
   if (!isReadable(value)) throw unfit(what, "a ReadableStream", value);
   if (value.locked) throw new SnapshotError("MALFORMED", `${what} is being read by somebody else: its reader is taken`);
@@ -212,7 +212,7 @@ export function checkWritable(value: unknown, what: string): void {
   }
 }
 
-/** Whether it is a key of Web Crypto. */
+/** Reports whether a value is a key of Web Crypto. */
 export function isCryptoKey(value: unknown): value is CryptoKey {
   return has(value, "extractable", "boolean") && tagOf(value as object) === "CryptoKey";
 }
@@ -253,7 +253,7 @@ function between(least: number, most: number, none: number): string {
   return most === none ? `${least} or more` : `${least} to ${most}`;
 }
 
-/** A check for one of some values. */
+/** A check that a value is one of these. */
 export function oneOf(...values: readonly unknown[]): Check {
   return (value, what) => {
     if (values.includes(value)) return;
@@ -262,13 +262,13 @@ export function oneOf(...values: readonly unknown[]): Check {
   };
 }
 
-/** Checks an array, whatever is in it: a text, a set or a typed array is something else, though it can be spread. */
+/** Checks an array of any items; a text, a set or a typed array does not pass, though it can be spread. */
 export function checkArray<T>(value: readonly T[], what: string): readonly T[] {
   if (!Array.isArray(value)) throw unfit(what, "an array", value);
   return value;
 }
 
-/** A check for arrays, each item of which must pass another. */
+/** A check for arrays, each item of which must pass `check`. */
 export function listOf(check: Check): Check {
   return (value, what) => {
     const items = checkArray(value as readonly unknown[], what);
@@ -276,7 +276,7 @@ export function listOf(check: Check): Check {
   };
 }
 
-/** A check for objects that can do something: their methods are functions. */
+/** A check for objects that have these methods. */
 export function able(kind: string, ...methods: readonly string[]): Check {
   return (value, what) => {
     const missing = methods.find((method) => !has(value, method, "function"));
@@ -284,12 +284,12 @@ export function able(kind: string, ...methods: readonly string[]): Check {
   };
 }
 
-/** A check for objects whose members must pass others, if they are there. */
+/** A check for objects whose members, if present, must pass `checks`. */
 export function withMembers<T>(checks: Checks<T>): Check {
   return (value, what) => void checkOptions(value as T, checks, what);
 }
 
-/** The same check for something that must be there. */
+/** The same check for a value that must be present. */
 export function required(check: Check): Check {
   return Object.assign((value: unknown, what: string) => check(value, what), { isRequired: true });
 }
@@ -318,7 +318,7 @@ export function checkOptions<T>(options: T, checks: Checks<T>, what = "options")
   return options;
 }
 
-/** An object without the members that are `undefined`, so that they do not hide others when it is spread over them. */
+/** A copy without the members that are `undefined`: spread over another object, they would hide its members. */
 export function defined<T extends object>(value: T): T {
   return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
 }

@@ -1,21 +1,21 @@
 /**
- * The one error class of the library, its codes, and what turns a cancelled signal into one.
+ * The one error class of the library, its codes, and the conversion of an aborted signal into such an error.
  *
  * @module
  */
 
 /**
- * What went wrong, for a program:
+ * The kind of failure, for a program:
  *
  * | code | meaning |
  * |---|---|
- * | `BUSY` | something that excludes this is running; try again later |
+ * | `BUSY` | something that excludes this is running; retry later |
  * | `STALE` | newer state, or a newer snapshot, is already here |
  * | `NOT_FOUND` | no such snapshot or file |
  * | `CLOSED` | the object was closed before, or during, the call |
  * | `CANCELLED` | the caller's `AbortSignal` fired; `name` is `"AbortError"`, `cause` the signal's reason |
  * | `TIMEOUT` | a time limit of the library passed |
- * | `CORRUPT` | bytes that were right once are not any more: a digest, a size or a total does not match |
+ * | `CORRUPT` | bytes that were once right have changed: a digest, a size or a total does not match |
  * | `MALFORMED` | input that never was right: a name, a format, an argument |
  * | `UNSUPPORTED` | a version or a feature that this release does not know |
  * | `NO_SPACE` | the disk or the quota is full |
@@ -36,15 +36,15 @@ export type SnapshotErrorCode =
   | "FORBIDDEN"
   | "UNAVAILABLE";
 
-/** Where and what, for a program; every field is there only where it means something. */
+/** The details of an error, for a program; a field is present only where it means something. */
 export interface SnapshotErrorFields {
   /** The file's name in the snapshot, or its path on the disk. */
   readonly file?: string;
   /** The number of the chunk in the file, from 0. */
   readonly chunk?: number;
-  /** What should have been found. */
+  /** The value that should have been found. */
   readonly expected?: string | number | bigint;
-  /** What was found. */
+  /** The value that was found. */
   readonly actual?: string | number | bigint;
   /** The key group. */
   readonly keyGroup?: number;
@@ -52,15 +52,15 @@ export interface SnapshotErrorFields {
   readonly index?: bigint;
   /** The address that answered wrongly or not at all. */
   readonly source?: string;
-  /** The HTTP status that said so. */
+  /** The HTTP status of the answer. */
   readonly status?: number;
-  /** Milliseconds after which it is worth trying again. */
+  /** Milliseconds after which a retry is worthwhile. */
   readonly retryAfter?: number;
 }
 
 /** Options of {@linkcode SnapshotError}. */
 export interface SnapshotErrorOptions extends SnapshotErrorFields {
-  /** What made this happen. */
+  /** The error or value that caused this. */
   readonly cause?: unknown;
 }
 
@@ -80,11 +80,11 @@ export interface SnapshotErrorOptions extends SnapshotErrorFields {
  * ```
  */
 export class SnapshotError extends Error {
-  /** `"AbortError"` for `CANCELLED`, as the platform's own cancelled calls have it; else `"SnapshotError"`. */
+  /** `"AbortError"` for `CANCELLED`, as in the platform's own aborted calls; else `"SnapshotError"`. */
   override readonly name: string;
-  /** What went wrong. */
+  /** The kind of failure. */
   readonly code: SnapshotErrorCode;
-  /** Where and what. */
+  /** The details. */
   readonly fields: SnapshotErrorFields;
 
   /**
@@ -127,23 +127,23 @@ export class SnapshotError extends Error {
     return this.fields.source;
   }
 
-  /** What should have been found. */
+  /** The value that should have been found. */
   get expected(): string | number | bigint | undefined {
     return this.fields.expected;
   }
 
-  /** What was found. */
+  /** The value that was found. */
   get actual(): string | number | bigint | undefined {
     return this.fields.actual;
   }
 }
 
-/** Whether `error` is a {@linkcode SnapshotError} with that code. */
+/** Reports whether `error` is a {@linkcode SnapshotError} with one of these codes. */
 export function hasCode(error: unknown, ...codes: SnapshotErrorCode[]): error is SnapshotError {
   return error instanceof SnapshotError && codes.includes(error.code);
 }
 
-/** The error of a call whose signal fired; one that the library itself put there is passed on as it is. */
+/** The error of a call whose signal fired; a `SnapshotError` that is the signal's reason is passed on as it is. */
 export function cancelled(signal: AbortSignal): SnapshotError {
   return signal.reason instanceof SnapshotError
     ? signal.reason

@@ -1,5 +1,5 @@
 /**
- * What authors of storages, media, databases, logs and codecs build on. Programs need `@snapstream/snapstream` only.
+ * The parts for authors of storages, media, databases, logs and codecs. Programs need `@snapstream/snapstream` only.
  *
  * @example A file that any storage can read is read out of a reader by ranges of its content
  * ```ts

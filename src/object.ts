@@ -1,5 +1,5 @@
 /**
- * Snapshots in an object store: R2, S3, or anything that does what a {@linkcode Bucket} does.
+ * Snapshots in an object store: R2, S3, or anything else that implements {@linkcode Bucket}.
  *
  * @module
  */

@@ -1,6 +1,5 @@
 /**
- * Snapshots in a browser: in the file system that it keeps for an origin (OPFS). Works in pages and in workers, also
- * offline.
+ * Snapshots in a browser: in the file system of an origin (OPFS). Works in pages and in workers, also offline.
  *
  * @example
  * ```ts

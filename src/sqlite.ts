@@ -1,5 +1,5 @@
 /**
- * What is kept in SQLite: a log, and keyed state.
+ * A log, and keyed state, in SQLite.
  *
  * @module
  */

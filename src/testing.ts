@@ -1,6 +1,5 @@
 /**
- * Suites by which other storages, buckets, logs and disks can prove themselves. A suite is a list of cases, to be given to
- * any test runner.
+ * Conformance suites for other storages, buckets, logs and disks. A suite is a list of cases for any test runner.
  *
  * @example
  * ```ts

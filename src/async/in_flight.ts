@@ -4,16 +4,16 @@
  * @module
  */
 
-/** A queue of promises; whoever fills it decides how long it may get. */
+/** A queue of promises; its user limits its length. */
 export class InFlight<T> {
   readonly #queue: Promise<T>[] = [];
 
-  /** How many were started and not taken. */
+  /** The number of promises that were added and not yet taken. */
   get size(): number {
     return this.#queue.length;
   }
 
-  /** Takes note of work that was started. Its failure is seen by {@linkcode next}, and only there. */
+  /** Adds work that was started. Its failure is reported by {@linkcode next} only. */
   add(work: Promise<T>): void {
     work.catch(() => {});
     this.#queue.push(work);
@@ -24,7 +24,7 @@ export class InFlight<T> {
     return this.#queue.shift()!;
   }
 
-  /** Waits for all, and forgets results and failures: nothing touches its buffers any more. */
+  /** Waits for all work, ignoring results and failures: after this, no work touches its buffers any more. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#queue.splice(0));
   }

@@ -1,5 +1,5 @@
 /**
- * Promises: work that takes a while, runs ahead, waits its turn, or is waited for no longer than a signal allows.
+ * Promises: long work, work that runs ahead, waiting for a turn, and waiting that a signal ends.
  *
  * @module
  */

@@ -5,9 +5,9 @@
  */
 
 /**
- * A callback whose errors do not reach the caller: what it is told of has happened, whatever it makes of that.
+ * Wraps a callback so that its errors do not reach the caller: the event that it is told of has happened in any case.
  *
- * @param callback somebody else's
+ * @param callback of the user
  * @param onError told of what it throws, or of what a promise that it returns rejects with; by default nobody
  */
 export function neverThrowing<A extends unknown[]>(
@@ -17,7 +17,7 @@ export function neverThrowing<A extends unknown[]>(
   return (...args) => {
     try {
       const result = callback(...args);
-      if (result instanceof Promise) result.catch(onError); // an async function may stand where none is expected
+      if (result instanceof Promise) result.catch(onError); // the callback may be async though its type is not
     } catch (error) {
       onError(error);
     }

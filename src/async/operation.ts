@@ -1,14 +1,14 @@
 /**
- * Work that takes a while: a result to wait for, and progress to watch.
+ * Long work, with a result to wait for and progress to watch.
  *
  * @module
  */
 
 import { checkFunction } from "../checks.ts";
 
-/** How far an {@linkcode Operation} is. */
+/** The progress of an {@linkcode Operation}. */
 export interface Progress {
-  /** What is being done now, in a word: `"save"`, `"fetch"`, `"verify"`, `"commit"` … */
+  /** The current step, in a word: `"save"`, `"fetch"`, `"verify"`, `"commit"` … */
   readonly phase: string;
   /** Bytes done. */
   readonly bytes: number;
@@ -16,17 +16,17 @@ export interface Progress {
   readonly total?: number | undefined;
   /** Chunks done. */
   readonly chunks: number;
-  /** Of `bytes`, those that were here already and did not have to be fetched or written. */
+  /** The part of `bytes` that was here already and did not have to be fetched or written. */
   readonly reused: number;
   /** Bytes a second since the start. */
   readonly rate: number;
 }
 
 /**
- * Work that is running. `result` settles when it ends; iterating gives its progress, newest state first served (a slow
- * watcher skips, nothing piles up), ends with the work, and throws what it failed with.
+ * Work that is running. `result` settles when it ends. Iterating gives its newest progress (a slow watcher skips states,
+ * none pile up), ends with the work, and throws the error that the work failed with.
  *
- * @typeParam T what the work gives
+ * @typeParam T the result of the work
  *
  * @example
  * ```ts
@@ -40,7 +40,7 @@ export interface Progress {
  * ```
  */
 export class Operation<T> implements AsyncIterable<Progress> {
-  /** What the work gives; rejects if it fails. Never reported as unhandled: not to look is a choice. */
+  /** The result of the work; rejects if it fails. Its rejection is never reported as unhandled: it may be ignored. */
   readonly result: Promise<T>;
   readonly #tracker: Tracker;
 
@@ -56,7 +56,7 @@ export class Operation<T> implements AsyncIterable<Progress> {
     this.result.catch(() => {});
   }
 
-  /** How far it is now. */
+  /** The progress so far. */
   get progress(): Progress {
     return this.#tracker.progress;
   }
@@ -77,7 +77,7 @@ export class Operation<T> implements AsyncIterable<Progress> {
   }
 }
 
-/** What running work says of itself. */
+/** Records the progress of running work. */
 export class Tracker {
   #phase = "start";
   #bytes = 0;
@@ -89,10 +89,10 @@ export class Tracker {
   readonly #start: number = performance.now();
   /** Counts the changes. */
   version = 0;
-  /** Whether the work is over. */
+  /** True once the work is over. */
   ended = false;
 
-  /** How far the work is. */
+  /** The progress so far. */
   get progress(): Progress {
     const seconds = (performance.now() - this.#start) / 1000;
     return {
@@ -105,7 +105,7 @@ export class Tracker {
     };
   }
 
-  /** Begins a phase; `total` is how many bytes the work has in all, if that is known by now. */
+  /** Begins a phase; `total` is the number of bytes of all the work, if it is known by now. */
   phase(name: string, total: number | undefined = this.#total): void {
     this.#phase = name;
     this.#total = total;
@@ -125,7 +125,7 @@ export class Tracker {
     this.add(bytes, chunks);
   }
 
-  /** Starts counting anew: what is being done changed. */
+  /** Sets the counts to 0, because the work begins anew. */
   restart(): void {
     this.#bytes = this.#chunks = this.#reused = 0;
     this.#notify();
@@ -139,7 +139,7 @@ export class Tracker {
     this.phase(phase, total);
   }
 
-  /** Says that the work is over. */
+  /** Marks the work as over. */
   end(): void {
     this.ended = true;
     this.#notify();

@@ -13,7 +13,7 @@ export const LONGEST_WAIT: number = 2 ** 31 - 1;
  * Waits.
  *
  * @param duration how long, in milliseconds
- * @param signal gives up waiting: throws `CANCELLED`
+ * @param signal cancels the wait: throws `CANCELLED`
  * @param needless ends it before its time
  */
 export async function pause(

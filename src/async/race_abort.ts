@@ -7,10 +7,10 @@
 import { cancelled, throwIfCancelled } from "../errors.ts";
 
 /**
- * Waits for a promise, or until the signal fires; what the promise does then nobody sees.
+ * Waits for a promise, or until the signal fires; the outcome of the promise is ignored then.
  *
  * @param promise what to wait for
- * @param signal ends the waiting
+ * @param signal cancels the wait
  * @throws {SnapshotError} `CANCELLED`
  */
 export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

@@ -1,25 +1,25 @@
 /**
- * How many do something at once.
+ * A limit on the number of tasks that run at once.
  *
  * @module
  */
 
 import { raceAbort } from "./race_abort.ts";
 
-/** Who waits for a place. */
+/** A task that waits for a place. */
 interface Waiter {
   give(): void;
   gone: boolean;
 }
 
-/** So many places; who comes when all are taken waits, in order. */
+/** A fixed number of places; when all are taken, tasks wait in order. */
 export class Semaphore {
   #free: number;
   #waiting: Waiter[] = [];
-  /** Those before this one have their place. */
+  /** The position of the first waiter in `#waiting`; those before it have their place. */
   #head = 0;
 
-  /** @param count how many there are */
+  /** @param count the number of places */
   constructor(count: number) {
     this.#free = count;
   }
@@ -27,8 +27,8 @@ export class Semaphore {
   /**
    * Takes a place.
    *
-   * @param signal gives up waiting for one
-   * @returns nothing if there was one; else what to wait for
+   * @param signal cancels the wait
+   * @returns nothing if a place was free; else a promise that resolves with one
    */
   take(signal: AbortSignal | undefined): Promise<void> | undefined {
     if (this.#free === 0) return this.#wait(signal);
@@ -36,7 +36,7 @@ export class Semaphore {
     return undefined;
   }
 
-  /** Gives a place back: to who waits longest. */
+  /** Gives a place back; the longest waiter gets it. */
   leave(): void {
     while (this.#head < this.#waiting.length) {
       const waiter = this.#waiting[this.#head++]!;

@@ -17,41 +17,41 @@ export interface LogStorage extends AsyncDisposable {
   readonly firstIndex: bigint;
   /** The index of the last entry; `firstIndex - 1` if there is none. */
   readonly lastIndex: bigint;
-  /** How many bytes the entries have: their data, without what keeping them costs. */
+  /** The number of bytes of the entries' data, without the overhead of storing them. */
   readonly byteLength: number;
-  /** The group whose entries these are, if the log knows it: a `Replica` of another does not open with it. */
+  /** The group whose entries these are, if the log knows it: a `Replica` of another group does not open with this log. */
   readonly group?: string | undefined;
 
   /**
-   * Tells the log whose entries these are, for good. Done by a `Replica` that knows its group.
+   * Binds the log to a group for good. A `Replica` that knows its group calls this.
    *
    * @param group the name
-   * @throws {SnapshotError} `FORBIDDEN` if it is of another already, `MALFORMED` if that is no name of a group
+   * @throws {SnapshotError} `FORBIDDEN` if it is bound to another already, `MALFORMED` if that is no name of a group
    */
   bindGroup?(group: string): void | Promise<void>;
 
   /**
-   * Adds entries at the end. They are durable when this resolves; of several calls at once, all in one go.
+   * Adds entries at the end. They are durable when this resolves; concurrent calls are made durable together.
    *
    * @throws {SnapshotError} `MALFORMED` if they do not follow the last entry without a gap, or a term falls; `NO_SPACE`
    */
   append(entries: readonly LogEntry[]): Promise<void>;
 
   /**
-   * The entries from an index on, in order, up to the last that there is when they are read.
+   * The entries from an index on, in order, up to the last one at the time of reading.
    *
    * @param from the first index
    * @throws {SnapshotError} `NOT_FOUND` if it was purged
    */
   entries(from: bigint): AsyncIterable<LogEntry>;
 
-  /** The term of an entry, also of the one before the first if it was purged; nothing if it is not known. */
+  /** The term of an entry, also of the one before the first if that was purged; nothing if it is not known. */
   term(index: bigint): Promise<bigint | undefined>;
 
-  /** Drops all entries up to and with an index; not beyond the last. Nothing happens if they are gone already. */
+  /** Drops all entries up to and including an index, at most up to the last; no effect if they are gone already. */
   purge(index: bigint): Promise<void>;
 
-  /** Drops all entries. The next has `index + 1`; the term of the one before it is `term`. After an install. */
+  /** Drops all entries after an install. The next entry has `index + 1`; the term of the one before it is `term`. */
   reset(index: bigint, term: bigint): Promise<void>;
 
   /** Closes the log. */
@@ -62,7 +62,7 @@ export interface LogStorage extends AsyncDisposable {
  * Checks that entries may be added.
  *
  * @param entries what is to be added
- * @param lastIndex the index of the last entry that is there
+ * @param lastIndex the index of the last entry in the log
  * @param lastTerm its term
  * @returns the entries, their data as plain `Uint8Array`s, whatever kind of buffer it came in; not copied, mostly
  * @throws {SnapshotError} `MALFORMED`
@@ -76,7 +76,7 @@ export function checkFollows(
   checkIndex(lastIndex, "lastIndex");
   checkIndex(lastTerm, "lastTerm");
   const checked: LogEntry[] = [];
-  for (const entry of entries as readonly LogEntry[]) { // not map, which passes over what is not there
+  for (const entry of entries as readonly LogEntry[]) { // not map, which skips holes
     const { index, term, data: given, configuration } = membersOf(entry, "An item of entries");
     checkIndex(index, "The index of an entry");
     checkIndex(term, "The term of an entry");
@@ -107,7 +107,7 @@ export function checkFollows(
   return checked;
 }
 
-/** The members of an entry, each read once: what they are must be what was checked. */
+/** The members of an entry, each read once, so that the values used are the values checked. */
 function membersOf<T extends Partial<LogEntry>>(entry: T, what: string): T {
   if (typeof entry !== "object" || entry === null) throw unfit(what, "a LogEntry", entry);
   try {
@@ -118,7 +118,7 @@ function membersOf<T extends Partial<LogEntry>>(entry: T, what: string): T {
   }
 }
 
-/** What an entry says, checked, and copied: it is kept, and whoever gave it may change it. */
+/** The content of an entry, checked, and copied since the caller may change the original. */
 export function ownContent(
   entry: Pick<LogEntry, "data" | "configuration">,
   what: string,
@@ -129,12 +129,12 @@ export function ownContent(
   return configuration === undefined ? { data: own } : { data: own, configuration: ownConfiguration(configuration) };
 }
 
-/** A copy of what was checked. */
+/** A copy of a checked configuration. */
 export function ownConfiguration({ peers, oldPeers }: Configuration): Configuration {
   return { peers: [...peers], ...(oldPeers !== undefined && { oldPeers: [...oldPeers] }) };
 }
 
-/** The error for entries that are not there any more. */
+/** The error for entries that were purged. */
 export function purged(from: bigint, firstIndex: bigint): SnapshotError {
   return new SnapshotError(
     "NOT_FOUND",

@@ -9,7 +9,7 @@ import { boundGroup } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { checkFollows, type LogStorage, ownContent, purged } from "./log.ts";
 
-/** Keeps entries in memory: for tests, and where another node has them. */
+/** Keeps entries in memory: for tests, and where another node stores them. */
 export class MemoryLog implements LogStorage {
   #entries: LogEntry[] = [];
   #firstIndex = 1n;

@@ -1,6 +1,6 @@
 /**
- * Values that a state accepts: those that each save can write. A save that fails for the sake of one value would fail
- * again and again, and with it the purging of the log.
+ * The values that a state accepts: those that every save can write. One value that cannot be saved would fail each save,
+ * and so block the purging of the log.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { messageOf, SnapshotError } from "../errors.ts";
 import type { Codec } from "./codecs/mod.ts";
 import { encodeAt, MAX_LENGTH, type NamedCodec } from "./format/mod.ts";
 
-/** Room for the values that are encoded only to see that they can be. */
+/** The room for values that are encoded only to test that they can be. */
 const SCRATCH = 64 * 1024;
 let scratch: Uint8Array | undefined;
 
@@ -18,18 +18,18 @@ let scratch: Uint8Array | undefined;
  * The number of bytes that a value takes in a file.
  *
  * @throws {SnapshotError} `MALFORMED` if no file can hold it
- * @throws what the codec refuses it with
+ * @throws the error with which the codec refuses it
  */
 export function sizeOf<T>(codec: Codec<T>, value: T): number {
   if (codec.encodeInto !== undefined) {
     scratch ??= new Uint8Array(SCRATCH);
-    const end = encodeAt(codec, value, scratch, 1); // not at 0: before that a codec that ends too early says "no room"
+    const end = encodeAt(codec, value, scratch, 1); // not at 0: an end one too early would be -1, "no room"
     if (end >= 0) return end - 1;
   }
   return bytesOf(codec, value).length;
 }
 
-/** The bytes of a value; which may be the codec's own. As {@linkcode sizeOf}. */
+/** The bytes of a value, which may belong to the codec. Throws as {@linkcode sizeOf}. */
 export function bytesOf<T>(codec: Codec<T>, value: T): Uint8Array {
   const bytes = checkBytes(codec.encode(value), `What the codec ${codec.name} makes of a value`);
   checkLength(bytes.length);
@@ -37,9 +37,9 @@ export function bytesOf<T>(codec: Codec<T>, value: T): Uint8Array {
 }
 
 /**
- * Checks how many bytes a key or a value takes.
+ * Checks the number of bytes of a key or a value.
  *
- * @throws {SnapshotError} `MALFORMED` if they are too many for a file
+ * @throws {SnapshotError} `MALFORMED` if it is too high for a file
  */
 export function checkLength(length: number): void {
   if (length <= MAX_LENGTH) return;
@@ -49,7 +49,7 @@ export function checkLength(length: number): void {
   });
 }
 
-/** The error for what a state does not accept. */
+/** The error for a value that a state does not accept. */
 export function refusedValue(
   state: string,
   { name, version = 0 }: NamedCodec,

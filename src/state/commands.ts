@@ -1,12 +1,12 @@
 /**
- * Commands that say which codec wrote them, in which version: a log outlives the program that appended to it.
+ * Commands that name the codec that wrote them, and its version: a log outlives the program that appended to it.
  *
  * ```text
  * command = format length name version bytes    format = 01; length = varint, of the codec's name in UTF-8;
  *                                               version = varint; bytes = those of the codec
  * ```
  *
- * A varint is protobuf's, and never longer than it has to be. With `jsonCodec` that is seven bytes.
+ * A varint is protobuf's, and never longer than necessary. With `jsonCodec` the header has seven bytes.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { bytesOf } from "./accepted.ts";
 import { decoderOf, type NamedCodec } from "./format/mod.ts";
 
 const FORMAT = 1;
-/** The highest format that a later release may have. Other first bytes are of no command: of JSON, for one. */
+/** The highest format that a later release may have. Other first bytes begin no command, but JSON, for example. */
 const MAX_FORMAT = 15;
 /** The highest version. */
 const MAX_VERSION = 0xffff_ffff;
@@ -42,9 +42,9 @@ export interface CommandCodec<C> {
 }
 
 /**
- * Puts name and version of a codec before each command, for state machines of one's own. `decode` is to be called by
- * `validate`, so that what this program does not understand is refused before it is appended, and by `apply`, where a
- * log may have what a newer program appended before this one was put back in its place.
+ * Puts the name and version of a codec before each command, for state machines of one's own. Call `decode` in `validate`,
+ * so that a command that this program does not understand is refused before it is appended; and in `apply`, since a
+ * newer program may have appended to the log before it was rolled back to this one.
  *
  * @typeParam C the commands
  * @param codec of the newest version of commands: see {@linkcode versioned}
@@ -101,7 +101,7 @@ function headerOf({ name, version = 0 }: NamedCodec): Uint8Array {
   return concat([Uint8Array.of(FORMAT), varint(bytes.length), bytes, varint(version)]);
 }
 
-/** Reads which codec wrote a command, and where its bytes begin. */
+/** Reads the codec that wrote a command, and the offset of its bytes. */
 function readHeader(data: Uint8Array): { readonly from: CodecVersion; readonly start: number } {
   const [format = 0] = data;
   if (format === 0 || format > MAX_FORMAT) throw noCommand("it does not say what wrote it");

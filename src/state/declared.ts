@@ -1,5 +1,5 @@
 /**
- * The states that a program declares, and those that its snapshots have besides.
+ * The states that a program declares, and the further ones in its snapshots.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Block } from "./codecs/mod.ts";
 import { type DescribedState, encodeHead, type Head, MAX_HEAD } from "./format/mod.ts";
 import { textOfBytes } from "../stream/mod.ts";
 
-/** Keys of states that are not declared that are remembered at most, until a later file deletes them. */
+/** The most keys of undeclared states that are remembered until a later file deletes them. */
 const MAX_KEYS = 1_000_000;
 
 /** A state that can be declared. */
@@ -23,7 +23,7 @@ export class DeclaredStates<S extends Declarable> {
   readonly #states = new Map<string, S>();
   readonly #drop: ReadonlySet<string>;
   readonly #keys: string;
-  /** The bytes that they take at most in the head of a file. */
+  /** The most bytes that they take in the header of a file. */
   #bytes = 0;
 
   /**
@@ -35,16 +35,16 @@ export class DeclaredStates<S extends Declarable> {
     this.#drop = new Set(drop);
   }
 
-  /** The number of them. */
+  /** The number of declared states. */
   get size(): number {
     return this.#states.size;
   }
 
   /**
-   * Declares one.
+   * Declares a state.
    *
-   * @throws {SnapshotError} `MALFORMED` if it cannot be: there is one with its name, which may be dropped; or no file
-   *   can say what it is
+   * @throws {SnapshotError} `MALFORMED` if there is one with its name, which may be dropped; or if no header of a file can
+   *   describe it
    */
   add<T extends S>(state: T): T {
     const { described } = state;
@@ -52,7 +52,7 @@ export class DeclaredStates<S extends Declarable> {
     const named = `state called ${JSON.stringify(name)}`;
     if (this.#states.has(name)) throw new SnapshotError("MALFORMED", `There is a ${named} already`);
     if (this.#drop.has(name)) throw new SnapshotError("MALFORMED", `A ${named} cannot be declared and dropped`);
-    // Here, and not by each save: no head can hold it.
+    // A state that no header can hold is refused here, not by each save.
     const head = { maxParallelism: 1, range: { first: 0, last: 0 }, keys: this.#keys, states: [described] };
     const bytes = encodeHead({ ...head, buildsUpon: undefined }).length;
     if (this.#bytes + bytes > MAX_HEAD) {
@@ -63,38 +63,38 @@ export class DeclaredStates<S extends Declarable> {
     return state;
   }
 
-  /** The one of a name. */
+  /** The state with a name. */
   get(name: string): S | undefined {
     return this.#states.get(name);
   }
 
-  /** Whether the one of a name is dropped. */
+  /** Reports whether the state with a name is dropped. */
   isDropped(name: string): boolean {
     return this.#drop.has(name);
   }
 
-  /** All, in the order in which they were declared. */
+  /** All states, in the order in which they were declared. */
   values(): IterableIterator<S> {
     return this.#states.values();
   }
 
-  /** Those that a file has; nothing in the place of one that is not declared. */
+  /** The states of a file; nothing in the place of one that is not declared. */
   of(head: Head): readonly (S | undefined)[] {
     return head.states.map(({ name }) => this.#states.get(name));
   }
 
-  /** Sees the entries of all others while snapshots are read. */
+  /** A check of the entries of all other states while snapshots are read. */
   undeclared(): UndeclaredStates {
     return new UndeclaredStates((name) => this.isDropped(name));
   }
 }
 
 /**
- * The states of snapshots that are not declared. One is no obstacle if it is empty, or dropped. What a base has of it
- * may have been deleted by a later delta: so keys are remembered until the last file.
+ * The undeclared states of snapshots. Such a state is no obstacle if it is empty, or dropped. A later delta may delete its
+ * entries in a base, so keys are remembered until the last file.
  */
 export class UndeclaredStates {
-  /** Whether a state that is dropped had entries. */
+  /** True if a state that is dropped had entries. */
   dropped = false;
   readonly #isDropped: (name: string) => boolean;
   /** The keys of a state in a key group. */
@@ -103,12 +103,12 @@ export class UndeclaredStates {
   #name = "";
   #current: Set<string> | undefined;
 
-  /** @param isDropped whether the state of a name is dropped */
+  /** @param isDropped reports whether the state with a name is dropped */
   constructor(isDropped: (name: string) => boolean) {
     this.#isDropped = isDropped;
   }
 
-  /** Begins the entries of this key group and this state, which may replace those before. */
+  /** Begins the entries of a key group and a state, which replace those before if `replaces`. */
   section(keyGroup: number, name: string, replaces: boolean): void {
     this.#name = name;
     this.#current = undefined;
@@ -122,10 +122,10 @@ export class UndeclaredStates {
   }
 
   /**
-   * An entry.
+   * Counts an entry.
    *
-   * @throws {SnapshotError} `UNSUPPORTED` if it is in the only file, so that nothing deletes it any more, or of too
-   *   many
+   * @throws {SnapshotError} `UNSUPPORTED` if it is in the only file, so that no later file deletes it, or if there are
+   *   too many
    */
   put(block: Block, keyStart: number, keyEnd: number, isOnly: boolean): void {
     if (this.#current === undefined) {
@@ -138,13 +138,13 @@ export class UndeclaredStates {
     this.#count += this.#current.size - size;
   }
 
-  /** The key of an entry that was deleted. */
+  /** Counts a deletion of an entry. */
   delete(block: Block, keyStart: number, keyEnd: number): void {
     if (this.#current?.delete(textOfBytes(block.bytes.subarray(keyStart, keyEnd)))) this.#count--;
   }
 
   /**
-   * Called when all was read.
+   * Checks the states when all files were read.
    *
    * @throws {SnapshotError} `UNSUPPORTED` if a state has entries
    */

@@ -1,6 +1,6 @@
 /**
- * Key groups: how keyed state is cut so that it can be spread over workers anew, with Flink's own arithmetic
- * (`KeyGroupRangeAssignment`, `MathUtils.murmurHash`), so that a key has the group that it has there.
+ * Key groups: the parts of keyed state that can be spread over workers anew. The arithmetic is Flink's
+ * (`KeyGroupRangeAssignment`, `MathUtils.murmurHash`), so that a key has the same group as in Flink.
  *
  * @module
  */
@@ -49,9 +49,9 @@ export function murmurHash(code: number): number {
 /**
  * The key group of a key.
  *
- * @param hash what Java's `hashCode` gives for the key: {@linkcode hashString}, {@linkcode hashLong}, or the key itself
- *   if it is an `Integer`
- * @param maxParallelism how many key groups there are
+ * @param hash Java's `hashCode` of the key: {@linkcode hashString}, {@linkcode hashLong}, or the key itself if it is an
+ *   `Integer`
+ * @param maxParallelism the number of key groups
  *
  * @example
  * ```ts
@@ -66,7 +66,7 @@ export function keyGroupOf(hash: number, maxParallelism: number): number {
   return murmurHash(hash) % maxParallelism;
 }
 
-/** How many key groups Flink makes by default for so many workers: a power of two, at least 128. */
+/** Flink's default number of key groups for so many workers: a power of two, at least 128. */
 export function defaultMaxParallelism(parallelism: number): number {
   checkParallelism(parallelism, MAX_KEY_GROUPS);
   const wanted = parallelism + Math.floor(parallelism / 2);
@@ -76,8 +76,8 @@ export function defaultMaxParallelism(parallelism: number): number {
 /**
  * The key groups of a worker.
  *
- * @param maxParallelism how many key groups there are; fixed for the life of the state
- * @param parallelism how many workers there are
+ * @param maxParallelism the number of key groups; fixed for the life of the state
+ * @param parallelism the number of workers
  * @param worker which one, from 0
  * @throws {SnapshotError} `MALFORMED` if there is no such worker
  */

@@ -1,5 +1,5 @@
 /**
- * Which keys a state has: those of a range of key groups.
+ * The keys of a state: those of a range of key groups.
  *
  * @module
  */
@@ -12,9 +12,9 @@ import { checkRange, keyGroupOf, type KeyGroupRange } from "./key_groups.ts";
 export class KeySpace<K> {
   /** The codec of the keys. */
   readonly keys: KeyCodec<K>;
-  /** How many key groups there are. */
+  /** The number of key groups. */
   readonly maxParallelism: number;
-  /** Those that are kept here. */
+  /** The key groups that are kept here. */
   readonly range: KeyGroupRange;
 
   /**
@@ -36,7 +36,7 @@ export class KeySpace<K> {
     return keyGroupOf(this.keys.hash(key), this.maxParallelism);
   }
 
-  /** Whether a key belongs here. */
+  /** Reports whether a key belongs here. */
   owns(key: K): boolean {
     const group = this.keyGroup(key);
     return group >= this.range.first && group <= this.range.last;
@@ -57,10 +57,10 @@ export class KeySpace<K> {
   }
 
   /**
-   * Checks that a key group of a file holds a key of its own.
+   * Checks that a key found in a key group of a file belongs to that group.
    *
-   * @throws {SnapshotError} `MALFORMED` if not. Not `CORRUPT`, which would have one snapshot after the other put aside: the
-   *   digests are right, and whoever wrote it, or the hash of its keys, was not.
+   * @throws {SnapshotError} `MALFORMED` if not. Not `CORRUPT`, which would quarantine one snapshot after the other: the
+   *   digests are right, but the writer, or the hash of its keys, was wrong
    */
   checkPlace(keyGroup: number, key: K): void {
     const actual = this.keyGroup(key);

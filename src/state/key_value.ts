@@ -16,14 +16,14 @@ import { KeyedState, type KeyedValue } from "./memory/mod.ts";
 import type { LogEntry, SaveTask, StateMachine } from "./machine.ts";
 
 const Op = { PUT: 1, DELETE: 2 } as const;
-/** The name of its one state. */
+/** The name of the only state of a machine. */
 const ENTRIES = "entries";
 
 /** A command. */
 interface Command<V> {
   /** The key. */
   readonly key: string;
-  /** Nothing: the entry is deleted. */
+  /** The new value; absent if the entry is deleted. */
   readonly put: { readonly value: V } | undefined;
 }
 
@@ -31,9 +31,9 @@ interface Command<V> {
 export type KeyValueOptions = Omit<KeyedStateOptions<string>, "keys" | "drop">;
 
 /**
- * Keys and values in a {@linkcode KeyedState}, as its one state `entries`. It is changed by commands: {@linkcode put} and {@linkcode delete} make
- * them, the log carries them, {@linkcode apply} carries them out. Like a snapshot, a command says which codec wrote it,
- * in which version: an older one is migrated as the codec says ({@linkcode versioned}), a newer one is `UNSUPPORTED`.
+ * Keys and values in a {@linkcode KeyedState}, as its only state `entries`. Commands change it: {@linkcode put} and
+ * {@linkcode delete} make them, the log carries them, {@linkcode apply} carries them out. Like a snapshot, a command names
+ * its codec and version: an older version is migrated by the codec ({@linkcode versioned}), a newer one is `UNSUPPORTED`.
  *
  * @typeParam V the values
  *
@@ -59,7 +59,7 @@ export class KeyValueMachine<V> implements StateMachine {
    *
    * @param codec turns values into bytes
    * @param options how it is saved, and which key groups it has
-   * @throws {SnapshotError} `MALFORMED` if they are not allowed
+   * @throws {SnapshotError} `MALFORMED` if an option is not allowed
    */
   constructor(codec: Codec<V>, options: KeyValueOptions = {}) {
     checkCodec(codec, "codec");
@@ -70,7 +70,7 @@ export class KeyValueMachine<V> implements StateMachine {
     this.#entries = this.#state.value(ENTRIES, codec) as KeyedValue<string, V>;
   }
 
-  /** How many entries there are. */
+  /** The number of entries. */
   get size(): number {
     return this.#entries.size;
   }
@@ -80,12 +80,12 @@ export class KeyValueMachine<V> implements StateMachine {
     return this.#entries.get(key);
   }
 
-  /** Whether there is an entry with this key. */
+  /** Reports whether there is an entry with this key. */
   has(key: string): boolean {
     return this.#entries.has(key);
   }
 
-  /** The entries: by key groups, in each in the order in which they were put first. The same on every replica. */
+  /** The entries by key group, within each in the order in which they were first put. The same on every replica. */
   entries(): IterableIterator<[string, V]> {
     return this.#entries.entries();
   }
@@ -105,9 +105,9 @@ export class KeyValueMachine<V> implements StateMachine {
   }
 
   /**
-   * Looks whether this is a command, of a key that belongs here, that this program understands.
+   * Checks that this is a command that this program understands, of a key that belongs here.
    *
-   * @throws {SnapshotError} `MALFORMED` if it is not, or puts what no save could write; `UNSUPPORTED` if a newer
+   * @throws {SnapshotError} `MALFORMED` if it is not, or puts a value that no save could write; `UNSUPPORTED` if a newer
    *   version of the codec wrote it, or another codec that is not replaced
    */
   validate(data: Uint8Array): void {
@@ -124,10 +124,10 @@ export class KeyValueMachine<V> implements StateMachine {
   apply(entry: LogEntry): void {
     const { key, put } = this.#commands.decode(entry?.data);
     if (put === undefined) this.#entries.delete(key);
-    else this.#entries.put(key, put.value); // it was encoded once already, by validate or after its migration
+    else this.#entries.put(key, put.value); // encodable: validate, or the migration, encoded it once
   }
 
-  /** Takes a view, in constant time; the rest of the save writes it. */
+  /** Takes a view in constant time; the returned task writes it. */
   save(): SaveTask {
     return this.#state.save();
   }
@@ -141,14 +141,14 @@ export class KeyValueMachine<V> implements StateMachine {
     await this.#state.load(...readers);
   }
 
-  /** Whether {@linkcode load} would load snapshots: see {@linkcode KeyedState.check}. */
+  /** Checks that {@linkcode load} would load snapshots: see {@linkcode KeyedState.check}. */
   async check(...readers: SnapshotReader[]): Promise<void> {
     await this.#state.check(...readers);
   }
 }
 
 /**
- * The codec of commands, whose values are of another one, and have its name and its versions.
+ * The codec of commands. Their values are encoded by `codec`, whose name and versions it takes over.
  *
  * ```text
  * bytes = operation length key [value]    operation = 01: puts, 02: deletes, and there is no value; length = varint, of
@@ -183,7 +183,7 @@ function operations<V>(codec: Codec<V>): Codec<Command<V>> {
     ...(version !== undefined && { version }),
     ...(replaces !== undefined && { replaces }),
     encode({ key, put }) {
-      hash(key); // refuses what cannot be a key
+      hash(key); // throws if it cannot be a key
       const bytes = encoder.encode(key);
       checkLength(bytes.length);
       const start = [Uint8Array.of(put === undefined ? Op.DELETE : Op.PUT), varint(bytes.length), bytes];
@@ -195,14 +195,14 @@ function operations<V>(codec: Codec<V>): Codec<Command<V>> {
       migrate: (bytes, from) =>
         read(bytes, (old, key) => {
           const value = codec.migrate!(old, from);
-          attempt(codec, key, () => sizeOf(codec, value)); // what a migration makes is to be saved as well
+          attempt(codec, key, () => sizeOf(codec, value)); // a migrated value must be savable too
           return value;
         }),
     }),
   };
 }
 
-/** Does something with a value; the error says of which key. */
+/** Runs `work` on a value; the error names the key. */
 function attempt<V, T>(codec: Codec<V>, key: string, work: () => T): T {
   try {
     return work();

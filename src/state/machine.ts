@@ -1,5 +1,5 @@
 /**
- * The contract of what is snapshotted.
+ * The contract of a state machine that is snapshotted.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import type { FileWriter, SnapshotInfo, SnapshotReader } from "../snapshot/mod.t
 export interface Configuration {
   /** The members. */
   readonly peers: readonly string[];
-  /** While the membership is changing (joint consensus): the members before. */
+  /** The previous members, while the membership is changing (joint consensus). */
   readonly oldPeers?: readonly string[];
 }
 
 /** An entry of a replicated log. */
 export interface LogEntry {
-  /** Its place in the log, from 1, without gaps. */
+  /** Its position in the log, from 1, without gaps. */
   readonly index: bigint;
   /** The term in which it was written; never falls. */
   readonly term: bigint;
@@ -27,9 +27,9 @@ export interface LogEntry {
   readonly configuration?: Configuration;
 }
 
-/** Up to where entries were applied. */
+/** The last entry that was applied. */
 export interface Applied {
-  /** The index of the last. */
+  /** Its index. */
   readonly index: bigint;
   /** Its term. */
   readonly term: bigint;
@@ -37,35 +37,35 @@ export interface Applied {
   readonly configuration: Configuration;
 }
 
-/** What the storage of a machine has: see {@linkcode StateMachine.durable}. */
+/** The last entry that the storage of a machine has: see {@linkcode StateMachine.durable}. */
 export interface DurablyApplied {
   /** The index of the last entry that was applied; 0 if none was. */
   readonly index: bigint;
   /** Its term; 0 if none was. */
   readonly term: bigint;
-  /** The members at that index; absent as long as neither an entry nor a snapshot has said who they are. */
+  /** The members at that index; absent as long as neither an entry nor a snapshot has named them. */
   readonly configuration?: Configuration;
-  /** Set if a snapshot gave all of it, and nothing was applied since: the log may end before it, or be another one. */
+  /** True if all state came from a snapshot and no entry was applied since: the log may end earlier, or be another. */
   readonly loaded?: boolean;
 }
 
 /**
- * What a {@linkcode Replica} keeps: state that is changed by the entries of a log, and only by them. All its methods are
- * called one after the other, never two at a time; only a {@linkcode SaveTask} and {@linkcode check} run beside them.
+ * The state of a {@linkcode Replica}, which only the entries of a log change. All its methods are called one after the
+ * other, never two at a time; only a {@linkcode SaveTask} and {@linkcode check} run beside them.
  */
 export interface StateMachine {
   /**
-   * Applies an entry. Must give the same state on every replica. If it throws, the replica stops: its state would not
-   * be that of the others any more.
+   * Applies an entry. Must give the same state on every replica. If it throws, the replica stops: otherwise its state
+   * would differ from that of the others.
    */
   apply(entry: LogEntry): void | Promise<void>;
 
   /**
-   * Looks at a command before it is appended: what is in the log cannot be taken back, and a command that cannot be
-   * applied would stop the replica, now and after each restart. Of entries that other replicas have committed only
-   * `UNSUPPORTED` keeps one from being appended.
+   * Checks a command before it is appended: an entry of the log cannot be taken back, and a command that cannot be applied
+   * would stop the replica, now and after each restart. An entry that other replicas have committed is kept from being
+   * appended by `UNSUPPORTED` only.
    *
-   * @throws if it is none that can be applied; whoever proposed it is told. `UNSUPPORTED` if a newer program wrote it:
+   * @throws if the command cannot be applied; its proposer gets the error. `UNSUPPORTED` if a newer program wrote it:
    *   see {@linkcode commandCodec}
    */
   validate?(data: Uint8Array): void;
@@ -78,43 +78,43 @@ export interface StateMachine {
    */
   save(): SaveTask | undefined;
 
-  /** Replaces all state by that of a snapshot; or throws and leaves it as it is. */
+  /** Replaces all state by that of a snapshot; if it throws, the state is unchanged. */
   load(reader: SnapshotReader): Promise<void>;
 
   /**
-   * Whether {@linkcode load} would load a snapshot: decodes all of it in bounded memory, and changes nothing. Called before
-   * a snapshot of others becomes one here, beside whatever else is called. A machine without it loads the snapshot
-   * then already, and nothing is applied until that has become durable.
+   * Checks that {@linkcode load} would load a snapshot: decodes all of it in bounded memory, and changes nothing. Called
+   * before a snapshot of others becomes one here, possibly while other methods run. A machine without this method loads
+   * the snapshot at that point instead, and nothing is applied until the snapshot is durable.
    *
-   * @throws what `load` would throw
+   * @throws the error that `load` would throw
    */
   check?(reader: SnapshotReader): Promise<void>;
 
   /**
-   * For a machine that keeps its state in a storage of its own, as a `StoredState` does: up to where that has it. The machine
-   * must write this in the same transaction as what it changes, in {@linkcode apply}, {@linkcode reconfigure} and
-   * {@linkcode load}, and must have {@linkcode check} and {@linkcode flush} too. A replica then begins there: it loads newer snapshots only, and applies no entry again. What was
-   * applied last may be missing, since the log has it.
+   * The last entry that the storage of this machine has, for a machine with a storage of its own, such as a `StoredState`.
+   * The machine must write this in the same transaction as its changes, in {@linkcode apply}, {@linkcode reconfigure} and
+   * {@linkcode load}, and must have {@linkcode check} and {@linkcode flush} too. A replica then begins there: it loads
+   * newer snapshots only, and applies no entry again. The entries applied last may be missing, since the log has them.
    *
-   * Called when a replica is opened. A machine without it has no state then, and gets all of it.
+   * Called when a replica is opened. A machine without this method has no state then, and gets all of it.
    *
-   * @returns nothing if there is state, and it is not known which entries it has: only a snapshot can replace it
+   * @returns nothing if there is state, but it is not known which entries it has: only a snapshot can replace it
    */
   durable?(): DurablyApplied | undefined;
 
   /**
-   * Writes what was applied and is not durable yet. Called when a replica is closed, if the machine has {@linkcode durable}:
-   * nothing may be written after that which another one, opened on the same storage, could not know of.
+   * Writes the changes that were applied and are not durable yet. Called when a replica is closed, if the machine has
+   * {@linkcode durable}. The machine must write nothing afterwards: another one, opened on the same storage, would miss it.
    */
   flush?(): void | Promise<void>;
 
   /**
-   * Is told, in its place among those that are applied, of an entry that changes the membership. A machine that has
-   * {@linkcode durable} must have this too, and write that it has the entry and whom it names; no other is told.
+   * Takes an entry that changes the membership, in its order among the applied entries. A machine that has
+   * {@linkcode durable} must have this too, and record the entry and its members; it is called on no other machine.
    */
   reconfigure?(entry: LogEntry): void | Promise<void>;
 
-  /** Called before a snapshot that was installed is loaded: nothing of the state is in use when it resolves. */
+  /** Called before an installed snapshot is loaded: when it resolves, no part of the state may be in use. */
   pause?(): void | Promise<void>;
 
   /** Called after an installed snapshot was loaded, or could not be: the state may be used again. */
@@ -127,26 +127,26 @@ export interface SaveTask {
    * Writes the view that was taken. Called once at the most.
    *
    * @param writer where to; committed by the caller
-   * @param signal fires if the save is given up; to be honoured promptly
+   * @param signal fires if the save is cancelled; to be honoured promptly
    */
   write(writer: FileWriter, signal: AbortSignal): Promise<void>;
 
   /**
-   * Called once, before `release`, if what was written is a snapshot now, durable and read back: only that may be built
-   * upon by the next save.
+   * Called once, before `release`, if the written view has become a snapshot, durable and read back: only upon such a
+   * snapshot may the next save build.
    *
    * @param snapshot the snapshot
    */
   committed?(snapshot: SnapshotInfo): void;
 
   /**
-   * Lets the view go. Called exactly once, whatever happens: success, failure, cancel before or during the write. If a
-   * write was told to stop and has not, it is called all the same, after a second.
+   * Releases the view. Called exactly once in any case: success, failure, cancel before or during the write. It is called
+   * a second after a write was told to stop, even if the write has not ended.
    */
   release(): void;
 }
 
-/** Checks the members that an entry says, if it says any. */
+/** Checks the members that an entry names, if it names any. */
 export function checkConfiguration(value: unknown, what: string): void {
   if (value === undefined) return;
   checkOptions(value as Configuration, { peers: required(listOf(checkText)), oldPeers: listOf(checkText) }, what);

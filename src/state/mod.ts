@@ -1,5 +1,5 @@
 /**
- * What is snapshotted: the contract of a state machine, and state that can be saved while it changes.
+ * The contract of a state machine, and state that can be saved while it changes.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What states check of what they are made of.
+ * The options of states, and their checks.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { checkName, MAX_KEY_GROUPS } from "../snapshot/mod.ts";
 import type { IncrementalOptions } from "./format/mod.ts";
 import { checkRange, type KeyGroupRange } from "./key_groups.ts";
 
-/** The most deltas upon a base: their names have four digits. */
+/** The most deltas upon a base, since their names have four digits. */
 const MAX_DELTAS = 9999;
 
 /** Options of {@linkcode KeyedState}, and of states in databases. */
@@ -18,37 +18,37 @@ export interface KeyedStateOptions<K> {
   /** The codec of the keys. */
   readonly keys: KeyCodec<K>;
   /**
-   * How many key groups there are: 1 to 32768, fixed for the life of the state. With so many workers at the most it can be
-   * spread. See {@linkcode defaultMaxParallelism}.
+   * The number of key groups: 1 to 32768, fixed for the life of the state. The state can be spread over at most so many
+   * workers. See {@linkcode defaultMaxParallelism}.
    *
    * @default {128}
    */
   readonly maxParallelism?: number;
-  /** The key groups that are kept here: see {@linkcode keyGroupRange}. All by default. */
+  /** The key groups that are kept here, by default all: see {@linkcode keyGroupRange}. */
   readonly range?: KeyGroupRange;
   /**
-   * What the state is called in snapshots: the directory of its files.
+   * The name of the state in snapshots: the directory of its files.
    *
    * @default {"state"}
    */
   readonly name?: string;
   /**
-   * Whether a save writes only what changed since the last committed snapshot, and reuses the files of that. Quick, and
-   * small; but snapshots that share a file share its fate on a bad disk.
+   * If set, a save writes only the changes since the last committed snapshot, and reuses the files of that snapshot. Such
+   * saves are quick and small; but snapshots that share a file are damaged together if a bad disk damages it.
    *
    * @default {false}
    */
   readonly incremental?: boolean | IncrementalOptions;
   /**
-   * The names of states that earlier releases of the program declared, and that are dropped: what is loaded loses their
-   * entries. A state with entries that is neither declared nor dropped is not loaded; an empty one is no obstacle.
+   * The names of dropped states, which earlier releases of the program declared: loading a snapshot discards their
+   * entries. A snapshot with entries of a state that is neither declared nor dropped is not loaded.
    *
    * @default {[]}
    */
   readonly drop?: readonly string[];
 }
 
-/** Checks the options of a state; whether the range fits to the number of key groups, its key space does. */
+/** Checks the options of a state. `KeySpace` checks that the range fits the number of key groups. */
 export function checkStateOptions<K>(options: KeyedStateOptions<K>): KeyedStateOptions<K> {
   return checkOptions<KeyedStateOptions<K>>(options, {
     keys: required(checkKeyCodec),
@@ -60,7 +60,7 @@ export function checkStateOptions<K>(options: KeyedStateOptions<K>): KeyedStateO
   });
 }
 
-/** Checks whether saves are incremental. */
+/** Checks the option `incremental`. */
 function checkIncremental(value: boolean | IncrementalOptions, what: string): void {
   if (typeof value !== "object") checkBoolean(value, what);
   else checkOptions(value, { maxShare: number(0), maxDeltas: integer(0, MAX_DELTAS) }, what);

@@ -1,10 +1,10 @@
 /**
- * Whether it is a replica that calls.
+ * Calls by a replica, told apart from other calls.
  *
  * @module
  */
 
-/** Set while a replica calls a method of its machine, until that returns or awaits. */
+/** True while a replica calls a method of its machine, until the method returns or awaits. */
 let calling = false;
 
 /** Calls a method of a machine on behalf of a replica. */
@@ -18,7 +18,7 @@ export function asReplica<T>(call: () => T): T {
   }
 }
 
-/** Whether what runs now was called by a replica, and has not awaited anything yet. */
+/** Reports whether the running code was called by a replica and has not awaited anything yet. */
 export function isReplicaCall(): boolean {
   return calling;
 }

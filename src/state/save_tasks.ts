@@ -1,6 +1,6 @@
 /**
- * The asynchronous parts of saves: each cleaned up exactly once, by exactly one party (Flink's `AsyncSnapshotCallable`
- * and `CloseableRegistry`).
+ * The asynchronous parts of saves, each cleaned up exactly once, by exactly one party (as by Flink's
+ * `AsyncSnapshotCallable` and `CloseableRegistry`).
  *
  * @module
  */
@@ -9,19 +9,19 @@ import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { FileWriter, SnapshotInfo } from "../snapshot/mod.ts";
 import type { SaveTask } from "./machine.ts";
 
-/** What a save does, and what it holds. */
+/** The steps of a save after its synchronous part. */
 export interface SaveParts {
-  /** Writes the view. The signal fires when the save is given up, by its caller or because the state is closed. */
+  /** Writes the view. The signal fires when the caller cancels the save, or the state is closed. */
   write(writer: FileWriter, signal: AbortSignal): Promise<void>;
-  /** What was written is a snapshot. */
+  /** Called when the written view has become a snapshot. */
   committed?(snapshot: SnapshotInfo): void;
-  /** Gives back what the synchronous part took. */
+  /** Releases the resources that the synchronous part took. */
   cleanUp(): void | Promise<void>;
 }
 
 /**
- * The saves of a state. Closing it gives up those that are under way and waits until each has given back what it held:
- * then no native handle is left.
+ * The saves of a state. Closing cancels those that are running and waits until each has released its resources: then no
+ * native handle is left.
  */
 export class SaveTasks {
   readonly #tasks = new Set<Task>();
@@ -33,13 +33,13 @@ export class SaveTasks {
     this.#what = what;
   }
 
-  /** How many have not been cleaned up. */
+  /** The number of saves that have not been cleaned up. */
   get size(): number {
     return this.#tasks.size;
   }
 
   /**
-   * Looks whether there can be another one.
+   * Checks that another save may begin.
    *
    * @throws {SnapshotError} `CLOSED`
    */
@@ -59,7 +59,7 @@ export class SaveTasks {
     return task;
   }
 
-  /** Refuses new ones, gives up those that are there, and waits until they have been cleaned up. */
+  /** Refuses new saves, cancels the running ones, and waits until they have been cleaned up. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.allSettled([...this.#tasks].map((task) => task.close()));
@@ -84,7 +84,7 @@ class Task implements SaveTask {
   async write(writer: FileWriter, signal: AbortSignal): Promise<void> {
     throwIfCancelled(signal);
     if (this.#cleanUp !== undefined) throw this.#closed();
-    // A view is let go while it is written: what is left of it is not the state any more.
+    // A view is released while it is written, so a second write would miss a part of the state.
     if (this.#begun) throw new SnapshotError("CLOSED", `This save of the ${this.#what} was written, or begun to be`);
     this.#begun = true;
     const onAbort = () => this.#stop.abort(signal.reason);
@@ -110,7 +110,7 @@ class Task implements SaveTask {
     void this.close().catch(() => {});
   }
 
-  /** Gives up what is running, and cleans up when nothing uses it any more. */
+  /** Cancels a running write, and cleans up when nothing uses the view any more. */
   close(): Promise<void> {
     return this.#cleanUp ??= (async () => {
       if (this.#writing !== undefined) {
@@ -126,6 +126,6 @@ class Task implements SaveTask {
   }
 
   #closed(): SnapshotError {
-    return new SnapshotError("CLOSED", `The ${this.#what} was closed, or its save given up`);
+    return new SnapshotError("CLOSED", `The ${this.#what} was closed, or its save was cancelled`);
   }
 }

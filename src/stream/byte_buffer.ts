@@ -1,33 +1,33 @@
 /**
- * Putting together what comes in pieces.
+ * Gathering bytes that come in pieces.
  *
  * @module
  */
 
-/** What is gathered in at first: enough for a chunk of the usual size. */
+/** The initial capacity in bytes: enough for a chunk of the usual size. */
 const FIRST_SIZE = 512 * 1024;
 
 /**
- * Bytes in one array that grows as they come: a length that a peer claims does not allocate much before the bytes are
- * here, and there is no list of pieces, which a peer can make as small as a byte each.
+ * Bytes in one array that grows as they come. A length that a peer claims does not allocate much before the bytes have
+ * come; and there is no list of pieces, since a peer could send pieces of one byte.
  */
 export class ByteBuffer {
   readonly #limit: number;
   #bytes: Uint8Array;
   #length = 0;
 
-  /** @param limit how many there can be at the most; not more are to be added */
+  /** @param limit the most bytes that it can hold; no more may be added */
   constructor(limit: number) {
     this.#limit = limit;
     this.#bytes = new Uint8Array(Math.min(limit, FIRST_SIZE));
   }
 
-  /** How many there are. */
+  /** The number of bytes. */
   get length(): number {
     return this.#length;
   }
 
-  /** What there is; not copied. */
+  /** The bytes so far; not copied. */
   get bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }

@@ -15,7 +15,7 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array {
   return all;
 }
 
-/** Whether both hold the same bytes. */
+/** Reports whether both hold the same bytes. */
 export function equal(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
@@ -29,7 +29,7 @@ export function toHex(bytes: Uint8Array): string {
   return text;
 }
 
-/** Base64, as RFC 4648 §4 has it. Meant for digests: the whole goes through one string. */
+/** Base64 as in RFC 4648 §4. Meant for digests: all bytes go through one string. */
 export function toBase64(bytes: Uint8Array): string {
   return btoa(String.fromCharCode(...bytes));
 }
@@ -48,7 +48,7 @@ export function u64(value: number): Uint8Array {
   return bytes;
 }
 
-/** Order of raw bytes: what `std::map<std::string>` and `memcmp` give, and UTF-16 strings do not. */
+/** Order of raw bytes: that of `std::map<std::string>` and `memcmp`, not that of UTF-16 strings. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   const shared = Math.min(a.length, b.length);
   for (let i = 0; i < shared; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;

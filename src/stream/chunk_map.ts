@@ -1,5 +1,5 @@
 /**
- * How a file is cut into chunks, and what each must hash to.
+ * The chunks of a file, and the digest that each must have.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { SnapshotError } from "../errors.ts";
 import { concat, toHex, u64 } from "./bytes.ts";
 import { DIGEST_SIZE, sha256 } from "./digest.ts";
 
-/** How a file is cut: into chunks of one size (the last may be shorter), or into chunks of these lengths. */
+/** The division of a file: into chunks of one size (the last may be shorter), or into chunks of these lengths. */
 export type Chunking = { readonly chunkSize: number } | { readonly chunkLengths: Uint32Array };
 
 /**
@@ -19,9 +19,9 @@ export type Chunking = { readonly chunkSize: number } | { readonly chunkLengths:
 export class ChunkMap {
   /** The size of the file in bytes. */
   readonly size: number;
-  /** How many chunks it has; an empty file has none. */
+  /** The number of chunks; an empty file has none. */
   readonly count: number;
-  /** How it is cut. */
+  /** The division of the file. */
   readonly chunking: Chunking;
   /** The digests, 32 bytes each, one after the other. */
   readonly digests: Uint8Array;
@@ -57,13 +57,13 @@ export class ChunkMap {
     return new ChunkMap(size, own.chunking, own.digests, await sha256(concat([u64(size), own.digests])));
   }
 
-  /** Where chunk `i` begins, in bytes. */
+  /** The offset of chunk `i` in bytes. */
   offset(i: number): number {
     checkInteger(i, "The number of a chunk", 0, this.count);
     return this.#offsets === undefined ? i * (this.chunking as { chunkSize: number }).chunkSize : this.#offsets[i]!;
   }
 
-  /** How many bytes chunk `i` has. */
+  /** The length of chunk `i` in bytes. */
   length(i: number): number {
     checkInteger(i, "The number of a chunk", 0, this.count - 1);
     return (i + 1 === this.count ? this.size : this.offset(i + 1)) - this.offset(i);
@@ -92,7 +92,7 @@ export class ChunkMap {
     return low;
   }
 
-  /** What braft's `checksum` field holds for such a file: `chunks-sha256:` and the root in hexadecimal. */
+  /** The value of braft's `checksum` field for such a file: `chunks-sha256:` and the root in hexadecimal. */
   get checksum(): string {
     return `chunks-sha256:${toHex(this.root)}`;
   }
@@ -119,7 +119,7 @@ export function checkChunkMap(value: unknown, what: string): void {
   if (!isOf(value, ChunkMap)) throw unfit(what, "a ChunkMap", value);
 }
 
-/** How a file is cut, checked; nobody else's to change. */
+/** A checked copy of the division of a file, which nobody else can change. */
 function ownChunking(chunking: Chunking): Chunking {
   const { chunkSize, chunkLengths } = checkOptions<{ chunkSize?: number; chunkLengths?: Uint32Array }>(chunking, {
     chunkSize: (value, what) => checkInteger(value, what, 1),
@@ -132,7 +132,7 @@ function ownChunking(chunking: Chunking): Chunking {
   throw unfit("chunking", "an object with a chunkSize or chunkLengths", chunking);
 }
 
-/** What is wrong with the three, in words; nothing if they fit. */
+/** Describes the mismatch of the three, in words; nothing if they fit. */
 function misfits(size: number, chunking: Chunking, digests: Uint8Array): string | undefined {
   if (digests.length % DIGEST_SIZE !== 0) return `${digests.length} bytes of digests`;
   const count = digests.length / DIGEST_SIZE;

@@ -1,5 +1,5 @@
 /**
- * Which of some chunks there are: a bit each.
+ * A set of chunks: one bit each.
  *
  * @module
  */
@@ -15,9 +15,9 @@ export function checkChunkSet(value: unknown, what: string): void {
   if (!isOf(value, ChunkSet)) throw unfit(what, "a ChunkSet", value);
 }
 
-/** A set of chunk numbers. As bytes: chunk `i` is bit `i % 8` (the lowest first) of byte `i / 8`; what is left over is 0. */
+/** A set of chunk numbers. As bytes: chunk `i` is bit `i % 8` (the lowest first) of byte `i / 8`; unused bits are 0. */
 export class ChunkSet {
-  /** How many chunks there can be. */
+  /** The number of chunks that there can be. */
   readonly count: number;
   /** The bits. */
   readonly bytes: Uint8Array;
@@ -42,13 +42,13 @@ export class ChunkSet {
     this.bytes = bytes;
   }
 
-  /** Whether a chunk is in it. */
+  /** Reports whether a chunk is in the set. */
   has(chunk: number): boolean {
     checkInteger(chunk, "The number of a chunk", 0, this.count - 1);
     return (this.bytes[chunk >>> 3]! >>> (chunk & 7) & 1) === 1;
   }
 
-  /** Puts a chunk into it. */
+  /** Adds a chunk. */
   add(chunk: number): void {
     checkInteger(chunk, "The number of a chunk", 0, this.count - 1);
     this.bytes[chunk >>> 3]! |= 1 << (chunk & 7);

@@ -1,5 +1,5 @@
 /**
- * Taking in bytes chunk by chunk, with work on several at the same time.
+ * A sink that works on several chunks at the same time.
  *
  * @module
  */
@@ -12,21 +12,21 @@ import { InFlight } from "../async/mod.ts";
 /** Chunks that are worked on at the same time. */
 const IN_FLIGHT = 4;
 
-/** What is done with the chunks of a {@linkcode ChunkSink}. */
+/** The steps that a {@linkcode ChunkSink} takes with its chunks. */
 export interface ChunkSteps<T> {
-  /** Before the first, or before the end if there is none. */
+  /** Runs before the first chunk, or before the end if there is none. */
   begin(): Promise<void>;
-  /** With each, several at the same time. The bytes are its own. */
+  /** Runs for each chunk, several at the same time. It owns the bytes. */
   work(chunk: Uint8Array): Promise<T>;
-  /** With what that gave, one after the other. */
+  /** Runs for the result of each chunk, one after the other. */
   emit(result: T): Promise<void>;
-  /** After the last. */
+  /** Runs after the last chunk. */
   end(): Promise<void>;
-  /** If it is given up. */
+  /** Runs if the stream is aborted. */
   abort?(reason: unknown): Promise<void>;
 }
 
-/** A sink that cuts what it is given into chunks. It copies: whoever writes may change the bytes after that. */
+/** A sink that cuts bytes into chunks. It copies them, so the caller may change them afterwards. */
 export class ChunkSink<T> implements UnderlyingSink<Uint8Array> {
   readonly #chunkSize: number | undefined;
   readonly #most: number;

@@ -1,8 +1,8 @@
 /**
  * Cutting a stream where its content says: FastCDC.
  *
- * W. Xia et al., "FastCDC: a Fast and Efficient Content-Defined Chunking Approach for Data Deduplication", USENIX ATC 2016:
- * a Gear hash, cut points below the minimum skipped, normalised chunking of level 2.
+ * W. Xia et al., "FastCDC: a Fast and Efficient Content-Defined Chunking Approach for Data Deduplication", USENIX ATC
+ * 2016: a Gear hash, cut points below the minimum skipped, normalised chunking of level 2.
  *
  * ```text
  * gear[i]   = fmix32((i + 1) * 0x9E3779B9), fmix32 being the finaliser of MurmurHash3; 32 bits
@@ -21,8 +21,8 @@ import { checkBytes, checkOptions, number, unfit } from "../checks.ts";
 /** Options of {@linkcode contentDefined}. */
 export interface ContentDefinedOptions {
   /**
-   * About how large chunks are to be, in bytes: a power of two from 16 KiB to 1 MiB. None is smaller than a quarter, but
-   * the last, and none larger than four times that.
+   * The approximate size of chunks in bytes: a power of two from 16 KiB to 1 MiB. No chunk but the last is smaller than a
+   * quarter of it, and none is larger than four times it.
    *
    * @default {262144}
    */
@@ -33,13 +33,13 @@ const MIN_AVERAGE = 16 * 1024;
 const MAX_AVERAGE = 1024 * 1024;
 
 /**
- * Cuts a stream of bytes where its content says: bytes that are put in or taken out change the chunks that they are in,
- * and not those behind. For files that are opaque, or grow in the middle; a file that is changed in place, in pages, is
- * better off with chunks of one size. The same bytes are always cut at the same places.
+ * Cuts a stream of bytes where its content says: inserted or removed bytes change the chunks that they are in, and not
+ * those behind. For files that are opaque, or grow in the middle; for a file that is changed in place, in pages, chunks
+ * of one size are better. The same bytes are always cut at the same places.
  *
  * @param options how large chunks are to be
  * @returns a stage to pipe through
- * @throws {SnapshotError} `MALFORMED` if the average is none of those that are possible
+ * @throws {SnapshotError} `MALFORMED` if the average is out of range, or no power of two
  *
  * @example A file whose chunks are found again in the next snapshot
  * ```ts
@@ -97,7 +97,7 @@ class Cutter {
   readonly #maskAfter: number;
   #length = 0;
   #hash = 0;
-  /** Whether what was scanned last ends a chunk. */
+  /** True if the bytes that were scanned last end a chunk. */
   isCut = false;
 
   constructor(average: number, bits: number) {
@@ -108,7 +108,7 @@ class Cutter {
     this.#maskAfter = -1 << (32 - bits + 2);
   }
 
-  /** Goes on with the chunk; returns how many bytes belong to it. */
+  /** Continues the current chunk; returns the number of bytes that belong to it. */
   scan(bytes: Uint8Array, start: number): number {
     const gear = this.#gear;
     const base = start - this.#length; // where the chunk would have begun

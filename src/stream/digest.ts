@@ -1,5 +1,5 @@
 /**
- * SHA-256, Web Crypto's: native speed on every runtime, and several at once.
+ * SHA-256 by Web Crypto: native speed on every runtime, and several at once.
  *
  * @module
  */
@@ -31,7 +31,7 @@ export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
 /** Options of {@linkcode digested}. */
 export interface DigestedOptions {
   /**
-   * Digests computed at the same time; so many chunks are held.
+   * The number of digests computed at the same time, and of chunks held.
    *
    * @default {4}
    */
@@ -39,7 +39,7 @@ export interface DigestedOptions {
 }
 
 /**
- * Puts its SHA-256 beside each chunk: as the chunks come, in the order in which they came.
+ * Puts its SHA-256 beside each chunk, in the order in which the chunks come.
  *
  * @param options how many at once
  * @returns a stage to pipe through

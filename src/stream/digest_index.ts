@@ -14,7 +14,7 @@ import { DIGEST_SIZE } from "./digest.ts";
 export class DigestHash {
   readonly #factors: Uint32Array = crypto.getRandomValues(new Uint32Array(DIGEST_SIZE));
 
-  /** 32 bits of which the high ones are good: a low one does not depend on the higher ones of the bytes. */
+  /** A hash of 32 bits. Use the high ones: a low bit does not depend on the higher bits of the bytes. */
   of(digest: Uint8Array): number {
     let hash = 0;
     for (let i = 0; i < DIGEST_SIZE; i++) hash = (hash + Math.imul(digest[i]!, this.#factors[i]!)) | 0;
@@ -23,8 +23,8 @@ export class DigestHash {
 }
 
 /**
- * Where each digest of a list stands in it: an open-addressing table, with equal digests (a file full of zeros has
- * nothing else) in chains.
+ * The positions of each digest in a list: an open-addressing table, with equal digests in chains (all chunks of a file of
+ * zeros have one digest).
  */
 export class DigestIndex {
   readonly #digest: (i: number) => Uint8Array;

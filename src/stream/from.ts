@@ -1,12 +1,12 @@
 /**
- * Streams of what is iterated over.
+ * Streams from iterables.
  *
  * @module
  */
 
 /**
- * What `ReadableStream.from` does, which Chromium and Safari do not have: nothing is asked for before it is wanted, and
- * who leaves off ends the iteration.
+ * `ReadableStream.from`, which Chromium and Safari lack: it pulls an item only when one is read, and cancelling the
+ * stream ends the iteration.
  */
 export function streamFrom<T>(source: Iterable<T> | AsyncIterable<T>): ReadableStream<T> {
   const iterator = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();

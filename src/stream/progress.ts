@@ -1,12 +1,12 @@
 /**
- * Counting what passes.
+ * Counting the bytes that pass.
  *
  * @module
  */
 
 import { checkBytes, checkFunction } from "../checks.ts";
 
-/** What has passed a {@linkcode progress} stage. */
+/** The totals of a {@linkcode progress} stage. */
 export interface PassedBytes {
   /** Bytes so far. */
   readonly bytes: number;

@@ -17,8 +17,8 @@ export interface PumpOptions {
  * Moves everything from a source into a sink, closes the sink, and resolves when that is done.
  *
  * It does the work of `source.pipeTo(sink, { signal })`, which on no runtime can interrupt a stalled write, nor on
- * workerd a stalled read (whatwg/streams#668, #1015). When anything fails, both ends are told the same reason.
- * A sink must pass its `controller.signal` on to what it waits for.
+ * workerd a stalled read (whatwg/streams#668, #1015). When anything fails, both ends get the same reason.
+ * A sink must pass its `controller.signal` on to whatever it waits for.
  *
  * @param source where from; locked meanwhile
  * @param sink where to; locked meanwhile
@@ -54,7 +54,7 @@ export async function pump<T>(
     reader.cancel(reason).catch(() => {});
     writer.abort(reason).catch(() => {}); // fires the sink's controller.signal at once
   };
-  // Either end that fails is noticed at once, also while the other is stalled.
+  // A failure of either end is noticed at once, also while the other is stalled.
   const onFailure = (error: unknown) => {
     failure ??= { error };
     stop(error);
@@ -79,7 +79,7 @@ export async function pump<T>(
       stop(signal.reason);
       throw cancelled(signal);
     }
-    const reason = failure === undefined ? error : failure.error; // not what closing a failed sink says
+    const reason = failure === undefined ? error : failure.error; // not the error of closing a failed sink
     stop(reason);
     throw reason;
   } finally {

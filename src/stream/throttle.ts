@@ -8,13 +8,13 @@ import { able, checkBytes, checkSignal, number, unfit } from "../checks.ts";
 import { cancelled, throwIfCancelled } from "../errors.ts";
 import { LONGEST_WAIT } from "../async/mod.ts";
 
-/** Somebody who waits for bytes. */
+/** A stream that waits for bytes. */
 interface Waiter {
   bytes: number;
   readonly go: () => void;
 }
 
-/** What may pass at once after a pause, in milliseconds of the rate. */
+/** The burst that may pass after a pause, in milliseconds of the rate. */
 const BURST_MS = 50;
 
 /**
@@ -64,7 +64,7 @@ export class Throttle {
    * Waits until so many bytes may pass.
    *
    * @param bytes how many
-   * @param signal gives up waiting
+   * @param signal cancels the wait
    * @throws {SnapshotError} `CANCELLED`
    */
   take(bytes: number, signal?: AbortSignal): Promise<void> {
@@ -92,13 +92,13 @@ export class Throttle {
 
   #refill(): void {
     const now = performance.now();
-    // Where the clock stands still (workerd, between I/O) nothing is earned, and nothing times Infinity is NaN.
+    // Where the clock stands still (workerd, between I/O) nothing is earned; 0 * Infinity would be NaN.
     const earned = now === this.#at ? 0 : (now - this.#at) / 1000 * this.#rate;
     this.#balance = Math.min(this.#balance + earned, this.#rate * BURST_MS / 1000);
     this.#at = now;
   }
 
-  /** Lets pass what may; a chunk passes on a positive balance, and what it overdraws the next one waits for. */
+  /** Serves the waiters: a chunk passes on a balance of 0 or more, and the next one waits until its overdraft is paid. */
   #serve(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -139,7 +139,7 @@ function checkRate(bytesPerSecond: number): number {
 export function throttled(throttle: Throttle): TransformStream<Uint8Array, Uint8Array> {
   checkThrottle(throttle, "throttle");
   const gone = new AbortController();
-  // `cancel` is in the standard, and not yet in TypeScript's types of the DOM.
+  // `cancel` is in the standard, but not yet in TypeScript's types of the DOM.
   const transformer: Transformer<Uint8Array, Uint8Array> & { cancel(reason: unknown): void } = {
     async transform(piece, controller) {
       const bytes = checkBytes(piece, "A piece that is to be throttled");

@@ -1,5 +1,5 @@
 /**
- * Checking a stream against the digests of its chunks, before anything of it is handed on.
+ * Checking the chunks of a stream against their digests before they are handed on.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { checkChunkMap, type ChunkMap } from "./chunk_map.ts";
 import { sha256 } from "./digest.ts";
 import { InFlight } from "../async/mod.ts";
 
-/** What {@linkcode verified} needs to know of a file. */
+/** The name and the chunks of a file, for {@linkcode verified}. */
 export interface VerifiableFile {
   /** The name of the file, for errors. */
   readonly name: string;
@@ -19,7 +19,7 @@ export interface VerifiableFile {
   readonly chunks: ChunkMap;
 }
 
-/** How many chunks are hashed at the same time. */
+/** The number of chunks that are hashed at the same time. */
 const IN_FLIGHT = 4;
 
 /**

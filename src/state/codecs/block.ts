@@ -1,17 +1,17 @@
 /**
- * Bytes out of which many small texts are read.
+ * Bytes from which many small texts are read.
  *
  * @module
  */
 
-/** How much text is decoded at once. Short texts are slices of it, and keep it in memory: so not much. */
+/** The number of bytes decoded at once. Small, because short texts are slices of the window and keep it in memory. */
 const WINDOW = 4096;
-/** The longest text that is taken out of a window. */
+/** The longest text that is sliced from a window. */
 const SHORT = 128;
 
 /**
- * Bytes, and the texts in them. A call of `TextDecoder` costs more than the ten characters that it gives: so a window
- * is decoded at once, as Latin-1, in which every byte is a character and positions stay; what is ASCII is cut out of it.
+ * Bytes, and the texts in them. A call of `TextDecoder` for ten characters costs more than the characters do: so a window
+ * is decoded at once, as Latin-1, in which every byte is a character and positions stay; ASCII texts are slices of it.
  */
 export class Block {
   /** The bytes. */
@@ -21,7 +21,7 @@ export class Block {
   #start = 0;
 
   /**
-   * Looks at bytes.
+   * Makes a block of bytes.
    *
    * @param bytes not to be changed
    * @param decoders may be shared
@@ -56,9 +56,9 @@ export class Block {
 
 /** The decoders of a {@linkcode Block}. */
 export interface Decoders {
-  /** Of UTF-8; fatal. */
+  /** The decoder of UTF-8; fatal. */
   readonly utf8: TextDecoder;
-  /** Of Latin-1. */
+  /** The decoder of Latin-1. */
   readonly latin1: TextDecoder;
 }
 

@@ -9,15 +9,15 @@ import { messageOf, SnapshotError } from "../../errors.ts";
 import type { Codec } from "./codec.ts";
 import { checkNesting, MAX_NESTING } from "./nesting.ts";
 
-/** The tags of integers of any size (RFC 8949, 3.4.3): what is a `bigint` here, and nothing else is. */
+/** The tags of integers of any size (RFC 8949, 3.4.3): they stand for a `bigint`, and only for one. */
 const Tag = { BIGINT: 2, NEGATIVE_BIGINT: 3 } as const;
 
 /**
- * Anything that CBOR (RFC 8949) holds: what JSON holds, and bytes, `undefined`, `NaN`, `-0` and `bigint`, all of which come
- * back as they were; smaller than JSON. The same value always has the same bytes, with the keys of an object in the order
- * of their encodings. At most 512 arrays and objects may be within each other.
+ * Anything that CBOR (RFC 8949) holds: all that JSON holds, and bytes, `undefined`, `NaN`, `-0` and `bigint`, all of which
+ * come back unchanged; smaller than JSON. The same value always has the same bytes, with the keys of an object in the
+ * order of their encodings. At most 512 arrays and objects may be within each other.
  *
- * @typeParam T what is held: no functions, dates, maps or classes
+ * @typeParam T the values: no functions, dates, maps or classes
  *
  * @example
  * ```ts
@@ -31,7 +31,7 @@ const Tag = { BIGINT: 2, NEGATIVE_BIGINT: 3 } as const;
 export function cborCodec<T>(): Codec<T> {
   const encoding: EncodeOptions = {
     typeEncoders: {
-      // Else those that no integer of CBOR gives back as a number would come back as something else.
+      // -0, and integers that are not safe, would come back as something else if written as integers.
       number: (value: number) =>
         Number.isInteger(value) && (!Number.isSafeInteger(value) || Object.is(value, -0))
           ? [new Token(Type.float, value)]
@@ -49,7 +49,7 @@ export function cborCodec<T>(): Codec<T> {
   };
   const decoding: DecodeOptions = {
     rejectDuplicateMapKeys: true,
-    // Nothing here writes them; and as the value of a map's key, cborg takes the end of one for a symbol.
+    // The encoder writes none; and as the key of a map, cborg takes the end of one for a symbol.
     allowIndefinite: false,
     tags: {
       [Tag.BIGINT]: (decodeContent) => integerOf(decodeContent()),
@@ -71,7 +71,7 @@ export function cborCodec<T>(): Codec<T> {
     decode(bytes) {
       let value: T;
       try {
-        // Copied, since what it has of bytes would be a part of what is only lent.
+        // Copied, since byte strings in the value would be views of the lent bytes.
         value = decode(bytes.slice(), decoding);
       } catch (error) {
         throw new SnapshotError("MALFORMED", `A value is not CBOR: ${messageOf(error)}`, { cause: error });
@@ -82,7 +82,7 @@ export function cborCodec<T>(): Codec<T> {
   };
 }
 
-/** What would come back as something else. */
+/** The types that would come back as something else. */
 const LOSSY = [
   "Map",
   "ArrayBuffer",

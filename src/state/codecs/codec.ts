@@ -20,10 +20,10 @@ import { checkNesting, MAX_NESTING } from "./nesting.ts";
 
 /** Turns values into bytes and back. */
 export interface Codec<T> {
-  /** What it is called in a snapshot; a snapshot is loaded only with the codec that it was saved with. */
+  /** Its name in a snapshot; a snapshot is loaded only with the codec that it was saved with. */
   readonly name: string;
   /**
-   * The version of what the values are like: see {@linkcode versioned}.
+   * The version of the values' shape: see {@linkcode versioned}.
    *
    * @default {0}
    */
@@ -31,28 +31,28 @@ export interface Codec<T> {
   /**
    * The bytes of a value.
    *
-   * @throws {SnapshotError} `MALFORMED` if the value would not come back as it is
+   * @throws {SnapshotError} `MALFORMED` if the value would not come back unchanged
    */
   encode(value: T): Uint8Array;
   /**
    * The value of bytes, which are only lent.
    *
-   * @throws {SnapshotError} `MALFORMED` if they are none of its
+   * @throws {SnapshotError} `MALFORMED` if they are no value of this codec
    */
   decode(bytes: Uint8Array): T;
   /**
-   * As `encode`, into a place that is given, so that a small value costs no object.
+   * As `encode`, but into a given array, so that a small value costs no object.
    *
-   * @returns where it ends; -1 if there may not be enough room for it
+   * @returns the end of the value; -1 if there may not be enough room for it
    */
   encodeInto?(value: T, target: Uint8Array, at: number): number;
-  /** As `decode`, of a range of bytes. */
+  /** As `decode`, but from a range of bytes. */
   decodeFrom?(block: Block, start: number, end: number): T;
   /**
-   * The value of bytes that an older version wrote: of this codec, or of one that it {@linkcode replaces}.
+   * The value of bytes that an older version wrote, of this codec or of one that it {@linkcode replaces}.
    *
    * @param bytes only lent
-   * @param from what wrote them
+   * @param from the codec that wrote them
    */
   migrate?(bytes: Uint8Array, from: CodecVersion): T;
   /**
@@ -74,8 +74,8 @@ export interface CodecVersion {
 /** Options of {@linkcode versioned}. */
 export interface VersionedOptions {
   /**
-   * The names of codecs that this one takes the place of: `migrate` is given what they wrote too. Versions go on
-   * counting from the last one of theirs.
+   * The names of codecs that this one replaces: `migrate` is given the bytes that they wrote too. The versions of this
+   * codec continue after their last one.
    *
    * @default {[]}
    */
@@ -83,13 +83,13 @@ export interface VersionedOptions {
 }
 
 /**
- * A codec for the newest version of values, which knows how to read older ones. Values in snapshots and commands in the
- * log say what wrote them: an older version is migrated, a newer one is `UNSUPPORTED`.
+ * A codec for the newest version of values, which can read older ones. Values in snapshots, and commands in the log, name
+ * the version that wrote them: an older one is migrated, a newer one is `UNSUPPORTED`.
  *
  * @param codec for the newest version
- * @param version its number, 1 to 2^32-1; what was written without one has 0
+ * @param version its number, 1 to 2^32-1; values written without one have 0
  * @param migrate makes a new value of an older one's bytes
- * @param options which other codecs wrote older ones
+ * @param options the other codecs that wrote older ones
  * @throws {SnapshotError} `MALFORMED` if that is no version
  *
  * @example A field that used not to be there
@@ -123,7 +123,7 @@ export function versioned<T>(
   checkInteger(version, "version", 1, 0xffff_ffff);
   checkFunction(migrate, "migrate");
   const { replaces = [] } = checkOptions(options, { replaces: listOf(checkString) });
-  const { encodeInto, decodeFrom } = codec; // one by one, since a codec may be of a class, whose methods no spread has
+  const { encodeInto, decodeFrom } = codec; // no spread: it would miss the methods of a class
   return {
     name: codec.name,
     version,
@@ -136,7 +136,7 @@ export function versioned<T>(
   };
 }
 
-/** Bytes as they are. What is no `Uint8Array` is refused. */
+/** Bytes as they are. Any value but a `Uint8Array` is refused. */
 export function bytesCodec(): Codec<Uint8Array> {
   const check = (value: Uint8Array) => checkBytes(value, "A value of bytes");
   return {
@@ -153,10 +153,10 @@ export function bytesCodec(): Codec<Uint8Array> {
   };
 }
 
-/** Up to how many characters are copied one by one, which is faster than a call of `TextEncoder`. */
+/** The longest text that is copied character by character, which is faster than a call of `TextEncoder`. */
 const SHORT = 64;
 
-/** Text as UTF-8. Half a surrogate pair, which UTF-8 cannot hold, is refused. */
+/** Text as UTF-8. Text with half a surrogate pair, which UTF-8 cannot hold, is refused. */
 export function utf8Codec(): Codec<string> {
   const encoder = new TextEncoder();
   const decode = (block: Block, start: number, end: number) => {
@@ -189,14 +189,14 @@ export function utf8Codec(): Codec<string> {
   };
 }
 
-/** Numbers in JSON that may be infinite as numbers here. */
+/** Numbers in JSON that may become infinite in JavaScript. */
 const HUGE = /\d[eE]\+?\d{3}|\d{200}/;
 
 /**
- * Anything that JSON can hold, of at most 512 arrays and objects within each other. `NaN` and the infinities, of which
- * JSON would make `null`, are refused.
+ * Anything that JSON can hold, with at most 512 arrays and objects within each other. `NaN` and the infinities, which JSON
+ * would turn into `null`, are refused.
  *
- * @typeParam T what is held; what else JSON does to it (dates, `undefined`) is the caller's affair
+ * @typeParam T the values; other conversions by JSON (of dates, of `undefined`) are the caller's affair
  */
 export function jsonCodec<T>(): Codec<T> {
   const text = utf8Codec();
@@ -208,7 +208,7 @@ export function jsonCodec<T>(): Codec<T> {
       throw new SnapshotError("MALFORMED", `JSON cannot hold a value: ${messageOf(error)}`, { cause: error });
     }
     if (json === undefined) throw new SnapshotError("MALFORMED", `JSON cannot hold a value of type ${typeof value}`);
-    // To look at all that is in a value takes long: only where something became null, or there may be too many levels.
+    // Walking a whole value is slow: only if a part became null, or there may be too many levels.
     if (json.length > 2 * MAX_NESTING || json.includes("null")) checkNesting(value, "finite");
     return json;
   };

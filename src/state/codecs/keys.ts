@@ -1,5 +1,5 @@
 /**
- * Keys as bytes, with the hash that says in which key group they are.
+ * Keys as bytes, with the hash that determines their key group.
  *
  * @module
  */
@@ -9,17 +9,17 @@ import { checkCodec, type Codec, utf8Codec } from "./codec.ts";
 import { SnapshotError } from "../../errors.ts";
 import { hashLong, hashString } from "../key_groups.ts";
 
-/** A codec for keys. Keys that are the same in a `Map` must have the same bytes, and others other ones. */
+/** A codec for keys. Keys have the same bytes if, and only if, they are the same key in a `Map`. */
 export interface KeyCodec<K> extends Codec<K> {
   /**
-   * What Java's `hashCode` gives for the key, so that it is in the key group in which Flink has it.
+   * Java's `hashCode` of the key, so that it is in the same key group as in Flink.
    *
    * @throws {SnapshotError} `MALFORMED` if it cannot be a key
    */
   hash(key: K): number;
-  /** The key as a text, another one for each. */
+  /** The key as a text, different for each key. */
   text(key: K): string;
-  /** The key of a text. */
+  /** The key of such a text. */
   ofText(text: string): K;
 }
 

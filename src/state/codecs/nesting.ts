@@ -7,13 +7,13 @@
 import { SnapshotError } from "../../errors.ts";
 
 /**
- * The most arrays and objects that may be within each other. Engines read JSON of any depth, and write it only as deep
- * as their stack allows: a value that was read could fail each save. Of this depth it is the same everywhere.
+ * The most arrays and objects that may be within each other. JavaScript engines read JSON of any depth, but write it only
+ * as deep as their stack allows: a value that was read could fail each save. This depth works on every engine.
  */
 export const MAX_NESTING = 512;
 
 /**
- * Looks into a value that has no circles.
+ * Checks the depth and the numbers of a value without circles.
  *
  * @param numbers whether they have to be finite
  * @throws {SnapshotError} `MALFORMED` if it goes too deep, or has a number that is not finite

@@ -11,15 +11,15 @@ import type { Codec } from "./codec.ts";
 
 /** The schema of a message, as `protoc-gen-es` generates it. */
 export interface ProtobufSchema {
-  /** What it is a schema of. */
+  /** The kind of thing that the schema describes. */
   readonly kind: "message";
   /** The name of the message, with its package. */
   readonly typeName: string;
 }
 
 /**
- * Messages of one type, by their generated schema (`protoc-gen-es`). What protobuf itself allows to change may change
- * without a new version: fields that are not known are kept.
+ * Messages of one type, by their generated schema (`protoc-gen-es`). Changes that protobuf itself allows need no new
+ * version: unknown fields are kept.
  *
  * @typeParam M the message, as generated
  * @param schema as generated
@@ -40,7 +40,7 @@ export function protobufCodec<M>(schema: ProtobufSchema): Codec<M> {
     },
     decode(bytes) {
       try {
-        return fromBinary(type, bytes.slice()) as M; // bytes in it would be a part of what is only lent
+        return fromBinary(type, bytes.slice()) as M; // copied: its byte fields would be views of the lent bytes
       } catch (error) {
         throw new SnapshotError("MALFORMED", `A value is not a ${schema.typeName}: ${messageOf(error)}`, {
           cause: error,

@@ -1,10 +1,10 @@
 /**
- * Lengths and versions in commands, as protobuf writes them: seven bits a byte, lowest first.
+ * Lengths and versions in commands, encoded as in protobuf: seven bits a byte, lowest first.
  *
  * @module
  */
 
-/** The longest one that is read: of 2^35. */
+/** The longest varint that is read, for numbers below 2^35. */
 const MAX_BYTES = 5;
 
 /** A number as bytes. */
@@ -18,7 +18,7 @@ export function varint(value: number): Uint8Array {
 /**
  * Reads a number.
  *
- * @returns the number, and where it ends; nothing if there is none, or it is longer than it has to be
+ * @returns the number, and its end; nothing if there is none, or it is longer than necessary
  */
 export function readVarint(bytes: Uint8Array, at: number): readonly [value: number, end: number] | undefined {
   let value = 0;

@@ -1,5 +1,5 @@
 /**
- * Saving keyed state: all of it as a base, or what changed as a delta upon what the last committed snapshot has.
+ * Saving keyed state: all of it as a base, or the changes since the last committed snapshot as a delta.
  *
  * @module
  */
@@ -10,36 +10,36 @@ import type { KeyGroupRange } from "../key_groups.ts";
 import { StateEncoder } from "./encoder.ts";
 import { encodeHead, type Head } from "./head.ts";
 
-/** When a save writes only what changed. */
+/** The limits within which a save writes only the changes. */
 export interface IncrementalOptions {
   /**
-   * The share of the base that all deltas together may have; beyond it the next save is a full one.
+   * The size of all deltas together as a share of the base's; beyond it the next save is a full one.
    *
    * @default {0.5}
    */
   readonly maxShare?: number;
   /**
-   * How many deltas there may be upon a base.
+   * The most deltas upon a base.
    *
    * @default {16}
    */
   readonly maxDeltas?: number;
 }
 
-/** The files of a committed snapshot that make up a state: a base, and deltas in the order in which they are applied. */
+/** The files of a committed snapshot that make up a state: a base, and deltas in the order of their application. */
 export type Chain = readonly FileInfo[];
 
 /** A point-in-time view that is to be saved. */
 export interface StateView {
-  /** What all files of it say. */
+  /** The header of all its files. */
   readonly head: Omit<Head, "buildsUpon">;
-  /** Whether there are no entries. */
+  /** Reports whether there are no entries. */
   isEmpty(): Promise<boolean>;
-  /** About how many there are. */
+  /** The approximate number of entries. */
   size(): number;
-  /** How many changes there were since the last committed snapshot; nothing if that is not known. */
+  /** The number of changes since the last committed snapshot; nothing if it is not known. */
   changed(): Promise<number | undefined>;
-  /** Writes all key groups, or what changed in them. */
+  /** Writes all key groups, or only the changes in them. */
   write(encoder: StateEncoder, changesOnly: boolean): Promise<void>;
 }
 
@@ -52,11 +52,11 @@ export function stateFile(name: string, number: number): string {
  * Writes a view into a snapshot.
  *
  * @param writer the snapshot
- * @param name what the state is called
- * @param view what to write
- * @param chain what can be built upon
- * @param options when to
- * @param signal gives it up
+ * @param name of the state
+ * @param view to be written
+ * @param chain the files upon which a delta can build
+ * @param options the limits of deltas
+ * @param signal cancels the save
  * @returns the files that were written or reused
  */
 export async function saveChain(
@@ -81,14 +81,14 @@ export async function saveChain(
   }
   const file = stateFile(name, 0);
   await writeFile(writer, file, view.head.range, signal, async (encoder) => {
-    if (isEmpty) return; // an empty file says that there is nothing
+    if (isEmpty) return; // an empty file stands for an empty state
     await encoder.head(encodeHead({ ...view.head, buildsUpon: undefined }));
     await view.write(encoder, false);
   });
   return [writer.info(file)];
 }
 
-/** Whether a delta is expected to be small enough, and not one too many. */
+/** Reports whether a delta is likely to be small enough, and not one too many. */
 function isWorthIt(changed: number, entries: number, chain: Chain, options: IncrementalOptions): boolean {
   const { maxShare = 0.5, maxDeltas = 16 } = options;
   const [base, ...deltas] = chain;
@@ -110,7 +110,7 @@ async function writeFile(
   const sink = writer.file(name, { chunkSize: "pieces", keyGroups }).getWriter();
   sink.closed.catch(() => {});
   const encoder = new StateEncoder(range, async (chunk) => {
-    await raceAbort(sink.write(chunk), signal); // a sink may be stalled, and not see that it is told to stop
+    await raceAbort(sink.write(chunk), signal); // a stalled sink may not notice the signal
   });
   try {
     signal.throwIfAborted();
@@ -123,7 +123,7 @@ async function writeFile(
 }
 
 /**
- * The options for incremental saves; nothing if there are to be none.
+ * The options for incremental saves; nothing if saves are not incremental.
  *
  * @throws {SnapshotError} `MALFORMED` if they are not allowed
  */

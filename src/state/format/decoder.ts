@@ -1,5 +1,5 @@
 /**
- * Reading key groups of a file of keyed state (the format: state_head.ts), however they come.
+ * Reading key groups of a file of keyed state (the format: head.ts) from pieces of any size.
  *
  * @module
  */
@@ -11,18 +11,18 @@ import { Block, textDecoders } from "../codecs/mod.ts";
 import type { KeyGroupRange } from "../key_groups.ts";
 import { MAX_LENGTH } from "./encoder.ts";
 
-/** The longest varint that is read: up to 2^49. */
+/** The longest varint that is read, for numbers below 2^49. */
 const MAX_VARINT = 7;
 
-/** Who is told of what is read. What it throws ends the reading. */
+/** Receives what is read. An error that it throws ends the reading. */
 export interface StateVisitor {
-  /** What follows is of this key group and this state, by its place in the head; maybe instead of what was before. */
+  /** Begins a key group's section of a state (its position in the header), which replaces earlier ones if `replaces`. */
   section(keyGroup: number, state: number, replaces: boolean): void;
-  /** An entry. */
+  /** Takes an entry. */
   put(block: Block, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void;
-  /** The key of an entry that was deleted. */
+  /** Takes the key of an entry that was deleted. */
   delete(block: Block, keyStart: number, keyEnd: number): void;
-  /** Called now and then, and waited for, while nothing is read. */
+  /** Called after each piece; reading continues when it resolves. */
   flush?(): Promise<void>;
 }
 
@@ -36,13 +36,13 @@ export class StateDecoder {
   readonly #decoders = textDecoders();
   readonly #last: number;
   #group: number;
-  /** What the last pieces left, and how many bytes must be here before it is worth looking again. */
+  /** The undecoded rest of the last pieces; `#needed` is the length that it must have before decoding goes on. */
   #rest: Uint8Array[] = [];
   #length = 0;
   #needed = 0;
   #block: Block = new Block(new Uint8Array(0), this.#decoders);
   #at = 0;
-  /** Where the block begins in the file. */
+  /** The offset of the block in the file. */
   #position: number;
   #state: "group" | "section" | "entry" = "group";
   #count = 0;
@@ -50,10 +50,10 @@ export class StateDecoder {
   /**
    * @param file the name of the file, for errors
    * @param size its size
-   * @param table where its key groups begin
+   * @param table the offsets of its key groups
    * @param range the key groups that are read
-   * @param states how many states the head has
-   * @param visitor is told of everything
+   * @param states the number of states in the header
+   * @param visitor receives everything
    */
   constructor(
     file: string,
@@ -86,7 +86,7 @@ export class StateDecoder {
     const bytes = this.#rest.length === 1 ? piece : concat(this.#rest);
     this.#block = new Block(bytes, this.#decoders);
     this.#at = 0;
-    let whole = 0; // where the last whole thing ended
+    let whole = 0; // the end of the last whole item
     this.#needed = 0;
     while (this.#needed === 0 && this.#at < bytes.length) {
       if (this.#step()) whole = this.#at;
@@ -98,14 +98,14 @@ export class StateDecoder {
     this.#needed = Math.max(this.#needed - whole, 0);
   }
 
-  /** Nothing follows. */
+  /** Ends the reading, and checks that nothing is missing. */
   end(): void {
     this.#skipEmpty();
     if (this.#state === "group" && this.#length === 0 && this.#group > this.#last) return;
     throw this.#malformed("it ends in the middle of a key group");
   }
 
-  /** Reads one thing; false, and `#needed` set, if it is not all here. */
+  /** Reads one item; if it is not all here, sets `#needed` and returns false. */
   #step(): boolean {
     if (this.#state === "group") return this.#beginGroup();
     if (this.#state === "section") return this.#beginSection();
@@ -125,12 +125,12 @@ export class StateDecoder {
     return true;
   }
 
-  /** Passes over key groups that take no bytes. */
+  /** Skips key groups that take no bytes. */
   #skipEmpty(): void {
     while (this.#group <= this.#last && this.#offset(this.#group) === this.#offset(this.#group + 1)) this.#group++;
   }
 
-  /** Where a key group begins; the one after the last, where the file ends. */
+  /** The offset of a key group; for the one after the last, the end of the file. */
   #offset(group: number): number {
     return this.#table.offsets[group - this.#table.first] ?? this.#size;
   }
@@ -145,7 +145,7 @@ export class StateDecoder {
     }
     const mode = this.#take(1);
     if (mode < 0) return false;
-    if (state > this.#states) throw this.#malformed(`it has a state ${state}, and its head ${this.#states}`);
+    if (state > this.#states) throw this.#malformed(`it has a state ${state}, and its header ${this.#states}`);
     const replaces = this.#block.bytes[mode]!;
     if (replaces > 1) throw this.#malformed(`a section of mode ${replaces}`);
     this.#visitor.section(this.#group, state - 1, replaces === 1);
@@ -180,7 +180,7 @@ export class StateDecoder {
     return true;
   }
 
-  /** Passes over some bytes, and returns where they begin; -1 if they are not all here. */
+  /** Skips some bytes, and returns their start; -1 if they are not all here. */
   #take(length: number): number {
     if (length > MAX_LENGTH) throw this.#malformed(`something in it is ${length} bytes long`);
     const start = this.#at;

@@ -1,5 +1,5 @@
 /**
- * Writing a file of keyed state (the format: state_head.ts) without an object for each value.
+ * Writing a file of keyed state (the format: head.ts) without an object for each value.
  *
  * @module
  */
@@ -14,33 +14,33 @@ import { encodeAt } from "./entries.ts";
 
 /** The longest key or value: 1 GiB. */
 export const MAX_LENGTH: number = 1024 * 1024 * 1024;
-/** The largest buffer that is made larger for a codec: it has room for the longest value, and for three bytes a character. */
+/** The largest buffer that still grows for a codec: room for the longest value, and for three bytes a character. */
 const MAX_ROOM = 2 * MAX_LENGTH;
-/** The longest varint: of 2^49. */
+/** The longest varint, for numbers below 2^49. */
 const MAX_VARINT = 7;
-/** Room for the last entry of a chunk, and for what ends a group. */
+/** The room for the last entry of a chunk, and for the end of a group. */
 const SLACK = 64 * 1024;
 
 /** Encodes key groups, and hands them on in chunks. */
 export class StateEncoder {
-  /** Whether {@linkcode turn} is to be called before more is put. */
+  /** True if {@linkcode turn} must be called before more is put. */
   due = false;
   readonly #first: number;
   readonly #offsets: Float64Array;
-  /** How many of them are known. */
+  /** The number of offsets that are known. */
   #known = 0;
   readonly #write: (chunk: Uint8Array) => Promise<void>;
   readonly #pace = new Pace();
   #bytes = new Uint8Array(DEFAULT_CHUNK_SIZE + SLACK);
   #length = 0;
-  /** Bytes handed on. */
+  /** The number of bytes handed on. */
   #position = 0;
-  /** Entries of the section. */
+  /** The number of entries of the section. */
   #count = 0;
 
   /**
    * @param range the key groups
-   * @param write takes a chunk; it is used again when that has resolved
+   * @param write takes a chunk, whose buffer is reused when the promise has resolved
    */
   constructor({ first, last }: KeyGroupRange, write: (chunk: Uint8Array) => Promise<void>) {
     this.#first = first;
@@ -48,18 +48,18 @@ export class StateEncoder {
     this.#write = write;
   }
 
-  /** Where each key group begins; one that was not written, where the next one does, or all that was written ends. */
+  /** The offset of each key group; for one that was not written, that of the next one, or the end. */
   get offsets(): Float64Array {
     return this.#offsets.fill(this.#position, this.#known);
   }
 
-  /** Writes what stands before the first group. */
+  /** Writes the header. */
   async head(bytes: Uint8Array): Promise<void> {
     await this.#write(bytes);
     this.#position = bytes.length;
   }
 
-  /** Begins a key group. The groups come in order; what is left out is empty. */
+  /** Begins a key group. The groups come in order; a group that is left out is empty. */
   beginGroup(keyGroup: number): void {
     const known = keyGroup - this.#first + 1;
     this.#offsets.fill(this.#position, this.#known, known);
@@ -75,7 +75,7 @@ export class StateEncoder {
     this.#count = 0;
   }
 
-  /** Writes an entry that is there. */
+  /** Writes an entry. */
   put<K, V>(state: string, keys: Codec<K>, key: K, values: Codec<V>, value: V): void {
     const start = this.#length;
     try {
@@ -88,7 +88,7 @@ export class StateEncoder {
     this.#added();
   }
 
-  /** Writes that an entry was deleted. */
+  /** Writes the deletion of an entry. */
   delete<K>(state: string, keys: Codec<K>, key: K): void {
     const start = this.#length;
     try {
@@ -107,7 +107,7 @@ export class StateEncoder {
     this.#varint(this.#count);
   }
 
-  /** Ends a key group: the next one begins a chunk. */
+  /** Ends a key group; the next one begins a chunk. */
   async endGroup(): Promise<void> {
     this.#reserve(1);
     this.#bytes[this.#length++] = 0;
@@ -116,14 +116,14 @@ export class StateEncoder {
     await this.#pace.turn();
   }
 
-  /** Hands on what is full, and lets others have a turn. */
+  /** Hands on full chunks, and yields to the event loop if it is time. */
   async turn(): Promise<void> {
     this.due = false;
     await this.#flush(DEFAULT_CHUNK_SIZE);
     await this.#pace.turn();
   }
 
-  /** Hands on chunks until less than `keep` bytes are left, or nothing. */
+  /** Hands on chunks until fewer than `keep` bytes are left, or none. */
   async #flush(keep: number): Promise<void> {
     let at = 0;
     while (this.#length - at >= Math.max(keep, 1)) {
@@ -141,7 +141,7 @@ export class StateEncoder {
     if (this.#pace.step() || this.#length >= DEFAULT_CHUNK_SIZE) this.due = true;
   }
 
-  /** Writes a value with its length before it: `length`, or for a key twice that and `add`. */
+  /** Writes a value after its length prefix: `length`, or `2 * length + add` for a key. */
   #sized<T>(codec: Codec<T>, value: T, isKey: boolean, add: number): void {
     this.#reserve(MAX_VARINT + 1);
     const at = this.#length;
@@ -155,14 +155,14 @@ export class StateEncoder {
     if (size > 1) {
       this.#length = end;
       this.#reserve(size);
-      this.#bytes.copyWithin(at + size, at + 1, end); // it turned out to be longer than most are
+      this.#bytes.copyWithin(at + size, at + 1, end); // one byte was left for the prefix
     }
     this.#length = at;
     this.#varint(prefix);
     this.#length = at + size + length;
   }
 
-  /** Writes a value at a place, in a buffer that grows until it fits; returns its end. */
+  /** Writes a value at an offset in the buffer, which grows until the value fits; returns its end. */
   #encode<T>(codec: Codec<T>, value: T, at: number): number {
     if (codec.encodeInto === undefined) {
       const bytes = checkBytes(codec.encode(value), "What it makes of a value");

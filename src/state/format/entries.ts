@@ -1,5 +1,5 @@
 /**
- * How the entries of each kind of state stand in a file: what their keys and values are there.
+ * The encoding of the keys and values of each kind of state in a file.
  *
  * @module
  */
@@ -8,36 +8,36 @@ import { SnapshotError } from "../../errors.ts";
 import { concat, u32 } from "../../stream/mod.ts";
 import { Block, type Codec, type CodecVersion, type KeyCodec } from "../codecs/mod.ts";
 
-/** Reads a value of a range of bytes. */
+/** Reads a value from a range of bytes. */
 export type Decode<T> = (block: Block, start: number, end: number) => T;
 
-/** What reads with a codec what that codec wrote. */
+/** The decoder of values that the same version of a codec wrote. */
 export function decodeWith<T>(codec: Codec<T>): Decode<T> {
   return codec.decodeFrom === undefined
     ? ({ bytes }, start, end) => codec.decode(bytes.subarray(start, end))
     : (block, start, end) => codec.decodeFrom!(block, start, end);
 }
 
-/** A codec as far as its name and version. */
+/** The name and version of a codec. */
 export type NamedCodec = Pick<Codec<never>, "name" | "version">;
 
-/** Whether a codec wrote something, in the version that it has now. */
+/** Reports whether `from` is this codec in its current version. */
 export function isOwn({ name, version = 0 }: NamedCodec, from: CodecVersion): boolean {
   return from.name === name && from.version === version;
 }
 
 /**
- * Returns what reads values, whichever version of the codec wrote them.
+ * Returns the decoder of values that a version of the codec wrote.
  *
  * @param codec reads them
  * @param from wrote them
- * @param what they are, for a person
- * @throws {SnapshotError} `UNSUPPORTED` if the codec does not know how to
+ * @param what names them, for a person
+ * @throws {SnapshotError} `UNSUPPORTED` if the codec cannot read them
  */
 export function decoderOf<T>(codec: Codec<T>, from: CodecVersion, what: string): Decode<T> {
   const { name, version = 0, replaces = [] } = codec;
   if (isOwn(codec, from)) return decodeWith(codec);
-  // A migration that is given what another codec wrote may well find a value in it: only if it names that one.
+  // A migration may misread the bytes of another codec as a value: so it must name that codec.
   const isKnown = from.name === name || replaces.includes(from.name);
   if (isKnown && from.version < version && codec.migrate !== undefined) {
     return ({ bytes }, start, end) => codec.migrate!(bytes.subarray(start, end), from);
@@ -57,11 +57,11 @@ export function decoderOf<T>(codec: Codec<T>, from: CodecVersion, what: string):
 }
 
 /**
- * Writes a value at a place. What a codec writes beyond the end of its target is nowhere, and no error: so it is looked at
- * where it says that it ended.
+ * Writes a value at an offset. Writing beyond the end of a typed array is silently ignored: so the end that the codec
+ * returns is checked.
  *
- * @returns where it ends; -1 if there may not be enough room for it
- * @throws {SnapshotError} `MALFORMED` if that cannot be
+ * @returns the end of the value; -1 if there may not be enough room for it
+ * @throws {SnapshotError} `MALFORMED` if the codec returns an impossible end
  */
 export function encodeAt<T>(codec: Codec<T>, value: T, target: Uint8Array, at: number): number {
   if (codec.encodeInto === undefined) {
@@ -75,17 +75,17 @@ export function encodeAt<T>(codec: Codec<T>, value: T, target: Uint8Array, at: n
   throw new SnapshotError("MALFORMED", `The codec ${codec.name} wrote from ${at} to ${end} of ${target.length} bytes`);
 }
 
-/** A list that is only ever added to, or replaced: its array may have more items than belong to it. */
+/** A list that is only appended to, or replaced: its array may have more items than belong to it. */
 export interface ListValue<T> {
-  /** The items, and maybe later ones. */
+  /** The items, and possibly later ones. */
   readonly items: T[];
-  /** How many belong to this list. */
+  /** The number of items that belong to this list. */
   readonly length: number;
-  /** The bytes that they take, where that is kept: see {@linkcode encodeList}. */
+  /** The number of bytes that they take, where it is kept: see {@linkcode encodeList}. */
   readonly size?: number;
 }
 
-/** Items, each with its length before it (u32, big-endian). */
+/** The items as bytes, each after its length (u32, big-endian). */
 export function encodeList<T>(codec: Codec<T>, { items, length }: ListValue<T>): Uint8Array {
   const parts: Uint8Array[] = [];
   for (let i = 0; i < length; i++) {
@@ -95,7 +95,7 @@ export function encodeList<T>(codec: Codec<T>, { items, length }: ListValue<T>):
   return concat(parts);
 }
 
-/** What reads a list whose items are read so. */
+/** The decoder of a list whose items are read by `item`. */
 export function listDecoder<T>(item: Decode<T>): Decode<ListValue<T>> {
   return (block, start, end) => {
     const { bytes } = block;
@@ -111,7 +111,7 @@ export function listDecoder<T>(item: Decode<T>): Decode<ListValue<T>> {
   };
 }
 
-/** Lists of what a codec is for. */
+/** The codec of lists whose items another codec encodes. */
 export function listCodec<T>(codec: Codec<T>): Codec<ListValue<T>> {
   const decode = listDecoder(decodeWith(codec));
   return {
@@ -135,15 +135,15 @@ export function listCodec<T>(codec: Codec<T>): Codec<ListValue<T>> {
 
 /** The key of an entry of a map state: the key, and the map's own key. */
 export interface MapKeyCodec<K, UK> extends Codec<string> {
-  /** The two as one text, which is what the codec is for. */
+  /** The two as one text, the value of this codec. */
   join(key: K, userKey: UK): string;
-  /** The two of a text. */
+  /** The two keys of such a text. */
   split(text: string): readonly [key: K, userKey: UK];
-  /** The key of an entry in bytes. */
+  /** The key of an encoded entry, without the map's own key. */
   keyOf(block: Block, start: number, end: number): K;
 }
 
-/** A key and a map's own key in bytes: the length of the key (u32, big-endian), the one, the other. */
+/** A key and a map's own key in bytes: the length of the key (u32, big-endian), the key, the map's own key. */
 export function joinKeys(key: Uint8Array, userKey: Uint8Array): Uint8Array {
   return concat([u32(key.length), key, userKey]);
 }

@@ -1,5 +1,5 @@
 /**
- * A file of keyed state, and what stands at its beginning.
+ * A file of keyed state, and its header.
  *
  * ```text
  * file    = head group*
@@ -26,19 +26,19 @@ import { checkRange, type KeyGroupRange } from "../key_groups.ts";
 
 const MAGIC = "SSKS";
 const VERSION = 1;
-/** Magic, version, length. */
+/** The length of magic, version and length. */
 const FRAME = MAGIC.length + 1 + 4;
-/** The longest head: of some ten thousand states. */
+/** The longest header: that of some ten thousand states. */
 export const MAX_HEAD: number = 1024 * 1024;
 
-/** What a state is: one value for each key, a list, or a map. */
+/** The kind of a state: a value for each key, a list, or a map. */
 export type StateKind = "value" | "list" | "map";
 
-/** What a file says of a state. */
+/** The description of a state in a file. */
 export interface DescribedState {
   /** Its name. */
   readonly name: string;
-  /** What it is. */
+  /** Its kind. */
   readonly kind: StateKind;
   /** The name of the codec of its values. */
   readonly codec: string;
@@ -48,26 +48,26 @@ export interface DescribedState {
   readonly userKeys: string;
 }
 
-/** What stands at the beginning of a file of keyed state. */
+/** The header of a file of keyed state. */
 export interface Head {
-  /** How many key groups there are. */
+  /** The number of key groups. */
   readonly maxParallelism: number;
-  /** Of which of them the file says something. */
+  /** The key groups that the file covers. */
   readonly range: KeyGroupRange;
   /** The name of the codec of the keys. */
   readonly keys: string;
-  /** The states, by their places. */
+  /** The states, by their positions. */
   readonly states: readonly DescribedState[];
-  /** The root digest of the file whose state this one changes; nothing for a base. */
+  /** The root digest of the file upon which this delta builds; nothing for a base. */
   readonly buildsUpon: Uint8Array | undefined;
 }
 
 const KINDS: Readonly<Record<StateKind, Kind>> = { value: Kind.VALUE, list: Kind.LIST, map: Kind.MAP };
 
 /**
- * A head as bytes.
+ * A header as bytes.
  *
- * @throws {SnapshotError} `MALFORMED` if it would not come back as it is
+ * @throws {SnapshotError} `MALFORMED` if it would not come back unchanged
  */
 export function encodeHead({ maxParallelism, range, keys, states, buildsUpon }: Head): Uint8Array {
   for (const { name, codec, version, userKeys } of states) {
@@ -90,37 +90,37 @@ export function encodeHead({ maxParallelism, range, keys, states, buildsUpon }: 
       ...(buildsUpon !== undefined && { buildsUpon }),
     }),
   );
-  if (message.length > MAX_HEAD) throw malformed("it has more states than a head can hold");
+  if (message.length > MAX_HEAD) throw malformed("it has more states than a header can hold");
   return concat([new TextEncoder().encode(MAGIC), Uint8Array.of(VERSION), u32(message.length), message]);
 }
 
 /**
- * Reads the head of a file.
+ * Reads the header of a file.
  *
  * @param reader the snapshot
  * @param name the file
- * @param end where the head ends, by the manifest
+ * @param end the end of the header, by the manifest
  * @throws {SnapshotError} `MALFORMED` if it has none, `UNSUPPORTED` if a newer release wrote it
  */
 export async function readHead(reader: SnapshotReader, name: string, end: number): Promise<Head> {
-  if (end > FRAME + MAX_HEAD) throw malformed(`its head has ${end} bytes`, name);
+  if (end > FRAME + MAX_HEAD) throw malformed(`its header has ${end} bytes`, name);
   const gathered = new ByteBuffer(end);
   for await (const piece of reader.file(name, { end })) gathered.add(piece);
   return decodeHead(gathered.bytes, name);
 }
 
 /**
- * The head of bytes.
+ * The header of bytes.
  *
  * @param bytes all of it
- * @param name what it is the head of
+ * @param name the file
  * @throws {SnapshotError} as {@linkcode readHead}
  */
 export function decodeHead(bytes: Uint8Array, name: string): Head {
   if (new TextDecoder().decode(bytes.subarray(0, MAGIC.length)) !== MAGIC) {
     throw malformed("it does not begin like one", name);
   }
-  if (bytes.length < FRAME) throw malformed(`its head has ${bytes.length} bytes`, name);
+  if (bytes.length < FRAME) throw malformed(`its header has ${bytes.length} bytes`, name);
   const version = bytes[MAGIC.length]!;
   if (version !== VERSION) {
     throw new SnapshotError(
@@ -134,7 +134,7 @@ export function decodeHead(bytes: Uint8Array, name: string): Head {
     );
   }
   const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(MAGIC.length + 1);
-  if (FRAME + length !== bytes.length) throw malformed(`its head does not end where its key groups begin`, name);
+  if (FRAME + length !== bytes.length) throw malformed(`its header does not end where its key groups begin`, name);
   let message: StateHead;
   try {
     message = fromBinary(StateHeadSchema, bytes.subarray(FRAME));

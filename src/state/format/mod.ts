@@ -1,5 +1,5 @@
 /**
- * The file that keyed state is saved to.
+ * The file format of keyed state.
  *
  * @module
  */

@@ -1,6 +1,5 @@
 /**
- * Reading keyed state out of snapshots: a base and the deltas upon it, one or more snapshots, and only the key groups that
- * are wanted.
+ * Reading keyed state from one or more snapshots: a base and the deltas upon it, and only the wanted key groups.
  *
  * @module
  */
@@ -14,26 +13,26 @@ import { Pace } from "../pace.ts";
 import { StateDecoder, type StateVisitor } from "./decoder.ts";
 import { type Head, readHead } from "./head.ts";
 
-/** What a state must be like so that it can be read. */
+/** The properties that a state must have so that it can be read. */
 export interface Expected {
-  /** What it is called in the snapshots. */
+  /** Its name in the snapshots. */
   readonly name: string;
-  /** How many key groups there are. */
+  /** The number of key groups. */
   readonly maxParallelism: number;
-  /** Those that are wanted. */
+  /** The wanted key groups. */
   readonly range: KeyGroupRange;
   /** The name of the codec of the keys. */
   readonly keys: string;
 }
 
-/** A file with its head. */
+/** A file with its header. */
 interface HeadedFile {
   readonly info: FileInfo;
-  /** Nothing: the state was empty. */
+  /** Its header; nothing if the state was empty. */
   readonly head: Head | undefined;
 }
 
-/** The part of one snapshot. */
+/** The part of the state that one snapshot has. */
 interface Part {
   readonly reader: SnapshotReader;
   readonly files: readonly HeadedFile[];
@@ -42,14 +41,14 @@ interface Part {
 }
 
 /**
- * Reads the wanted key groups: of each snapshot its base, then its deltas in order. Nothing else is read of the files than
- * their heads and these groups.
+ * Reads the wanted key groups: of each snapshot its base, then its deltas in order. Of each file it reads only the header
+ * and these groups.
  *
  * @param readers the snapshots; together they have each wanted key group once
- * @param expected what is wanted
- * @param visitorOf who is told of what a file with this head has; which is the only one of its snapshot, or not
- * @returns the files, if what was read is the whole of one snapshot: it can be built upon
- * @throws {SnapshotError} `MALFORMED` if key groups are missing, or there twice, or a file is not what it should be;
+ * @param expected the state to be read
+ * @param visitorOf gives the visitor of a file with this header; `isOnly` if it is the only file of its snapshot
+ * @returns the files, if all of one snapshot was read: then a delta can build upon them
+ * @throws {SnapshotError} `MALFORMED` if key groups are missing, or there twice, or a file has the wrong content;
  *   `CORRUPT`, `UNSUPPORTED`
  */
 export async function restore(
@@ -74,7 +73,7 @@ export async function restore(
 
 async function openPart(reader: SnapshotReader, expected: Expected): Promise<Part> {
   const { name } = expected;
-  // What lies deeper is of a state whose name begins like this one's.
+  // A file in a deeper directory belongs to a state whose name begins with this one's.
   const infos = reader.manifest.files.filter((file) => file.name.slice(0, file.name.lastIndexOf("/")) === name);
   const [base] = infos;
   if (base === undefined) {
@@ -95,7 +94,7 @@ async function openPart(reader: SnapshotReader, expected: Expected): Promise<Par
   return { reader, files, range: { first, last } };
 }
 
-/** Reads the head of a file, and checks that the file fits to what is expected and to the one before it. */
+/** Reads the header of a file, and checks that it fits the expected state and the file before it. */
 async function openFile(
   reader: SnapshotReader,
   info: FileInfo,
@@ -144,7 +143,7 @@ async function readGroups(
 ): Promise<void> {
   const { first, offsets } = keyGroups!;
   const start = offsets[range.first - first]!;
-  const size = await reader.size(name); // which is not that of its chunks if it is encrypted
+  const size = await reader.size(name); // not the size of its chunks if it is encrypted
   const end = offsets[range.last + 1 - first] ?? size;
   const decoder = new StateDecoder(name, size, keyGroups!, range, head.states.length, visitor);
   if (end > start) {
@@ -155,14 +154,14 @@ async function readGroups(
       } catch (error) {
         throw error instanceof SnapshotError ? error : unreadable(name, decoder.keyGroup, error);
       }
-      await visitor.flush?.(); // each time: else a whole file would be held
-      await pace.turn(); // what was read already comes without one
+      await visitor.flush?.(); // after each piece: else a whole file would be held
+      await pace.turn(); // pieces that are read ahead come without a turn of the event loop
     }
   }
   decoder.end();
 }
 
-/** Checks that ranges have each group of a range once. */
+/** Checks that the ranges together have each wanted key group exactly once. */
 function checkCover(ranges: readonly KeyGroupRange[], wanted: KeyGroupRange): void {
   let next = wanted.first;
   for (const range of [...ranges].sort((a, b) => a.first - b.first)) {
@@ -204,7 +203,7 @@ function wrong(
   return new SnapshotError("MALFORMED", `The file ${name} of the snapshot ${what}`, { file: name, ...fields });
 }
 
-/** The error for what a codec, or its migration, threw. */
+/** The error for bytes on which a codec, or its migration, threw. */
 function unreadable(file: string, keyGroup: number, cause: unknown): SnapshotError {
   return new SnapshotError(
     "MALFORMED",

@@ -67,8 +67,14 @@ export async function startBrowser(): Promise<Browser> {
     setOffline: (offline) => context.setOffline(offline),
     async kill() {
       const closed = new Promise<void>((resolve) => context.on("close", () => resolve()));
-      for (const pid of await processes(profile)) process.kill(pid, "SIGKILL");
+      const pids = await processes(profile);
+      for (const pid of pids) process.kill(pid, "SIGKILL");
       await closed;
+      // A thread that is still in a system call keeps the locks of its process. A browser that finds a lock of its
+      // database of files taken removes all data of the origin.
+      while ((await Promise.all(pids.map(isAlive))).includes(true)) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
     },
     memory: async () => {
       let most = 0;
@@ -103,6 +109,13 @@ async function processes(profile: string): Promise<number[]> {
     for (const { pid, parent } of all) if (parent === found[i] && !found.includes(pid)) found.push(pid);
   }
   return found;
+}
+
+/** Whether a thread of a process is left; the entry of a process stays until its parent has heard of its end. */
+async function isAlive(pid: number): Promise<boolean> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const states = await Promise.all(threads.map((thread) => textOf(pid, `task/${thread}/stat`)));
+  return states.some((stat) => stat !== "" && !/\) [ZX]/.test(stat));
 }
 
 /** A file about a process; nothing of one that has ended. */

@@ -17,6 +17,12 @@ for (const where of ["page", "worker"] satisfies Where[]) {
         const { indices, damaged } = await tab.call("open", "snapshots");
         const newest = Number(indices.split(",")[0]);
         assert.equal(damaged, 0);
+        // If the browser removed all data of the origin, a stranger's directory went as well: that is no matter of ours.
+        if (round > 1 && newest === 0 && !await tab.call("marked")) {
+          console.log(`The browser that was killed removed all data of the origin, in round ${round}`);
+          committed = 0;
+        }
+        await tab.call("mark");
         // One may have been committed, and the page killed before it said so.
         assert.include([committed, committed + 1], newest);
         if (newest > 0) assert.deepEqual(await tab.call("verify"), { ok: true, bytes: 5 * MIB });

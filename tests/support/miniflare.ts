@@ -85,7 +85,9 @@ export async function startWorker(directory: string, { inspect = false }: Worker
     },
     async crash() {
       process.kill(running.pid, "SIGKILL");
-      await running.miniflare.dispose().catch(() => {});
+      // What is left of one whose process is gone may wait for answers that never come.
+      const disposed = running.miniflare.dispose().catch(() => {});
+      await Promise.race([disposed, new Promise((resolve) => setTimeout(resolve, 5000))]);
       running = await start();
     },
     evict: (className, name) =>
@@ -153,9 +155,12 @@ export async function stopTheWorker(): Promise<void> {
   await rm(sharedDirectory, { recursive: true, force: true });
 }
 
+/** A request that takes so long hangs, in milliseconds; the test that waits for it would not say which it was. */
+const HANGS = 100_000;
+
 /** Asks the worker; what it answers must be good. */
 export async function ask(url: string, init?: RequestInit): Promise<string> {
-  const response = await fetch(url, init);
+  const response = await fetch(url, { signal: AbortSignal.timeout(HANGS), ...init });
   const text = await response.text();
   if (!response.ok) throw new Error(`${url} answers ${response.status}: ${text.slice(0, 2000)}`);
   return text;

@@ -1,6 +1,7 @@
 // What a page or a worker does when it is told to: `call("pull", url)`. In a page, `inWorker` tells its worker.
 
 import { jsonCodec, KeyValueMachine, pull, SnapshotError } from "../../../mod.ts";
+import { opfsRoot } from "../../../src/storage/opfs/handles.ts";
 import { OpfsStorage } from "../../../src/storage/opfs/storage.ts";
 import { noise } from "../../support/harness.ts";
 import { contentOf, directoryAt, flipByte } from "./kit.ts";
@@ -12,7 +13,18 @@ export class Verbs {
   /** Opens the storage; says what is in it. */
   async open(directory: string): Promise<{ indices: string; damaged: number }> {
     this.#storage = await OpfsStorage.open(directory);
+    for (const { index, error } of await this.#storage.unreadable()) throw new Error(`${index} is there: ${error}`);
     return { indices: await this.list(), damaged: this.#storage.damaged.length };
+  }
+
+  /** Makes a directory that the library knows nothing of. */
+  async mark(): Promise<void> {
+    await (await opfsRoot()).getDirectoryHandle("mark", { create: true });
+  }
+
+  /** Whether that directory is there. */
+  async marked(): Promise<boolean> {
+    return (await Array.fromAsync((await opfsRoot()).keys())).includes("mark");
   }
 
   async close(): Promise<void> {

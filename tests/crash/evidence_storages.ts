@@ -12,17 +12,8 @@ import {
 import { ObjectStorage } from "../../src/object.ts";
 import { bytesOf, noise } from "../support/harness.ts";
 import { Random } from "../support/random.ts";
-import {
-  checkWhole,
-  contentOf,
-  type Fault,
-  GRADES,
-  RETAIN,
-  save,
-  TARGETS,
-  type World,
-  worlds,
-} from "./evidence_media.ts";
+import { checkWhole, contentOf, type Fault, GRADES, RETAIN, save, TARGETS, type World } from "./evidence_media.ts";
+import { worlds } from "./evidence_worlds.ts";
 
 /** What was looked at. */
 export interface EvidenceCounts {

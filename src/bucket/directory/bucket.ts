@@ -356,16 +356,37 @@ class FilePieces implements Pieces {
   }
 }
 
-/** Reads the header of a file, and returns its object. */
+/**
+ * Reads the header of a file, and returns its object.
+ *
+ * A file is proven to be no object of ours if it has all of a header, or is too short for one, each time it is looked
+ * at. A disk that gives less than the file has, or something else each time, proves nothing.
+ */
 async function objectIn(file: DiskFile, key: string, path: string): Promise<BucketObject> {
-  const header = new Uint8Array(HEADER_SIZE);
-  const length = await file.read(header, 0);
-  if (length < HEADER_SIZE || !equal(header.subarray(0, MAGIC.length), Uint8Array.from(MAGIC))) {
-    throw new SnapshotError("CORRUPT", `${path} is no object of a DirectoryBucket: something else wrote it`, {
-      file: path,
-    });
+  const [header, size] = [await headerOf(file), await file.size()];
+  if (isHeader(header)) return { key, size: size - HEADER_SIZE, etag: etagOf(header.subarray(MAGIC.length)) };
+  const [again, sizeAgain] = [await headerOf(file), await file.size()];
+  if (!equal(header, again) || size !== sizeAgain || header.length < Math.min(size, HEADER_SIZE)) {
+    throw new SnapshotError(
+      "UNAVAILABLE",
+      `The beginning of ${path} cannot be read: the disk gives other bytes each time, or too few`,
+      {
+        file: path,
+      },
+    );
   }
-  return { key, size: await file.size() - HEADER_SIZE, etag: etagOf(header.subarray(MAGIC.length)) };
+  throw new SnapshotError("CORRUPT", `${path} is no object of a DirectoryBucket: something else wrote it`, {
+    file: path,
+  });
+}
+
+async function headerOf(file: DiskFile): Promise<Uint8Array> {
+  const header = new Uint8Array(HEADER_SIZE);
+  return header.subarray(0, await file.read(header, 0));
+}
+
+function isHeader(bytes: Uint8Array): boolean {
+  return bytes.length === HEADER_SIZE && equal(bytes.subarray(0, MAGIC.length), Uint8Array.from(MAGIC));
 }
 
 function etagOf(generation: Uint8Array): string {

@@ -112,7 +112,7 @@ for (
 ) {
   test(`DirectoryBucket: a disk that gives ${what} of an object's beginning proves nothing`, () =>
     inTemp(async (directory) => {
-      await (await DirectoryBucket.open(directory)).put("a", noise(100));
+      await (await DirectoryBucket.open(directory)).put("a", noise(100, 1));
       const own = spoil();
       const disk = new FaultyDisk(() => false);
       const open = disk.open.bind(disk);

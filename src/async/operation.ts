@@ -23,8 +23,8 @@ export interface Progress {
 }
 
 /**
- * Work that is running. `result` settles when it ends. Iterating gives its newest progress (a slow watcher skips states,
- * none pile up), ends with the work, and throws the error that the work failed with.
+ * Work that is running. `result` settles when it ends. Iterating gives its newest progress (a slow watcher skips
+ * states, none pile up), ends with the work, and throws the error that the work failed with.
  *
  * @typeParam T the result of the work
  *

@@ -61,9 +61,9 @@ export interface StateMachine {
   apply(entry: LogEntry): void | Promise<void>;
 
   /**
-   * Checks a command before it is appended: an entry of the log cannot be taken back, and a command that cannot be applied
-   * would stop the replica, now and after each restart. An entry that other replicas have committed is kept from being
-   * appended by `UNSUPPORTED` only.
+   * Checks a command before it is appended: an entry of the log cannot be taken back, and a command that cannot be
+   * applied would stop the replica, now and after each restart. An entry that other replicas have committed is kept
+   * from being appended by `UNSUPPORTED` only.
    *
    * @throws if the command cannot be applied; its proposer gets the error. `UNSUPPORTED` if a newer program wrote it:
    *   see {@linkcode commandCodec}
@@ -82,19 +82,20 @@ export interface StateMachine {
   load(reader: SnapshotReader): Promise<void>;
 
   /**
-   * Checks that {@linkcode load} would load a snapshot: decodes all of it in bounded memory, and changes nothing. Called
-   * before a snapshot of others becomes one here, possibly while other methods run. A machine without this method loads
-   * the snapshot at that point instead, and nothing is applied until the snapshot is durable.
+   * Checks that {@linkcode load} would load a snapshot: decodes all of it in bounded memory, and changes nothing.
+   * Called before a snapshot of others becomes one here, possibly while other methods run. A machine without this
+   * method loads the snapshot at that point instead, and nothing is applied until the snapshot is durable.
    *
    * @throws the error that `load` would throw
    */
   check?(reader: SnapshotReader): Promise<void>;
 
   /**
-   * The last entry that the storage of this machine has, for a machine with a storage of its own, such as a `StoredState`.
-   * The machine must write this in the same transaction as its changes, in {@linkcode apply}, {@linkcode reconfigure} and
-   * {@linkcode load}, and must have {@linkcode check} and {@linkcode flush} too. A replica then begins there: it loads
-   * newer snapshots only, and applies no entry again. The entries applied last may be missing, since the log has them.
+   * The last entry that the storage of this machine has, for a machine with a storage of its own, such as a
+   * `StoredState`. The machine must write this in the same transaction as its changes, in {@linkcode apply}, {@linkcode
+   * reconfigure} and {@linkcode load}, and must have {@linkcode check} and {@linkcode flush} too. A replica then begins
+   * there: it loads newer snapshots only, and applies no entry again. The entries applied last may be missing, since
+   * the log has them.
    *
    * Called when a replica is opened. A machine without this method has no state then, and gets all of it.
    *
@@ -104,7 +105,8 @@ export interface StateMachine {
 
   /**
    * Writes the changes that were applied and are not durable yet. Called when a replica is closed, if the machine has
-   * {@linkcode durable}. The machine must write nothing afterwards: another one, opened on the same storage, would miss it.
+   * {@linkcode durable}. The machine must write nothing afterwards: another one, opened on the same storage, would miss
+   * it.
    */
   flush?(): void | Promise<void>;
 
@@ -140,8 +142,8 @@ export interface SaveTask {
   committed?(snapshot: SnapshotInfo): void;
 
   /**
-   * Releases the view. Called exactly once in any case: success, failure, cancel before or during the write. It is called
-   * a second after a write was told to stop, even if the write has not ended.
+   * Releases the view. Called exactly once in any case: success, failure, cancel before or during the write. It is
+   * called a second after a write was told to stop, even if the write has not ended.
    */
   release(): void;
 }

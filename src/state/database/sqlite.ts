@@ -17,9 +17,9 @@ import { makeShrinkable, sizeOf, SqlitePages } from "../../sqlite/mod.ts";
 const PAGE = 256;
 /** A longer value is read by itself, so that a page cannot be of any size. */
 const LONG = 64 * 1024;
-/** How long a write of another process is waited for, in milliseconds. */
+/** The longest wait for a write of another process, in milliseconds. */
 const BUSY_TIMEOUT = 5000;
-/** What the file of the write-ahead log is cut to, in bytes. */
+/** The size that the file of the write-ahead log is cut to, in bytes. */
 const WAL_BYTES = 4 * 1024 * 1024;
 /** Pages that may hold nothing, and which part of all: they are used again, and it costs to give them back. */
 const SPARE = { pages: 256, part: 1 / 8 };
@@ -40,15 +40,17 @@ export interface SqliteEngineOptions {
  * A table of an SQLite database for a `StoredState`. Saves read from connections of their own, so that writing goes on.
  * What else is in the database does not matter.
  *
- * What was written survives a crash of the process. A power failure may take the last writes, each whole; a replica's log has
- * what they were of (`synchronous = NORMAL`).
+ * What was written survives a crash of the process. A power failure may take the last writes, each whole; a replica's
+ * log has what they were of (`synchronous = NORMAL`).
  *
  * The file shrinks as entries are deleted, down to what is in it, an eighth, and 1 MiB, if it is made here
- * (`auto_vacuum = INCREMENTAL`). One that is there already keeps its mode: `PRAGMA auto_vacuum = INCREMENTAL; VACUUM` makes
- * it one that shrinks, once, while nobody else has it open. The write-ahead log beside it is cut to 4 MiB. Only what is
- * written while a save runs can make it longer, since a save reads the database as it was; it is cut when the save ends.
+ * (`auto_vacuum = INCREMENTAL`). One that is there already keeps its mode: `PRAGMA auto_vacuum = INCREMENTAL; VACUUM`
+ * makes it one that shrinks, once, while nobody else has it open. The write-ahead log beside it is cut to 4 MiB. Only
+ * what is written while a save runs can make it longer, since a save reads the database as it was; it is cut when the
+ * save ends.
  *
- * @param path the file; made if it is not there. It gets write-ahead logging (`journal_mode = WAL`), which stays with it.
+ * @param path the file; made if it is not there. It gets write-ahead logging (`journal_mode = WAL`), which stays with
+ *   it.
  * @param options which table
  * @throws {SnapshotError} `UNAVAILABLE`, `FORBIDDEN` or `BUSY` if it cannot be opened
  *
@@ -171,7 +173,10 @@ class SqliteEngine implements Engine {
     };
   }
 
-  /** Gives back some pages that hold nothing. Not under a view: all that is moved would lie in the write-ahead log as well. */
+  /**
+   * Gives back some pages that hold nothing. Not under a view: all that is moved would lie in the write-ahead log as
+   * well.
+   */
   #shrink(): void {
     if (this.#views > 0 || !this.#pages.canShrink) return;
     const { free } = this.#pages;
@@ -265,7 +270,9 @@ class ViewConnection {
   }
 }
 
-/** Reading from a connection, a page at a time: a statement that is left open in the middle ends early on some runtimes. */
+/**
+ * Reading from a connection, a page at a time: a statement that is left open in the middle ends early on some runtimes.
+ */
 class Reading implements Readable {
   readonly #get: StatementSync;
   readonly #first: StatementSync;
@@ -321,7 +328,8 @@ class Reading implements Readable {
   }
 }
 
-/** What an error of SQLite means: https://www.sqlite.org/rescode.html; by its text where a runtime does not give the number. */
+/** Returns the code for an error of SQLite (https://www.sqlite.org/rescode.html): by its number, or by its text where a
+ * runtime does not give the number. */
 function codeOf(error: unknown): SnapshotErrorCode {
   const { code, errcode = 0 } = error as { readonly code?: string; readonly errcode?: number };
   if (code === "ERR_INVALID_STATE") return "CLOSED";

@@ -8,8 +8,8 @@
  * ```
  *
  * So entries are in the order of key groups, as they are in a file. Of the two slots one is the state; a load fills the
- * other, and then changes over in one write. A program that does not know of `applied` must not change such a state: the
- * 2 keeps it out.
+ * other, and then changes over in one write. A program that does not know of `applied` must not change such a state:
+ * the 2 keeps it out.
  *
  * @module
  */
@@ -48,7 +48,7 @@ export function appliedKey(): Uint8Array {
   return Uint8Array.of(0xff, 1);
 }
 
-/** What the keys of a state in a key group begin with. */
+/** Returns the prefix of a state's keys in a key group. */
 export function prefixOf(slot: Slot, keyGroup: number, name: Uint8Array): Uint8Array {
   return concat([Uint8Array.of(slot, keyGroup >>> 8, keyGroup & 0xff, name.length), name]);
 }
@@ -88,7 +88,8 @@ export function splitKey(
 /**
  * The name of a state as it is in keys.
  *
- * @throws {SnapshotError} `MALFORMED` if it is too long, or UTF-8 cannot hold it: two such names would be the same bytes
+ * @throws {SnapshotError} `MALFORMED` if it is too long, or UTF-8 cannot hold it: two such names would be the same
+ *   bytes
  */
 export function nameBytes(name: string): Uint8Array {
   if (!name.isWellFormed()) throw new SnapshotError("MALFORMED", "The name of a state has half of a surrogate pair");

@@ -172,7 +172,7 @@ test("notified: over HTTP, by a leader that asks again and again", () =>
     return { sources: [source] };
   }, async (replica) => {
     const storage = new MemoryStorage();
-    const handler = snapshotHandler(storage, { target: replica });
+    const handler = snapshotHandler(storage, { allowWrites: true, target: replica });
     const follower = { url: "http://follower", fetch: handler };
     const notification = { ...from(10n), sources: ["http://there"] };
     const reply = await notifyInstall(follower, notification, { interval: 1 }).result;

@@ -8,9 +8,9 @@ import { SnapshotError } from "../../errors.ts";
 import { InFlight, type Tracker } from "../../async/mod.ts";
 import { DIGEST_SIZE, equal, sha256, toHex } from "../../stream/mod.ts";
 import { malformed, MAX_OPEN_FILES, view } from "./format.ts";
-import { decodeEnding, type FileEnding } from "../ending.ts";
 import { LimitedSize, type SnapshotLimits } from "../limits.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../manifest.ts";
+import { decodeTrailer, type FileTrailer } from "../trailer.ts";
 import type { SnapshotMeta } from "../meta.ts";
 import type { SnapshotWriter } from "../storage.ts";
 
@@ -26,7 +26,7 @@ interface ReceivedFile {
   readonly checked: InFlight<Uint8Array>;
   size: number;
   chunks: number;
-  ending: FileEnding;
+  trailer: FileTrailer;
 }
 
 /** The files of a streamed archive, written as they come. */
@@ -73,11 +73,17 @@ export class ReceivedFiles {
     const sink = this.#writer.file(name, {
       ...attributes,
       chunkSize: chunkSize === 0 ? "pieces" : chunkSize,
-      keyGroups: () => file.ending.keyGroups,
-      encryption: () => Promise.resolve(file.ending.encryption),
+      keyGroups: () => file.trailer.keyGroups,
+      encryption: () => Promise.resolve(file.trailer.encryption),
     }).getWriter();
     sink.closed.catch(() => {});
-    const file: ReceivedFile = { name, sink, checked: new InFlight<Uint8Array>(), size: 0, chunks: 0, ending: {} };
+    const inFlight = () => this.#open.size > FEW_FILES ? 2 : CHUNKS_IN_FLIGHT;
+    const checked = new InFlight<Uint8Array>(inFlight, async (bytes) => {
+      await sink.ready;
+      sink.write(bytes).catch(() => {}); // a failed write rejects `ready` and `close`
+      this.#tracker.add(bytes.length);
+    });
+    const file: ReceivedFile = { name, sink, checked, size: 0, chunks: 0, trailer: {} };
     this.#open.set(this.count++, file);
   }
 
@@ -85,10 +91,9 @@ export class ReceivedFiles {
     if (payload.length <= 4 + DIGEST_SIZE) throw malformed("a CHUNK without bytes");
     const file = this.#file(payload);
     this.#size.addBytes(payload.length - 4 - DIGEST_SIZE);
-    file.checked.add(checkChunk(file.name, file.chunks++, payload.subarray(4)));
     file.size += payload.length - 4 - DIGEST_SIZE;
     this.bytes += payload.length - 4 - DIGEST_SIZE;
-    if (file.checked.size >= (this.#open.size > FEW_FILES ? 2 : CHUNKS_IN_FLIGHT)) await this.#write(file);
+    await file.checked.add(checkChunk(file.name, file.chunks++, payload.subarray(4)));
   }
 
   async end(payload: Uint8Array): Promise<void> {
@@ -100,8 +105,8 @@ export class ReceivedFiles {
       });
     }
     this.#describe(payload);
-    file.ending = decodeEnding(payload.subarray(12));
-    while (file.checked.size > 0) await this.#write(file);
+    file.trailer = decodeTrailer(payload.subarray(12));
+    await file.checked.drain();
     await file.sink.close();
     this.#open.delete(view(payload).getUint32(0));
   }
@@ -117,13 +122,6 @@ export class ReceivedFiles {
       await checked.settled();
       await sink.abort(reason).catch(() => {});
     }
-  }
-
-  async #write({ sink, checked }: ReceivedFile): Promise<void> {
-    await sink.ready;
-    const bytes = await checked.next();
-    sink.write(bytes).catch(() => {}); // a failed write rejects `ready` and `close`
-    this.#tracker.add(bytes.length);
   }
 
   #file(payload: Uint8Array): ReceivedFile {

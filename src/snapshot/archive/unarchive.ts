@@ -6,11 +6,11 @@
 
 import { checkFunction, checkIndex, checkOptions, checkReadable, checkSignal, withMembers } from "../../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../../errors.ts";
-import { InFlight, Operation, type Tracker } from "../../async/mod.ts";
+import { InFlight, onAbort, Operation, type Tracker } from "../../async/mod.ts";
 import { type ArchiveRecord, decodeRecords } from "./records.ts";
 import { equal } from "../../stream/mod.ts";
 import { END_SIZE, limitOf, malformed, Type, view } from "./format.ts";
-import { decodeEnding } from "../ending.ts";
+import { decodeTrailer } from "../trailer.ts";
 import { checkOffered } from "../group.ts";
 import { checkIndexOf, decodeHead } from "./head.ts";
 import { checkHeadroom, checkLimits, limitChecks, type SnapshotLimits } from "../limits.ts";
@@ -103,7 +103,7 @@ class Unarchiver {
     checkLimits(manifest, limits);
     const install = await this.#storage.install(manifest);
     const { content } = manifest;
-    const writing = new InFlight<unknown>();
+    const writing = new InFlight<unknown>(() => CHUNKS_IN_FLIGHT);
     let sent = 0;
     let next = 0;
     try {
@@ -114,7 +114,7 @@ class Unarchiver {
         const { done, value: record } = await records.next();
         if (done) throw new SnapshotError("CORRUPT", "The archive was cut short: it has no END");
         if (record.type === Type.END) {
-          while (writing.size > 0) await writing.next();
+          await writing.drain();
           const end = await this.#end(records, record.payload, manifest.files.length, sent);
           if (!equal(end.digest, manifest.digest)) throw malformed("its END is of another snapshot");
           if (end.signature !== undefined) throw malformed("its END is signed, and its MANIFEST should be");
@@ -130,8 +130,7 @@ class Unarchiver {
         const bytes = record.payload.subarray(4);
         sent += bytes.length;
         const isNew = !install.has(file.name, chunk); // the sender may not have known
-        writing.add(install.write(file.name, chunk, bytes).then(() => isNew && this.#tracker.add(bytes.length)));
-        if (writing.size >= CHUNKS_IN_FLIGHT) await writing.next();
+        await writing.add(install.write(file.name, chunk, bytes).then(() => isNew && this.#tracker.add(bytes.length)));
       }
       throwIfCancelled(signal);
       this.#tracker.phase("commit");
@@ -150,8 +149,7 @@ class Unarchiver {
     const { signal, verifier, limits } = this.#options;
     this.#tracker.phase("receive");
     const writer = await this.#storage.create({ raw: true });
-    const onAbort = () => void writer.abort(signal!.reason).catch(() => {});
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const unlink = onAbort(signal, (reason) => void writer.abort(reason).catch(() => {}));
     try {
       const received = new ReceivedFiles(writer, meta, this.#tracker, limits);
       const { digest, signature = meta.signature, seal = meta.seal } = await this.#receive(records, received);
@@ -164,7 +162,7 @@ class Unarchiver {
       throwIfCancelled(signal);
       throw error;
     } finally {
-      signal?.removeEventListener("abort", onAbort);
+      unlink();
     }
   }
 
@@ -222,7 +220,7 @@ class Unarchiver {
 }
 
 function sealOf(payload: Uint8Array): SnapshotSeal {
-  const { keyGroups, encryption } = decodeEnding(payload);
+  const { keyGroups, encryption } = decodeTrailer(payload);
   if (encryption === undefined || keyGroups !== undefined) throw malformed("its SEAL is none");
   return encryption;
 }

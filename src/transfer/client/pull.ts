@@ -17,6 +17,7 @@ import {
 } from "../../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
+  checkHeadroom,
   checkOffered,
   type CheckOptions,
   checkStorage,
@@ -206,6 +207,7 @@ class Pull {
       if (newest !== undefined && manifest.index <= newest.meta.lastIncludedIndex) {
         throw stale(manifest.index, newest.meta.lastIncludedIndex);
       }
+      if (this.#options.index === undefined) checkHeadroom(manifest.meta);
       this.#options.onManifest?.(manifest);
       this.#tracker.restart();
       const install = await this.#storage.install(manifest);

@@ -71,8 +71,11 @@ export {
 } from "./storage/mod.ts";
 export { checkFollows } from "./log/mod.ts";
 export {
-  type CallBack,
+  type Beginning,
   type ExecutorContext,
+  FsmCaller,
+  type FsmListener,
+  type MachineCallback,
   type Prepared,
   purgeIndex,
   type PurgeState,

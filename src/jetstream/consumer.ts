@@ -7,6 +7,7 @@
 import { AckPolicy, DeliverPolicy, type JetStreamManager } from "@nats-io/jetstream";
 import { createInbox, type Msg, type Subscription } from "@nats-io/nats-core";
 import { cancelled } from "../errors.ts";
+import { IdleTimer, onAbort } from "../async/mod.ts";
 import { type Delivered, delivered } from "./entry.ts";
 import { Interrupted } from "./errors.ts";
 import type { JetStreamConnection } from "./connection.ts";
@@ -153,17 +154,17 @@ export class StreamConsumer {
 
   /** Waits for a message or a failure; too long a silence is a failure. */
   async #news(signal: AbortSignal): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const wake = () => this.#wake?.();
-    signal.addEventListener("abort", wake, { once: true });
+    let unlink = () => {};
+    const silence = new IdleTimer(SILENCE, () => this.#fail(new Interrupted("the server is silent")));
     try {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
-        timer = setTimeout(() => this.#fail(new Interrupted("the server is silent")), SILENCE);
+        unlink = onAbort(signal, () => resolve());
+        silence.resume();
       });
     } finally {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", wake);
+      silence.pause();
+      unlink();
       this.#wake = undefined;
     }
   }

@@ -6,6 +6,7 @@
 
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { cancelled, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { type Backoff, backoff } from "../async/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { StreamConsumer } from "./consumer.ts";
 import { type Delivered, entryOf, type Received } from "./entry.ts";
@@ -15,8 +16,7 @@ import type { StreamBounds } from "./log_stream.ts";
 import { purged } from "../log/mod.ts";
 
 /** The pause after an interruption: the first one, and the longest, in milliseconds. */
-const RETRY_FIRST = 50;
-const RETRY_MAX = 5000;
+const RETRY: Backoff = { first: 50, longest: 5000 };
 /** The time that a stream may be gone, or shorter than it was, before that counts: servers start. In milliseconds. */
 const PATIENCE = 10_000;
 
@@ -71,7 +71,7 @@ export async function* followStream(
         throw error instanceof Shortened ? reading.rewritten(error.message) : wrap(error, "read", context.stream);
       }
     }
-    await context.connection.pause(Math.min(RETRY_FIRST * 2 ** trouble++, RETRY_MAX), signal);
+    await context.connection.pause(backoff(trouble++, RETRY), signal);
   }
 }
 

@@ -9,7 +9,7 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { checkIndex, checkOptions, checkSignal, checkString, duration, integer, required } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { LONGEST_WAIT, raceAbort } from "../async/mod.ts";
+import { type Backoff, backoff, LONGEST_WAIT, raceAbort } from "../async/mod.ts";
 import { TERM } from "./entry.ts";
 import { isSilent, passes, wrap } from "./errors.ts";
 import { followStream } from "./follow.ts";
@@ -46,8 +46,7 @@ const PATIENCE = 30_000;
 /** The longest wait if nobody answers for JetStream at all, in milliseconds. */
 const SILENT = 2000;
 /** The pause before a retry: the first one, and the longest, in milliseconds. */
-const RETRY_FIRST = 50;
-const RETRY_MAX = 1000;
+const RETRY: Backoff = { first: 50, longest: 1000 };
 
 /**
  * A log that any number of replicas share. The index of an entry is the sequence of its message; all replicas apply the
@@ -137,7 +136,7 @@ export class JetStreamLog implements SharedLog {
           await connection.close();
           throw isSilent(error) ? noJetStream(name, error) : wrap(error, "open", name);
         }
-        await connection.pause(Math.min(RETRY_FIRST * 2 ** tries, RETRY_MAX), signal).catch(() => {}); // thrown below
+        await connection.pause(backoff(tries, RETRY), signal).catch(() => {}); // thrown below
       }
     }
   }

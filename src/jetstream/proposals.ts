@@ -11,7 +11,7 @@ import type { LogEntry } from "../state/mod.ts";
 import { headersOf, MESSAGE_ID, TERM } from "./entry.ts";
 import { acknowledged, Interrupted, isSilent, passes, wrap } from "./errors.ts";
 import type { JetStreamConnection } from "./connection.ts";
-import { Semaphore } from "../async/mod.ts";
+import { type Backoff, backoff, onAbort, Semaphore } from "../async/mod.ts";
 import type { LogStream } from "./log_stream.ts";
 import { type LogProposeOptions, ownContent } from "../log/mod.ts";
 
@@ -22,8 +22,7 @@ const ACK_TIMEOUT = 5000;
 /** The interval at which messages are checked for that, in milliseconds. */
 const LOOK = 100;
 /** The pause before a retry where no server answers: the first one, and the longest, in milliseconds. */
-const RETRY_FIRST = 20;
-const RETRY_MAX = 1000;
+const RETRY: Backoff = { first: 20, longest: 1000 };
 const STREAM = "Nats-Expected-Stream";
 const LAST = "Nats-Expected-Last-Sequence";
 
@@ -155,7 +154,7 @@ export class Proposals {
         uncertain ||= !isSilent(cause);
         if (options.signal?.aborted || this.#closed !== undefined) throw cause;
         if (!passes(cause)) throw this.#refused(cause, entry);
-        const wait = Math.min(RETRY_FIRST * 2 ** attempt, RETRY_MAX);
+        const wait = backoff(attempt, RETRY);
         if (performance.now() + wait >= deadline) throw this.#unknown(uncertain, cause);
         if (!(cause instanceof Interrupted)) await this.#connection.pause(wait, options.signal);
         if (pending.index !== undefined) return pending.index; // it was heard of meanwhile
@@ -179,14 +178,13 @@ export class Proposals {
     return new Promise((resolve, reject) => {
       if (this.#closed !== undefined) throw this.#closed;
       throwIfCancelled(signal);
-      const onAbort = () => pending.settle(cancelled(signal!));
       pending.settle = (error) => {
         pending.settle = () => {};
-        signal?.removeEventListener("abort", onAbort);
+        unlink();
         if (error === undefined) resolve();
         else reject(error);
       };
-      signal?.addEventListener("abort", onAbort, { once: true });
+      const unlink = onAbort(signal, () => pending.settle(cancelled(signal!)));
       const headers = headersOf(configuration);
       headers.set(MESSAGE_ID, `${this.#session}.${key}`);
       headers.set(STREAM, this.#stream.name);

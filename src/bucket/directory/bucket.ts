@@ -8,7 +8,7 @@ import { dirname } from "@std/path";
 import { checkOptions, checkPath } from "../../checks.ts";
 import { hasCode, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { checkDisk, defaultDisk, type Disk, type DiskFile, type DiskLock } from "../../fs/mod.ts";
-import { pause, raceAbort } from "../../async/mod.ts";
+import { pause, Semaphore } from "../../async/mod.ts";
 import { compareBytes, concat, equal, toHex } from "../../stream/mod.ts";
 import { type Pieces, piecesOf, streamOf } from "../bodies.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "../bucket.ts";
@@ -60,8 +60,8 @@ export interface DirectoryBucketOptions {
 export class DirectoryBucket implements Bucket {
   readonly #disk: Disk;
   readonly #root: string;
-  /** Resolves when all in this process that want the lock have had it. */
-  #queue: Promise<void> = Promise.resolve();
+  /** Whose turn it is in this process to take the lock. */
+  readonly #turn: Semaphore = new Semaphore(1);
   readonly #durable = new Set<string>();
 
   private constructor(disk: Disk, root: string) {
@@ -244,12 +244,8 @@ export class DirectoryBucket implements Bucket {
 
   /** Runs `work` while nobody else, here or in another process, puts or deletes. */
   async #locked<T>(signal: AbortSignal | undefined, work: (lock: DiskLock) => Promise<T>): Promise<T> {
-    const before = this.#queue;
-    let end = () => {};
-    const mine = new Promise<void>((resolve) => end = resolve);
-    this.#queue = before.then(() => mine); // also if this one is cancelled while it waits
+    await this.#turn.take(signal);
     try {
-      await raceAbort(before, signal);
       const lock = await this.#lock(signal);
       try {
         return await work(lock);
@@ -257,7 +253,7 @@ export class DirectoryBucket implements Bucket {
         await lock.release();
       }
     } finally {
-      end();
+      this.#turn.leave();
     }
   }
 

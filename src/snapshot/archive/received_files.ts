@@ -75,17 +75,22 @@ export class ReceivedFiles {
       encryption: () => Promise.resolve(file.trailer.encryption),
     }).getWriter();
     sink.closed.catch(() => {});
-    const file: ReceivedFile = { name, sink, checked: new InFlight<Uint8Array>(), size: 0, chunks: 0, trailer: {} };
+    const inFlight = () => this.#open.size > FEW_FILES ? 2 : CHUNKS_IN_FLIGHT;
+    const checked = new InFlight<Uint8Array>(inFlight, async (bytes) => {
+      await sink.ready;
+      sink.write(bytes).catch(() => {}); // a failed write rejects `ready` and `close`
+      this.#tracker.add(bytes.length);
+    });
+    const file: ReceivedFile = { name, sink, checked, size: 0, chunks: 0, trailer: {} };
     this.#open.set(this.count++, file);
   }
 
   async chunk(payload: Uint8Array): Promise<void> {
     if (payload.length <= 4 + DIGEST_SIZE) throw malformed("a CHUNK without bytes");
     const file = this.#file(payload);
-    file.checked.add(checkChunk(file.name, file.chunks++, payload.subarray(4)));
     file.size += payload.length - 4 - DIGEST_SIZE;
     this.bytes += payload.length - 4 - DIGEST_SIZE;
-    if (file.checked.size >= (this.#open.size > FEW_FILES ? 2 : CHUNKS_IN_FLIGHT)) await this.#write(file);
+    await file.checked.add(checkChunk(file.name, file.chunks++, payload.subarray(4)));
   }
 
   async end(payload: Uint8Array): Promise<void> {
@@ -98,7 +103,7 @@ export class ReceivedFiles {
     }
     this.#describe(payload);
     file.trailer = decodeTrailer(payload.subarray(12));
-    while (file.checked.size > 0) await this.#write(file);
+    await file.checked.drain();
     await file.sink.close();
     this.#open.delete(view(payload).getUint32(0));
   }
@@ -114,13 +119,6 @@ export class ReceivedFiles {
       await checked.settled();
       await sink.abort(reason).catch(() => {});
     }
-  }
-
-  async #write({ sink, checked }: ReceivedFile): Promise<void> {
-    await sink.ready;
-    const bytes = await checked.next();
-    sink.write(bytes).catch(() => {}); // a failed write rejects `ready` and `close`
-    this.#tracker.add(bytes.length);
   }
 
   #file(payload: Uint8Array): ReceivedFile {

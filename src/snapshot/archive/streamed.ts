@@ -6,7 +6,7 @@
 
 import { checkFunction, checkOptions, checkSignal, checkString } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
-import { pause } from "../../async/mod.ts";
+import { LinkedAbort, onAbort, pause } from "../../async/mod.ts";
 import { archiveMagic, encodeRecord } from "./records.ts";
 import {
   checkChunkSize,
@@ -84,10 +84,7 @@ export function streamedArchive(
   const { signal, signer } = checkOptions(options, { signal: checkSignal, signer: checkSigner });
   const own = checkMeta(meta);
   checkFunction(write, "write");
-  const stop = new AbortController();
-  const onAbort = () => stop.abort(signal!.reason);
-  signal?.addEventListener("abort", onAbort, { once: true });
-  if (signal?.aborted) onAbort();
+  const stop = new LinkedAbort(signal);
   const pipe = new RecordPipe(stop.signal);
   let writing: Promise<void> | undefined;
   const run = async () => {
@@ -100,7 +97,7 @@ export function streamedArchive(
     } catch (error) {
       pipe.fail(error);
     } finally {
-      signal?.removeEventListener("abort", onAbort);
+      stop.unlink();
     }
   };
   return new ReadableStream<Uint8Array>({
@@ -111,7 +108,7 @@ export function streamedArchive(
       else controller.enqueue(bytes);
     },
     async cancel(reason) {
-      signal?.removeEventListener("abort", onAbort);
+      stop.unlink();
       stop.abort(reason);
       pipe.fail(reason);
       if (writing !== undefined) await pause(GRACE, undefined, writing);
@@ -128,8 +125,7 @@ class RecordPipe {
   #failure: { readonly error: unknown } | undefined;
 
   constructor(signal: AbortSignal) {
-    signal.addEventListener("abort", () => this.fail(signal.reason), { once: true });
-    if (signal.aborted) this.fail(signal.reason);
+    onAbort(signal, (reason) => this.fail(reason));
   }
 
   /** Hands on the pieces of a record, with nothing in between, synchronously. */

@@ -6,7 +6,7 @@
 
 import { checkFunction, checkIndex, checkOptions, checkReadable, checkSignal } from "../../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../../errors.ts";
-import { InFlight, Operation, type Tracker } from "../../async/mod.ts";
+import { InFlight, onAbort, Operation, type Tracker } from "../../async/mod.ts";
 import { type ArchiveRecord, decodeRecords } from "./records.ts";
 import { equal } from "../../stream/mod.ts";
 import { END_SIZE, limitOf, malformed, Type, view } from "./format.ts";
@@ -96,7 +96,7 @@ class Unarchiver {
     await verifier?.verify(manifest);
     const install = await this.#storage.install(manifest);
     const { content } = manifest;
-    const writing = new InFlight<unknown>();
+    const writing = new InFlight<unknown>(() => CHUNKS_IN_FLIGHT);
     let sent = 0;
     let next = 0;
     try {
@@ -107,7 +107,7 @@ class Unarchiver {
         const { done, value: record } = await records.next();
         if (done) throw new SnapshotError("CORRUPT", "The archive was cut short: it has no END");
         if (record.type === Type.END) {
-          while (writing.size > 0) await writing.next();
+          await writing.drain();
           const end = await this.#end(records, record.payload, manifest.files.length, sent);
           if (!equal(end.digest, manifest.digest)) throw malformed("its END is of another snapshot");
           if (end.signature !== undefined) throw malformed("its END is signed, and its MANIFEST should be");
@@ -123,8 +123,7 @@ class Unarchiver {
         const bytes = record.payload.subarray(4);
         sent += bytes.length;
         const isNew = !install.has(file.name, chunk); // the sender may not have known
-        writing.add(install.write(file.name, chunk, bytes).then(() => isNew && this.#tracker.add(bytes.length)));
-        if (writing.size >= CHUNKS_IN_FLIGHT) await writing.next();
+        await writing.add(install.write(file.name, chunk, bytes).then(() => isNew && this.#tracker.add(bytes.length)));
       }
       throwIfCancelled(signal);
       this.#tracker.phase("commit");
@@ -148,8 +147,7 @@ class Unarchiver {
     await this.#checkWanted(meta);
     this.#tracker.phase("receive");
     const writer = await this.#storage.create({ raw: true });
-    const onAbort = () => void writer.abort(signal!.reason).catch(() => {});
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const unlink = onAbort(signal, (reason) => void writer.abort(reason).catch(() => {}));
     try {
       const received = new ReceivedFiles(writer, meta, this.#tracker);
       const { digest, signature = meta.signature, seal = meta.seal } = await this.#receive(records, received);
@@ -162,7 +160,7 @@ class Unarchiver {
       throwIfCancelled(signal);
       throw error;
     } finally {
-      signal?.removeEventListener("abort", onAbort);
+      unlink();
     }
   }
 

@@ -80,8 +80,11 @@ export {
   type SqlWrite,
 } from "./log/mod.ts";
 export {
-  type CallBack,
+  type Beginning,
   type ExecutorContext,
+  FsmCaller,
+  type FsmListener,
+  type MachineCallback,
   type Prepared,
   purgeIndex,
   type PurgeState,

@@ -21,6 +21,7 @@ import {
   required,
   withMembers,
 } from "../checks.ts";
+import { SnapshotError } from "../errors.ts";
 import { checkGroup, checkStorage } from "../snapshot/mod.ts";
 import { checkKey } from "../storage/encrypted/mod.ts";
 import { livePushChecks, pullChecks } from "../transfer/client/mod.ts";
@@ -48,18 +49,11 @@ export function checkReplicaOptions<M extends StateMachine>(options: ReplicaOpti
 /** Checks the surroundings of an executor. */
 export function checkContext(context: ExecutorContext): ExecutorContext {
   return checkOptions(context, {
-    machine: required(checkMachine),
+    fsm: required(able("an FsmCaller", "exclusive", "prepare", "replace", "listen")),
     storage: required(checkStorage),
     log: required(checkLog),
     isShared: checkBoolean,
-    newest: () => {},
-    had: () => {},
-    unusable: () => {},
-    restore: checkFunction,
-    applied: required(checkFunction),
-    checkSavable: required(checkFunction),
-    exclusive: required(checkFunction),
-    loaded: required(checkFunction),
+    beginning: () => {},
   }, "context");
 }
 
@@ -106,8 +100,17 @@ export function checkTask(task: SaveTask | undefined): SaveTask | undefined {
   return task;
 }
 
-function checkMachine(value: unknown, what: string): void {
+/** Checks for the methods of a machine; without some of them it would have too little, or too much, after a restart. */
+export function checkMachine(value: unknown, what: string): void {
   able("a StateMachine", "apply", "save", "load")(value, what);
+  const machine = value as StateMachine;
+  if (machine.durable === undefined) return;
+  for (const method of ["reconfigure", "check", "flush"] as const) {
+    if (machine[method] !== undefined) continue;
+    throw new SnapshotError("MALFORMED", `The machine has \`durable\`, and no \`${method}\`: it must have both`, {
+      expected: method,
+    });
+  }
 }
 
 function checkLog(value: unknown, what: string): void {

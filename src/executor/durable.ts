@@ -7,35 +7,22 @@
 import { hasCode, SnapshotError } from "../errors.ts";
 import type { LogStorage, SharedLog } from "../log/mod.ts";
 import { boundGroup, groupOf, type SnapshotInfo, type SnapshotMeta } from "../snapshot/mod.ts";
-import { type Applied, asReplica, type DurablyApplied, type StateMachine } from "../state/mod.ts";
+import type { DurablyApplied, StateMachine } from "../state/mod.ts";
 import { neverThrowing } from "../async/mod.ts";
 import type { UnusableSnapshot } from "./counted.ts";
+import { appliedOf, type FsmCaller } from "./fsm_caller.ts";
 import { alignLog, checkNoGap, loadNewest, type Position } from "./recovery.ts";
 import type { ReplicaOptions } from "./replica_options.ts";
 import { isShared } from "./shared.ts";
 
-/** The state that a replica begins with. */
+/** The snapshots that a replica begins with. */
 export interface Beginning {
   /** The snapshot that the machine was loaded from, if any. */
   readonly loaded: SnapshotInfo | undefined;
-  /** The newest snapshot of which the machine itself has everything; nobody has tried it. */
+  /** If it was loaded from none: the newest of which the machine itself has everything; nobody has tried it. */
   readonly had: SnapshotInfo | undefined;
-  /** The last entry that was applied. */
-  readonly applied: Applied;
-  /** Snapshots that could not be used. */
+  /** The snapshots that it could not be loaded from. */
   readonly unusable: readonly UnusableSnapshot[];
-}
-
-/** Wraps a machine so that the state that it uses can tell that a replica calls it. */
-export function calledByReplica<M extends StateMachine>(machine: M): M {
-  return new Proxy({} as M, { // the target is not the machine: of a frozen one no other values could be given
-    get(_, name) {
-      const value: unknown = Reflect.get(machine, name, machine);
-      return typeof value === "function"
-        ? (...args: unknown[]) => asReplica(() => Reflect.apply(value, machine, args))
-        : value;
-    },
-  });
 }
 
 /**
@@ -46,15 +33,14 @@ export function calledByReplica<M extends StateMachine>(machine: M): M {
  *   if the log has other entries than the machine; `UNAVAILABLE` if the log ends before the entries that the machine
  *   has; `CORRUPT` if it begins after them
  */
-export async function begin(options: ReplicaOptions<StateMachine>): Promise<Beginning> {
-  const { machine, log, storage, configuration = { peers: [] }, signal, onEvent = () => {} } = options;
-  checkContract(machine);
+export async function begin(fsm: FsmCaller, options: ReplicaOptions<StateMachine>): Promise<Beginning> {
+  const { log, storage, configuration = { peers: [] }, signal, onEvent = () => {} } = options;
   await bind(options);
-  const durable = machine.durable?.();
+  const durable = fsm.durable();
   const unusable: UnusableSnapshot[] = [];
   const tell = neverThrowing(onEvent);
   const loaded = await loadNewest({
-    machine,
+    fsm,
     storage,
     signal,
     ...(durable !== undefined && durable.index > 0n && { durable: positionOf(durable) }),
@@ -67,19 +53,21 @@ export async function begin(options: ReplicaOptions<StateMachine>): Promise<Begi
   const snapshots = await storage.list();
   const named = unusable.filter(({ snapshot }) => snapshots.some((other) => isSame(snapshot, other)));
   if (loaded !== undefined) {
-    checkLoaded(machine, loaded.meta);
+    if (fsm.isDurable) checkLoaded(fsm.durable(), loaded.meta);
     if (!isShared(log)) {
       checkNoGap(log, loaded.meta);
       await alignLog(log, loaded.meta);
     }
-    return { loaded, had: undefined, applied: appliedOf(loaded.meta), unusable: named };
+    fsm.begin(appliedOf(loaded.meta));
+    return { loaded, had: undefined, unusable: named };
   }
-  if (machine.durable !== undefined && durable === undefined) throw unknown();
+  if (fsm.isDurable && durable === undefined) throw unknown();
   const { index, term, configuration: members = configuration } = durable ?? { index: 0n, term: 0n };
   if (durable !== undefined && index > 0n) await fit(log, durable, snapshots);
   else if (!isShared(log)) checkNoGap(log, undefined);
   const had = snapshots.find(({ meta }) => meta.lastIncludedIndex <= index);
-  return { loaded, had, applied: { index, term, configuration: members }, unusable: named };
+  fsm.begin({ index, term, configuration: members });
+  return { loaded, had, unusable: named };
 }
 
 /**
@@ -101,38 +89,12 @@ async function bind({ log, storage, group }: ReplicaOptions<StateMachine>): Prom
   }
 }
 
-/** Checks for the methods without which the machine would have too little, or too much, after a restart. */
-function checkContract(machine: StateMachine): void {
-  if (machine.durable === undefined) return;
-  for (const method of ["reconfigure", "check", "flush"] as const) {
-    if (machine[method] !== undefined) continue;
-    throw new SnapshotError("MALFORMED", `The machine has \`durable\`, and no \`${method}\`: it must have both`, {
-      expected: method,
-    });
-  }
-}
-
 function isSame(a: SnapshotInfo, b: SnapshotInfo): boolean {
   return a.meta.lastIncludedIndex === b.meta.lastIncludedIndex;
 }
 
 function positionOf({ index, term }: DurablyApplied): Position {
   return { lastIncludedIndex: index, lastIncludedTerm: term };
-}
-
-/** Has a machine write what it has applied. If that fails the log still has it, and closing the machine reports it. */
-export async function flush(machine: StateMachine): Promise<void> {
-  try {
-    if (machine.durable !== undefined) await machine.flush?.();
-  } catch {
-    // The log has it.
-  }
-}
-
-/** The last entry that a snapshot includes. */
-export function appliedOf(meta: SnapshotMeta): Applied {
-  const { lastIncludedIndex: index, lastIncludedTerm: term, peers, oldPeers } = meta;
-  return { index, term, configuration: { peers, ...(oldPeers !== undefined && { oldPeers }) } };
 }
 
 /**
@@ -171,9 +133,10 @@ async function hasNone(log: LogStorage, index: bigint, term: bigint): Promise<bo
 }
 
 /** Checks that `durable` says what was loaded: else entries would be applied twice after the next restart. */
-function checkLoaded(machine: StateMachine, { lastIncludedIndex: index, lastIncludedTerm: term }: SnapshotMeta): void {
-  if (machine.durable === undefined) return;
-  const durable = machine.durable();
+function checkLoaded(
+  durable: DurablyApplied | undefined,
+  { lastIncludedIndex: index, lastIncludedTerm: term }: SnapshotMeta,
+): void {
   if (durable?.index === index && durable.term === term) return;
   throw new SnapshotError(
     "MALFORMED",

@@ -41,9 +41,10 @@ export class SnapshotEvidence {
     this.#context = context;
     this.#emit = emit;
     this.#onLost = onLost;
-    if (context.newest !== undefined) this.counted.add(context.newest);
-    if (context.had !== undefined) this.counted.setHad(context.had);
-    for (const unusable of context.unusable ?? []) this.counted.addUnusable(unusable);
+    const { loaded, had, unusable = [] } = context.beginning ?? {};
+    if (loaded !== undefined) this.counted.add(loaded);
+    if (had !== undefined) this.counted.setHad(had);
+    for (const one of unusable) this.counted.addUnusable(one);
     this.#unlisten = context.storage.onQuarantine((index, reason) => this.#lose(index, reason));
   }
 
@@ -66,12 +67,12 @@ export class SnapshotEvidence {
    * @returns whether it counts now; if not, the reason is noted
    */
   async prove(snapshot: SnapshotInfo, signal: AbortSignal): Promise<boolean> {
-    const { machine, storage } = this.#context;
+    const { fsm, storage } = this.#context;
     const index = snapshot.meta.lastIncludedIndex;
     try {
       const reader = await openListed(storage, snapshot);
       try {
-        if (machine.check !== undefined) await this.check(reader, signal);
+        if (fsm.canCheck) await this.check(reader, signal);
         else {
           const { ok, bad } = await reader.verify({ signal }).result;
           if (!ok) throw new SnapshotError("UNAVAILABLE", `Snapshot ${index}: ${bad[0]!.message}`, { index });
@@ -90,7 +91,7 @@ export class SnapshotEvidence {
 
   /** Lets the machine check a snapshot. A cancelled check must not read on while the next one begins. */
   async check(reader: SnapshotReader, signal: AbortSignal): Promise<void> {
-    const checking = (async () => await this.#context.machine.check!(reader))();
+    const checking = this.#context.fsm.check(reader);
     try {
       await raceAbort(checking, signal);
     } catch (error) {

@@ -11,7 +11,6 @@ import type { Clock } from "./clock.ts";
 import type { SnapshotEvidence } from "./evidence.ts";
 import type { ExecutorContext, ExecutorOptions, Receiver } from "./options.ts";
 import { alignLog, openListed } from "./recovery.ts";
-import type { CallBack } from "./save.ts";
 import { TrialLoad } from "./trial_load.ts";
 import { watchWork } from "./watch.ts";
 
@@ -29,7 +28,6 @@ export class Installer {
   readonly #evidence: SnapshotEvidence;
   readonly #options: ExecutorOptions;
   readonly #clock: Clock;
-  readonly #callBack: CallBack;
   readonly #onLoading: () => void;
   /** A snapshot that was received, and could not be loaded yet. */
   #unloaded: SnapshotInfo | undefined;
@@ -39,7 +37,6 @@ export class Installer {
    * @param evidence the evidence about the snapshots there
    * @param options time limits
    * @param clock time
-   * @param callBack calls the machine back
    * @param onLoading is called when it cannot be cancelled any more
    */
   constructor(
@@ -47,21 +44,19 @@ export class Installer {
     evidence: SnapshotEvidence,
     options: ExecutorOptions,
     clock: Clock,
-    callBack: CallBack,
     onLoading: () => void,
   ) {
     this.#context = context;
     this.#evidence = evidence;
     this.#options = options;
     this.#clock = clock;
-    this.#callBack = callBack;
     this.#onLoading = onLoading;
   }
 
   /** @throws {SnapshotError} `STALE` if the state here is as new, unless its snapshot was lost */
   checkNewer(index: bigint): void {
     const { counted } = this.#evidence;
-    const { index: applied } = this.#context.applied();
+    const { index: applied } = this.#context.fsm.applied;
     const unloaded = this.#unloaded?.meta.lastIncludedIndex ?? 0n;
     if (counted.index > 0n && index <= counted.index) throw stale(index, counted.index);
     if (unloaded > applied && index < unloaded) throw stale(index, unloaded);
@@ -79,10 +74,10 @@ export class Installer {
    */
   async run(run: InstallRun, receiver: Receiver, tracker: Tracker): Promise<SnapshotInfo> {
     const { counted } = this.#evidence;
-    const trial = new TrialLoad(this.#context, this.#callBack);
+    const trial = new TrialLoad(this.#context);
     const snapshot = this.#unloadedAt(run.index) ?? await this.#receive(run, receiver, tracker, trial);
     const { lastIncludedIndex: index } = snapshot.meta;
-    const { index: applied } = this.#context.applied();
+    const { index: applied } = this.#context.fsm.applied;
     if (trial.isLoaded) {
       counted.add(snapshot);
       await trial.end({ snapshot });
@@ -93,7 +88,7 @@ export class Installer {
       this.#unloaded = snapshot; // durable from here on, even if it cannot be loaded
       this.#onLoading();
       tracker.phase("load");
-      await this.#context.exclusive(() => this.#load(snapshot));
+      await this.#load(snapshot);
       this.#unloaded = undefined;
     }
     return snapshot;
@@ -130,55 +125,45 @@ export class Installer {
   /** Tries a snapshot that is complete and durable, and not yet visible. */
   async #try(reader: SnapshotReader, signal: AbortSignal, tracker: Tracker, trial: TrialLoad): Promise<void> {
     const { lastIncludedIndex: index } = reader.meta;
-    const { machine } = this.#context;
     this.checkNewer(index);
-    if (machine.check !== undefined) {
+    if (this.#context.fsm.canCheck) {
       tracker.phase("check");
       return await this.#evidence.check(reader, signal);
     }
-    const { index: applied } = this.#context.applied();
+    const { index: applied } = this.#context.fsm.applied;
     if (index <= applied) { // lost here, and the state is as new: without a check only an exact copy is accepted
       if (this.#evidence.counted.isCopyOfLost(index, reader.manifest.digest)) return;
       throw notNewer(index, applied);
     }
     this.#onLoading();
     tracker.phase("load");
-    await trial.load(reader, () => {
-      const { index: now } = this.#context.applied();
-      if (index <= now) throw notNewer(index, now); // applied meanwhile
-    });
+    await trial.load(reader, () => this.#checkAhead(index));
   }
 
   /** The snapshot that was received and could not be loaded, if it has this index. */
   #unloadedAt(index: bigint | undefined): SnapshotInfo | undefined {
     const unloaded = this.#unloaded;
-    if (unloaded === undefined || unloaded.meta.lastIncludedIndex <= this.#context.applied().index) return undefined;
+    if (unloaded === undefined || unloaded.meta.lastIncludedIndex <= this.#context.fsm.applied.index) return undefined;
     return unloaded.meta.lastIncludedIndex === index ? unloaded : undefined;
   }
 
-  /** Replaces the machine's state, and aligns the log. Runs between two applies. */
-  async #load(snapshot: SnapshotInfo): Promise<void> {
-    const { machine, log } = this.#context;
-    const { lastIncludedIndex: index } = snapshot.meta;
-    const { index: applied } = this.#context.applied();
-    if (index <= applied) throw notNewer(index, applied); // applied meanwhile
-    await machine.pause?.();
-    try {
+  /** Replaces the machine's state, and aligns the log. */
+  #load(snapshot: SnapshotInfo): Promise<void> {
+    const { fsm, log } = this.#context;
+    return fsm.replace(() => this.#checkAhead(snapshot.meta.lastIncludedIndex), async () => {
       const meta = await this.#loadMachine(snapshot);
       this.#evidence.counted.add(snapshot);
-      this.#context.loaded(meta); // even if the log cannot be aligned
+      fsm.loaded(meta); // even if the log cannot be aligned
       await alignLog(log, meta);
-    } finally {
-      await this.#callBack("reinitialize", () => machine.reinitialize?.());
-    }
+    });
   }
 
   async #loadMachine(snapshot: SnapshotInfo): Promise<SnapshotMeta> {
-    const { machine, storage } = this.#context;
+    const { fsm, storage } = this.#context;
     try {
       const reader = await openListed(storage, snapshot);
       try {
-        await machine.load(reader);
+        await fsm.load(reader);
         return reader.meta;
       } finally {
         await reader.close();
@@ -187,6 +172,12 @@ export class Installer {
       await this.#evidence.failed(snapshot, error);
       throw error;
     }
+  }
+
+  /** @throws {SnapshotError} `STALE` if so much was applied meanwhile that the snapshot is not newer any more */
+  #checkAhead(index: bigint): void {
+    const { index: applied } = this.#context.fsm.applied;
+    if (index <= applied) throw notNewer(index, applied);
   }
 }
 

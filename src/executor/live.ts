@@ -6,10 +6,10 @@
 
 import type { SnapshotMeta } from "../snapshot/mod.ts";
 import { encryptedWriter, type EncryptionKey } from "../storage/mod.ts";
-import { pause, raceAbort, type Tracker } from "../async/mod.ts";
+import { pause, type Tracker } from "../async/mod.ts";
 import { type LivePushOptions, pushLive, type Source } from "../transfer/mod.ts";
 import { follow } from "./follow.ts";
-import type { CallBack, Prepared } from "./save.ts";
+import type { FsmCaller } from "./fsm_caller.ts";
 
 /** The time a cancelled task has to stop before its view is released, in milliseconds. */
 const GRACE = 1000;
@@ -20,9 +20,10 @@ export interface ReplicaPushOptions extends LivePushOptions {
   readonly encryptionKey?: EncryptionKey;
 }
 
-/** The same, with the group of the snapshot. */
+/** The same, with the group of the snapshot; the signal is there in any case. */
 interface GroupedPushOptions extends ReplicaPushOptions {
   readonly group: string | undefined;
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -31,14 +32,13 @@ interface GroupedPushOptions extends ReplicaPushOptions {
  * @returns the meta of what was sent; nothing if there was nothing to save
  */
 export async function sendLive(
-  prepare: () => Promise<Prepared>,
+  fsm: FsmCaller,
   target: Source,
   options: GroupedPushOptions,
   tracker: Tracker,
-  callBack: CallBack,
 ): Promise<SnapshotMeta | undefined> {
   const { encryptionKey, group, ...rest } = options;
-  const { task, applied } = await prepared(prepare, options.signal, callBack);
+  const { task, applied } = await fsm.prepare(options.signal);
   if (task === undefined) return undefined;
   let writing: Promise<void> | undefined;
   try {
@@ -64,21 +64,6 @@ export async function sendLive(
   } finally {
     // If the task still writes its streams have failed. It gets a moment to notice before its view is released.
     if (writing !== undefined) await pause(GRACE, undefined, writing.catch(() => {}));
-    void callBack("release", () => task.release());
-  }
-}
-
-/** Runs the synchronous part, and waits for it until the signal fires; a later task is released. */
-async function prepared(
-  prepare: () => Promise<Prepared>,
-  signal: AbortSignal | undefined,
-  callBack: CallBack,
-): Promise<Prepared> {
-  const preparing = prepare();
-  try {
-    return await raceAbort(preparing, signal);
-  } catch (error) {
-    preparing.then(({ task }) => task && void callBack("release", () => task.release()), () => {});
-    throw error;
+    fsm.release(task);
   }
 }

@@ -35,10 +35,10 @@ export async function purgeLog(
   options: PurgeOptions,
   signal: AbortSignal,
 ): Promise<Purged | undefined> {
-  const { storage, log } = context;
+  const { fsm, storage, log } = context;
   const { counted } = evidence;
   const find = (listed: readonly SnapshotInfo[]) => {
-    const { index: applied } = context.applied(); // another replica's snapshot may be ahead of that
+    const { index: applied } = fsm.applied; // another replica's snapshot may be ahead of that
     const oldest = listed.length < storage.retain ? undefined : listed.at(-1);
     return purgeIndex({
       snapshotIndex: counted.index < applied ? counted.index : applied,

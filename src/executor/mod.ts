@@ -4,16 +4,17 @@
  * @module
  */
 
+export type { Beginning } from "./durable.ts";
 export { type Clock, systemClock } from "./clock.ts";
 export type { UnusableSnapshot } from "./counted.ts";
 export * from "./events.ts";
 export * from "./executor.ts";
+export { FsmCaller, type FsmListener, type MachineCallback, type Prepared } from "./fsm_caller.ts";
 export type { ReplicaPushOptions } from "./live.ts";
 export * from "./options.ts";
 export { type Member, purgeIndex, type PurgeOptions, type PurgeState } from "./purge.ts";
 export type { InstallOptions } from "./receivers.ts";
 export * from "./replica.ts";
 export * from "./replica_options.ts";
-export type { CallBack, Prepared } from "./save.ts";
 export type { RetryOptions, TriggerOptions } from "./triggers.ts";
 export { closeGiven } from "./given.ts";

@@ -7,16 +7,17 @@
  */
 
 import { messageOf } from "../errors.ts";
-import type { SnapshotInfo } from "../snapshot/mod.ts";
+import type { SnapshotInfo, SnapshotStorage } from "../snapshot/mod.ts";
 import { Operation, raceAbort } from "../async/mod.ts";
 import type { InstallNotification, NotificationReply } from "../transfer/mod.ts";
+import type { FsmCaller } from "./fsm_caller.ts";
 
 /** The surroundings of a {@linkcode NotifiedInstall}. */
 export interface NotifiedContext {
-  /** The replica's group, if it has one. */
-  group(): string | undefined;
-  /** The index of the last entry that was applied. */
-  applied(): bigint;
+  /** Has the group of the replica. */
+  readonly storage: SnapshotStorage;
+  /** Has the last entry that was applied. */
+  readonly fsm: FsmCaller;
   /** Installs a snapshot; gives nothing if it finds no source. The signal limits the search for one. */
   install(notification: InstallNotification, signal: AbortSignal): Promise<Operation<SnapshotInfo> | undefined>;
 }
@@ -45,7 +46,7 @@ export class NotifiedInstall {
    */
   notify(notification: InstallNotification): NotificationReply {
     const { term, firstAvailable: { index: first }, group } = notification;
-    const own = this.#context.group();
+    const own = this.#context.storage.group;
     if (group !== undefined && own !== undefined && group !== own) { // neither its index nor its term count here
       const reason = `This is a replica of group ${JSON.stringify(own)}, not of ${JSON.stringify(group)}`;
       return { result: "CONF_MISMATCH", reason };
@@ -59,7 +60,7 @@ export class NotifiedInstall {
     const outcome = this.#outcome;
     this.#outcome = undefined;
     if (outcome?.result === "SNAPSHOT_INSTALLED") return { ...outcome, term };
-    const applied = this.#context.applied(); // entries may have arrived: even after a failure none may be needed
+    const applied = this.#context.fsm.applied.index; // entries may have arrived: even after a failure none may be needed
     if (applied + 1n >= first) return { result: "ALREADY_INSTALLED", snapshotIndex: applied, term };
     if (outcome !== undefined) return { ...outcome, term };
     const running = this.#running = this.#start(notification);

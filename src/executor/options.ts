@@ -5,12 +5,12 @@
  */
 
 import type { LogStorage } from "../log/mod.ts";
-import type { CheckOptions, SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
-import type { Applied, StateMachine } from "../state/mod.ts";
+import type { CheckOptions, SnapshotInfo, SnapshotStorage } from "../snapshot/mod.ts";
 import type { Tracker } from "../async/mod.ts";
 import type { Clock } from "./clock.ts";
-import type { UnusableSnapshot } from "./counted.ts";
+import type { Beginning } from "./durable.ts";
 import type { ExecutorEvent } from "./events.ts";
+import type { FsmCaller } from "./fsm_caller.ts";
 import type { PurgeOptions } from "./purge.ts";
 import type { RetryOptions, TriggerOptions } from "./triggers.ts";
 
@@ -48,33 +48,16 @@ export interface ExecutorOptions {
 
 /** The surroundings of an executor. */
 export interface ExecutorContext {
-  /** The machine that is saved and loaded. */
-  readonly machine: StateMachine;
+  /** Calls the machine that is saved and loaded. */
+  readonly fsm: FsmCaller;
   /** The storage of the snapshots. */
   readonly storage: SnapshotStorage;
   /** The log behind them. */
   readonly log: LogStorage;
   /** True if the log is shared: such replicas may share a storage, and another's snapshot is as good as one's own. */
   readonly isShared?: boolean;
-  /** The snapshot that the machine was loaded from, if any. */
-  readonly newest: SnapshotInfo | undefined;
-  /** If it was loaded from none: the newest of which the machine itself has everything; nobody has tried it. */
-  readonly had?: SnapshotInfo | undefined;
-  /** The snapshots that it could not be loaded from; by default none. */
-  readonly unusable?: readonly UnusableSnapshot[];
-  /** Returns the last entry that was applied. */
-  applied(): Applied;
-  /** Throws if the state must not be saved, since an entry was half applied. Called between two applies. */
-  checkSavable(): void;
-  /** Runs `work` between two applies. */
-  exclusive<T>(work: () => T | Promise<T>): Promise<T>;
-  /** Notes that the machine was loaded from this snapshot. Called between two applies. */
-  loaded(meta: SnapshotMeta): void;
-  /**
-   * Called if the machine was loaded from a snapshot that did not become durable: restores the state that storage and
-   * log have, or stops the replica. Called between two applies.
-   */
-  restore(cause: unknown): Promise<void>;
+  /** The snapshots that the machine was loaded from, or could not be; by default none. */
+  readonly beginning?: Beginning;
 }
 
 /** Options of {@linkcode SnapshotExecutor.snapshot}. */

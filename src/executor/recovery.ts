@@ -4,13 +4,14 @@
  * @module
  */
 
-import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { cancelled, hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogStorage } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotReader, SnapshotStorage } from "../snapshot/mod.ts";
-import type { StateMachine } from "../state/mod.ts";
 import { raceAbort } from "../async/mod.ts";
 import { equal, toHex } from "../stream/mod.ts";
 import type { UnusableSnapshot } from "./counted.ts";
+import type { FsmCaller } from "./fsm_caller.ts";
+import { Turns } from "./turns.ts";
 
 /** A place in a history. */
 export type Position = Pick<SnapshotMeta, "lastIncludedIndex" | "lastIncludedTerm">;
@@ -19,8 +20,8 @@ export type Position = Pick<SnapshotMeta, "lastIncludedIndex" | "lastIncludedTer
 export interface RecoveryContext {
   /** The storage of the snapshots. */
   readonly storage: SnapshotStorage;
-  /** The machine to be loaded. */
-  readonly machine: StateMachine;
+  /** Calls the machine that is to be loaded. */
+  readonly fsm: FsmCaller;
   /** The last entry that the machine has by itself: only newer snapshots are loaded. */
   readonly durable?: Position | undefined;
   /** The log behind the snapshots; absent if it is shared, since other replicas can give what is missing. */
@@ -88,13 +89,13 @@ export async function openListed(storage: SnapshotStorage, { meta, digest }: Sna
   throw new SnapshotError("NOT_FOUND", `Snapshot ${index} is another one than was listed`, { index });
 }
 
-async function load({ storage, machine, signal }: RecoveryContext, snapshot: SnapshotInfo): Promise<SnapshotMeta> {
+async function load({ storage, fsm, signal }: RecoveryContext, snapshot: SnapshotInfo): Promise<SnapshotMeta> {
   const reader = await openListed(storage, snapshot);
   const stop = () => void reader.close().catch(() => {}); // makes the machine's reads fail
   signal?.addEventListener("abort", stop, { once: true });
   try {
     throwIfCancelled(signal);
-    await raceAbort(machine.load(reader), signal);
+    await raceAbort(fsm.load(reader), signal);
     return reader.meta;
   } catch (error) {
     throw signal?.aborted ? cancelled(signal) : error;
@@ -142,6 +143,42 @@ export async function alignLog(
   { lastIncludedIndex: index, lastIncludedTerm: term }: Position,
 ): Promise<void> {
   if (await log.term(index) !== term) await log.reset(index, term);
+}
+
+/**
+ * Restores the state that storage and log have, after the machine was loaded from a snapshot that did not become durable;
+ * or stops the replica. Call it between two applies.
+ *
+ * @param context machine, storage and log
+ * @param cause the reason why the snapshot is not durable
+ */
+export async function restoreState(
+  { fsm, storage, log }: Required<Pick<RecoveryContext, "fsm" | "storage" | "log">>,
+  cause: unknown,
+): Promise<void> {
+  const { index: applied } = fsm.applied;
+  const turns = new Turns();
+  try {
+    const snapshot = await loadNewest({ storage, fsm, onUnusable: () => {} });
+    if (snapshot === undefined) throw new Error("there is no snapshot to begin with");
+    let { lastIncludedIndex: index } = snapshot.meta;
+    for await (const entry of log.entries(index + 1n)) {
+      if (entry.index > applied) break;
+      await fsm.reapply(entry);
+      index = entry.index;
+      if (turns.step()) await turns.turn();
+    }
+    if (index !== applied) throw new Error(`the log leads to ${index}, and not to ${applied}`);
+  } catch (error) {
+    fsm.fail(
+      new SnapshotError(
+        "UNAVAILABLE",
+        `A snapshot was loaded, and could not be made durable (${messageOf(cause)}); and the state before it, at ` +
+          `${applied}, could not be had again: ${messageOf(error)}. Nothing is applied any more: open the replica anew`,
+        { index: applied, cause },
+      ),
+    );
+  }
 }
 
 /**

@@ -4,41 +4,28 @@
  * @module
  */
 
-import {
-  type Applied,
-  checkConfiguration,
-  checkEntry,
-  type Configuration,
-  type LogEntry,
-  type StateMachine,
-} from "../state/mod.ts";
+import { checkConfiguration, checkEntry, type Configuration, type LogEntry, type StateMachine } from "../state/mod.ts";
 import type { ReplicaOptions } from "./replica_options.ts";
 import { checkIndex, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
-import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { checkFollows, type LogStorage, ownConfiguration, ownContent } from "../log/mod.ts";
+import { SnapshotError, throwIfCancelled } from "../errors.ts";
+import { type LogStorage, ownConfiguration, ownContent } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
 import { neverThrowing, type Operation } from "../async/mod.ts";
 import { checkNotification, type InstallNotification, type NotificationReply, type Source } from "../transfer/mod.ts";
 import { checkSource } from "../transfer/client/mod.ts";
 import { checkInstallOptions, checkPushOptions, checkReplicaOptions } from "./checks.ts";
 import type { UnusableSnapshot } from "./counted.ts";
-import { appliedOf, begin, type Beginning, calledByReplica, flush } from "./durable.ts";
+import { begin, type Beginning } from "./durable.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
+import { FsmCaller } from "./fsm_caller.ts";
 import { closeGiven } from "./given.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
 import { NotifiedInstall } from "./notified.ts";
 import type { SnapshotOptions } from "./options.ts";
+import { OwnLogFollower } from "./own_log.ts";
 import { archiveReceiver, discard, type InstallOptions, pullReceiver } from "./receivers.ts";
-import { loadNewest } from "./recovery.ts";
 import { isShared, SharedFollower, SharedLogView } from "./shared.ts";
-import { Turns } from "./turns.ts";
-
-/** Entries appended and applied in one go. */
-const BATCH = 1024;
-
-/** The interval at which an opening reports its progress, in milliseconds. */
-const TELL_EVERY = 100;
 
 /** Where a {@linkcode Replica} stands. */
 export interface ReplicaStatus {
@@ -68,14 +55,6 @@ export interface ReplicaStatus {
   readonly problem?: SnapshotError;
 }
 
-/** Something to be appended and applied. */
-interface Pending {
-  /** Gives the entries; those that are proposed get their index and term here. */
-  readonly entries: (last: Pick<LogEntry, "index" | "term">) => readonly LogEntry[];
-  readonly resolve: (entries: readonly LogEntry[]) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 /**
  * Ties state machine, log and snapshots. With a `SqliteLog` and a `DirectoryStorage` it is a durable machine in one
  * process, without a server.
@@ -99,76 +78,33 @@ interface Pending {
 export class Replica<M extends StateMachine> implements AsyncDisposable {
   /** The state machine. Not to be changed but by {@linkcode propose}. */
   readonly machine: M;
-  /** The same, as it is called here. */
-  readonly #machine: M;
+  readonly #fsm: FsmCaller;
   readonly #log: LogStorage;
   readonly #storage: SnapshotStorage;
   readonly #executor: SnapshotExecutor;
-  readonly #term: bigint | undefined;
   readonly #notified: NotifiedInstall | undefined;
-  /** Applies a shared log. */
-  readonly #shared: SharedFollower | undefined;
-  #applied: Applied;
-  /** The work on the machine, one after the other. */
-  #turn: Promise<unknown> = Promise.resolve();
-  #queue: Pending[] = [];
-  #draining: Promise<void> | undefined;
-  readonly #turns = new Turns();
-  /** Why nothing can be applied any more. */
-  #failure: SnapshotError | undefined;
+  /** Applies the log. */
+  readonly #follower: OwnLogFollower | SharedFollower;
   #closed: Promise<void> | undefined;
 
-  private constructor(options: ReplicaOptions<M>, machine: M, { loaded, had, applied, unusable }: Beginning) {
-    const { storage, term } = options;
-    const log = isShared(options.log) ? new SharedLogView(options.log) : options.log;
-    this.machine = options.machine;
-    this.#machine = machine;
-    this.#log = log;
+  private constructor(options: ReplicaOptions<M>, fsm: FsmCaller, beginning: Beginning) {
+    const { machine, log, storage, term, onNotification } = options;
+    const own = isShared(log) ? new SharedLogView(log) : log;
+    this.machine = machine;
+    this.#fsm = fsm;
+    this.#log = own;
     this.#storage = storage;
-    this.#term = term;
-    const { onNotification } = options;
+    const executor = new SnapshotExecutor({ fsm, storage, log: own, isShared: isShared(log), beginning }, options);
+    this.#executor = executor;
     const install = async (notification: InstallNotification, signal: AbortSignal) => {
       const found = await onNotification?.(notification, signal);
-      throwIfCancelled(signal); // it was given up meanwhile: nobody would see what is installed now
+      throwIfCancelled(signal); // it was cancelled meanwhile: nobody would see what is installed now
       return found && found.sources.length > 0 ? this.install(found.sources, found.options) : undefined;
     };
-    this.#notified = onNotification && new NotifiedInstall({
-      group: () => storage.group,
-      applied: () => this.#applied.index,
-      install,
-    });
-    this.#applied = applied;
-    this.#executor = new SnapshotExecutor({
-      machine,
-      storage,
-      log,
-      isShared: isShared(options.log),
-      newest: loaded,
-      had,
-      unusable,
-      applied: () => this.#applied,
-      checkSavable: () => this.#checkRunning(),
-      exclusive: (work) => this.#exclusive(work),
-      loaded: (meta) => {
-        this.#applied = appliedOf(meta);
-        if (meta.group !== undefined) storage.bindGroup(meta.group); // the first that came has said it
-        this.#shared?.moved();
-      },
-      restore: (cause) => this.#restore(cause),
-    }, options);
-    this.#shared = isShared(options.log)
-      ? new SharedFollower({
-        log: options.log,
-        storage,
-        executor: this.#executor,
-        applied: () => this.#applied.index,
-        exclusive: (work) => this.#exclusive(work),
-        apply: (entry) => this.#apply(entry),
-        turns: this.#turns,
-        fail: (error) => this.#failure ??= error,
-        install,
-      })
-      : undefined;
+    this.#notified = onNotification && new NotifiedInstall({ fsm, storage, install });
+    this.#follower = isShared(log)
+      ? new SharedFollower({ log, storage, executor, fsm, install })
+      : new OwnLogFollower(log, fsm, term, () => executor.roomWanted());
   }
 
   /**
@@ -193,14 +129,14 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   static async open<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {
     let replica: Replica<M> | undefined;
     try {
-      checkReplicaOptions(options);
-      const machine = calledByReplica(options.machine);
-      replica = new Replica(options, machine, await begin({ ...options, machine }));
-      await replica.#start(options);
+      const { machine, signal, onEvent = () => {} } = checkReplicaOptions(options);
+      const fsm = new FsmCaller(machine);
+      replica = new Replica(options, fsm, await begin(fsm, options));
+      await replica.#follower.start(signal, neverThrowing(onEvent));
       return replica;
     } catch (error) {
       if (replica !== undefined) {
-        replica.#failure ??= closed(); // no last snapshot is taken of what was half replayed
+        replica.#fsm.fail(closed()); // no last snapshot is taken of what was half replayed
         await replica.close().catch(() => {});
       } else await closeGiven(options);
       throw error;
@@ -218,8 +154,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    */
   async propose(data: Uint8Array): Promise<LogEntry> {
     const own = copyBytes(data, "data"); // it is appended later, and kept
-    this.machine.validate?.(own);
-    return await this.#proposeEntry({ data: own });
+    this.#fsm.validate(own);
+    return await this.#follower.propose({ data: own });
   }
 
   /**
@@ -230,7 +166,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   async reconfigure(configuration: Configuration): Promise<LogEntry> {
     if (configuration === undefined) throw unfit("configuration", "an object", configuration);
     checkConfiguration(configuration, "configuration");
-    return await this.#proposeEntry({ data: new Uint8Array(0), configuration: ownConfiguration(configuration) });
+    return await this.#follower.propose({ data: new Uint8Array(0), configuration: ownConfiguration(configuration) });
   }
 
   /**
@@ -241,17 +177,12 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    *   `UNSUPPORTED` if a newer program wrote one of them: none is appended, and the replica keeps running
    */
   async append(entries: readonly LogEntry[]): Promise<void> {
-    if (this.#shared !== undefined) return await this.#log.append(entries); // which says why not
     if (!Array.isArray(entries)) throw unfit("entries", "an array", entries);
     const own = Array.from(entries as readonly LogEntry[], (entry, i): LogEntry => {
       checkEntry(entry, `entries[${i}]`);
       return { index: entry.index, term: entry.term, ...ownContent(entry, `entries[${i}]`) };
     });
-    await this.#enqueue((last) => {
-      const fresh = own.filter(({ index }) => index > last.index);
-      for (const entry of fresh) this.#checkUnderstood(entry);
-      return fresh;
-    });
+    await this.#follower.append(own);
   }
 
   /** The entries of the log from an index on, to be given to other replicas. */
@@ -296,13 +227,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   push(target: Source, options: ReplicaPushOptions = {}): Operation<SnapshotMeta | undefined> {
     checkSource(target, "target");
     checkPushOptions(options);
-    return this.#executor.live(
-      options.signal,
-      (prepare, signal, tracker, callBack) => {
-        const { group } = this.#storage;
-        return sendLive(prepare, target, { ...options, signal, group }, tracker, callBack);
-      },
-    );
+    return this.#executor.live(options.signal, (signal, tracker) => {
+      const { group } = this.#storage;
+      return sendLive(this.#fsm, target, { ...options, signal, group }, tracker);
+    });
   }
 
   /**
@@ -318,8 +246,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
 
   /** Where it stands. */
   status(): ReplicaStatus {
-    const { index, term, configuration } = this.#applied;
-    const problem = this.#shared?.problem;
+    const { index, term, configuration } = this.#fsm.applied;
+    const { problem } = this.#follower;
     return {
       state: this.#executor.state,
       group: this.#storage.group,
@@ -344,11 +272,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   /** Applies what was proposed, ends what is running, and closes log and storage. */
   close(): Promise<void> {
     return this.#closed ??= (async () => {
-      await this.#draining;
-      await this.#shared?.stop();
+      await this.#follower.stop();
       await this.#executor.close();
-      await this.#turn.catch(() => {});
-      await flush(this.#machine);
+      await this.#fsm.idle();
+      await this.#fsm.flush();
       await this.#log.close();
       await this.#storage.close();
     })();
@@ -358,172 +285,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-
-  async #proposeEntry(entry: Pick<LogEntry, "data" | "configuration">): Promise<LogEntry> {
-    if (this.#shared !== undefined) {
-      if (this.#closed !== undefined) throw closed();
-      this.#checkRunning();
-      return await this.#shared.propose(entry);
-    }
-    const [proposed] = await this.#enqueue((last) => {
-      const term = this.#term ?? (last.term > 0n ? last.term : 1n);
-      return [{ ...entry, index: last.index + 1n, term }];
-    });
-    return proposed!;
-  }
-
-  #enqueue(entries: Pending["entries"]): Promise<readonly LogEntry[]> {
-    return new Promise((resolve, reject) => {
-      if (this.#closed !== undefined) return reject(closed());
-      this.#queue.push({ entries, resolve, reject });
-      this.#draining ??= this.#drain();
-    });
-  }
-
-  /** Appends and applies what is queued; what is queued meanwhile goes with the next batch. */
-  async #drain(): Promise<void> {
-    await Promise.resolve(); // all that is proposed in this turn goes together
-    while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0, BATCH);
-      await this.#exclusive(() => this.#appendAndApply(batch));
-      if (this.#turns.step()) await this.#turns.turn();
-    }
-    this.#draining = undefined; // in the turn that saw the queue empty, so that nothing is queued that nobody takes
-  }
-
-  async #appendAndApply(batch: readonly Pending[]): Promise<void> {
-    try {
-      this.#checkRunning();
-      // The log ends with what was applied, unless an install could not make it so.
-      const { index, term } = this.#applied;
-      if (this.#log.lastIndex < index) await this.#log.reset(index, term);
-      const { accepted, entries } = choose(batch, { index, term });
-      await this.#log.append(entries);
-      for (const [pending, entries] of accepted) {
-        for (const entry of entries) await this.#apply(entry);
-        pending.resolve(entries);
-      }
-    } catch (error) {
-      for (const pending of batch) pending.reject(error); // but for those that were settled
-      if (hasCode(error, "NO_SPACE") && this.#failure === undefined) this.#executor.roomWanted();
-    }
-  }
-
-  async #start({ log, signal, onEvent = () => {} }: ReplicaOptions<M>): Promise<void> {
-    if (this.#shared !== undefined) return await this.#shared.start(signal);
-    const tell = neverThrowing(onEvent);
-    let told = performance.now();
-    await this.#exclusive(async () => { // a trigger may be set off
-      for await (const entry of (log as LogStorage).entries(this.#applied.index + 1n)) {
-        await this.#apply(entry);
-        if (!this.#turns.step()) continue;
-        await this.#turns.turn();
-        throwIfCancelled(signal);
-        if (performance.now() - told < TELL_EVERY) continue;
-        told = performance.now();
-        tell({ type: "replayed", index: entry.index, lastIndex: log.lastIndex });
-      }
-    });
-    tell({ type: "replayed", index: this.#applied.index, lastIndex: log.lastIndex });
-  }
-
-  /** Gives the machine back the state that it had before it was loaded from what did not become durable; or stops. */
-  async #restore(cause: unknown): Promise<void> {
-    const { index: applied } = this.#applied;
-    try {
-      const snapshot = await loadNewest({ storage: this.#storage, machine: this.#machine, onUnusable: () => {} });
-      if (snapshot === undefined) throw new Error("there is no snapshot to begin with");
-      let { lastIncludedIndex: index } = snapshot.meta;
-      for await (const entry of this.#log.entries(index + 1n)) {
-        if (entry.index > applied) break;
-        if (entry.configuration === undefined) await this.#machine.apply(entry);
-        index = entry.index;
-        if (this.#turns.step()) await this.#turns.turn();
-      }
-      if (index !== applied) throw new Error(`the log leads to ${index}, and not to ${applied}`);
-    } catch (error) {
-      this.#failure ??= new SnapshotError(
-        "UNAVAILABLE",
-        `A snapshot was loaded, and could not be made durable (${messageOf(cause)}); and the state before it, at ` +
-          `${applied}, could not be had again: ${messageOf(error)}. Nothing is applied any more: open the replica anew`,
-        { index: applied, cause },
-      );
-    }
-  }
-
-  #checkRunning(): void {
-    if (this.#failure !== undefined) throw this.#failure;
-  }
-
-  async #apply(entry: LogEntry): Promise<void> {
-    try {
-      const applying = entry.configuration === undefined
-        ? this.#machine.apply(entry)
-        : this.#machine.durable && this.#machine.reconfigure!(entry);
-      if (applying !== undefined) await applying; // most machines apply at once: no turn of the event loop each
-    } catch (error) {
-      if (hasCode(error, "UNSUPPORTED")) throw this.#failure = notUnderstood(entry, error);
-      this.#failure = new SnapshotError(
-        "UNAVAILABLE",
-        `The machine could not apply entry ${entry.index}: ${messageOf(error)}. Nothing is applied any more, since ` +
-          `the state would not be that of the other replicas`,
-        { index: entry.index, cause: error },
-      );
-      throw this.#failure;
-    }
-    const { index, term, configuration = this.#applied.configuration } = entry;
-    this.#applied = { index, term, configuration };
-    this.#executor.applied(entry.data.length);
-  }
-
-  /** Other replicas committed it, so nothing else that `validate` may say against it counts. */
-  #checkUnderstood(entry: LogEntry): void {
-    if (entry.configuration !== undefined) return;
-    try {
-      this.machine.validate?.(entry.data);
-    } catch (error) {
-      if (hasCode(error, "UNSUPPORTED")) throw notUnderstood(entry, error);
-    }
-  }
-
-  #exclusive<T>(work: () => T | Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => {});
-    return result;
-  }
-}
-
-/** The error for an entry that a newer program wrote. */
-function notUnderstood({ index }: LogEntry, cause: SnapshotError): SnapshotError {
-  return new SnapshotError(
-    "UNSUPPORTED",
-    `This program does not understand entry ${index}: ${cause.message}. It was not applied, nor anything after it; ` +
-      `log and snapshots are as they were, for the program that wrote it`,
-    { ...cause.fields, index, cause },
-  );
 }
 
 function closed(): SnapshotError {
   return new SnapshotError("CLOSED", "The replica was closed");
-}
-
-/** Returns the part of a batch that can be appended to a log; the rest is rejected, and harms no other. */
-function choose(batch: readonly Pending[], last: Pick<LogEntry, "index" | "term">): {
-  readonly accepted: readonly (readonly [Pending, readonly LogEntry[]])[];
-  readonly entries: readonly LogEntry[];
-} {
-  const accepted: [Pending, readonly LogEntry[]][] = [];
-  const all: LogEntry[] = [];
-  for (const pending of batch) {
-    try {
-      const entries = pending.entries(last);
-      checkFollows(entries, last.index, last.term);
-      for (const entry of entries) all.push(entry); // maybe too many for an argument list
-      last = entries.at(-1) ?? last;
-      accepted.push([pending, entries]);
-    } catch (error) {
-      pending.reject(error);
-    }
-  }
-  return { accepted, entries: all };
 }

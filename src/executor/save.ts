@@ -5,142 +5,142 @@
  */
 
 import { throwIfCancelled } from "../errors.ts";
-import type { SnapshotInfo, SnapshotStorage, SnapshotWriter } from "../snapshot/mod.ts";
+import { type SnapshotInfo, type SnapshotWriter, stale } from "../snapshot/mod.ts";
 import type { Applied, SaveTask } from "../state/mod.ts";
 import { raceAbort, type Tracker } from "../async/mod.ts";
 import type { Clock } from "./clock.ts";
-
-/** The surroundings of a save. */
-export interface SaveContext {
-  /** The storage that the snapshot is written to. */
-  readonly storage: SnapshotStorage;
-  /** The clock, for the grace period. */
-  readonly clock: Clock;
-  /** Runs the synchronous part between two applies. */
-  readonly prepare: () => Promise<Prepared>;
-  /** Cancels it. */
-  readonly signal: AbortSignal;
-  /** Takes the progress. */
-  readonly tracker: Tracker;
-  /** Takes clean-up that still runs after the save was cancelled; the next save waits for it. */
-  readonly leave: (late: Promise<void>) => void;
-  /** Calls back the machine; an error of the callback is reported, and does not reach the save. */
-  readonly callBack: CallBack;
-}
-
-/**
- * Calls back the machine about a past event. Never rejects: an error of the callback is reported, and changes nothing.
- */
-export type CallBack = (
-  what: "committed" | "release" | "reinitialize",
-  callback: () => void | Promise<void>,
-) => Promise<void>;
-
-/** The result of the synchronous part. */
-export interface Prepared {
-  /** The asynchronous part; nothing if there is nothing to save. */
-  readonly task: SaveTask | undefined;
-  /** The last applied entry that the save includes. */
-  readonly applied: Applied;
-  /** Bytes of the log that it stands for. */
-  readonly logBytes: number;
-  /** Its length in milliseconds. */
-  readonly duration: number;
-}
+import type { SaveResult } from "./events.ts";
+import type { SnapshotEvidence } from "./evidence.ts";
+import type { ExecutorContext } from "./options.ts";
 
 /** The result of a save. */
 export interface Saved {
-  /** The new snapshot; nothing if there was nothing to save. */
-  readonly snapshot: SnapshotInfo | undefined;
-  /** The number of its chunks that are an earlier snapshot's. */
-  readonly reusedChunks: number;
-  /** Bytes of the log that it stands for. */
-  readonly logBytes: number;
-  /** The length of the synchronous part, in milliseconds. */
-  readonly syncDuration: number;
-  /** The length of the asynchronous part, in milliseconds. */
-  readonly asyncDuration: number;
+  /** The result that is reported. */
+  readonly result: SaveResult;
+  /** The bytes that had been applied when its view was taken, as `FsmCaller.appliedBytes`. */
+  readonly appliedBytes: number;
 }
 
 /** The time a cancelled task has to stop before its view is released, in milliseconds. */
 const GRACE = 1000;
 
-/** Takes a snapshot. After any failure nothing is left of it. */
-export async function runSave(context: SaveContext): Promise<Saved> {
-  const { storage, prepare, signal, tracker, leave } = context;
-  throwIfCancelled(signal);
-  let reusedChunks = 0;
-  const created = storage.create({
-    onBytes: (bytes) => tracker.add(bytes),
-    onReused(bytes, chunks) {
-      tracker.reuse(bytes, chunks);
-      reusedChunks += chunks;
-    },
-  });
-  const writer = await orPutAway(created, signal, leave, (writer) => writer.abort());
-  try {
-    const { task, applied, logBytes, duration } = await orPutAway(
-      prepare(),
-      signal,
-      leave,
-      ({ task }) => task && void context.callBack("release", () => task.release()),
-    );
-    const start = performance.now();
-    const snapshot = task && await saveTask(task, applied, writer, context);
-    return { snapshot, reusedChunks, logBytes, syncDuration: duration, asyncDuration: performance.now() - start };
-  } finally {
-    await writer.abort(); // does nothing if it was committed
-  }
-}
+/** Saves the state of the machine, one save at a time. */
+export class Saver {
+  readonly #context: ExecutorContext;
+  readonly #evidence: SnapshotEvidence;
+  readonly #clock: Clock;
+  /** The clean-up that a cancelled save has left. */
+  #leaving: Promise<void> = Promise.resolve();
 
-/** Waits for a promise until the signal fires; a later result is disposed of. */
-async function orPutAway<T>(
-  promise: Promise<T>,
-  signal: AbortSignal,
-  leave: SaveContext["leave"],
-  putAway: (late: T) => unknown,
-): Promise<T> {
-  try {
-    return await raceAbort(promise, signal);
-  } catch (error) {
-    leave(promise.then(putAway).then(() => {}, () => {}));
-    throw error;
+  /**
+   * @param context machine, storage and log
+   * @param evidence the evidence about the snapshots there
+   * @param clock time
+   */
+  constructor(context: ExecutorContext, evidence: SnapshotEvidence, clock: Clock) {
+    this.#context = context;
+    this.#evidence = evidence;
+    this.#clock = clock;
   }
-}
 
-/** Runs the asynchronous part, commits what it wrote, and releases its view exactly once. */
-async function saveTask(
-  task: SaveTask,
-  { index, term, configuration }: Applied,
-  writer: SnapshotWriter,
-  context: SaveContext,
-): Promise<SnapshotInfo> {
-  const { signal, tracker } = context;
-  try {
+  /** Takes a snapshot. After any failure nothing is left of it. */
+  async run(signal: AbortSignal, tracker: Tracker): Promise<Saved> {
+    const { fsm } = this.#context;
+    const [top] = await this.#evidence.refresh(signal);
+    const { index: now } = fsm.applied;
+    // A snapshot that is there but does not count is in the way: the commit would fail after everything was written.
+    if (top !== undefined && top.meta.lastIncludedIndex >= now) throw stale(now, top.meta.lastIncludedIndex);
+    await raceAbort(this.#leaving, signal); // else the storage would be busy with it
+    let reusedChunks = 0;
+    const writer = await this.#create(signal, tracker, (chunks) => reusedChunks += chunks);
+    try {
+      const { task, applied, appliedBytes, duration } = await fsm.prepare(signal);
+      const start = performance.now();
+      const snapshot = task && await this.#save(task, applied, writer, signal, tracker);
+      const asyncDuration = performance.now() - start;
+      if (snapshot === undefined) return { result: notTaken(this.#evidence.counted.newest, duration), appliedBytes };
+      const { bytes, reused } = tracker.progress;
+      const figures = { bytes: bytes - reused, chunks: snapshot.chunks - reusedChunks, reused };
+      return { result: { taken: true, snapshot, syncDuration: duration, asyncDuration, ...figures }, appliedBytes };
+    } finally {
+      await writer.abort(); // does nothing if it was committed
+    }
+  }
+
+  /**
+   * Takes another snapshot instead, which is there already: of another replica that shares the storage, and was faster; or
+   * of this very state, and was restored from the quarantine. It does as well, if it could be loaded here too.
+   */
+  async adopt(signal: AbortSignal): Promise<SnapshotInfo | undefined> {
+    const { fsm, isShared = false } = this.#context;
+    const [snapshot] = await this.#evidence.refresh(signal);
+    if (snapshot === undefined || snapshot.meta.lastIncludedIndex <= this.#evidence.counted.index) return undefined;
+    const { index, term } = fsm.applied;
+    const { lastIncludedIndex, lastIncludedTerm } = snapshot.meta;
+    const isOfState = lastIncludedIndex === index && lastIncludedTerm === term;
+    if (!isShared && !isOfState) return undefined;
+    return await this.#evidence.prove(snapshot, signal) ? snapshot : undefined;
+  }
+
+  /** Makes a writer. One that comes after the save was cancelled is aborted, and the next save waits for that. */
+  async #create(signal: AbortSignal, tracker: Tracker, onReused: (chunks: number) => void): Promise<SnapshotWriter> {
     throwIfCancelled(signal);
-    tracker.phase("save");
-    await write(task, writer, context);
-    throwIfCancelled(signal);
-    tracker.phase("commit");
-    const snapshot = await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: term, ...configuration });
-    // The snapshot exists from here on, even if the callback fails: a failure now would have it taken again.
-    void context.callBack("committed", () => task.committed?.(snapshot));
-    return snapshot;
-  } finally {
-    void context.callBack("release", () => task.release());
+    const creating = this.#context.storage.create({
+      onBytes: (bytes) => tracker.add(bytes),
+      onReused(bytes, chunks) {
+        tracker.reuse(bytes, chunks);
+        onReused(chunks);
+      },
+    });
+    try {
+      return await raceAbort(creating, signal);
+    } catch (error) {
+      this.#leaving = creating.then((writer) => writer.abort()).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Runs the asynchronous part, commits what it wrote, and releases its view exactly once. */
+  async #save(
+    task: SaveTask,
+    { index, term, configuration }: Applied,
+    writer: SnapshotWriter,
+    signal: AbortSignal,
+    tracker: Tracker,
+  ): Promise<SnapshotInfo> {
+    const { fsm } = this.#context;
+    try {
+      throwIfCancelled(signal);
+      tracker.phase("save");
+      await this.#write(task, writer, signal);
+      throwIfCancelled(signal);
+      tracker.phase("commit");
+      const snapshot = await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: term, ...configuration });
+      // The snapshot exists from here on, even if the callback fails: a failure now would have it taken again.
+      void fsm.callBack("committed", () => task.committed?.(snapshot));
+      return snapshot;
+    } finally {
+      fsm.release(task);
+    }
+  }
+
+  async #write(task: SaveTask, writer: SnapshotWriter, signal: AbortSignal): Promise<void> {
+    const written = (async () => await task.write(writer, signal))();
+    try {
+      await raceAbort(written, signal);
+    } catch (error) {
+      // The task's streams fail from here on. It gets a moment to notice before its view is released.
+      await writer.abort(error);
+      await settledWithin(written, this.#clock);
+      throw error;
+    }
   }
 }
 
-async function write(task: SaveTask, writer: SnapshotWriter, { signal, clock }: SaveContext): Promise<void> {
-  const written = (async () => await task.write(writer, signal))();
-  try {
-    await raceAbort(written, signal);
-  } catch (error) {
-    // The task's streams fail from here on. It gets a moment to notice before its view is released.
-    await writer.abort(error);
-    await settledWithin(written, clock);
-    throw error;
-  }
+/** The result if nothing was taken: nothing is there to save, or a snapshot has it already. */
+export function notTaken(snapshot: SnapshotInfo | undefined, syncDuration = 0): SaveResult {
+  const nothing = { taken: false, syncDuration, asyncDuration: 0, bytes: 0, chunks: 0, reused: 0 };
+  return { ...nothing, ...(snapshot !== undefined && { snapshot }) };
 }
 
 /** Waits until a promise has settled, for the grace period at most. */

@@ -11,8 +11,9 @@ import type { LogEntry } from "../state/mod.ts";
 import { type Operation, pause, raceAbort } from "../async/mod.ts";
 import type { InstallNotification } from "../transfer/mod.ts";
 import type { SnapshotExecutor } from "./executor.ts";
+import type { FsmCaller } from "./fsm_caller.ts";
 import { storedReceiver } from "./receivers.ts";
-import type { Turns } from "./turns.ts";
+import { Turns } from "./turns.ts";
 
 /** The pause before the search for a snapshot is retried: the first one, and the longest, in milliseconds. */
 const RETRY_FIRST = 250;
@@ -28,16 +29,8 @@ export interface SharedContext {
   readonly storage: SnapshotStorage;
   /** Loads snapshots. */
   readonly executor: SnapshotExecutor;
-  /** The index of the last entry that was applied. */
-  applied(): bigint;
-  /** Runs `work` between two applies. */
-  exclusive<T>(work: () => T | Promise<T>): Promise<T>;
-  /** Applies an entry. */
-  apply(entry: LogEntry): Promise<void>;
-  /** Shares the event loop while entries are applied. */
-  readonly turns: Turns;
-  /** Called with the reason if nothing can be applied any more. */
-  fail(error: SnapshotError): void;
+  /** Applies the entries. */
+  readonly fsm: FsmCaller;
   /** Installs a snapshot from a source that the application names; gives nothing if it names none. */
   install(notification: InstallNotification, signal: AbortSignal): Promise<Operation<SnapshotInfo> | undefined>;
 }
@@ -58,8 +51,10 @@ export class SharedFollower {
   readonly #context: SharedContext;
   readonly #stop: AbortController = new AbortController();
   readonly #waiters = new Map<bigint, Waiter[]>();
+  readonly #turns = new Turns();
   #running: Promise<void> | undefined;
   #open = false;
+  #isStopping = false;
   /** The number of pending proposals; `#quiet` is called when there are none. */
   #proposing = 0;
   #quiet: (() => void) | undefined;
@@ -70,6 +65,7 @@ export class SharedFollower {
   /** @param context what it works with */
   constructor(context: SharedContext) {
     this.#context = context;
+    context.fsm.listen({ loaded: () => this.#moved() });
   }
 
   /** The reason why nothing is applied at present; it is retried. */
@@ -92,6 +88,8 @@ export class SharedFollower {
 
   /** Appends an entry to the log; resolves once it was applied here. */
   async propose(entry: Pick<LogEntry, "data" | "configuration">): Promise<LogEntry> {
+    if (this.#isStopping) throw closed();
+    this.#context.fsm.checkRunning();
     this.#proposing++;
     try {
       const proposed = await this.#context.log.propose(entry, { signal: this.#stop.signal });
@@ -102,20 +100,26 @@ export class SharedFollower {
     }
   }
 
-  /** Notes that a snapshot replaced the state: its entries need not be waited for. */
-  moved(): void {
-    const applied = this.#context.applied();
-    for (const index of [...this.#waiters.keys()]) if (index <= applied) this.#settle(index);
+  /** Refuses entries of others, which belong into the log. */
+  append(): Promise<void> {
+    return Promise.reject(unordered());
   }
 
   /** Waits for pending proposals, for the grace period at most, and ends. */
   async stop(): Promise<void> {
+    this.#isStopping = true;
     const quiet = new Promise<void>((resolve) => this.#quiet = resolve);
     if (this.#proposing > 0 && this.#ended === undefined) await pause(GRACE, undefined, quiet);
-    const closed = new SnapshotError("CLOSED", "The replica was closed");
-    this.#stop.abort(closed);
+    const reason = closed();
+    this.#stop.abort(reason);
     await this.#running;
-    this.#end(closed);
+    this.#end(reason);
+  }
+
+  /** Notes that a snapshot replaced the state: its entries need not be waited for. */
+  #moved(): void {
+    const applied = this.#context.fsm.applied.index;
+    for (const index of [...this.#waiters.keys()]) if (index <= applied) this.#settle(index);
   }
 
   /** Follows the log until it is stopped, or fails for good. */
@@ -142,19 +146,19 @@ export class SharedFollower {
   }
 
   async #follow(onProgress: () => void): Promise<void> {
-    const { log, applied, exclusive } = this.#context;
-    for await (const entries of log.follow(applied() + 1n, this.#stop.signal)) {
+    const { log, fsm } = this.#context;
+    for await (const entries of log.follow(fsm.applied.index + 1n, this.#stop.signal)) {
       this.#problem = undefined;
       onProgress();
-      if (await exclusive(() => this.#apply(entries))) return; // a snapshot was installed: follow from there on
+      if (await fsm.exclusive(() => this.#apply(entries))) return; // a snapshot was installed: follow from there on
     }
   }
 
   /** Applies entries. Returns true if one of them is here already, since a snapshot was installed. */
   async #apply(entries: readonly LogEntry[]): Promise<boolean> {
-    const { applied, apply } = this.#context;
+    const { fsm } = this.#context;
     for (const entry of entries) {
-      const next = applied() + 1n;
+      const next = fsm.applied.index + 1n;
       if (entry.index < next) return true;
       if (entry.index > next) {
         throw new SnapshotError("CORRUPT", `The log gave entry ${entry.index} where ${next} comes next`, {
@@ -162,22 +166,22 @@ export class SharedFollower {
           actual: entry.index,
         });
       }
-      await apply(entry);
+      await fsm.apply(entry);
       if (this.#waiters.size > 0) this.#settle(entry.index);
-      if (this.#context.turns.step()) await this.#context.turns.turn();
+      if (this.#turns.step()) await this.#turns.turn();
     }
     return false;
   }
 
   /** Installs a snapshot, from here or elsewhere, that has the next entries, which were purged. */
   async #mend(): Promise<void> {
-    const { log, storage, executor, applied, install } = this.#context;
+    const { log, storage, executor, fsm, install } = this.#context;
     const { signal } = this.#stop;
     const index = log.firstIndex;
     let failure: { readonly error: unknown } | undefined;
     for (const snapshot of await storage.list()) { // may be another replica's, in a shared storage
       const { lastIncludedIndex } = snapshot.meta;
-      if (lastIncludedIndex <= applied() || lastIncludedIndex + 1n < index) break;
+      if (lastIncludedIndex <= fsm.applied.index || lastIncludedIndex + 1n < index) break;
       try {
         await executor.install(storedReceiver(snapshot), signal).result;
         return;
@@ -192,10 +196,12 @@ export class SharedFollower {
   }
 
   #stuck(purged: SnapshotError, cause: unknown): SnapshotError {
-    const { applied, log } = this.#context;
+    const { fsm, log } = this.#context;
     return new SnapshotError(
       "NOT_FOUND",
-      `Entries ${applied() + 1n} to ${log.firstIndex - 1n} were purged from the log, and no snapshot that has them ` +
+      `Entries ${fsm.applied.index + 1n} to ${
+        log.firstIndex - 1n
+      } were purged from the log, and no snapshot that has them ` +
         `could be installed: ${messageOf(cause)}. Name sources in onNotification, or install one by install()`,
       { ...purged.fields, cause },
     );
@@ -203,7 +209,7 @@ export class SharedFollower {
 
   #reached(index: bigint): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (index <= this.#context.applied()) return resolve();
+      if (index <= this.#context.fsm.applied.index) return resolve();
       if (this.#ended !== undefined) return reject(this.#ended);
       const waiters = this.#waiters.get(index);
       if (waiters === undefined) this.#waiters.set(index, [{ resolve, reject }]);
@@ -222,7 +228,7 @@ export class SharedFollower {
     const error = cause instanceof SnapshotError
       ? cause
       : new SnapshotError("UNAVAILABLE", `The log could not be followed: ${messageOf(cause)}`, { cause });
-    this.#context.fail(error);
+    this.#context.fsm.fail(error);
     this.#end(error);
   }
 
@@ -231,6 +237,14 @@ export class SharedFollower {
     for (const waiter of [...this.#waiters.values()].flat()) waiter.reject(this.#ended);
     this.#waiters.clear();
   }
+}
+
+function closed(): SnapshotError {
+  return new SnapshotError("CLOSED", "The replica was closed");
+}
+
+function unordered(): SnapshotError {
+  return new SnapshotError("MALFORMED", "A shared log orders its entries itself: propose, do not append");
 }
 
 /** A shared log with the interface of a log of one's own, for an executor. */
@@ -255,9 +269,7 @@ export class SharedLogView implements LogStorage {
   }
 
   append(): Promise<void> {
-    return Promise.reject(
-      new SnapshotError("MALFORMED", "A shared log orders its entries itself: propose, do not append"),
-    );
+    return Promise.reject(unordered());
   }
 
   async *entries(from: bigint): AsyncGenerator<LogEntry, void, undefined> {

@@ -6,8 +6,7 @@
 
 import type { SnapshotInfo, SnapshotReader } from "../snapshot/mod.ts";
 import type { ExecutorContext } from "./options.ts";
-import { alignLog } from "./recovery.ts";
-import type { CallBack } from "./save.ts";
+import { alignLog, restoreState } from "./recovery.ts";
 
 /** The outcome of a commit. */
 type Outcome = { readonly snapshot: SnapshotInfo } | { readonly cause: unknown };
@@ -18,17 +17,12 @@ type Outcome = { readonly snapshot: SnapshotInfo } | { readonly cause: unknown }
  */
 export class TrialLoad {
   readonly #context: ExecutorContext;
-  readonly #callBack: CallBack;
   #turn: Promise<void> | undefined;
   #end: ((outcome: Outcome) => void) | undefined;
 
-  /**
-   * @param context the machine, and its log
-   * @param callBack calls the machine back
-   */
-  constructor(context: ExecutorContext, callBack: CallBack) {
+  /** @param context the machine, its log, and its snapshots */
+  constructor(context: ExecutorContext) {
     this.#context = context;
-    this.#callBack = callBack;
   }
 
   /** True once the machine was loaded. */
@@ -40,37 +34,23 @@ export class TrialLoad {
    * Loads the machine. After this resolves nothing is applied before {@linkcode end}.
    *
    * @param reader the snapshot
-   * @param before called between two applies; throws if the snapshot is not wanted any more
+   * @param checkWanted called between two applies; throws if the snapshot is not wanted any more
    */
-  load(reader: SnapshotReader, before: () => void): Promise<void> {
-    const context = this.#context;
-    const { machine } = context;
+  load(reader: SnapshotReader, checkWanted: () => void): Promise<void> {
+    const { fsm, log } = this.#context;
     return new Promise((resolve, reject) => {
-      this.#turn = context.exclusive(async () => {
-        try {
-          before();
-          await machine.pause?.();
-        } catch (error) {
-          return reject(error);
-        }
-        try {
-          await machine.load(reader);
-          const outcome = await new Promise<Outcome>((end) => {
-            this.#end = end;
-            resolve();
-          });
-          if ("cause" in outcome) return await context.restore(outcome.cause);
-          const { meta } = outcome.snapshot;
-          context.loaded(meta); // even if the log cannot be aligned
-          await alignLog(context.log, meta);
-        } catch (error) {
-          if (this.isLoaded) throw error;
-          reject(error);
-        } finally {
-          await this.#callBack("reinitialize", () => machine.reinitialize?.());
-        }
+      this.#turn = fsm.replace(checkWanted, async () => {
+        await fsm.load(reader);
+        const outcome = await new Promise<Outcome>((end) => {
+          this.#end = end;
+          resolve();
+        });
+        if ("cause" in outcome) return await restoreState(this.#context, outcome.cause);
+        const { meta } = outcome.snapshot;
+        fsm.loaded(meta); // even if the log cannot be aligned
+        await alignLog(log, meta);
       });
-      this.#turn.catch(() => {}); // `end` rejects with it
+      this.#turn.catch(reject); // of no effect once it was loaded: `end` rejects then
     });
   }
 

@@ -56,24 +56,24 @@ export class Proposals {
   #closed: SnapshotError | undefined;
 
   /**
-   * @param link the connection
+   * @param connection the connection
    * @param stream the stream to append to
    */
-  constructor(link: JetStreamConnection, stream: LogStream) {
-    this.#connection = link;
+  constructor(connection: JetStreamConnection, stream: LogStream) {
+    this.#connection = connection;
     this.#stream = stream;
-    this.#acknowledgements = link.connection.subscribe(`${this.#inbox}.*`, {
+    this.#acknowledgements = connection.nats.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
         if (error !== null) return this.#settleAll(error);
         const pending = this.#pending.get(message.subject.slice(this.#inbox.length + 1));
         if (pending !== undefined) settle(pending, acknowledged(message));
       },
     });
-    this.#unlisten = link.listen((event) => {
+    this.#unlisten = connection.listen((event) => {
       // Messages sent before the connection broke may be lost: their acknowledgements are not waited for.
       if (event.type === "up") this.#settleAll(new Interrupted("the connection broke"));
       if (event.type === "refused" && event.error.message.includes(`"${stream.subject}"`)) this.#settleAll(event.error);
-      if (event.type === "down" && link.connection.isClosed()) this.#settleAll(new Error("connection closed"));
+      if (event.type === "down" && connection.nats.isClosed()) this.#settleAll(new Error("connection closed"));
     });
   }
 
@@ -108,7 +108,7 @@ export class Proposals {
     this.#unlisten();
     clearInterval(this.#looking);
     this.#settleAll(this.#closed);
-    if (!this.#connection.connection.isClosed()) this.#acknowledgements.unsubscribe();
+    if (!this.#connection.nats.isClosed()) this.#acknowledgements.unsubscribe();
   }
 
   #check({ data }: Pick<LogEntry, "data">): void {
@@ -118,7 +118,7 @@ export class Proposals {
   }
 
   #most(): number {
-    return Math.min(this.#connection.connection.info?.max_payload ?? Infinity, this.#stream.maxMessage);
+    return Math.min(this.#connection.nats.info?.max_payload ?? Infinity, this.#stream.maxMessage);
   }
 
   #tooLarge(actual: number, expected: number, cause?: unknown): SnapshotError {
@@ -190,7 +190,7 @@ export class Proposals {
       headers.set(STREAM, this.#stream.name);
       if (expectedLastIndex !== undefined) headers.set(LAST, String(expectedLastIndex));
       try {
-        this.#connection.connection.publish(this.#stream.subject, data, { headers, reply: `${this.#inbox}.${key}` });
+        this.#connection.nats.publish(this.#stream.subject, data, { headers, reply: `${this.#inbox}.${key}` });
       } catch (error) {
         pending.settle(error);
       }

@@ -38,7 +38,7 @@ import {
 } from "./gen/manifest_pb.ts";
 import { SnapshotContent } from "./content.ts";
 import { attributeChecks, checkEncryption, checkMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
-import { endingFields, type FileEnding, readEnding } from "./ending.ts";
+import { type FileTrailer, readTrailer, trailerFields } from "./trailer.ts";
 import { checkKeyGroups, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
 import { checkNames } from "./names.ts";
 
@@ -277,7 +277,7 @@ function encodeSnapshotExtension(meta: SnapshotMeta, digest: Uint8Array | undefi
   );
 }
 
-function encodeFileMeta({ userMeta, source, checksum, chunks, ...ending }: FileInfo, extended: boolean) {
+function encodeFileMeta({ userMeta, source, checksum, chunks, ...trailer }: FileInfo, extended: boolean) {
   return {
     ...(userMeta !== undefined && { userMeta }),
     ...(source !== undefined && {
@@ -294,7 +294,7 @@ function encodeFileMeta({ userMeta, source, checksum, chunks, ...ending }: FileI
             : { chunkLengths: [...chunks!.chunking.chunkLengths] }),
           chunkDigests: chunks!.digests,
           root: chunks!.root,
-          ...endingFields(ending),
+          ...trailerFields(trailer),
         }),
       ),
     }),
@@ -365,7 +365,7 @@ async function decodeFile(file: LocalSnapshotPbMeta["files"][number], extended: 
 async function decodeExtension(
   file: string,
   bytes: Uint8Array,
-): Promise<Required<Pick<FileInfo, "chunks">> & FileEnding | undefined> {
+): Promise<Required<Pick<FileInfo, "chunks">> & FileTrailer | undefined> {
   if (bytes[0] !== EXTENSION_TAG) return undefined;
   checkLists(file, bytes);
   const message = parse(() => fromBinary(FileExtensionSchema, bytes, KNOWN_ONLY));
@@ -388,7 +388,7 @@ async function decodeExtension(
   if (equal(chunks.root, message.root)) {
     return {
       chunks,
-      ...readEnding(message, chunks.size),
+      ...readTrailer(message, chunks.size),
     };
   }
   throw new SnapshotError("CORRUPT", `The chunk digests of ${JSON.stringify(file)} do not give its root digest`, {

@@ -7,7 +7,7 @@
 export * from "./archive/mod.ts";
 export * from "./complete.ts";
 export * from "./content.ts";
-export { endingOf } from "./ending.ts";
+export { trailerOf } from "./trailer.ts";
 export * from "./group.ts";
 export { MAX_KEY_GROUPS } from "./key_groups.ts";
 export * from "./manifest.ts";

@@ -130,7 +130,7 @@ export interface SnapshotInfo {
   readonly pinned: boolean;
 }
 
-/** A snapshot that was proven bad when its storage was opened. */
+/** A snapshot that was proven bad when its {@linkcode SnapshotStorage} was opened. */
 export interface DamagedSnapshot {
   /** Its index, from the name that it has in the storage. */
   readonly index: bigint;

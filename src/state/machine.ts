@@ -27,7 +27,7 @@ export interface LogEntry {
   readonly configuration?: Configuration;
 }
 
-/** The last entry that was applied. */
+/** The last entry that was applied, as a {@linkcode StateMachine} is told of it. */
 export interface Applied {
   /** Its index. */
   readonly index: bigint;

@@ -27,7 +27,7 @@ export interface BodyWatch {
  * @param body the body, or its reader
  * @param reason why
  */
-export async function putAway(
+export async function discardBody(
   body: Pick<ReadableStreamDefaultReader, "cancel"> | null,
   reason?: unknown,
 ): Promise<void> {
@@ -61,7 +61,7 @@ export async function readBody(
     }
   } finally {
     watch?.signal.removeEventListener("abort", cancel);
-    await putAway(reader, watch?.signal.reason);
+    await discardBody(reader, watch?.signal.reason);
   }
 }
 

@@ -30,6 +30,12 @@ const REASONS: Readonly<Record<string, readonly string[]>> = {
     ...["Tracker.phase", "Tracker.add", "Tracker.reuse", "Tracker.set"],
   ],
   "it is no part of the type that is given": ["writer.end"],
+  "a replica and its executor call it between two applies, for each entry, with what they have checked": [
+    ...["FsmCaller.listen", "FsmCaller.begin", "FsmCaller.exclusive", "FsmCaller.fail", "FsmCaller.apply"],
+    ...["FsmCaller.reapply", "FsmCaller.validate", "FsmCaller.checkUnderstood", "FsmCaller.prepare"],
+    ...["FsmCaller.release", "FsmCaller.callBack", "FsmCaller.check", "FsmCaller.replace", "FsmCaller.load"],
+    ...["FsmCaller.loaded"],
+  ],
   "it needs a server: tests/jetstream/boundary_test.ts": [
     ...["JetStreamBucket.get", "JetStreamBucket.put", "JetStreamBucket.delete", "JetStreamBucket.list"],
     ...["JetStreamLog.propose", "JetStreamLog.follow", "JetStreamLog.term", "JetStreamLog.purge"],

@@ -1,7 +1,7 @@
 // The parameters of groups, seals, quarantine and executors.
 
 import { MediumStorage } from "../../src/storage/medium_storage.ts";
-import { SnapshotExecutor } from "../../src/executor/executor.ts";
+import { FsmCaller, SnapshotExecutor } from "../../src/extend.ts";
 import {
   EncryptedStorage,
   encryptedWriter,
@@ -18,6 +18,7 @@ import { META } from "./slots_core.ts";
 import { members, parameter, type Slot } from "./slot.ts";
 import {
   isArrayOf,
+  isBoolean,
   isBytes,
   isFunction,
   isGroup,
@@ -151,15 +152,7 @@ async function withWriter(storage: SnapshotStorage, work: (writer: Any) => unkno
 
 const machine = () => ({ apply: () => {}, save: () => undefined, load: () => Promise.resolve() });
 
-const context = () => ({
-  machine: machine(),
-  storage: new MemoryStorage(),
-  log: new MemoryLog(),
-  applied: () => ({ index: 0n, term: 0n, configuration: { peers: [] } }),
-  checkSavable: () => {},
-  exclusive: <T>(work: () => T) => Promise.resolve().then(work),
-  loaded: () => {},
-});
+const context = () => ({ fsm: new FsmCaller(machine()), storage: new MemoryStorage(), log: new MemoryLog() });
 
 async function onExecutor(work: (executor: SnapshotExecutor) => unknown): Promise<void> {
   const executor = new SnapshotExecutor(context() as Any);
@@ -176,10 +169,7 @@ const executors: Slot[] = [
   ...members(
     "SnapshotExecutor",
     (_, it) => new SnapshotExecutor(it).close(),
-    {
-      ...{ "!machine": isNothing, "!storage": isNothing, "!log": isNothing, "!applied": isFunction },
-      ...{ "!checkSavable": isFunction, "!exclusive": isFunction, "!loaded": isFunction, restore: isFunction },
-    },
+    { "!fsm": isNothing, "!storage": isNothing, "!log": isNothing, isShared: isBoolean },
     context,
     "context",
   ).map((slot) => slot.name === "context" ? { ...slot, right: isNothing } : slot),
@@ -189,7 +179,7 @@ const executors: Slot[] = [
     (v) => v === undefined || isObject(v),
     (_, v: Any) => new SnapshotExecutor(context() as Any, v).close(),
   ),
-  parameter("SnapshotExecutor.applied", "bytes", isInteger(0), (_, v: Any) => onExecutor((it) => it.applied(v))),
+  parameter("FsmCaller", "machine", isNothing, (_, v: Any) => new FsmCaller(v)),
   ...members("SnapshotExecutor.snapshot", (_, it) => onExecutor((executor) => executor.snapshot(it)), {
     ...{ gap: isNumber(0), signal: isSignal },
   }),

@@ -52,12 +52,13 @@ test("a save: what is applied while it is written is not in it, nor in its meta"
   onBench(async (bench) => {
     const held = gate();
     bench.machine.onWrite = (_writer, _signal, write) => held.promise.then(write);
-    await bench.apply(3, 1, { peers: ["a", "b"], oldPeers: ["c"] });
+    bench.fsm.begin({ ...bench.applied, configuration: { peers: ["a", "b"], oldPeers: ["c"] } });
+    await bench.apply(3);
     const { state } = bench.machine;
     const save = bench.executor.snapshot();
     await turns();
-    bench.applied = { ...bench.applied, term: 7n };
-    await bench.apply(2, 1, { peers: ["x"] });
+    bench.fsm.begin({ ...bench.applied, term: 7n, configuration: { peers: ["x"] } });
+    await bench.apply(2);
     held.open();
     const { snapshot } = await save.result;
     const { lastIncludedIndex, lastIncludedTerm, peers, oldPeers } = snapshot!.meta;

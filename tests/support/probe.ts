@@ -2,7 +2,6 @@
 
 import {
   type Applied,
-  type Configuration,
   type ExecutorEvent,
   type ExecutorOptions,
   type LogEntry,
@@ -15,7 +14,7 @@ import {
   type SnapshotStorage,
   type StateMachine,
 } from "../../mod.ts";
-import { type CheckOptions, type FileWriter, type Receiver, SnapshotExecutor } from "../../src/extend.ts";
+import { type CheckOptions, type FileWriter, FsmCaller, type Receiver, SnapshotExecutor } from "../../src/extend.ts";
 import { raceAbort } from "../../src/async/mod.ts";
 import { bytesOf } from "./harness.ts";
 import { FakeClock } from "./fake_clock.ts";
@@ -128,7 +127,7 @@ export async function commit(
   return await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [], ...meta }, options);
 }
 
-/** An executor on a probe, whose applied index is set by hand. */
+/** An executor on a probe, whose entries are applied by hand. */
 export class Bench {
   readonly clock: FakeClock = new FakeClock();
   readonly machine: Probe = new Probe();
@@ -136,23 +135,13 @@ export class Bench {
   readonly events: ExecutorEvent[] = [];
   readonly storage: SnapshotStorage;
   readonly executor: SnapshotExecutor;
-  applied: Applied = { index: 0n, term: 1n, configuration: { peers: ["a"] } };
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly fsm: FsmCaller;
 
   constructor(options: ExecutorOptions = {}, storage: SnapshotStorage = new MemoryStorage()) {
     this.storage = storage;
-    this.executor = new SnapshotExecutor({
-      machine: this.machine,
-      storage,
-      log: this.log,
-      newest: undefined,
-      applied: () => this.applied,
-      checkSavable: () => {},
-      exclusive: (work) => this.exclusive(work),
-      loaded: ({ lastIncludedIndex: index, lastIncludedTerm: term, peers }) =>
-        this.applied = { index, term, configuration: { peers } },
-      restore: () => Promise.resolve(),
-    }, {
+    this.fsm = new FsmCaller(this.machine);
+    this.fsm.begin({ index: 0n, term: 1n, configuration: { peers: ["a"] } });
+    this.executor = new SnapshotExecutor({ fsm: this.fsm, storage, log: this.log }, {
       clock: this.clock,
       ...options,
       triggers: { interval: 0, entries: 0, ...options.triggers },
@@ -163,22 +152,21 @@ export class Bench {
     });
   }
 
+  get applied(): Applied {
+    return this.fsm.applied;
+  }
+
   exclusive<T>(work: () => T | Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => {});
-    return result;
+    return this.fsm.exclusive(work);
   }
 
   /** Applies entries. */
-  async apply(count: number, bytes = 1, configuration?: Configuration): Promise<void> {
+  async apply(count: number, bytes = 1): Promise<void> {
     for (let i = 0; i < count; i++) {
-      const { term } = this.applied;
-      const index = this.applied.index + 1n;
-      const entry = { index, term, data: new Uint8Array(bytes).fill(120) };
+      const { index, term } = this.applied;
+      const entry = { index: index + 1n, term, data: new Uint8Array(bytes).fill(120) };
       await this.log.append([entry]);
-      await this.machine.apply(entry);
-      this.applied = { index, term, configuration: configuration ?? this.applied.configuration };
-      this.executor.applied(bytes);
+      await this.fsm.apply(entry);
     }
   }
 

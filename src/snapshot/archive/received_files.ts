@@ -8,7 +8,7 @@ import { SnapshotError } from "../../errors.ts";
 import { InFlight, type Tracker } from "../../async/mod.ts";
 import { DIGEST_SIZE, equal, sha256, toHex } from "../../stream/mod.ts";
 import { malformed, MAX_OPEN_FILES, view } from "./format.ts";
-import { decodeEnding, type FileEnding } from "../ending.ts";
+import { decodeTrailer, type FileTrailer } from "../trailer.ts";
 import { MAX_FILES, MAX_MANIFEST_BYTES, SnapshotManifest } from "../manifest.ts";
 import type { SnapshotMeta } from "../meta.ts";
 import type { SnapshotWriter } from "../storage.ts";
@@ -27,7 +27,7 @@ interface ReceivedFile {
   readonly checked: InFlight<Uint8Array>;
   size: number;
   chunks: number;
-  ending: FileEnding;
+  trailer: FileTrailer;
 }
 
 /** The files of a streamed archive, written as they come. */
@@ -71,8 +71,8 @@ export class ReceivedFiles {
     const sink = this.#writer.file(name, {
       ...attributes,
       chunkSize: chunkSize === 0 ? "pieces" : chunkSize,
-      keyGroups: () => file.ending.keyGroups,
-      encryption: () => Promise.resolve(file.ending.encryption),
+      keyGroups: () => file.trailer.keyGroups,
+      encryption: () => Promise.resolve(file.trailer.encryption),
     }).getWriter();
     sink.closed.catch(() => {});
     const inFlight = () => this.#open.size > FEW_FILES ? 2 : CHUNKS_IN_FLIGHT;
@@ -81,7 +81,7 @@ export class ReceivedFiles {
       sink.write(bytes).catch(() => {}); // a failed write rejects `ready` and `close`
       this.#tracker.add(bytes.length);
     });
-    const file: ReceivedFile = { name, sink, checked, size: 0, chunks: 0, ending: {} };
+    const file: ReceivedFile = { name, sink, checked, size: 0, chunks: 0, trailer: {} };
     this.#open.set(this.count++, file);
   }
 
@@ -102,7 +102,7 @@ export class ReceivedFiles {
       });
     }
     this.#describe(payload);
-    file.ending = decodeEnding(payload.subarray(12));
+    file.trailer = decodeTrailer(payload.subarray(12));
     await file.checked.drain();
     await file.sink.close();
     this.#open.delete(view(payload).getUint32(0));

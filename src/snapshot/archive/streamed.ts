@@ -20,7 +20,7 @@ import {
   u64,
 } from "../../stream/mod.ts";
 import { endOf, MAX_OPEN_FILES, Type } from "./format.ts";
-import { encodeEnding, endingOf } from "../ending.ts";
+import { encodeTrailer, trailerOf } from "../trailer.ts";
 import { SnapshotManifest } from "../manifest.ts";
 import {
   attributesOf,
@@ -201,9 +201,9 @@ class ArchiveWriter implements FileWriter {
         },
         end: async () => {
           const chunks = await builder.build();
-          const ending = await endingOf(chunks, keyGroups, encryption);
-          await this.#pipe.put(...encodeRecord(Type.FILE_END, u32(number), u64(chunks.size), encodeEnding(ending)));
-          this.#files.set(name, completeFile({ name, ...attributes, ...ending }, chunks));
+          const trailer = await trailerOf(chunks, keyGroups, encryption);
+          await this.#pipe.put(...encodeRecord(Type.FILE_END, u32(number), u64(chunks.size), encodeTrailer(trailer)));
+          this.#files.set(name, completeFile({ name, ...attributes, ...trailer }, chunks));
           this.#bytes += chunks.size;
           this.#open--;
         },
@@ -249,7 +249,7 @@ class ArchiveWriter implements FileWriter {
     const { digest } = await SnapshotManifest.of(this.#meta, [...this.#files.values()]);
     const given = await this.#seal?.(digest);
     const seal = given && checkEncryption(given, "What seal gives");
-    if (seal !== undefined) await this.#pipe.put(...encodeRecord(Type.SEAL, encodeEnding({ encryption: seal })));
+    if (seal !== undefined) await this.#pipe.put(...encodeRecord(Type.SEAL, encodeTrailer({ encryption: seal })));
     const signature = this.#meta.signature ?? await signed(signer, digest);
     await this.#pipe.put(...encodeRecord(Type.END, endOf(this.#files.size, this.#bytes, digest, signature)));
   }

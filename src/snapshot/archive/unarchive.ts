@@ -10,7 +10,7 @@ import { InFlight, onAbort, Operation, type Tracker } from "../../async/mod.ts";
 import { type ArchiveRecord, decodeRecords } from "./records.ts";
 import { equal } from "../../stream/mod.ts";
 import { END_SIZE, limitOf, malformed, Type, view } from "./format.ts";
-import { decodeEnding } from "../ending.ts";
+import { decodeTrailer } from "../trailer.ts";
 import { checkOffered } from "../group.ts";
 import { SnapshotManifest } from "../manifest.ts";
 import type { SnapshotMeta, SnapshotSeal } from "../meta.ts";
@@ -223,7 +223,7 @@ class Unarchiver {
 }
 
 function sealOf(payload: Uint8Array): SnapshotSeal {
-  const { keyGroups, encryption } = decodeEnding(payload);
+  const { keyGroups, encryption } = decodeTrailer(payload);
   if (encryption === undefined || keyGroups !== undefined) throw malformed("its SEAL is none");
   return encryption;
 }

@@ -136,7 +136,18 @@ export function versioned<T>(
   };
 }
 
-/** Bytes as they are. Any value but a `Uint8Array` is refused. */
+/**
+ * Bytes as they are. Any value but a `Uint8Array` is refused.
+ *
+ * @example
+ * ```ts
+ * import { bytesCodec, KeyValueMachine } from "@snapstream/snapstream";
+ *
+ * const machine = new KeyValueMachine(bytesCodec());
+ * machine.apply({ index: 1n, term: 1n, data: machine.put("key", Uint8Array.of(1, 2)) });
+ * console.assert(machine.get("key")?.length === 2);
+ * ```
+ */
 export function bytesCodec(): Codec<Uint8Array> {
   const check = (value: Uint8Array) => checkBytes(value, "A value of bytes");
   return {

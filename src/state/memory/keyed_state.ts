@@ -64,7 +64,7 @@ interface Committed {
  * const first = new KeyedState({ keys: stringKeys(), range: keyGroupRange(128, 2, 0) });
  * const counts = first.value("count", jsonCodec<number>());
  * await first.load(...snapshots);
- * console.assert(first.owns("a") === counts.has("a"));
+ * for (const word of ["a", "b", "c", "d"]) if (first.owns(word)) console.assert(counts.has(word));
  * ```
  */
 export class KeyedState<K> {

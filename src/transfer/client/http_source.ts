@@ -9,7 +9,7 @@ import { cancelled, hasCode, messageOf, SnapshotError, throwIfCancelled } from "
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
 import { LONGEST_WAIT, raceAbort } from "../../async/mod.ts";
 import { ChunkSet, toHex } from "../../stream/mod.ts";
-import { type BodyWatch, putAway, readBody, readLimited } from "../body.ts";
+import { type BodyWatch, discardBody, readBody, readLimited } from "../body.ts";
 import { type InstallNotification, notificationJson, type NotificationReply, parseReply } from "../notification.ts";
 import { JSON_TYPE, PROTOBUF_TYPE, responseError } from "../wire.ts";
 
@@ -299,7 +299,7 @@ export class HttpSource {
     } finally {
       pause();
       signal?.removeEventListener("abort", onAbort);
-      if (response !== undefined && !response.bodyUsed) await putAway(response.body);
+      if (response !== undefined && !response.bodyUsed) await discardBody(response.body);
     }
   }
 }

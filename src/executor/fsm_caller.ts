@@ -1,0 +1,276 @@
+/**
+ * The one caller of a state machine: braft's `FSMCaller`.
+ *
+ * @module
+ */
+
+import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
+import type { SnapshotMeta, SnapshotReader } from "../snapshot/mod.ts";
+import { type Applied, asReplica, type DurablyApplied, type LogEntry } from "../state/mod.ts";
+import type { SaveTask, StateMachine } from "../state/mod.ts";
+import { raceAbort } from "../async/mod.ts";
+import { checkMachine, checkTask } from "./checks.ts";
+
+/** A callback of the machine about a past event. */
+export type MachineCallback = "committed" | "release" | "reinitialize";
+
+/** Listens to what becomes of a machine's state. */
+export interface FsmListener {
+  /** An entry was applied. */
+  applied?(): void;
+  /** The state was replaced by a snapshot's. Called between two applies. */
+  loaded?(meta: SnapshotMeta): void;
+  /** The machine failed in a callback about a past event, which stands. */
+  callbackFailed?(callback: MachineCallback, error: unknown): void;
+}
+
+/** The result of the synchronous part of a save. */
+export interface Prepared {
+  /** The asynchronous part; nothing if there is nothing to save. */
+  readonly task: SaveTask | undefined;
+  /** The last applied entry that the save includes. */
+  readonly applied: Applied;
+  /** {@linkcode FsmCaller.appliedBytes} at that entry. */
+  readonly appliedBytes: number;
+  /** Its length in milliseconds. */
+  readonly duration: number;
+}
+
+/**
+ * Calls a state machine, and nothing else does. It knows the last entry that was applied, gives work its turn between
+ * two applies, and applies nothing any more after a failure that would make the state differ from that of other replicas.
+ */
+export class FsmCaller {
+  readonly #machine: StateMachine;
+  readonly #listeners: FsmListener[] = [];
+  #applied: Applied = { index: 0n, term: 0n, configuration: { peers: [] } };
+  #appliedBytes = 0;
+  /** The work on the machine, one after the other. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #failure: SnapshotError | undefined;
+
+  /** @param machine the machine; nothing was applied to it yet: see {@linkcode begin} */
+  constructor(machine: StateMachine) {
+    checkMachine(machine, "machine");
+    this.#machine = machine;
+  }
+
+  /** The last entry that was applied. */
+  get applied(): Applied {
+    return this.#applied;
+  }
+
+  /** Bytes of the entries that were applied here, in all. */
+  get appliedBytes(): number {
+    return this.#appliedBytes;
+  }
+
+  /** The reason why nothing can be applied any more. */
+  get failure(): SnapshotError | undefined {
+    return this.#failure;
+  }
+
+  /** True if the machine can check a snapshot without loading it. */
+  get canCheck(): boolean {
+    return this.#machine.check !== undefined;
+  }
+
+  /** True if the machine has a storage of its own. */
+  get isDurable(): boolean {
+    return this.#machine.durable !== undefined;
+  }
+
+  /** Adds a listener. */
+  listen(listener: FsmListener): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Sets the last entry that the machine has. */
+  begin(applied: Applied): void {
+    this.#applied = applied;
+  }
+
+  /** Runs `work` between two applies, after all that was asked for before it. */
+  exclusive<T>(work: () => T | Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+
+  /** Resolves when nothing runs between two applies. */
+  async idle(): Promise<void> {
+    await this.#turn;
+  }
+
+  /** Stops applying and saving for good; the first reason stands. */
+  fail(error: SnapshotError): SnapshotError {
+    return this.#failure ??= error;
+  }
+
+  /** @throws {SnapshotError} the reason why nothing can be applied any more, if there is one */
+  checkRunning(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /**
+   * Applies the next entry. Call it between two applies.
+   *
+   * @throws {SnapshotError} `UNAVAILABLE` if the machine could not apply it, `UNSUPPORTED` if it does not know it: nothing
+   *   is applied any more
+   */
+  async apply(entry: LogEntry): Promise<void> {
+    this.checkRunning();
+    try {
+      const applying = this.#apply(entry);
+      if (applying !== undefined) await applying; // most machines apply at once: no turn of the event loop each
+    } catch (error) {
+      throw this.fail(hasCode(error, "UNSUPPORTED") ? notUnderstood(entry, error) : notApplied(entry, error));
+    }
+    const { index, term, configuration = this.#applied.configuration } = entry;
+    this.#applied = { index, term, configuration };
+    this.#appliedBytes += entry.data.length;
+    for (const listener of this.#listeners) listener.applied?.();
+  }
+
+  /** Applies an entry once more, to a state that was loaded anew from before it. */
+  async reapply(entry: LogEntry): Promise<void> {
+    if (entry.configuration === undefined) await asReplica(() => this.#machine.apply(entry));
+  }
+
+  /** Refuses a command that its machine cannot apply; see {@linkcode StateMachine.validate}. */
+  validate(data: Uint8Array): void {
+    this.#machine.validate?.(data);
+  }
+
+  /**
+   * Refuses an entry that a newer program wrote. Other replicas committed it, so nothing else that `validate` may say
+   * against it counts.
+   *
+   * @throws {SnapshotError} `UNSUPPORTED`
+   */
+  checkUnderstood(entry: LogEntry): void {
+    if (entry.configuration !== undefined) return;
+    try {
+      this.validate(entry.data);
+    } catch (error) {
+      if (hasCode(error, "UNSUPPORTED")) throw notUnderstood(entry, error);
+    }
+  }
+
+  /**
+   * The synchronous part of a save, between two applies.
+   *
+   * @param signal cancels it; a view that was taken by then is released
+   */
+  async prepare(signal: AbortSignal): Promise<Prepared> {
+    const preparing = this.exclusive(() => {
+      throwIfCancelled(signal);
+      this.checkRunning(); // an entry may be half applied
+      const start = performance.now();
+      const task = checkTask(asReplica(() => this.#machine.save()));
+      const duration = performance.now() - start;
+      return { task, applied: this.#applied, appliedBytes: this.#appliedBytes, duration };
+    });
+    try {
+      return await raceAbort(preparing, signal);
+    } catch (error) {
+      preparing.then(({ task }) => task && this.release(task), () => {});
+      throw error;
+    }
+  }
+
+  /** Releases the view of a save. Never fails: an error of the machine is reported. */
+  release(task: SaveTask): void {
+    void this.callBack("release", () => task.release());
+  }
+
+  /**
+   * Calls back the machine about a past event. Never rejects: an error of the callback is reported, and changes nothing.
+   */
+  async callBack(callback: MachineCallback, call: () => void | Promise<void>): Promise<void> {
+    try {
+      await call();
+    } catch (error) {
+      for (const listener of this.#listeners) listener.callbackFailed?.(callback, error);
+    }
+  }
+
+  /** Lets the machine check a snapshot; only if it {@linkcode canCheck}. */
+  async check(reader: SnapshotReader): Promise<void> {
+    await asReplica(() => this.#machine.check!(reader));
+  }
+
+  /**
+   * Replaces the state, between two applies, while no part of it is in use.
+   *
+   * @param checkWanted throws if the state is not to be replaced any more
+   * @param work loads the machine, and tells {@linkcode loaded}
+   */
+  replace<T>(checkWanted: () => void, work: () => Promise<T>): Promise<T> {
+    return this.exclusive(async () => {
+      checkWanted();
+      await asReplica(() => this.#machine.pause?.());
+      try {
+        return await work();
+      } finally {
+        await this.callBack("reinitialize", () => asReplica(() => this.#machine.reinitialize?.()));
+      }
+    });
+  }
+
+  /** Loads the machine. Its state is not that of {@linkcode applied} from then on, until {@linkcode loaded} is called. */
+  async load(reader: SnapshotReader): Promise<void> {
+    await asReplica(() => this.#machine.load(reader));
+  }
+
+  /** Notes that the machine was loaded from a snapshot, which is durable. Call it between two applies. */
+  loaded(meta: SnapshotMeta): void {
+    this.begin(appliedOf(meta));
+    for (const listener of this.#listeners) listener.loaded?.(meta);
+  }
+
+  /** The last entry that the storage of the machine has: see {@linkcode StateMachine.durable}. */
+  durable(): DurablyApplied | undefined {
+    return asReplica(() => this.#machine.durable?.());
+  }
+
+  /** Has a durable machine write what it has applied. If that fails the log still has it, and closing it reports it. */
+  async flush(): Promise<void> {
+    try {
+      if (this.isDurable) await asReplica(() => this.#machine.flush?.());
+    } catch {
+      // The log has it.
+    }
+  }
+
+  #apply(entry: LogEntry): void | Promise<void> {
+    const machine = this.#machine;
+    if (entry.configuration === undefined) return asReplica(() => machine.apply(entry));
+    if (machine.durable !== undefined) return asReplica(() => machine.reconfigure!(entry));
+  }
+}
+
+/** The last entry that a snapshot includes. */
+export function appliedOf(meta: SnapshotMeta): Applied {
+  const { lastIncludedIndex: index, lastIncludedTerm: term, peers, oldPeers } = meta;
+  return { index, term, configuration: { peers, ...(oldPeers !== undefined && { oldPeers }) } };
+}
+
+function notApplied({ index }: LogEntry, cause: unknown): SnapshotError {
+  return new SnapshotError(
+    "UNAVAILABLE",
+    `The machine could not apply entry ${index}: ${messageOf(cause)}. Nothing is applied any more, since ` +
+      `the state would not be that of the other replicas`,
+    { index, cause },
+  );
+}
+
+/** The error for an entry that a newer program wrote. */
+function notUnderstood({ index }: LogEntry, cause: SnapshotError): SnapshotError {
+  return new SnapshotError(
+    "UNSUPPORTED",
+    `This program does not understand entry ${index}: ${cause.message}. It was not applied, nor anything after it; ` +
+      `log and snapshots are as they were, for the program that wrote it`,
+    { ...cause.fields, index, cause },
+  );
+}

@@ -1,0 +1,194 @@
+/**
+ * The order of saves, live pushes and installs: one runs at a time.
+ *
+ * | while                                | a save or a push | an install                                              |
+ * | ------------------------------------ | ---------------- | ------------------------------------------------------- |
+ * | a save or a push runs                | `BUSY`           | waits until it is committed, or cancels it              |
+ * | one with a higher index is received  | `BUSY`           | `STALE`                                                 |
+ * | one with the same index is received  | `BUSY`           | joins it                                                |
+ * | one with a lower index is received   | `BUSY`           | takes over, and keeps the chunks that are here          |
+ * | one is received, an index is unknown | `BUSY`           | `BUSY`                                                  |
+ * | one is loaded                        | `BUSY`           | waits                                                   |
+ *
+ * @module
+ */
+
+import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
+import type { SnapshotInfo } from "../snapshot/mod.ts";
+import { Operation, raceAbort, type Tracker } from "../async/mod.ts";
+import type { ExecutorEvent, ExecutorState } from "./events.ts";
+
+/** A save, a live push or an install that is running. */
+export interface Running {
+  /** The kind of work. */
+  readonly kind: "save" | "push" | "install";
+  /** Cancels it. */
+  readonly stop: AbortController;
+  /** The operation; there from its second turn on. */
+  readonly operation: () => Operation<unknown>;
+  /** The index of the snapshot that is installed, if it is known by now. */
+  index: bigint | undefined;
+}
+
+/** The words for a running operation, for messages. */
+const DOING = { save: "taken", push: "sent", install: "installed" } as const;
+
+/** Runs one save, push or install at a time. */
+export class OneAtATime {
+  readonly #emit: (event: ExecutorEvent) => void;
+  #state: ExecutorState = "idle";
+  #running: Running | undefined;
+  #isClosed = false;
+
+  /** @param emit takes the changes of state, and the progress */
+  constructor(emit: (event: ExecutorEvent) => void) {
+    this.#emit = emit;
+  }
+
+  /** The state of the executor. */
+  get state(): ExecutorState {
+    return this.#state;
+  }
+
+  /** The reason why nothing can be started now. */
+  get refusal(): SnapshotError | undefined {
+    return this.#isClosed ? closed() : this.#running && busy(this.#running);
+  }
+
+  /** Notes what the running operation is doing. */
+  enter(state: ExecutorState): void {
+    if (this.#state === state || this.#state === "closed") return;
+    this.#state = state;
+    this.#emit({ type: "state", state });
+  }
+
+  /** Starts a save or a push, if there is no {@linkcode refusal}, which stands from this turn on for others. */
+  start<T>(
+    kind: "save" | "push",
+    signal: AbortSignal | undefined,
+    work: (stop: AbortController, tracker: Tracker) => Promise<T>,
+  ): Operation<T> {
+    const operation: Operation<T> = new Operation((tracker) =>
+      this.#run(kind, undefined, signal, () => operation, ({ stop }) => work(stop, tracker))
+    );
+    return operation;
+  }
+
+  /**
+   * Installs a snapshot when nothing is in the way, or refuses it.
+   *
+   * @param index the index of the snapshot, if it is known
+   * @param signal cancels it
+   * @param cancelsSaves true if a save is cancelled for it
+   * @param checkNewer throws if the snapshot is not newer than the state
+   * @param work the install
+   */
+  install(
+    index: bigint | undefined,
+    signal: AbortSignal | undefined,
+    cancelsSaves: boolean,
+    checkNewer: (index: bigint) => void,
+    work: (running: Running, tracker: Tracker) => Promise<SnapshotInfo>,
+  ): Operation<SnapshotInfo> {
+    const operation: Operation<SnapshotInfo> = new Operation(async (tracker) => {
+      for (;;) {
+        throwIfCancelled(signal);
+        if (this.#isClosed) throw closed();
+        if (index !== undefined) checkNewer(index);
+        const running = this.#running;
+        if (running === undefined) {
+          return await this.#run("install", index, signal, () => operation, (run) => work(run, tracker));
+        }
+        if (running.kind === "install" && this.#state !== "loading") {
+          const joined = await this.#meet(running, index, signal);
+          if (joined !== undefined) return joined;
+        } else if (running.kind !== "install" && cancelsSaves) {
+          running.stop.abort(new SnapshotError("CANCELLED", "A snapshot is installed instead of saving one"));
+        }
+        await raceAbort(running.operation().result.catch(() => {}), signal);
+      }
+    });
+    return operation;
+  }
+
+  /**
+   * Waits for what is running to end; nothing but a last save can be started from now on.
+   *
+   * @param keepsSave true to wait for a save; all else is cancelled
+   */
+  async close(keepsSave: boolean): Promise<void> {
+    this.#isClosed = true;
+    const running = this.#running;
+    if (!keepsSave || running?.kind !== "save") running?.stop.abort(closed());
+    await running?.operation().result.catch(() => {});
+  }
+
+  /** Meets an install that is being received: joins it, ends it, or is refused. */
+  async #meet(
+    running: Running,
+    index: bigint | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<SnapshotInfo | undefined> {
+    if (index === undefined || running.index === undefined) throw busy(running);
+    if (index < running.index) {
+      throw new SnapshotError("STALE", `Snapshot ${running.index} is being installed, which is newer than ${index}`, {
+        index,
+        actual: running.index,
+      });
+    }
+    if (index > running.index) {
+      running.stop.abort(
+        new SnapshotError("STALE", `Snapshot ${index}, which is newer, is installed instead`, { index }),
+      );
+      return undefined;
+    }
+    try {
+      return await raceAbort(running.operation().result as Promise<SnapshotInfo>, signal);
+    } catch (error) {
+      if (!hasCode(error, "CANCELLED") || signal?.aborted) throw error;
+      return undefined; // that install was cancelled by its caller; this one was not
+    }
+  }
+
+  /** Runs `work` as the one running operation, registered synchronously. */
+  async #run<T>(
+    kind: Running["kind"],
+    index: bigint | undefined,
+    signal: AbortSignal | undefined,
+    operation: () => Operation<T>,
+    work: (running: Running) => Promise<T>,
+  ): Promise<T> {
+    const running: Running = { kind, stop: new AbortController(), operation, index };
+    this.#running = running;
+    const onAbort = () => running.stop.abort(cancelled(signal!));
+    signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted) onAbort();
+    try {
+      await Promise.resolve(); // `operation` is there from now on
+      void this.#report(operation());
+      return await work(running);
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      this.#running = undefined;
+      this.enter("idle");
+    }
+  }
+
+  /** Makes events of the progress of something. */
+  async #report(operation: Operation<unknown>): Promise<void> {
+    try {
+      for await (const progress of operation) this.#emit({ type: "progress", progress });
+    } catch {
+      // whoever waits for its result sees that
+    }
+  }
+}
+
+/** The error of an executor that was closed. */
+export function closed(): SnapshotError {
+  return new SnapshotError("CLOSED", "The executor was closed");
+}
+
+function busy({ kind }: Running): SnapshotError {
+  return new SnapshotError("BUSY", `A snapshot is being ${DOING[kind]}`);
+}

@@ -1,0 +1,163 @@
+/**
+ * A replica with a log of its own: what is proposed is appended to it, many entries at a time, and applied.
+ *
+ * @module
+ */
+
+import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { checkFollows, type LogStorage } from "../log/mod.ts";
+import type { LogEntry } from "../state/mod.ts";
+import type { ExecutorEvent } from "./events.ts";
+import type { FsmCaller } from "./fsm_caller.ts";
+import { Turns } from "./turns.ts";
+
+/** The most proposals that are appended and applied in one go. */
+const BATCH = 1024;
+
+/** The interval at which a replay reports its progress, in milliseconds. */
+const TELL_EVERY = 100;
+
+/** The last entry before others. */
+type Last = Pick<LogEntry, "index" | "term">;
+
+/** Entries to be appended and applied. */
+interface Pending {
+  /** Returns the entries; those that are proposed get their index and term here. */
+  readonly entries: (last: Last) => readonly LogEntry[];
+  readonly resolve: (entries: readonly LogEntry[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Appends to a log, and applies it. */
+export class OwnLogFollower {
+  readonly #log: LogStorage;
+  readonly #fsm: FsmCaller;
+  readonly #term: bigint | undefined;
+  readonly #onFull: () => void;
+  readonly #turns = new Turns();
+  #queue: Pending[] = [];
+  #draining: Promise<void> | undefined;
+  #isStopped = false;
+  /** Nothing keeps a log of one's own from being applied but a failure that is final. */
+  readonly problem: undefined;
+
+  /**
+   * @param log the log
+   * @param fsm applies its entries
+   * @param term the term of proposed entries; by default that of the last one
+   * @param onFull is called if the log has no room
+   */
+  constructor(log: LogStorage, fsm: FsmCaller, term: bigint | undefined, onFull: () => void) {
+    this.#log = log;
+    this.#fsm = fsm;
+    this.#term = term;
+    this.#onFull = onFull;
+  }
+
+  /**
+   * Applies the entries that the log has.
+   *
+   * @param signal cancels that
+   * @param tell takes the progress
+   */
+  async start(signal: AbortSignal | undefined, tell: (event: ExecutorEvent) => void): Promise<void> {
+    const fsm = this.#fsm;
+    const log = this.#log;
+    let told = performance.now();
+    await fsm.exclusive(async () => { // a trigger may be set off
+      for await (const entry of log.entries(fsm.applied.index + 1n)) {
+        await fsm.apply(entry);
+        if (!this.#turns.step()) continue;
+        await this.#turns.turn();
+        throwIfCancelled(signal);
+        if (performance.now() - told < TELL_EVERY) continue;
+        told = performance.now();
+        tell({ type: "replayed", index: entry.index, lastIndex: log.lastIndex });
+      }
+    });
+    tell({ type: "replayed", index: fsm.applied.index, lastIndex: log.lastIndex });
+  }
+
+  /** Appends an entry; resolves once it was applied. */
+  async propose(entry: Pick<LogEntry, "data" | "configuration">): Promise<LogEntry> {
+    const [proposed] = await this.#enqueue((last) => {
+      const term = this.#term ?? (last.term > 0n ? last.term : 1n);
+      return [{ ...entry, index: last.index + 1n, term }];
+    });
+    return proposed!;
+  }
+
+  /** Appends those entries of another replica that are not here yet; resolves once they were applied. */
+  async append(entries: readonly LogEntry[]): Promise<void> {
+    await this.#enqueue((last) => {
+      const fresh = entries.filter(({ index }) => index > last.index);
+      for (const entry of fresh) this.#fsm.checkUnderstood(entry);
+      return fresh;
+    });
+  }
+
+  /** Applies what was proposed by now, and takes nothing more. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#draining;
+  }
+
+  #enqueue(entries: Pending["entries"]): Promise<readonly LogEntry[]> {
+    return new Promise((resolve, reject) => {
+      if (this.#isStopped) return reject(new SnapshotError("CLOSED", "The replica was closed"));
+      this.#queue.push({ entries, resolve, reject });
+      this.#draining ??= this.#drain();
+    });
+  }
+
+  /** Appends and applies what is queued; what is queued meanwhile goes with the next batch. */
+  async #drain(): Promise<void> {
+    await Promise.resolve(); // all that is proposed in this turn goes together
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.splice(0, BATCH);
+      await this.#fsm.exclusive(() => this.#appendAndApply(batch));
+      if (this.#turns.step()) await this.#turns.turn();
+    }
+    this.#draining = undefined; // in the turn that saw the queue empty, so that nothing is queued that nobody takes
+  }
+
+  async #appendAndApply(batch: readonly Pending[]): Promise<void> {
+    const fsm = this.#fsm;
+    try {
+      fsm.checkRunning();
+      // The log ends with what was applied, unless an install could not make it so.
+      const { index, term } = fsm.applied;
+      if (this.#log.lastIndex < index) await this.#log.reset(index, term);
+      const { accepted, entries } = choose(batch, { index, term });
+      await this.#log.append(entries);
+      for (const [pending, entries] of accepted) {
+        for (const entry of entries) await fsm.apply(entry);
+        pending.resolve(entries);
+      }
+    } catch (error) {
+      for (const pending of batch) pending.reject(error); // but for those that were settled
+      if (hasCode(error, "NO_SPACE") && fsm.failure === undefined) this.#onFull();
+    }
+  }
+}
+
+/** Returns the part of a batch that can be appended to a log; the rest is rejected, and harms no other. */
+function choose(batch: readonly Pending[], last: Last): {
+  readonly accepted: readonly (readonly [Pending, readonly LogEntry[]])[];
+  readonly entries: readonly LogEntry[];
+} {
+  const accepted: [Pending, readonly LogEntry[]][] = [];
+  const all: LogEntry[] = [];
+  for (const pending of batch) {
+    try {
+      const entries = pending.entries(last);
+      checkFollows(entries, last.index, last.term);
+      for (const entry of entries) all.push(entry); // maybe too many for an argument list
+      last = entries.at(-1) ?? last;
+      accepted.push([pending, entries]);
+    } catch (error) {
+      pending.reject(error);
+    }
+  }
+  return { accepted, entries: all };
+}

@@ -16,6 +16,7 @@ import {
 import { type Throttle, throttled } from "../../stream/mod.ts";
 import { readLimited } from "../body.ts";
 import { type InstallNotification, type NotificationReply, parseNotification, replyJson } from "../notification.ts";
+import { Installs } from "./installs.ts";
 import { notWanted } from "./lookup.ts";
 import { BYTES_TYPE, listed, problem } from "../wire.ts";
 
@@ -52,6 +53,7 @@ export interface UploadsOptions {
 export class Uploads {
   readonly #storage: SnapshotStorage;
   readonly #options: UploadsOptions;
+  readonly #installs = new Installs();
 
   /**
    * @param storage where to, unless a target sees to that
@@ -64,17 +66,31 @@ export class Uploads {
 
   async install(index: bigint, request: Request): Promise<Response> {
     if (request.body === null) throw new SnapshotError("MALFORMED", "The request has no archive in its body");
-    const { target, verifier, receiveThrottle, stallTimeout } = this.#options;
-    const sent = watched(request.body, stallTimeout);
+    let onEnd = () => {};
+    const received = new Promise<void>((resolve) => onEnd = resolve);
+    const isAsync = /\brespond-async\b/i.test(request.headers.get("Prefer") ?? "");
+    const work = this.#install(index, watched(request.body, this.#options.stallTimeout, onEnd));
+    return await this.#installs.answer(index, isAsync, received, work);
+  }
+
+  /** Answers how an install ended that was answered with 202. */
+  outcome(index: bigint): Promise<Response> {
+    return Promise.resolve(this.#installs.status(index));
+  }
+
+  /** Installs an archive, and gives what makes the answer. */
+  async #install(index: bigint, sent: ReadableStream<Uint8Array>): Promise<() => Response> {
+    const { target, verifier, receiveThrottle } = this.#options;
     const body = receiveThrottle === undefined ? sent : sent.pipeThrough(throttled(receiveThrottle));
     // Without the request's signal: a client that goes is seen by its body, and on Deno the signal fires in any case.
     const options = { index, ...(verifier !== undefined && { verifier }) };
     try {
       const work = target === undefined ? unarchive(body, this.#storage, options) : target.install(body, options);
       const snapshot = await work.result;
-      return Response.json(listed(snapshot), { status: 201, headers: { Location: `/snapshots/${index}/manifest` } });
+      const headers = { Location: `/snapshots/${index}/manifest` };
+      return () => Response.json(listed(snapshot), { status: 201, headers });
     } catch (error) {
-      return refusal(error);
+      return () => refusal(error);
     } finally {
       // A refused body may be unread, and the connection cannot be used again before it was read or cancelled.
       if (!body.locked) await body.cancel().catch(() => {});
@@ -131,8 +147,12 @@ export class Uploads {
   }
 }
 
-/** A body that fails when the client sends nothing for `timeout` milliseconds. */
-function watched(body: ReadableStream<Uint8Array>, timeout: number): ReadableStream<Uint8Array> {
+/** A body that fails when the client sends nothing for `timeout` milliseconds, and says when all of it has come. */
+function watched(
+  body: ReadableStream<Uint8Array>,
+  timeout: number,
+  onEnd: () => void = () => {},
+): ReadableStream<Uint8Array> {
   const reader = body.getReader();
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
@@ -144,8 +164,9 @@ function watched(body: ReadableStream<Uint8Array>, timeout: number): ReadableStr
       });
       try {
         const { done, value } = await Promise.race([reader.read(), stall]);
-        if (done) controller.close();
-        else controller.enqueue(value);
+        if (!done) return controller.enqueue(value);
+        onEnd();
+        controller.close();
       } catch (error) {
         reader.cancel(error).catch(() => {}); // not waited for: it may stall, too
         throw error;

@@ -22,7 +22,7 @@ import {
   withMembers,
 } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
-import { checkGroup, checkStorage } from "../snapshot/mod.ts";
+import { checkGroup, checkStorage, limitChecks, type SnapshotLimits } from "../snapshot/mod.ts";
 import { checkKey } from "../storage/encrypted/mod.ts";
 import { livePushChecks, pullChecks } from "../transfer/client/mod.ts";
 import type { ReplicaPushOptions } from "./live.ts";
@@ -86,7 +86,7 @@ export function checkSnapshotOptions(options: SnapshotOptions): SnapshotOptions 
 /** Checks the options of an install. */
 export function checkInstallOptions(options: InstallOptions): InstallOptions {
   const { onManifest: _, ...checks } = pullChecks();
-  return checkOptions(options, checks);
+  return checkOptions(options, { ...checks, limits: withMembers<SnapshotLimits>(limitChecks()) });
 }
 
 /** Checks the options of a live push. */

@@ -119,6 +119,11 @@ export class Tracker {
     this.#notify();
   }
 
+  /** Notes that bytes flow, of a chunk that is not whole yet: the work is slow, and does not stall. */
+  moved(): void {
+    this.#notify();
+  }
+
   /** Counts bytes that were here already. */
   reuse(bytes: number, chunks = 1): void {
     this.#reused += bytes;

@@ -102,12 +102,23 @@ const STATUS: Readonly<Record<SnapshotErrorCode, number>> = {
 
 /** The code that a status stands for, where the body does not say. */
 function codeOf(status: number): SnapshotErrorCode {
-  if (status === 401 || status === 403) return "FORBIDDEN";
+  if (status === 401 || status === 403 || status === 407 || status === 451) return "FORBIDDEN";
   if (status === 404 || status === 410) return "NOT_FOUND";
   if (status === 409) return "STALE";
   if (status === 422) return "CORRUPT";
-  return status === 507 ? "NO_SPACE" : "UNAVAILABLE";
+  if (status === 507) return "NO_SPACE";
+  if (status === 408 || status === 425 || status === 429) return "UNAVAILABLE";
+  // Any other client error, and what a server does not implement, will be answered alike the next time.
+  return status >= 400 && status < 500 || status === 501 || status === 505 ? "UNSUPPORTED" : "UNAVAILABLE";
 }
+
+/** The meaning of a status that proxies answer with, and the thing to do. */
+const ADVICE: Readonly<Record<number, string>> = {
+  411: "a proxy takes no body whose length is not announced",
+  413: "the server, or a proxy in front of it, takes no body as large (nginx: client_max_body_size)",
+  431: "the headers are too large",
+  511: "the network wants a login first",
+};
 
 /**
  * An error as a problem document (RFC 9457). Details of the server's own failures, paths among them, do not leave it.
@@ -173,7 +184,9 @@ export async function responseError(response: Response, source: string, watch?: 
     if (typeof said.code === "string" && Object.hasOwn(STATUS, said.code)) code = said.code as SnapshotErrorCode;
     if (typeof said.detail === "string") detail = `: ${said.detail.slice(0, 1000)}`;
   } catch {
-    // no problem document: the status has to do
+    // No problem document, but the page of a proxy: its status and its type say most.
+    const type = typeOf(response);
+    detail = (type === undefined ? "" : ` with ${type}`) + (ADVICE[status] === undefined ? "" : `: ${ADVICE[status]}`);
   }
   const wait = retryAfter(response.headers.get("Retry-After"));
   return new SnapshotError(code, `${source} answered ${status}${detail}`, {
@@ -181,6 +194,29 @@ export async function responseError(response: Response, source: string, watch?: 
     status,
     ...(wait > 0 && { retryAfter: wait }),
   });
+}
+
+/**
+ * The error for an answer that is not what was asked for: the page of a proxy, for one.
+ *
+ * @param response the answer
+ * @param source who answered
+ * @param what was asked for
+ * @param cause the way in which it is not that
+ */
+export function unexpected(response: Response, source: string, what: string, cause: unknown): SnapshotError {
+  const { status } = response;
+  const answered = `${source} answered ${status} with ${typeOf(response) ?? "no Content-Type"}`;
+  return new SnapshotError("MALFORMED", `${answered}, which is not ${what}: ${messageOf(cause)}`, {
+    source,
+    status,
+    cause,
+  });
+}
+
+/** The media type of an answer, as far as it can be shown. */
+export function typeOf({ headers }: Response): string | undefined {
+  return headers.get("Content-Type")?.slice(0, 100).match(/^[\w.+/-]+/)?.[0];
 }
 
 /** Milliseconds: the header has seconds, or a date. */

@@ -245,7 +245,7 @@ async function isNotTaken(image: Image): Promise<void> {
     if (response.ok) await isHandedOn(response.body ?? new Blob().stream(), name, bytes);
   }
   try {
-    await pull(here, [source], { attempts: 1, timeout: 5000 }).result;
+    await pull(here, [source], { retryFor: 0, timeout: 5000 }).result;
   } catch (error) {
     assert.instanceOf(error, SnapshotError);
   }

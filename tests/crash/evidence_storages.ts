@@ -72,7 +72,7 @@ const MOMENTS: Readonly<Record<string, Moment>> = {
     const handler = snapshotHandler(await storage(), { allowWrites: true });
     const there = new MemoryStorage();
     try {
-      await pull(there, [{ url: "http://here", fetch: handler }], { attempts: 2 }).result;
+      await pull(there, [{ url: "http://here", fetch: handler }], { retryFor: 100 }).result;
     } finally {
       await handler.close();
       await there.close();

@@ -105,7 +105,7 @@ test("a leader whose newest cannot be read serves and pushes the one before it, 
     const storage = await DirectoryStorage.open(`${directory}/snapshots`, { disk, durability: "none" });
     const handler = snapshotHandler(storage, { allowWrites: true });
     const source = { url: "http://leader", fetch: handler };
-    await rejects(pull(new MemoryStorage(), [source], { attempts: 1 }).result, "UNAVAILABLE");
+    await rejects(pull(new MemoryStorage(), [source], { retryFor: 0 }).result, "UNAVAILABLE");
     const { snapshot } = await pull(new MemoryStorage(), [source]).result;
     assert.equal(snapshot.meta.lastIncludedIndex, 20n);
     const reader = await storage.open();
@@ -208,7 +208,7 @@ for (const [what, spoils] of [["its bytes are wrong", true], ["the machine finds
         if (spoils) there.spoil(BigInt(40 + i));
         const handler = snapshotHandler(there, { allowWrites: true });
         const source = { url: "http://there", fetch: handler };
-        await rejects(replica.install([source], { attempts: 1 }).result, "CORRUPT");
+        await rejects(replica.install([source], { retryFor: 0 }).result, "CORRUPT");
         await handler.close();
         await there.close();
       }

@@ -12,7 +12,7 @@ test("push: a low rate is not taken for a stall, and a stall is", () =>
     const there = new MemoryStorage();
     const handler = snapshotHandler(there, { allowWrites: true });
     const reader = await here.open();
-    const options = { throttle: new Throttle(40_000), timeout: 1000, attempts: 1 };
+    const options = { throttle: new Throttle(40_000), timeout: 1000, retryFor: 0 };
     await push(reader, { url: "http://there", fetch: handler }, options).result;
     assert.deepEqual((await there.list())[0]!.digest, reader.manifest.digest);
     const stalled = async (request: Request) => {

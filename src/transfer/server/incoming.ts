@@ -15,6 +15,8 @@ const TOO_SLOW = 408;
 export class IncomingBody {
   /** The body, read piece by piece. */
   readonly stream: ReadableStream<Uint8Array>;
+  /** Resolves when all of it was read. */
+  readonly received: Promise<void>;
   readonly #place: Place;
   readonly #stopped: Promise<never>;
   #stop: (error: SnapshotError) => void = () => {};
@@ -27,6 +29,8 @@ export class IncomingBody {
    */
   constructor(body: ReadableStream<Uint8Array>, grace: number, place: Place) {
     const reader = body.getReader();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.received = promise;
     this.#place = place;
     this.#stopped = new Promise((_, reject) => {
       this.#stop = (error) => {
@@ -48,7 +52,10 @@ export class IncomingBody {
         pace.wait();
         try {
           const { done, value } = await Promise.race([reader.read(), this.#stopped]);
-          if (done) return controller.close();
+          if (done) {
+            resolve();
+            return controller.close();
+          }
           pace.moved(value.length);
           place.moved(value.length);
           controller.enqueue(value);

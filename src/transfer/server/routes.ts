@@ -116,6 +116,9 @@ export class Routes {
           GET: look(() => this.#downloads.manifest(selector, request)),
           ...put((index, place) => this.#uploads.offer(index, request, place)),
         });
+      case "install":
+        if (index === undefined) return notFound();
+        return await byMethod(request, { GET: look(() => this.#uploads.outcome(index)) });
       case "held":
         return await byMethod(request, { GET: look(() => this.#downloads.held(selector, request)) });
       case "content":

@@ -27,6 +27,7 @@ import {
 import { Admission } from "./admission.ts";
 import { Overload, type Place } from "./fair_semaphore.ts";
 import { IncomingBody } from "./incoming.ts";
+import { Installs } from "./installs.ts";
 import { notWanted } from "./lookup.ts";
 import { BYTES_TYPE, listed, problem } from "../wire.ts";
 
@@ -68,6 +69,7 @@ export class Uploads {
   readonly #storage: SnapshotStorage;
   readonly #options: UploadsOptions;
   readonly #admission: Admission;
+  readonly #installs = new Installs();
 
   /**
    * @param storage where to, unless a target sees to that
@@ -81,8 +83,19 @@ export class Uploads {
 
   async install(index: bigint, request: Request, place: Place): Promise<Response> {
     if (request.body === null) throw new SnapshotError("MALFORMED", "The request has no archive in its body");
-    const { target, verifier, receiveThrottle } = this.#options;
     const sent = this.#incoming(request.body, place);
+    const isAsync = /\brespond-async\b/i.test(request.headers.get("Prefer") ?? "");
+    return await this.#installs.answer(index, isAsync, sent.received, this.#install(index, sent));
+  }
+
+  /** Answers how an install ended that was answered with 202. */
+  outcome(index: bigint): Promise<Response> {
+    return Promise.resolve(this.#installs.status(index));
+  }
+
+  /** Installs an archive, and gives what makes the answer. */
+  async #install(index: bigint, sent: IncomingBody): Promise<() => Response> {
+    const { target, verifier, receiveThrottle } = this.#options;
     const body = receiveThrottle === undefined ? sent.stream : sent.stream.pipeThrough(throttled(receiveThrottle));
     try {
       const archive = await this.#admission.archive(index, body);
@@ -94,13 +107,14 @@ export class Uploads {
           ? unarchive(archive, this.#storage, options)
           : target.install(archive, options);
         const snapshot = await work.result;
-        return Response.json(listed(snapshot), { status: 201, headers: { Location: `/snapshots/${index}/manifest` } });
+        const headers = { Location: `/snapshots/${index}/manifest` };
+        return () => Response.json(listed(snapshot), { status: 201, headers });
       } finally {
         // A refused body may be unread, and the connection cannot be used again before it was read or cancelled.
         if (!archive.locked) await archive.cancel().catch(() => {});
       }
     } catch (error) {
-      return refusal(error, sent);
+      return () => refusal(error, sent);
     }
   }
 

@@ -26,7 +26,7 @@ function onNetwork(
 ): Promise<void> {
   return inFakeTime(async () => {
     const there = content ? await storageWith(9n, { state: STATE }) : new MemoryStorage();
-    const handler = snapshotHandler(there);
+    const handler = snapshotHandler(there, { allowWrites: true });
     const asked: Asked[] = [];
     const fetch = (request: Request) => {
       const { method, url, headers } = request;

@@ -4,9 +4,9 @@
  * @module
  */
 
+import type { Operation, Tracker } from "../async/mod.ts";
 import { type SnapshotInfo, type SnapshotLimits, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
 import { pull, type PullOptions, type Source } from "../transfer/mod.ts";
-import { follow } from "./follow.ts";
 import type { Receiver } from "./options.ts";
 
 /** Options of `Replica.install`. */
@@ -54,4 +54,10 @@ export function storedReceiver(snapshot: SnapshotInfo): Receiver {
 /** Cancels the stream of an archive that is not read, since it is here already or was refused. */
 export function discard(stream: ReadableStream<Uint8Array>, reason?: unknown): void {
   if (!stream.locked) stream.cancel(reason).catch(() => {});
+}
+
+/** Waits for the result of an operation, and passes on its progress. */
+export async function follow<T>(operation: Operation<T>, tracker: Tracker): Promise<T> {
+  for await (const progress of operation) tracker.set(progress);
+  return await operation.result;
 }

@@ -45,6 +45,8 @@ export interface DurablyApplied {
   readonly term: bigint;
   /** The members at that index; absent as long as neither an entry nor a snapshot has named them. */
   readonly configuration?: Configuration;
+  /** The group whose entries were applied, if the storage of the machine knows it. */
+  readonly group?: string;
   /** True if all state came from a snapshot and no entry was applied since: the log may end earlier, or be another. */
   readonly loaded?: boolean;
 }
@@ -115,6 +117,15 @@ export interface StateMachine {
    * {@linkcode durable} must have this too, and record the entry and its members; it is called on no other machine.
    */
   reconfigure?(entry: LogEntry): void | Promise<void>;
+
+  /**
+   * Binds the storage of this machine to a group for good, for a machine that has {@linkcode durable}; a replica that
+   * knows its group calls it when it is opened. Without it, the state of one group can be opened as another's.
+   *
+   * @param group the name
+   * @throws {SnapshotError} `FORBIDDEN` if it is bound to another already
+   */
+  bindGroup?(group: string): void | Promise<void>;
 
   /** Called before an installed snapshot is loaded: when it resolves, no part of the state may be in use. */
   pause?(): void | Promise<void>;

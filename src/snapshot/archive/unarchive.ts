@@ -86,7 +86,7 @@ class Unarchiver {
   }
 
   async run(stream: ReadableStream<Uint8Array>): Promise<SnapshotInfo> {
-    const records = decodeRecords(stream, limitOf, this.#options.signal);
+    const records = decodeRecords(stream, limitOf, this.#options.signal, () => this.#tracker.moved());
     try {
       const { verifier, limits } = this.#options;
       const { meta, manifest } = await decodeHead((await records.next()).value, verifier, limits?.files);

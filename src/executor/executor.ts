@@ -1,5 +1,5 @@
 /**
- * When, and in what order: one save or install at a time, retention, then purge. braft's `SnapshotExecutor` with its
+ * The order of things: one save or install at a time, retention, then purge. braft's `SnapshotExecutor` with its
  * holes closed: nothing runs without a time limit, a failure is retried, a save can be cancelled.
  *
  * @module

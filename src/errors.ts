@@ -138,7 +138,20 @@ export class SnapshotError extends Error {
   }
 }
 
-/** Reports whether `error` is a {@linkcode SnapshotError} with one of these codes. */
+/**
+ * Reports whether `error` is a {@linkcode SnapshotError} with one of these codes.
+ *
+ * @example
+ * ```ts
+ * import { hasCode, MemoryStorage } from "@snapstream/snapstream";
+ *
+ * const reader = await new MemoryStorage().open().catch((error: unknown) => {
+ *   if (hasCode(error, "NOT_FOUND")) return undefined; // nothing was saved yet
+ *   throw error;
+ * });
+ * console.assert(reader === undefined);
+ * ```
+ */
 export function hasCode(error: unknown, ...codes: SnapshotErrorCode[]): error is SnapshotError {
   return error instanceof SnapshotError && codes.includes(error.code);
 }

@@ -1,6 +1,6 @@
 /**
- * State in RocksDB through `rocksdb-native`, on Node. (Its addon needs functions of libuv that Deno and Bun do not have:
- * there, opening a database ends the process.)
+ * State in RocksDB through `rocksdb-native`, on Node. (Its addon needs functions of libuv that Deno and Bun do not
+ * have: there, opening a database ends the process.)
  *
  * @module
  */

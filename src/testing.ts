@@ -7,7 +7,8 @@
  * import { storageConformance } from "@snapstream/snapstream/testing";
  *
  * const suite = storageConformance(() => Promise.resolve({ storage: new MemoryStorage(), cleanUp: async () => {} }));
- * for (const { name, run } of suite) Deno.test(name, run);
+ * // In a file of tests: for (const { name, run } of suite) Deno.test(name, run); or with any other runner.
+ * for (const { run } of suite) await run();
  * ```
  *
  * @module

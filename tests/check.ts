@@ -12,10 +12,27 @@ const EDGE_SAFE = ["mod.ts", "src/object.ts", "src/durable_object.ts", "src/opfs
 const DOM_CONFIG = ".deno.dom.json";
 
 let failed = 0;
-async function step(name: string, ...args: string[]): Promise<void> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output();
+function step(name: string, ...args: string[]): Promise<void> {
+  return stepIn(ROOT, name, ...args);
+}
+
+async function stepIn(cwd: string, name: string, ...args: string[]): Promise<void> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd }).output();
   const decoder = new TextDecoder();
   say(name, success, decoder.decode(stdout) + decoder.decode(stderr));
+}
+
+/** Runs the examples of the documentation, in a directory of their own: they write files. */
+async function examples(): Promise<void> {
+  const directory = await Deno.makeTempDir();
+  const flags = [`--config=${ROOT}deno.json`, `--lock=${ROOT}.deno.lock`, "--no-check", "--allow-all", "--quiet"];
+  const strict = `--preload=${ROOT}tests/support/strict_assert.ts`;
+  const all = ["mod.ts", "src/", "README.md"].map((path) => `${ROOT}${path}`);
+  try {
+    await stepIn(directory, "examples in the documentation", "test", "--doc", ...flags, strict, ...all);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
 }
 
 function say(name: string, success: boolean, output: string): void {
@@ -37,7 +54,8 @@ try {
   await Deno.remove(`${ROOT}${DOM_CONFIG}`);
 }
 await step("documentation", "doc", LOCK, "--lint", ...entries);
-await step("examples in the documentation", "check", LOCK, "--doc-only", "mod.ts", "src/", "README.md");
+await step("types of the examples in the documentation", "check", LOCK, "--doc-only", "mod.ts", "src/", "README.md");
+await examples();
 await step("publish, dry run", "publish", "--dry-run", "--allow-dirty");
 const { is, should } = await readmeWithTable();
 say("the table of tests/README.md", is === should, "It is not what the code says: deno task table writes it anew");

@@ -4,7 +4,11 @@
  * @module
  */
 
+export * from "./backoff.ts";
+export * from "./idle_timer.ts";
 export * from "./in_flight.ts";
+export * from "./linked_abort.ts";
+export * from "./map_ahead.ts";
 export * from "./never_throwing.ts";
 export * from "./operation.ts";
 export * from "./pause.ts";

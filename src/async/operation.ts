@@ -23,8 +23,8 @@ export interface Progress {
 }
 
 /**
- * Work that is running. `result` settles when it ends. Iterating gives its newest progress (a slow watcher skips states,
- * none pile up), ends with the work, and throws the error that the work failed with.
+ * Work that is running. `result` settles when it ends. Iterating gives its newest progress (a slow watcher skips
+ * states, none pile up), ends with the work, and throws the error that the work failed with.
  *
  * @typeParam T the result of the work
  *
@@ -116,6 +116,11 @@ export class Tracker {
   add(bytes: number, chunks = 1): void {
     this.#bytes += bytes;
     this.#chunks += chunks;
+    this.#notify();
+  }
+
+  /** Notes that bytes flow, of a chunk that is not whole yet: the work is slow, and does not stall. */
+  moved(): void {
     this.#notify();
   }
 

@@ -5,8 +5,8 @@
  */
 
 /**
- * Lets the event loop handle timers, files and sockets. Awaiting a settled promise does not: a busy caller of a log that
- * writes synchronously, as SQLite does, would starve them.
+ * Lets the event loop handle timers, files and sockets. Awaiting a settled promise does not: a busy caller of a log
+ * that writes synchronously, as SQLite does, would starve them.
  */
 export function yieldTurn(): Promise<void> {
   const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => void };

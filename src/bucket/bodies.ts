@@ -6,7 +6,7 @@
 
 import { checkBytes } from "../checks.ts";
 import { cancelled, throwIfCancelled } from "../errors.ts";
-import { raceAbort } from "../async/mod.ts";
+import { onAbort, raceAbort } from "../async/mod.ts";
 import { ByteBuffer } from "../stream/mod.ts";
 
 /**
@@ -80,20 +80,18 @@ export interface Pieces {
  * @param signal ends it
  */
 export function streamOf(pieces: Pieces, signal?: AbortSignal): ReadableStream<Uint8Array> {
-  let onAbort = () => {};
+  let unlink = () => {};
   let closed: Promise<void> | undefined;
   const close = () => {
-    signal?.removeEventListener("abort", onAbort);
+    unlink();
     return closed ??= pieces.close().catch(() => {}); // its bytes are here: a failed close loses nothing
   };
   return new ReadableStream<Uint8Array>({
     start(controller) {
-      onAbort = () => {
+      unlink = onAbort(signal, () => {
         controller.error(cancelled(signal!));
         void close();
-      };
-      if (signal?.aborted) onAbort();
-      else signal?.addEventListener("abort", onAbort, { once: true });
+      });
     },
     async pull(controller) {
       try {

@@ -248,14 +248,14 @@ async function ask<T>(
   key: string,
   question: () => Promise<T>,
   signal: AbortSignal | undefined,
-  putAway: (late: T) => unknown = () => {},
+  dispose: (late: T) => unknown = () => {},
 ): Promise<T> {
   throwIfCancelled(signal);
   const answer = question();
   try {
     return await raceAbort(answer, signal);
   } catch (error) {
-    if (signal?.aborted) answer.then(putAway).catch(() => {});
+    if (signal?.aborted) answer.then(dispose).catch(() => {});
     throw wrap(error, what, key);
   }
 }

@@ -21,7 +21,7 @@ import {
   required,
   withMembers,
 } from "../checks.ts";
-import { checkGroup, checkStorage } from "../snapshot/mod.ts";
+import { checkGroup, checkStorage, limitChecks, type SnapshotLimits } from "../snapshot/mod.ts";
 import { checkKey } from "../storage/encrypted/mod.ts";
 import { livePushChecks, pullChecks } from "../transfer/client/mod.ts";
 import { checkMachine } from "./fsm_caller.ts";
@@ -85,7 +85,7 @@ export function checkSnapshotOptions(options: SnapshotOptions): SnapshotOptions 
 /** Checks the options of an install. */
 export function checkInstallOptions(options: InstallOptions): InstallOptions {
   const { onManifest: _, ...checks } = pullChecks();
-  return checkOptions(options, checks);
+  return checkOptions(options, { ...checks, limits: withMembers<SnapshotLimits>(limitChecks()) });
 }
 
 /** Checks the options of a live push. */

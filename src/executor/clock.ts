@@ -23,7 +23,19 @@ export interface Clock {
   after(ms: number, callback: () => void): () => void;
 }
 
-/** The runtime's clock. */
+/**
+ * The runtime's clock.
+ *
+ * @example
+ * ```ts
+ * import { systemClock } from "@snapstream/snapstream";
+ *
+ * const clock = systemClock();
+ * const cancel = clock.after(60_000, () => console.log("a minute has passed"));
+ * cancel();
+ * console.assert(clock.monotonic() <= clock.monotonic());
+ * ```
+ */
 export function systemClock(): Clock {
   return {
     now: () => Date.now(),

@@ -26,8 +26,8 @@ import type { ReplicaOptions } from "./replica_options.ts";
  */
 export async function begin(fsm: FsmCaller, options: ReplicaOptions<StateMachine>): Promise<Beginning> {
   const { log, storage, configuration = { peers: [] }, signal, onEvent = () => {} } = options;
-  await bind(options);
   const durable = fsm.durable();
+  await bind(fsm, durable?.group, options);
   const unusable: UnusableSnapshot[] = [];
   const tell = neverThrowing(onEvent);
   const loaded = await loadNewest({
@@ -60,19 +60,24 @@ export async function begin(fsm: FsmCaller, options: ReplicaOptions<StateMachine
 }
 
 /**
- * Tells storage and log the group of the replica: see {@linkcode ReplicaOptions.group}.
+ * Tells storage, log and machine the group of the replica: see {@linkcode ReplicaOptions.group}.
  *
  * @throws {SnapshotError} `FORBIDDEN` if one of them is of another group
  */
-async function bind({ log, storage, group }: ReplicaOptions<StateMachine>): Promise<void> {
+async function bind(
+  fsm: FsmCaller,
+  ofMachine: string | undefined,
+  { log, storage, group }: ReplicaOptions<StateMachine>,
+): Promise<void> {
   const ofLog = isShared(log) ? undefined : log.group;
-  const name = group ?? storage.group ?? groupOf(await storage.list()) ?? ofLog;
+  const name = group ?? storage.group ?? groupOf(await storage.list()) ?? ofLog ?? ofMachine;
   if (name === undefined) return;
   boundGroup(ofLog, name, "The log");
+  boundGroup(ofMachine, name, "The state of the machine");
   storage.bindGroup(name);
-  if (isShared(log) || name === ofLog) return;
   try {
-    await log.bindGroup?.(name);
+    if (!isShared(log) && name !== ofLog) await log.bindGroup?.(name);
+    await fsm.bindGroup(name);
   } catch (error) {
     if (!hasCode(error, "NO_SPACE")) throw error; // the next opening tells it: a full disk must not prevent this one
   }

@@ -224,6 +224,11 @@ export class FsmCaller {
     for (const listener of this.#listeners) listener.loaded?.(meta);
   }
 
+  /** Tells the storage of the machine its group: see {@linkcode StateMachine.bindGroup}. */
+  async bindGroup(group: string): Promise<void> {
+    await asReplica(() => this.#machine.bindGroup?.(group));
+  }
+
   /** The last entry that the storage of the machine has: see {@linkcode StateMachine.durable}. */
   durable(): DurablyApplied | undefined {
     return asReplica(() => this.#machine.durable?.());

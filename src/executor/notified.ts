@@ -27,7 +27,7 @@ export class NotifiedInstall {
   readonly #fsm: FsmCaller;
   readonly #storage: SnapshotStorage;
   readonly #install: NotificationInstaller;
-  #term = 0n;
+  /** The highest first entry that was said while this install is running. */
   #first = 0n;
   #running: Operation<SnapshotInfo | undefined> | undefined;
   /** The outcome of the last install, reported once, at the next notification. */
@@ -56,18 +56,20 @@ export class NotifiedInstall {
       const reason = `This is a replica of group ${JSON.stringify(own)}, not of ${JSON.stringify(group)}`;
       return { result: "CONF_MISMATCH", reason };
     }
-    if (term < this.#term) return { result: "NOT_LEADER", term: this.#term };
-    if (term > this.#term) this.#first = 0n; // another leader has another log
-    this.#term = term;
-    if (first < this.#first) return { result: "SNAPSHOT_EXPIRED", term };
-    this.#first = first;
-    if (this.#running !== undefined) return { result: "IN_PROGRESS", term, progress: this.#running.progress };
+    // Terms count once they are in the state: a word does not raise them, or a false one would dethrone the leader.
+    const { index: applied, term: known } = this.#fsm.applied;
+    if (term < known) return { result: "NOT_LEADER", term: known };
+    if (this.#running !== undefined) {
+      if (first < this.#first) return { result: "SNAPSHOT_EXPIRED", term };
+      this.#first = first;
+      return { result: "IN_PROGRESS", term, progress: this.#running.progress };
+    }
     const outcome = this.#outcome;
     this.#outcome = undefined;
     if (outcome?.result === "SNAPSHOT_INSTALLED") return { ...outcome, term };
-    const applied = this.#fsm.applied.index; // entries may have arrived: even after a failure none may be needed
     if (applied + 1n >= first) return { result: "ALREADY_INSTALLED", snapshotIndex: applied, term };
     if (outcome !== undefined) return { ...outcome, term };
+    this.#first = first;
     const running = this.#running = this.#start(notification);
     return { result: "IN_PROGRESS", term, progress: running.progress };
   }

@@ -5,7 +5,7 @@
  */
 
 import type { Operation, Tracker } from "../async/mod.ts";
-import { type SnapshotInfo, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
+import { type SnapshotInfo, type SnapshotLimits, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
 import { pull, type PullOptions, type Source } from "../transfer/mod.ts";
 import type { Receiver } from "./options.ts";
 
@@ -13,18 +13,20 @@ import type { Receiver } from "./options.ts";
 export interface InstallOptions extends Omit<PullOptions, "onManifest" | "check"> {
   /** The index that the snapshot must have; of sources, the snapshot to pull. */
   readonly index?: bigint;
+  /** How much an archive may be. */
+  readonly limits?: SnapshotLimits | undefined;
 }
 
 /** Receives an archive, as of a `PUT`. */
 export function archiveReceiver(
   stream: ReadableStream<Uint8Array>,
   storage: SnapshotStorage,
-  { index, verifier }: InstallOptions,
+  { index, verifier, limits }: InstallOptions,
 ): Receiver {
   return {
     index,
     async receive(signal, tracker, _found, check) {
-      return await follow(unarchive(stream, storage, { signal, index, verifier, check }), tracker);
+      return await follow(unarchive(stream, storage, { signal, index, verifier, limits, check }), tracker);
     },
   };
 }
@@ -33,7 +35,7 @@ export function archiveReceiver(
 export function pullReceiver(
   sources: readonly Source[],
   storage: SnapshotStorage,
-  options: InstallOptions,
+  { limits: _, ...options }: InstallOptions,
 ): Receiver {
   return {
     index: options.index,

@@ -13,7 +13,7 @@ import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/nats-core";
 import { checkOptions, checkString, integer, required } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import { checkConnection } from "./connection.ts";
-import { InFlight } from "../async/mod.ts";
+import { InFlight, mapAhead } from "../async/mod.ts";
 import { compareBytes } from "../stream/mod.ts";
 import {
   type Bucket,
@@ -247,18 +247,17 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
     intent: Intent,
     signal: AbortSignal | undefined,
   ): Promise<number> {
-    const flying = new InFlight<number | undefined>();
+    const flying = new InFlight<number | undefined>(() => AHEAD);
     let size = 0;
     let count = 0;
     try {
       await intent.begin(signal);
       for await (const part of parts) {
         size += part.length;
-        if (flying.size >= AHEAD) await flying.next();
-        flying.add(this.#stream.write(intent.chunk(count++), part, { signal }));
+        await flying.add(this.#stream.write(intent.chunk(count++), part, { signal }));
         await intent.renew(signal);
       }
-      while (flying.size > 0) await flying.next();
+      await flying.drain();
       return size;
     } catch (error) {
       await flying.settled();
@@ -314,10 +313,12 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
   /** The bytes of an object from its chunks, a few read ahead. */
   #chunks(key: string, meta: Meta, start: number, end: number, signal: AbortSignal | undefined): Pieces {
     const { chunks, chunkSize, size } = meta;
-    const flying = new InFlight<Uint8Array>();
     const last = Math.floor((end - 1) / chunkSize);
-    let asked = Math.floor(start / chunkSize);
-    let given = asked;
+    let given = Math.floor(start / chunkSize);
+    let isClosed = false;
+    function* numbers() {
+      for (let n = given; n <= last && !isClosed; n++) yield n;
+    }
     const read = async (n: number): Promise<Uint8Array> => {
       const bytes = await this.#stream.readFixed(`${this.#stream.subjects.chunks}.${chunks}.${n}`, signal);
       const expected = Math.min(chunkSize, size - n * chunkSize);
@@ -327,16 +328,16 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
         chunk: n,
       });
     };
+    const chunksAhead = mapAhead(numbers(), AHEAD, read);
     return {
       async next() {
-        while (asked <= last && flying.size < AHEAD) flying.add(read(asked++));
-        if (flying.size === 0) return undefined;
-        const bytes = await flying.next();
+        const { done, value: bytes } = await chunksAhead.next();
+        if (done) return undefined;
         const at = given++ * chunkSize;
         return bytes.subarray(Math.max(start - at, 0), Math.min(end - at, bytes.length));
       },
       close() {
-        asked = Infinity;
+        isClosed = true;
         return Promise.resolve();
       },
     };

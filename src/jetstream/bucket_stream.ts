@@ -41,9 +41,9 @@ export class BucketStream {
   readonly #manager: JetStreamManager;
   readonly #stream: string;
 
-  private constructor(link: JetStreamConnection, manager: JetStreamManager, name: string) {
-    this.#connection = link;
-    this.#client = jetstream(link.connection);
+  private constructor(connection: JetStreamConnection, manager: JetStreamManager, name: string) {
+    this.#connection = connection;
+    this.#client = jetstream(connection.nats);
     this.#manager = manager;
     this.#stream = `bucket_${name}`;
     const base = `bucket_${name}`;
@@ -51,23 +51,23 @@ export class BucketStream {
   }
 
   /** Finds the stream; makes it if there is none. */
-  static async open(connection: NatsConnection, name: string, replicas: number): Promise<BucketStream> {
-    const link = new JetStreamConnection(connection);
+  static async open(nats: NatsConnection, name: string, replicas: number): Promise<BucketStream> {
+    const connection = new JetStreamConnection(nats);
     let manager: JetStreamManager;
     try {
-      manager = await jetstreamManager(connection);
-      const store = new BucketStream(link, manager, name);
+      manager = await jetstreamManager(nats);
+      const store = new BucketStream(connection, manager, name);
       await store.#ensure(replicas);
       return store;
     } catch (error) {
-      await link.close();
+      await connection.close();
       throw bucketError(error, "open", `bucket_${name}`);
     }
   }
 
   /** The largest message that the server takes. */
   get maxPayload(): number {
-    return this.#connection.connection.info?.max_payload ?? 1024 * 1024;
+    return this.#connection.nats.info?.max_payload ?? 1024 * 1024;
   }
 
   /**

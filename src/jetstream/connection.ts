@@ -26,16 +26,16 @@ export type LinkEvent =
 /** A connection that tells its listeners when it broke, and when it is there again. */
 export class JetStreamConnection {
   /** The connection. */
-  readonly connection: NatsConnection;
+  readonly nats: NatsConnection;
   readonly #statuses: AsyncIterable<Status> & { stop?(): void };
   readonly #listeners = new Set<(event: LinkEvent) => unknown>();
   readonly #watching: Promise<void>;
   #down = false;
 
-  /** @param connection a connection; stays the caller's */
-  constructor(connection: NatsConnection) {
-    this.connection = connection;
-    this.#statuses = connection.status();
+  /** @param nats a connection; stays the caller's */
+  constructor(nats: NatsConnection) {
+    this.nats = nats;
+    this.#statuses = nats.status();
     this.#watching = this.#watch();
   }
 
@@ -73,7 +73,7 @@ export class JetStreamConnection {
     const change = (type: LinkEvent["type"]) =>
       new Promise<void>((resolve) => unlisten = this.listen((event) => event.type === type && resolve()));
     try {
-      if (this.#down && !this.connection.isClosed()) {
+      if (this.#down && !this.nats.isClosed()) {
         if (!waits) throw new Interrupted("there is no connection");
         await raceAbort(change("up"), signal);
       }

@@ -7,6 +7,7 @@
 import { AckPolicy, DeliverPolicy, type JetStreamManager } from "@nats-io/jetstream";
 import { createInbox, type Msg, type Subscription } from "@nats-io/nats-core";
 import { cancelled } from "../errors.ts";
+import { IdleTimer, onAbort } from "../async/mod.ts";
 import { type Delivered, delivered } from "./entry.ts";
 import { Interrupted } from "./errors.ts";
 import type { JetStreamConnection } from "./connection.ts";
@@ -56,18 +57,18 @@ export class StreamConsumer {
   #idle = false;
   #wake: (() => void) | undefined;
 
-  private constructor(link: JetStreamConnection, stream: string, name: string, pending: number, waits: boolean) {
+  private constructor(connection: JetStreamConnection, stream: string, name: string, pending: number, waits: boolean) {
     this.#waits = waits;
     this.pending = pending;
-    const { connection } = link;
-    this.#connection = link;
+    const { nats } = connection;
+    this.#connection = connection;
     this.#stream = stream;
     this.#name = name;
     this.#inbox = createInbox();
-    this.#subscription = connection.subscribe(this.#inbox, {
+    this.#subscription = nats.subscribe(this.#inbox, {
       callback: (error, message) => error === null ? this.#take(message) : this.#fail(error),
     });
-    this.#unlisten = link.listen((event) => {
+    this.#unlisten = connection.listen((event) => {
       if (event.type !== "refused") this.#fail(new Interrupted(`the connection is ${event.type}`));
       else if (`${event.error.message}`.includes(this.#inbox)) this.#fail(event.error);
     });
@@ -76,13 +77,13 @@ export class StreamConsumer {
   /**
    * Makes a consumer.
    *
-   * @param link the connection
+   * @param connection the connection
    * @param manager makes it
    * @param stream the name of the stream
    * @param options the messages to read
    */
   static async open(
-    link: JetStreamConnection,
+    connection: JetStreamConnection,
     manager: JetStreamManager,
     stream: string,
     options: ConsumerOptions,
@@ -99,7 +100,7 @@ export class StreamConsumer {
       mem_storage: true,
       num_replicas: 1,
     });
-    return new StreamConsumer(link, stream, name, num_pending, waits);
+    return new StreamConsumer(connection, stream, name, num_pending, waits);
   }
 
   /**
@@ -129,23 +130,23 @@ export class StreamConsumer {
   close(): void {
     this.#unlisten();
     this.#queue = [];
-    if (this.#connection.connection.isClosed()) return;
+    if (this.#connection.nats.isClosed()) return;
     this.#subscription.unsubscribe();
     // Not awaited: if it does not arrive, the server removes the inactive consumer by itself.
-    if (!this.#connection.connection.isDraining()) {
-      this.#connection.connection.publish(`$JS.API.CONSUMER.DELETE.${this.#stream}.${this.#name}`);
+    if (!this.#connection.nats.isDraining()) {
+      this.#connection.nats.publish(`$JS.API.CONSUMER.DELETE.${this.#stream}.${this.#name}`);
     }
   }
 
   #ask(): void {
-    const { connection } = this.#connection;
-    const largest = connection.info?.max_payload ?? 0;
+    const { nats } = this.#connection;
+    const largest = nats.info?.max_payload ?? 0;
     const request = {
       batch: BATCH,
       max_bytes: Math.max(BATCH_BYTES, 2 * largest),
       ...(this.#waits ? { expires: EXPIRES * NANOS, idle_heartbeat: HEARTBEAT * NANOS } : { no_wait: true }),
     };
-    connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${this.#name}`, JSON.stringify(request), {
+    nats.publish(`$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${this.#name}`, JSON.stringify(request), {
       reply: this.#inbox,
     });
     this.#wanted = BATCH;
@@ -153,17 +154,17 @@ export class StreamConsumer {
 
   /** Waits for a message or a failure; too long a silence is a failure. */
   async #news(signal: AbortSignal): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const wake = () => this.#wake?.();
-    signal.addEventListener("abort", wake, { once: true });
+    let unlink = () => {};
+    const silence = new IdleTimer(SILENCE, () => this.#fail(new Interrupted("the server is silent")));
     try {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
-        timer = setTimeout(() => this.#fail(new Interrupted("the server is silent")), SILENCE);
+        unlink = onAbort(signal, () => resolve());
+        silence.resume();
       });
     } finally {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", wake);
+      silence.pause();
+      unlink();
       this.#wake = undefined;
     }
   }

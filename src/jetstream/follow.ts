@@ -6,6 +6,7 @@
 
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { cancelled, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { type Backoff, backoff } from "../async/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { StreamConsumer } from "./consumer.ts";
 import { type Delivered, entryOf, type Received } from "./entry.ts";
@@ -15,15 +16,14 @@ import type { StreamBounds } from "./log_stream.ts";
 import { purged } from "../log/mod.ts";
 
 /** The pause after an interruption: the first one, and the longest, in milliseconds. */
-const RETRY_FIRST = 50;
-const RETRY_MAX = 5000;
+const RETRY: Backoff = { first: 50, longest: 5000 };
 /** The time that a stream may be gone, or shorter than it was, before that counts: servers start. In milliseconds. */
 const PATIENCE = 10_000;
 
 /** The surroundings of a {@linkcode followStream}. */
 export interface FollowContext {
   /** The connection. */
-  readonly link: JetStreamConnection;
+  readonly connection: JetStreamConnection;
   /** Looks at the stream, and makes consumers. */
   readonly manager: JetStreamManager;
   /** The name of the stream. */
@@ -64,14 +64,14 @@ export async function* followStream(
       }
     } catch (error) {
       if (signal.aborted) throw cancelled(signal);
-      const doubtful = error instanceof Shortened || isNoStream(error);
-      if (doubtful) doubtSince ??= performance.now();
-      const waits = doubtful ? performance.now() - doubtSince! < PATIENCE : passes(error);
+      const suspect = error instanceof Shortened || isNoStream(error);
+      if (suspect) doubtSince ??= performance.now();
+      const waits = suspect ? performance.now() - doubtSince! < PATIENCE : passes(error);
       if (!waits) {
         throw error instanceof Shortened ? reading.rewritten(error.message) : wrap(error, "read", context.stream);
       }
     }
-    await context.link.pause(Math.min(RETRY_FIRST * 2 ** trouble++, RETRY_MAX), signal);
+    await context.connection.pause(backoff(trouble++, RETRY), signal);
   }
 }
 
@@ -122,10 +122,10 @@ class Reading {
   }
 
   async #open(from: bigint, signal: AbortSignal): Promise<StreamConsumer> {
-    const { link, manager, stream } = this.#context;
+    const { connection, manager, stream } = this.#context;
     let opening: Promise<StreamConsumer> | undefined;
     try {
-      return await link.ask(() => opening = StreamConsumer.open(link, manager, stream, { from }), signal);
+      return await connection.ask(() => opening = StreamConsumer.open(connection, manager, stream, { from }), signal);
     } catch (error) {
       opening?.then((late) => late.close()).catch(() => {});
       throw error;
@@ -133,7 +133,7 @@ class Reading {
   }
 
   async #look(signal: AbortSignal): Promise<StreamBounds> {
-    const bounds = await this.#context.link.ask(() => this.#context.bounds(), signal);
+    const bounds = await this.#context.connection.ask(() => this.#context.bounds(), signal);
     if (this.#next < bounds.first) throw purged(this.#next, bounds.first);
     if (bounds.last < this.#next - 1n) throw new Shortened(`ends with ${bounds.last}, and had ${this.#next - 1n}`);
     return bounds;
@@ -166,11 +166,11 @@ class Reading {
 
   /** Finds out why the next entry was not delivered, and returns the error for it. */
   async #missing(signal: AbortSignal): Promise<unknown> {
-    const { link, manager, stream } = this.#context;
+    const { connection, manager, stream } = this.#context;
     await this.#look(signal); // throws if it was purged
     try {
       const seq = Number(this.#next);
-      const found = await link.ask(() => manager.streams.getMessage(stream, { seq }), signal);
+      const found = await connection.ask(() => manager.streams.getMessage(stream, { seq }), signal);
       if (found !== null) return new Interrupted("a message was not delivered");
     } catch (error) {
       if (!isNoMessage(error)) return error;

@@ -9,7 +9,7 @@ import type { NatsConnection } from "@nats-io/nats-core";
 import { checkIndex, checkOptions, checkSignal, checkString, duration, integer, required } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { LONGEST_WAIT, raceAbort } from "../async/mod.ts";
+import { type Backoff, backoff, LONGEST_WAIT, raceAbort } from "../async/mod.ts";
 import { TERM } from "./entry.ts";
 import { isSilent, passes, wrap } from "./errors.ts";
 import { followStream } from "./follow.ts";
@@ -46,8 +46,7 @@ const PATIENCE = 30_000;
 /** The longest wait if nobody answers for JetStream at all, in milliseconds. */
 const SILENT = 2000;
 /** The pause before a retry: the first one, and the longest, in milliseconds. */
-const RETRY_FIRST = 50;
-const RETRY_MAX = 1000;
+const RETRY: Backoff = { first: 50, longest: 1000 };
 
 /**
  * A log that any number of replicas share. The index of an entry is the sequence of its message; all replicas apply the
@@ -86,7 +85,7 @@ export class JetStreamLog implements SharedLog {
   #closed: Promise<void> | undefined;
 
   private constructor(
-    link: JetStreamConnection,
+    connection: JetStreamConnection,
     manager: JetStreamManager,
     stream: LogStream,
     members: Members,
@@ -94,7 +93,7 @@ export class JetStreamLog implements SharedLog {
     bounds: StreamBounds,
     memberTimeout: number,
   ) {
-    this.#connection = link;
+    this.#connection = connection;
     this.#manager = manager;
     this.#stream = stream;
     this.#members = members;
@@ -108,14 +107,14 @@ export class JetStreamLog implements SharedLog {
    * Opens a log. While it is open nothing is purged that this member needs. Waits for servers that start, or elect a
    * leader, half a minute at the most.
    *
-   * @param connection a connection; stays the caller's, and is to be closed after the log. With
+   * @param nats a connection; stays the caller's, and is to be closed after the log. With
    *   `maxReconnectAttempts: -1` any outage is waited out
    * @param options the stream, and the name of this member
    * @throws {SnapshotError} `UNSUPPORTED` if the server has no JetStream, or the stream could lose entries; `FORBIDDEN`
    *   if the user of the connection may not use it; `MALFORMED` if a name is not valid; `TIMEOUT`, `UNAVAILABLE`
    */
-  static async open(connection: NatsConnection, options: JetStreamLogOptions): Promise<JetStreamLog> {
-    checkConnection(connection, "connection");
+  static async open(nats: NatsConnection, options: JetStreamLogOptions): Promise<JetStreamLog> {
+    checkConnection(nats, "connection");
     const { stream: name, member, signal } = checkOptions(options, {
       stream: required(checkString),
       member: required(checkString),
@@ -125,34 +124,42 @@ export class JetStreamLog implements SharedLog {
     });
     checkName("stream", name);
     checkName("member", member);
-    const link = new JetStreamConnection(connection);
+    const connection = new JetStreamConnection(nats);
     const start = performance.now();
     for (let tries = 0;; tries++) {
       try {
-        return await JetStreamLog.#try(link, options);
+        return await JetStreamLog.#try(connection, options);
       } catch (error) {
         const passed = performance.now() - start;
         const waits = passes(error) && passed < (isSilent(error) ? SILENT : PATIENCE) && !signal?.aborted;
         if (!waits) {
-          await link.close();
+          await connection.close();
           throw isSilent(error) ? noJetStream(name, error) : wrap(error, "open", name);
         }
-        await link.pause(Math.min(RETRY_FIRST * 2 ** tries, RETRY_MAX), signal).catch(() => {}); // thrown below
+        await connection.pause(backoff(tries, RETRY), signal).catch(() => {}); // thrown below
       }
     }
   }
 
-  static async #try(link: JetStreamConnection, options: JetStreamLogOptions): Promise<JetStreamLog> {
+  static async #try(connection: JetStreamConnection, options: JetStreamLogOptions): Promise<JetStreamLog> {
     const { stream: name, member, replicas = 1, memberTimeout = 600_000, signal } = options;
     throwIfCancelled(signal);
-    const client = jetstream(link.connection);
-    const manager = await raceAbort(jetstreamManager(link.connection), signal);
+    const client = jetstream(connection.nats);
+    const manager = await raceAbort(jetstreamManager(connection.nats), signal);
     const stream = await raceAbort(ensureStream(manager, name, replicas), signal);
     const members = await raceAbort(Members.open(client, manager, stream, member, memberTimeout), signal);
     await raceAbort(members.join(boundsOf(await manager.streams.info(name)).first), signal);
     // Read again: the bounds hold only from here on, now that nothing this member needs is purged.
     const bounds = boundsOf(await raceAbort(manager.streams.info(name), signal));
-    return new JetStreamLog(link, manager, stream, members, new Proposals(link, stream), bounds, memberTimeout);
+    return new JetStreamLog(
+      connection,
+      manager,
+      stream,
+      members,
+      new Proposals(connection, stream),
+      bounds,
+      memberTimeout,
+    );
   }
 
   get firstIndex(): bigint {
@@ -189,7 +196,7 @@ export class JetStreamLog implements SharedLog {
     checkSignal(signal, "signal");
     return followStream(
       {
-        link: this.#connection,
+        connection: this.#connection,
         manager: this.#manager,
         stream: this.#stream.name,
         bounds: () => this.#look(),

@@ -11,7 +11,7 @@ import type { LogEntry } from "../state/mod.ts";
 import { headersOf, MESSAGE_ID, TERM } from "./entry.ts";
 import { acknowledged, Interrupted, isSilent, passes, wrap } from "./errors.ts";
 import type { JetStreamConnection } from "./connection.ts";
-import { Semaphore } from "../async/mod.ts";
+import { type Backoff, backoff, onAbort, Semaphore } from "../async/mod.ts";
 import type { LogStream } from "./log_stream.ts";
 import { type LogProposeOptions, ownContent } from "../log/mod.ts";
 
@@ -22,8 +22,7 @@ const ACK_TIMEOUT = 5000;
 /** The interval at which messages are checked for that, in milliseconds. */
 const LOOK = 100;
 /** The pause before a retry where no server answers: the first one, and the longest, in milliseconds. */
-const RETRY_FIRST = 20;
-const RETRY_MAX = 1000;
+const RETRY: Backoff = { first: 20, longest: 1000 };
 const STREAM = "Nats-Expected-Stream";
 const LAST = "Nats-Expected-Last-Sequence";
 
@@ -57,24 +56,24 @@ export class Proposals {
   #closed: SnapshotError | undefined;
 
   /**
-   * @param link the connection
+   * @param connection the connection
    * @param stream the stream to append to
    */
-  constructor(link: JetStreamConnection, stream: LogStream) {
-    this.#connection = link;
+  constructor(connection: JetStreamConnection, stream: LogStream) {
+    this.#connection = connection;
     this.#stream = stream;
-    this.#acknowledgements = link.connection.subscribe(`${this.#inbox}.*`, {
+    this.#acknowledgements = connection.nats.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
         if (error !== null) return this.#settleAll(error);
         const pending = this.#pending.get(message.subject.slice(this.#inbox.length + 1));
         if (pending !== undefined) settle(pending, acknowledged(message));
       },
     });
-    this.#unlisten = link.listen((event) => {
+    this.#unlisten = connection.listen((event) => {
       // Messages sent before the connection broke may be lost: their acknowledgements are not waited for.
       if (event.type === "up") this.#settleAll(new Interrupted("the connection broke"));
       if (event.type === "refused" && event.error.message.includes(`"${stream.subject}"`)) this.#settleAll(event.error);
-      if (event.type === "down" && link.connection.isClosed()) this.#settleAll(new Error("connection closed"));
+      if (event.type === "down" && connection.nats.isClosed()) this.#settleAll(new Error("connection closed"));
     });
   }
 
@@ -109,7 +108,7 @@ export class Proposals {
     this.#unlisten();
     clearInterval(this.#looking);
     this.#settleAll(this.#closed);
-    if (!this.#connection.connection.isClosed()) this.#acknowledgements.unsubscribe();
+    if (!this.#connection.nats.isClosed()) this.#acknowledgements.unsubscribe();
   }
 
   #check({ data }: Pick<LogEntry, "data">): void {
@@ -119,7 +118,7 @@ export class Proposals {
   }
 
   #most(): number {
-    return Math.min(this.#connection.connection.info?.max_payload ?? Infinity, this.#stream.maxMessage);
+    return Math.min(this.#connection.nats.info?.max_payload ?? Infinity, this.#stream.maxMessage);
   }
 
   #tooLarge(actual: number, expected: number, cause?: unknown): SnapshotError {
@@ -155,7 +154,7 @@ export class Proposals {
         uncertain ||= !isSilent(cause);
         if (options.signal?.aborted || this.#closed !== undefined) throw cause;
         if (!passes(cause)) throw this.#refused(cause, entry);
-        const wait = Math.min(RETRY_FIRST * 2 ** attempt, RETRY_MAX);
+        const wait = backoff(attempt, RETRY);
         if (performance.now() + wait >= deadline) throw this.#unknown(uncertain, cause);
         if (!(cause instanceof Interrupted)) await this.#connection.pause(wait, options.signal);
         if (pending.index !== undefined) return pending.index; // it was heard of meanwhile
@@ -179,20 +178,19 @@ export class Proposals {
     return new Promise((resolve, reject) => {
       if (this.#closed !== undefined) throw this.#closed;
       throwIfCancelled(signal);
-      const onAbort = () => pending.settle(cancelled(signal!));
       pending.settle = (error) => {
         pending.settle = () => {};
-        signal?.removeEventListener("abort", onAbort);
+        unlink();
         if (error === undefined) resolve();
         else reject(error);
       };
-      signal?.addEventListener("abort", onAbort, { once: true });
+      const unlink = onAbort(signal, () => pending.settle(cancelled(signal!)));
       const headers = headersOf(configuration);
       headers.set(MESSAGE_ID, `${this.#session}.${key}`);
       headers.set(STREAM, this.#stream.name);
       if (expectedLastIndex !== undefined) headers.set(LAST, String(expectedLastIndex));
       try {
-        this.#connection.connection.publish(this.#stream.subject, data, { headers, reply: `${this.#inbox}.${key}` });
+        this.#connection.nats.publish(this.#stream.subject, data, { headers, reply: `${this.#inbox}.${key}` });
       } catch (error) {
         pending.settle(error);
       }

@@ -19,7 +19,9 @@ export interface LogStorage extends AsyncDisposable {
   readonly lastIndex: bigint;
   /** The number of bytes of the entries' data, without the overhead of storing them. */
   readonly byteLength: number;
-  /** The group whose entries these are, if the log knows it: a `Replica` of another group does not open with this log. */
+  /**
+   * The group whose entries these are, if the log knows it: a `Replica` of another group does not open with this log.
+   */
   readonly group?: string | undefined;
 
   /**

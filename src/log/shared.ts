@@ -15,8 +15,9 @@ export interface LogProposeOptions {
 }
 
 /**
- * The log of a group of replicas, which orders what any of them appends. A {@linkcode LogStorage} is told the index of an
- * entry; this log assigns it. An entry that it has given, or acknowledged, is committed: no other ever has its index.
+ * The log of a group of replicas, which orders what any of them appends. A {@linkcode LogStorage} is told the index of
+ * an entry; this log assigns it. An entry that it has given, or acknowledged, is committed: no other ever has its
+ * index.
  */
 export interface SharedLog extends AsyncDisposable {
   /** The index of the first entry, or the one that the first entry will have; as last known. */
@@ -35,14 +36,15 @@ export interface SharedLog extends AsyncDisposable {
    * @param entry its content
    * @param options the condition, and the signal
    * @returns the entry, durable
-   * @throws {SnapshotError} `STALE` if the condition does not hold, `MALFORMED` if it is too large: it was not appended;
+   * @throws {SnapshotError} `STALE` if the condition does not hold, `MALFORMED` if it is too large: it was not
+   *   appended;
    *   `TIMEOUT`, `CANCELLED`, `CLOSED` if it is not known whether it was
    */
   propose(entry: Pick<LogEntry, "data" | "configuration">, options?: LogProposeOptions): Promise<LogEntry>;
 
   /**
-   * The entries from an index on, including those yet to come: in order, without a gap, each once. Reconnects by itself;
-   * an error that it throws is final.
+   * The entries from an index on, including those yet to come: in order, without a gap, each once. Reconnects by
+   * itself; an error that it throws is final.
    *
    * @param from the first index
    * @param signal ends it: throws `CANCELLED`

@@ -16,6 +16,21 @@ import type { SnapshotReader } from "./storage.ts";
  *
  * @param reader the snapshot
  * @throws {SnapshotError} `NOT_FOUND` if a file is only a reference to something outside of the snapshot
+ *
+ * @example
+ * ```ts
+ * import { completeManifest, KeyValueMachine, MemoryLog, MemoryStorage, Replica, utf8Codec } from "@snapstream/snapstream";
+ *
+ * const storage = new MemoryStorage();
+ * const machine = new KeyValueMachine(utf8Codec());
+ * const replica = await Replica.open({ machine, log: new MemoryLog(), storage });
+ * await replica.propose(machine.put("hello", "world"));
+ * await replica.snapshot().result;
+ * const reader = await storage.open();
+ * console.assert((await completeManifest(reader)).verifiable);
+ * await reader.close();
+ * await replica.close();
+ * ```
  */
 export async function completeManifest(reader: SnapshotReader): Promise<SnapshotManifest> {
   checkReader(reader, "reader");

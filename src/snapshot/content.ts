@@ -6,7 +6,7 @@
 
 import { checkInteger, checkOptions, checkString, listOf } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
-import type { ChunkMap } from "../stream/mod.ts";
+import { type ChunkMap, lastThat } from "../stream/mod.ts";
 import type { FileInfo } from "./meta.ts";
 
 /** A file whose chunks are known. */
@@ -143,13 +143,6 @@ export class SnapshotContent {
 
   /** The last file that begins at or before a place: it has the place, since empty files take none. */
   #fileOf(starts: Float64Array, place: number): number {
-    let low = 0;
-    let high = this.files.length;
-    while (high - low > 1) {
-      const middle = (low + high) >>> 1;
-      if (starts[middle]! <= place) low = middle;
-      else high = middle;
-    }
-    return low;
+    return lastThat(this.files.length, (i) => starts[i]! <= place);
   }
 }

@@ -7,9 +7,10 @@
 export * from "./archive/mod.ts";
 export * from "./complete.ts";
 export * from "./content.ts";
-export { endingOf } from "./ending.ts";
+export { trailerOf } from "./trailer.ts";
 export * from "./group.ts";
 export { MAX_KEY_GROUPS } from "./key_groups.ts";
+export * from "./limits.ts";
 export * from "./manifest.ts";
 export * from "./meta.ts";
 export * from "./names.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { InFlight } from "../async/mod.ts";
+import { mapAhead } from "../async/mod.ts";
 import type { FilePart, SnapshotContent } from "./content.ts";
 import type { ReadOptions } from "./storage.ts";
 
@@ -34,20 +34,9 @@ export async function* readContent(
   end: number = content.size,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const read = ({ file, start, end }: FilePart) => files.file(file.name, { start, end, raw: true });
-  const ahead = new InFlight<Uint8Array[]>();
-  try {
-    // Small files are read ahead: opening one takes as long as reading it.
-    for (const part of content.parts(start, end)) {
-      if (part.end - part.start <= SMALL) {
-        ahead.add(Array.fromAsync(read(part)));
-        if (ahead.size >= READ_AHEAD) yield* await ahead.next();
-        continue;
-      }
-      while (ahead.size > 0) yield* await ahead.next();
-      yield* read(part);
-    }
-    while (ahead.size > 0) yield* await ahead.next();
-  } finally {
-    await ahead.settled();
+  // Small files are read ahead: opening one takes as long as reading it.
+  const begin = async (part: FilePart) => part.end - part.start <= SMALL ? await Array.fromAsync(read(part)) : part;
+  for await (const part of mapAhead(content.parts(start, end), READ_AHEAD, begin)) {
+    yield* Array.isArray(part) ? part : read(part);
   }
 }

@@ -27,7 +27,7 @@ export class SqlitePages {
   readonly #count: StatementSync;
   readonly #free: StatementSync;
   readonly #step: StatementSync;
-  /** Whether pages can be given back one by one. */
+  /** True if pages can be given back one by one. */
   readonly canShrink: boolean;
 
   /** @param database whose file it is */
@@ -38,12 +38,12 @@ export class SqlitePages {
     this.canShrink = numberOf(database.prepare("PRAGMA auto_vacuum")) === 2;
   }
 
-  /** How many it has. */
+  /** The number of its pages. */
   get count(): number {
     return numberOf(this.#count);
   }
 
-  /** How many of them hold nothing. */
+  /** The number of pages that hold nothing. */
   get free(): number {
     return numberOf(this.#free);
   }
@@ -59,7 +59,9 @@ function numberOf(pragma: StatementSync): number {
   return Number(Object.values(pragma.get() ?? {})[0]);
 }
 
-/** The size of a file, 0 if there is none. Not by opening it: closing an SQLite file drops the process's locks on it. */
+/**
+ * The size of a file, 0 if there is none. Not by opening it: closing an SQLite file drops the process's locks on it.
+ */
 export function sizeOf(path: string): number {
   try {
     return lstatSync(path, { throwIfNoEntry: false })?.size ?? 0;

@@ -1,6 +1,6 @@
 /**
- * The values that a state accepts: those that every save can write. One value that cannot be saved would fail each save,
- * and so block the purging of the log.
+ * The values that a state accepts: those that every save can write. One value that cannot be saved would fail each
+ * save, and so block the purging of the log.
  *
  * @module
  */

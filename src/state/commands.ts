@@ -42,9 +42,9 @@ export interface CommandCodec<C> {
 }
 
 /**
- * Puts the name and version of a codec before each command, for state machines of one's own. Call `decode` in `validate`,
- * so that a command that this program does not understand is refused before it is appended; and in `apply`, since a
- * newer program may have appended to the log before it was rolled back to this one.
+ * Puts the name and version of a codec before each command, for state machines of one's own. Call `decode` in
+ * `validate`, so that a command that this program does not understand is refused before it is appended; and in `apply`,
+ * since a newer program may have appended to the log before it was rolled back to this one.
  *
  * @typeParam C the commands
  * @param codec of the newest version of commands: see {@linkcode versioned}

@@ -43,7 +43,8 @@ export class DeclaredStates<S extends Declarable> {
   /**
    * Declares a state.
    *
-   * @throws {SnapshotError} `MALFORMED` if there is one with its name, which may be dropped; or if no header of a file can
+   * @throws {SnapshotError} `MALFORMED` if there is one with its name, which may be dropped; or if no header of a file
+   *   can
    *   describe it
    */
   add<T extends S>(state: T): T {
@@ -90,8 +91,8 @@ export class DeclaredStates<S extends Declarable> {
 }
 
 /**
- * The undeclared states of snapshots. Such a state is no obstacle if it is empty, or dropped. A later delta may delete its
- * entries in a base, so keys are remembered until the last file.
+ * The undeclared states of snapshots. Such a state is no obstacle if it is empty, or dropped. A later delta may delete
+ * its entries in a base, so keys are remembered until the last file.
  */
 export class UndeclaredStates {
   /** True if a state that is dropped had entries. */

@@ -91,7 +91,23 @@ export function keyGroupRange(maxParallelism: number, parallelism: number, worke
   };
 }
 
-/** The worker that has a key group. */
+/**
+ * The worker that has a key group: the one whose {@linkcode keyGroupRange} it is in.
+ *
+ * @param keyGroup the key group, from 0
+ * @param maxParallelism the number of key groups
+ * @param parallelism the number of workers
+ * @throws {SnapshotError} `MALFORMED` if there is no such key group
+ *
+ * @example
+ * ```ts
+ * import { keyGroupRange, workerOf } from "@snapstream/snapstream";
+ *
+ * const worker = workerOf(100, 128, 4);
+ * const { first, last } = keyGroupRange(128, 4, worker);
+ * console.assert(first <= 100 && 100 <= last);
+ * ```
+ */
 export function workerOf(keyGroup: number, maxParallelism: number, parallelism: number): number {
   checkParallelism(maxParallelism, MAX_KEY_GROUPS);
   checkParallelism(parallelism, maxParallelism);

@@ -32,8 +32,9 @@ export type KeyValueOptions = Omit<KeyedStateOptions<string>, "keys" | "drop">;
 
 /**
  * Keys and values in a {@linkcode KeyedState}, as its only state `entries`. Commands change it: {@linkcode put} and
- * {@linkcode delete} make them, the log carries them, {@linkcode apply} carries them out. Like a snapshot, a command names
- * its codec and version: an older version is migrated by the codec ({@linkcode versioned}), a newer one is `UNSUPPORTED`.
+ * {@linkcode delete} make them, the log carries them, {@linkcode apply} carries them out. Like a snapshot, a command
+ * names its codec and version: an older version is migrated by the codec ({@linkcode versioned}), a newer one is
+ * `UNSUPPORTED`.
  *
  * @typeParam V the values
  *
@@ -107,7 +108,8 @@ export class KeyValueMachine<V> implements StateMachine {
   /**
    * Checks that this is a command that this program understands, of a key that belongs here.
    *
-   * @throws {SnapshotError} `MALFORMED` if it is not, or puts a value that no save could write; `UNSUPPORTED` if a newer
+   * @throws {SnapshotError} `MALFORMED` if it is not, or puts a value that no save could write; `UNSUPPORTED` if a
+   *   newer
    *   version of the codec wrote it, or another codec that is not replaced
    */
   validate(data: Uint8Array): void {

@@ -27,7 +27,7 @@ export interface LogEntry {
   readonly configuration?: Configuration;
 }
 
-/** The last entry that was applied. */
+/** The last entry that was applied, as a {@linkcode StateMachine} is told of it. */
 export interface Applied {
   /** Its index. */
   readonly index: bigint;
@@ -45,6 +45,8 @@ export interface DurablyApplied {
   readonly term: bigint;
   /** The members at that index; absent as long as neither an entry nor a snapshot has named them. */
   readonly configuration?: Configuration;
+  /** The group whose entries were applied, if the storage of the machine knows it. */
+  readonly group?: string;
   /** True if all state came from a snapshot and no entry was applied since: the log may end earlier, or be another. */
   readonly loaded?: boolean;
 }
@@ -61,9 +63,9 @@ export interface StateMachine {
   apply(entry: LogEntry): void | Promise<void>;
 
   /**
-   * Checks a command before it is appended: an entry of the log cannot be taken back, and a command that cannot be applied
-   * would stop the replica, now and after each restart. An entry that other replicas have committed is kept from being
-   * appended by `UNSUPPORTED` only.
+   * Checks a command before it is appended: an entry of the log cannot be taken back, and a command that cannot be
+   * applied would stop the replica, now and after each restart. An entry that other replicas have committed is kept
+   * from being appended by `UNSUPPORTED` only.
    *
    * @throws if the command cannot be applied; its proposer gets the error. `UNSUPPORTED` if a newer program wrote it:
    *   see {@linkcode commandCodec}
@@ -82,19 +84,20 @@ export interface StateMachine {
   load(reader: SnapshotReader): Promise<void>;
 
   /**
-   * Checks that {@linkcode load} would load a snapshot: decodes all of it in bounded memory, and changes nothing. Called
-   * before a snapshot of others becomes one here, possibly while other methods run. A machine without this method loads
-   * the snapshot at that point instead, and nothing is applied until the snapshot is durable.
+   * Checks that {@linkcode load} would load a snapshot: decodes all of it in bounded memory, and changes nothing.
+   * Called before a snapshot of others becomes one here, possibly while other methods run. A machine without this
+   * method loads the snapshot at that point instead, and nothing is applied until the snapshot is durable.
    *
    * @throws the error that `load` would throw
    */
   check?(reader: SnapshotReader): Promise<void>;
 
   /**
-   * The last entry that the storage of this machine has, for a machine with a storage of its own, such as a `StoredState`.
-   * The machine must write this in the same transaction as its changes, in {@linkcode apply}, {@linkcode reconfigure} and
-   * {@linkcode load}, and must have {@linkcode check} and {@linkcode flush} too. A replica then begins there: it loads
-   * newer snapshots only, and applies no entry again. The entries applied last may be missing, since the log has them.
+   * The last entry that the storage of this machine has, for a machine with a storage of its own, such as a
+   * `StoredState`. The machine must write this in the same transaction as its changes, in {@linkcode apply}, {@linkcode
+   * reconfigure} and {@linkcode load}, and must have {@linkcode check} and {@linkcode flush} too. A replica then begins
+   * there: it loads newer snapshots only, and applies no entry again. The entries applied last may be missing, since
+   * the log has them.
    *
    * Called when a replica is opened. A machine without this method has no state then, and gets all of it.
    *
@@ -104,7 +107,8 @@ export interface StateMachine {
 
   /**
    * Writes the changes that were applied and are not durable yet. Called when a replica is closed, if the machine has
-   * {@linkcode durable}. The machine must write nothing afterwards: another one, opened on the same storage, would miss it.
+   * {@linkcode durable}. The machine must write nothing afterwards: another one, opened on the same storage, would miss
+   * it.
    */
   flush?(): void | Promise<void>;
 
@@ -113,6 +117,15 @@ export interface StateMachine {
    * {@linkcode durable} must have this too, and record the entry and its members; it is called on no other machine.
    */
   reconfigure?(entry: LogEntry): void | Promise<void>;
+
+  /**
+   * Binds the storage of this machine to a group for good, for a machine that has {@linkcode durable}; a replica that
+   * knows its group calls it when it is opened. Without it, the state of one group can be opened as another's.
+   *
+   * @param group the name
+   * @throws {SnapshotError} `FORBIDDEN` if it is bound to another already
+   */
+  bindGroup?(group: string): void | Promise<void>;
 
   /** Called before an installed snapshot is loaded: when it resolves, no part of the state may be in use. */
   pause?(): void | Promise<void>;
@@ -140,8 +153,8 @@ export interface SaveTask {
   committed?(snapshot: SnapshotInfo): void;
 
   /**
-   * Releases the view. Called exactly once in any case: success, failure, cancel before or during the write. It is called
-   * a second after a write was told to stop, even if the write has not ended.
+   * Releases the view. Called exactly once in any case: success, failure, cancel before or during the write. It is
+   * called a second after a write was told to stop, even if the write has not ended.
    */
   release(): void;
 }

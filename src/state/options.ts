@@ -33,8 +33,8 @@ export interface KeyedStateOptions<K> {
    */
   readonly name?: string;
   /**
-   * If set, a save writes only the changes since the last committed snapshot, and reuses the files of that snapshot. Such
-   * saves are quick and small; but snapshots that share a file are damaged together if a bad disk damages it.
+   * If set, a save writes only the changes since the last committed snapshot, and reuses the files of that snapshot.
+   * Such saves are quick and small; but snapshots that share a file are damaged together if a bad disk damages it.
    *
    * @default {false}
    */

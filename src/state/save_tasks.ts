@@ -6,6 +6,7 @@
  */
 
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
+import { onAbort } from "../async/mod.ts";
 import type { FileWriter, SnapshotInfo } from "../snapshot/mod.ts";
 import type { SaveTask } from "./machine.ts";
 
@@ -87,8 +88,7 @@ class Task implements SaveTask {
     // A view is released while it is written, so a second write would miss a part of the state.
     if (this.#begun) throw new SnapshotError("CLOSED", `This save of the ${this.#what} was written, or begun to be`);
     this.#begun = true;
-    const onAbort = () => this.#stop.abort(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
+    const unlink = onAbort(signal, (reason) => this.#stop.abort(reason));
     try {
       this.#writing = this.#parts.write(writer, this.#stop.signal);
       await this.#writing;
@@ -98,7 +98,7 @@ class Task implements SaveTask {
       throw this.#stop.signal.aborted ? this.#stop.signal.reason : error;
     } finally {
       this.#writing = undefined;
-      signal.removeEventListener("abort", onAbort);
+      unlink();
     }
   }
 

@@ -59,7 +59,9 @@ export interface MapState<K, UK, V> {
   delete(key: K, userKey: UK): boolean;
   /** The entries of the map of a key, in the order in which they were first put. */
   entries(key: K): IterableIterator<[UK, V]>;
-  /** The keys that have a map, by key group, within each by the oldest entry of their maps. The same on every replica. */
+  /**
+   * The keys that have a map, by key group, within each by the oldest entry of their maps. The same on every replica.
+   */
   keys(): IterableIterator<K>;
   /** Deletes the map of a key; returns whether there was one. */
   clear(key: K): boolean;

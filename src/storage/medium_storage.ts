@@ -103,7 +103,7 @@ interface Entry extends StoredSnapshot {
   /** The reason why it may not be opened any more, if it is bad. */
   bad?: string;
   /** True if another was found bad meanwhile: files may be linked, and then damage in one is in both. */
-  doubtful?: boolean;
+  suspect?: boolean;
   /** True once a commit has found it too old. Snapshots found at opening stay until then. */
   retired?: boolean;
   /**
@@ -203,7 +203,7 @@ export class MediumStorage implements SnapshotStorage {
       this.#check();
       const grouping = options.raw === true ? this.#group.offered : this.#group.saved;
       return this.#writer = new StoredWriter(this.#medium, {
-        snapshots: () => this.#good().filter(({ doubtful }) => !doubtful),
+        snapshots: () => this.#good().filter(({ suspect }) => !suspect),
         publish: (place, manifest, trial) => this.#publish(place, manifest, trial, grouping),
         released: () => this.#writer = undefined,
         grouped: (meta) => grouping(this.#metas, meta),
@@ -353,7 +353,7 @@ export class MediumStorage implements SnapshotStorage {
   #condemn(entry: Entry, reason: string): void {
     if (entry.bad !== undefined || !this.#entries.includes(entry)) return;
     entry.bad = reason;
-    for (const other of this.#entries) other.doubtful = true;
+    for (const other of this.#entries) other.suspect = true;
     const { index } = entry.manifest;
     this.#listeners.tell(index, reason);
     this.#warnBad(index, reason);

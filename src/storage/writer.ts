@@ -16,7 +16,6 @@ import {
   completeFile,
   completeMeta,
   type CreateOptions,
-  endingOf,
   type FileInfo,
   type FileOptions,
   MAX_MANIFEST_BYTES,
@@ -28,6 +27,7 @@ import {
   type SnapshotSeal,
   type SnapshotSigner,
   type SnapshotWriter,
+  trailerOf,
 } from "../snapshot/mod.ts";
 import { DIGEST_SIZE, equal, toHex } from "../stream/mod.ts";
 import { chooseChunkSize } from "./chunk_size.ts";
@@ -101,8 +101,8 @@ export class StoredWriter implements SnapshotWriter {
       chunkSize === "pieces" ? undefined : chooseChunkSize(chunkSize, size),
       {
         onClose: async (chunks) => {
-          const ending = await endingOf(chunks, keyGroups, encryption);
-          this.#files.set(name, completeFile({ name, ...attributes, ...ending }, chunks));
+          const trailer = await trailerOf(chunks, keyGroups, encryption);
+          this.#files.set(name, completeFile({ name, ...attributes, ...trailer }, chunks));
           this.#open.delete(name);
         },
         onBytes: this.#owner.options.onBytes,

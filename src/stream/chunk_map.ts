@@ -8,6 +8,7 @@ import { checkInteger, checkOptions, copyBytes, isOf, unfit } from "../checks.ts
 import { SnapshotError } from "../errors.ts";
 import { concat, toHex, u64 } from "./bytes.ts";
 import { DIGEST_SIZE, sha256 } from "./digest.ts";
+import { lastThat } from "./search.ts";
 
 /** The division of a file: into chunks of one size (the last may be shorter), or into chunks of these lengths. */
 export type Chunking = { readonly chunkSize: number } | { readonly chunkLengths: Uint32Array };
@@ -82,14 +83,8 @@ export class ChunkMap {
     if (this.#offsets === undefined) {
       return Math.floor(position / (this.chunking as { chunkSize: number }).chunkSize);
     }
-    let low = 0;
-    let high = this.count;
-    while (high - low > 1) {
-      const middle = (low + high) >>> 1;
-      if (this.#offsets[middle]! <= position) low = middle;
-      else high = middle;
-    }
-    return low;
+    const offsets = this.#offsets;
+    return lastThat(this.count, (i) => offsets[i]! <= position);
   }
 
   /** The value of braft's `checksum` field for such a file: `chunks-sha256:` and the root in hexadecimal. */

@@ -31,7 +31,7 @@ export class ChunkSink<T> implements UnderlyingSink<Uint8Array> {
   readonly #chunkSize: number | undefined;
   readonly #most: number;
   readonly #steps: ChunkSteps<T>;
-  readonly #running = new InFlight<T>();
+  readonly #running: InFlight<T>;
   #begun = false;
   #chunk: Uint8Array | undefined;
   #filled = 0;
@@ -47,6 +47,7 @@ export class ChunkSink<T> implements UnderlyingSink<Uint8Array> {
     this.#chunkSize = chunkSize;
     this.#steps = steps;
     this.#most = most;
+    this.#running = new InFlight(() => IN_FLIGHT, (result) => steps.emit(result));
   }
 
   async write(piece: Uint8Array): Promise<void> {
@@ -71,7 +72,7 @@ export class ChunkSink<T> implements UnderlyingSink<Uint8Array> {
   async close(): Promise<void> {
     await this.#begin();
     if (this.#filled > 0) await this.#flush();
-    while (this.#running.size > 0) await this.#steps.emit(await this.#running.next());
+    await this.#running.drain();
     await this.#steps.end();
   }
 
@@ -89,7 +90,6 @@ export class ChunkSink<T> implements UnderlyingSink<Uint8Array> {
     const chunk = this.#chunk!.subarray(0, this.#filled);
     this.#chunk = undefined;
     this.#filled = 0;
-    this.#running.add(this.#steps.work(chunk));
-    if (this.#running.size >= IN_FLIGHT) await this.#steps.emit(await this.#running.next());
+    await this.#running.add(this.#steps.work(chunk));
   }
 }

@@ -6,11 +6,11 @@
 
 import { checkBytes, checkInteger } from "../checks.ts";
 
-/** The smallest chunk of a file in a snapshot, but its last: 64 KiB. */
+/** The smallest chunk of a file in a snapshot, but its last: 64 KiB. See {@linkcode FileOptions}. */
 export const MIN_CHUNK_SIZE: number = 64 * 1024;
-/** The chunk of a file in a snapshot unless asked otherwise: 256 KiB. */
+/** The chunk of a file in a snapshot unless asked otherwise: 256 KiB. See {@linkcode FileOptions}. */
 export const DEFAULT_CHUNK_SIZE: number = 256 * 1024;
-/** The largest chunk of a file in a snapshot: 4 MiB. */
+/** The largest chunk of a file in a snapshot: 4 MiB. See {@linkcode FileOptions}. */
 export const MAX_CHUNK_SIZE: number = 4 * 1024 * 1024;
 
 /** The largest chunks that {@linkcode chunked} makes: each is one array. */

@@ -21,8 +21,8 @@ import { checkBytes, checkOptions, number, unfit } from "../checks.ts";
 /** Options of {@linkcode contentDefined}. */
 export interface ContentDefinedOptions {
   /**
-   * The approximate size of chunks in bytes: a power of two from 16 KiB to 1 MiB. No chunk but the last is smaller than a
-   * quarter of it, and none is larger than four times it.
+   * The approximate size of chunks in bytes: a power of two from 16 KiB to 1 MiB. No chunk but the last is smaller than
+   * a quarter of it, and none is larger than four times it.
    *
    * @default {262144}
    */

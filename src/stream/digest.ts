@@ -56,16 +56,16 @@ export interface DigestedOptions {
  */
 export function digested(options: DigestedOptions = {}): TransformStream<Uint8Array, DigestedChunk> {
   const { inFlight = 4 } = checkOptions(options, { inFlight: integer(1) });
-  const running = new InFlight<DigestedChunk>();
+  let running: InFlight<DigestedChunk>;
   return new TransformStream<Uint8Array, DigestedChunk>({
-    async transform(chunk, controller) {
+    start(controller) {
+      running = new InFlight(() => inFlight, (chunk) => controller.enqueue(chunk));
+    },
+    async transform(chunk) {
       const bytes = checkBytes(chunk, "A chunk that is to be hashed");
       if (bytes.length === 0) return;
-      running.add(sha256(bytes).then((digest) => ({ bytes, digest })));
-      if (running.size >= inFlight) controller.enqueue(await running.next());
+      await running.add(sha256(bytes).then((digest) => ({ bytes, digest })));
     },
-    async flush(controller) {
-      while (running.size > 0) controller.enqueue(await running.next());
-    },
+    flush: () => running.drain(),
   });
 }

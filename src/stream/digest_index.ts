@@ -23,8 +23,8 @@ export class DigestHash {
 }
 
 /**
- * The positions of each digest in a list: an open-addressing table, with equal digests in chains (all chunks of a file of
- * zeros have one digest).
+ * The positions of each digest in a list: an open-addressing table, with equal digests in chains (all chunks of a file
+ * of zeros have one digest).
  */
 export class DigestIndex {
   readonly #digest: (i: number) => Uint8Array;

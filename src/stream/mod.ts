@@ -16,5 +16,6 @@ export * from "./from.ts";
 export * from "./byte_buffer.ts";
 export * from "./progress.ts";
 export * from "./pump.ts";
+export * from "./search.ts";
 export * from "./throttle.ts";
 export * from "./verified.ts";

@@ -98,7 +98,9 @@ export class Throttle {
     this.#at = now;
   }
 
-  /** Serves the waiters: a chunk passes on a balance of 0 or more, and the next one waits until its overdraft is paid. */
+  /**
+   * Serves the waiters: a chunk passes on a balance of 0 or more, and the next one waits until its overdraft is paid.
+   */
   #serve(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

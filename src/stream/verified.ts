@@ -58,7 +58,7 @@ export function verified(
   const stop = end === undefined ? chunks.count : end;
   checkInteger(stop, "end", first, chunks.count);
   const what = `A piece of ${JSON.stringify(name)}`;
-  const running = new InFlight<Uint8Array>();
+  let running: InFlight<Uint8Array>;
   let i = first;
   let partial: Uint8Array | undefined;
   let filled = 0;
@@ -69,7 +69,10 @@ export function verified(
     return bytes;
   };
   return new TransformStream<Uint8Array, Uint8Array>({
-    async transform(came, controller) {
+    start(controller) {
+      running = new InFlight(() => IN_FLIGHT, (chunk) => controller.enqueue(chunk));
+    },
+    async transform(came) {
       const piece = checkBytes(came, what);
       for (let at = 0; at < piece.length;) {
         if (i >= stop) {
@@ -89,14 +92,13 @@ export function verified(
           if (filled === length) whole = partial;
         }
         if (whole === undefined) continue;
-        running.add(check(i++, whole));
         partial = undefined;
         filled = 0;
-        if (running.size >= IN_FLIGHT) controller.enqueue(await running.next());
+        await running.add(check(i++, whole));
       }
     },
-    async flush(controller) {
-      while (running.size > 0) controller.enqueue(await running.next());
+    async flush() {
+      await running.drain();
       if (i < stop) {
         throw new SnapshotError(
           "CORRUPT",

@@ -2,15 +2,6 @@
  * Suites by which other storages, buckets, logs and disks can prove themselves. A suite is a list of cases, to be given
  * to any test runner.
  *
- * @example
- * ```ts
- * import { MemoryStorage } from "@snapstream/snapstream";
- * import { storageConformance } from "@snapstream/snapstream/testing";
- *
- * const suite = storageConformance(() => Promise.resolve({ storage: new MemoryStorage(), cleanUp: async () => {} }));
- * for (const { name, run } of suite) Deno.test(name, run);
- * ```
- *
  * @module
  */
 
@@ -19,4 +10,5 @@ export type { ConformanceCase } from "./check.ts";
 export { diskConformance, type DiskUnderTest } from "./disk.ts";
 export { logConformance, type LogUnderTest } from "./log.ts";
 export { stateConformance, type StateUnderTest } from "./state.ts";
-export { storageConformance, type StorageUnderTest } from "./storage.ts";
+export { storageConformance } from "./storage.ts";
+export type { StorageUnderTest } from "./storage_kit.ts";

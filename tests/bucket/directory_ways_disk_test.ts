@@ -7,6 +7,7 @@ import { DirectoryBucket } from "../../src/bucket/directory/bucket.ts";
 import { pathOf } from "../../src/bucket/directory/keys.ts";
 import { projectFlags } from "../support/child.ts";
 import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
+import { FaultyDisk } from "../support/faulty_disk.ts";
 import { inTemp } from "../support/temp.ts";
 
 /** Keys of what is awkward in a path. */
@@ -96,6 +97,34 @@ test("DirectoryBucket: what is no object of its own", () =>
     await mkdir(`${root}/..%`);
     assert.deepEqual((await bucket.list()).objects.map(({ key }) => key), ["dir/key"]);
   }));
+
+for (
+  const [what, spoil] of [
+    ["fewer bytes than there are", () => (_: Uint8Array, length: number) => length >> 1],
+    ["other bytes each time", () => {
+      let reads = 0;
+      return (buffer: Uint8Array, length: number) => {
+        buffer[0]! ^= ++reads;
+        return length;
+      };
+    }],
+  ] as const
+) {
+  test(`DirectoryBucket: a disk that gives ${what} of an object's beginning proves nothing`, () =>
+    inTemp(async (directory) => {
+      await (await DirectoryBucket.open(directory)).put("a", noise(100, 1));
+      const own = spoil();
+      const disk = new FaultyDisk(() => false);
+      const open = disk.open.bind(disk);
+      disk.open = async (path, mode) => {
+        const file = await open(path, mode);
+        return { ...file, read: async (buffer, at) => own(buffer, await file.read(buffer, at)) };
+      };
+      const bucket = await DirectoryBucket.open(directory, { disk });
+      await rejects(bucket.get("a"), "UNAVAILABLE");
+      await rejects(bucket.list(), "UNAVAILABLE");
+    }));
+}
 
 test("DirectoryBucket: files of puts that were never done are swept once they are old", () =>
   inTemp(async (root) => {

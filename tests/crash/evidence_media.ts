@@ -1,10 +1,7 @@
 // Media on which something goes wrong with what a storage sees of its snapshots, and goes away again: in all of them the
 // same grades of evidence.
 
-import { EncryptedStorage, type EncryptionKey, SnapshotError, type SnapshotStorage } from "../../mod.ts";
-import { MemoryBucket, ObjectStorage } from "../../src/object.ts";
-import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage } from "../../src/bucket/mod.ts";
-import { decodeIndex } from "../../src/storage/object/index.ts";
+import { SnapshotError, type SnapshotStorage } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import type { Disk, DiskFile, DiskLock } from "../../src/fs/mod.ts";
 import { OpfsStorage } from "../../src/storage/opfs/storage.ts";
@@ -129,16 +126,17 @@ export async function checkWhole(storage: SnapshotStorage, index: bigint): Promi
   }
 }
 
-async function saveThree(storage: SnapshotStorage): Promise<void> {
+export async function saveThree(storage: SnapshotStorage): Promise<void> {
   for (const index of [1n, 2n, 3n]) await save(storage, index);
   await storage.close();
 }
 
-function fails(grade: "unreadable" | "forbidden", what: string): SnapshotError {
+export function fails(grade: "unreadable" | "forbidden", what: string): SnapshotError {
   return new SnapshotError(grade === "forbidden" ? "FORBIDDEN" : "UNAVAILABLE", `${grade}: ${what}`);
 }
 
-type Wrap = (storage: SnapshotStorage) => SnapshotStorage;
+/** What stands over a storage. */
+export type Wrap = (storage: SnapshotStorage) => SnapshotStorage;
 
 /** A directory on a disk in memory. */
 export function directories(name: string, wrap: Wrap): WorldKind {
@@ -153,7 +151,7 @@ export function directories(name: string, wrap: Wrap): WorldKind {
     async make() {
       const inner = new SimulatedDisk(await (image ??= prepare()));
       const faults = new Faults();
-      const disk = new SeenDisk(inner, faults);
+      const disk = new SeenDisk(inner, faults, thingAt);
       return {
         faults,
         hasAnother: true,
@@ -174,15 +172,22 @@ function thingAt(path: string): string {
 }
 
 /** A disk of which something is seen otherwise than it is. What is changed is changed. */
-class SeenDisk implements Disk {
+export class SeenDisk implements Disk {
   readonly #inner: Disk;
   readonly #faults: Faults;
+  readonly #thingAt: (path: string) => string;
   /** What lies where the disk is mounted while that is away. */
   readonly #below = new SimulatedDisk();
 
-  constructor(inner: Disk, faults: Faults) {
+  /**
+   * @param inner the disk as it is
+   * @param faults what is seen otherwise
+   * @param thingAt what a path is part of
+   */
+  constructor(inner: Disk, faults: Faults, thingAt: (path: string) => string) {
     this.#inner = inner;
     this.#faults = faults;
+    this.#thingAt = thingAt;
   }
 
   get #disk(): Disk {
@@ -190,7 +195,7 @@ class SeenDisk implements Disk {
   }
 
   #see(path: string, what: string): Grade | undefined {
-    const grade = this.#faults.away ? undefined : this.#faults.of(thingAt(path));
+    const grade = this.#faults.away ? undefined : this.#faults.of(this.#thingAt(path));
     if (grade === "unreadable" || grade === "forbidden") throw fails(grade, `${what} ${path}`);
     return grade;
   }
@@ -215,12 +220,12 @@ class SeenDisk implements Disk {
     };
   }
 
-  async stat(path: string) {
+  async stat(path: string): ReturnType<Disk["stat"]> {
     const grade = this.#see(path, "stat");
     return grade === "absent" || grade === "gone" ? undefined : this.#disk.stat(path);
   }
 
-  async list(path: string) {
+  async list(path: string): ReturnType<Disk["list"]> {
     if (this.#faults.of("root") === "unreadable") throw fails("unreadable", `list ${path}`);
     return this.#disk.list(path);
   }
@@ -231,19 +236,19 @@ class SeenDisk implements Disk {
     return { isHeld: async () => this.#disk === disk && await lock.isHeld(), release: () => lock.release() };
   }
 
-  makeDirectory(path: string) {
+  makeDirectory(path: string): ReturnType<Disk["makeDirectory"]> {
     return this.#disk.makeDirectory(path);
   }
-  rename(from: string, to: string) {
+  rename(from: string, to: string): ReturnType<Disk["rename"]> {
     return this.#disk.rename(from, to);
   }
-  link(from: string, to: string) {
+  link(from: string, to: string): ReturnType<Disk["link"]> {
     return this.#disk.link(from, to);
   }
-  remove(path: string) {
+  remove(path: string): ReturnType<Disk["remove"]> {
     return this.#disk.remove(path);
   }
-  syncDirectory(path: string) {
+  syncDirectory(path: string): ReturnType<Disk["syncDirectory"]> {
     return this.#disk.syncDirectory(path);
   }
 }
@@ -274,81 +279,6 @@ export function memories(name: string, wrap: Wrap): WorldKind {
       return { faults, open: () => Promise.resolve(storage) };
     },
   };
-}
-
-/** A bucket, of which one observer sees something else than there is. */
-export function buckets(name: string, wrap: Wrap): WorldKind {
-  let objects: Promise<[string, Uint8Array][]> | undefined;
-  const prepare = async () => {
-    const bucket = new MemoryBucket();
-    await saveThree(wrap(await ObjectStorage.open(bucket, { retain: RETAIN, packSize: 4 * 1024 * 1024 })));
-    const { objects } = await bucket.list();
-    return await Promise.all(
-      objects.map(async (
-        { key },
-      ): Promise<[string, Uint8Array]> => [key, await bytesOf((await bucket.get(key))!.body)]),
-    );
-  };
-  return {
-    name,
-    async make() {
-      const inner = new MemoryBucket();
-      for (const [key, bytes] of await (objects ??= prepare())) await inner.put(key, bytes);
-      const { snapshots } = await decodeIndex(await bytesOf((await inner.get("index"))!.body), "index");
-      const byLease = new Map(snapshots.map(({ id, index }) => [id.split("/")[0]!, index]));
-      const faults = new Faults();
-      const bucket = new SeenBucket(inner, faults, (key) => {
-        const [kind, lease] = key.split("/");
-        const index = byLease.get(lease ?? "");
-        return kind === "index" || index === undefined
-          ? "root"
-          : `${kind === "manifests" ? "manifest" : "files"} ${index}`;
-      });
-      return {
-        faults,
-        open: async () =>
-          wrap(await ObjectStorage.open(bucket, { retain: RETAIN, packSize: 4 * 1024 * 1024, grace: 0 })),
-      };
-    },
-  };
-}
-
-class SeenBucket implements Bucket {
-  readonly #inner: Bucket;
-  readonly #faults: Faults;
-  readonly #thing: (key: string) => string;
-
-  constructor(inner: Bucket, faults: Faults, thing: (key: string) => string) {
-    this.#inner = inner;
-    this.#faults = faults;
-    this.#thing = thing;
-  }
-
-  async get(key: string, options?: GetOptions): Promise<BucketBody | undefined> {
-    const grade = this.#faults.of(this.#thing(key));
-    if (grade === "unreadable" || grade === "forbidden") throw fails(grade, `get ${key}`);
-    if (grade === "absent" || grade === "gone") return undefined;
-    const found = await this.#inner.get(key, options);
-    if (found === undefined || grade === undefined) return found;
-    const bytes = this.#faults.spoil(grade, (await bytesOf(found.body)).slice());
-    // A page to log in, in the place of what was asked for; or the first half of it.
-    if (grade === "other") return { ...found, etag: '"login"', size: 4321, body: pieces(noise(bytes.length, 5)) };
-    if (grade === "short") return { ...found, body: pieces(bytes.subarray(0, bytes.length >> 1)) };
-    return { ...found, body: pieces(bytes) };
-  }
-
-  put(...args: Parameters<Bucket["put"]>): Promise<BucketObject | undefined> {
-    return this.#inner.put(...args);
-  }
-
-  delete(...args: Parameters<Bucket["delete"]>): Promise<void> {
-    return this.#inner.delete(...args);
-  }
-
-  async list(options: ListOptions = {}): Promise<ListPage> {
-    const page = await this.#inner.list(options);
-    return { ...page, objects: page.objects.filter(({ key }) => this.#faults.of(this.#thing(key)) !== "gone") };
-  }
 }
 
 /** OPFS in memory. */
@@ -412,18 +342,4 @@ function thingsIn(root: Map<string, OpfsNode>): (path: string) => string {
     if (data !== undefined) return byData.get(data) ?? "other";
     return path.includes("/places/") ? "root" : "other";
   };
-}
-
-const KEY: EncryptionKey = { id: "a", secret: noise(32, 1) };
-const plain: Wrap = (storage) => storage;
-const encrypted: Wrap = (storage) => new EncryptedStorage(storage, [KEY]);
-
-/** All that there are. */
-export function worlds(): WorldKind[] {
-  return ([["", plain], [", encrypted", encrypted]] as const).flatMap(([suffix, wrap]) => [
-    directories(`directory${suffix}`, wrap),
-    pages(`OPFS${suffix}`, wrap),
-    memories(`memory${suffix}`, wrap),
-    buckets(`bucket${suffix}`, wrap),
-  ]);
 }

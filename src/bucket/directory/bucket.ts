@@ -8,7 +8,7 @@ import { dirname } from "@std/path";
 import { checkOptions, checkPath } from "../../checks.ts";
 import { hasCode, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { checkDisk, defaultDisk, type Disk, type DiskFile, type DiskLock } from "../../fs/mod.ts";
-import { pause, raceAbort } from "../../async/mod.ts";
+import { pause, Semaphore } from "../../async/mod.ts";
 import { compareBytes, concat, equal, toHex } from "../../stream/mod.ts";
 import { type Pieces, piecesOf, streamOf } from "../bodies.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "../bucket.ts";
@@ -60,8 +60,8 @@ export interface DirectoryBucketOptions {
 export class DirectoryBucket implements Bucket {
   readonly #disk: Disk;
   readonly #root: string;
-  /** Resolves when all in this process that want the lock have had it. */
-  #queue: Promise<void> = Promise.resolve();
+  /** Whose turn it is in this process to take the lock. */
+  readonly #turn: Semaphore = new Semaphore(1);
   readonly #durable = new Set<string>();
 
   private constructor(disk: Disk, root: string) {
@@ -244,12 +244,8 @@ export class DirectoryBucket implements Bucket {
 
   /** Runs `work` while nobody else, here or in another process, puts or deletes. */
   async #locked<T>(signal: AbortSignal | undefined, work: (lock: DiskLock) => Promise<T>): Promise<T> {
-    const before = this.#queue;
-    let end = () => {};
-    const mine = new Promise<void>((resolve) => end = resolve);
-    this.#queue = before.then(() => mine); // also if this one is cancelled while it waits
+    await this.#turn.take(signal);
     try {
-      await raceAbort(before, signal);
       const lock = await this.#lock(signal);
       try {
         return await work(lock);
@@ -257,7 +253,7 @@ export class DirectoryBucket implements Bucket {
         await lock.release();
       }
     } finally {
-      end();
+      this.#turn.leave();
     }
   }
 
@@ -356,16 +352,37 @@ class FilePieces implements Pieces {
   }
 }
 
-/** Reads the header of a file, and returns its object. */
+/**
+ * Reads the header of a file, and returns its object.
+ *
+ * A file is proven to be no object of ours if it has all of a header, or is too short for one, each time it is looked
+ * at. A disk that gives less than the file has, or something else each time, proves nothing.
+ */
 async function objectIn(file: DiskFile, key: string, path: string): Promise<BucketObject> {
-  const header = new Uint8Array(HEADER_SIZE);
-  const length = await file.read(header, 0);
-  if (length < HEADER_SIZE || !equal(header.subarray(0, MAGIC.length), Uint8Array.from(MAGIC))) {
-    throw new SnapshotError("CORRUPT", `${path} is no object of a DirectoryBucket: something else wrote it`, {
-      file: path,
-    });
+  const [header, size] = [await headerOf(file), await file.size()];
+  if (isHeader(header)) return { key, size: size - HEADER_SIZE, etag: etagOf(header.subarray(MAGIC.length)) };
+  const [again, sizeAgain] = [await headerOf(file), await file.size()];
+  if (!equal(header, again) || size !== sizeAgain || header.length < Math.min(size, HEADER_SIZE)) {
+    throw new SnapshotError(
+      "UNAVAILABLE",
+      `The beginning of ${path} cannot be read: the disk gives other bytes each time, or too few`,
+      {
+        file: path,
+      },
+    );
   }
-  return { key, size: await file.size() - HEADER_SIZE, etag: etagOf(header.subarray(MAGIC.length)) };
+  throw new SnapshotError("CORRUPT", `${path} is no object of a DirectoryBucket: something else wrote it`, {
+    file: path,
+  });
+}
+
+async function headerOf(file: DiskFile): Promise<Uint8Array> {
+  const header = new Uint8Array(HEADER_SIZE);
+  return header.subarray(0, await file.read(header, 0));
+}
+
+function isHeader(bytes: Uint8Array): boolean {
+  return bytes.length === HEADER_SIZE && equal(bytes.subarray(0, MAGIC.length), Uint8Array.from(MAGIC));
 }
 
 function etagOf(generation: Uint8Array): string {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { InFlight } from "../../async/mod.ts";
+import { InFlight, LinkedAbort } from "../../async/mod.ts";
 import type { BucketObject } from "../bucket.ts";
 import { SnapshotError } from "../../errors.ts";
 import type { S3Connection, S3Request } from "./connection.ts";
@@ -35,29 +35,27 @@ export async function uploadParts(connection: S3Connection, upload: PartsUpload)
   const uploadId = begun.value("UploadId");
   if (uploadId === undefined || uploadId === "") throw connection.nonsense(begin, "there is no UploadId");
 
-  const leaveOff = new AbortController();
-  const running = new InFlight<string>();
+  const stop = new LinkedAbort(signal);
   const etags: string[] = [];
-  let size = 0;
+  const running = new InFlight<string>(() => PARTS_IN_FLIGHT, (etag) => etags.push(etag));
+  let [count, size] = [0, 0];
   let put: BucketObject | undefined;
   try {
-    const partSignal = signal === undefined ? leaveOff.signal : AbortSignal.any([signal, leaveOff.signal]);
     for await (const part of parts) {
-      const number = etags.length + running.size + 1;
-      if (number > MAX_PARTS) throw tooManyParts(key, size / (number - 1));
+      if (++count > MAX_PARTS) throw tooManyParts(key, size / MAX_PARTS);
       size += part.length;
-      running.add(putPart(connection, key, uploadId, number, part, partSignal));
-      if (running.size >= PARTS_IN_FLIGHT) etags.push(await running.next());
+      await running.add(putPart(connection, key, uploadId, count, part, stop.signal));
     }
-    while (running.size > 0) etags.push(await running.next());
+    await running.drain();
     const body = new TextEncoder().encode(completeXml(etags));
     const complete: S3Request = { method: "POST", key, query: { uploadId }, headers, body, signal };
     const etag = (await connection.ask(complete, "CompleteMultipartUploadResult")).value("ETag");
     if (!etag) throw connection.nonsense(complete, "there is no ETag");
     return put = { key, size, etag };
   } finally {
+    stop.unlink();
     if (put === undefined) {
-      leaveOff.abort();
+      stop.abort();
       await running.settled(); // a part that arrives after the abort stays, and is paid for
       const end: S3Request = { method: "DELETE", key, query: { uploadId }, signal: AbortSignal.timeout(ABORT_WAIT) };
       const ended = connection.send(end, 200, 204).then((answer) => answer.body?.cancel());

@@ -6,7 +6,7 @@
 
 import { checkOptions } from "../../checks.ts";
 import { archiveMagic, encodeRecord } from "./records.ts";
-import { checkChunkSet, type ChunkSet, concat, streamFrom, u32 } from "../../stream/mod.ts";
+import { checkChunkSet, type ChunkSet, concat, lastThat, streamFrom, u32 } from "../../stream/mod.ts";
 import { END_SIZE, endOf, Type } from "./format.ts";
 import { streamedArchive } from "./streamed.ts";
 import type { SnapshotManifest } from "../manifest.ts";
@@ -127,10 +127,7 @@ export async function* archiveRange(
   const { manifest } = reader;
   const { content } = manifest;
   const at = (chunk: number) => beginningSize(manifest) + content.offset(chunk) + chunk * PART_HEAD;
-  let first = 0; // the last chunk whose record begins at or before `start`
-  for (let step = 2 ** Math.ceil(Math.log2(content.count + 1)); step >= 1; step /= 2) {
-    if (first + step <= content.count && at(first + step) <= start) first += step;
-  }
+  const first = lastThat(content.count + 1, (chunk) => at(chunk) <= start); // its record has `start`, or is the END
   let position = start < beginningSize(manifest) ? 0 : at(first);
   async function* from(): AsyncGenerator<Uint8Array, void, undefined> {
     if (position === 0) yield* beginning(manifest);

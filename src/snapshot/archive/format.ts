@@ -29,7 +29,7 @@
 
 import { SnapshotError } from "../../errors.ts";
 import { concat, DIGEST_SIZE, MAX_CHUNK_SIZE, u32, u64 } from "../../stream/mod.ts";
-import { MAX_ENDING_BYTES } from "../ending.ts";
+import { MAX_TRAILER_BYTES } from "../trailer.ts";
 import { MAX_MANIFEST_BYTES } from "../manifest.ts";
 import { MAX_SIGNATURE } from "../meta.ts";
 
@@ -54,7 +54,7 @@ export function limitOf(type: number): number {
     case Type.CHUNK:
       return 4 + DIGEST_SIZE + MAX_CHUNK_SIZE;
     case Type.FILE_END:
-      return 12 + MAX_ENDING_BYTES;
+      return 12 + MAX_TRAILER_BYTES;
     case Type.END:
       return END_SIZE + MAX_SIGNATURE;
     case Type.MANIFEST:

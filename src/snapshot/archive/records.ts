@@ -12,6 +12,7 @@
  * @module
  */
 
+import { onAbort } from "../../async/mod.ts";
 import { checkBytes } from "../../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { ByteBuffer, concat, equal, u32 } from "../../stream/mod.ts";
@@ -55,8 +56,7 @@ export async function* decodeRecords(
   signal?: AbortSignal,
 ): AsyncGenerator<ArchiveRecord, void, undefined> {
   const source = new ByteSource(stream, signal);
-  const onAbort = () => void source.cancel(signal!.reason);
-  signal?.addEventListener("abort", onAbort, { once: true });
+  const unlink = onAbort(signal, (reason) => void source.cancel(reason));
   try {
     throwIfCancelled(signal);
     const head = await source.take(MAGIC.length + 1);
@@ -89,7 +89,7 @@ export async function* decodeRecords(
       yield { type, payload };
     }
   } finally {
-    signal?.removeEventListener("abort", onAbort);
+    unlink();
     await source.cancel();
   }
 }

@@ -6,7 +6,7 @@
 
 import { checkFunction, checkOptions, checkSignal, checkString } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
-import { pause } from "../../async/mod.ts";
+import { LinkedAbort, onAbort, pause } from "../../async/mod.ts";
 import { archiveMagic, encodeRecord } from "./records.ts";
 import {
   checkChunkSize,
@@ -20,7 +20,8 @@ import {
   u64,
 } from "../../stream/mod.ts";
 import { endOf, MAX_OPEN_FILES, Type } from "./format.ts";
-import { encodeEnding, endingOf } from "../ending.ts";
+import { encodeTrailer, trailerOf } from "../trailer.ts";
+import { streamDigest } from "./head.ts";
 import { SnapshotManifest } from "../manifest.ts";
 import {
   attributesOf,
@@ -84,23 +85,20 @@ export function streamedArchive(
   const { signal, signer } = checkOptions(options, { signal: checkSignal, signer: checkSigner });
   const own = checkMeta(meta);
   checkFunction(write, "write");
-  const stop = new AbortController();
-  const onAbort = () => stop.abort(signal!.reason);
-  signal?.addEventListener("abort", onAbort, { once: true });
-  if (signal?.aborted) onAbort();
+  const stop = new LinkedAbort(signal);
   const pipe = new RecordPipe(stop.signal);
   let writing: Promise<void> | undefined;
   const run = async () => {
     try {
       const writer = new ArchiveWriter(completeMeta(own, Date.now()), pipe);
-      await writer.begin();
+      await writer.begin(signer);
       await write(writer, stop.signal);
       await writer.end(signer);
       pipe.end();
     } catch (error) {
       pipe.fail(error);
     } finally {
-      signal?.removeEventListener("abort", onAbort);
+      stop.unlink();
     }
   };
   return new ReadableStream<Uint8Array>({
@@ -111,7 +109,7 @@ export function streamedArchive(
       else controller.enqueue(bytes);
     },
     async cancel(reason) {
-      signal?.removeEventListener("abort", onAbort);
+      stop.unlink();
       stop.abort(reason);
       pipe.fail(reason);
       if (writing !== undefined) await pause(GRACE, undefined, writing);
@@ -128,8 +126,7 @@ class RecordPipe {
   #failure: { readonly error: unknown } | undefined;
 
   constructor(signal: AbortSignal) {
-    signal.addEventListener("abort", () => this.fail(signal.reason), { once: true });
-    if (signal.aborted) this.fail(signal.reason);
+    onAbort(signal, (reason) => this.fail(reason));
   }
 
   /** Hands on the pieces of a record, with nothing in between, synchronously. */
@@ -182,9 +179,13 @@ class ArchiveWriter implements FileWriter {
     this.#pipe = pipe;
   }
 
-  async begin(): Promise<void> {
+  /** Signs the beginning too, so that a receiver need not take in anything to see that it is from somebody trusted. */
+  async begin(signer: SnapshotSigner | undefined): Promise<void> {
+    let header = await SnapshotManifest.of(this.#meta, []);
+    const signature = await signed(signer, await streamDigest(header.digest));
+    if (signature !== undefined) header = await SnapshotManifest.of({ ...this.#meta, signature }, []);
     await this.#pipe.put(archiveMagic());
-    await this.#pipe.put(...encodeRecord(Type.HEADER, (await SnapshotManifest.of(this.#meta, [])).bytes));
+    await this.#pipe.put(...encodeRecord(Type.HEADER, header.bytes));
   }
 
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
@@ -205,9 +206,9 @@ class ArchiveWriter implements FileWriter {
         },
         end: async () => {
           const chunks = await builder.build();
-          const ending = await endingOf(chunks, keyGroups, encryption);
-          await this.#pipe.put(...encodeRecord(Type.FILE_END, u32(number), u64(chunks.size), encodeEnding(ending)));
-          this.#files.set(name, completeFile({ name, ...attributes, ...ending }, chunks));
+          const trailer = await trailerOf(chunks, keyGroups, encryption);
+          await this.#pipe.put(...encodeRecord(Type.FILE_END, u32(number), u64(chunks.size), encodeTrailer(trailer)));
+          this.#files.set(name, completeFile({ name, ...attributes, ...trailer }, chunks));
           this.#bytes += chunks.size;
           this.#open--;
         },
@@ -253,7 +254,7 @@ class ArchiveWriter implements FileWriter {
     const { digest } = await SnapshotManifest.of(this.#meta, [...this.#files.values()]);
     const given = await this.#seal?.(digest);
     const seal = given && checkEncryption(given, "What seal gives");
-    if (seal !== undefined) await this.#pipe.put(...encodeRecord(Type.SEAL, encodeEnding({ encryption: seal })));
+    if (seal !== undefined) await this.#pipe.put(...encodeRecord(Type.SEAL, encodeTrailer({ encryption: seal })));
     const signature = this.#meta.signature ?? await signed(signer, digest);
     await this.#pipe.put(...encodeRecord(Type.END, endOf(this.#files.size, this.#bytes, digest, signature)));
   }

@@ -10,8 +10,9 @@ const WINDOW = 4096;
 const SHORT = 128;
 
 /**
- * Bytes, and the texts in them. A call of `TextDecoder` for ten characters costs more than the characters do: so a window
- * is decoded at once, as Latin-1, in which every byte is a character and positions stay; ASCII texts are slices of it.
+ * Bytes, and the texts in them. A call of `TextDecoder` for ten characters costs more than the characters do: so a
+ * window is decoded at once, as Latin-1, in which every byte is a character and positions stay; ASCII texts are slices
+ * of it.
  */
 export class Block {
   /** The bytes. */

@@ -13,9 +13,9 @@ import { checkNesting, MAX_NESTING } from "./nesting.ts";
 const Tag = { BIGINT: 2, NEGATIVE_BIGINT: 3 } as const;
 
 /**
- * Anything that CBOR (RFC 8949) holds: all that JSON holds, and bytes, `undefined`, `NaN`, `-0` and `bigint`, all of which
- * come back unchanged; smaller than JSON. The same value always has the same bytes, with the keys of an object in the
- * order of their encodings. At most 512 arrays and objects may be within each other.
+ * Anything that CBOR (RFC 8949) holds: all that JSON holds, and bytes, `undefined`, `NaN`, `-0` and `bigint`, all of
+ * which come back unchanged; smaller than JSON. The same value always has the same bytes, with the keys of an object in
+ * the order of their encodings. At most 512 arrays and objects may be within each other.
  *
  * @typeParam T the values: no functions, dates, maps or classes
  *

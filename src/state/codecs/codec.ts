@@ -83,8 +83,8 @@ export interface VersionedOptions {
 }
 
 /**
- * A codec for the newest version of values, which can read older ones. Values in snapshots, and commands in the log, name
- * the version that wrote them: an older one is migrated, a newer one is `UNSUPPORTED`.
+ * A codec for the newest version of values, which can read older ones. Values in snapshots, and commands in the log,
+ * name the version that wrote them: an older one is migrated, a newer one is `UNSUPPORTED`.
  *
  * @param codec for the newest version
  * @param version its number, 1 to 2^32-1; values written without one have 0
@@ -136,7 +136,18 @@ export function versioned<T>(
   };
 }
 
-/** Bytes as they are. Any value but a `Uint8Array` is refused. */
+/**
+ * Bytes as they are. Any value but a `Uint8Array` is refused.
+ *
+ * @example
+ * ```ts
+ * import { bytesCodec, KeyValueMachine } from "@snapstream/snapstream";
+ *
+ * const machine = new KeyValueMachine(bytesCodec());
+ * machine.apply({ index: 1n, term: 1n, data: machine.put("key", Uint8Array.of(1, 2)) });
+ * console.assert(machine.get("key")?.length === 2);
+ * ```
+ */
 export function bytesCodec(): Codec<Uint8Array> {
   const check = (value: Uint8Array) => checkBytes(value, "A value of bytes");
   return {
@@ -193,8 +204,8 @@ export function utf8Codec(): Codec<string> {
 const HUGE = /\d[eE]\+?\d{3}|\d{200}/;
 
 /**
- * Anything that JSON can hold, with at most 512 arrays and objects within each other. `NaN` and the infinities, which JSON
- * would turn into `null`, are refused.
+ * Anything that JSON can hold, with at most 512 arrays and objects within each other. `NaN` and the infinities, which
+ * JSON would turn into `null`, are refused.
  *
  * @typeParam T the values; other conversions by JSON (of dates, of `undefined`) are the caller's affair
  */

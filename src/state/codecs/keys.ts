@@ -38,7 +38,19 @@ export function stringKeys(): KeyCodec<string> {
   };
 }
 
-/** Integers of 32 bits as keys: Java's `Integer`, big-endian. */
+/**
+ * Integers of 32 bits as keys: Java's `Integer`, big-endian.
+ *
+ * @example
+ * ```ts
+ * import { intKeys, jsonCodec, KeyedState } from "@snapstream/snapstream";
+ *
+ * const state = new KeyedState({ keys: intKeys() });
+ * const names = state.value("names", jsonCodec<string>());
+ * names.set(7, "seven");
+ * console.assert(names.get(7) === "seven");
+ * ```
+ */
 export function intKeys(): KeyCodec<number> {
   const hash = (key: number) => {
     if (typeof key === "number" && (key | 0) === key) return key;
@@ -52,7 +64,19 @@ export function intKeys(): KeyCodec<number> {
   };
 }
 
-/** Integers of 64 bits as keys: Java's `Long`, big-endian. */
+/**
+ * Integers of 64 bits as keys: Java's `Long`, big-endian.
+ *
+ * @example
+ * ```ts
+ * import { longKeys, jsonCodec, KeyedState } from "@snapstream/snapstream";
+ *
+ * const state = new KeyedState({ keys: longKeys() });
+ * const names = state.value("names", jsonCodec<string>());
+ * names.set(7n, "seven");
+ * console.assert(names.get(7n) === "seven");
+ * ```
+ */
 export function longKeys(): KeyCodec<bigint> {
   const checked = (key: bigint) => {
     if (typeof key === "bigint" && BigInt.asIntN(64, key) === key) return key;

@@ -7,8 +7,8 @@
 import { SnapshotError } from "../../errors.ts";
 
 /**
- * The most arrays and objects that may be within each other. JavaScript engines read JSON of any depth, but write it only
- * as deep as their stack allows: a value that was read could fail each save. This depth works on every engine.
+ * The most arrays and objects that may be within each other. JavaScript engines read JSON of any depth, but write it
+ * only as deep as their stack allows: a value that was read could fail each save. This depth works on every engine.
  */
 export const MAX_NESTING = 512;
 

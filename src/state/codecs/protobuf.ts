@@ -23,6 +23,15 @@ export interface ProtobufSchema {
  *
  * @typeParam M the message, as generated
  * @param schema as generated
+ *
+ * @example
+ * ```ts
+ * import { StringValueSchema } from "@bufbuild/protobuf/wkt";
+ * import { KeyValueMachine, protobufCodec, type ProtobufSchema } from "@snapstream/snapstream";
+ *
+ * const schema: ProtobufSchema = StringValueSchema; // or one of your own
+ * console.assert(new KeyValueMachine(protobufCodec(schema)).size === 0);
+ * ```
  */
 export function protobufCodec<M>(schema: ProtobufSchema): Codec<M> {
   checkOptions(schema, { kind: required(oneOf("message")), typeName: required(checkString) }, "schema");

@@ -1,9 +1,9 @@
 /**
  * What the entries of a log have changed in a state in a database, on its way there.
  *
- * The log has every entry already, so nobody waits for the database: it is written to behind the entries, those of many in
- * one write. That write also says up to which entry it goes. So the database always has the whole of some entry and of all
- * before it, and says which one that is.
+ * The log has every entry already, so nobody waits for the database: it is written to behind the entries, those of many
+ * in one write. That write also says up to which entry it goes. So the database always has the whole of some entry and
+ * of all before it, and says which one that is.
  *
  * @module
  */
@@ -13,12 +13,12 @@ import { WRITE_BATCH } from "./engine.ts";
 import type { DurablyApplied, LogEntry } from "../machine.ts";
 import { Overlay, type StateChange } from "./overlay.ts";
 
-/** How long what was applied may wait for more to be written with it, in milliseconds. */
+/** The longest wait of applied changes for more to be written with them, in milliseconds. */
 const WRITE_AFTER = 5;
 /** Bytes that may wait to be written; beyond that the next entry waits until they are. */
 const MAX_BYTES = 4 * 1024 * 1024;
 
-/** What {@linkcode AppliedChanges} works with. */
+/** The database that {@linkcode AppliedChanges} writes to, and the overlay that it reads through. */
 export interface AppliedContext {
   /** Writes changes, and up to which entry they go, in one write. */
   write(changes: readonly StateChange[], applied: DurablyApplied): Promise<void>;
@@ -29,11 +29,11 @@ export interface AppliedContext {
 /** Applies entries one after the other, each whole or not at all. */
 export class AppliedChanges {
   readonly #context: AppliedContext;
-  /** What the database says; nothing if it has a state, and does not say. */
+  /** The durable index as the database has it; nothing if it holds a state without one. */
   #durable: DurablyApplied | undefined;
-  /** Whether the database says it: an empty one does not. */
+  /** True if the database has a durable index: an empty one has none. */
   #isRecorded: boolean;
-  /** What was applied, written or not. */
+  /** The last applied entry, written or not. */
   #applied: DurablyApplied | undefined;
   /** The changes of the entry that is being applied. */
   #scope: Overlay | undefined;
@@ -42,7 +42,7 @@ export class AppliedChanges {
   /** Those that are being written. */
   #writing = new Overlay();
   #draining: Promise<void> | undefined;
-  /** How many wait until all is written; and what ends the wait for more. */
+  /** The number of callers that wait until all is written; and the end of the wait for more. */
   #flushing = 0;
   #hurry = () => {};
   /** Why the last write failed. */
@@ -69,7 +69,7 @@ export class AppliedChanges {
     return this.#applied;
   }
 
-  /** Whether the database says up to where it has it. */
+  /** True if the database has a durable index. */
   get isRecorded(): boolean {
     return this.#isRecorded;
   }
@@ -79,7 +79,7 @@ export class AppliedChanges {
     return this.#scope;
   }
 
-  /** What is not in the database yet of entries that were applied, the newest first. */
+  /** The applied changes that are not in the database yet, the newest first. */
   get unwritten(): readonly Overlay[] {
     return [this.#waiting, this.#writing];
   }
@@ -132,7 +132,10 @@ export class AppliedChanges {
     await this.#draining;
   }
 
-  /** Something else than an entry is about to change the state: without a record of its own it is not known any more what it has. */
+  /**
+   * Something else than an entry is about to change the state: without a record of its own it is not known any more
+   * what it has.
+   */
   changedOtherwise(): void {
     if (!this.#isRecorded) this.#applied = this.#durable = undefined;
   }
@@ -146,7 +149,7 @@ export class AppliedChanges {
     this.#failure = undefined;
   }
 
-  /** What was applied before an entry; nothing if it was applied itself. */
+  /** Returns the durable index after an entry; nothing if that entry was applied already. */
   #next({ index, term }: LogEntry): DurablyApplied | undefined {
     const applied = this.#applied;
     if (applied === undefined) {

@@ -8,14 +8,17 @@
 const MAX_KEYS = 1_000_000;
 const MAX_BYTES = 128 * 1024 * 1024;
 
-/** Keys by key group and state. A key is kept as a text of one character for each byte: an array would take three times that. */
+/**
+ * Keys by key group and state. A key is kept as a text of one character for each byte: an array would take three times
+ * that.
+ */
 export class ChangedKeys {
   readonly #groups = new Map<number, Map<string, Set<string>>>();
   #size = 0;
   #bytes = 0;
   #tooMany = false;
 
-  /** How many there are; nothing if there were too many. */
+  /** The number of keys; nothing if there were too many to keep. */
   get size(): number | undefined {
     return this.#tooMany ? undefined : this.#size;
   }

@@ -13,7 +13,7 @@ export const WRITE_BATCH = 256;
 /** An entry. */
 export type Pair = readonly [key: Uint8Array, value: Uint8Array];
 
-/** What is done to an entry: put, or, without a value, deleted. */
+/** A change of an entry: put, or, without a value, deleted. */
 export interface Change {
   /** The key. */
   readonly key: Uint8Array;
@@ -21,7 +21,7 @@ export interface Change {
   readonly value: Uint8Array | undefined;
 }
 
-/** What can be read of a store, as it is or as it was. Keys are in the order of their bytes. */
+/** The readable part of a store, as it is or as it was. Keys are in the order of their bytes. */
 export interface Readable {
   /** Values, each `undefined` if there is none. */
   getMany(keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
@@ -39,7 +39,7 @@ export interface Engine extends Readable {
   view(): EngineView;
   /** Gives back what the engine itself opened. No view is open any more. */
   close(): Promise<void>;
-  /** What an error of the database means. */
+  /** Returns the code for an error of the database. */
   codeOf(error: unknown): SnapshotErrorCode;
 }
 
@@ -50,8 +50,8 @@ export interface EngineView extends Readable {
 }
 
 /**
- * A store whose errors are typed ones. What others throw meanwhile (a codec, a file) is not the database's, and stays as
- * it is.
+ * A store whose errors are typed ones. What others throw meanwhile (a codec, a file) is not the database's, and stays
+ * as it is.
  *
  * @param engine the store
  */

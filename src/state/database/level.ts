@@ -33,7 +33,7 @@ export interface LevelIterator {
  * keys and values of the database, which do not matter here: every call says that it wants bytes.
  */
 export interface LevelDatabase {
-  /** What it can do. */
+  /** The features that it has. */
   readonly supports: { readonly explicitSnapshots?: boolean };
   /** Opens it, if it is not open. */
   open(): Promise<void>;

@@ -22,7 +22,7 @@ export class Overlay {
   readonly #changes = new Map<string, StateChange>();
   #bytes = 0;
 
-  /** How many keys it has. */
+  /** The number of its keys. */
   get size(): number {
     return this.#changes.size;
   }
@@ -32,7 +32,7 @@ export class Overlay {
     return this.#bytes;
   }
 
-  /** What is to be written. */
+  /** The changes that are to be written. */
   get changes(): readonly StateChange[] {
     return [...this.#changes.values()];
   }

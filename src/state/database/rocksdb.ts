@@ -1,6 +1,6 @@
 /**
- * State in RocksDB, by way of `rocksdb-native`: on Node. (Its addon needs functions of libuv that Deno and Bun do not have:
- * there opening a database ends the process.)
+ * State in RocksDB, by way of `rocksdb-native`: on Node. (Its addon needs functions of libuv that Deno and Bun do not
+ * have: there opening a database ends the process.)
  *
  * @module
  */
@@ -14,7 +14,7 @@ const READ = 64;
 /** Entries, and bytes, that are handed on at once. */
 const BATCH = { entries: 1000, bytes: 1024 * 1024 };
 
-/** What of a `rocksdb-native` database, or of a snapshot of one, is read with. */
+/** The part of a `rocksdb-native` database, or of a snapshot of one, that is read with. */
 export interface RocksReadable {
   /** Walks over a range. */
   iterator(
@@ -31,7 +31,7 @@ export interface RocksReadable {
   close(): Promise<void>;
 }
 
-/** What of a `rocksdb-native` database is used. */
+/** The part of a `rocksdb-native` database that is used. */
 export interface RocksDatabase extends RocksReadable {
   /** Resolves when it is open. */
   ready(): Promise<void>;
@@ -48,8 +48,8 @@ export interface RocksDatabase extends RocksReadable {
 }
 
 /**
- * A RocksDB database for a `StoredState`. It belongs to the caller, who closes it after the state, and puts nothing else
- * into it.
+ * A RocksDB database for a `StoredState`. It belongs to the caller, who closes it after the state, and puts nothing
+ * else into it.
  *
  * @param database a `RocksDB` of `rocksdb-native` 3; opened if it is not
  * @throws {SnapshotError} `BUSY`, `NO_SPACE` or `UNAVAILABLE` if it cannot be opened

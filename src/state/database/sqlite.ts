@@ -9,6 +9,7 @@ import { stat } from "node:fs/promises";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { checkOptions, checkPath, checkText } from "../../checks.ts";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../../errors.ts";
+import { type DiskLock, lockFile } from "../../fs/mod.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 import { Pace } from "../pace.ts";
 import { makeShrinkable, sizeOf, SqlitePages } from "../../sqlite/mod.ts";
@@ -17,14 +18,16 @@ import { makeShrinkable, sizeOf, SqlitePages } from "../../sqlite/mod.ts";
 const PAGE = 256;
 /** A longer value is read by itself, so that a page cannot be of any size. */
 const LONG = 64 * 1024;
-/** How long a write of another process is waited for, in milliseconds. */
+/** The longest wait for a write of another process, in milliseconds. */
 const BUSY_TIMEOUT = 5000;
-/** What the file of the write-ahead log is cut to, in bytes. */
+/** The size that the file of the write-ahead log is cut to, in bytes. */
 const WAL_BYTES = 4 * 1024 * 1024;
 /** Pages that may hold nothing, and which part of all: they are used again, and it costs to give them back. */
 const SPARE = { pages: 256, part: 1 / 8 };
 /** Memory for pages of the database, in KiB: keys come in no order, and the default of 2 MiB is soon too little. */
 const CACHE = 64 * 1024;
+
+const DEFAULT_TABLE = "keyed_state";
 
 /** Options of {@linkcode sqliteEngine}. */
 export interface SqliteEngineOptions {
@@ -40,17 +43,22 @@ export interface SqliteEngineOptions {
  * A table of an SQLite database for a `StoredState`. Saves read from connections of their own, so that writing goes on.
  * What else is in the database does not matter.
  *
- * What was written survives a crash of the process. A power failure may take the last writes, each whole; a replica's log has
- * what they were of (`synchronous = NORMAL`).
+ * One state at a time has a table open: `…-lock` beside the file, which stays empty, ends with its owner.
+ *
+ * What was written survives a crash of the process. A power failure may take the last writes, each whole; a replica's
+ * log has what they were of (`synchronous = NORMAL`).
  *
  * The file shrinks as entries are deleted, down to what is in it, an eighth, and 1 MiB, if it is made here
- * (`auto_vacuum = INCREMENTAL`). One that is there already keeps its mode: `PRAGMA auto_vacuum = INCREMENTAL; VACUUM` makes
- * it one that shrinks, once, while nobody else has it open. The write-ahead log beside it is cut to 4 MiB. Only what is
- * written while a save runs can make it longer, since a save reads the database as it was; it is cut when the save ends.
+ * (`auto_vacuum = INCREMENTAL`). One that is there already keeps its mode: `PRAGMA auto_vacuum = INCREMENTAL; VACUUM`
+ * makes it one that shrinks, once, while nobody else has it open. The write-ahead log beside it is cut to 4 MiB. Only
+ * what is written while a save runs can make it longer, since a save reads the database as it was; it is cut when the
+ * save ends.
  *
- * @param path the file; made if it is not there. It gets write-ahead logging (`journal_mode = WAL`), which stays with it.
+ * @param path the file; made if it is not there. It gets write-ahead logging (`journal_mode = WAL`), which stays with
+ *   it.
  * @param options which table
- * @throws {SnapshotError} `UNAVAILABLE`, `FORBIDDEN` or `BUSY` if it cannot be opened
+ * @throws {SnapshotError} `BUSY` if another state, here or in another process, has the table open; `UNAVAILABLE`,
+ *   `FORBIDDEN` or `CORRUPT` if it cannot be opened
  *
  * @example
  * ```ts ignore
@@ -64,11 +72,12 @@ export interface SqliteEngineOptions {
  */
 export function sqliteEngine(path: string, options: SqliteEngineOptions = {}): Engine {
   checkPath(path, "path");
-  const { table: name = "keyed_state" } = checkOptions(options, { table: checkText });
+  const { table: name = DEFAULT_TABLE } = checkOptions(options, { table: checkText });
   const table = `"${name.replaceAll(`"`, `""`)}"`;
   try {
-    return new SqliteEngine(path, table);
+    return new SqliteEngine(path, table, name === DEFAULT_TABLE ? "" : `${encodeURIComponent(name.toLowerCase())}-`);
   } catch (error) {
+    if (error instanceof SnapshotError) throw error;
     throw new SnapshotError(codeOf(error), `Cannot open ${path}: ${messageOf(error)}`, { file: path, cause: error });
   }
 }
@@ -88,14 +97,19 @@ class SqliteEngine implements Engine {
   readonly #free: ViewConnection[] = [];
   readonly #pages: SqlitePages;
   readonly #truncate: StatementSync;
+  readonly #lock: DiskLock;
   /** Views that are open. */
   #views = 0;
 
-  constructor(path: string, table: string) {
+  constructor(path: string, table: string, lockName: string) {
     this.#path = path;
     this.#database = new DatabaseSync(path);
     this.#table = table;
+    let lock: DiskLock | undefined;
     try {
+      // By the path as SQLite resolves it: several links may lead to one file.
+      const { file } = this.#database.prepare("PRAGMA database_list").get() as { readonly file: string };
+      this.#lock = lock = lockFile(DatabaseSync, `${file}-${lockName}lock`);
       makeShrinkable(this.#database);
       this.#database.prepare(`PRAGMA journal_size_limit = ${WAL_BYTES}`).get();
       this.#database.exec(
@@ -114,6 +128,7 @@ class SqliteEngine implements Engine {
       this.#free.push(new ViewConnection(path, table, this.#pace));
     } catch (error) {
       this.#database.close();
+      void lock?.release();
       throw error;
     }
   }
@@ -171,7 +186,10 @@ class SqliteEngine implements Engine {
     };
   }
 
-  /** Gives back some pages that hold nothing. Not under a view: all that is moved would lie in the write-ahead log as well. */
+  /**
+   * Gives back some pages that hold nothing. Not under a view: all that is moved would lie in the write-ahead log as
+   * well.
+   */
   #shrink(): void {
     if (this.#views > 0 || !this.#pages.canShrink) return;
     const { free } = this.#pages;
@@ -209,7 +227,11 @@ class SqliteEngine implements Engine {
 
   async close(): Promise<void> {
     for (const connection of this.#free.splice(0)) connection.close(); // before the last writer, who then tidies up
-    this.#database.close();
+    try {
+      this.#database.close();
+    } finally {
+      await this.#lock.release();
+    }
   }
 
   codeOf(error: unknown): SnapshotErrorCode {
@@ -265,7 +287,9 @@ class ViewConnection {
   }
 }
 
-/** Reading from a connection, a page at a time: a statement that is left open in the middle ends early on some runtimes. */
+/**
+ * Reading from a connection, a page at a time: a statement that is left open in the middle ends early on some runtimes.
+ */
 class Reading implements Readable {
   readonly #get: StatementSync;
   readonly #first: StatementSync;
@@ -321,7 +345,8 @@ class Reading implements Readable {
   }
 }
 
-/** What an error of SQLite means: https://www.sqlite.org/rescode.html; by its text where a runtime does not give the number. */
+/** Returns the code for an error of SQLite (https://www.sqlite.org/rescode.html): by its number, or by its text where a
+ * runtime does not give the number. */
 function codeOf(error: unknown): SnapshotErrorCode {
   const { code, errcode = 0 } = error as { readonly code?: string; readonly errcode?: number };
   if (code === "ERR_INVALID_STATE") return "CLOSED";

@@ -5,17 +5,20 @@
  * key     = slot keyGroup length name key   slot = 00 or 01, keyGroup = u16 big-endian, length = u8, of the state's name
  * meta    = FF                              its value: slot, or slot + 2 if there is `applied`; StateHead framed as in a file
  * applied = FF 01                           up to where a log was applied: see `applied_record.ts`
+ * group   = FF 02                           the name of the group whose state it is, in UTF-8; absent if it has none
  * ```
  *
  * So entries are in the order of key groups, as they are in a file. Of the two slots one is the state; a load fills the
- * other, and then changes over in one write. A program that does not know of `applied` must not change such a state: the
- * 2 keeps it out.
+ * other, and then changes over in one write. A program that does not know of `applied` must not change such a state:
+ * the 2 keeps it out.
  *
  * @module
  */
 
 import { SnapshotError } from "../../errors.ts";
+import { checkGroup } from "../../snapshot/mod.ts";
 import { concat } from "../../stream/mod.ts";
+import type { Change } from "./engine.ts";
 
 /** One of the two places for the whole state. */
 export type Slot = 0 | 1;
@@ -48,7 +51,26 @@ export function appliedKey(): Uint8Array {
   return Uint8Array.of(0xff, 1);
 }
 
-/** What the keys of a state in a key group begin with. */
+/** Returns the change that names the group of the state; or, without one, that it has none. */
+export function groupChange(group: string | undefined): Change {
+  return { key: groupNameKey(), value: group === undefined ? undefined : new TextEncoder().encode(group) };
+}
+
+/** The key of the name of the group. */
+export function groupNameKey(): Uint8Array {
+  return Uint8Array.of(0xff, 2);
+}
+
+/**
+ * Decodes the name of the group.
+ *
+ * @throws {SnapshotError} `MALFORMED` if it is none
+ */
+export function groupNameOf(value: Uint8Array | undefined): string | undefined {
+  return value && checkGroup(new TextDecoder("utf-8", { ignoreBOM: true }).decode(value), "What the database names");
+}
+
+/** Returns the prefix of a state's keys in a key group. */
 export function prefixOf(slot: Slot, keyGroup: number, name: Uint8Array): Uint8Array {
   return concat([Uint8Array.of(slot, keyGroup >>> 8, keyGroup & 0xff, name.length), name]);
 }
@@ -88,7 +110,8 @@ export function splitKey(
 /**
  * The name of a state as it is in keys.
  *
- * @throws {SnapshotError} `MALFORMED` if it is too long, or UTF-8 cannot hold it: two such names would be the same bytes
+ * @throws {SnapshotError} `MALFORMED` if it is too long, or UTF-8 cannot hold it: two such names would be the same
+ *   bytes
  */
 export function nameBytes(name: string): Uint8Array {
   if (!name.isWellFormed()) throw new SnapshotError("MALFORMED", "The name of a state has half of a surrogate pair");

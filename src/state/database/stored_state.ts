@@ -7,11 +7,11 @@
 import { checkEntry, type DurablyApplied, type LogEntry, type SaveTask, type StateMachine } from "../machine.ts";
 import { checkFunction, listOf } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
-import { checkName, checkReader, type SnapshotReader } from "../../snapshot/mod.ts";
+import { boundGroup, checkName, checkReader, type SnapshotReader } from "../../snapshot/mod.ts";
 import { raceAbort } from "../../async/mod.ts";
 import { concat, textOfBytes } from "../../stream/mod.ts";
 import { AppliedChanges } from "./applied_changes.ts";
-import { appliedBy, decodeApplied, encodeApplied } from "./applied_record.ts";
+import { appliedBy, decodeApplied, encodeApplied, groupBy } from "./applied_record.ts";
 import {
   type Chain,
   decodeHead,
@@ -38,7 +38,10 @@ import type { StoredList, StoredMap, StoredValue } from "../state_types.ts";
 import {
   appliedKey,
   endOf,
+  groupChange,
   groupKey,
+  groupNameKey,
+  groupNameOf,
   metaKey,
   metaValue,
   prefixOf,
@@ -57,7 +60,7 @@ interface Pending {
   readonly reject: (error: unknown) => void;
 }
 
-/** What the next save can be built upon. */
+/** The committed snapshot that the next save can be built upon. */
 interface Committed {
   readonly chain: Chain;
   /** About how many entries it has. */
@@ -72,9 +75,9 @@ interface Committed {
  * constant memory while the state goes on changing. A load fills a place beside the state, and then changes over: if it
  * fails, everything is as it was.
  *
- * The changes of an entry of a log, and that the state has that entry, are one write: {@linkcode StoredState.apply}, and for
- * a `Replica` {@linkcode StoredState.machine}. Changes outside of that belong to no entry: what they have been made to cannot
- * be a replica's, before a snapshot has replaced it.
+ * The changes of an entry of a log, and that the state has that entry, are one write: {@linkcode StoredState.apply},
+ * and for a `Replica` {@linkcode StoredState.machine}. Changes outside of that belong to no entry: what they have been
+ * made to cannot be a replica's, before a snapshot has replaced it.
  *
  * @typeParam K keys
  *
@@ -105,22 +108,24 @@ export class StoredState<K> implements AsyncDisposable {
   readonly #name: string;
   readonly #incremental: IncrementalOptions | undefined;
   readonly #states: DeclaredStates<AnyStored<K>>;
-  /** What the database says of its states, beside those that are declared. */
+  /** The states that the database has beside those that are declared. */
   readonly #known: Map<string, DescribedState>;
   readonly #owner: StoredOwner<K>;
   readonly #tasks = new SaveTasks("state");
   #slot: Slot;
-  /** Whether the database has to be told of a state. */
+  /** True if a declared state is not described in the database yet. */
   #undescribed = true;
-  /** What a log changes. */
+  /** The changes that a log makes. */
   readonly #log: AppliedChanges;
-  /** Whether a replica has asked what the state has: then nothing but its log changes it. */
+  /** True once a replica has asked for the durable index: from then on only its log changes the state. */
   #bound = false;
+  /** The group whose state it is, if that is known. */
+  #group: string | undefined;
   #queue: Pending[] = [];
   #draining: Promise<void> | undefined;
   #alone: Promise<unknown> = Promise.resolve();
   #committed: Committed | undefined;
-  /** What changed since that. */
+  /** The keys that changed since then. */
   #changed: ChangedKeys | undefined;
   #saving = false;
   #loading: Promise<void> | undefined;
@@ -135,7 +140,9 @@ export class StoredState<K> implements AsyncDisposable {
     slot: Slot,
     known: readonly DescribedState[] | undefined,
     applied: DurablyApplied | undefined,
+    group: string | undefined,
   ) {
+    this.#group = group;
     const { name = "state", incremental = false, drop } = options;
     this.#space = space;
     this.#states = new DeclaredStates(space.keys.name, drop);
@@ -174,8 +181,9 @@ export class StoredState<K> implements AsyncDisposable {
     const space = new KeySpace(checkStateOptions(options));
     const { keys, maxParallelism, range } = space;
     const database = guarded(engine);
-    const [value, applied] = await database.getMany([metaKey(), appliedKey()]);
-    if (value === undefined) return new StoredState(database, space, options, 0, undefined, undefined);
+    const [value, applied, named] = await database.getMany([metaKey(), appliedKey(), groupNameKey()]);
+    const group = groupNameOf(named);
+    if (value === undefined) return new StoredState(database, space, options, 0, undefined, undefined, group);
     const meta = splitMeta(value);
     if (meta === undefined) throw misfit("it is not keyed state");
     const head = decodeHead(meta.head, "the database");
@@ -186,10 +194,10 @@ export class StoredState<K> implements AsyncDisposable {
       throw misfit(`it has the key groups ${head.range.first} to ${head.range.last} of ${head.maxParallelism}`);
     }
     const known = await dropStates(database, meta, head, options.drop);
-    return new StoredState(database, space, options, meta.slot, known, applied && decodeApplied(applied));
+    return new StoredState(database, space, options, meta.slot, known, applied && decodeApplied(applied), group);
   }
 
-  /** How many key groups there are. */
+  /** The number of key groups. */
   get maxParallelism(): number {
     return this.#space.maxParallelism;
   }
@@ -199,7 +207,7 @@ export class StoredState<K> implements AsyncDisposable {
     return this.#space.range;
   }
 
-  /** Whether a key belongs here. */
+  /** Reports whether a key belongs here. */
   owns(key: K): boolean {
     return this.#space.owns(key);
   }
@@ -232,16 +240,18 @@ export class StoredState<K> implements AsyncDisposable {
   }
 
   /**
-   * Applies an entry of a log: all that `work` changes, and that the state has the entry, is in the database together or
-   * not at all. What `work` reads has its own changes and those of entries before. It must await what it does.
+   * Applies an entry of a log: all that `work` changes, and that the state has the entry, is in the database together
+   * or not at all. What `work` reads has its own changes and those of entries before. It must await what it does.
    *
-   * When this resolves the entry was applied; the database is written to behind it, that of many entries in one write. A
-   * crash takes back the last of them: {@linkcode durable} then says where the log has to go on.
+   * When this resolves the entry was applied; the database is written to behind it, that of many entries in one write.
+   * A crash takes back the last of them: {@linkcode durable} then says where the log has to go on.
    *
-   * @param entry the one that comes next. One that was applied already is passed over; of one that changes the membership
+   * @param entry the one that comes next. One that was applied already is passed over; of one that changes the
+   *   membership
    *   only that is noted
    * @param work changes the state. If it throws, nothing was changed
-   * @throws {SnapshotError} `MALFORMED` if it is not the one that comes next, or it is not known which one does; `BUSY` while
+   * @throws {SnapshotError} `MALFORMED` if it is not the one that comes next, or it is not known which one does; `BUSY`
+   *   while
    *   another one is applied, or the state is loaded; `CLOSED`; what the database fails with
    *
    * @example
@@ -265,15 +275,32 @@ export class StoredState<K> implements AsyncDisposable {
   }
 
   /**
-   * Up to which entry of a log the database has the state: {@linkcode StateMachine.durable}. Asked by a replica, it also
-   * keeps out every change but those in {@linkcode apply}.
+   * Up to which entry of a log the database has the state: {@linkcode StateMachine.durable}. Asked by a replica, it
+   * also keeps out every change but those in {@linkcode apply}.
    *
-   * @returns index 0 if there is no state; nothing if there is one, and the database does not say: it was changed outside
+   * @returns index 0 if there is no state; nothing if there is one, and the database does not say: it was changed
+   *   outside
    *   of `apply`, or by an older release
    */
   durable(): DurablyApplied | undefined {
     if (isReplicaCall()) this.#bound = true;
-    return this.#log.durable;
+    const { durable } = this.#log;
+    return durable && { ...durable, ...(this.#group !== undefined && { group: this.#group }) };
+  }
+
+  /**
+   * Binds the state to a group for good: {@linkcode StateMachine.bindGroup}. The database says it from then on.
+   *
+   * @param group the name
+   * @throws {SnapshotError} `FORBIDDEN` if it is the state of another group, `MALFORMED` if that is no name of one;
+   *   what the database fails with
+   */
+  async bindGroup(group: string): Promise<void> {
+    const bound = this.#groupAs(group);
+    this.#tasks.check();
+    if (bound === this.#group) return;
+    await this.#engine.write([groupChange(bound)]);
+    this.#group = bound;
   }
 
   /**
@@ -297,6 +324,7 @@ export class StoredState<K> implements AsyncDisposable {
       apply: (entry) => this.apply(entry, () => apply(entry)),
       reconfigure: (entry) => this.apply(entry),
       durable: () => this.durable(),
+      bindGroup: (group) => this.bindGroup(group),
       flush: () => this.flush(),
       save: () => this.save(),
       load: (reader) => this.load(reader),
@@ -305,8 +333,8 @@ export class StoredState<K> implements AsyncDisposable {
   }
 
   /**
-   * The synchronous part of a save: takes a view of the database. It has every change, and every entry, whose promise has
-   * resolved.
+   * The synchronous part of a save: takes a view of the database. It has every change, and every entry, whose promise
+   * has resolved.
    *
    * @returns the rest of the save; writes nothing if there are no entries. It is `UNSUPPORTED` if the database has
    *   entries of a state that is not declared: what it writes could not be loaded here
@@ -343,7 +371,7 @@ export class StoredState<K> implements AsyncDisposable {
         if (this.#incremental !== undefined && isCurrent()) this.#committed = saved;
       },
       cleanUp: async () => {
-        // What was not committed is still to be written, by the next save.
+        // The next save must write the changes again that were not committed.
         if (this.#committed !== saved && isCurrent() && changed !== undefined) this.#changed?.addAll(changed);
         this.#saving = false;
         await viewed.view.close();
@@ -352,12 +380,14 @@ export class StoredState<K> implements AsyncDisposable {
   }
 
   /**
-   * Replaces all entries by those that snapshots have in the key groups of this state; or throws and leaves everything as
-   * it is. Nothing is to be changed meanwhile. The same write that changes over says which entries the state has now.
+   * Replaces all entries by those that snapshots have in the key groups of this state; or throws and leaves everything
+   * as it is. Nothing is to be changed meanwhile. The same write that changes over says which entries the state has
+   * now.
    *
    * @param readers the snapshots; together they must have each key group of this state once
-   * @throws {SnapshotError} as `KeyedState.load`; `BUSY` while it is being saved or loaded, or an entry is applied; `STALE`
-   *   if a replica has the state, and it is newer
+   * @throws {SnapshotError} as `KeyedState.load`; `BUSY` while it is being saved or loaded, or an entry is applied;
+   *   `STALE`
+   *   if a replica has the state, and it is newer; `FORBIDDEN` if a replica has it, and it is of another group
    */
   async load(...readers: SnapshotReader[]): Promise<void> {
     listOf(checkReader)(readers, "readers");
@@ -386,8 +416,8 @@ export class StoredState<K> implements AsyncDisposable {
   }
 
   /**
-   * Whether {@linkcode load} would load snapshots: decodes every entry as `load` does, one chunk in memory at a time, and
-   * changes nothing. What is of the codec and version that this state has is copied by a load, and so not decoded.
+   * Whether {@linkcode load} would load snapshots: decodes every entry as `load` does, one chunk in memory at a time,
+   * and changes nothing. What is of the codec and version that this state has is copied by a load, and so not decoded.
    *
    * @param readers the snapshots
    * @throws {SnapshotError} as `KeyedState.load`
@@ -436,6 +466,9 @@ export class StoredState<K> implements AsyncDisposable {
     const undeclared = this.#states.undeclared();
     const loading = { engine, space: this.#space, states: this.#states, undeclared, slot };
     const applied = appliedBy(readers);
+    const offered = groupBy(readers);
+    // A replica's state stays of its group; any other becomes what it is replaced by.
+    const group = !this.#bound ? offered : offered === undefined ? this.#group : this.#groupAs(offered);
     const loaders: StoredLoader<K>[] = [];
     let chain: Chain | undefined;
     try {
@@ -447,13 +480,15 @@ export class StoredState<K> implements AsyncDisposable {
       chain = await raceAbort(restored, this.#stop.signal); // what is read may be stalled
       undeclared.check();
       this.#tasks.check();
-      await this.#describe(slot, this.#declared(), [appliedChange(applied)], applied !== undefined);
+      const changes = [appliedChange(applied), groupChange(group)];
+      await this.#describe(slot, this.#declared(), changes, applied !== undefined);
     } catch (error) {
       for (const loader of loaders) await loader.stop();
       await engine.clear(...slotRange(slot)).catch(() => {}); // or else by the next load
       throw this.#stop.signal.aborted ? this.#stop.signal.reason : error;
     }
     this.#slot = slot; // from here on that is the state
+    this.#group = group;
     this.#log.replaced(applied);
     for (const name of this.#known.keys()) if (this.#states.get(name) === undefined) this.#known.delete(name);
     const entries = loaders.reduce((sum, loader) => sum + loader.entries, 0);
@@ -487,6 +522,10 @@ export class StoredState<K> implements AsyncDisposable {
     return { name: this.#name, maxParallelism, range, keys: this.#space.keys.name };
   }
 
+  #groupAs(group: string): string {
+    return boundGroup(this.#group, group, "The state in the database");
+  }
+
   #declared(): DescribedState[] {
     return [...this.#states.values()].map(({ described }) => described);
   }
@@ -513,7 +552,9 @@ export class StoredState<K> implements AsyncDisposable {
     }
   }
 
-  /** Writes changes in one go; to be told of states, or that there is a record, the database gets a new head with them. */
+  /**
+   * Writes changes in one go; to be told of states, or that there is a record, the database gets a new head with them.
+   */
   async #writeChanges(changes: readonly Change[], hasApplied: boolean): Promise<void> {
     if (!this.#undescribed && hasApplied === this.#log.isRecorded) await this.#engine.write(changes);
     else await this.#describe(this.#slot, [...this.#known.values()], changes, hasApplied);
@@ -531,7 +572,7 @@ export class StoredState<K> implements AsyncDisposable {
     );
   }
 
-  /** What the keys of a state begin with in the group of a key. */
+  /** Returns the prefix of a state's keys in the group of a key. */
   #prefix(state: AnyStored<K>, keyGroup: number): Uint8Array {
     return prefixOf(this.#slot, keyGroup, state.nameBytes);
   }

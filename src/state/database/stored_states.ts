@@ -22,7 +22,7 @@ import {
 import type { StoredList, StoredMap, StoredValue } from "../state_types.ts";
 import { nameBytes } from "./stored_keys.ts";
 
-/** What a state needs of the {@linkcode StoredState} that it is in. */
+/** The part that a state needs of the {@linkcode StoredState} that it is in. */
 export interface StoredOwner<K> {
   /** The codec of the keys. */
   readonly keys: KeyCodec<K>;
@@ -40,9 +40,9 @@ export interface StoredOwner<K> {
   alone<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** What all states have in common. */
+/** The common part of all states. */
 export abstract class AnyStored<K> {
-  /** What is said of it in a file. */
+  /** Its description in a file. */
   readonly described: DescribedState;
   /** Its name, in keys. */
   readonly nameBytes: Uint8Array;

@@ -19,9 +19,9 @@ import type { AnyStored } from "./stored_states.ts";
 /** Changed entries that are looked up at once: few, since nothing says how long they are. */
 const LOOKED_UP = 64;
 
-/** What a {@linkcode StoredView} is of. */
+/** The content that a {@linkcode StoredView} shows. */
 export interface Viewed {
-  /** What the file says. */
+  /** The header of the file. */
   readonly head: StateView["head"];
   /** The view of the database. */
   readonly view: EngineView;
@@ -29,16 +29,16 @@ export interface Viewed {
   readonly slot: Slot;
   /** The names of all states that the database knows of, also of those that are not declared. */
   readonly known: ReadonlySet<string>;
-  /** What changed since the last committed snapshot. */
+  /** The keys that changed since the last committed snapshot. */
   readonly changed: ChangedKeys | undefined;
-  /** How many entries that snapshot had. */
+  /** The number of entries of that snapshot. */
   readonly entries: number;
 }
 
 /** A view of a state in a database, as it is saved. */
 export class StoredView implements StateView {
   readonly head: StateView["head"];
-  /** How many entries were written. */
+  /** The number of entries that were written. */
   written = 0;
   readonly #viewed: Viewed;
 
@@ -159,7 +159,7 @@ export class StoredLoader<K> implements StateVisitor {
   readonly #isOnly: boolean;
   readonly #states: readonly (AnyStored<K> | undefined)[];
   readonly #converters: readonly (ReturnType<AnyStored<K>["converter"]>)[];
-  /** How many entries were put. */
+  /** The number of entries that were put. */
   entries = 0;
   /** Runs of changes; a prefix stands for deleting all that begins so, before what follows. */
   #steps: (Change[] | Uint8Array)[] = [];

@@ -16,7 +16,9 @@ const MAX_VARINT = 7;
 
 /** Receives what is read. An error that it throws ends the reading. */
 export interface StateVisitor {
-  /** Begins a key group's section of a state (its position in the header), which replaces earlier ones if `replaces`. */
+  /**
+   * Begins a key group's section of a state (its position in the header), which replaces earlier ones if `replaces`.
+   */
   section(keyGroup: number, state: number, replaces: boolean): void;
   /** Takes an entry. */
   put(block: Block, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void;

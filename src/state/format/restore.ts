@@ -41,8 +41,8 @@ interface Part {
 }
 
 /**
- * Reads the wanted key groups: of each snapshot its base, then its deltas in order. Of each file it reads only the header
- * and these groups.
+ * Reads the wanted key groups: of each snapshot its base, then its deltas in order. Of each file it reads only the
+ * header and these groups.
  *
  * @param readers the snapshots; together they have each wanted key group once
  * @param expected the state to be read

@@ -22,7 +22,7 @@ import type { AnyMap, AnyView, Group } from "./groups.ts";
 /** Characters from which on the length of a key in bytes is looked at. */
 const LONG_KEY = 64 * 1024;
 
-/** What a state needs of the {@linkcode KeyedState} that it is in. */
+/** The part that a state needs of the {@linkcode KeyedState} that it is in. */
 export interface StateOwner<K> {
   /** The codec of the keys. */
   readonly keys: KeyCodec<K>;
@@ -32,7 +32,7 @@ export interface StateOwner<K> {
   writable(key: K): Group;
   /** All groups, in order. */
   groups(): Iterable<Group>;
-  /** How many entries a state has. */
+  /** Returns the number of entries of a state. */
   size(place: number): number;
 }
 
@@ -46,11 +46,11 @@ export type LoadEntry<K> = (
   valueEnd: number,
 ) => K;
 
-/** What all states have in common: where they are, and how they are saved and loaded. */
+/** The common part of all states: their place, and how they are saved and loaded. */
 export abstract class AnyState<K, MK, V> {
   /** Where it stands among the states. */
   readonly place: number;
-  /** What is said of it in a file. */
+  /** Its description in a file. */
   readonly described: DescribedState;
   protected readonly owner: StateOwner<K>;
   readonly #mapKeys: Codec<MK>;
@@ -83,7 +83,7 @@ export abstract class AnyState<K, MK, V> {
     return `The state ${JSON.stringify(this.described.name)}`;
   }
 
-  /** How many entries there are. */
+  /** The number of entries. */
   get size(): number {
     return this.owner.size(this.place);
   }
@@ -165,7 +165,7 @@ export abstract class AnyState<K, MK, V> {
     };
   }
 
-  /** What reads its values out of a file. */
+  /** Returns the decoder of its values in a file. */
   protected decoder({ codec: name, version }: DescribedState): Decode<V> {
     const decode = decoderOf(this.#values, { name, version }, this.title);
     return this.checked(this.#values, { name, version }, decode, (value) => (sizeOf(this.#values, value), value));
@@ -201,7 +201,7 @@ export abstract class AnyState<K, MK, V> {
 // deno-lint-ignore no-explicit-any -- states of different types
 export type OneState<K> = AnyState<K, any, any>;
 
-/** How many changes lead from one view of a map to another; the earlier one may be of nothing. */
+/** Returns the number of changes from one view of a map to another; the earlier one may be of nothing. */
 export function changesBetween(from: AnyView | undefined, to: AnyView): number {
   if (from === undefined) return to.size;
   const changes = to.changesSince(from);

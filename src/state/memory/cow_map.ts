@@ -8,13 +8,14 @@ import { checkFunction, has, isOf, unfit } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
 import { hides, Layer, LayerEntries, lookUp } from "./layer.ts";
 
-/** How many entries a change folds back. More than one, so that folding ends though every change adds an entry. */
+/** The number of entries that a change folds back: more than one, so that folding ends though every change adds an
+ * entry. */
 const FOLD_STEPS = 4;
 
 /**
  * A `Map` with {@linkcode snapshot}: a view of the map as it is now, in constant time, whatever its size. Copy on
- * write, by layers: taking a view freezes the layer that is being written to and puts an empty one on top. When the views
- * were released, each change folds a few entries back, until one native `Map` is left.
+ * write, by layers: taking a view freezes the layer that is being written to and puts an empty one on top. When the
+ * views were released, each change folds a few entries back, until one native `Map` is left.
  *
  * Order, equality of keys and speed are those of `Map`; an entry is no object. Values are to be replaced, not
  * changed: a view has the same values as the map (see {@linkcode update}). Iterating while changing gives each entry
@@ -35,13 +36,13 @@ const FOLD_STEPS = 4;
  * ```
  */
 export class CowMap<K, V> implements Iterable<[K, V]> {
-  /** What is written to. The only layer, unless views are open or were until lately. */
+  /** The layer that is written to: the only one, unless views are open or were until lately. */
   #top: Layer<K, V> = new Layer<K, V>(undefined);
   /** The number of entries; kept only while there are several layers. */
   #size = 0;
   /** Iterations over several layers that are under way: nothing may be moved about under them. */
   readonly #iterations = new Set<LayerEntries<K, V>>();
-  /** How many changes they have kept from folding. */
+  /** The number of changes that they have kept from folding. */
   #heldUp = 0;
   /** That layer's entries while it is the only one, for speed; else nothing. */
   #only: Map<K, V> | undefined = this.#top.values;
@@ -61,7 +62,7 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
     }
   }
 
-  /** How many entries it has. */
+  /** The number of its entries. */
   get size(): number {
     return this.#only === undefined ? this.#size : this.#only.size;
   }
@@ -77,7 +78,7 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
     return lookUp(top.below!, key);
   }
 
-  /** Whether there is an entry with this key. */
+  /** Reports whether there is an entry with this key. */
   has(key: K): boolean {
     return this.#only === undefined ? this.#top.visible(key) : this.#only.has(key);
   }
@@ -174,8 +175,8 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
   /**
    * Moves a few changes from a layer into the one below it, if no view ends there. What is seen from either of them, or
    * from above, stays the same. The lowest such pair first, so that each change is moved once, straight to where it
-   * stays: a view that is kept open while others come and go (that of the last committed snapshot) costs one layer more,
-   * not one for each of them.
+   * stays: a view that is kept open while others come and go (that of the last committed snapshot) costs one layer
+   * more, not one for each of them.
    */
   #fold(): void {
     if (this.#iterations.size > 0 && !this.#detachIterations()) return;
@@ -217,7 +218,7 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
  * @typeParam V values
  */
 export class CowView<K, V> implements Iterable<[K, V]>, Disposable {
-  /** How many entries it has. */
+  /** The number of its entries. */
   readonly size: number;
   #layer: Layer<K, V> | undefined;
   #pinned = false;
@@ -234,7 +235,7 @@ export class CowView<K, V> implements Iterable<[K, V]>, Disposable {
     return lookUp(this.#open(), key);
   }
 
-  /** Whether there was an entry with this key. */
+  /** Reports whether there was an entry with this key. */
   has(key: K): boolean {
     return this.#open().visible(key);
   }

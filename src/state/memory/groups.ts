@@ -13,7 +13,7 @@ export type AnyMap = CowMap<any, any>;
 // deno-lint-ignore no-explicit-any -- as above
 export type AnyView = CowView<any, any>;
 
-/** What is in one key group: the maps of its states, by the states' places. */
+/** One key group: the maps of its states, by the states' places. */
 export class Group {
   readonly maps: (AnyMap | undefined)[] = [];
   /** For a map state: the same entries by key, to be found and walked over. Not part of a view. */
@@ -33,9 +33,9 @@ export class Group {
 }
 
 /**
- * Key groups. A view of all of them costs nothing when it is taken: of a group, it is made by the first write after that,
- * or when it is asked for; and it is let go as soon as the group was saved, so that the cost of copying falls while a save
- * goes on.
+ * Key groups. A view of all of them costs nothing when it is taken: of a group, it is made by the first write after
+ * that, or when it is asked for; and it is let go as soon as the group was saved, so that the cost of copying falls
+ * while a save goes on.
  */
 export class Groups {
   readonly #groups: (Group | undefined)[];
@@ -67,7 +67,7 @@ export class Groups {
     for (const group of this.#groups) if (group !== undefined) yield group;
   }
 
-  /** How many entries a state has. */
+  /** Returns the number of entries of a state. */
   size(state: number): number {
     let size = 0;
     for (const group of this) size += group.maps[state]?.size ?? 0;
@@ -90,7 +90,7 @@ export class GroupsView {
   readonly #groups: readonly (Group | undefined)[];
   readonly #onRelease: () => void;
   readonly #frozen: (readonly (AnyView | undefined)[] | undefined)[];
-  /** How many keep it. */
+  /** The number of holders that keep it. */
   #holders = 1;
 
   /** Made by {@linkcode Groups.view}. */
@@ -105,7 +105,7 @@ export class GroupsView {
     this.#frozen[i] ??= group.freeze();
   }
 
-  /** Whether a group was written to since. */
+  /** Reports whether a group was written to since. */
   isWritten(i: number): boolean {
     return this.#frozen[i] !== undefined;
   }

@@ -28,7 +28,7 @@ import { SaveTasks } from "../save_tasks.ts";
 import type { ListState, MapState, ValueState } from "../state_types.ts";
 import { KeyedList, KeyedMap, KeyedValue } from "./states.ts";
 
-/** What the next save can be built upon. */
+/** The committed snapshot that the next save can be built upon. */
 interface Committed {
   readonly chain: Chain;
   readonly view: GroupsView;
@@ -64,7 +64,7 @@ interface Committed {
  * const first = new KeyedState({ keys: stringKeys(), range: keyGroupRange(128, 2, 0) });
  * const counts = first.value("count", jsonCodec<number>());
  * await first.load(...snapshots);
- * console.assert(first.owns("a") === counts.has("a"));
+ * for (const word of ["a", "b", "c", "d"]) if (first.owns(word)) console.assert(counts.has(word));
  * ```
  */
 export class KeyedState<K> {
@@ -100,7 +100,7 @@ export class KeyedState<K> {
     };
   }
 
-  /** How many key groups there are. */
+  /** The number of key groups. */
   get maxParallelism(): number {
     return this.#space.maxParallelism;
   }
@@ -110,7 +110,7 @@ export class KeyedState<K> {
     return this.#space.range;
   }
 
-  /** Whether a key belongs here. */
+  /** Reports whether a key belongs here. */
   owns(key: K): boolean {
     return this.#space.owns(key);
   }
@@ -120,7 +120,7 @@ export class KeyedState<K> {
     return this.#space.keyGroup(key);
   }
 
-  /** How many entries all states have: values, lists, and entries of maps. */
+  /** The number of entries of all states: values, lists, and entries of maps. */
   get size(): number {
     let size = 0;
     for (const { place } of this.#states.values()) size += this.#groups.size(place);
@@ -210,8 +210,8 @@ export class KeyedState<K> {
   }
 
   /**
-   * Whether {@linkcode load} would load snapshots: decodes every entry of the key groups of this state, one chunk in memory
-   * at a time, and changes nothing.
+   * Whether {@linkcode load} would load snapshots: decodes every entry of the key groups of this state, one chunk in
+   * memory at a time, and changes nothing.
    *
    * @param readers the snapshots
    * @throws {SnapshotError} as `load`
@@ -225,7 +225,10 @@ export class KeyedState<K> {
     undeclared.check();
   }
 
-  /** Gives up saves that are under way, and waits for them. The state can be read and changed, but not saved, after that. */
+  /**
+   * Gives up saves that are under way, and waits for them. The state can be read and changed, but not saved, after
+   * that.
+   */
   async close(): Promise<void> {
     await this.#tasks.close();
     this.#setCommitted(undefined);

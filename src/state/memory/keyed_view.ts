@@ -1,6 +1,6 @@
 /**
- * What is between the states of a {@linkcode KeyedState} and a file: walking over its key groups when they are saved, and
- * filling new ones when they are loaded.
+ * What is between the states of a {@linkcode KeyedState} and a file: walking over its key groups when they are saved,
+ * and filling new ones when they are loaded.
  *
  * @module
  */

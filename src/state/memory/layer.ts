@@ -13,15 +13,15 @@ export class Layer<K, V> {
   readonly values: Map<K, V> = new Map();
   /** Keys visible below that were deleted; also those that were put again afterwards. */
   readonly deleted: Set<K> = new Set();
-  /** What lies under this layer. */
+  /** The layer under this one. */
   below: Layer<K, V> | undefined;
   /** Where everything of this layer, and its views, went. */
   mergedInto: Layer<K, V> | undefined;
-  /** Whether a value was ever `undefined`: only then does a key without a value have to be looked up once more. */
+  /** True if a value was ever `undefined`: only then must a key without a value be looked up once more. */
   holdsUndefined = false;
-  /** How many open views have this as their topmost layer. */
+  /** The number of open views that have this as their topmost layer. */
   views = 0;
-  /** How many of them were iterated over: this layer, and what lies under it, must stay as it is. */
+  /** The number of them that were iterated over: this layer, and those under it, must stay as they are. */
   pins = 0;
   // Kept from step to step: a new iterator would walk over all that was deleted at the front, each time.
   #values: Iterator<[K, V]> | undefined;
@@ -32,7 +32,7 @@ export class Layer<K, V> {
     this.below = below;
   }
 
-  /** Whether nothing changed here. */
+  /** True if nothing changed here. */
   get isEmpty(): boolean {
     return this.values.size === 0 && this.deleted.size === 0;
   }
@@ -43,12 +43,12 @@ export class Layer<K, V> {
     if (value === undefined) this.holdsUndefined = true;
   }
 
-  /** Whether a key has a value, here or below. */
+  /** Reports whether a key has a value, here or below. */
   visible(key: K): boolean {
     return this.values.has(key) || this.visibleBelow(key);
   }
 
-  /** Whether a key has a value below, seen through what was deleted here. */
+  /** Reports whether a key has a value below that was not deleted here. */
   visibleBelow(key: K): boolean {
     // deno-lint-ignore no-this-alias -- a walk down
     for (let layer: Layer<K, V> = this; layer.below !== undefined;) {
@@ -104,7 +104,7 @@ export function lookUp<K, V>(from: Layer<K, V>, key: K): V | undefined {
   return undefined;
 }
 
-/** Whether a layer that gives no value for a key has one all the same (`undefined`), or has it deleted. */
+/** Reports whether a layer that gives no value for a key has one all the same (`undefined`), or has deleted it. */
 export function hides<K, V>(layer: Layer<K, V>, key: K): boolean {
   return (layer.deleted.size > 0 && layer.deleted.has(key)) || (layer.holdsUndefined && layer.values.has(key));
 }

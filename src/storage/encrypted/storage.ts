@@ -153,6 +153,10 @@ export class EncryptedStorage implements SnapshotStorage {
     return new DecryptedInstall(await this.#storage.install(manifest), this.#keys);
   }
 
+  async freeSpace(): Promise<number | undefined> {
+    return await this.#storage.freeSpace?.();
+  }
+
   unfinished(): Promise<SnapshotManifest[]> {
     return this.#storage.unfinished();
   }
@@ -370,6 +374,21 @@ export function encryptedWriter(writer: FileWriter, key: EncryptionKey): FileWri
  *
  * @param reader reads what is encrypted; closed with this one
  * @param keys those that it may be encrypted with
+ *
+ * @example
+ * ```ts
+ * import { decryptedReader, EncryptedStorage, type EncryptionKey, MemoryStorage } from "@snapstream/snapstream";
+ *
+ * const key: EncryptionKey = { id: "2026", secret: crypto.getRandomValues(new Uint8Array(32)) };
+ * const inner = new MemoryStorage();
+ * const writer = await new EncryptedStorage(inner, [key]).create();
+ * await new Blob(["hello"]).stream().pipeTo(writer.file("greeting"));
+ * await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
+ *
+ * const reader = decryptedReader(await inner.open(), [key]); // or of openRemote(url)
+ * console.assert(await new Response(reader.file("greeting")).text() === "hello");
+ * await reader.close();
+ * ```
  */
 export function decryptedReader(reader: SnapshotReader, keys: readonly EncryptionKey[]): SnapshotReader {
   checkReader(reader, "reader");

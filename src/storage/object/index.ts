@@ -40,7 +40,7 @@ export interface KeptSnapshot {
   /** SHA-256 of the object with its manifest. */
   readonly objectDigest: Uint8Array;
   /** True if another was found bad while this one was there: it is suspect. */
-  readonly doubtful?: boolean;
+  readonly suspect?: boolean;
   /** The time of its retirement in milliseconds since 1970. */
   readonly retiredAt?: number;
   /** The generation in which it was retired. */
@@ -235,7 +235,7 @@ function isLease({ id, activeUntil, expiresAt }: Lease): boolean {
 }
 
 function decodeKept(message: KeptMessage): KeptSnapshot {
-  const has = (field: "doubtful" | "retiredAt" | "retiredIn" | "reason") =>
+  const has = (field: "suspect" | "retiredAt" | "retiredIn" | "reason") =>
     isFieldSet(message, KeptSnapshotSchema.field[field]);
   const { id, index, head, digest, size, files, chunks, objectDigest } = message;
   return {
@@ -247,7 +247,7 @@ function decodeKept(message: KeptMessage): KeptSnapshot {
     files,
     chunks,
     objectDigest,
-    ...(has("doubtful") && { doubtful: message.doubtful }),
+    ...(has("suspect") && { suspect: message.suspect }),
     ...(has("retiredAt") && { retiredAt: Number(message.retiredAt) }),
     ...(has("retiredIn") && { retiredIn: message.retiredIn }),
     ...(has("reason") && { reason: message.reason }),

@@ -132,7 +132,7 @@ export class ObjectPlaces implements Places {
       const parents: PlacedSnapshot[] = [];
       // Once a snapshot was found bad, no chunks are reused of those that were there with it: they may share the
       // damage. Nor of one that cannot be read now, or that is not there in full.
-      const usable = ({ id, doubtful }: KeptSnapshot) => doubtful !== true && !this.unread.has(id);
+      const usable = ({ id, suspect }: KeptSnapshot) => suspect !== true && !this.unread.has(id);
       for (const kept of index.snapshots.filter(usable).slice(0, PARENTS)) {
         try {
           const located = await this.manifest(kept);

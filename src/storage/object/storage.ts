@@ -450,7 +450,7 @@ export class ObjectStorage implements SnapshotStorage {
       found = kept;
       const dropped = index.quarantined.slice(MAX_QUARANTINED - 1).filter(({ id }) => bad.has(id));
       return {
-        snapshots: index.snapshots.filter((other) => other !== kept).map((kept) => ({ ...kept, doubtful: true })),
+        snapshots: index.snapshots.filter((other) => other !== kept).map((kept) => ({ ...kept, suspect: true })),
         quarantined: [{ ...kept, reason }, ...index.quarantined.filter((kept) => !dropped.includes(kept))],
         retired: [...index.retired, ...dropped.map((kept) => retire(kept, index, this.#time))],
       };
@@ -610,7 +610,7 @@ function restored(index: ObjectIndex, id: string): Partial<ObjectIndex> | undefi
   }
   const { reason: _, ...good } = kept;
   return {
-    snapshots: [...index.snapshots, { ...good, doubtful: true }].sort((a, b) => a.index > b.index ? -1 : 1),
+    snapshots: [...index.snapshots, { ...good, suspect: true }].sort((a, b) => a.index > b.index ? -1 : 1),
     quarantined: index.quarantined.filter((other) => other !== kept),
   };
 }

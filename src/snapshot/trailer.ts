@@ -12,17 +12,17 @@ import { checkKeyGroups, keyGroupsMessage, keyGroupsOf, MAX_KEY_GROUPS_BYTES } f
 import { checkEncryption, type FileInfo, type FileOptions } from "./meta.ts";
 
 /** The trailer of a file. */
-export type FileEnding = Pick<FileInfo, "keyGroups" | "encryption">;
+export type FileTrailer = Pick<FileInfo, "keyGroups" | "encryption">;
 
 /** The longest trailer, in bytes. */
-export const MAX_ENDING_BYTES: number = MAX_KEY_GROUPS_BYTES + 4096;
+export const MAX_TRAILER_BYTES: number = MAX_KEY_GROUPS_BYTES + 4096;
 
 /** Makes the trailer of a file that was written to its end. */
-export async function endingOf(
+export async function trailerOf(
   chunks: ChunkMap,
   keyGroups: FileOptions["keyGroups"],
   encryption: FileOptions["encryption"],
-): Promise<FileEnding> {
+): Promise<FileTrailer> {
   const groups = keyGroups?.();
   const encrypted = await encryption?.(chunks);
   return {
@@ -32,7 +32,7 @@ export async function endingOf(
 }
 
 /** The trailer's fields in a file's message. */
-export function endingFields({ keyGroups, encryption }: FileEnding): MessageInitShape<typeof FileExtensionSchema> {
+export function trailerFields({ keyGroups, encryption }: FileTrailer): MessageInitShape<typeof FileExtensionSchema> {
   return {
     ...(keyGroups !== undefined && { keyGroups: keyGroupsMessage(keyGroups) }),
     ...(encryption !== undefined && { encryption: { keyId: encryption.keyId, mac: encryption.mac } }),
@@ -44,7 +44,7 @@ export function endingFields({ keyGroups, encryption }: FileEnding): MessageInit
  *
  * @throws {SnapshotError} `MALFORMED`
  */
-export function readEnding({ keyGroups, encryption }: FileExtension, size: number): FileEnding {
+export function readTrailer({ keyGroups, encryption }: FileExtension, size: number): FileTrailer {
   return {
     ...(keyGroups !== undefined && { keyGroups: keyGroupsOf(keyGroups, size) }),
     ...(encryption !== undefined && { encryption: checkEncryption(encryption) }),
@@ -52,8 +52,8 @@ export function readEnding({ keyGroups, encryption }: FileExtension, size: numbe
 }
 
 /** Encodes a trailer, for an archive. */
-export function encodeEnding(ending: FileEnding): Uint8Array {
-  return toBinary(FileExtensionSchema, create(FileExtensionSchema, endingFields(ending)));
+export function encodeTrailer(trailer: FileTrailer): Uint8Array {
+  return toBinary(FileExtensionSchema, create(FileExtensionSchema, trailerFields(trailer)));
 }
 
 /**
@@ -61,11 +61,11 @@ export function encodeEnding(ending: FileEnding): Uint8Array {
  *
  * @throws {SnapshotError} `MALFORMED`
  */
-export function decodeEnding(bytes: Uint8Array): FileEnding {
+export function decodeTrailer(bytes: Uint8Array): FileTrailer {
   try {
-    const ending = readEnding(fromBinary(FileExtensionSchema, bytes), Number.MAX_SAFE_INTEGER);
+    const trailer = readTrailer(fromBinary(FileExtensionSchema, bytes), Number.MAX_SAFE_INTEGER);
     // Some changes mean nothing to protobuf, but are damage all the same.
-    if (equal(bytes, encodeEnding(ending))) return ending;
+    if (equal(bytes, encodeTrailer(trailer))) return trailer;
   } catch (error) {
     if (error instanceof SnapshotError) throw error;
     throw new SnapshotError("MALFORMED", `The trailer of a file is wrong: ${messageOf(error)}`, { cause: error });

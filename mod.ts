@@ -66,6 +66,7 @@ export {
   type ReadOptions,
   type SnapshotInfo,
   type SnapshotInstall,
+  type SnapshotLimits,
   SnapshotManifest,
   type SnapshotMeta,
   type SnapshotReader,

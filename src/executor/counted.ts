@@ -120,9 +120,5 @@ export class CountedSnapshots {
 }
 
 function newestFirst(a: SnapshotInfo, b: SnapshotInfo): number {
-  return a.meta.lastIncludedIndex > b.meta.lastIncludedIndex
-    ? -1
-    : a.meta.lastIncludedIndex < b.meta.lastIncludedIndex
-    ? 1
-    : 0;
+  return Number(b.meta.lastIncludedIndex - a.meta.lastIncludedIndex);
 }

@@ -38,6 +38,8 @@ export type ExecutorEvent =
   | { readonly type: "saved"; readonly result: SaveResult }
   /** A snapshot could not be taken; the save is retried. */
   | { readonly type: "saveFailed"; readonly error: unknown }
+  /** The machine had nothing to save; it is not asked again before something is applied. */
+  | { readonly type: "nothingToSave"; readonly index: bigint }
   /** A snapshot was installed and loaded. */
   | { readonly type: "installed"; readonly snapshot: SnapshotInfo }
   /** A snapshot could not be installed. */

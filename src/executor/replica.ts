@@ -16,11 +16,10 @@ import { checkSource } from "../transfer/client/mod.ts";
 import { checkInstallOptions, checkPushOptions, checkReplicaOptions } from "./checks.ts";
 import { type AnyLog, entriesOf, isShared } from "./any_log.ts";
 import type { Beginning, UnusableSnapshot } from "./counted.ts";
-import { begin } from "./durable.ts";
+import { begin, closeGiven } from "./durable.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
 import { closed, FsmCaller } from "./fsm_caller.ts";
-import { closeGiven } from "./given.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
 import { NotifiedInstall } from "./notified.ts";
 import type { SnapshotOptions } from "./options.ts";
@@ -28,7 +27,7 @@ import { OwnLogFollower } from "./own_log.ts";
 import { archiveReceiver, discard, type InstallOptions, pullReceiver } from "./receivers.ts";
 import { SharedFollower } from "./shared.ts";
 
-/** Where a {@linkcode Replica} stands. */
+/** The state of a {@linkcode Replica}. */
 export interface ReplicaStatus {
   /** The state of its executor. */
   readonly state: ExecutorState;
@@ -52,7 +51,7 @@ export interface ReplicaStatus {
   readonly logBytes: number;
   /** Counts. */
   readonly metrics: ExecutorMetrics;
-  /** Why nothing of a shared log is applied just now, and what to do; it is tried again. */
+  /** The reason why nothing of a shared log is applied just now, and what to do; it is retried. */
   readonly problem?: SnapshotError;
 }
 
@@ -244,7 +243,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     return this.#notified?.notify(notification) ?? { result: "CONF_MISMATCH" };
   }
 
-  /** Where it stands. */
+  /** Returns its state. */
   status(): ReplicaStatus {
     const { index, term, configuration } = this.#fsm.applied;
     const { problem } = this.#follower;

@@ -1,5 +1,5 @@
 /**
- * When a snapshot is due.
+ * The triggers of snapshots.
  *
  * @module
  */
@@ -51,7 +51,7 @@ export interface TriggerOptions {
 /** The retries of a failed save. */
 export interface RetryOptions {
   /**
-   * Milliseconds before the first try; each later one waits twice as long.
+   * Milliseconds before the first attempt; each later one waits twice as long.
    *
    * @default {1000}
    */
@@ -64,7 +64,7 @@ export interface RetryOptions {
   readonly max?: number;
 }
 
-/** Where state and log stand. */
+/** The state of machine and log. */
 export interface TriggerState {
   /** The last entry that was applied. */
   readonly appliedIndex: bigint;
@@ -144,7 +144,7 @@ export class Triggers {
     this.#cancelRetry = undefined;
   }
 
-  /** A snapshot could not be taken: it is tried again, later each time. */
+  /** A snapshot could not be taken: it is retried, later each time. */
   failed(): void {
     this.#cancelRetry?.();
     const wait = Math.min(this.#retry.initial * 2 ** this.#failures++, this.#retry.max);

@@ -15,7 +15,7 @@
 
 import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import { Operation, raceAbort, type Tracker } from "../async/mod.ts";
+import { onAbort, Operation, raceAbort, type Tracker } from "../async/mod.ts";
 import type { ExecutorEvent, ExecutorState } from "./events.ts";
 
 /** A save, a live push or an install that is running. */
@@ -160,15 +160,13 @@ export class OneAtATime {
   ): Promise<T> {
     const running: Running = { kind, stop: new AbortController(), operation, index };
     this.#running = running;
-    const onAbort = () => running.stop.abort(cancelled(signal!));
-    signal?.addEventListener("abort", onAbort, { once: true });
-    if (signal?.aborted) onAbort();
+    const unlink = onAbort(signal, () => running.stop.abort(cancelled(signal!)));
     try {
       await Promise.resolve(); // `operation` is there from now on
       void this.#report(operation());
       return await work(running);
     } finally {
-      signal?.removeEventListener("abort", onAbort);
+      unlink();
       this.#running = undefined;
       this.enter("idle");
     }

@@ -15,6 +15,16 @@ export interface UnusableSnapshot {
   readonly error: unknown;
 }
 
+/** The snapshots that a replica begins with. */
+export interface Beginning {
+  /** The snapshot that the machine was loaded from, if any. */
+  readonly loaded: SnapshotInfo | undefined;
+  /** If it was loaded from none: the newest of which the machine itself has everything; nobody has tried it. */
+  readonly had: SnapshotInfo | undefined;
+  /** The snapshots that it could not be loaded from. */
+  readonly unusable: readonly UnusableSnapshot[];
+}
+
 /**
  * The snapshots that can be fallen back to. One counts once this replica's machine has saved or loaded it, or it was
  * tried, until it is found bad, or is gone from the storage. Only snapshots that count let entries of the log go.
@@ -27,6 +37,13 @@ export class CountedSnapshots {
   readonly #unusable = new Map<string, UnusableSnapshot>();
   /** The digests of those found bad, by index: while nothing newer counts, a good copy from elsewhere is wanted. */
   readonly #lost = new Map<bigint, string>();
+
+  /** @param beginning the first of them, if there are any */
+  constructor({ loaded, had, unusable = [] }: Partial<Beginning> = {}) {
+    this.#had = had;
+    if (loaded !== undefined) this.add(loaded);
+    for (const one of unusable) this.addUnusable(one);
+  }
 
   /** The newest that counts, or a newer one of which the machine itself has everything. */
   get newest(): SnapshotInfo | undefined {
@@ -53,11 +70,6 @@ export class CountedSnapshots {
   /** Reports whether a snapshot counts. */
   has({ digest }: SnapshotInfo): boolean {
     return this.#counted.some((counted) => toHex(counted.digest) === toHex(digest));
-  }
-
-  /** Notes that the machine itself has everything of a snapshot, which nobody has tried. */
-  setHad(snapshot: SnapshotInfo): void {
-    this.#had = snapshot;
   }
 
   /** Counts a snapshot from now on. */

@@ -5,25 +5,15 @@
  */
 
 import { hasCode, SnapshotError } from "../errors.ts";
-import type { LogStorage, SharedLog } from "../log/mod.ts";
+import type { LogStorage } from "../log/mod.ts";
 import { boundGroup, groupOf, type SnapshotInfo, type SnapshotMeta } from "../snapshot/mod.ts";
 import type { DurablyApplied, StateMachine } from "../state/mod.ts";
 import { neverThrowing } from "../async/mod.ts";
-import type { UnusableSnapshot } from "./counted.ts";
+import { type AnyLog, isShared } from "./any_log.ts";
+import type { Beginning, UnusableSnapshot } from "./counted.ts";
 import { appliedOf, type FsmCaller } from "./fsm_caller.ts";
 import { alignLog, checkNoGap, loadNewest, type Position } from "./recovery.ts";
 import type { ReplicaOptions } from "./replica_options.ts";
-import { isShared } from "./shared.ts";
-
-/** The snapshots that a replica begins with. */
-export interface Beginning {
-  /** The snapshot that the machine was loaded from, if any. */
-  readonly loaded: SnapshotInfo | undefined;
-  /** If it was loaded from none: the newest of which the machine itself has everything; nobody has tried it. */
-  readonly had: SnapshotInfo | undefined;
-  /** The snapshots that it could not be loaded from. */
-  readonly unusable: readonly UnusableSnapshot[];
-}
 
 /**
  * Finds the state: the machine's own, or the newest good snapshot if that is newer. A snapshot that is not newer is
@@ -54,10 +44,8 @@ export async function begin(fsm: FsmCaller, options: ReplicaOptions<StateMachine
   const named = unusable.filter(({ snapshot }) => snapshots.some((other) => isSame(snapshot, other)));
   if (loaded !== undefined) {
     if (fsm.isDurable) checkLoaded(fsm.durable(), loaded.meta);
-    if (!isShared(log)) {
-      checkNoGap(log, loaded.meta);
-      await alignLog(log, loaded.meta);
-    }
+    if (!isShared(log)) checkNoGap(log, loaded.meta);
+    await alignLog(log, loaded.meta);
     fsm.begin(appliedOf(loaded.meta));
     return { loaded, had: undefined, unusable: named };
   }
@@ -107,7 +95,7 @@ function positionOf({ index, term }: DurablyApplied): Position {
  * proves that they do not follow the machine's state; an empty log has none to drop.
  */
 async function fit(
-  log: LogStorage | SharedLog,
+  log: AnyLog,
   durable: DurablyApplied,
   snapshots: readonly SnapshotInfo[],
 ): Promise<void> {

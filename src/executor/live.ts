@@ -8,7 +8,7 @@ import type { SnapshotMeta } from "../snapshot/mod.ts";
 import { encryptedWriter, type EncryptionKey } from "../storage/mod.ts";
 import { pause, type Tracker } from "../async/mod.ts";
 import { type LivePushOptions, pushLive, type Source } from "../transfer/mod.ts";
-import { follow } from "./follow.ts";
+import { follow } from "./receivers.ts";
 import type { FsmCaller } from "./fsm_caller.ts";
 
 /** The time a cancelled task has to stop before its view is released, in milliseconds. */

@@ -6,7 +6,18 @@
  */
 
 import { constants } from "node:fs";
-import { type FileHandle, link, lstat, mkdir, open as openHandle, readdir, rename, rm, stat } from "node:fs/promises";
+import {
+  type FileHandle,
+  link,
+  lstat,
+  mkdir,
+  open as openHandle,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from "node:fs/promises";
 import { dirname } from "@std/path";
 import { SnapshotError } from "../errors.ts";
 import type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "./disk.ts";
@@ -75,6 +86,15 @@ export class NodeDisk implements Disk {
 
   remove(path: string): Promise<void> {
     return onDisk("remove", path, () => rm(path, { recursive: true, force: true }));
+  }
+
+  async freeSpace(path: string): Promise<number | undefined> {
+    try {
+      const { bavail, bsize } = await statfs(path);
+      return bavail * bsize;
+    } catch {
+      return undefined; // not every system says
+    }
   }
 
   syncDirectory(path: string): Promise<void> {

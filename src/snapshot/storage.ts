@@ -75,6 +75,9 @@ export interface SnapshotStorage extends AsyncDisposable {
   /** The manifests of installs that were interrupted, also before a restart, and can be resumed. */
   unfinished(): Promise<SnapshotManifest[]>;
 
+  /** The bytes that can still be written to it, where it knows. */
+  freeSpace?(): Promise<number | undefined>;
+
   /**
    * Quarantines a snapshot that is bad. The caller only suspects it: the storage reads the snapshot itself, and
    * quarantines only what is proven wrong (its bytes are here, were read more than once, and do not have their digest).

@@ -136,7 +136,7 @@ export function problem(error: unknown, status?: number, headers: HeadersInit = 
       title: code,
       status: chosen,
       code,
-      detail: (chosen < 500 || chosen === 507) && !isOfDisk(error) ? messageOf(error) : "The server could not do it",
+      detail: (chosen < 500 || chosen === 507) && !isOfServer(error) ? messageOf(error) : "The server could not do it",
     }),
     { status: chosen, headers },
   );
@@ -145,11 +145,23 @@ export function problem(error: unknown, status?: number, headers: HeadersInit = 
   return response;
 }
 
-/** Reports whether the message of an error may have a path of the server's. */
-function isOfDisk(error: unknown): boolean {
+/** An absolute path, of any system. What a client sent has none: names in snapshots are relative. */
+const ABSOLUTE_PATH = /(?:^|[\s("'`=])(?:[A-Za-z]:)?[\\/][^\s"'`\\/]+[\\/]/;
+
+/** Reports whether an error speaks of the server's own disk or state, and not of what a client sent. */
+function isOfServer(error: unknown): boolean {
   if (!(error instanceof SnapshotError)) return true;
-  const { file, code, cause } = error;
-  return code === "BUSY" || file !== undefined && (cause !== undefined || /^([/\\]|[A-Za-z]:[/\\])/.test(file));
+  const { file, code, cause, message } = error;
+  return code === "BUSY" || file !== undefined && (cause !== undefined || /^([/\\]|[A-Za-z]:[/\\])/.test(file)) ||
+    ABSOLUTE_PATH.test(message) || isOfSystem(cause);
+}
+
+/** Reports whether the operating system is at the bottom of an error. */
+function isOfSystem(cause: unknown): boolean {
+  for (let depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth++) {
+    if ("syscall" in cause || "errno" in cause) return true;
+  }
+  return false;
 }
 
 /** The longest problem document that is read. */

@@ -319,6 +319,10 @@ const transfers: Slot[] = [
   parameter("snapshotHandler", "storage", isNothing, (_, v: Any) => snapshotHandler(v)),
   ...members("snapshotHandler", ({ storage }, it) => snapshotHandler(storage, it).close(), {
     authorize: isFunction,
+    allowWrites: isNothing,
+    authorizeLeader: isFunction,
+    isSource: isFunction,
+    limits: isNothing,
     target: isNothing,
     verifier: isNothing,
     leaseDuration: isNumber(0),

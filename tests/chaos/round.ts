@@ -80,7 +80,7 @@ export async function playRound(seed: number, totals: Totals): Promise<void> {
   const old = (await here.list()).length;
   const handlers: SnapshotHandler[] = [];
   const newHandler = (storage: SnapshotStorage) => {
-    const handler = snapshotHandler(storage, { maxTransfers: random.pick([1, 2, 32]) });
+    const handler = snapshotHandler(storage, { allowWrites: true, maxTransfers: random.pick([1, 2, 32]) });
     handlers.push(handler);
     return handler;
   };

@@ -237,7 +237,7 @@ async function isNotTaken(image: Image): Promise<void> {
     if (hasCode(error, "UNSUPPORTED")) return;
     throw error;
   }
-  const handler = snapshotHandler(storage);
+  const handler = snapshotHandler(storage, { allowWrites: true });
   const here = new MemoryStorage();
   const source = { url: "http://there/", fetch: (request: Request) => handler(request) };
   for (const [name, bytes] of Object.entries(contentOf(2n))) {

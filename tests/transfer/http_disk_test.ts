@@ -26,7 +26,7 @@ interface Served {
 }
 
 async function served(storage: SnapshotStorage, options: SnapshotHandlerOptions = {}): Promise<Served> {
-  const handler = snapshotHandler(storage, options);
+  const handler = snapshotHandler(storage, { allowWrites: true, ...options });
   const server: Server = await serve(handler, { port: 0 });
   return {
     url: server.url,

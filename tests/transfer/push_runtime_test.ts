@@ -17,7 +17,7 @@ function sending(work: Work): Promise<void> {
 async function sendingNow(work: Work): Promise<void> {
   const here = await storageWith(9n, { state: noise(1_000_000, 1) });
   const there = new MemoryStorage();
-  const handler = snapshotHandler(there);
+  const handler = snapshotHandler(there, { allowWrites: true });
   const reader = await here.open();
   try {
     await work(reader, handler, there);

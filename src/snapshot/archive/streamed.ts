@@ -21,6 +21,7 @@ import {
 } from "../../stream/mod.ts";
 import { endOf, MAX_OPEN_FILES, Type } from "./format.ts";
 import { encodeTrailer, trailerOf } from "../trailer.ts";
+import { streamDigest } from "./head.ts";
 import { SnapshotManifest } from "../manifest.ts";
 import {
   attributesOf,
@@ -90,7 +91,7 @@ export function streamedArchive(
   const run = async () => {
     try {
       const writer = new ArchiveWriter(completeMeta(own, Date.now()), pipe);
-      await writer.begin();
+      await writer.begin(signer);
       await write(writer, stop.signal);
       await writer.end(signer);
       pipe.end();
@@ -178,9 +179,13 @@ class ArchiveWriter implements FileWriter {
     this.#pipe = pipe;
   }
 
-  async begin(): Promise<void> {
+  /** Signs the beginning too, so that a receiver need not take in anything to see that it is from somebody trusted. */
+  async begin(signer: SnapshotSigner | undefined): Promise<void> {
+    let header = await SnapshotManifest.of(this.#meta, []);
+    const signature = await signed(signer, await streamDigest(header.digest));
+    if (signature !== undefined) header = await SnapshotManifest.of({ ...this.#meta, signature }, []);
     await this.#pipe.put(archiveMagic());
-    await this.#pipe.put(...encodeRecord(Type.HEADER, (await SnapshotManifest.of(this.#meta, [])).bytes));
+    await this.#pipe.put(...encodeRecord(Type.HEADER, header.bytes));
   }
 
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {

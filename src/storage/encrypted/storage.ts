@@ -153,6 +153,10 @@ export class EncryptedStorage implements SnapshotStorage {
     return new DecryptedInstall(await this.#storage.install(manifest), this.#keys);
   }
 
+  async freeSpace(): Promise<number | undefined> {
+    return await this.#storage.freeSpace?.();
+  }
+
   unfinished(): Promise<SnapshotManifest[]> {
     return this.#storage.unfinished();
   }

@@ -17,6 +17,7 @@ import {
 } from "../../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
+  checkHeadroom,
   checkOffered,
   type CheckOptions,
   checkStorage,
@@ -237,6 +238,7 @@ class Pull {
     const { verifier, onFurtherSource, timeout = 15_000 } = this.#options;
     const here = await this.#storage.list();
     checkOffered(this.#storage.group, here, manifest.meta, source.url);
+    if (this.#options.index === undefined) checkHeadroom(manifest.meta);
     await verifier?.verify(manifest);
     const newest = here[0]?.meta.lastIncludedIndex;
     if (newest !== undefined && manifest.index <= newest) throw stale(manifest.index, newest);

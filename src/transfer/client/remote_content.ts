@@ -6,13 +6,16 @@
 
 import { SnapshotError, throwIfCancelled } from "../../errors.ts";
 import type { SnapshotManifest } from "../../snapshot/mod.ts";
-import { pause } from "../../async/mod.ts";
-import { type ChunkMap, verified } from "../../stream/mod.ts";
+import { pause, raceAbort } from "../../async/mod.ts";
+import { type ChunkMap, equal, sha256 } from "../../stream/mod.ts";
 import type { HttpSource } from "./http_source.ts";
 import { isTransient, RetryBudget } from "./retry_budget.ts";
 
 /** The wait before a server that gave a wrong answer is asked once more, in milliseconds. */
 const DOUBT_WAIT = 100;
+
+/** The most verified chunks that wait to be read. */
+const AHEAD = 2;
 
 /** A file of the snapshot. */
 interface RemoteFile {
@@ -90,7 +93,7 @@ export class RemoteContent {
     if (at > 0) this.#servers.unshift(...this.#servers.splice(at, 1));
   }
 
-  /** One request for the chunks from `first` to before `end`. */
+  /** One request for the chunks from `first` to before `end`: all that came right before it failed are given. */
   async *#request(
     server: HttpSource,
     { name, chunks }: RemoteFile,
@@ -100,21 +103,42 @@ export class RemoteContent {
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const leaveOff = new AbortController();
     const signal = AbortSignal.any([leaveOff.signal, outer]);
-    const { readable, writable } = verified({ name, chunks }, first, end);
-    const writer = writable.getWriter();
-    writer.closed.catch(() => {});
+    const ready: Uint8Array[] = [];
+    let [wake, taken] = [() => {}, () => {}];
+    let ended: { readonly error?: unknown } | undefined;
+    let [next, filled] = [first, 0];
+    let chunk = new Uint8Array(chunks.length(first));
+    const take = async (piece: Uint8Array) => {
+      for (let at = 0; at < piece.length;) {
+        const part = piece.subarray(at, at + chunk.length - filled);
+        chunk.set(part, filled);
+        filled += part.length;
+        at += part.length;
+        if (filled < chunk.length) continue;
+        const digest = await sha256(chunk);
+        if (!equal(digest, chunks.digest(next))) throw chunks.corrupt(next, name, digest);
+        ready.push(chunk);
+        wake();
+        if (++next < end) chunk = new Uint8Array(chunks.length(next));
+        filled = 0;
+        while (ready.length >= AHEAD) await raceAbort(new Promise<void>((resolve) => taken = resolve), signal);
+      }
+    };
     const base = this.#manifest.content.start(name);
-    const fetching = server.content(
-      this.#manifest,
-      base + chunks.offset(first),
-      base + chunks.offset(end - 1) + chunks.length(end - 1),
-      signal,
-      (piece) => writer.ready.then(() => void writer.write(piece).catch(() => {})),
-    )
-      .then(() => writer.close(), (error) => writer.abort(error))
-      .catch(() => {}); // the reader sees the error
+    const [from, to] = [base + chunks.offset(first), base + chunks.offset(end - 1) + chunks.length(end - 1)];
+    const fetching = server.content(this.#manifest, from, to, signal, take)
+      .then(() => ended = {}, (error) => ended = { error })
+      .then(() => wake());
     try {
-      yield* readable;
+      for (;;) {
+        const bytes = ready.shift();
+        if (bytes !== undefined) {
+          taken();
+          yield bytes;
+        } else if (ended === undefined) await new Promise<void>((resolve) => wake = resolve);
+        else if ("error" in ended) throw ended.error;
+        else return;
+      }
     } finally {
       leaveOff.abort();
       await fetching;

@@ -15,7 +15,7 @@
 
 import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import { Operation, raceAbort, type Tracker } from "../async/mod.ts";
+import { onAbort, Operation, raceAbort, type Tracker } from "../async/mod.ts";
 import type { ExecutorEvent, ExecutorState } from "./events.ts";
 import { closed } from "./fsm_caller.ts";
 
@@ -174,9 +174,7 @@ export class OneAtATime {
   ): Promise<T> {
     const running: Running = { kind, stop: new AbortController(), operation, index };
     this.#running = running;
-    const onAbort = () => running.stop.abort(cancelled(signal!));
-    signal?.addEventListener("abort", onAbort, { once: true });
-    if (signal?.aborted) onAbort();
+    const unlink = onAbort(signal, () => running.stop.abort(cancelled(signal!)));
     let failed = true;
     try {
       await Promise.resolve(); // `operation` is there from now on
@@ -185,7 +183,7 @@ export class OneAtATime {
       failed = false;
       return result;
     } finally {
-      signal?.removeEventListener("abort", onAbort);
+      unlink();
       this.#running = undefined;
       this.enter("idle");
       if (kind !== "save" || !failed) this.#lookFree(); // a save that failed is retried later, or was cancelled

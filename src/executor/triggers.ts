@@ -4,6 +4,7 @@
  * @module
  */
 
+import { backoff } from "../async/mod.ts";
 import { defined } from "../checks.ts";
 import type { Clock } from "./clock.ts";
 
@@ -147,7 +148,7 @@ export class Triggers {
   /** A snapshot could not be taken: it is retried, later each time. */
   failed(): void {
     this.#cancelRetry?.();
-    const wait = Math.min(this.#retry.initial * 2 ** this.#failures++, this.#retry.max);
+    const wait = backoff(this.#failures++, { first: this.#retry.initial, longest: this.#retry.max });
     this.#cancelRetry = this.#clock.after(wait, () => {
       this.#cancelRetry = undefined;
       this.#due();

@@ -38,7 +38,7 @@ const PURGE_BYTES = 512 * 1024;
 /** Entries counted at once when a log is opened: others get their turn in between. */
 const COUNT_BATCH = 5000;
 
-/** What an opening counts. */
+/** Totals that an opening counts. */
 interface Totals {
   readonly count: bigint;
   /** The first entry; nothing if there is none. */
@@ -61,8 +61,8 @@ export interface SqliteLogOptions {
  * for survives a power failure. One process at a time has it open: if its file is removed or replaced, so that another
  * one could open it, nothing is acknowledged any more (`BUSY`).
  *
- * What is purged is given back to the file system. Beside the file lie its write-ahead log, of 2 MiB and one transaction, and
- * `…-reserve`: room of up to 4 MiB, so that a log that has filled the disk can still be purged.
+ * Purging gives room back to the file system. Beside the file lie its write-ahead log, of 2 MiB and one transaction,
+ * and `…-reserve`: room of up to 4 MiB, so that a log that has filled the disk can still be purged.
  */
 export class SqliteLog implements LogStorage {
   readonly #path: string;
@@ -78,7 +78,7 @@ export class SqliteLog implements LogStorage {
   #byteLength: number;
   #resets = 0;
   #closed = false;
-  /** What lies at the path: that which is locked. */
+  /** Identifies the locked file: it must still be what lies at the path. */
   readonly #file: string | undefined;
   #group: string | undefined;
 
@@ -369,7 +369,7 @@ export class SqliteLog implements LogStorage {
   }
 }
 
-/** What lies at a path, whatever it is called; nothing if there is nothing, or it may not be looked at. */
+/** Identifies the file at a path by device and inode; nothing if there is none, or it may not be looked at. */
 function fileAt(path: string): string | undefined {
   try {
     const { dev, ino } = lstatSync(path, { bigint: true });

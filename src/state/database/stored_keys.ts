@@ -1,10 +1,12 @@
 /**
- * How keyed state lies in a database.
+ * The layout of keyed state in a database.
  *
  * ```text
- * key     = slot keyGroup length name key   slot = 00 or 01, keyGroup = u16 big-endian, length = u8, of the state's name
- * meta    = FF                              its value: slot, or slot + 2 if there is `applied`; StateHead framed as in a file
- * applied = FF 01                           up to where a log was applied: see `applied_record.ts`
+ * key     = slot keyGroup length name key   slot = 00 or 01, keyGroup = u16 big-endian
+ *                                           length = u8, of the state's name
+ * meta    = FF                              its value: slot, or slot + 2 if there is `applied`; StateHead, framed as
+ *                                           in a file
+ * applied = FF 01                           the last applied entry of a log: see `applied_record.ts`
  * ```
  *
  * So entries are in the order of key groups, as they are in a file. Of the two slots one is the state; a load fills the

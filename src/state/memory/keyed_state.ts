@@ -226,7 +226,7 @@ export class KeyedState<K> {
   }
 
   /**
-   * Gives up saves that are under way, and waits for them. The state can be read and changed, but not saved, after
+   * Cancels saves that are under way, and waits for them. The state can be read and changed, but not saved, after
    * that.
    */
   async close(): Promise<void> {

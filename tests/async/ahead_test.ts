@@ -8,7 +8,7 @@ function handWork() {
   let [running, most] = [0, 0];
   return {
     started: [] as number[],
-    end: (n: number) => gates.get(n)!.open(),
+    end: (n: number) => gates.get(n)!.open(undefined),
     get running() {
       return running;
     },
@@ -50,12 +50,12 @@ test("mapAhead: so many at a time, in the order of the items, whichever ends fir
 test("mapAhead: after a failure, of work or of the items, nothing runs and no more is taken", async () => {
   for (const failing of ["work", "items", "start"]) {
     const hand = handWork();
-    async function* items() {
+    const items = async function* () {
       yield 1;
       yield 2;
       if (failing === "items") throw new SnapshotError("NOT_FOUND", "no items");
       yield* [-3, 4, 5, 6];
-    }
+    };
     const work = (n: number) => {
       if (failing === "start" && n < 0) throw new SnapshotError("CORRUPT", `no ${n}`);
       return hand.work(n);

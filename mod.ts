@@ -1,6 +1,6 @@
 /**
- * Snapshots of state machines as Web Streams: take them without stopping the machine, store them so that no crash or bad
- * disk loses one, ship them over `fetch` from any number of sources, install them, and compact the log behind them.
+ * Snapshots of state machines as Web Streams: take them without stopping the machine, store them so that no crash or
+ * bad disk loses one, ship them over `fetch` from any number of sources, install them, and compact the log behind them.
  *
  * This is the core: it runs on Deno, Node, Bun, workerd and in browsers, and needs no disk. `DirectoryStorage` is in
  * `@snapstream/snapstream/fs`, `SqliteLog` in `@snapstream/snapstream/sqlite`.

@@ -109,7 +109,8 @@ export class SnapshotExecutor {
     if (this.#context.fsm.applied.index - this.#evidence.counted.index < Math.max(gap, 1)) {
       return new Operation(async () => {
         const { index } = this.#evidence.counted;
-        await this.#evidence.refresh().catch(() => {}); // in a storage that others use too, they may have quarantined it
+        // In a storage that others use too, they may have quarantined it.
+        await this.#evidence.refresh().catch(() => {});
         if (this.#evidence.counted.index < index) this.#whenDue();
         return notTaken(this.newest);
       });
@@ -165,7 +166,8 @@ export class SnapshotExecutor {
       this.#closing.abort(closed());
       await this.#runs.close(onClose);
       if (onClose && this.#isBehind()) {
-        await this.#startSave(undefined).result.catch(() => {}); // an event said so; the log has what it would have held
+        // An event said so; the log has what it would have held.
+        await this.#startSave(undefined).result.catch(() => {});
       }
       await this.#purging;
       this.#evidence.close();

@@ -60,7 +60,8 @@ export class NotifiedInstall {
     const outcome = this.#outcome;
     this.#outcome = undefined;
     if (outcome?.result === "SNAPSHOT_INSTALLED") return { ...outcome, term };
-    const applied = this.#context.fsm.applied.index; // entries may have arrived: even after a failure none may be needed
+    // Entries may have arrived: even after a failure none may be needed.
+    const applied = this.#context.fsm.applied.index;
     if (applied + 1n >= first) return { result: "ALREADY_INSTALLED", snapshotIndex: applied, term };
     if (outcome !== undefined) return { ...outcome, term };
     const running = this.#running = this.#start(notification);

@@ -8,8 +8,8 @@
  * log.db-reserve   what log.db and log.db-wal take, at most RESERVE_BYTES
  * ```
  *
- * Purging writes before it gives back: the changes of a batch go to the write-ahead log, and checkpointing them lets the
- * file grow. The reserve has room for both.
+ * Purging writes before it gives back: the changes of a batch go to the write-ahead log, and checkpointing them lets
+ * the file grow. The reserve has room for both.
  *
  * @module
  */
@@ -58,8 +58,8 @@ export class LogSpace {
   constructor(database: DatabaseSync, path: string) {
     this.#path = path;
     this.#database = database;
-    // The order matters: an exclusive lock taken before the write-ahead log is begun is held until the end, and needs no
-    // third file, which could not be made on a full disk.
+    // The order matters: an exclusive lock taken before the write-ahead log is begun is held until the end, and needs
+    // no third file, which could not be made on a full disk.
     database.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE");
     const isNew = makeShrinkable(database);
     database.exec("PRAGMA journal_mode = WAL");

@@ -19,7 +19,8 @@ import type { SnapshotReader } from "./storage.ts";
  *
  * @example
  * ```ts
- * import { completeManifest, KeyValueMachine, MemoryLog, MemoryStorage, Replica, utf8Codec } from "@snapstream/snapstream";
+ * import { completeManifest, KeyValueMachine, MemoryLog } from "@snapstream/snapstream";
+ * import { MemoryStorage, Replica, utf8Codec } from "@snapstream/snapstream";
  *
  * const storage = new MemoryStorage();
  * const machine = new KeyValueMachine(utf8Codec());

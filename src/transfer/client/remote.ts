@@ -125,7 +125,7 @@ class RemoteReader implements SnapshotReader {
   async *#read(
     name: string,
     range: ByteRange,
-    giveUp: AbortSignal | undefined,
+    cancelled: AbortSignal | undefined,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const info = this.info(name);
     const chunks = info.chunks!;
@@ -136,7 +136,7 @@ class RemoteReader implements SnapshotReader {
     const first = chunks.at(start);
     const last = chunks.at(stop - 1);
     const leaveOff = new AbortController();
-    const signal = AbortSignal.any([leaveOff.signal, this.#closed.signal, ...(giveUp === undefined ? [] : [giveUp])]);
+    const signal = AbortSignal.any([leaveOff.signal, this.#closed.signal, ...(cancelled === undefined ? [] : [cancelled])]);
     const { readable, writable } = verified({ name, chunks }, first, last + 1);
     const writer = writable.getWriter();
     writer.closed.catch(() => {});

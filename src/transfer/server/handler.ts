@@ -158,13 +158,13 @@ const STALL_TIMEOUT = 60_000;
 
 class Routes {
   readonly #options: SnapshotHandlerOptions;
-  readonly #gate: FairSemaphore;
+  readonly #semaphore: FairSemaphore;
   readonly #downloads: Downloads;
   readonly #uploads: Uploads;
 
   constructor(storage: SnapshotStorage, leases: DownloadLeases, options: SnapshotHandlerOptions) {
     this.#options = options;
-    this.#gate = new FairSemaphore(options.maxTransfers ?? 32);
+    this.#semaphore = new FairSemaphore(options.maxTransfers ?? 32);
     this.#downloads = new Downloads(storage, leases, options.sources ?? (() => []));
     this.#uploads = new Uploads(storage, { ...options, stallTimeout: options.stallTimeout ?? STALL_TIMEOUT });
   }
@@ -238,7 +238,7 @@ class Routes {
   /** Answers when there is room, and keeps the room until the answer was sent. */
   async #moving(request: Request, connection: unknown, answer: () => Promise<Response>): Promise<Response> {
     const { client = clientOf, throttle, stallTimeout = STALL_TIMEOUT } = this.#options;
-    const leave = await this.#gate.enter(client(request, connection));
+    const leave = await this.#semaphore.enter(client(request, connection));
     try {
       const response = await answer();
       const { body } = response;

@@ -69,7 +69,16 @@ export {
   type StoredSnapshot,
   type WrittenChunk,
 } from "./storage/mod.ts";
-export { checkFollows } from "./log/mod.ts";
+export {
+  checkFollows,
+  type EntryRow,
+  type SqlBatch,
+  type SqlBounds,
+  SqlLog,
+  type SqlPosition,
+  type SqlTables,
+  type SqlWrite,
+} from "./log/mod.ts";
 export {
   type Beginning,
   type ExecutorContext,

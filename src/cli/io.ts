@@ -24,13 +24,30 @@ export interface Io {
 /** The input and output of the process. */
 export function processIo(): Io {
   return {
-    print: (line) => void process.stdout.write(`${line}\n`),
-    note: (line) => void process.stderr.write(`${line}\n`),
+    print: (line) => void process.stdout.write(`${escaped(line)}\n`),
+    note: (line) => void process.stderr.write(`${escaped(line)}\n`),
     // Not by their numbers: a non-blocking one (a pipe that somebody else set so) would give EAGAIN.
     stdin: () => ReadableStream.from(process.stdin),
     stdout: stdoutSink,
     watch,
   };
+}
+
+/**
+ * Characters that a terminal obeys instead of showing them: controls but for tab and line feed, and those that change
+ * the direction of text. Names and errors may come from strangers.
+ */
+// deno-lint-ignore no-control-regex
+const OBEYED = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+
+/** Escapes them, as JSON does, so that it can also be JSON. */
+function escaped(text: string): string {
+  return text.replace(OBEYED, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+/** Escapes a name for a line of its own: it may have tabs and line feeds, too. */
+export function shown(name: string): string {
+  return escaped(name).replaceAll("\t", "\\t").replaceAll("\n", "\\n");
 }
 
 /** Standard output as a sink: a write is done when all of it was taken. */

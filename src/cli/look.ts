@@ -7,6 +7,7 @@
 import type { SnapshotReader } from "../snapshot/mod.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { toHex } from "../stream/mod.ts";
+import { shown } from "./io.ts";
 import { type Command, Exit, type Invocation, parseIndex } from "./command.ts";
 
 /** The writer of the snapshots: braft's carry no digests. */
@@ -88,11 +89,15 @@ export const inspect: Command = {
         io.print(`snapshot ${index}, term ${term}`);
         io.print(`  group     ${group === null ? "-" : JSON.stringify(group)}`);
         io.print(
-          `  peers     ${peers.join(", ") || "-"}${oldPeers.length > 0 ? ` (before: ${oldPeers.join(", ")})` : ""}`,
+          `  peers     ${shown(peers.join(", ")) || "-"}${
+            oldPeers.length > 0 ? ` (before: ${shown(oldPeers.join(", "))})` : ""
+          }`,
         );
         io.print(`  digest    ${digest}`);
         io.print(`  verified  ${verified === "chunks" ? "chunk by chunk" : "not possible: it has no digests"}`);
-        for (const { name, size, checksum } of files) io.print(`  ${size ?? "-"}\t${name}\t${checksum ?? ""}`);
+        for (const { name, size, checksum } of files) {
+          io.print(`  ${size ?? "-"}\t${shown(name)}\t${shown(checksum ?? "")}`);
+        }
       }
     }),
 };
@@ -121,7 +126,7 @@ export const verify: Command = {
               ok ? verified === "chunks" ? "good" : "can be read" : "DAMAGED"
             }\t${bytes} bytes\t${chunks} chunks`,
           );
-          for (const { file, message } of bad) io.print(`  ${file}: ${message}`);
+          for (const { file, message } of bad) io.print(`  ${shown(file)}: ${shown(message)}`);
         } finally {
           await reader.close();
         }

@@ -5,10 +5,11 @@
  */
 
 import { timingSafeEqual } from "@std/crypto/timing-safe-equal";
+import { messageOf } from "../errors.ts";
 import { archive as archiveOf, unarchive as takeIn } from "../snapshot/mod.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { pump } from "../stream/mod.ts";
-import { pull as fetchInto, snapshotHandler } from "../transfer/mod.ts";
+import { checkSource, pull as fetchInto, snapshotHandler } from "../transfer/mod.ts";
 import { serve as listen } from "../serve.ts";
 import { type Command, Exit, parseIndex, UsageError } from "./command.ts";
 
@@ -60,13 +61,17 @@ export const pull: Command = {
   summary: "fetches the newest snapshot from one or more servers",
   help:
     "Can be stopped at any time, and resumes where it was when it is called again. The servers must be servers of\n" +
-    "one group: the first that can be reached says which snapshot it is.",
+    "one group: all are asked, and the newest snapshot is fetched.",
   positionals: [2, Infinity],
   options: { index: "I", token: "T" },
   async run({ positionals, options, json, signal, io }) {
     const headers: HeadersInit = options.token === undefined ? {} : { Authorization: `Bearer ${options.token}` };
     const sources = positionals.slice(0, -1).map((url) => {
-      if (!URL.canParse(url)) throw new UsageError(`${JSON.stringify(url)} is no address`);
+      try {
+        checkSource({ url, headers }, "URL"); // its message shows no password
+      } catch (error) {
+        throw new UsageError(messageOf(error));
+      }
       return { url, headers };
     });
     const index = parseIndex(options.index);

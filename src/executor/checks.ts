@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkConfiguration, type SaveTask, type StateMachine } from "../state/mod.ts";
+import { checkConfiguration, type StateMachine } from "../state/mod.ts";
 import { purgeChecks, type PurgeOptions } from "./purge.ts";
 import {
   able,
@@ -21,10 +21,10 @@ import {
   required,
   withMembers,
 } from "../checks.ts";
-import { SnapshotError } from "../errors.ts";
-import { checkGroup, checkStorage } from "../snapshot/mod.ts";
+import { checkGroup, checkStorage, limitChecks, type SnapshotLimits } from "../snapshot/mod.ts";
 import { checkKey } from "../storage/encrypted/mod.ts";
 import { livePushChecks, pullChecks } from "../transfer/client/mod.ts";
+import { checkMachine } from "./fsm_caller.ts";
 import type { ReplicaPushOptions } from "./live.ts";
 import type { ExecutorContext, ExecutorOptions, SnapshotOptions } from "./options.ts";
 import type { InstallOptions } from "./receivers.ts";
@@ -52,7 +52,6 @@ export function checkContext(context: ExecutorContext): ExecutorContext {
     fsm: required(able("an FsmCaller", "exclusive", "prepare", "replace", "listen")),
     storage: required(checkStorage),
     log: required(checkLog),
-    isShared: checkBoolean,
     beginning: () => {},
   }, "context");
 }
@@ -86,31 +85,12 @@ export function checkSnapshotOptions(options: SnapshotOptions): SnapshotOptions 
 /** Checks the options of an install. */
 export function checkInstallOptions(options: InstallOptions): InstallOptions {
   const { onManifest: _, ...checks } = pullChecks();
-  return checkOptions(options, checks);
+  return checkOptions(options, { ...checks, limits: withMembers<SnapshotLimits>(limitChecks()) });
 }
 
 /** Checks the options of a live push. */
 export function checkPushOptions(options: ReplicaPushOptions): ReplicaPushOptions {
   return checkOptions(options, { ...livePushChecks(), encryptionKey: checkKey });
-}
-
-/** Checks the task of the synchronous part of a save: a machine may be foreign code. */
-export function checkTask(task: SaveTask | undefined): SaveTask | undefined {
-  if (task !== undefined) able("a SaveTask", "write", "release")(task, "What the machine's save gives");
-  return task;
-}
-
-/** Checks for the methods of a machine; without some of them it would have too little, or too much, after a restart. */
-export function checkMachine(value: unknown, what: string): void {
-  able("a StateMachine", "apply", "save", "load")(value, what);
-  const machine = value as StateMachine;
-  if (machine.durable === undefined) return;
-  for (const method of ["reconfigure", "check", "flush"] as const) {
-    if (machine[method] !== undefined) continue;
-    throw new SnapshotError("MALFORMED", `The machine has \`durable\`, and no \`${method}\`: it must have both`, {
-      expected: method,
-    });
-  }
 }
 
 function checkLog(value: unknown, what: string): void {

@@ -7,12 +7,27 @@
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import { toHex } from "../stream/mod.ts";
 
-/** A snapshot in the storage that could not be used, and is left where it is: the failure may be transient. */
+/**
+ * A snapshot in the storage that could not be used, and is left where it is: the failure may be transient.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface UnusableSnapshot {
   /** The snapshot. */
   readonly snapshot: SnapshotInfo;
   /** The reason: the error of the storage, or of the machine's `load` or `check`. */
   readonly error: unknown;
+}
+
+/** The snapshots that a replica begins with. */
+export interface Beginning {
+  /** The snapshot that the machine was loaded from, if any. */
+  readonly loaded: SnapshotInfo | undefined;
+  /** If it was loaded from none: the newest of which the machine itself has everything; nobody has tried it. */
+  readonly had: SnapshotInfo | undefined;
+  /** The snapshots that it could not be loaded from. */
+  readonly unusable: readonly UnusableSnapshot[];
 }
 
 /**
@@ -27,6 +42,13 @@ export class CountedSnapshots {
   readonly #unusable = new Map<string, UnusableSnapshot>();
   /** The digests of those found bad, by index: while nothing newer counts, a good copy from elsewhere is wanted. */
   readonly #lost = new Map<bigint, string>();
+
+  /** @param beginning the first of them, if there are any */
+  constructor({ loaded, had, unusable = [] }: Partial<Beginning> = {}) {
+    this.#had = had;
+    if (loaded !== undefined) this.add(loaded);
+    for (const one of unusable) this.addUnusable(one);
+  }
 
   /** The newest that counts, or a newer one of which the machine itself has everything. */
   get newest(): SnapshotInfo | undefined {
@@ -53,11 +75,6 @@ export class CountedSnapshots {
   /** Reports whether a snapshot counts. */
   has({ digest }: SnapshotInfo): boolean {
     return this.#counted.some((counted) => toHex(counted.digest) === toHex(digest));
-  }
-
-  /** Notes that the machine itself has everything of a snapshot, which nobody has tried. */
-  setHad(snapshot: SnapshotInfo): void {
-    this.#had = snapshot;
   }
 
   /** Counts a snapshot from now on. */

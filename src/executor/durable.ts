@@ -5,25 +5,15 @@
  */
 
 import { hasCode, SnapshotError } from "../errors.ts";
-import type { LogStorage, SharedLog } from "../log/mod.ts";
+import type { LogStorage } from "../log/mod.ts";
 import { boundGroup, groupOf, type SnapshotInfo, type SnapshotMeta } from "../snapshot/mod.ts";
 import type { DurablyApplied, StateMachine } from "../state/mod.ts";
 import { neverThrowing } from "../async/mod.ts";
-import type { UnusableSnapshot } from "./counted.ts";
+import { type AnyLog, isShared } from "./any_log.ts";
+import type { Beginning, UnusableSnapshot } from "./counted.ts";
 import { appliedOf, type FsmCaller } from "./fsm_caller.ts";
 import { alignLog, checkNoGap, loadNewest, type Position } from "./recovery.ts";
 import type { ReplicaOptions } from "./replica_options.ts";
-import { isShared } from "./shared.ts";
-
-/** The snapshots that a replica begins with. */
-export interface Beginning {
-  /** The snapshot that the machine was loaded from, if any. */
-  readonly loaded: SnapshotInfo | undefined;
-  /** If it was loaded from none: the newest of which the machine itself has everything; nobody has tried it. */
-  readonly had: SnapshotInfo | undefined;
-  /** The snapshots that it could not be loaded from. */
-  readonly unusable: readonly UnusableSnapshot[];
-}
 
 /**
  * Finds the state: the machine's own, or the newest good snapshot if that is newer. A snapshot that is not newer is
@@ -35,8 +25,8 @@ export interface Beginning {
  */
 export async function begin(fsm: FsmCaller, options: ReplicaOptions<StateMachine>): Promise<Beginning> {
   const { log, storage, configuration = { peers: [] }, signal, onEvent = () => {} } = options;
-  await bind(options);
   const durable = fsm.durable();
+  await bind(fsm, durable?.group, options);
   const unusable: UnusableSnapshot[] = [];
   const tell = neverThrowing(onEvent);
   const loaded = await loadNewest({
@@ -54,10 +44,8 @@ export async function begin(fsm: FsmCaller, options: ReplicaOptions<StateMachine
   const named = unusable.filter(({ snapshot }) => snapshots.some((other) => isSame(snapshot, other)));
   if (loaded !== undefined) {
     if (fsm.isDurable) checkLoaded(fsm.durable(), loaded.meta);
-    if (!isShared(log)) {
-      checkNoGap(log, loaded.meta);
-      await alignLog(log, loaded.meta);
-    }
+    if (!isShared(log)) checkNoGap(log, loaded.meta);
+    await alignLog(log, loaded.meta);
     fsm.begin(appliedOf(loaded.meta));
     return { loaded, had: undefined, unusable: named };
   }
@@ -71,19 +59,24 @@ export async function begin(fsm: FsmCaller, options: ReplicaOptions<StateMachine
 }
 
 /**
- * Tells storage and log the group of the replica: see {@linkcode ReplicaOptions.group}.
+ * Tells storage, log and machine the group of the replica: see {@linkcode ReplicaOptions.group}.
  *
  * @throws {SnapshotError} `FORBIDDEN` if one of them is of another group
  */
-async function bind({ log, storage, group }: ReplicaOptions<StateMachine>): Promise<void> {
+async function bind(
+  fsm: FsmCaller,
+  ofMachine: string | undefined,
+  { log, storage, group }: ReplicaOptions<StateMachine>,
+): Promise<void> {
   const ofLog = isShared(log) ? undefined : log.group;
-  const name = group ?? storage.group ?? groupOf(await storage.list()) ?? ofLog;
+  const name = group ?? storage.group ?? groupOf(await storage.list()) ?? ofLog ?? ofMachine;
   if (name === undefined) return;
   boundGroup(ofLog, name, "The log");
+  boundGroup(ofMachine, name, "The state of the machine");
   storage.bindGroup(name);
-  if (isShared(log) || name === ofLog) return;
   try {
-    await log.bindGroup?.(name);
+    if (!isShared(log) && name !== ofLog) await log.bindGroup?.(name);
+    await fsm.bindGroup(name);
   } catch (error) {
     if (!hasCode(error, "NO_SPACE")) throw error; // the next opening tells it: a full disk must not prevent this one
   }
@@ -102,7 +95,7 @@ function positionOf({ index, term }: DurablyApplied): Position {
  * proves that they do not follow the machine's state; an empty log has none to drop.
  */
 async function fit(
-  log: LogStorage | SharedLog,
+  log: AnyLog,
   durable: DurablyApplied,
   snapshots: readonly SnapshotInfo[],
 ): Promise<void> {

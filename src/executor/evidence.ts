@@ -22,7 +22,7 @@ const GRACE = 1000;
 /** The evidence about the snapshots in a storage. */
 export class SnapshotEvidence {
   /** The snapshots that count. */
-  readonly counted: CountedSnapshots = new CountedSnapshots();
+  readonly counted: CountedSnapshots;
   readonly #context: ExecutorContext;
   readonly #emit: (event: ExecutorEvent) => void;
   readonly #onLost: (index: bigint) => void;
@@ -41,10 +41,7 @@ export class SnapshotEvidence {
     this.#context = context;
     this.#emit = emit;
     this.#onLost = onLost;
-    const { loaded, had, unusable = [] } = context.beginning ?? {};
-    if (loaded !== undefined) this.counted.add(loaded);
-    if (had !== undefined) this.counted.setHad(had);
-    for (const one of unusable) this.counted.addUnusable(one);
+    this.counted = new CountedSnapshots(context.beginning);
     this.#unlisten = context.storage.onQuarantine((index, reason) => this.#lose(index, reason));
   }
 

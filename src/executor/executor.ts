@@ -14,9 +14,10 @@ import { type Clock, systemClock } from "./clock.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 import type { ExecutorEvent, ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotEvidence } from "./evidence.ts";
+import { closed } from "./fsm_caller.ts";
 import { Installer } from "./install.ts";
 import { purgeLog } from "./log_purge.ts";
-import { closed, OneAtATime, type Running } from "./one_at_a_time.ts";
+import { OneAtATime, type Running } from "./one_at_a_time.ts";
 import type { ExecutorContext, ExecutorOptions, Receiver, SnapshotOptions } from "./options.ts";
 import { notTaken, Saver } from "./save.ts";
 import { Triggers, type TriggerState } from "./triggers.ts";
@@ -34,8 +35,6 @@ export class SnapshotExecutor {
   readonly #installer: Installer;
   readonly #onEvent: (event: ExecutorEvent) => void;
   readonly #closing = new AbortController();
-  /** The bytes that had been applied when the newest snapshot was taken, or loaded. */
-  #savedBytes: number;
   #metrics: ExecutorMetrics = { saves: 0, saveFailures: 0, installs: 0, installFailures: 0, purgedEntries: 0n };
   #purging: Promise<void> = Promise.resolve();
   /** True if the log was full, or a purge has failed: one is to be retried. */
@@ -60,14 +59,17 @@ export class SnapshotExecutor {
     this.#runs = new OneAtATime(this.#onEvent);
     this.#evidence = new SnapshotEvidence(context, this.#onEvent, (index) => this.#onLost(index));
     this.#saver = new Saver(context, this.#evidence, this.#clock);
-    const onLoading = () => this.#runs.enter("loading");
-    this.#installer = new Installer(context, this.#evidence, options, this.#clock, onLoading);
+    this.#installer = new Installer(
+      context,
+      this.#evidence,
+      (stop, tracker) => watchWork("install", stop, tracker, this.#clock, options),
+      () => this.#runs.enter("loading"),
+    );
     this.#triggers = new Triggers(options.triggers ?? {}, options.retry ?? {}, this.#clock, () => this.#whenDue());
-    this.#savedBytes = fsm.appliedBytes;
     fsm.listen({
       applied: () => this.#triggers.applied(this.#triggerState()),
       loaded: ({ group }) => {
-        this.#savedBytes = fsm.appliedBytes;
+        this.#saver.savedBytes = fsm.appliedBytes;
         if (group !== undefined) storage.bindGroup(group); // the first that came has said it
       },
       callbackFailed: (callback, error) => this.#onEvent({ type: "callbackFailed", callback, error }),
@@ -163,7 +165,7 @@ export class SnapshotExecutor {
     return this.#closed ??= (async () => {
       const { onClose } = this.#triggers;
       this.#triggers.stop();
-      this.#closing.abort(closed());
+      this.#closing.abort(closed("executor"));
       await this.#runs.close(onClose);
       if (onClose && this.#isBehind()) {
         // An event said so; the log has what it would have held.
@@ -214,7 +216,7 @@ export class SnapshotExecutor {
       appliedIndex: fsm.applied.index,
       snapshotIndex: index,
       snapshotBytes: newest?.size ?? 0,
-      logBytes: fsm.appliedBytes - this.#savedBytes,
+      logBytes: fsm.appliedBytes - this.#saver.savedBytes,
     };
   }
 
@@ -251,11 +253,10 @@ export class SnapshotExecutor {
 
   async #save(signal: AbortSignal, tracker: Tracker): Promise<SaveResult> {
     try {
-      const { result, appliedBytes } = await this.#saver.run(signal, tracker);
+      const result = await this.#saver.run(signal, tracker);
       this.#triggers.succeeded();
       if (result.taken) {
         this.#evidence.counted.add(result.snapshot!);
-        this.#savedBytes = appliedBytes;
         this.#metrics = { ...this.#metrics, saves: this.#metrics.saves + 1, lastSave: result };
         this.#onEvent({ type: "saved", result });
         await this.purge();

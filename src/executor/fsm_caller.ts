@@ -4,12 +4,12 @@
  * @module
  */
 
+import { able } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { SnapshotMeta, SnapshotReader } from "../snapshot/mod.ts";
 import { type Applied, asReplica, type DurablyApplied, type LogEntry } from "../state/mod.ts";
 import type { SaveTask, StateMachine } from "../state/mod.ts";
 import { raceAbort } from "../async/mod.ts";
-import { checkMachine, checkTask } from "./checks.ts";
 
 /** A callback of the machine about a past event. */
 export type MachineCallback = "committed" | "release" | "reinitialize";
@@ -96,11 +96,6 @@ export class FsmCaller {
     const result = this.#turn.then(work);
     this.#turn = result.catch(() => {});
     return result;
-  }
-
-  /** Resolves when nothing runs between two applies. */
-  async idle(): Promise<void> {
-    await this.#turn;
   }
 
   /** Stops applying and saving for good; the first reason stands. */
@@ -233,6 +228,11 @@ export class FsmCaller {
     for (const listener of this.#listeners) listener.loaded?.(meta);
   }
 
+  /** Tells the storage of the machine its group: see {@linkcode StateMachine.bindGroup}. */
+  async bindGroup(group: string): Promise<void> {
+    await asReplica(() => this.#machine.bindGroup?.(group));
+  }
+
   /** The last entry that the storage of the machine has: see {@linkcode StateMachine.durable}. */
   durable(): DurablyApplied | undefined {
     return asReplica(() => this.#machine.durable?.());
@@ -260,6 +260,25 @@ export function appliedOf(meta: SnapshotMeta): Applied {
   return { index, term, configuration: { peers, ...(oldPeers !== undefined && { oldPeers }) } };
 }
 
+/** Checks for the methods of a machine; without some of them it would have too little, or too much, after a restart. */
+export function checkMachine(value: unknown, what: string): void {
+  able("a StateMachine", "apply", "save", "load")(value, what);
+  const machine = value as StateMachine;
+  if (machine.durable === undefined) return;
+  for (const method of ["reconfigure", "check", "flush"] as const) {
+    if (machine[method] !== undefined) continue;
+    throw new SnapshotError("MALFORMED", `The machine has \`durable\`, and no \`${method}\`: it must have both`, {
+      expected: method,
+    });
+  }
+}
+
+/** Checks the task of the synchronous part of a save: a machine may be foreign code. */
+function checkTask(task: SaveTask | undefined): SaveTask | undefined {
+  if (task !== undefined) able("a SaveTask", "write", "release")(task, "What the machine's save gives");
+  return task;
+}
+
 function notApplied({ index }: LogEntry, cause: unknown): SnapshotError {
   return new SnapshotError(
     "UNAVAILABLE",
@@ -277,4 +296,9 @@ function notUnderstood({ index }: LogEntry, cause: SnapshotError): SnapshotError
       `log and snapshots are as they were, for the program that wrote it`,
     { ...cause.fields, index, cause },
   );
+}
+
+/** The error of a replica or an executor that was closed. */
+export function closed(what: "executor" | "replica"): SnapshotError {
+  return new SnapshotError("CLOSED", `The ${what} was closed`);
 }

@@ -7,27 +7,17 @@
 import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { type SnapshotInfo, type SnapshotMeta, type SnapshotReader, stale } from "../snapshot/mod.ts";
 import type { Tracker } from "../async/mod.ts";
-import type { Clock } from "./clock.ts";
 import type { SnapshotEvidence } from "./evidence.ts";
-import type { ExecutorContext, ExecutorOptions, Receiver } from "./options.ts";
+import type { Running } from "./one_at_a_time.ts";
+import type { ExecutorContext, Receiver } from "./options.ts";
 import { alignLog, openListed } from "./recovery.ts";
 import { TrialLoad } from "./trial_load.ts";
-import { watchWork } from "./watch.ts";
-
-/** The state of one install. */
-interface InstallRun {
-  /** Cancels it, until loading begins. */
-  readonly stop: AbortController;
-  /** Its index, if that is known by now. */
-  index: bigint | undefined;
-}
 
 /** Installs snapshots, one at a time. */
 export class Installer {
   readonly #context: ExecutorContext;
   readonly #evidence: SnapshotEvidence;
-  readonly #options: ExecutorOptions;
-  readonly #clock: Clock;
+  readonly #watch: (stop: AbortController, tracker: Tracker) => () => void;
   readonly #onLoading: () => void;
   /** A snapshot that was received, and could not be loaded yet. */
   #unloaded: SnapshotInfo | undefined;
@@ -35,21 +25,18 @@ export class Installer {
   /**
    * @param context machine, storage and log
    * @param evidence the evidence about the snapshots there
-   * @param options time limits
-   * @param clock time
+   * @param watch watches over the progress; returns what ends that
    * @param onLoading is called when it cannot be cancelled any more
    */
   constructor(
     context: ExecutorContext,
     evidence: SnapshotEvidence,
-    options: ExecutorOptions,
-    clock: Clock,
+    watch: (stop: AbortController, tracker: Tracker) => () => void,
     onLoading: () => void,
   ) {
     this.#context = context;
     this.#evidence = evidence;
-    this.#options = options;
-    this.#clock = clock;
+    this.#watch = watch;
     this.#onLoading = onLoading;
   }
 
@@ -72,7 +59,7 @@ export class Installer {
    * Receives a snapshot, and loads it. Before it is committed the machine checks it, or, if it has no check, is loaded
    * already: a snapshot that cannot be loaded is never committed here.
    */
-  async run(run: InstallRun, receiver: Receiver, tracker: Tracker): Promise<SnapshotInfo> {
+  async run(run: Running, receiver: Receiver, tracker: Tracker): Promise<SnapshotInfo> {
     const { counted } = this.#evidence;
     const trial = new TrialLoad(this.#context);
     const snapshot = this.#unloadedAt(run.index) ?? await this.#receive(run, receiver, tracker, trial);
@@ -94,11 +81,10 @@ export class Installer {
     return snapshot;
   }
 
-  async #receive(run: InstallRun, receiver: Receiver, tracker: Tracker, trial: TrialLoad): Promise<SnapshotInfo> {
+  async #receive(run: Running, receiver: Receiver, tracker: Tracker, trial: TrialLoad): Promise<SnapshotInfo> {
     const { stop } = run;
     const { signal } = stop;
-    const watch = () => watchWork("install", stop, tracker, this.#clock, this.#options);
-    let unwatch = watch();
+    let unwatch = this.#watch(stop, tracker);
     const found = (index: bigint) => {
       this.checkNewer(index);
       run.index = index;
@@ -107,7 +93,8 @@ export class Installer {
       throwIfCancelled(signal);
       unwatch(); // it takes as long as it takes to read everything
       await this.#try(reader, signal, tracker, trial);
-      if (!trial.isLoaded) unwatch = watch(); // a loaded one cannot be cancelled: it waits for the commit
+      // A loaded one cannot be cancelled: it waits for the commit.
+      if (!trial.isLoaded) unwatch = this.#watch(stop, tracker);
     };
     try {
       return await receiver.receive(signal, tracker, found, check);

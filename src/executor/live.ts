@@ -8,13 +8,18 @@ import type { SnapshotMeta } from "../snapshot/mod.ts";
 import { encryptedWriter, type EncryptionKey } from "../storage/mod.ts";
 import { pause, type Tracker } from "../async/mod.ts";
 import { type LivePushOptions, pushLive, type Source } from "../transfer/mod.ts";
-import { follow } from "./follow.ts";
+import { follow } from "./receivers.ts";
 import type { FsmCaller } from "./fsm_caller.ts";
 
 /** The time a cancelled task has to stop before its view is released, in milliseconds. */
 const GRACE = 1000;
 
-/** Options of `Replica.push`. */
+/**
+ * Options of `Replica.push`.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface ReplicaPushOptions extends LivePushOptions {
   /** Encrypts what is sent, for a receiving storage that has the key: see {@linkcode encryptedWriter}. */
   readonly encryptionKey?: EncryptionKey;

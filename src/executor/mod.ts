@@ -4,9 +4,8 @@
  * @module
  */
 
-export type { Beginning } from "./durable.ts";
 export { type Clock, systemClock } from "./clock.ts";
-export type { UnusableSnapshot } from "./counted.ts";
+export type { Beginning, UnusableSnapshot } from "./counted.ts";
 export * from "./events.ts";
 export * from "./executor.ts";
 export { FsmCaller, type FsmListener, type MachineCallback, type Prepared } from "./fsm_caller.ts";

@@ -11,32 +11,37 @@ import type { SnapshotInfo, SnapshotStorage } from "../snapshot/mod.ts";
 import { Operation, raceAbort } from "../async/mod.ts";
 import type { InstallNotification, NotificationReply } from "../transfer/mod.ts";
 import type { FsmCaller } from "./fsm_caller.ts";
+import { follow } from "./receivers.ts";
 
-/** The surroundings of a {@linkcode NotifiedInstall}. */
-export interface NotifiedContext {
-  /** Has the group of the replica. */
-  readonly storage: SnapshotStorage;
-  /** Has the last entry that was applied. */
-  readonly fsm: FsmCaller;
-  /** Installs a snapshot; gives nothing if it finds no source. The signal limits the search for one. */
-  install(notification: InstallNotification, signal: AbortSignal): Promise<Operation<SnapshotInfo> | undefined>;
-}
+/** Installs a snapshot; gives nothing if it finds no source. The signal limits the search for one. */
+export type NotificationInstaller = (
+  notification: InstallNotification,
+  signal: AbortSignal,
+) => Promise<Operation<SnapshotInfo> | undefined>;
 
 /** The longest search for sources, in milliseconds. */
 const LOOK_TIMEOUT = 60_000;
 
 /** Installs snapshots when it is notified, one at a time. */
 export class NotifiedInstall {
-  readonly #context: NotifiedContext;
-  #term = 0n;
+  readonly #fsm: FsmCaller;
+  readonly #storage: SnapshotStorage;
+  readonly #install: NotificationInstaller;
+  /** The highest first entry that was said while this install is running. */
   #first = 0n;
   #running: Operation<SnapshotInfo | undefined> | undefined;
   /** The outcome of the last install, reported once, at the next notification. */
   #outcome: NotificationReply | undefined;
 
-  /** @param context what it works with */
-  constructor(context: NotifiedContext) {
-    this.#context = context;
+  /**
+   * @param fsm has the last entry that was applied
+   * @param storage has the group of the replica
+   * @param install installs a snapshot
+   */
+  constructor(fsm: FsmCaller, storage: SnapshotStorage, install: NotificationInstaller) {
+    this.#fsm = fsm;
+    this.#storage = storage;
+    this.#install = install;
   }
 
   /**
@@ -46,24 +51,25 @@ export class NotifiedInstall {
    */
   notify(notification: InstallNotification): NotificationReply {
     const { term, firstAvailable: { index: first }, group } = notification;
-    const own = this.#context.storage.group;
+    const own = this.#storage.group;
     if (group !== undefined && own !== undefined && group !== own) { // neither its index nor its term count here
       const reason = `This is a replica of group ${JSON.stringify(own)}, not of ${JSON.stringify(group)}`;
       return { result: "CONF_MISMATCH", reason };
     }
-    if (term < this.#term) return { result: "NOT_LEADER", term: this.#term };
-    if (term > this.#term) this.#first = 0n; // another leader has another log
-    this.#term = term;
-    if (first < this.#first) return { result: "SNAPSHOT_EXPIRED", term };
-    this.#first = first;
-    if (this.#running !== undefined) return { result: "IN_PROGRESS", term, progress: this.#running.progress };
+    // Terms count once they are in the state: a word does not raise them, or a false one would dethrone the leader.
+    const { index: applied, term: known } = this.#fsm.applied;
+    if (term < known) return { result: "NOT_LEADER", term: known };
+    if (this.#running !== undefined) {
+      if (first < this.#first) return { result: "SNAPSHOT_EXPIRED", term };
+      this.#first = first;
+      return { result: "IN_PROGRESS", term, progress: this.#running.progress };
+    }
     const outcome = this.#outcome;
     this.#outcome = undefined;
     if (outcome?.result === "SNAPSHOT_INSTALLED") return { ...outcome, term };
-    // Entries may have arrived: even after a failure none may be needed.
-    const applied = this.#context.fsm.applied.index;
     if (applied + 1n >= first) return { result: "ALREADY_INSTALLED", snapshotIndex: applied, term };
     if (outcome !== undefined) return { ...outcome, term };
+    this.#first = first;
     const running = this.#running = this.#start(notification);
     return { result: "IN_PROGRESS", term, progress: running.progress };
   }
@@ -73,13 +79,12 @@ export class NotifiedInstall {
       try {
         const looking = AbortSignal.timeout(LOOK_TIMEOUT);
         tracker.phase("look");
-        const install = await raceAbort(this.#context.install(notification, looking), looking);
+        const install = await raceAbort(this.#install(notification, looking), looking);
         if (install === undefined) {
           this.#outcome = { result: "SNAPSHOT_UNAVAILABLE", reason: "There is no source to install a snapshot from" };
           return undefined;
         }
-        for await (const progress of install) tracker.set(progress);
-        const snapshot = await install.result;
+        const snapshot = await follow(install, tracker);
         this.#outcome = { result: "SNAPSHOT_INSTALLED", snapshotIndex: snapshot.meta.lastIncludedIndex };
         return snapshot;
       } catch (error) {

@@ -17,6 +17,7 @@ import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.t
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import { Operation, raceAbort, type Tracker } from "../async/mod.ts";
 import type { ExecutorEvent, ExecutorState } from "./events.ts";
+import { closed } from "./fsm_caller.ts";
 
 /** A save, a live push or an install that is running. */
 export interface Running {
@@ -52,7 +53,7 @@ export class OneAtATime {
 
   /** The reason why nothing can be started now. */
   get refusal(): SnapshotError | undefined {
-    return this.#isClosed ? closed() : this.#running && busy(this.#running);
+    return this.#isClosed ? closed("executor") : this.#running && busy(this.#running);
   }
 
   /** Notes what the running operation is doing. */
@@ -93,7 +94,7 @@ export class OneAtATime {
     const operation: Operation<SnapshotInfo> = new Operation(async (tracker) => {
       for (;;) {
         throwIfCancelled(signal);
-        if (this.#isClosed) throw closed();
+        if (this.#isClosed) throw closed("executor");
         if (index !== undefined) checkNewer(index);
         const running = this.#running;
         if (running === undefined) {
@@ -119,7 +120,7 @@ export class OneAtATime {
   async close(keepsSave: boolean): Promise<void> {
     this.#isClosed = true;
     const running = this.#running;
-    if (!keepsSave || running?.kind !== "save") running?.stop.abort(closed());
+    if (!keepsSave || running?.kind !== "save") running?.stop.abort(closed("executor"));
     await running?.operation().result.catch(() => {});
   }
 
@@ -182,11 +183,6 @@ export class OneAtATime {
       // whoever waits for its result sees that
     }
   }
-}
-
-/** The error of an executor that was closed. */
-export function closed(): SnapshotError {
-  return new SnapshotError("CLOSED", "The executor was closed");
 }
 
 function busy({ kind }: Running): SnapshotError {

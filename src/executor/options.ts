@@ -4,17 +4,22 @@
  * @module
  */
 
-import type { LogStorage } from "../log/mod.ts";
 import type { CheckOptions, SnapshotInfo, SnapshotStorage } from "../snapshot/mod.ts";
 import type { Tracker } from "../async/mod.ts";
 import type { Clock } from "./clock.ts";
-import type { Beginning } from "./durable.ts";
+import type { AnyLog } from "./any_log.ts";
+import type { Beginning } from "./counted.ts";
 import type { ExecutorEvent } from "./events.ts";
 import type { FsmCaller } from "./fsm_caller.ts";
 import type { PurgeOptions } from "./purge.ts";
 import type { RetryOptions, TriggerOptions } from "./triggers.ts";
 
-/** Options of an executor. */
+/**
+ * Options of an executor.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface ExecutorOptions {
   /** The triggers of snapshots, besides calls of `snapshot()`. */
   readonly triggers?: TriggerOptions;
@@ -52,15 +57,18 @@ export interface ExecutorContext {
   readonly fsm: FsmCaller;
   /** The storage of the snapshots. */
   readonly storage: SnapshotStorage;
-  /** The log behind them. */
-  readonly log: LogStorage;
-  /** True if the log is shared: such replicas may share a storage, and another's snapshot is as good as one's own. */
-  readonly isShared?: boolean;
+  /** The log behind them. Replicas that share one may share a storage: another's snapshot is as good as one's own. */
+  readonly log: AnyLog;
   /** The snapshots that the machine was loaded from, or could not be; by default none. */
   readonly beginning?: Beginning;
 }
 
-/** Options of {@linkcode SnapshotExecutor.snapshot}. */
+/**
+ * Options of {@linkcode SnapshotExecutor.snapshot}.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface SnapshotOptions {
   /**
    * The number of entries that must have been applied since the last snapshot; with fewer none is taken.

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { hasCode, throwIfCancelled } from "../errors.ts";
 import { checkFollows, type LogStorage } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import type { ExecutorEvent } from "./events.ts";
-import type { FsmCaller } from "./fsm_caller.ts";
+import { closed, type FsmCaller } from "./fsm_caller.ts";
 import { Turns } from "./turns.ts";
 
 /** The most proposals that are appended and applied in one go. */
@@ -104,7 +104,7 @@ export class OwnLogFollower {
 
   #enqueue(entries: Pending["entries"]): Promise<readonly LogEntry[]> {
     return new Promise((resolve, reject) => {
-      if (this.#isStopped) return reject(new SnapshotError("CLOSED", "The replica was closed"));
+      if (this.#isStopped) return reject(closed("replica"));
       this.#queue.push({ entries, resolve, reject });
       this.#draining ??= this.#drain();
     });
@@ -126,10 +126,22 @@ export class OwnLogFollower {
     try {
       fsm.checkRunning();
       // The log ends with what was applied, unless an install could not make it so.
-      const { index, term } = fsm.applied;
-      if (this.#log.lastIndex < index) await this.#log.reset(index, term);
-      const { accepted, entries } = choose(batch, { index, term });
-      await this.#log.append(entries);
+      let last: Last = fsm.applied;
+      if (this.#log.lastIndex < last.index) await this.#log.reset(last.index, last.term);
+      const all: LogEntry[] = [];
+      const accepted: [Pending, readonly LogEntry[]][] = [];
+      for (const pending of batch) {
+        try {
+          const entries = pending.entries(last);
+          checkFollows(entries, last.index, last.term);
+          for (const entry of entries) all.push(entry); // maybe too many for an argument list
+          last = entries.at(-1) ?? last;
+          accepted.push([pending, entries]);
+        } catch (error) {
+          pending.reject(error); // that harms no other
+        }
+      }
+      await this.#log.append(all);
       for (const [pending, entries] of accepted) {
         for (const entry of entries) await fsm.apply(entry);
         pending.resolve(entries);
@@ -139,25 +151,4 @@ export class OwnLogFollower {
       if (hasCode(error, "NO_SPACE") && fsm.failure === undefined) this.#onFull();
     }
   }
-}
-
-/** Returns the part of a batch that can be appended to a log; the rest is rejected, and harms no other. */
-function choose(batch: readonly Pending[], last: Last): {
-  readonly accepted: readonly (readonly [Pending, readonly LogEntry[]])[];
-  readonly entries: readonly LogEntry[];
-} {
-  const accepted: [Pending, readonly LogEntry[]][] = [];
-  const all: LogEntry[] = [];
-  for (const pending of batch) {
-    try {
-      const entries = pending.entries(last);
-      checkFollows(entries, last.index, last.term);
-      for (const entry of entries) all.push(entry); // maybe too many for an argument list
-      last = entries.at(-1) ?? last;
-      accepted.push([pending, entries]);
-    } catch (error) {
-      pending.reject(error);
-    }
-  }
-  return { accepted, entries: all };
 }

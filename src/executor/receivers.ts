@@ -4,27 +4,34 @@
  * @module
  */
 
-import { type SnapshotInfo, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
+import type { Operation, Tracker } from "../async/mod.ts";
+import { type SnapshotInfo, type SnapshotLimits, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
 import { pull, type PullOptions, type Source } from "../transfer/mod.ts";
-import { follow } from "./follow.ts";
 import type { Receiver } from "./options.ts";
 
-/** Options of `Replica.install`. */
+/**
+ * Options of `Replica.install`.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface InstallOptions extends Omit<PullOptions, "onManifest" | "check"> {
   /** The index that the snapshot must have; of sources, the snapshot to pull. */
   readonly index?: bigint;
+  /** The largest size of an archive. */
+  readonly limits?: SnapshotLimits | undefined;
 }
 
 /** Receives an archive, as of a `PUT`. */
 export function archiveReceiver(
   stream: ReadableStream<Uint8Array>,
   storage: SnapshotStorage,
-  { index, verifier }: InstallOptions,
+  { index, verifier, limits }: InstallOptions,
 ): Receiver {
   return {
     index,
     async receive(signal, tracker, _found, check) {
-      return await follow(unarchive(stream, storage, { signal, index, verifier, check }), tracker);
+      return await follow(unarchive(stream, storage, { signal, index, verifier, limits, check }), tracker);
     },
   };
 }
@@ -33,7 +40,7 @@ export function archiveReceiver(
 export function pullReceiver(
   sources: readonly Source[],
   storage: SnapshotStorage,
-  options: InstallOptions,
+  { limits: _, ...options }: InstallOptions,
 ): Receiver {
   return {
     index: options.index,
@@ -52,4 +59,10 @@ export function storedReceiver(snapshot: SnapshotInfo): Receiver {
 /** Cancels the stream of an archive that is not read, since it is here already or was refused. */
 export function discard(stream: ReadableStream<Uint8Array>, reason?: unknown): void {
   if (!stream.locked) stream.cancel(reason).catch(() => {});
+}
+
+/** Waits for the result of an operation, and passes on its progress. */
+export async function follow<T>(operation: Operation<T>, tracker: Tracker): Promise<T> {
+  for await (const progress of operation) tracker.set(progress);
+  return await operation.result;
 }

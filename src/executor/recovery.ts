@@ -9,8 +9,10 @@ import type { LogStorage } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotReader, SnapshotStorage } from "../snapshot/mod.ts";
 import { raceAbort } from "../async/mod.ts";
 import { equal, toHex } from "../stream/mod.ts";
+import { type AnyLog, entriesOf, isShared } from "./any_log.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 import type { FsmCaller } from "./fsm_caller.ts";
+import type { ExecutorContext } from "./options.ts";
 import { Turns } from "./turns.ts";
 
 /** A place in a history. */
@@ -136,13 +138,13 @@ async function checkUnreadable(
 /**
  * Aligns the log with the snapshot that the state was loaded from. Entries after the snapshot are kept if the log has
  * the snapshot's last entry, with its term; else they do not follow it, and the log is reset (braft's
- * `LogManager::set_snapshot`).
+ * `LogManager::set_snapshot`). A shared log is left as it is: one member must not empty it.
  */
 export async function alignLog(
-  log: LogStorage,
+  log: AnyLog,
   { lastIncludedIndex: index, lastIncludedTerm: term }: Position,
 ): Promise<void> {
-  if (await log.term(index) !== term) await log.reset(index, term);
+  if (!isShared(log) && await log.term(index) !== term) await log.reset(index, term);
 }
 
 /**
@@ -153,7 +155,7 @@ export async function alignLog(
  * @param cause the reason why the snapshot is not durable
  */
 export async function restoreState(
-  { fsm, storage, log }: Required<Pick<RecoveryContext, "fsm" | "storage" | "log">>,
+  { fsm, storage, log }: ExecutorContext,
   cause: unknown,
 ): Promise<void> {
   const { index: applied } = fsm.applied;
@@ -162,7 +164,7 @@ export async function restoreState(
     const snapshot = await loadNewest({ storage, fsm, onUnusable: () => {} });
     if (snapshot === undefined) throw new Error("there is no snapshot to begin with");
     let { lastIncludedIndex: index } = snapshot.meta;
-    for await (const entry of log.entries(index + 1n)) {
+    for await (const entry of entriesOf(log, index + 1n)) {
       if (entry.index > applied) break;
       await fsm.reapply(entry);
       index = entry.index;

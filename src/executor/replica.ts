@@ -7,27 +7,32 @@
 import { checkConfiguration, checkEntry, type Configuration, type LogEntry, type StateMachine } from "../state/mod.ts";
 import type { ReplicaOptions } from "./replica_options.ts";
 import { checkIndex, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
-import { SnapshotError, throwIfCancelled } from "../errors.ts";
-import { type LogStorage, ownConfiguration, ownContent } from "../log/mod.ts";
+import { type SnapshotError, throwIfCancelled } from "../errors.ts";
+import { ownConfiguration, ownContent } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
 import { neverThrowing, type Operation } from "../async/mod.ts";
 import { checkNotification, type InstallNotification, type NotificationReply, type Source } from "../transfer/mod.ts";
 import { checkSource } from "../transfer/client/mod.ts";
 import { checkInstallOptions, checkPushOptions, checkReplicaOptions } from "./checks.ts";
-import type { UnusableSnapshot } from "./counted.ts";
-import { begin, type Beginning } from "./durable.ts";
+import { type AnyLog, entriesOf, isShared } from "./any_log.ts";
+import type { Beginning, UnusableSnapshot } from "./counted.ts";
+import { begin } from "./durable.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
-import { FsmCaller } from "./fsm_caller.ts";
+import { closed, FsmCaller } from "./fsm_caller.ts";
 import { closeGiven } from "./given.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
 import { NotifiedInstall } from "./notified.ts";
 import type { SnapshotOptions } from "./options.ts";
 import { OwnLogFollower } from "./own_log.ts";
 import { archiveReceiver, discard, type InstallOptions, pullReceiver } from "./receivers.ts";
-import { isShared, SharedFollower, SharedLogView } from "./shared.ts";
+import { SharedFollower } from "./shared.ts";
 
-/** Where a {@linkcode Replica} stands. */
+/**
+ * Where a {@linkcode Replica} stands.
+ *
+ * @category Replica
+ */
 export interface ReplicaStatus {
   /** The state of its executor. */
   readonly state: ExecutorState;
@@ -63,6 +68,7 @@ export interface ReplicaStatus {
  *
  * What was acknowledged is in the newest good snapshot or in the log after it, whatever crashes when.
  *
+ * @category Replica
  * @typeParam M the state machine
  *
  * @example
@@ -81,7 +87,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   /** The state machine. Not to be changed but by {@linkcode propose}. */
   readonly machine: M;
   readonly #fsm: FsmCaller;
-  readonly #log: LogStorage;
+  readonly #log: AnyLog;
   readonly #storage: SnapshotStorage;
   readonly #executor: SnapshotExecutor;
   readonly #notified: NotifiedInstall | undefined;
@@ -91,19 +97,18 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
 
   private constructor(options: ReplicaOptions<M>, fsm: FsmCaller, beginning: Beginning) {
     const { machine, log, storage, term, onNotification } = options;
-    const own = isShared(log) ? new SharedLogView(log) : log;
     this.machine = machine;
     this.#fsm = fsm;
-    this.#log = own;
+    this.#log = log;
     this.#storage = storage;
-    const executor = new SnapshotExecutor({ fsm, storage, log: own, isShared: isShared(log), beginning }, options);
+    const executor = new SnapshotExecutor({ fsm, storage, log, beginning }, options);
     this.#executor = executor;
     const install = async (notification: InstallNotification, signal: AbortSignal) => {
       const found = await onNotification?.(notification, signal);
       throwIfCancelled(signal); // it was cancelled meanwhile: nobody would see what is installed now
       return found && found.sources.length > 0 ? this.install(found.sources, found.options) : undefined;
     };
-    this.#notified = onNotification && new NotifiedInstall({ fsm, storage, install });
+    this.#notified = onNotification && new NotifiedInstall(fsm, storage, install);
     this.#follower = isShared(log)
       ? new SharedFollower({ log, storage, executor, fsm, install })
       : new OwnLogFollower(log, fsm, term, () => executor.roomWanted());
@@ -138,7 +143,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       return replica;
     } catch (error) {
       if (replica !== undefined) {
-        replica.#fsm.fail(closed()); // no last snapshot is taken of what was half replayed
+        replica.#fsm.fail(closed("replica")); // no last snapshot is taken of what was half replayed
         await replica.close().catch(() => {});
       } else await closeGiven(options);
       throw error;
@@ -190,7 +195,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   /** The entries of the log from an index on, to be given to other replicas. */
   entries(from: bigint): AsyncIterable<LogEntry> {
     checkIndex(from, "from");
-    return this.#log.entries(from);
+    return entriesOf(this.#log, from);
   }
 
   /** Takes a snapshot, while entries go on being applied: see {@linkcode SnapshotExecutor.snapshot}. */
@@ -276,8 +281,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     return this.#closed ??= (async () => {
       await this.#follower.stop();
       await this.#executor.close();
-      await this.#fsm.idle();
-      await this.#fsm.flush();
+      await this.#fsm.exclusive(() => this.#fsm.flush());
       await this.#log.close();
       await this.#storage.close();
     })();
@@ -287,8 +291,4 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-function closed(): SnapshotError {
-  return new SnapshotError("CLOSED", "The replica was closed");
 }

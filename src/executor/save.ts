@@ -8,18 +8,11 @@ import { throwIfCancelled } from "../errors.ts";
 import { type SnapshotInfo, type SnapshotWriter, stale } from "../snapshot/mod.ts";
 import type { Applied, SaveTask } from "../state/mod.ts";
 import { raceAbort, type Tracker } from "../async/mod.ts";
+import { isShared } from "./any_log.ts";
 import type { Clock } from "./clock.ts";
 import type { SaveResult } from "./events.ts";
 import type { SnapshotEvidence } from "./evidence.ts";
 import type { ExecutorContext } from "./options.ts";
-
-/** The result of a save. */
-export interface Saved {
-  /** The result that is reported. */
-  readonly result: SaveResult;
-  /** The bytes that had been applied when its view was taken, as `FsmCaller.appliedBytes`. */
-  readonly appliedBytes: number;
-}
 
 /** The time a cancelled task has to stop before its view is released, in milliseconds. */
 const GRACE = 1000;
@@ -29,6 +22,8 @@ export class Saver {
   readonly #context: ExecutorContext;
   readonly #evidence: SnapshotEvidence;
   readonly #clock: Clock;
+  /** The bytes that had been applied when the state was saved last, as `FsmCaller.appliedBytes`. */
+  savedBytes = 0;
   /** The clean-up that a cancelled save has left. */
   #leaving: Promise<void> = Promise.resolve();
 
@@ -44,7 +39,7 @@ export class Saver {
   }
 
   /** Takes a snapshot. After any failure nothing is left of it. */
-  async run(signal: AbortSignal, tracker: Tracker): Promise<Saved> {
+  async run(signal: AbortSignal, tracker: Tracker): Promise<SaveResult> {
     const { fsm } = this.#context;
     const [top] = await this.#evidence.refresh(signal);
     const { index: now } = fsm.applied;
@@ -58,10 +53,11 @@ export class Saver {
       const start = performance.now();
       const snapshot = task && await this.#save(task, applied, writer, signal, tracker);
       const asyncDuration = performance.now() - start;
-      if (snapshot === undefined) return { result: notTaken(this.#evidence.counted.newest, duration), appliedBytes };
+      if (snapshot === undefined) return notTaken(this.#evidence.counted.newest, duration);
+      this.savedBytes = appliedBytes;
       const { bytes, reused } = tracker.progress;
       const figures = { bytes: bytes - reused, chunks: snapshot.chunks - reusedChunks, reused };
-      return { result: { taken: true, snapshot, syncDuration: duration, asyncDuration, ...figures }, appliedBytes };
+      return { taken: true, snapshot, syncDuration: duration, asyncDuration, ...figures };
     } finally {
       await writer.abort(); // does nothing if it was committed
     }
@@ -72,13 +68,13 @@ export class Saver {
    * or of this very state, and was restored from the quarantine. It does as well, if it could be loaded here too.
    */
   async adopt(signal: AbortSignal): Promise<SnapshotInfo | undefined> {
-    const { fsm, isShared = false } = this.#context;
+    const { fsm, log } = this.#context;
     const [snapshot] = await this.#evidence.refresh(signal);
     if (snapshot === undefined || snapshot.meta.lastIncludedIndex <= this.#evidence.counted.index) return undefined;
     const { index, term } = fsm.applied;
     const { lastIncludedIndex, lastIncludedTerm } = snapshot.meta;
     const isOfState = lastIncludedIndex === index && lastIncludedTerm === term;
-    if (!isShared && !isOfState) return undefined;
+    if (!isShared(log) && !isOfState) return undefined;
     return await this.#evidence.prove(snapshot, signal) ? snapshot : undefined;
   }
 

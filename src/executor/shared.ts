@@ -5,13 +5,13 @@
  */
 
 import { hasCode, messageOf, SnapshotError } from "../errors.ts";
-import type { LogStorage, SharedLog } from "../log/mod.ts";
-import type { SnapshotInfo, SnapshotStorage } from "../snapshot/mod.ts";
+import type { SharedLog } from "../log/mod.ts";
+import type { SnapshotStorage } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { type Operation, pause, raceAbort } from "../async/mod.ts";
-import type { InstallNotification } from "../transfer/mod.ts";
+import { pause, raceAbort } from "../async/mod.ts";
 import type { SnapshotExecutor } from "./executor.ts";
-import type { FsmCaller } from "./fsm_caller.ts";
+import { closed, type FsmCaller } from "./fsm_caller.ts";
+import type { NotificationInstaller } from "./notified.ts";
 import { storedReceiver } from "./receivers.ts";
 import { Turns } from "./turns.ts";
 
@@ -31,13 +31,8 @@ export interface SharedContext {
   readonly executor: SnapshotExecutor;
   /** Applies the entries. */
   readonly fsm: FsmCaller;
-  /** Installs a snapshot from a source that the application names; gives nothing if it names none. */
-  install(notification: InstallNotification, signal: AbortSignal): Promise<Operation<SnapshotInfo> | undefined>;
-}
-
-/** Reports whether a log is a shared one. */
-export function isShared(log: LogStorage | SharedLog): log is SharedLog {
-  return "follow" in log;
+  /** Installs a snapshot from a source that the application names. */
+  readonly install: NotificationInstaller;
 }
 
 /** A caller that waits for an entry to be applied. */
@@ -88,7 +83,7 @@ export class SharedFollower {
 
   /** Appends an entry to the log; resolves once it was applied here. */
   async propose(entry: Pick<LogEntry, "data" | "configuration">): Promise<LogEntry> {
-    if (this.#isStopping) throw closed();
+    if (this.#isStopping) throw closed("replica");
     this.#context.fsm.checkRunning();
     this.#proposing++;
     try {
@@ -102,7 +97,9 @@ export class SharedFollower {
 
   /** Refuses entries of others, which belong into the log. */
   append(): Promise<void> {
-    return Promise.reject(unordered());
+    return Promise.reject(
+      new SnapshotError("MALFORMED", "A shared log orders its entries itself: propose, do not append"),
+    );
   }
 
   /** Waits for pending proposals, for the grace period at most, and ends. */
@@ -110,7 +107,7 @@ export class SharedFollower {
     this.#isStopping = true;
     const quiet = new Promise<void>((resolve) => this.#quiet = resolve);
     if (this.#proposing > 0 && this.#ended === undefined) await pause(GRACE, undefined, quiet);
-    const reason = closed();
+    const reason = closed("replica");
     this.#stop.abort(reason);
     await this.#running;
     this.#end(reason);
@@ -236,74 +233,5 @@ export class SharedFollower {
     this.#ended ??= error;
     for (const waiter of [...this.#waiters.values()].flat()) waiter.reject(this.#ended);
     this.#waiters.clear();
-  }
-}
-
-function closed(): SnapshotError {
-  return new SnapshotError("CLOSED", "The replica was closed");
-}
-
-function unordered(): SnapshotError {
-  return new SnapshotError("MALFORMED", "A shared log orders its entries itself: propose, do not append");
-}
-
-/** A shared log with the interface of a log of one's own, for an executor. */
-export class SharedLogView implements LogStorage {
-  readonly #log: SharedLog;
-
-  /** @param log the log */
-  constructor(log: SharedLog) {
-    this.#log = log;
-  }
-
-  get firstIndex(): bigint {
-    return this.#log.firstIndex;
-  }
-
-  get lastIndex(): bigint {
-    return this.#log.lastIndex;
-  }
-
-  get byteLength(): number {
-    return this.#log.byteLength;
-  }
-
-  append(): Promise<void> {
-    return Promise.reject(unordered());
-  }
-
-  async *entries(from: bigint): AsyncGenerator<LogEntry, void, undefined> {
-    await this.#log.refresh();
-    const last = this.#log.lastIndex;
-    if (from === last + 1n) return;
-    const stop = new AbortController();
-    for await (const entries of this.#log.follow(from, stop.signal)) {
-      for (const entry of entries) {
-        if (entry.index > last) return;
-        yield entry;
-      }
-      if (entries.at(-1)?.index === last) return;
-    }
-  }
-
-  term(index: bigint): Promise<bigint | undefined> {
-    return this.#log.term(index);
-  }
-
-  purge(index: bigint): Promise<void> {
-    return this.#log.purge(index);
-  }
-
-  /** Does nothing: one member must not empty a shared log. */
-  reset(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  close(): Promise<void> {
-    return this.#log.close();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
   }
 }

@@ -7,7 +7,12 @@
 import { defined } from "../checks.ts";
 import type { Clock } from "./clock.ts";
 
-/** The triggers of snapshots, besides calls of `snapshot()`. */
+/**
+ * The triggers of snapshots, besides calls of `snapshot()`.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface TriggerOptions {
   /**
    * Milliseconds between two snapshots; the first after a random part of it, so that replicas do not all save at once.
@@ -48,7 +53,12 @@ export interface TriggerOptions {
   readonly onClose?: boolean;
 }
 
-/** The retries of a failed save. */
+/**
+ * The retries of a failed save.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface RetryOptions {
   /**
    * Milliseconds before the first try; each later one waits twice as long.

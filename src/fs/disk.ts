@@ -39,6 +39,9 @@ export interface Disk {
   /** Removes a file, or a directory with everything in it; nothing happens if it is not there. */
   remove(path: string): Promise<void>;
 
+  /** The bytes that can still be written below a path, where that is known. */
+  freeSpace?(path: string): Promise<number | undefined>;
+
   /**
    * Makes the names in a directory durable.
    *

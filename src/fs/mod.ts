@@ -11,6 +11,8 @@ import { NodeDisk } from "./node.ts";
 
 export type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "./disk.ts";
 
+export { lockFile } from "./lock.ts";
+
 /** Checks a disk. */
 export function checkDisk(value: unknown, what: string): void {
   able("a Disk", "open", "list", "stat", "rename", "remove")(value, what);

@@ -5,13 +5,24 @@
  * @module
  */
 
-import { closeSync, constants, lstatSync, openSync } from "node:fs";
-import { type FileHandle, link, lstat, mkdir, open as openHandle, readdir, rename, rm, stat } from "node:fs/promises";
-import type { DatabaseSync } from "node:sqlite";
+import { constants } from "node:fs";
+import {
+  type FileHandle,
+  link,
+  lstat,
+  mkdir,
+  open as openHandle,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from "node:fs/promises";
 import { dirname } from "@std/path";
-import { messageOf, SnapshotError } from "../errors.ts";
+import { SnapshotError } from "../errors.ts";
 import type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "./disk.ts";
 import { onDisk, systemCode } from "./errors.ts";
+import { lockFile } from "./lock.ts";
 
 /** The disk of Node and Bun. */
 export class NodeDisk implements Disk {
@@ -77,6 +88,15 @@ export class NodeDisk implements Disk {
     return onDisk("remove", path, () => rm(path, { recursive: true, force: true }));
   }
 
+  async freeSpace(path: string): Promise<number | undefined> {
+    try {
+      const { bavail, bsize } = await statfs(path);
+      return bavail * bsize;
+    } catch {
+      return undefined; // not every system says
+    }
+  }
+
   syncDirectory(path: string): Promise<void> {
     return onDisk("sync", path, async () => {
       const handle = await openHandle(path, constants.O_RDONLY);
@@ -95,7 +115,7 @@ export class NodeDisk implements Disk {
   }
 
   lock(path: string): Promise<DiskLock> {
-    return onDisk("lock", path, () => lockFile(path));
+    return onDisk("lock", path, async () => lockFile((await import("node:sqlite")).DatabaseSync, path));
   }
 }
 
@@ -165,75 +185,5 @@ class NodeFile implements DiskFile {
 
   close(): Promise<void> {
     return onDisk("close", this.#path, () => this.#handle.close());
-  }
-}
-
-/**
- * Takes a lock of the operating system by way of SQLite, the only module in all three runtimes that does so (`fcntl`,
- * also between connections of one process). So a Deno process and a Node process exclude each other.
- */
-async function lockFile(path: string): Promise<DiskLock> {
-  const { DatabaseSync } = await import("node:sqlite");
-  let database: DatabaseSync;
-  let locked: string;
-  try {
-    makeLockFile(path); // no await up to SQLite's open, which would follow a symbolic link
-    locked = identityOf(lstatSync(path, { bigint: true }));
-    database = new DatabaseSync(path);
-  } catch (error) {
-    throw new SnapshotError("FORBIDDEN", `Cannot make ${path}: ${messageOf(error)}: see to its permissions`, {
-      file: path,
-      cause: error,
-    });
-  }
-  try {
-    // The journal is in memory, so no file is made beside the lock. Nothing is ever written.
-    database.exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
-  } catch (error) {
-    database.close();
-    if (/not a database|malformed/i.test(messageOf(error))) {
-      throw new SnapshotError("CORRUPT", `${path} is no lock, but something else: remove it`, {
-        file: path,
-        cause: error,
-      });
-    }
-    if (!/locked|busy/i.test(messageOf(error))) throw error;
-    throw new SnapshotError("BUSY", `${path} is locked: another process, or this one, has the storage open`, {
-      file: path,
-      cause: error,
-    });
-  }
-  return {
-    async isHeld() {
-      try {
-        return identityOf(await lstat(path, { bigint: true })) === locked;
-      } catch (error) {
-        if (["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return false;
-        return await onDisk<boolean>("look at", path, () => Promise.reject(error));
-      }
-    },
-    release() {
-      database.close();
-      return Promise.resolve();
-    },
-  };
-}
-
-/** Returns the identity of a file, whatever its name. While the file is open, no other has the same. */
-function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
-  return `${dev} ${ino}`;
-}
-
-/**
- * Makes the file of a lock, if there is none, for its owner alone: any user who can read it could lock it too. An
- * existing file is not opened, since closing it would release the lock that this process may have on it.
- */
-function makeLockFile(path: string): void {
-  const { O_RDWR, O_CREAT, O_EXCL } = constants;
-  try {
-    closeSync(openSync(path, O_RDWR | O_CREAT | O_EXCL, 0o600));
-  } catch (error) {
-    if (systemCode(error) !== "EEXIST") throw error;
-    if (!lstatSync(path).isFile()) throw new Error("It is no regular file", { cause: error });
   }
 }

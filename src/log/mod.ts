@@ -5,6 +5,7 @@
  */
 
 export * from "./log.ts";
-export * from "./sqlite_rows.ts";
+export * from "./sql.ts";
+export * from "./sql_rows.ts";
 export { MemoryLog } from "./memory.ts";
 export type { LogProposeOptions, SharedLog } from "./shared.ts";

@@ -19,7 +19,7 @@ import { setImmediate } from "node:timers";
 import { hasCode } from "../errors.ts";
 import { makeShrinkable, sizeOf, SqlitePages } from "../sqlite/mod.ts";
 import { Reserve } from "./reserve.ts";
-import { wrap } from "./sqlite_rows.ts";
+import { wrap } from "./sql_rows.ts";
 
 /** Pages of the write-ahead log after which it is checkpointed. */
 const WAL_PAGES = 512;

@@ -14,6 +14,7 @@ import type { SnapshotReader } from "./storage.ts";
  * The manifest of a snapshot, with chunk digests: its own; or, for a snapshot that braft wrote, one that is made by
  * reading all its files once. Earlier damage is not noticed; later damage, or damage on the way, is.
  *
+ * @category Storage
  * @param reader the snapshot
  * @throws {SnapshotError} `NOT_FOUND` if a file is only a reference to something outside of the snapshot
  *

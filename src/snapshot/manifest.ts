@@ -12,9 +12,9 @@
  */
 
 import { create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
-import { checkBytes, checkOptions, checkString, listOf, required } from "../checks.ts";
+import { able, checkBytes, checkOptions, checkString, integer, listOf, required } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
-import { InFlight } from "../async/mod.ts";
+import { InFlight, yieldTurn } from "../async/mod.ts";
 import {
   checkChunkMap,
   ChunkMap,
@@ -48,6 +48,8 @@ export const MAX_MANIFEST_BYTES: number = 64 * 1024 * 1024;
 export const MAX_FILES: number = 250_000;
 /** Files that are read at the same time. */
 const DECODED_AHEAD = 16;
+/** Files that are read before others have their turn. */
+const FILES_A_TURN = 256;
 /** Field 2 of `LocalSnapshotPbMeta`, length-delimited. */
 const FILES_TAG = 2 << 3 | 2;
 /**
@@ -61,7 +63,26 @@ const EXTENSION_TAG = 0x08;
 /** Unknown fields are dropped: they are not written again, and each of two bytes would become an object. */
 const KNOWN_ONLY = { readUnknownFields: false } as const;
 
-/** The metadata and files of a snapshot. Immutable. */
+/** Options of {@linkcode SnapshotManifest.decode}. */
+export interface DecodeOptions {
+  /** Refuses a manifest that is not signed by somebody who is trusted, before its files are looked at. */
+  readonly verifier?: {
+    verify(manifest: Pick<SnapshotManifest, "index" | "digest" | "meta">): Promise<void>;
+  } | undefined;
+  /**
+   * The most files that it may have.
+   *
+   * @default {250000}
+   */
+  readonly files?: number | undefined;
+}
+
+/**
+ * The metadata and files of a snapshot. Immutable.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export class SnapshotManifest {
   /** The metadata of the snapshot. */
   readonly meta: SnapshotMeta;
@@ -122,10 +143,15 @@ export class SnapshotManifest {
    * Reads a manifest.
    *
    * @param encoded a `LocalSnapshotPbMeta`
+   * @param options who is trusted, and how many files it may have
    * @throws {SnapshotError} `MALFORMED` if it is none, or has names or numbers that are not allowed; `CORRUPT` if it
-   *   does not have its digest; `UNSUPPORTED` if a newer release wrote it
+   *   does not have its digest; `UNSUPPORTED` if a newer release wrote it; `FORBIDDEN` if it is not trusted
    */
-  static async decode(encoded: Uint8Array): Promise<SnapshotManifest> {
+  static async decode(encoded: Uint8Array, options: DecodeOptions = {}): Promise<SnapshotManifest> {
+    const { verifier, files: mostFiles } = checkOptions(options, {
+      verifier: able("a SnapshotVerifier", "verify"),
+      files: integer(1, MAX_FILES),
+    });
     const bytes = checkBytes(encoded, "bytes");
     if (bytes.length > MAX_MANIFEST_BYTES) {
       throw new SnapshotError("MALFORMED", `The manifest has ${bytes.length} bytes, over ${MAX_MANIFEST_BYTES}`, {
@@ -133,7 +159,8 @@ export class SnapshotManifest {
         actual: bytes.length,
       });
     }
-    checkFileCount(bytes);
+    checkFileCount(bytes, mostFiles ?? MAX_FILES);
+    if (verifier !== undefined) await checkTrusted(bytes, verifier);
     const message = parse(() => fromBinary(LocalSnapshotPbMetaSchema, bytes, KNOWN_ONLY));
     const { field } = SnapshotMetaSchema;
     if (
@@ -145,7 +172,8 @@ export class SnapshotManifest {
     const extension = decodeSnapshotExtension(message.meta.extension);
     const files: FileInfo[] = [];
     const decoding = new InFlight<FileInfo>(); // each waits for a digest
-    for (const file of message.files) {
+    for (const [i, file] of message.files.entries()) {
+      if (i % FILES_A_TURN === FILES_A_TURN - 1) await yieldTurn();
       decoding.add(decodeFile(file, extension !== undefined));
       if (decoding.size >= DECODED_AHEAD) files.push(await decoding.next());
     }
@@ -399,13 +427,28 @@ async function decodeExtension(
 }
 
 /** Refuses a manifest with too many files before it is parsed: five bytes can become half a kilobyte of objects. */
-function checkFileCount(bytes: Uint8Array): void {
+function checkFileCount(bytes: Uint8Array, most: number): void {
   let files = 0;
   for (const { tag } of fieldsOf(bytes)) {
-    if (tag === FILES_TAG && ++files > MAX_FILES) {
-      throw new SnapshotError("MALFORMED", `The manifest has more than ${MAX_FILES} files`, { expected: MAX_FILES });
+    if (tag === FILES_TAG && ++files > most) {
+      throw new SnapshotError("MALFORMED", `The manifest has more than ${most} files`, { expected: most });
     }
   }
+}
+
+/** Checks a signature for the digest that a manifest says it has. Whether it does is seen when all of it is read. */
+async function checkTrusted(bytes: Uint8Array, verifier: NonNullable<DecodeOptions["verifier"]>): Promise<void> {
+  const others: Uint8Array[] = [];
+  for (const { tag, begin, end } of fieldsOf(bytes)) if (tag !== FILES_TAG) others.push(bytes.subarray(begin, end));
+  const { meta } = parse(() => fromBinary(LocalSnapshotPbMetaSchema, concat(others), KNOWN_ONLY));
+  const { lastIncludedIndex = 0n, lastIncludedTerm = 0n, peers = [] } = meta ?? {};
+  const { fields, digest = new Uint8Array(DIGEST_SIZE) } =
+    decodeSnapshotExtension(meta?.extension ?? new Uint8Array(0)) ?? {};
+  await verifier.verify({
+    index: lastIncludedIndex,
+    digest,
+    meta: { lastIncludedIndex, lastIncludedTerm, peers, ...fields },
+  });
 }
 
 /** Refuses lists that are too long before they are parsed: a byte of them can become forty. */
@@ -427,7 +470,9 @@ function checkLists(file: string, bytes: Uint8Array): void {
 }
 
 /** Walks over the fields of a message; errors in them are left to the parser. */
-function* fieldsOf(bytes: Uint8Array): Generator<{ tag: number; size: number }, void, undefined> {
+function* fieldsOf(
+  bytes: Uint8Array,
+): Generator<{ tag: number; size: number; begin: number; end: number }, void, undefined> {
   let at = 0;
   const varint = () => {
     let value = 0;
@@ -439,13 +484,14 @@ function* fieldsOf(bytes: Uint8Array): Generator<{ tag: number; size: number }, 
     return value;
   };
   while (at < bytes.length) {
+    const begin = at;
     const tag = varint();
     const type = tag % 8; // a varint, 8 bytes, a length and so many bytes, begin and end of a group, 4 bytes
     const size = type === 2 ? varint() : type === 1 ? 8 : type === 5 ? 4 : 0;
     const start = at;
     at += size;
     if (type === 0) varint();
-    yield { tag, size: at - start };
+    yield { tag, size: at - start, begin, end: at };
   }
 }
 

@@ -10,6 +10,7 @@ export * from "./content.ts";
 export { trailerOf } from "./trailer.ts";
 export * from "./group.ts";
 export { MAX_KEY_GROUPS } from "./key_groups.ts";
+export * from "./limits.ts";
 export * from "./manifest.ts";
 export * from "./meta.ts";
 export * from "./names.ts";

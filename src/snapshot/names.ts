@@ -19,7 +19,7 @@ export const MANIFEST_TEMP_NAME: string = `${MANIFEST_NAME}.tmp`;
 
 /**
  * Checks the name of a file in a snapshot: a relative POSIX path without an empty, `.` or `..` part, without backslash
- * or NUL, at most 1024 bytes of UTF-8, of which each part has at most 255, and not the manifest's own.
+ * or NUL, at most 1024 bytes of UTF-8, of which each part has at most 255, and the first is not the manifest's own.
  *
  * @param name what to check
  * @returns the name
@@ -47,7 +47,8 @@ function wrongWith(name: string): string | undefined {
   if (name.split("/").includes("..")) return "it leads out of the snapshot";
   // This finds the rest: an empty or a `.` part, a slash at the end.
   if (normalize(name) !== name || name.endsWith("/") || name === ".") return "it is not in its shortest form";
-  if (name === MANIFEST_NAME || name === MANIFEST_TEMP_NAME) return "that is the manifest's name";
+  const [top] = name.split("/", 1);
+  if (top === MANIFEST_NAME || top === MANIFEST_TEMP_NAME) return "that is the manifest's name";
   return undefined;
 }
 

@@ -13,6 +13,8 @@ import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 /**
  * Keeps snapshots in memory, by the same rules as on a disk, but nothing survives a crash.
  *
+ * @category Storage
+ *
  * @example
  * ```ts
  * import { MemoryStorage } from "@snapstream/snapstream";
@@ -146,21 +148,35 @@ function notFound(name: string): SnapshotError {
   return new SnapshotError("NOT_FOUND", `There is no file ${JSON.stringify(name)}`, { file: name });
 }
 
-/** Bytes in pages, so that a growing file is never copied as a whole. */
+/** Bytes in pages, so that a growing file is never copied as a whole; a page is as large as what is in it. */
 class MemoryFile implements MediumFile {
-  static readonly #PAGE = 256 * 1024;
   readonly #pages: Uint8Array[] = [];
   #size = 0;
 
   async read(buffer: Uint8Array, position: number): Promise<number> {
     const length = Math.max(Math.min(buffer.length, this.#size - position), 0);
-    this.#walk(position, length, (page, at, done, count) => buffer.set(page.subarray(at, at + count), done));
+    buffer.fill(0, 0, length); // a hole has no page, or a short one
+    walk(position, length, (page, at, done, count) => {
+      const bytes = this.#pages[page]?.subarray(at, at + count);
+      if (bytes !== undefined) buffer.set(bytes, done);
+    });
     return length;
   }
 
   async write(bytes: Uint8Array, position: number): Promise<void> {
-    this.#walk(position, bytes.length, (page, at, done, count) => page.set(bytes.subarray(done, done + count), at));
+    walk(position, bytes.length, (page, at, done, count) => {
+      this.#grown(page, at + count).set(bytes.subarray(done, done + count), at);
+    });
     this.#size = Math.max(this.#size, position + bytes.length);
+  }
+
+  /** A page with room for so many bytes. */
+  #grown(number: number, length: number): Uint8Array {
+    const page = this.#pages[number];
+    if (page !== undefined && page.length >= length) return page;
+    const larger = new Uint8Array(Math.min(Math.max(length, 2 * (page?.length ?? 0)), MEMORY_PAGE));
+    if (page !== undefined) larger.set(page);
+    return this.#pages[number] = larger;
   }
 
   sync(): Promise<void> {
@@ -174,22 +190,21 @@ class MemoryFile implements MediumFile {
   close(): Promise<void> {
     return Promise.resolve();
   }
+}
 
-  #walk(
-    position: number,
-    length: number,
-    visit: (page: Uint8Array, at: number, done: number, count: number) => void,
-  ): void {
-    for (let done = 0; done < length;) {
-      const at = (position + done) % MemoryFile.#PAGE;
-      const count = Math.min(MemoryFile.#PAGE - at, length - done);
-      visit(
-        this.#pages[Math.floor((position + done) / MemoryFile.#PAGE)] ??= new Uint8Array(MemoryFile.#PAGE),
-        at,
-        done,
-        count,
-      );
-      done += count;
-    }
+/** The size of a full page of a file in memory. */
+const MEMORY_PAGE = 256 * 1024;
+
+/** Visits the parts of pages that a run of bytes lies in. */
+function walk(
+  position: number,
+  length: number,
+  visit: (page: number, at: number, done: number, count: number) => void,
+): void {
+  for (let done = 0; done < length;) {
+    const at = (position + done) % MEMORY_PAGE;
+    const count = Math.min(MEMORY_PAGE - at, length - done);
+    visit(Math.floor((position + done) / MEMORY_PAGE), at, done, count);
+    done += count;
   }
 }

@@ -123,6 +123,32 @@ export function logConformance(make: () => Promise<LogUnderTest>): ConformanceCa
     same((await read(log, high + 1n))[0]!.term, (1n << 63n) - 1n, "term");
   });
 
+  add("entries that are reset or purged while one reads are not read", async (log) => {
+    for (const drop of [() => log.purge(8n), () => log.reset(20n, 1n)]) {
+      await log.append(entries(Number(log.lastIndex) + 1, Number(10n - log.lastIndex), 1n));
+      const reading = log.entries(log.firstIndex)[Symbol.asyncIterator]();
+      await reading.next();
+      await drop();
+      await fails(() => reading.next(), "NOT_FOUND");
+    }
+  });
+
+  add("a group, for good, if the log knows of groups", async (first, reopen) => {
+    if (first.bindGroup === undefined) return;
+    const none = first.group;
+    await fails(async () => await first.bindGroup!(""), "MALFORMED");
+    same(none ?? first.group, undefined, "the group at first");
+    await first.bindGroup("users");
+    await first.append(entries(1, 3, 1n));
+    const log = await reopen();
+    same(log.group, "users", "the group");
+    await log.bindGroup!("users");
+    await fails(async () => await log.bindGroup!("orders"), "FORBIDDEN");
+    same(log.group, "users", "the group after another was refused");
+    await log.reset(7n, 1n);
+    same((await reopen()).group, "users", "the group after a reset");
+  });
+
   add("entries that are appended while one reads", async (log) => {
     await log.append(entries(1, 3, 1n));
     const seen: bigint[] = [];

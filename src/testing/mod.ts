@@ -10,4 +10,5 @@ export type { ConformanceCase } from "./check.ts";
 export { diskConformance, type DiskUnderTest } from "./disk.ts";
 export { logConformance, type LogUnderTest } from "./log.ts";
 export { stateConformance, type StateUnderTest } from "./state.ts";
-export { storageConformance, type StorageUnderTest } from "./storage.ts";
+export { storageConformance } from "./storage.ts";
+export type { StorageUnderTest } from "./storage_kit.ts";

@@ -19,6 +19,8 @@ export interface BodyWatch {
   resume(): void;
   /** Says that the other side is not waited for now. */
   pause(): void;
+  /** Notes that bytes of a body came. */
+  received?(bytes: number): void;
 }
 
 /**
@@ -57,7 +59,9 @@ export async function readBody(
       const { done, value } = await reader.read();
       watch?.pause();
       if (watch?.signal.aborted) throw cancelled(watch.signal);
-      if (done || await visit(value) === false) return;
+      if (done) return;
+      watch?.received?.(value.length);
+      if (await visit(value) === false) return;
     }
   } finally {
     watch?.signal.removeEventListener("abort", cancel);

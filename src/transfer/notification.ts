@@ -10,7 +10,12 @@ import { SnapshotError } from "../errors.ts";
 import { checkGroup } from "../snapshot/mod.ts";
 import type { Progress } from "../async/mod.ts";
 
-/** The message of a leader. */
+/**
+ * The message of a leader.
+ *
+ * @category Transfer
+ * @see {@linkcode Replica}
+ */
 export interface InstallNotification {
   /** The leader's term. */
   readonly term: bigint;
@@ -39,6 +44,9 @@ export interface InstallNotification {
  * | `SNAPSHOT_EXPIRED` | it was told of a later entry already |
  * | `NOT_LEADER` | it was told of a later term |
  * | `CONF_MISMATCH` | it takes no notifications: push a snapshot to it; or, with a `reason`, it is of another group |
+ *
+ * @category Transfer
+ * @see {@linkcode Replica}
  */
 export type NotificationResult =
   | "IN_PROGRESS"
@@ -49,7 +57,12 @@ export type NotificationResult =
   | "NOT_LEADER"
   | "CONF_MISMATCH";
 
-/** The answer of a follower. */
+/**
+ * The answer of a follower.
+ *
+ * @category Transfer
+ * @see {@linkcode Replica}
+ */
 export interface NotificationReply {
   /** Its state. */
   readonly result: NotificationResult;
@@ -169,4 +182,33 @@ function numberOf(value: unknown, what: string): bigint {
 
 function wrong(what: string): SnapshotError {
   return new SnapshotError("MALFORMED", `A notification, or an answer to one, is not right: its ${what}`);
+}
+
+/**
+ * Reports whether a server of snapshots may be at an address, where nothing else was said: any but those at which
+ * clouds answer the machine itself with its credentials (link-local ones), and those that carry a password.
+ */
+export function isUsual({ hostname, username, password }: URL): boolean {
+  const host = hostname.toLowerCase().replace(/\.$/, "");
+  if (username !== "" || password !== "") return false;
+  return !(/^169\.254\.|^\[fe[89ab]|^\[::ffff:a9fe:|^\[fd00:ec2::254\]$/.test(host) ||
+    /^metadata(\.google\.internal)?$/.test(host));
+}
+
+/**
+ * Refuses a notification that names a source at which no server of snapshots is: who follows it would send requests
+ * there.
+ *
+ * @throws {SnapshotError} `FORBIDDEN`
+ */
+export function checkSources({ sources = [] }: InstallNotification, isAllowed: (source: URL) => boolean): void {
+  for (const [i, source] of sources.entries()) {
+    const url = URL.canParse(source) ? new URL(source) : undefined;
+    if (url !== undefined && (url.protocol === "http:" || url.protocol === "https:") && isAllowed(url)) continue;
+    throw new SnapshotError(
+      "FORBIDDEN",
+      `Source ${i + 1} of the notification is not one that is asked here: name servers of the group, by http or https`,
+      { status: 403 },
+    );
+  }
 }

@@ -16,7 +16,11 @@ export const JSON_TYPE = "application/json";
 /** The media type of an archive, and of files. */
 export const BYTES_TYPE = "application/octet-stream";
 
-/** A snapshot in the list that a {@linkcode snapshotHandler} gives as JSON. */
+/**
+ * A snapshot in the list that a {@linkcode snapshotHandler} gives as JSON.
+ *
+ * @category Transfer
+ */
 export interface ListedSnapshot {
   /** The index, decimal. */
   readonly index: string;
@@ -102,12 +106,23 @@ const STATUS: Readonly<Record<SnapshotErrorCode, number>> = {
 
 /** The code that a status stands for, where the body does not say. */
 function codeOf(status: number): SnapshotErrorCode {
-  if (status === 401 || status === 403) return "FORBIDDEN";
+  if (status === 401 || status === 403 || status === 407 || status === 451) return "FORBIDDEN";
   if (status === 404 || status === 410) return "NOT_FOUND";
   if (status === 409) return "STALE";
   if (status === 422) return "CORRUPT";
-  return status === 507 ? "NO_SPACE" : "UNAVAILABLE";
+  if (status === 507) return "NO_SPACE";
+  if (status === 408 || status === 425 || status === 429) return "UNAVAILABLE";
+  // Any other client error, and what a server does not implement, will be answered alike the next time.
+  return status >= 400 && status < 500 || status === 501 || status === 505 ? "UNSUPPORTED" : "UNAVAILABLE";
 }
+
+/** The meaning of a status that proxies answer with, and the thing to do. */
+const ADVICE: Readonly<Record<number, string>> = {
+  411: "a proxy takes no body whose length is not announced",
+  413: "the server, or a proxy in front of it, takes no body as large (nginx: client_max_body_size)",
+  431: "the headers are too large",
+  511: "the network wants a login first",
+};
 
 /**
  * An error as a problem document (RFC 9457). Details of the server's own failures, paths among them, do not leave it.
@@ -125,7 +140,7 @@ export function problem(error: unknown, status?: number, headers: HeadersInit = 
       title: code,
       status: chosen,
       code,
-      detail: (chosen < 500 || chosen === 507) && !isOfDisk(error) ? messageOf(error) : "The server could not do it",
+      detail: (chosen < 500 || chosen === 507) && !isOfServer(error) ? messageOf(error) : "The server could not do it",
     }),
     { status: chosen, headers },
   );
@@ -134,11 +149,23 @@ export function problem(error: unknown, status?: number, headers: HeadersInit = 
   return response;
 }
 
-/** Reports whether the message of an error may have a path of the server's. */
-function isOfDisk(error: unknown): boolean {
+/** An absolute path, of any system. What a client sent has none: names in snapshots are relative. */
+const ABSOLUTE_PATH = /(?:^|[\s("'`=])(?:[A-Za-z]:)?[\\/][^\s"'`\\/]+[\\/]/;
+
+/** Reports whether an error speaks of the server's own disk or state, and not of what a client sent. */
+function isOfServer(error: unknown): boolean {
   if (!(error instanceof SnapshotError)) return true;
-  const { file, code, cause } = error;
-  return code === "BUSY" || file !== undefined && (cause !== undefined || /^([/\\]|[A-Za-z]:[/\\])/.test(file));
+  const { file, code, cause, message } = error;
+  return code === "BUSY" || file !== undefined && (cause !== undefined || /^([/\\]|[A-Za-z]:[/\\])/.test(file)) ||
+    ABSOLUTE_PATH.test(message) || isOfSystem(cause);
+}
+
+/** Reports whether the operating system is at the bottom of an error. */
+function isOfSystem(cause: unknown): boolean {
+  for (let depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth++) {
+    if ("syscall" in cause || "errno" in cause) return true;
+  }
+  return false;
 }
 
 /** The longest problem document that is read. */
@@ -161,7 +188,9 @@ export async function responseError(response: Response, source: string, watch?: 
     if (typeof said.code === "string" && Object.hasOwn(STATUS, said.code)) code = said.code as SnapshotErrorCode;
     if (typeof said.detail === "string") detail = `: ${said.detail.slice(0, 1000)}`;
   } catch {
-    // no problem document: the status has to do
+    // No problem document, but the page of a proxy: its status and its type say most.
+    const type = typeOf(response);
+    detail = (type === undefined ? "" : ` with ${type}`) + (ADVICE[status] === undefined ? "" : `: ${ADVICE[status]}`);
   }
   const wait = retryAfter(response.headers.get("Retry-After"));
   return new SnapshotError(code, `${source} answered ${status}${detail}`, {
@@ -169,6 +198,29 @@ export async function responseError(response: Response, source: string, watch?: 
     status,
     ...(wait > 0 && { retryAfter: wait }),
   });
+}
+
+/**
+ * The error for an answer that is not what was asked for: the page of a proxy, for one.
+ *
+ * @param response the answer
+ * @param source who answered
+ * @param what was asked for
+ * @param cause the way in which it is not that
+ */
+export function unexpected(response: Response, source: string, what: string, cause: unknown): SnapshotError {
+  const { status } = response;
+  const answered = `${source} answered ${status} with ${typeOf(response) ?? "no Content-Type"}`;
+  return new SnapshotError("MALFORMED", `${answered}, which is not ${what}: ${messageOf(cause)}`, {
+    source,
+    status,
+    cause,
+  });
+}
+
+/** The media type of an answer, as far as it can be shown. */
+export function typeOf({ headers }: Response): string | undefined {
+  return headers.get("Content-Type")?.slice(0, 100).match(/^[\w.+/-]+/)?.[0];
 }
 
 /** Milliseconds: the header has seconds, or a date. */

@@ -98,7 +98,7 @@ export async function catchUp(): Promise<void> {
     const replayed = await seconds(async () => old = await open(server, "old", `${directory}/old`));
     report("jetstream", "a new replica replays 10^6 commands", replayed, "s");
     await old.replica.snapshot().result; // and purges what is before it: nobody else needs it
-    const handler = snapshotHandler(old.storage, { target: old.replica });
+    const handler = snapshotHandler(old.storage, { allowWrites: true, target: old.replica });
     const peer = await serve(handler, { port: 0 });
     let fresh!: Opened;
     const installed = await seconds(async () =>

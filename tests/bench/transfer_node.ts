@@ -9,7 +9,7 @@ import { serve } from "../../src/transfer/server/serve.ts";
 
 const [, , root, mode = "good"] = process.argv as [string, string, string, string?];
 const storage = await DirectoryStorage.open(root);
-const handler = snapshotHandler(storage);
+const handler = snapshotHandler(storage, { allowWrites: true });
 const slow = new Throttle(8 * 1024 * 1024);
 let sent = 0;
 let half = 0;

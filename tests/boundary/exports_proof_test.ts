@@ -20,7 +20,7 @@ const REASONS: Readonly<Record<string, readonly string[]>> = {
   "its constructor is private: it is opened, or made by another one": [
     ...["ChunkMap", "CowView", "Replica", "SnapshotManifest", "StoredState", "DirectoryBucket", "DirectoryStorage"],
     ...["ObjectStorage", "SqliteLog", "AlarmClock", "DurableObjectLog", "DurableReplica", "JetStreamBucket"],
-    ...["JetStreamLog", "OpfsStorage"],
+    ...["JetStreamLog", "OpfsStorage", "SqlLog"],
   ],
   "any value is a key, or a value, as in a Map": [
     ...["CowMap.get", "CowMap.has", "CowMap.set", "CowMap.delete", "CowView.get", "CowView.has"],
@@ -34,7 +34,7 @@ const REASONS: Readonly<Record<string, readonly string[]>> = {
     ...["FsmCaller.listen", "FsmCaller.begin", "FsmCaller.exclusive", "FsmCaller.fail", "FsmCaller.apply"],
     ...["FsmCaller.reapply", "FsmCaller.validate", "FsmCaller.checkUnderstood", "FsmCaller.prepare"],
     ...["FsmCaller.release", "FsmCaller.callBack", "FsmCaller.check", "FsmCaller.replace", "FsmCaller.load"],
-    ...["FsmCaller.loaded"],
+    ...["FsmCaller.loaded", "FsmCaller.bindGroup"],
   ],
   "it needs a server: tests/jetstream/boundary_test.ts": [
     ...["JetStreamBucket.get", "JetStreamBucket.put", "JetStreamBucket.delete", "JetStreamBucket.list"],
@@ -48,7 +48,8 @@ function functionOf(of: string): string {
   const [whole] = of.split(",");
   const [name, method] = whole!.split(": ");
   if (method !== undefined && /^(writer|reader)\./.test(method)) return method;
-  return name!.replace(/^MemoryStorage\./, "MediumStorage."); // which has the methods
+  // The classes that have the methods.
+  return name!.replace(/^MemoryStorage\./, "MediumStorage.").replace(/^SqliteLog\.(?!open)/, "SqlLog.");
 }
 
 test("boundary: whatever is exported, and takes something, is looked at", async () => {

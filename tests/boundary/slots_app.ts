@@ -179,13 +179,14 @@ const PULL: Readonly<Record<string, Right>> = {
   verifier: isNothing,
   concurrency: isInteger(1),
   timeout: isNumber(0),
-  attempts: isInteger(1),
+  retryFor: isNumber(0),
   throttle: isNothing,
   onFurtherSource: isFunction,
   onSourceError: isFunction,
   check: isFunction,
 };
 const PUSH: Readonly<Record<string, Right>> = { signal: isSignal, throttle: isNothing, timeout: isNumber(0) };
+const RETRY: Readonly<Record<string, Right>> = { retryFor: isNumber(0) };
 
 const made = () => ({ machine: new KeyValueMachine(utf8Codec()), log: new MemoryLog(), storage: new MemoryStorage() });
 const open = async (_: World, options: Any) => (await Replica.open(options)).close();
@@ -287,10 +288,16 @@ const transfers: Slot[] = [
     isEither(isBoolean, isOne(undefined)),
     ({ storage }, v: Any) => pull(storage, [{ ...nowhere, chunksOnly: v }]),
   ),
+  parameter(
+    "pull: a source",
+    "redirects",
+    isEither(isArrayOf((v) => v instanceof URL), isOne(undefined)),
+    ({ storage }, v: Any) => pull(storage, [{ ...nowhere, redirects: v }]),
+  ),
   ...members("pull", ({ storage }, it) => pull(storage, [nowhere], it), { ...PULL, onManifest: isFunction }),
   parameter("push", "reader", isNothing, (_, v: Any) => push(v, nowhere)),
   parameter("push", "source", isAddress, ({ reader }, v: Any) => push(reader, v)),
-  ...members("push", ({ reader }, it) => push(reader, nowhere, it), { ...PUSH, attempts: isInteger(1) }),
+  ...members("push", ({ reader }, it) => push(reader, nowhere, it), { ...PUSH, ...RETRY }),
   parameter("pushLive", "meta", isNothing, (_, v: Any) => pushLive(v, () => Promise.resolve(), nowhere)),
   parameter("pushLive", "write", isFunction, (_, v: Any) => pushLive(META, v, nowhere)),
   ...members("pushLive", (_, it) => pushLive(META, () => Promise.resolve(), nowhere, it), {
@@ -302,16 +309,20 @@ const transfers: Slot[] = [
     "notifyInstall",
     (_, it) => notifyInstall(nowhere, { term: 1n, firstAvailable: { index: 1n, term: 1n } }, it),
     {
-      ...{ signal: isSignal, timeout: isNumber(0), interval: isNumber(0) },
+      ...{ signal: isSignal, timeout: isNumber(0), interval: isNumber(0), ...RETRY },
     },
   ),
   parameter("openRemote", "source", isAddress, (_, v: Any) => openRemote(v)),
   ...members("openRemote", (_, it) => openRemote(nowhere, it), {
-    ...{ index: isIndex, signal: isSignal, verifier: isNothing, timeout: isNumber(0) },
+    ...{ index: isIndex, signal: isSignal, verifier: isNothing, timeout: isNumber(0), ...RETRY },
   }),
   parameter("snapshotHandler", "storage", isNothing, (_, v: Any) => snapshotHandler(v)),
   ...members("snapshotHandler", ({ storage }, it) => snapshotHandler(storage, it).close(), {
     authorize: isFunction,
+    allowWrites: isNothing,
+    authorizeLeader: isFunction,
+    isSource: isFunction,
+    limits: isNothing,
     target: isNothing,
     verifier: isNothing,
     leaseDuration: isNumber(0),

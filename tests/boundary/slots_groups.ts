@@ -18,7 +18,6 @@ import { META } from "./slots_core.ts";
 import { members, parameter, type Slot } from "./slot.ts";
 import {
   isArrayOf,
-  isBoolean,
   isBytes,
   isFunction,
   isGroup,
@@ -169,7 +168,7 @@ const executors: Slot[] = [
   ...members(
     "SnapshotExecutor",
     (_, it) => new SnapshotExecutor(it).close(),
-    { "!fsm": isNothing, "!storage": isNothing, "!log": isNothing, isShared: isBoolean },
+    { "!fsm": isNothing, "!storage": isNothing, "!log": isNothing },
     context,
     "context",
   ).map((slot) => slot.name === "context" ? { ...slot, right: isNothing } : slot),

@@ -22,6 +22,7 @@ import {
   isBytes,
   isEither,
   isFunction,
+  isGroup,
   isIndex,
   isInteger,
   isNothing,
@@ -91,6 +92,7 @@ const stored: Slot[] = [
   ),
   parameter("StoredState.map", "userKeys", isNothing, (_, v: Any) => onStored((it) => it.map("a", v, utf8Codec()))),
   parameter("StoredState.map", "codec", isNothing, (_, v: Any) => onStored((it) => it.map("a", stringKeys(), v))),
+  parameter("StoredState.bindGroup", "group", isGroup, (_, v: Any) => onStored((it) => it.bindGroup(v))),
   parameter("StoredState.apply", "entry", isNothing, (_, v: Any) => onStored((it) => it.apply(v))),
   parameter(
     "StoredState.apply",

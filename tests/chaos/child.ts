@@ -8,7 +8,7 @@ const [, , root, url] = process.argv as [string, string, string, string];
 const storage = await DirectoryStorage.open(root);
 for (;;) {
   try {
-    const operation = pull(storage, [url], { timeout: 500, attempts: 3 });
+    const operation = pull(storage, [url], { timeout: 500, retryFor: 100 });
     console.log("begun");
     await operation.result;
     break;

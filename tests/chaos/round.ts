@@ -80,7 +80,7 @@ export async function playRound(seed: number, totals: Totals): Promise<void> {
   const old = (await here.list()).length;
   const handlers: SnapshotHandler[] = [];
   const newHandler = (storage: SnapshotStorage) => {
-    const handler = snapshotHandler(storage, { maxTransfers: random.pick([1, 2, 32]) });
+    const handler = snapshotHandler(storage, { allowWrites: true, maxTransfers: random.pick([1, 2, 32]) });
     handlers.push(handler);
     return handler;
   };
@@ -91,7 +91,7 @@ export async function playRound(seed: number, totals: Totals): Promise<void> {
   const sources = servers.map((server, i) => ({ url: `http://s${i}`, fetch: network.between(server) }));
 
   const attempt = async (): Promise<void> => {
-    const limits = { timeout: 150, attempts: 2 };
+    const limits = { timeout: 150, retryFor: 100 };
     if (how === "pull") {
       await pull(here, sources, { ...limits, concurrency: random.pick([1, 3]) }).result;
     } else if (how === "push") {

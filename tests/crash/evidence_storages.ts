@@ -57,7 +57,7 @@ const MOMENTS: Readonly<Record<string, Moment>> = {
     return undefined;
   },
   serve: async (_, storage) => {
-    const handler = snapshotHandler(await storage());
+    const handler = snapshotHandler(await storage(), { allowWrites: true });
     try {
       for (const path of ["", "/latest/manifest", "/3/files/state", "/2/archive", "/latest/archive"]) {
         const response = await handler(new Request(`http://here/snapshots${path}`));
@@ -69,10 +69,10 @@ const MOMENTS: Readonly<Record<string, Moment>> = {
     return undefined;
   },
   "pull from": async (_, storage) => {
-    const handler = snapshotHandler(await storage());
+    const handler = snapshotHandler(await storage(), { allowWrites: true });
     const there = new MemoryStorage();
     try {
-      await pull(there, [{ url: "http://here", fetch: handler }], { attempts: 2 }).result;
+      await pull(there, [{ url: "http://here", fetch: handler }], { retryFor: 100 }).result;
     } finally {
       await handler.close();
       await there.close();

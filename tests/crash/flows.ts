@@ -36,7 +36,9 @@ async function withStorage(
 /** A disk as it is where a file has one name. */
 function withoutLinks(disk: Disk): DiskVerbs {
   const link = () => Promise.resolve(false);
-  return new Proxy(disk, { get: (disk, name: keyof DiskVerbs) => name === "link" ? link : disk[name].bind(disk) });
+  return new Proxy(disk, {
+    get: (disk, name) => name === "link" ? link : (Reflect.get(disk, name) as Disk["stat"] | undefined)?.bind(disk),
+  });
 }
 
 /** Acknowledged once it has resolved. */

@@ -62,7 +62,7 @@ export class Counter {
         ...this.options,
         onEvent: (event) => this.#note(event),
       });
-      this.#handler = snapshotHandler(storage, { target: this.#opened.replica });
+      this.#handler = snapshotHandler(storage, { allowWrites: true, target: this.#opened.replica });
     });
   }
 

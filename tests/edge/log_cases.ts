@@ -151,6 +151,19 @@ export function logCases(
     storage.sql.exec("DROP TABLE snapstream_entries; DROP TABLE snapstream_base");
   });
 
+  add("a group is bound for good, for every log of the object", async (log) => {
+    const other = await DurableObjectLog.open(storage);
+    await log.bindGroup("users");
+    assert.match((await rejects(other.bindGroup("orders"), "FORBIDDEN")).message, /is of group "users"/);
+    assert.equal(other.group, undefined, "it is not of the one that was refused");
+    await other.bindGroup("users");
+    await other.append(entries(1, 2));
+    await other.reset(9n, 1n);
+    assert.equal((await DurableObjectLog.open(storage)).group, "users");
+    const broken = await DurableObjectLog.open(failing(storage, () => undefined, "the storage was reset"));
+    await rejects(broken.bindGroup("users"), "UNAVAILABLE");
+  });
+
   add("a storage that is full is NO_SPACE, and nothing is changed", async (log) => {
     await log.append(entries(1, 10));
     let left = 1;

@@ -42,7 +42,10 @@ test("the room: its snapshots are for who knows the secret, and a Node process g
     const room = `${worker.url}/lobby`;
     await ask(`${room}/messages`, { method: "POST", body: JSON.stringify({ id: "1", from: "ann", text: "hello" }) });
     assert.equal((await fetch(`${room}/snapshots`)).status, 403);
-    await ask(`${room}/snapshots?gap=1`, { method: "POST", headers: { Authorization } });
+    await ask(`${room}/snapshots?gap=1`, {
+      method: "POST",
+      headers: { Authorization, "Content-Type": "application/json" },
+    });
     const machine = new KeyValueMachine(jsonCodec<Message>());
     const node = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });
     await node.install([{ url: room, headers: { Authorization } }]).result;

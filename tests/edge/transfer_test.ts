@@ -31,7 +31,7 @@ test("a Durable Object pulls from a Node process, keeps that, and takes its own 
     const node = await open(storage);
     await Promise.all(Array.from({ length: 5000 }, (_, i) => node.propose(word(i))));
     await node.snapshot().result;
-    const handler = snapshotHandler(storage, { target: node });
+    const handler = snapshotHandler(storage, { allowWrites: true, target: node });
     const server = await serve(handler, { port: 0 });
     try {
       const counter = new Remote(worker, "sleeper/a");
@@ -61,7 +61,7 @@ test("a Durable Object that is lost in the middle of an install has what it had,
     await Promise.all(Array.from({ length: 4000 }, (_, i) => node.propose(long(i))));
     await node.snapshot().result;
     let begun = gate();
-    const handler = snapshotHandler(storage, { throttle: new Throttle(2_000_000) }); // it takes two seconds
+    const handler = snapshotHandler(storage, { allowWrites: true, throttle: new Throttle(2_000_000) }); // it takes two seconds
     const server = await serve((request) => {
       if (request.url.endsWith("/content")) begun.open();
       return handler(request);

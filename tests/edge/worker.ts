@@ -2,7 +2,7 @@
 
 import { ObjectStorage, R2Bucket, type R2BucketLike } from "../../src/object.ts";
 import { bucketConformance } from "../../src/testing/bucket.ts";
-import { storageConformance, type StorageUnderTest } from "../../src/testing/storage.ts";
+import { storageConformance, type StorageUnderTest } from "../../src/testing.ts";
 import room, { type RoomEnv } from "../examples/room.ts";
 import type { Namespace } from "../examples/room_platform.ts";
 import { runCase } from "./inside.ts";

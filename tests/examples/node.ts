@@ -34,7 +34,7 @@ export async function serveNode(
   replica: CityReplica,
   storage: DirectoryStorage,
 ): Promise<{ server: Server; handler: SnapshotHandler }> {
-  const handler = snapshotHandler(storage, { target: replica });
+  const handler = snapshotHandler(storage, { allowWrites: true, target: replica });
   const server = await serve((request) => {
     const { pathname, searchParams } = new URL(request.url);
     if (pathname !== "/entries") return handler(request);

@@ -103,9 +103,9 @@ test("a leader whose newest cannot be read serves and pushes the one before it, 
     let fails = true;
     const disk = new FaultyDisk((what) => fails && what.startsWith("read") && NEWEST.test(what));
     const storage = await DirectoryStorage.open(`${directory}/snapshots`, { disk, durability: "none" });
-    const handler = snapshotHandler(storage);
+    const handler = snapshotHandler(storage, { allowWrites: true });
     const source = { url: "http://leader", fetch: handler };
-    await rejects(pull(new MemoryStorage(), [source], { attempts: 1 }).result, "UNAVAILABLE");
+    await rejects(pull(new MemoryStorage(), [source], { retryFor: 0 }).result, "UNAVAILABLE");
     const { snapshot } = await pull(new MemoryStorage(), [source]).result;
     assert.equal(snapshot.meta.lastIncludedIndex, 20n);
     const reader = await storage.open();
@@ -174,7 +174,7 @@ test("snapshots that the machine cannot load are PUT: the good ones, the log and
     const log = await SqliteLog.open(`${directory}/log.db`);
     const replica = await Replica.open({ machine: picky(), clock: new FakeClock(), log, storage });
     const before = await names(directory);
-    const handler = snapshotHandler(storage, { target: replica });
+    const handler = snapshotHandler(storage, { allowWrites: true, target: replica });
     for (const index of [40n, 50n]) {
       const there = new MemoryStorage();
       await commit(there, { lastIncludedIndex: index }, "bad");
@@ -206,9 +206,9 @@ for (const [what, spoils] of [["its bytes are wrong", true], ["the machine finds
         const there = new SpoiledStorage();
         await commit(there, { lastIncludedIndex: BigInt(40 + i), peers: ["p"] }, `bad ${i} `);
         if (spoils) there.spoil(BigInt(40 + i));
-        const handler = snapshotHandler(there);
+        const handler = snapshotHandler(there, { allowWrites: true });
         const source = { url: "http://there", fetch: handler };
-        await rejects(replica.install([source], { attempts: 1 }).result, "CORRUPT");
+        await rejects(replica.install([source], { retryFor: 0 }).result, "CORRUPT");
         await handler.close();
         await there.close();
       }

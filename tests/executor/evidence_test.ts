@@ -70,7 +70,7 @@ for (const checks of [true, false]) {
     const replica = await saved(made, { machine: picky(checks), purge: { gap: 1 } });
     const { state } = replica.machine;
     const { firstIndex } = replica.status();
-    const handler = snapshotHandler(made.storage, { target: replica });
+    const handler = snapshotHandler(made.storage, { allowWrites: true, target: replica });
     for (const index of [20n, 30n]) {
       const body = pieces(await sent(index, "bad")) as unknown as BodyInit;
       const init = { method: "PUT", body, duplex: "half" } as RequestInit;
@@ -97,7 +97,7 @@ for (const checks of [true, false]) {
     const replica = await saved(made, { machine: new Probe() });
     const there = new MemoryStorage();
     await commit(there, { lastIncludedIndex: 20n }, "installed 20 ");
-    const handler = snapshotHandler(there);
+    const handler = snapshotHandler(there, { allowWrites: true });
     let fails = true;
     const tried = () => fails ? Promise.reject(new SnapshotError("UNAVAILABLE", "EIO")) : undefined;
     replica.machine.onLoad = tried;
@@ -452,7 +452,7 @@ test("an encrypted storage: what is tried is what can be read, and a wrong key r
   const [right, wrong] = [1, 2].map((fill) => [{ id: "k", secret: new Uint8Array(32).fill(fill) }]);
   const there = new EncryptedStorage(new MemoryStorage(), right!);
   await commit(there, { lastIncludedIndex: 9n }, "installed 9 ");
-  const handler = snapshotHandler(there);
+  const handler = snapshotHandler(there, { allowWrites: true });
   const archived = await bytesOf(archive(await there.open()));
   for (const keys of [right!, wrong!]) {
     const inner = new MemoryStorage();

@@ -26,7 +26,7 @@ const ALL = { "X-Group": "any" };
 
 /** A source of what is in a storage. */
 function sourceOf(storage: SnapshotStorage): SourceOptions & { close(): Promise<void> } {
-  const handler = snapshotHandler(storage);
+  const handler = snapshotHandler(storage, { allowWrites: true });
   return { url: "http://there", fetch: handler, headers: ALL, close: () => handler.close() };
 }
 
@@ -78,7 +78,7 @@ const WAYS: Readonly<Record<string, (replica: Replica<Probe>, here: Parts, from:
     await replica.install(streamedArchive(meta as SnapshotMeta, (writer) => writeText(writer, "theirs"))).result;
   },
   async push(replica, { storage }, from) {
-    const handler = snapshotHandler(storage, { target: replica });
+    const handler = snapshotHandler(storage, { allowWrites: true, target: replica });
     const reader = await from.open();
     try {
       await push(reader, { url: "http://here", fetch: handler }).result;
@@ -88,7 +88,7 @@ const WAYS: Readonly<Record<string, (replica: Replica<Probe>, here: Parts, from:
     }
   },
   async "push to a handler without a target"(_replica, { storage }, from) {
-    const handler = snapshotHandler(storage);
+    const handler = snapshotHandler(storage, { allowWrites: true });
     const reader = await from.open();
     try {
       await push(reader, { url: "http://here", fetch: handler }).result;
@@ -98,7 +98,7 @@ const WAYS: Readonly<Record<string, (replica: Replica<Probe>, here: Parts, from:
     }
   },
   async "PUT of an archive"(replica, { storage }, from) {
-    const handler = snapshotHandler(storage, { target: replica });
+    const handler = snapshotHandler(storage, { allowWrites: true, target: replica });
     const reader = await from.open();
     const init = { method: "PUT", body: archive(reader), duplex: "half" } as RequestInit;
     const response = await handler(new Request("http://here/snapshots/9", init));
@@ -115,7 +115,7 @@ const WAYS: Readonly<Record<string, (replica: Replica<Probe>, here: Parts, from:
     const [{ meta } = { meta: undefined as never }] = await from.list();
     const { group } = meta as SnapshotMeta;
     const leader = await open(parts(), group === undefined ? {} : { group });
-    const handler = snapshotHandler(storage, { target: replica });
+    const handler = snapshotHandler(storage, { allowWrites: true, target: replica });
     try {
       await fill(leader, 9);
       await leader.push({ url: "http://here", fetch: handler }).result;
@@ -183,7 +183,7 @@ test("group: notified by a leader of another group, a replica takes no notice, n
       return { sources: [source] };
     },
   });
-  const handler = snapshotHandler(here.storage, { target: replica });
+  const handler = snapshotHandler(here.storage, { allowWrites: true, target: replica });
   const follower = { url: "http://here", fetch: handler };
   const said = { term: 2n ** 62n, firstAvailable: { index: 10n, term: 1n } };
   const refused = await notifyInstall(follower, { ...said, group: "orders" }).result;
@@ -224,7 +224,7 @@ test("group: an encrypted one is refused as well, before it is looked at, and a 
     storage.close = () => Promise.resolve();
     const replica = await open({ log: new MemoryLog(), storage }, {});
     assert.strictEqual(replica.status().group, group);
-    const handler = snapshotHandler(storage, { target: replica });
+    const handler = snapshotHandler(storage, { allowWrites: true, target: replica });
     const pushing = leader.push({ url: "http://here", fetch: handler }, { encryptionKey: key }).result;
     if (group === "users") assert.strictEqual((await pushing)?.group, "users");
     else await rejects(pushing, "FORBIDDEN");
@@ -352,7 +352,7 @@ test("group: in a bucket that others use, their snapshots are no snapshots here,
 
 test("group: a handler says it, in its lists and manifests", async () => {
   const storage = await snapshotOf("users");
-  const handler = snapshotHandler(storage);
+  const handler = snapshotHandler(storage, { allowWrites: true });
   const json = async (path: string) => {
     const headers = { Accept: "application/json" };
     return await (await handler(new Request(`http://a${path}`, { headers }))).json() as Record<string, unknown>;

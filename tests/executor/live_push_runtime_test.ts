@@ -51,7 +51,7 @@ test("live push: another replica installs it, and this one goes on meanwhile and
   pushing(async (replica, { storage }) => {
     const there = parts();
     const follower = await open(there);
-    const handler = snapshotHandler(there.storage, { target: follower });
+    const handler = snapshotHandler(there.storage, { allowWrites: true, target: follower });
     const half = gate();
     replica.machine.onWrite = async (_writer, _signal, write) => {
       await half.promise;
@@ -186,7 +186,7 @@ test("live push: what the machine fails with", () =>
       throw error;
     };
     const there = new MemoryStorage();
-    const handler = snapshotHandler(there);
+    const handler = snapshotHandler(there, { allowWrites: true });
     assert.strictEqual(
       await replica.push({ url: "http://there", fetch: handler }).result.catch((thrown) => thrown),
       error,
@@ -220,7 +220,7 @@ test("live push: an install cancels it, if it is to cancel saves", () =>
     const other = parts();
     const leader = await open(other);
     await fill(leader, 10);
-    const handler = snapshotHandler(storage, { target: replica });
+    const handler = snapshotHandler(storage, { allowWrites: true, target: replica });
     await leader.push({ url: "http://there", fetch: handler }).result;
     await rejects(result, "CANCELLED");
     assert.strictEqual(replica.status().appliedIndex, 10n);
@@ -243,7 +243,7 @@ test("live push: incremental state is sent whole, and saved in parts after that 
     const there = encrypted ? new EncryptedStorage(plain, [secret]) : plain;
     const copy = new KeyValueMachine(utf8Codec());
     const follower = await Replica.open({ machine: copy, storage: there, log: new MemoryLog(), triggers });
-    const handler = snapshotHandler(there, { target: follower });
+    const handler = snapshotHandler(there, { allowWrites: true, target: follower });
     await replica.push({ url: "http://there", fetch: handler }, encrypted ? { encryptionKey: secret } : {}).result;
     assert.strictEqual(copy.get("last"), "b");
     assert.strictEqual(copy.get("k1999"), "v1999");
@@ -258,7 +258,7 @@ test("live push: incremental state is sent whole, and saved in parts after that 
 test("live push: into a storage that no machine reads", () =>
   pushing(async (replica) => {
     const there = new MemoryStorage();
-    const handler = snapshotHandler(there);
+    const handler = snapshotHandler(there, { allowWrites: true });
     await replica.push({ url: "http://there", fetch: handler }).result;
     await rejects(replica.push({ url: "http://there", fetch: handler }).result, "STALE");
     const reader = await there.open();

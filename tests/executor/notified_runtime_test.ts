@@ -63,12 +63,21 @@ test("notified: it installs, says so once, and needs no more", () =>
     assert.deepEqual(await replica.notify(from(3n, 3n)), { ...installed, term: 3n });
   }));
 
-test("notified: an earlier leader, and an earlier word of the same", () =>
+test("notified: a leader of an earlier term than the state's", () =>
   following((source) => () => ({ sources: [source] }), async (replica) => {
     await answer(replica, from(10n, 5n));
-    assert.deepEqual(await replica.notify(from(20n, 4n)), { result: "NOT_LEADER", term: 5n });
-    assert.deepEqual(await replica.notify(from(9n, 5n)), { result: "SNAPSHOT_EXPIRED", term: 5n });
-    assert.strictEqual((await replica.notify(from(9n, 6n))).result, "ALREADY_INSTALLED"); // another has another log
+    assert.deepEqual(await replica.notify(from(20n, 0n)), { result: "NOT_LEADER", term: 1n });
+    assert.strictEqual((await replica.notify(from(9n, 6n))).result, "ALREADY_INSTALLED");
+  }));
+
+test("notified: a word raises neither term nor index: the leader is heard after a false one", () =>
+  following((source) => () => ({ sources: [source] }), async (replica) => {
+    const largest = 2n ** 63n - 1n;
+    assert.strictEqual((await answer(replica, from(largest, largest))).result, "SNAPSHOT_INSTALLED");
+    assert.strictEqual((await answer(replica, from(largest, largest))).result, "SNAPSHOT_UNAVAILABLE");
+    assert.strictEqual((await replica.notify(from(10n, 1n))).result, "ALREADY_INSTALLED");
+    assert.strictEqual((await replica.notify(from(20n, 1n))).result, "IN_PROGRESS");
+    assert.strictEqual((await answer(replica, from(20n, 1n))).result, "SNAPSHOT_UNAVAILABLE");
   }));
 
 test("notified: no source, none at all, and one that fails; each is said once and tried again", async () => {
@@ -172,14 +181,14 @@ test("notified: over HTTP, by a leader that asks again and again", () =>
     return { sources: [source] };
   }, async (replica) => {
     const storage = new MemoryStorage();
-    const handler = snapshotHandler(storage, { target: replica });
+    const handler = snapshotHandler(storage, { allowWrites: true, target: replica });
     const follower = { url: "http://follower", fetch: handler };
     const notification = { ...from(10n), sources: ["http://there"] };
     const reply = await notifyInstall(follower, notification, { interval: 1 }).result;
     assert.deepEqual(reply, { result: "SNAPSHOT_INSTALLED", snapshotIndex: 9n, term: 1n });
     assert.strictEqual((await notifyInstall(follower, notification).result).result, "ALREADY_INSTALLED");
     assert.strictEqual((await notifyInstall(follower, from(10n, 0n)).result).result, "NOT_LEADER");
-    assert.strictEqual((await notifyInstall(follower, from(9n)).result).result, "SNAPSHOT_EXPIRED");
+    assert.strictEqual((await notifyInstall(follower, from(9n)).result).result, "ALREADY_INSTALLED");
     await handler.close();
     await storage.close();
   }));

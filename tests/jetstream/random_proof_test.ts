@@ -46,7 +46,7 @@ class Member {
     return {
       url: `http://${this.name}`,
       async fetch(request) {
-        const handler = snapshotHandler(storage);
+        const handler = snapshotHandler(storage, { allowWrites: true });
         const { status, headers, body } = await handler(request);
         const bytes = await new Response(body).arrayBuffer();
         await handler.close();

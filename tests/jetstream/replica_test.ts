@@ -88,7 +88,7 @@ async function purgeUnder({ replica, log, connection }: OpenReplica): Promise<vo
 
 /** The snapshots of a replica, served. */
 async function served({ storage }: OpenReplica): Promise<{ url: string; close(): Promise<void> }> {
-  const handler = snapshotHandler(storage);
+  const handler = snapshotHandler(storage, { allowWrites: true });
   const server = await serve(handler, { port: 0 });
   return {
     url: server.url,

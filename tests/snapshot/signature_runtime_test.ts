@@ -82,10 +82,10 @@ test("signature: a key is replaced", async () => {
 test("signature: with it a manifest may come from anyone; without, from nobody", async () => {
   const { storage, publicKey } = await signing();
   const verifier = ed25519Verifier([{ publicKey }]);
-  const handler = snapshotHandler(storage);
+  const handler = snapshotHandler(storage, { allowWrites: true });
   const unsigned = new MemoryStorage();
   await save(unsigned, 9n, { state: noise(10, 1) });
-  const liar = snapshotHandler(unsigned);
+  const liar = snapshotHandler(unsigned, { allowWrites: true });
   const sources = [
     { url: "http://liar", fetch: liar },
     { url: "http://anyone", fetch: handler, chunksOnly: true },
@@ -125,7 +125,7 @@ test("signature: of archives, described and streamed; refused by who takes them 
     await there.close();
   }
   const there = new MemoryStorage();
-  const handler = snapshotHandler(there, { verifier });
+  const handler = snapshotHandler(there, { allowWrites: true, verifier });
   const init = { method: "PUT", body: streamedArchive(meta, write), duplex: "half" } as RequestInit;
   const response = await handler(new Request("http://there/snapshots/9", init));
   assert.deepEqual([response.status, (await response.json()).code], [403, "FORBIDDEN"]);

@@ -5,7 +5,7 @@ import { bytesOf } from "../support/harness.ts";
 import { type Cycle, propose, save, soon, tolerate, whenFree } from "./cycles.ts";
 
 /** How patient it is with a source that is made to fail. */
-const HASTY = { timeout: 500, attempts: 1 };
+const HASTY = { timeout: 500, retryFor: 0 };
 
 /** A source that breaks off what it sends, or changes it. */
 function badSource(url: string, how: "cut" | "changed" | "gone"): { url: string; fetch: typeof fetch } {

@@ -115,7 +115,7 @@ export class World {
     await world.openFaulty();
     world.source = await world.#serve(snapshotHandler(world.leaderStorage, LIMITS));
     world.target = await world.#serve(
-      snapshotHandler(world.followerStorage, { ...LIMITS, target: world.follower }),
+      snapshotHandler(world.followerStorage, { allowWrites: true, ...LIMITS, target: world.follower }),
     );
     return world;
   }

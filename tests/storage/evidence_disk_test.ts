@@ -46,7 +46,7 @@ test("the directory is away for a moment: a read, a GET, an opened file; nothing
     await save(older, 1n);
     const { manifest } = await older.open();
     await older.close();
-    const handler = snapshotHandler(storage);
+    const handler = snapshotHandler(storage, { allowWrites: true });
     const get = (path: string) => handler(new Request(`http://here/snapshots/${path}`));
     const reader = await storage.open();
     for (const inItsPlace of [false, true]) { // as after a remount: another directory, with nothing in it

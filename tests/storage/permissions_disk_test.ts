@@ -153,7 +153,7 @@ if ("Deno" in globalThis) {
         await log.close();`,
       );
       await needs(
-        readWrite(state),
+        readWrite(`${state},${state}-lock`),
         `${CORE}${SQLITE}
         const state = await core.StoredState.open(sqliteEngine(${JSON.stringify(state)}), { keys: core.stringKeys() });
         await state.value("names", core.utf8Codec()).set("7", "Ada");

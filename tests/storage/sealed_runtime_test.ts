@@ -288,7 +288,7 @@ test("sealed: what is not authentic is passed over by who wants the newest", asy
   assert.strictEqual(reader.meta.lastIncludedIndex, 10n);
   await reader.close();
   await rejects(() => storage.open(20n), "FORBIDDEN");
-  const handler = snapshotHandler(storage);
+  const handler = snapshotHandler(storage, { allowWrites: true });
   const latest = await handler(new Request("http://a/snapshots/latest/manifest"));
   assert.strictEqual(latest.headers.get("ETag"), `"${toHex(first.digest)}"`);
   await latest.body?.cancel();
@@ -342,7 +342,7 @@ test("sealed and signed: neither covers the other, in a storage, in an archive, 
   await reader.close();
 
   const live = new EncryptedStorage(new MemoryStorage({ group: "users" }), [KEY]);
-  const handler = snapshotHandler(live, { verifier });
+  const handler = snapshotHandler(live, { allowWrites: true, verifier });
   const meta = { lastIncludedIndex: 9n, lastIncludedTerm: 1n, peers: [], group: "users" };
   const target = { url: "http://live", fetch: handler };
   const send = (key: EncryptionKey) =>
@@ -452,10 +452,10 @@ test("sealed: pulled by nodes without the secret, and by those that have it; the
   await plant(good, first.meta, first.files, (name) => first.bytes.get(name)!);
   await plant(bad, { ...first.meta, peers: ["x"] }, first.files, (name) => first.bytes.get(name)!);
   for (const [source, isGood] of [[good, true], [bad, false]] as const) {
-    const handler = snapshotHandler(source);
+    const handler = snapshotHandler(source, { allowWrites: true });
     const between = new MemoryStorage();
     await pull(between, [{ url: "http://there", fetch: handler }]).result;
-    const next = snapshotHandler(between);
+    const next = snapshotHandler(between, { allowWrites: true });
     const there = new EncryptedStorage(new MemoryStorage(), [KEY]);
     const pulling = pull(there, [{ url: "http://between", fetch: next }]).result;
     if (isGood) await pulling;

@@ -23,7 +23,7 @@ export function sourceOf(
   twist: Twist = () => undefined,
   all = false,
 ): TestSource {
-  const handler: SnapshotHandler = snapshotHandler(storage);
+  const handler: SnapshotHandler = snapshotHandler(storage, { allowWrites: true });
   const log: string[] = [];
   let count = 0;
   return {

@@ -14,12 +14,15 @@ async function receiving(
   const source = await storageWith(9n, { state: noise(200_000, 1) });
   const whole = new Uint8Array(await bytesOf(archive(await source.open())));
   const storage = new MemoryStorage();
-  const handler = snapshotHandler(storage, options);
+  const handler = snapshotHandler(storage, { allowWrites: true, ...options });
   const put = (index: string, body: BodyInit | null = whole) =>
     handler(new Request(`http://host/snapshots/${index}`, { method: "PUT", body }));
   await work(put, whole, storage);
   await Promise.all([handler.close(), storage.close(), source.close()]);
 }
+
+/** A `POST` that no page of another site can make unasked. */
+const JSON_POST = { method: "POST", headers: { "Content-Type": "application/json" } };
 
 async function code(response: Response): Promise<[number, string]> {
   return [response.status, (await response.json()).code];
@@ -66,7 +69,7 @@ test("handler: PUT that breaks off is no snapshot, and can be sent again", () =>
       start: (controller) => controller.enqueue(whole.slice(0, 100_000)),
       pull: (controller) => controller.error(new Error("reset")),
     });
-    const handler = snapshotHandler(storage);
+    const handler = snapshotHandler(storage, { allowWrites: true });
     const init = { method: "PUT", body, duplex: "half" };
     const response = await handler(new Request("http://host/snapshots/9", init as RequestInit));
     assert.isAtLeast(response.status, 400);
@@ -82,11 +85,12 @@ test("handler: PUT and POST by way of a target", async () => {
   const calls: unknown[] = [];
   const [info] = await (await storageWith(9n, {})).list();
   let taken = true;
-  await receiving(async (put, _, storage) => {
+  await receiving(async (put, whole, storage) => {
     const installed = await put("9");
     assert.strictEqual(installed.status, 201);
     await installed.body?.cancel();
     const handler = snapshotHandler(storage, {
+      allowWrites: true,
       target: {
         snapshot({ gap }) {
           calls.push(gap);
@@ -95,18 +99,26 @@ test("handler: PUT and POST by way of a target", async () => {
         install: () => ({ result: Promise.reject(new SnapshotError("STALE", "too old")) }),
       },
     });
-    const post = (query: string) => handler(new Request(`http://host/snapshots${query}`, { method: "POST" }));
-    assert.strictEqual((await post("")).status, 201);
+    const post = (query: string) => handler(new Request(`http://host/snapshots${query}`, JSON_POST));
+    const status = async (query: string) => {
+      const response = await post(query);
+      await response.body?.cancel();
+      return response.status;
+    };
+    assert.strictEqual(await status(""), 201);
     taken = false;
-    assert.strictEqual((await post("?gap=5")).status, 200);
-    assert.strictEqual((await post("?gap=0")).status, 200);
+    assert.strictEqual(await status("?gap=5"), 200);
+    assert.strictEqual(await status("?gap=0"), 200);
     for (const gap of ["-1", "x", "1e9", "", "9999999999999999"]) {
       assert.deepEqual(await code(await post(`?gap=${gap}`)), [400, "MALFORMED"], gap);
     }
     assert.deepEqual(calls, ["9", 1024, 5, 0]);
     // What refuses without reading leaves a body, which has to go.
     let cancelled = false;
-    const body = new ReadableStream({ cancel: () => void (cancelled = true) });
+    const body = new ReadableStream({
+      start: (controller) => controller.enqueue(whole.slice(0, 100_000)), // its head, and what is not wanted
+      cancel: () => void (cancelled = true),
+    });
     const init = { method: "PUT", body, duplex: "half" };
     assert.deepEqual(await code(await handler(new Request("http://host/snapshots/9", init as RequestInit))), [
       409,
@@ -127,15 +139,15 @@ test("handler: PUT and POST by way of a target", async () => {
 
 test("handler: POST without a target", () =>
   receiving(async (_put, _whole, storage) => {
-    const handler = snapshotHandler(storage);
-    const response = await handler(new Request("http://host/snapshots", { method: "POST" }));
+    const handler = snapshotHandler(storage, { allowWrites: true });
+    const response = await handler(new Request("http://host/snapshots", JSON_POST));
     assert.deepEqual(await code(response), [501, "UNSUPPORTED"]);
     await handler.close();
   }));
 
 test("handler: a lease keeps a snapshot while newer ones come, and ends with the handler", async () => {
   const storage = await storageWith(7n, { state: noise(200_000, 1) });
-  const handler = snapshotHandler(storage);
+  const handler = snapshotHandler(storage, { allowWrites: true });
   const ask = (path: string) => handler(new Request(`http://host${path}`));
   await (await ask("/snapshots/7/manifest")).body?.cancel();
   for (const index of [8n, 9n, 10n]) await save(storage, index, { state: noise(10, 1) });
@@ -161,7 +173,7 @@ test("handler: a lease ends by itself", async () => {
 
 test("handler: no lease begins after it was closed", async () => {
   const storage = await storageWith(7n, { state: noise(10, 1) });
-  const handler = snapshotHandler(storage);
+  const handler = snapshotHandler(storage, { allowWrites: true });
   const opening = gate();
   const { open } = storage;
   storage.open = async (index) => {
@@ -179,7 +191,7 @@ test("handler: no lease begins after it was closed", async () => {
 test("handler: a body that is cancelled, or fails, lets its snapshot go", async () => {
   const storage = await storageWith(7n, { state: noise(2_000_000, 1) });
   for (const path of ["/snapshots/7/files/state", "/snapshots/7/archive"]) {
-    const handler = snapshotHandler(storage);
+    const handler = snapshotHandler(storage, { allowWrites: true });
     const reader = (await handler(new Request(`http://host${path}`))).body!.getReader();
     await reader.read();
     await handler.close(); // its lease

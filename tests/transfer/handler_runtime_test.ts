@@ -23,7 +23,7 @@ async function serving(
   files = FILES,
 ): Promise<void> {
   const storage = await storageWith(7n, files);
-  const handler = snapshotHandler(storage, options);
+  const handler = snapshotHandler(storage, { allowWrites: true, ...options });
   try {
     await work((path, init) => handler(new Request(`http://host${path}`, init)), storage);
   } finally {

@@ -28,7 +28,7 @@ async function onSocket(
   wrap: (handler: Handler) => Handler = (handler) => handler,
 ): Promise<void> {
   const storage = await storageWith(7n, { state: STATE });
-  const handler = snapshotHandler(storage, { leaseDuration: 1, ...options });
+  const handler = snapshotHandler(storage, { allowWrites: true, leaseDuration: 1, ...options });
   const server = await serve(wrap(handler), { port: 0 });
   await work(Number(new URL(server.url).port), async (onTurn = () => {}) => {
     while ((await storage.list()).some(({ pinned }) => pinned)) {

@@ -17,12 +17,15 @@ async function serving(
   options: SnapshotHandlerOptions = {},
 ): Promise<void> {
   const storage = await storageWith(7n, { state: STATE, empty: noise(0, 1) });
-  const handler = snapshotHandler(storage, options);
+  const handler = snapshotHandler(storage, { allowWrites: true, ...options });
   await work((path, init, client = "c") => handler(new Request(`http://host${path}`, init), { client }), storage);
   await handler.close();
   while ((await storage.list())[0]!.pinned) await turns(1);
   await storage.close();
 }
+
+/** A `POST` that no page of another site can make unasked. */
+const JSON_POST = { method: "POST", headers: { "Content-Type": "application/json" } };
 
 async function code(response: Response): Promise<[number, string]> {
   assert.strictEqual(response.headers.get("Content-Type"), "application/problem+json");
@@ -108,7 +111,7 @@ test("attack: several ranges of what has not all come are refused before anythin
   const install = await storage.install(reader.manifest);
   await install.prepare();
   await install.write("state", 0, STATE.slice(0, 65_536));
-  const handler = snapshotHandler(storage);
+  const handler = snapshotHandler(storage, { allowWrites: true });
   const ask = (Range: string) =>
     handler(new Request(`http://host/snapshots/${toHex(reader.manifest.digest)}/content`, { headers: { Range } }));
   const here = await ask("bytes=0-9,65530-65535");
@@ -158,7 +161,7 @@ test("attack: who begins to send and does not go on is answered, and loses its p
       assert.strictEqual(response.headers.get("Connection"), "close");
       assert.deepEqual(await code(response), [408, "TIMEOUT"], path);
     }
-    assert.deepEqual(await code(await ask("/snapshots/notification", { ...stalled(), method: "POST" })), [
+    assert.deepEqual(await code(await ask("/snapshots/notification", { ...stalled(), ...JSON_POST })), [
       408,
       "TIMEOUT",
     ]);
@@ -230,7 +233,7 @@ test("attack: numbers in a notification that are none", () => {
 
 test("attack: a notification, an offer, and their sizes", () =>
   serving(async (ask) => {
-    const post = (body: BodyInit) => ask("/snapshots/notification", { method: "POST", body });
+    const post = (body: BodyInit) => ask("/snapshots/notification", { ...JSON_POST, body });
     assert.deepEqual(await code(await post(" ".repeat(70_000))), [400, "MALFORMED"]);
     assert.deepEqual(await code(await post("{}")), [400, "MALFORMED"]);
     assert.deepEqual(await code(await post("x")), [400, "MALFORMED"]);

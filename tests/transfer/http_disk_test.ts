@@ -26,7 +26,7 @@ interface Served {
 }
 
 async function served(storage: SnapshotStorage, options: SnapshotHandlerOptions = {}): Promise<Served> {
-  const handler = snapshotHandler(storage, options);
+  const handler = snapshotHandler(storage, { allowWrites: true, ...options });
   const server: Server = await serve(handler, { port: 0 });
   return {
     url: server.url,
@@ -150,7 +150,7 @@ test("HTTP: a server is killed half-way, and another takes over", () =>
   between(async (there, here) => {
     const doomed = await served(there, { throttle: new Throttle(20_000_000) });
     const other = await served(there, { throttle: new Throttle(20_000_000) });
-    const operation = pull(here, [doomed.url, other.url], { attempts: 2 });
+    const operation = pull(here, [doomed.url, other.url], { retryFor: 100 });
     let killed: Promise<void> | undefined;
     for await (const { bytes } of operation) {
       if (bytes > SIZE / 4) killed ??= doomed.stop();

@@ -23,7 +23,7 @@ async function serving(
   files = FILES,
 ): Promise<void> {
   const storage = await storageWith(7n, files);
-  const handler = snapshotHandler(storage, options);
+  const handler = snapshotHandler(storage, { allowWrites: true, ...options });
   const ask: Ask = (path, init, client = "c") => handler(new Request(`http://host${path}`, init), { client });
   await work({ ask, storage, digest: toHex((await storage.list())[0]!.digest) });
   await handler.close();
@@ -297,7 +297,7 @@ test("HTTP: HEAD of a snapshot, complete, being received, and left unfinished; a
 
     assert.deepEqual((await storage.unfinished()).map((left) => toHex(left.digest)), [digest]);
     for (const which of ["9", digest]) {
-      assert.deepEqual(uploadHeaders(await head(which)), ["?0", String(65_536 + 5), size]);
+      assert.deepEqual(uploadHeaders(await head(which)), ["?0", null, size]); // to say more would take the install's place
       assert.strictEqual((await ask(`/snapshots/${which}/held`)).status, 404); // nobody can get it from here
     }
     assert.isUndefined(storage.installing);

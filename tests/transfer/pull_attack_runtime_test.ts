@@ -72,11 +72,12 @@ function heldAnswer(held: (chunk: number) => boolean, expected: (chunk: number) 
   return new Response(new Uint8Array([...sets[0]!, ...sets[1]!]));
 }
 
-/** A source that says what it likes of what it has. */
+/** A source that says what it likes of what it has; it has no snapshot in full, and so names none. */
 function partial(source: TestSource, held: (count: number) => Response | Promise<Response>): SourceOptions {
   let count = 0;
   return {
     url: source.url,
+    chunksOnly: true,
     fetch: (request) =>
       new URL(request.url).pathname.endsWith("/held") ? Promise.resolve(held(++count)) : source.fetch(request),
   };
@@ -94,7 +95,7 @@ test("pull: who has now this, now that, is given up when nobody else is left", (
     let count = 0;
     const gone = from("gone", undefined, () => ++count > 0 ? new Response("", { status: 403 }) : undefined);
     const liar = partial(from("liar"), (count) => heldAnswer((i) => i === count % 2, () => true));
-    await rejects(pull(here, [gone, liar], { signal: AbortSignal.timeout(30_000), attempts: 4 }).result, "FORBIDDEN");
+    await rejects(pull(here, [gone, liar], { signal: AbortSignal.timeout(30_000), retryFor: 100 }).result, "FORBIDDEN");
   }));
 
 test("pull: who has something and is too busy to give it does not keep it from who has all", () =>
@@ -166,7 +167,7 @@ test("pull: a further source with an address of another kind does not matter", (
         response.headers.append("Link", `<ftp://other.example/>; rel="duplicate"`);
         return response;
       }), true);
-    await pull(here, [source], { onFurtherSource: (url) => url, attempts: 1 }).result;
+    await pull(here, [source], { onFurtherSource: (url) => url, retryFor: 0 }).result;
     await check(here);
   }));
 
@@ -222,7 +223,7 @@ test("pull: who sends wrong bytes and then breaks off is named for the wrong byt
             })))
         ),
     );
-    await rejects(pull(here, [liar], { attempts: 2, concurrency: 1 }).result, "CORRUPT");
+    await rejects(pull(here, [liar], { retryFor: 100, concurrency: 1 }).result, "CORRUPT");
   }));
 
 test("pull: CANCELLED while one chunk is put where it is needed a thousand times", async () => {

@@ -229,7 +229,7 @@ test("pull: requests that fail together are one failure of their source", () => 
   // Three at a time, four times over: a server that is away for a second.
   const away: Twist = (_, count) => count <= 12 ? RESET() : undefined;
   return pulling([away], async (start, here) => {
-    await start({ concurrency: 3, attempts: 5 }).result;
+    await start({ concurrency: 3, retryFor: 2000 }).result;
     await check(here);
   });
 });
@@ -249,7 +249,7 @@ test("pull: replaced at one source while another is gone for good", () =>
         return await source.fetch(new Request("http://s/snapshots/9/content"));
       })();
     });
-    const { snapshot } = await pull(here, [source, dead], { concurrency: 1, attempts: 2 }).result;
+    const { snapshot } = await pull(here, [source, dead], { concurrency: 1, retryFor: 100 }).result;
     assert.strictEqual(snapshot.meta.lastIncludedIndex, 12n);
     await check(here, { state: STATE });
     await Promise.all([source.close(), dead.close(), there.close(), here.close()]);

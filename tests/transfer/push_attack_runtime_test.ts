@@ -10,9 +10,9 @@ test("push: a low rate is not taken for a stall, and a stall is", () =>
   inFakeTime(async () => {
     const here = await storageWith(9n, { state: noise(70_000, 1) });
     const there = new MemoryStorage();
-    const handler = snapshotHandler(there);
+    const handler = snapshotHandler(there, { allowWrites: true });
     const reader = await here.open();
-    const options = { throttle: new Throttle(40_000), timeout: 1000, attempts: 1 };
+    const options = { throttle: new Throttle(40_000), timeout: 1000, retryFor: 0 };
     await push(reader, { url: "http://there", fetch: handler }, options).result;
     assert.deepEqual((await there.list())[0]!.digest, reader.manifest.digest);
     const stalled = async (request: Request) => {
@@ -29,7 +29,7 @@ test("push: the answer was lost, and the install ends only after the next offer"
   inFakeTime(async () => {
     const here = await storageWith(9n, { state: noise(200_000, 1) });
     const there = new MemoryStorage();
-    const handler = snapshotHandler(there);
+    const handler = snapshotHandler(there, { allowWrites: true });
     const reader = await here.open();
     const archive = gate<Request>();
     let offers = 0;
@@ -59,7 +59,7 @@ test("push: what the other side has and could not load is not installed; it is m
   replica.machine.onLoad = () => {
     if (++loads < 3) throw new Error("cannot load");
   };
-  const handler = snapshotHandler(made.storage, { target: replica });
+  const handler = snapshotHandler(made.storage, { allowWrites: true, target: replica });
   const reader = await here.open();
   await push(reader, { url: "http://there", fetch: handler }).result;
   assert.strictEqual(loads, 3);
@@ -82,7 +82,7 @@ test("push: any failures on the way; it arrives whole, or not at all, and says w
         fc.nat(400_000),
         async (fates, length) => {
           const there = new MemoryStorage();
-          const handler = snapshotHandler(there);
+          const handler = snapshotHandler(there, { allowWrites: true });
           const left = [...fates];
           const fetch = async (request: Request) => {
             const fate = left.shift() ?? "fine";

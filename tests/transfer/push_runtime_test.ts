@@ -17,7 +17,7 @@ function sending(work: Work): Promise<void> {
 async function sendingNow(work: Work): Promise<void> {
   const here = await storageWith(9n, { state: noise(1_000_000, 1) });
   const there = new MemoryStorage();
-  const handler = snapshotHandler(there);
+  const handler = snapshotHandler(there, { allowWrites: true });
   const reader = await here.open();
   try {
     await work(reader, handler, there);
@@ -46,10 +46,10 @@ test("push: what the other side says", () =>
     });
     await rejects(push(reader, says(403)).result, "FORBIDDEN");
     await rejects(push(reader, says(507)).result, "NO_SPACE");
-    await rejects(push(reader, says(502), { attempts: 2 }).result, "UNAVAILABLE");
-    await rejects(push(reader, says(200), { attempts: 2 }).result, "MALFORMED"); // a proxy that has an answer for everything
+    await rejects(push(reader, says(502), { retryFor: 100 }).result, "UNAVAILABLE");
+    await rejects(push(reader, says(200), { retryFor: 100 }).result, "MALFORMED"); // a proxy that has an answer for everything
     const refused = { url: "http://there", fetch: () => Promise.reject(new TypeError("refused")) };
-    await rejects(push(reader, refused, { attempts: 2 }).result, "UNAVAILABLE");
+    await rejects(push(reader, refused, { retryFor: 100 }).result, "UNAVAILABLE");
   }));
 
 test("push: damaged on the way, or cut short", () =>

@@ -92,7 +92,7 @@ test("a remote snapshot: what is wrong with a server is told, and nothing wrong 
       async (_request, _count, answer) =>
         withBody(
           await answer(),
-          (body) => body.pipeThrough(after(100_000, () => Promise.reject(new Error("as asked")))),
+          (body) => body.pipeThrough(after(10_000, () => Promise.reject(new Error("as asked")))),
         ),
     );
     const second = await openRemote(dying);

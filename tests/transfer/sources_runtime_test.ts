@@ -105,7 +105,7 @@ test("sources: who dies half-way, and who lies, are dropped and named, and the r
   const lying: Twist = (_, _count, answer) =>
     answer().then((response) => new Response(new Uint8Array(Number(response.headers.get("Content-Length"))), response));
   return pulling([undefined, dying, lying], async (start, here, _sources, errors) => {
-    const { sources } = await start({ attempts: 2 }).result;
+    const { sources } = await start({ retryFor: 100 }).result;
     assert.strictEqual(sources[0]!.dropped, undefined);
     assert.strictEqual(sources[2]!.dropped?.code, "CORRUPT");
     assert.strictEqual(sources[2]!.bytes, 0);
@@ -248,7 +248,7 @@ test("sources: a new leader goes on with what the old one began", () =>
     const [old, next] = [await storageWith(9n, { state: STATE }), await storageWith(9n, { state: STATE })];
     const here = new MemoryStorage();
     const dying = sourceOf("old", old, (_, count) => count > 3 ? Promise.reject(new TypeError("gone")) : undefined);
-    await rejects(pull(here, [dying], { concurrency: 1, attempts: 1 }).result, "UNAVAILABLE");
+    await rejects(pull(here, [dying], { concurrency: 1, retryFor: 0 }).result, "UNAVAILABLE");
     const other = sourceOf("next", next); // the same state, taken there: another digest
     const { fetched, reused } = await pull(here, [other]).result;
     assert.isAtLeast(reused, 500_000); // how much had come by then is a matter of how fast it came

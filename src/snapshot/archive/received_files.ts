@@ -8,8 +8,9 @@ import { SnapshotError } from "../../errors.ts";
 import { InFlight, type Tracker } from "../../async/mod.ts";
 import { DIGEST_SIZE, equal, sha256, toHex } from "../../stream/mod.ts";
 import { malformed, MAX_OPEN_FILES, view } from "./format.ts";
+import { LimitedSize, type SnapshotLimits } from "../limits.ts";
+import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../manifest.ts";
 import { decodeTrailer, type FileTrailer } from "../trailer.ts";
-import { MAX_FILES, MAX_MANIFEST_BYTES, SnapshotManifest } from "../manifest.ts";
 import type { SnapshotMeta } from "../meta.ts";
 import type { SnapshotWriter } from "../storage.ts";
 
@@ -17,8 +18,6 @@ import type { SnapshotWriter } from "../storage.ts";
 const CHUNKS_IN_FLIGHT = 4;
 /** With more open files than this, which a peer can have at will, each is read ahead less. */
 const FEW_FILES = 4;
-/** The most directories of a streamed archive: its writer remembers them, and a name can be in 500 of its own. */
-const MAX_DIRECTORIES: number = MAX_FILES;
 
 /** A file of a streamed archive while it comes. */
 interface ReceivedFile {
@@ -36,25 +35,28 @@ export class ReceivedFiles {
   readonly #bare: SnapshotMeta;
   readonly #tracker: Tracker;
   readonly #open = new Map<number, ReceivedFile>();
+  readonly #size: LimitedSize;
   #described = 0;
-  /** Directories so far; one is counted again if its files do not come one after the other. */
-  #directories = 0;
-  #directory: readonly string[] = [];
   /** The number of files that have begun. */
   count = 0;
   /** Bytes in all their chunks. */
   bytes = 0;
 
-  constructor(writer: SnapshotWriter, { createdAt: _, ...bare }: SnapshotMeta, tracker: Tracker) {
+  constructor(
+    writer: SnapshotWriter,
+    { createdAt: _, ...bare }: SnapshotMeta,
+    tracker: Tracker,
+    limits?: SnapshotLimits,
+  ) {
     this.#writer = writer;
     this.#bare = bare;
     this.#tracker = tracker;
+    this.#size = new LimitedSize(limits);
   }
 
   async begin(head: Uint8Array): Promise<void> {
     if (head.length < 4) throw malformed("a FILE that is too short");
     if (this.#open.size === MAX_OPEN_FILES) throw malformed(`more than ${MAX_OPEN_FILES} files at the same time`);
-    if (this.count === MAX_FILES) throw malformed(`more than ${MAX_FILES} files`);
     this.#describe(head);
     const chunkSize = view(head).getUint32(0);
     const described = await SnapshotManifest.decode(head.subarray(4));
@@ -67,7 +69,7 @@ export class ReceivedFiles {
       });
     }
     const { name, ...attributes } = info;
-    this.#enter(name.split("/").slice(0, -1));
+    this.#size.addFile(name);
     const sink = this.#writer.file(name, {
       ...attributes,
       chunkSize: chunkSize === 0 ? "pieces" : chunkSize,
@@ -88,6 +90,7 @@ export class ReceivedFiles {
   async chunk(payload: Uint8Array): Promise<void> {
     if (payload.length <= 4 + DIGEST_SIZE) throw malformed("a CHUNK without bytes");
     const file = this.#file(payload);
+    this.#size.addBytes(payload.length - 4 - DIGEST_SIZE);
     file.size += payload.length - 4 - DIGEST_SIZE;
     this.bytes += payload.length - 4 - DIGEST_SIZE;
     await file.checked.add(checkChunk(file.name, file.chunks++, payload.subarray(4)));
@@ -126,15 +129,6 @@ export class ReceivedFiles {
     const file = this.#open.get(number);
     if (file !== undefined) return file;
     throw malformed(`a part of file ${number}, which has not begun or was at its end`);
-  }
-
-  /** Counts the directories of a file that the previous one was not in. */
-  #enter(directory: readonly string[]): void {
-    let shared = 0;
-    while (shared < directory.length && directory[shared] === this.#directory[shared]) shared++;
-    this.#directories += directory.length - shared;
-    this.#directory = directory;
-    if (this.#directories > MAX_DIRECTORIES) throw malformed("its files lie in too many directories");
   }
 
   /** Counts the bytes that go into the manifest. */

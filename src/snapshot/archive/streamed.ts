@@ -21,6 +21,7 @@ import {
 } from "../../stream/mod.ts";
 import { endOf, MAX_OPEN_FILES, Type } from "./format.ts";
 import { encodeTrailer, trailerOf } from "../trailer.ts";
+import { streamDigest } from "./head.ts";
 import { SnapshotManifest } from "../manifest.ts";
 import {
   attributesOf,
@@ -41,13 +42,22 @@ import type { FileWriter } from "../storage.ts";
 /** The longest wait for the writing of files to stop after a cancel, in milliseconds. */
 const GRACE = 1000;
 
-/** Writes the files of a snapshot: a `SaveTask`'s `write`, for one. The writer commits nothing and reuses nothing. */
+/**
+ * Writes the files of a snapshot: a `SaveTask`'s `write`, for one. The writer commits nothing and reuses nothing.
+ *
+ * @category Transfer
+ * @see {@linkcode streamedArchive}
+ */
 export type WriteFiles = (
   writer: FileWriter,
   signal: AbortSignal,
 ) => Promise<void>;
 
-/** Options of {@linkcode streamedArchive}. */
+/**
+ * Options of {@linkcode streamedArchive}.
+ *
+ * @category Transfer
+ */
 export interface StreamedArchiveOptions {
   /** Stops it. */
   readonly signal?: AbortSignal | undefined;
@@ -59,6 +69,7 @@ export interface StreamedArchiveOptions {
  * A snapshot as one stream of bytes, while it is being written: nothing of it is kept here. The files are written as
  * fast as the stream is read, with a few chunks in between.
  *
+ * @category Transfer
  * @param meta the metadata of the snapshot
  * @param write writes the files, up to 16 at the same time; called when the stream is first read
  * @param options the signal, and who signs
@@ -90,7 +101,7 @@ export function streamedArchive(
   const run = async () => {
     try {
       const writer = new ArchiveWriter(completeMeta(own, Date.now()), pipe);
-      await writer.begin();
+      await writer.begin(signer);
       await write(writer, stop.signal);
       await writer.end(signer);
       pipe.end();
@@ -178,9 +189,13 @@ class ArchiveWriter implements FileWriter {
     this.#pipe = pipe;
   }
 
-  async begin(): Promise<void> {
+  /** Signs the beginning too, so that a receiver need not take in anything to see that it is from somebody trusted. */
+  async begin(signer: SnapshotSigner | undefined): Promise<void> {
+    let header = await SnapshotManifest.of(this.#meta, []);
+    const signature = await signed(signer, await streamDigest(header.digest));
+    if (signature !== undefined) header = await SnapshotManifest.of({ ...this.#meta, signature }, []);
     await this.#pipe.put(archiveMagic());
-    await this.#pipe.put(...encodeRecord(Type.HEADER, (await SnapshotManifest.of(this.#meta, [])).bytes));
+    await this.#pipe.put(...encodeRecord(Type.HEADER, header.bytes));
   }
 
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkFunction, checkIndex, checkOptions, checkReadable, checkSignal } from "../../checks.ts";
+import { checkFunction, checkIndex, checkOptions, checkReadable, checkSignal, withMembers } from "../../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { InFlight, onAbort, Operation, type Tracker } from "../../async/mod.ts";
 import { type ArchiveRecord, decodeRecords } from "./records.ts";
@@ -12,7 +12,9 @@ import { equal } from "../../stream/mod.ts";
 import { END_SIZE, limitOf, malformed, Type, view } from "./format.ts";
 import { decodeTrailer } from "../trailer.ts";
 import { checkOffered } from "../group.ts";
-import { SnapshotManifest } from "../manifest.ts";
+import { checkIndexOf, decodeHead } from "./head.ts";
+import { checkHeadroom, checkLimits, limitChecks, type SnapshotLimits } from "../limits.ts";
+import type { SnapshotManifest } from "../manifest.ts";
 import type { SnapshotMeta, SnapshotSeal } from "../meta.ts";
 import { checkStorage, checkVerifier } from "../options.ts";
 import { ReceivedFiles } from "./received_files.ts";
@@ -22,7 +24,12 @@ import type { CheckOptions, SnapshotInfo, SnapshotStorage } from "../storage.ts"
 
 const CHUNKS_IN_FLIGHT = 4;
 
-/** Options of {@linkcode unarchive}. */
+/**
+ * Options of {@linkcode unarchive}.
+ *
+ * @category Transfer
+ * @see {@linkcode archive}
+ */
 export interface UnarchiveOptions extends CheckOptions {
   /** Stops it. */
   readonly signal?: AbortSignal | undefined;
@@ -30,6 +37,8 @@ export interface UnarchiveOptions extends CheckOptions {
   readonly index?: bigint | undefined;
   /** Refuses what is not signed by somebody who is trusted. */
   readonly verifier?: SnapshotVerifier | undefined;
+  /** Refuses what is too large, before anything of it is written if the archive begins with its manifest. */
+  readonly limits?: SnapshotLimits | undefined;
 }
 
 /**
@@ -37,6 +46,8 @@ export interface UnarchiveOptions extends CheckOptions {
  * archive that begins with a manifest (as `archive` makes them), chunks that the storage has already are not taken
  * again, and those of one that was cut short stay for the next; of a streamed one nothing stays.
  *
+ * @category Transfer
+ * @see {@linkcode archive}
  * @param stream the archive; cancelled if it is not wanted any more
  * @param storage where to
  * @param options the signal, and what is expected
@@ -52,7 +63,13 @@ export function unarchive(
   return new Operation((tracker) => {
     checkReadable(stream, "stream");
     checkStorage(storage, "storage");
-    checkOptions(options, { signal: checkSignal, index: checkIndex, verifier: checkVerifier, check: checkFunction });
+    checkOptions(options, {
+      signal: checkSignal,
+      index: checkIndex,
+      verifier: checkVerifier,
+      check: checkFunction,
+      limits: withMembers<SnapshotLimits>(limitChecks()),
+    });
     return new Unarchiver(storage, options, tracker).run(stream);
   });
 }
@@ -78,22 +95,19 @@ class Unarchiver {
   async run(stream: ReadableStream<Uint8Array>): Promise<SnapshotInfo> {
     const records = decodeRecords(stream, limitOf, this.#options.signal);
     try {
-      const first = await records.next();
-      if (first.value?.type === Type.MANIFEST) return await this.#install(records, first.value.payload);
-      if (first.value?.type === Type.HEADER) return await this.#create(records, first.value.payload);
-      throw malformed("it begins with neither a MANIFEST nor a HEADER");
+      const { verifier, limits } = this.#options;
+      const { meta, manifest } = await decodeHead((await records.next()).value, verifier, limits?.files);
+      await this.#checkWanted(meta);
+      return manifest === undefined ? await this.#create(records, meta) : await this.#install(records, manifest);
     } finally {
       await records.return();
     }
   }
 
   /** Takes in an archive that begins with its manifest. */
-  async #install(records: AsyncGenerator<ArchiveRecord>, payload: Uint8Array): Promise<SnapshotInfo> {
-    const { signal, verifier } = this.#options;
-    const manifest = await SnapshotManifest.decode(payload);
-    if (!manifest.verifiable) throw malformed("its MANIFEST has no chunk digests");
-    await this.#checkWanted(manifest.meta);
-    await verifier?.verify(manifest);
+  async #install(records: AsyncGenerator<ArchiveRecord>, manifest: SnapshotManifest): Promise<SnapshotInfo> {
+    const { signal, limits } = this.#options;
+    checkLimits(manifest, limits);
     const install = await this.#storage.install(manifest);
     const { content } = manifest;
     const writing = new InFlight<unknown>(() => CHUNKS_IN_FLIGHT);
@@ -138,18 +152,13 @@ class Unarchiver {
   }
 
   /** Takes in an archive of which nothing is known before its end. */
-  async #create(records: AsyncGenerator<ArchiveRecord>, header: Uint8Array): Promise<SnapshotInfo> {
-    const { signal, verifier } = this.#options;
-    const { meta, files, bytes } = await SnapshotManifest.decode(header);
-    if (files.length > 0 || meta.createdAt === undefined || !equal(bytes, header)) {
-      throw malformed("its HEADER is not what an archive has there");
-    }
-    await this.#checkWanted(meta);
+  async #create(records: AsyncGenerator<ArchiveRecord>, meta: SnapshotMeta): Promise<SnapshotInfo> {
+    const { signal, verifier, limits } = this.#options;
     this.#tracker.phase("receive");
     const writer = await this.#storage.create({ raw: true });
     const unlink = onAbort(signal, (reason) => void writer.abort(reason).catch(() => {}));
     try {
-      const received = new ReceivedFiles(writer, meta, this.#tracker);
+      const received = new ReceivedFiles(writer, meta, this.#tracker, limits);
       const { digest, signature = meta.signature, seal = meta.seal } = await this.#receive(records, received);
       const whole = { ...meta, ...(signature !== undefined && { signature }), ...(seal !== undefined && { seal }) };
       await verifier?.verify({ index: meta.lastIncludedIndex, digest, meta: whole });
@@ -192,13 +201,8 @@ class Unarchiver {
   async #checkWanted(meta: SnapshotMeta): Promise<void> {
     const { lastIncludedIndex: index } = meta;
     const { index: expected } = this.#options;
-    if (expected !== undefined && index !== expected) {
-      throw new SnapshotError("MALFORMED", `The archive is of snapshot ${index}, not of ${expected}`, {
-        index,
-        expected,
-        actual: index,
-      });
-    }
+    checkIndexOf(meta, expected);
+    if (expected === undefined) checkHeadroom(meta);
     const here = await this.#storage.list();
     checkOffered(this.#storage.group, here, meta);
     const [newest] = here;

@@ -76,6 +76,12 @@ function malformed(cause?: unknown): SnapshotError {
   );
 }
 
+/** The group of snapshots; nothing if they are of several. */
+export function groupBy(readers: readonly SnapshotReader[]): string | undefined {
+  const [first, ...others] = readers.map(({ manifest }) => manifest.meta.group);
+  return others.every((group) => group === first) ? first : undefined;
+}
+
 /** Up to where a log is in snapshots; nothing if they are of several indices, of which no log goes on. */
 export function appliedBy(readers: readonly SnapshotReader[]): DurablyApplied | undefined {
   const [first, ...others] = readers.map(({ manifest }) => manifest.meta);

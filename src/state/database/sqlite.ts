@@ -9,6 +9,7 @@ import { stat } from "node:fs/promises";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { checkOptions, checkPath, checkText } from "../../checks.ts";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../../errors.ts";
+import { type DiskLock, lockFile } from "../../fs/mod.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 import { Pace } from "../pace.ts";
 import { makeShrinkable, sizeOf, SqlitePages } from "../../sqlite/mod.ts";
@@ -26,6 +27,8 @@ const SPARE = { pages: 256, part: 1 / 8 };
 /** Memory for pages of the database, in KiB: keys come in no order, and the default of 2 MiB is soon too little. */
 const CACHE = 64 * 1024;
 
+const DEFAULT_TABLE = "keyed_state";
+
 /** Options of {@linkcode sqliteEngine}. */
 export interface SqliteEngineOptions {
   /**
@@ -40,6 +43,8 @@ export interface SqliteEngineOptions {
  * A table of an SQLite database for a `StoredState`. Saves read from connections of their own, so that writing goes on.
  * What else is in the database does not matter.
  *
+ * One state at a time has a table open: `…-lock` beside the file, which stays empty, ends with its owner.
+ *
  * What was written survives a crash of the process. A power failure may take the last writes, each whole; a replica's
  * log has what they were of (`synchronous = NORMAL`).
  *
@@ -52,7 +57,8 @@ export interface SqliteEngineOptions {
  * @param path the file; made if it is not there. It gets write-ahead logging (`journal_mode = WAL`), which stays with
  *   it.
  * @param options which table
- * @throws {SnapshotError} `UNAVAILABLE`, `FORBIDDEN` or `BUSY` if it cannot be opened
+ * @throws {SnapshotError} `BUSY` if another state, here or in another process, has the table open; `UNAVAILABLE`,
+ *   `FORBIDDEN` or `CORRUPT` if it cannot be opened
  *
  * @example
  * ```ts ignore
@@ -66,11 +72,12 @@ export interface SqliteEngineOptions {
  */
 export function sqliteEngine(path: string, options: SqliteEngineOptions = {}): Engine {
   checkPath(path, "path");
-  const { table: name = "keyed_state" } = checkOptions(options, { table: checkText });
+  const { table: name = DEFAULT_TABLE } = checkOptions(options, { table: checkText });
   const table = `"${name.replaceAll(`"`, `""`)}"`;
   try {
-    return new SqliteEngine(path, table);
+    return new SqliteEngine(path, table, name === DEFAULT_TABLE ? "" : `${encodeURIComponent(name.toLowerCase())}-`);
   } catch (error) {
+    if (error instanceof SnapshotError) throw error;
     throw new SnapshotError(codeOf(error), `Cannot open ${path}: ${messageOf(error)}`, { file: path, cause: error });
   }
 }
@@ -90,14 +97,19 @@ class SqliteEngine implements Engine {
   readonly #free: ViewConnection[] = [];
   readonly #pages: SqlitePages;
   readonly #truncate: StatementSync;
+  readonly #lock: DiskLock;
   /** Views that are open. */
   #views = 0;
 
-  constructor(path: string, table: string) {
+  constructor(path: string, table: string, lockName: string) {
     this.#path = path;
     this.#database = new DatabaseSync(path);
     this.#table = table;
+    let lock: DiskLock | undefined;
     try {
+      // By the path as SQLite resolves it: several links may lead to one file.
+      const { file } = this.#database.prepare("PRAGMA database_list").get() as { readonly file: string };
+      this.#lock = lock = lockFile(DatabaseSync, `${file}-${lockName}lock`);
       makeShrinkable(this.#database);
       this.#database.prepare(`PRAGMA journal_size_limit = ${WAL_BYTES}`).get();
       this.#database.exec(
@@ -116,6 +128,7 @@ class SqliteEngine implements Engine {
       this.#free.push(new ViewConnection(path, table, this.#pace));
     } catch (error) {
       this.#database.close();
+      void lock?.release();
       throw error;
     }
   }
@@ -214,7 +227,11 @@ class SqliteEngine implements Engine {
 
   async close(): Promise<void> {
     for (const connection of this.#free.splice(0)) connection.close(); // before the last writer, who then tidies up
-    this.#database.close();
+    try {
+      this.#database.close();
+    } finally {
+      await this.#lock.release();
+    }
   }
 
   codeOf(error: unknown): SnapshotErrorCode {

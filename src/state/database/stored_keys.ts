@@ -6,7 +6,8 @@
  *                                           length = u8, of the state's name
  * meta    = FF                              its value: slot, or slot + 2 if there is `applied`; StateHead, framed as
  *                                           in a file
- * applied = FF 01                           the last applied entry of a log: see `applied_record.ts`
+ * applied = FF 01                           up to where a log was applied: see `applied_record.ts`
+ * group   = FF 02                           the name of the group whose state it is, in UTF-8; absent if it has none
  * ```
  *
  * So entries are in the order of key groups, as they are in a file. Of the two slots one is the state; a load fills the
@@ -17,7 +18,9 @@
  */
 
 import { SnapshotError } from "../../errors.ts";
+import { checkGroup } from "../../snapshot/mod.ts";
 import { concat } from "../../stream/mod.ts";
+import type { Change } from "./engine.ts";
 
 /** One of the two places for the whole state. */
 export type Slot = 0 | 1;
@@ -48,6 +51,25 @@ export function splitMeta(
 /** The key of what is said of the entries that were applied. */
 export function appliedKey(): Uint8Array {
   return Uint8Array.of(0xff, 1);
+}
+
+/** Returns the change that names the group of the state; or, without one, that it has none. */
+export function groupChange(group: string | undefined): Change {
+  return { key: groupNameKey(), value: group === undefined ? undefined : new TextEncoder().encode(group) };
+}
+
+/** The key of the name of the group. */
+export function groupNameKey(): Uint8Array {
+  return Uint8Array.of(0xff, 2);
+}
+
+/**
+ * Decodes the name of the group.
+ *
+ * @throws {SnapshotError} `MALFORMED` if it is none
+ */
+export function groupNameOf(value: Uint8Array | undefined): string | undefined {
+  return value && checkGroup(new TextDecoder("utf-8", { ignoreBOM: true }).decode(value), "What the database names");
 }
 
 /** Returns the prefix of a state's keys in a key group. */

@@ -7,11 +7,11 @@
 import { checkEntry, type DurablyApplied, type LogEntry, type SaveTask, type StateMachine } from "../machine.ts";
 import { checkFunction, listOf } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
-import { checkName, checkReader, type SnapshotReader } from "../../snapshot/mod.ts";
+import { boundGroup, checkName, checkReader, type SnapshotReader } from "../../snapshot/mod.ts";
 import { raceAbort } from "../../async/mod.ts";
 import { concat, textOfBytes } from "../../stream/mod.ts";
 import { AppliedChanges } from "./applied_changes.ts";
-import { appliedBy, decodeApplied, encodeApplied } from "./applied_record.ts";
+import { appliedBy, decodeApplied, encodeApplied, groupBy } from "./applied_record.ts";
 import {
   type Chain,
   decodeHead,
@@ -38,7 +38,10 @@ import type { StoredList, StoredMap, StoredValue } from "../state_types.ts";
 import {
   appliedKey,
   endOf,
+  groupChange,
   groupKey,
+  groupNameKey,
+  groupNameOf,
   metaKey,
   metaValue,
   prefixOf,
@@ -76,6 +79,7 @@ interface Committed {
  * and for a `Replica` {@linkcode StoredState.machine}. Changes outside of that belong to no entry: what they have been
  * made to cannot be a replica's, before a snapshot has replaced it.
  *
+ * @category State
  * @typeParam K keys
  *
  * @example For a replica, with any `abstract-level` database
@@ -116,6 +120,8 @@ export class StoredState<K> implements AsyncDisposable {
   readonly #log: AppliedChanges;
   /** True once a replica has asked for the durable index: from then on only its log changes the state. */
   #bound = false;
+  /** The group whose state it is, if that is known. */
+  #group: string | undefined;
   #queue: Pending[] = [];
   #draining: Promise<void> | undefined;
   #alone: Promise<unknown> = Promise.resolve();
@@ -135,7 +141,9 @@ export class StoredState<K> implements AsyncDisposable {
     slot: Slot,
     known: readonly DescribedState[] | undefined,
     applied: DurablyApplied | undefined,
+    group: string | undefined,
   ) {
+    this.#group = group;
     const { name = "state", incremental = false, drop } = options;
     this.#space = space;
     this.#states = new DeclaredStates(space.keys.name, drop);
@@ -174,8 +182,9 @@ export class StoredState<K> implements AsyncDisposable {
     const space = new KeySpace(checkStateOptions(options));
     const { keys, maxParallelism, range } = space;
     const database = guarded(engine);
-    const [value, applied] = await database.getMany([metaKey(), appliedKey()]);
-    if (value === undefined) return new StoredState(database, space, options, 0, undefined, undefined);
+    const [value, applied, named] = await database.getMany([metaKey(), appliedKey(), groupNameKey()]);
+    const group = groupNameOf(named);
+    if (value === undefined) return new StoredState(database, space, options, 0, undefined, undefined, group);
     const meta = splitMeta(value);
     if (meta === undefined) throw misfit("it is not keyed state");
     const head = decodeHead(meta.head, "the database");
@@ -186,7 +195,7 @@ export class StoredState<K> implements AsyncDisposable {
       throw misfit(`it has the key groups ${head.range.first} to ${head.range.last} of ${head.maxParallelism}`);
     }
     const known = await dropStates(database, meta, head, options.drop);
-    return new StoredState(database, space, options, meta.slot, known, applied && decodeApplied(applied));
+    return new StoredState(database, space, options, meta.slot, known, applied && decodeApplied(applied), group);
   }
 
   /** The number of key groups. */
@@ -276,7 +285,23 @@ export class StoredState<K> implements AsyncDisposable {
    */
   durable(): DurablyApplied | undefined {
     if (isReplicaCall()) this.#bound = true;
-    return this.#log.durable;
+    const { durable } = this.#log;
+    return durable && { ...durable, ...(this.#group !== undefined && { group: this.#group }) };
+  }
+
+  /**
+   * Binds the state to a group for good: {@linkcode StateMachine.bindGroup}. The database says it from then on.
+   *
+   * @param group the name
+   * @throws {SnapshotError} `FORBIDDEN` if it is the state of another group, `MALFORMED` if that is no name of one;
+   *   what the database fails with
+   */
+  async bindGroup(group: string): Promise<void> {
+    const bound = this.#groupAs(group);
+    this.#tasks.check();
+    if (bound === this.#group) return;
+    await this.#engine.write([groupChange(bound)]);
+    this.#group = bound;
   }
 
   /**
@@ -300,6 +325,7 @@ export class StoredState<K> implements AsyncDisposable {
       apply: (entry) => this.apply(entry, () => apply(entry)),
       reconfigure: (entry) => this.apply(entry),
       durable: () => this.durable(),
+      bindGroup: (group) => this.bindGroup(group),
       flush: () => this.flush(),
       save: () => this.save(),
       load: (reader) => this.load(reader),
@@ -362,7 +388,7 @@ export class StoredState<K> implements AsyncDisposable {
    * @param readers the snapshots; together they must have each key group of this state once
    * @throws {SnapshotError} as `KeyedState.load`; `BUSY` while it is being saved or loaded, or an entry is applied;
    *   `STALE`
-   *   if a replica has the state, and it is newer
+   *   if a replica has the state, and it is newer; `FORBIDDEN` if a replica has it, and it is of another group
    */
   async load(...readers: SnapshotReader[]): Promise<void> {
     listOf(checkReader)(readers, "readers");
@@ -441,6 +467,9 @@ export class StoredState<K> implements AsyncDisposable {
     const undeclared = this.#states.undeclared();
     const loading = { engine, space: this.#space, states: this.#states, undeclared, slot };
     const applied = appliedBy(readers);
+    const offered = groupBy(readers);
+    // A replica's state stays of its group; any other becomes what it is replaced by.
+    const group = !this.#bound ? offered : offered === undefined ? this.#group : this.#groupAs(offered);
     const loaders: StoredLoader<K>[] = [];
     let chain: Chain | undefined;
     try {
@@ -452,13 +481,15 @@ export class StoredState<K> implements AsyncDisposable {
       chain = await raceAbort(restored, this.#stop.signal); // what is read may be stalled
       undeclared.check();
       this.#tasks.check();
-      await this.#describe(slot, this.#declared(), [appliedChange(applied)], applied !== undefined);
+      const changes = [appliedChange(applied), groupChange(group)];
+      await this.#describe(slot, this.#declared(), changes, applied !== undefined);
     } catch (error) {
       for (const loader of loaders) await loader.stop();
       await engine.clear(...slotRange(slot)).catch(() => {}); // or else by the next load
       throw this.#stop.signal.aborted ? this.#stop.signal.reason : error;
     }
     this.#slot = slot; // from here on that is the state
+    this.#group = group;
     this.#log.replaced(applied);
     for (const name of this.#known.keys()) if (this.#states.get(name) === undefined) this.#known.delete(name);
     const entries = loaders.reduce((sum, loader) => sum + loader.entries, 0);
@@ -490,6 +521,10 @@ export class StoredState<K> implements AsyncDisposable {
   get #expected(): Expected {
     const { maxParallelism, range } = this;
     return { name: this.#name, maxParallelism, range, keys: this.#space.keys.name };
+  }
+
+  #groupAs(group: string): string {
+    return boundGroup(this.#group, group, "The state in the database");
   }
 
   #declared(): DescribedState[] {

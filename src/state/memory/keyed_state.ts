@@ -41,6 +41,7 @@ interface Committed {
  *
  * Values are to be replaced, not changed.
  *
+ * @category State
  * @typeParam K keys
  *
  * @example Three workers become two

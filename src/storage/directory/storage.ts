@@ -54,6 +54,7 @@ export class DirectoryStorage extends MediumStorage {
   /** The snapshots that were proven bad when the storage was opened. */
   readonly damaged: readonly DamagedSnapshot[];
   readonly #sync: DirectorySync;
+  readonly #freeSpace: () => Promise<number | undefined>;
 
   private constructor(
     medium: DirectoryMedium,
@@ -62,10 +63,17 @@ export class DirectoryStorage extends MediumStorage {
     unreadable: readonly UnreadableSnapshot[],
     damaged: readonly DamagedSnapshot[],
     options: StorageOptions,
+    freeSpace: () => Promise<number | undefined>,
   ) {
     super(medium, found, options, unreadable.map((one) => ({ ...one, place: snapshotDirectory(one.index) })));
     this.#sync = sync;
+    this.#freeSpace = freeSpace;
     this.damaged = damaged;
+  }
+
+  /** The bytes that can still be written to its file system, where that is known. */
+  freeSpace(): Promise<number | undefined> {
+    return this.#freeSpace();
   }
 
   /** The durability in effect: the one that was asked for, or less where the file system cannot do that. */
@@ -125,7 +133,15 @@ export class DirectoryStorage extends MediumStorage {
           }
         }
       }
-      return new DirectoryStorage(medium, sync, found, unreadable, damaged, options);
+      return new DirectoryStorage(
+        medium,
+        sync,
+        found,
+        unreadable,
+        damaged,
+        options,
+        async () => await disk.freeSpace?.(root),
+      );
     } catch (error) {
       await lock?.release();
       throw error;

@@ -1,75 +1,28 @@
 /**
- * A server to fetch from.
+ * Requests to a server of snapshots.
  *
  * @module
  */
 
-import { checkBoolean, checkFunction, checkOptions, duration, isOf, required, unfit } from "../../checks.ts";
+import { duration } from "../../checks.ts";
 import { cancelled, hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
-import { LONGEST_WAIT, raceAbort } from "../../async/mod.ts";
+import { raceAbort } from "../../async/mod.ts";
 import { ChunkSet, toHex } from "../../stream/mod.ts";
 import { type BodyWatch, discardBody, readBody, readLimited } from "../body.ts";
 import { type InstallNotification, notificationJson, type NotificationReply, parseReply } from "../notification.ts";
-import { JSON_TYPE, PROTOBUF_TYPE, responseError } from "../wire.ts";
-
-/** A server to fetch from: its address, or more about it. */
-export type Source = string | URL | SourceOptions;
-
-/** Where a snapshot can be fetched from. */
-export interface SourceOptions {
-  /** The address below which there is `/snapshots`. */
-  readonly url: string | URL;
-  /** Sent with each request: `Authorization`, for one. */
-  readonly headers?: HeadersInit;
-  /**
-   * Makes requests; the runtime's `fetch` by default. The place to add to each request a token that is renewed, or a
-   * signature.
-   */
-  readonly fetch?: (request: Request) => Promise<Response>;
-  /**
-   * True if only chunks are taken from it, and never its word on what a snapshot is. Set it for a server that is not to
-   * be trusted: its chunks are verified. (With a verifier no server's word is taken, but only a signature.)
-   *
-   * @default {false}
-   */
-  readonly chunksOnly?: boolean;
-}
-
-/** Checks a source. */
-export function checkSource(value: unknown, what: string): void {
-  if (typeof value === "string" || isOf(value, URL)) return void addressOf(value, what);
-  checkOptions(value as SourceOptions, {
-    url: required(addressOf),
-    headers(value, what) {
-      try {
-        new Headers(value as HeadersInit);
-      } catch {
-        throw unfit(what, "headers", value);
-      }
-    },
-    fetch: checkFunction,
-    chunksOnly: checkBoolean,
-  }, what);
-}
-
-/** The address of a server. */
-function addressOf(value: unknown, what: string): URL {
-  const text = typeof value === "string" || isOf(value, URL) ? String(value) : undefined;
-  if (text === undefined) throw unfit(what, "the address of a server: a string or a URL", value);
-  if (URL.canParse(text) && isHttp(new URL(text))) return new URL(text);
-  throw new SnapshotError("MALFORMED", `${what} is no address of a server: ${text}`, { source: text });
-}
-
-/** The options of a source, of which perhaps only the address was given. */
-export function sourceOptions(source: Source): SourceOptions {
-  return typeof source === "string" || source instanceof URL ? { url: source } : source;
-}
-
-/** The function that makes requests to a source. */
-export function fetchOf({ fetch: own }: SourceOptions): (request: Request) => Promise<Response> {
-  return own ?? ((request) => fetch(request));
-}
+import { JSON_TYPE, type ListedSnapshot, PROTOBUF_TYPE, responseError, typeOf, unexpected } from "../wire.ts";
+import { ExchangeWatch } from "./exchange_watch.ts";
+import { isRedirect, MOST_REDIRECTS, redirectOf } from "./redirects.ts";
+import {
+  checkSource,
+  headersOf,
+  isHttp,
+  type Source,
+  type SourceOptions,
+  sourceOptions,
+  withoutSecrets,
+} from "./source.ts";
 
 /** The parts of a request, beside its address and the headers of its source. */
 export type ExchangeInit = Omit<RequestInit, "signal" | "headers"> & {
@@ -79,17 +32,14 @@ export type ExchangeInit = Omit<RequestInit, "signal" | "headers"> & {
 
 /** The longest answer to a notification, in bytes. */
 const MAX_REPLY = 64 * 1024;
+/** The longest list of snapshots, in bytes. */
+const MAX_LIST = 1024 * 1024;
 /** The most further sources that are looked at. */
 const MAX_FURTHER = 64;
 
 /** The path of a snapshot by its digest, at which there never is another. */
 function snapshotPath(manifest: SnapshotManifest): string {
   return `/snapshots/${toHex(manifest.digest)}`;
-}
-
-/** Reports whether a server of snapshots can have this address. */
-function isHttp({ protocol }: URL): boolean {
-  return protocol === "http:" || protocol === "https:";
 }
 
 /** The addresses in a `Link` header that are said to have the same content (RFC 6249). */
@@ -105,13 +55,16 @@ function duplicates(header: string | null, base: string): URL[] {
 
 /** A server, and requests to it. */
 export class HttpSource {
-  /** Its address, for messages. */
+  /** Its address, for messages: without password and query. */
   readonly url: string;
   /** See {@linkcode SourceOptions.chunksOnly}. */
   readonly chunksOnly: boolean;
-  readonly #headers: HeadersInit;
-  readonly #fetch: (request: Request) => Promise<Response>;
+  readonly #home: URL;
+  readonly #headers: Headers;
+  readonly #options: SourceOptions;
   readonly #timeout: number;
+  /** Where it moved to, as a redirect said, and whether the caller's headers may go there. */
+  #moved: { readonly base: string; readonly isHome: boolean } | undefined;
 
   /**
    * @param source the address, or more about it
@@ -122,12 +75,11 @@ export class HttpSource {
   constructor(source: Source, timeout: number, chunksOnly = false) {
     checkSource(source, "source");
     duration()(timeout, "timeout");
-    const options = sourceOptions(source);
-    const url = new URL(options.url);
-    this.url = (url.origin + url.pathname).replace(/\/+$/, "");
-    this.chunksOnly = chunksOnly || (options.chunksOnly ?? false);
-    this.#headers = options.headers ?? {};
-    this.#fetch = fetchOf(options);
+    this.#options = sourceOptions(source);
+    this.#home = new URL(this.#options.url);
+    this.url = withoutSecrets(this.#home);
+    this.chunksOnly = chunksOnly || (this.#options.chunksOnly ?? false);
+    this.#headers = headersOf(this.#options);
     this.#timeout = timeout;
   }
 
@@ -144,7 +96,10 @@ export class HttpSource {
     const path = `/snapshots/${index ?? "latest"}/manifest`;
     return await this.#get(path, { Accept: PROTOBUF_TYPE }, signal, async (response, watch) => {
       if (response.status !== 200) throw await responseError(response, this.url, watch);
-      const manifest = await SnapshotManifest.decode(await readLimited(response, MAX_MANIFEST_BYTES, watch));
+      const bytes = await readLimited(response, MAX_MANIFEST_BYTES, watch);
+      const manifest = await SnapshotManifest.decode(bytes).catch((error) => {
+        throw hasCode(error, "MALFORMED") ? unexpected(response, this.url, "a manifest", error) : error;
+      });
       if (index === undefined || manifest.index === index) {
         return { manifest, further: duplicates(response.headers.get("Link"), this.url) };
       }
@@ -153,6 +108,20 @@ export class HttpSource {
         expected: index,
         actual: manifest.index,
       });
+    });
+  }
+
+  /** The snapshots that the server has, newest first. */
+  async list(signal: AbortSignal | undefined): Promise<readonly Pick<ListedSnapshot, "index" | "digest">[]> {
+    return await this.#get("/snapshots", { Accept: JSON_TYPE }, signal, async (response, watch) => {
+      if (response.status !== 200) throw await responseError(response, this.url, watch);
+      const bytes = await readLimited(response, MAX_LIST, watch);
+      try {
+        const list = JSON.parse(new TextDecoder().decode(bytes)) as readonly ListedSnapshot[];
+        return list.map(({ index, digest }) => ({ index: String(BigInt(index)), digest: String(digest) }));
+      } catch (error) {
+        throw unexpected(response, this.url, "a list of snapshots", error);
+      }
     });
   }
 
@@ -175,10 +144,7 @@ export class HttpSource {
         return { held, expected: bytes.length > size ? new ChunkSet(count, bytes.subarray(size)) : held };
       } catch (error) {
         if (!hasCode(error, "MALFORMED")) throw error;
-        throw new SnapshotError("MALFORMED", `${this.url} does not say what it has: ${messageOf(error)}`, {
-          source: this.url,
-          cause: error,
-        });
+        throw unexpected(response, this.url, "a set of chunks", error);
       }
     });
   }
@@ -205,7 +171,13 @@ export class HttpSource {
       const { status } = response;
       const whole = status === 200 && start === 0 && end === manifest.content.size;
       if (status === 200 && !whole) {
-        throw new SnapshotError("UNSUPPORTED", `${this.url} cannot send ranges`, { source: this.url });
+        const answered = `${this.url} answered 200 with ${
+          typeOf(response) ?? "no Content-Type"
+        } to a request for a range`;
+        throw new SnapshotError("UNSUPPORTED", `${answered}: it is no server of snapshots, or cannot send ranges`, {
+          source: this.url,
+          status,
+        });
       }
       if (status !== 206 && !whole) throw await responseError(response, this.url, watch);
       const range = response.headers.get("Content-Range") ?? "";
@@ -229,13 +201,31 @@ export class HttpSource {
     });
   }
 
+  /**
+   * Finds out, before a stream is sent that cannot be sent twice, whether the server has moved.
+   *
+   * @throws {SnapshotError} `FORBIDDEN` if it redirects to where the caller's requests may not go
+   */
+  async settle(path: string, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.exchange(path, { method: "OPTIONS" }, signal, () => Promise.resolve());
+    } catch (error) {
+      if (hasCode(error, "FORBIDDEN", "CANCELLED")) throw error; // the request itself will say the rest
+    }
+  }
+
   /** Says that the log before an index is gone. */
   async notify(notification: InstallNotification, signal: AbortSignal | undefined): Promise<NotificationReply> {
     const body = JSON.stringify(notificationJson(notification));
     const init = { method: "POST", body, headers: { "Content-Type": JSON_TYPE } };
     return await this.exchange("/snapshots/notification", init, signal, async (response, watch) => {
       if (response.status !== 200) throw await responseError(response, this.url, watch);
-      return parseReply(await readLimited(response, MAX_REPLY, watch));
+      const bytes = await readLimited(response, MAX_REPLY, watch);
+      try {
+        return parseReply(bytes);
+      } catch (error) {
+        throw unexpected(response, this.url, "an answer to a notification", error);
+      }
     });
   }
 
@@ -249,7 +239,8 @@ export class HttpSource {
   }
 
   /**
-   * Makes a request and reads its answer, which may not stall. The body is read or cancelled when this settles.
+   * Makes a request and reads its answer, which may neither stall nor drip. The body is read or cancelled when this
+   * settles.
    *
    * @param path the path below the source's address
    * @param init the method, headers beside those of the source, and a body; or what makes them, knowing the watch
@@ -263,43 +254,65 @@ export class HttpSource {
     read: (response: Response, watch: BodyWatch) => Promise<T>,
   ): Promise<T> {
     throwIfCancelled(signal);
-    const stop = new AbortController();
-    const onAbort = () => stop.abort(signal!.reason);
+    const watch = new ExchangeWatch(this.url, this.#timeout);
+    const onAbort = () => watch.stop(signal!.reason);
     signal?.addEventListener("abort", onAbort, { once: true });
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const pause = () => clearTimeout(timer);
-    const resume = () => {
-      pause();
-      timer = setTimeout(() => {
-        stop.abort(
-          new SnapshotError("TIMEOUT", `${this.url} sent nothing for ${this.#timeout} ms`, { source: this.url }),
-        );
-      }, Math.min(this.#timeout, LONGEST_WAIT));
-    };
     let response: Response | undefined;
-    const watch = { signal: stop.signal, pause, resume };
     try {
-      resume();
-      const { headers, ...rest } = typeof init === "function" ? init(watch) : init;
-      const all = new Headers(this.#headers);
-      for (const [name, value] of Object.entries(headers ?? {})) all.set(name, value);
-      const answer = this.#fetch(new Request(this.url + path, { ...rest, headers: all, signal: stop.signal }));
-      // A custom `fetch` need not know of signals: an answer that comes too late is cancelled.
-      answer.then((late) => stop.signal.aborted ? late.body?.cancel() : undefined).catch(() => {});
-      response = await raceAbort(answer, stop.signal);
+      watch.resume();
+      response = await this.#fetch(path, typeof init === "function" ? init(watch) : init, watch);
       return await read(response, watch);
     } catch (error) {
       if (signal?.aborted) throw cancelled(signal);
-      if (stop.signal.aborted) throw stop.signal.reason;
+      if (watch.signal.aborted) throw watch.signal.reason;
       if (error instanceof SnapshotError) throw error;
+      this.#moved = undefined; // the new address may be the one that does not answer
       throw new SnapshotError("UNAVAILABLE", `${this.url} cannot be reached, or broke off: ${messageOf(error)}`, {
         source: this.url,
         cause: error,
       });
     } finally {
-      pause();
+      watch.pause();
       signal?.removeEventListener("abort", onAbort);
       if (response !== undefined && !response.bodyUsed) await discardBody(response.body);
     }
+  }
+
+  /** Makes a request, and follows redirects to where it may go. */
+  async #fetch(path: string, { headers, ...init }: ExchangeInit, { signal }: BodyWatch): Promise<Response> {
+    const { fetch: own = (request: Request) => fetch(request), redirects = [] } = this.#options;
+    let { base, isHome } = this.#moved ?? { base: this.url, isHome: true };
+    let url = base + path + (isHome ? this.#home.search : "");
+    for (let count = 0; count <= MOST_REDIRECTS; count++) {
+      const all = isHome ? new Headers(this.#headers) : new Headers();
+      for (const [name, value] of Object.entries(headers ?? {})) all.set(name, value);
+      const request = new Request(url, { ...init, headers: all, signal, redirect: "manual" });
+      const answer = own(request);
+      // A custom `fetch` need not know of signals: an answer that comes too late is cancelled.
+      answer.then((late) => signal.aborted ? late.body?.cancel() : undefined).catch(() => {});
+      const response = await raceAbort(answer, signal);
+      if (!isRedirect(response)) return response;
+      await discardBody(response.body);
+      const to = redirectOf(response, { method: init.method ?? "GET", url }, this.#home, redirects);
+      isHome = to.isHome;
+      const shown = withoutSecrets(to.url);
+      base = shown.endsWith(path) ? shown.slice(0, -path.length) : "";
+      const lasts = init.method !== undefined || response.status === 301 || response.status === 308;
+      if (base !== "" && lasts) this.#moved = { base, isHome };
+      if (init.body instanceof ReadableStream) {
+        throw new SnapshotError(
+          "UNAVAILABLE",
+          `${this.url} redirects to ${shown}, and what was sent is to be sent again`,
+          {
+            source: this.url,
+            status: response.status,
+          },
+        );
+      }
+      url = isHome && to.url.search === "" ? to.url.href + this.#home.search : to.url.href;
+    }
+    throw new SnapshotError("UNAVAILABLE", `${this.url} redirects more than ${MOST_REDIRECTS} times`, {
+      source: this.url,
+    });
   }
 }

@@ -4,8 +4,8 @@
  * @module
  */
 
-export * from "./http_source.ts";
 export * from "./notify.ts";
 export * from "./pull.ts";
 export * from "./push.ts";
 export * from "./remote.ts";
+export { checkSource, type Source, type SourceOptions } from "./source.ts";

@@ -5,17 +5,24 @@
  */
 
 import { checkOptions, checkSignal, duration } from "../../checks.ts";
-import { hasCode, throwIfCancelled } from "../../errors.ts";
+import { throwIfCancelled } from "../../errors.ts";
 import { Operation, pause } from "../../async/mod.ts";
 import { checkNotification, type InstallNotification, type NotificationReply } from "../notification.ts";
-import { HttpSource, type Source } from "./http_source.ts";
+import { HttpSource } from "./http_source.ts";
+import { RETRY_FOR, RetryBudget } from "./retry_budget.ts";
+import type { Source } from "./source.ts";
 
-/** Options of {@linkcode notifyInstall}. */
+/**
+ * Options of {@linkcode notifyInstall}.
+ *
+ * @category Transfer
+ * @see {@linkcode Replica}
+ */
 export interface NotifyOptions {
   /** Stops telling it; the follower continues. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * The longest time that a request may take, in milliseconds.
+   * The longest time for which the follower may send nothing, in milliseconds.
    *
    * @default {15000}
    */
@@ -26,15 +33,20 @@ export interface NotifyOptions {
    * @default {500}
    */
   readonly interval?: number;
+  /**
+   * The time for which the follower may fail in a row, in milliseconds; 0 for no retry.
+   *
+   * @default {15000}
+   */
+  readonly retryFor?: number;
 }
-
-/** The number of unanswered requests in a row after which it fails. */
-const ATTEMPTS = 8;
 
 /**
  * Tells a follower that the log before an index is gone, and asks it again until it has installed a snapshot, or has
  * none.
  *
+ * @category Transfer
+ * @see {@linkcode Replica}
  * @param follower its handler
  * @param notification what the leader says
  * @param options the signal, and the times
@@ -47,26 +59,31 @@ export function notifyInstall(
   options: NotifyOptions = {},
 ): Operation<NotificationReply> {
   return new Operation(async (tracker) => {
-    const { signal, timeout = 15_000, interval = 500 } = checkOptions(options, {
+    const { signal, timeout = 15_000, interval = 500, retryFor = RETRY_FOR } = checkOptions(options, {
       signal: checkSignal,
       timeout: duration(),
       interval: duration(),
+      retryFor: duration(),
     });
     checkNotification(notification);
     const server = new HttpSource(follower, timeout);
     tracker.phase("notify");
-    for (let failures = 0;;) {
+    const budget = new RetryBudget(retryFor);
+    for (;;) {
       throwIfCancelled(signal);
+      let wait = interval;
       try {
         const reply = await server.notify(notification, signal);
-        failures = 0;
+        budget.succeeded();
         if (reply.progress !== undefined) tracker.set(reply.progress);
         if (reply.result !== "IN_PROGRESS") return reply;
       } catch (error) {
         throwIfCancelled(signal);
-        if (!hasCode(error, "UNAVAILABLE", "TIMEOUT", "BUSY", "CLOSED") || ++failures >= ATTEMPTS) throw error;
+        const asked = budget.failedAlone(error);
+        if (asked === undefined) throw error;
+        wait = asked;
       }
-      await pause(interval, signal);
+      await pause(wait, signal);
     }
   });
 }

@@ -6,17 +6,13 @@
 
 import { hasCode, SnapshotError } from "../../errors.ts";
 import type { SnapshotManifest } from "../../snapshot/mod.ts";
-import { pause } from "../../async/mod.ts";
 import { ChunkSet } from "../../stream/mod.ts";
 import type { Holder } from "./schedule.ts";
 import type { HttpSource } from "./http_source.ts";
+import { RetryBudget } from "./retry_budget.ts";
 
-/** The first wait after a failure, in milliseconds; doubled with each. */
-const FIRST_WAIT = 100;
-/** The longest such wait. */
+/** The longest time between two looks at what a source has, in milliseconds. */
 const LONGEST_WAIT = 5000;
-/** The longest wait that a source can ask for. */
-const LONGEST_ASKED = 60_000;
 /** The time between two looks at what a source has, while that grows, in milliseconds. */
 const LOOK_AGAIN = 150;
 /** A source that had nothing more at so many looks in a row does not get the chunks that it has requested. */
@@ -34,8 +30,8 @@ export class Peer implements Holder {
   rate = 0;
   /** Bytes that were taken from it. */
   bytes = 0;
-  /** The number of its failures in a row. */
-  failures = 0;
+  /** The time for which it may fail. */
+  readonly budget: RetryBudget;
   /** The error for which it is not used any more. */
   dropped: SnapshotError | undefined;
   /** The number of its requests in a row that others were quicker with, and of which it had not given a byte. */
@@ -48,6 +44,9 @@ export class Peer implements Holder {
   #looks = 0;
   /** High-water mark of chunks held; other chunks, but no more, are no progress. */
   #most = 0;
+  /** When it first had that many. */
+  #grewAt: number = performance.now();
+  readonly #retryFor: number;
   /** True if it knows nothing of the snapshot. */
   #isStranger = false;
 
@@ -55,9 +54,12 @@ export class Peer implements Holder {
    * @param source the server
    * @param manifest what is pulled
    * @param isWhole whether it is known to have all of it: it gave the manifest
+   * @param retryFor for how long it may fail, or have nothing more, in milliseconds
    */
-  constructor(source: HttpSource, manifest: SnapshotManifest, isWhole: boolean) {
+  constructor(source: HttpSource, manifest: SnapshotManifest, isWhole: boolean, retryFor: number) {
     this.source = source;
+    this.budget = new RetryBudget(retryFor);
+    this.#retryFor = retryFor;
     this.held = isWhole ? undefined : new ChunkSet(manifest.content.count);
   }
 
@@ -85,6 +87,7 @@ export class Peer implements Holder {
         const chunks = sizeOf(held);
         this.held = isWhole ? undefined : held;
         this.#looks = chunks > this.#most ? 0 : this.#looks + 1;
+        if (chunks > this.#most) this.#grewAt = performance.now();
         this.#most = Math.max(this.#most, chunks);
         this.#nextLook = performance.now() + Math.min(LOOK_AGAIN * 2 ** Math.min(this.#looks, 5), LONGEST_WAIT);
       } finally {
@@ -108,7 +111,7 @@ export class Peer implements Holder {
 
   /** True if it gets more of the snapshot, or may be about to begin; false if it fails or gives nothing. */
   get isReceiving(): boolean {
-    if (this.dropped !== undefined || this.failures > 0 || this.outrun > 0) return false;
+    if (this.dropped !== undefined || this.budget.failures > 0 || this.outrun > 0) return false;
     return this.held !== undefined && this.#looks < STUCK;
   }
 
@@ -118,8 +121,21 @@ export class Peer implements Holder {
   }
 
   /** Reports whether it is useless to wait for it, since it does not get more. */
-  hasStopped(attempts: number): boolean {
-    return this.#isStranger || this.#looks >= attempts;
+  get hasStopped(): boolean {
+    return this.#isStranger || this.#looks > 1 && performance.now() - this.#grewAt >= this.#retryFor;
+  }
+
+  /** True unless it was dropped, fails, or lets others be quicker: its share of the requests is of use. */
+  get isUseful(): boolean {
+    return this.dropped === undefined && this.budget.failures === 0 && this.outrun === 0;
+  }
+
+  /** Forgets, once, that it was dropped for a wrong answer; reports whether it may be asked again. */
+  revive(): boolean {
+    if (!this.budget.doubts(this.dropped)) return false;
+    this.dropped = undefined;
+    this.budget.succeeded();
+    return true;
   }
 
   /** Notes how fast a request was. */
@@ -140,24 +156,4 @@ function sizeOf({ bytes }: ChunkSet): number {
 function lastByte(count: number, i: number): number {
   const rest = count - i * 8;
   return rest >= 8 ? 0xff : (1 << rest) - 1;
-}
-
-/**
- * Reports whether an error is transient: the source does not answer, is busy, or broke off; not if it refused or sent
- * wrong bytes.
- */
-export function isPassing(error: unknown): boolean {
-  return hasCode(error, "UNAVAILABLE", "TIMEOUT", "BUSY", "CLOSED");
-}
-
-/** Waits before a retry: longer each time, and at least as long as the source asks for, unless `needless` resolves. */
-export async function backOff(
-  failures: number,
-  error: unknown,
-  signal: AbortSignal | undefined,
-  needless?: Promise<void>,
-): Promise<void> {
-  const asked = error instanceof SnapshotError ? Math.min(error.fields.retryAfter ?? 0, LONGEST_ASKED) : 0;
-  const jitter = 0.75 + Math.random() / 2; // so that a thousand that lost one server do not come back together
-  await pause(Math.max(Math.min(FIRST_WAIT * 2 ** (failures - 1), LONGEST_WAIT) * jitter, asked), signal, needless);
 }

@@ -15,27 +15,33 @@ import {
   listOf,
   required,
 } from "../../checks.ts";
-import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
+  checkHeadroom,
   checkOffered,
   type CheckOptions,
   checkStorage,
   checkVerifier,
   type SnapshotInfo,
-  type SnapshotInstall,
   type SnapshotManifest,
   type SnapshotStorage,
   type SnapshotVerifier,
   stale,
 } from "../../snapshot/mod.ts";
-import { neverThrowing, Operation, pause, raceAbort, type Tracker } from "../../async/mod.ts";
-import { checkThrottle, type Throttle } from "../../stream/mod.ts";
-import { backOff, isPassing, Peer } from "./peer.ts";
-import { type Running, Schedule } from "./schedule.ts";
-import { checkSource, HttpSource, type Source } from "./http_source.ts";
-import { SpanTransfer, type TransferContext } from "./span_transfer.ts";
+import { neverThrowing, Operation, type Tracker } from "../../async/mod.ts";
+import { checkThrottle, type Throttle, toHex } from "../../stream/mod.ts";
+import { Fetching } from "./fetching.ts";
+import { HttpSource } from "./http_source.ts";
+import { Peer } from "./peer.ts";
+import { isTransient, RETRY_FOR } from "./retry_budget.ts";
+import { checkSource, type Source } from "./source.ts";
+import { asError, type Found, survey } from "./survey.ts";
 
-/** Options of {@linkcode pull}. */
+/**
+ * Options of {@linkcode pull}.
+ *
+ * @category Transfer
+ */
 export interface PullOptions extends CheckOptions {
   /** Cancels it; the received chunks stay, so that it can be resumed. */
   readonly signal?: AbortSignal | undefined;
@@ -60,12 +66,12 @@ export interface PullOptions extends CheckOptions {
    */
   readonly timeout?: number;
   /**
-   * The number of failures in a row after which a source is dropped; with waits from 0.1 s to 5 s, or as long as it
-   * asks for, the default takes some fifteen seconds.
+   * The time for which a source may fail in a row before it is dropped, in milliseconds; 0 for no retry. It is asked
+   * again after 0.1 s to 5 s, or when it asks to be; longer waits that it asks for do not count.
    *
-   * @default {8}
+   * @default {15000}
    */
-  readonly attempts?: number;
+  readonly retryFor?: number;
   /** Limits the rate of fetching. */
   readonly throttle?: Throttle | undefined;
   /**
@@ -90,7 +96,7 @@ export function pullChecks(): Checks<PullOptions> {
     verifier: checkVerifier,
     concurrency: integer(1),
     timeout: duration(),
-    attempts: integer(1),
+    retryFor: duration(),
     throttle: checkThrottle,
     onFurtherSource: checkFunction,
     onSourceError: checkFunction,
@@ -99,7 +105,11 @@ export function pullChecks(): Checks<PullOptions> {
   };
 }
 
-/** The result of {@linkcode pull}. */
+/**
+ * The result of {@linkcode pull}.
+ *
+ * @category Transfer
+ */
 export interface PullResult {
   /** The snapshot, in the storage. */
   readonly snapshot: SnapshotInfo;
@@ -111,7 +121,11 @@ export interface PullResult {
   readonly sources: readonly PulledSource[];
 }
 
-/** The contribution of a source to a {@linkcode pull}. */
+/**
+ * The contribution of a source to a {@linkcode pull}.
+ *
+ * @category Transfer
+ */
 export interface PulledSource {
   /** Its address. */
   readonly url: string;
@@ -123,14 +137,10 @@ export interface PulledSource {
   readonly dropped?: SnapshotError;
 }
 
-/** Bytes that all requests together may hold. */
-const MEMORY = 32 * 1024 * 1024;
-/** Requests at the same time, whatever the memory. */
-const MOST_REQUESTS = 24;
-/** The time after which an idle worker looks again whether another request stalls, in milliseconds. */
-const LOOK_AGAIN = 250;
-/** The most rounds of fetching: chunks that were here and turned out damaged are fetched anew. */
-const ROUNDS = 3;
+/**
+ * The most snapshots in a row of which nothing could be fetched: one who makes up new ones is not followed for ever.
+ */
+const MOST_FRUITLESS = 8;
 
 /**
  * Fetches a snapshot into a storage.
@@ -138,20 +148,21 @@ const ROUNDS = 3;
  * Chunks come from all sources at once; each is verified before it is written. Chunks that are here already, in other
  * snapshots or from an interrupted pull, are used first, and a chunk that the snapshot has several times comes once. A
  * source that fails is retried, later each time; a request that one is slow with, another attempts too; a source that
- * sends wrong bytes is dropped. If the snapshot is retired meanwhile, the newest is fetched in its stead, and the
- * chunks that are here of the old one are used for it.
+ * sends wrong bytes is dropped, and asked once more only if nobody else is left. If the snapshot is retired meanwhile,
+ * or bad wherever it is, the newest other one is fetched in its stead, and the chunks that are here are used for it.
  *
  * A source may itself be fetching the snapshot: it is asked for the chunks that it has. Where several pull from each
  * other and from one that has all of it (`sources: [leader, ...followers]`, and a handler on the storage of each), each
  * chunk is drawn from that one about once.
  *
+ * @category Transfer
  * @param storage where to
- * @param sources where from; the first that can be reached and is not `chunksOnly` says which snapshot it is; with a
- *   verifier, the first that can be reached
+ * @param sources where from; all are asked at once, and the newest snapshot is taken that is named by one that is not
+ *   `chunksOnly` or, with a verifier, that is signed
  * @param options see {@linkcode PullOptions}
- * @returns work that gives the snapshot; fails with `STALE` if it is not newer than what is here, `NOT_FOUND` if no
- *   source has it, `UNAVAILABLE` if too many failed, `CORRUPT` if the last one sent wrong bytes, `FORBIDDEN` if it is
- *   of another group or not signed by somebody who is trusted, `CANCELLED`
+ * @returns work that gives the snapshot; fails with `STALE` if no source has a newer one than is here, `NOT_FOUND` if
+ *   none has any, `UNAVAILABLE` or `TIMEOUT` if one of those cannot be asked, `CORRUPT` if the last one sent wrong
+ *   bytes, `FORBIDDEN` if it is of another group or not signed by somebody who is trusted, `CANCELLED`
  *
  * @example
  * ```ts
@@ -197,206 +208,83 @@ class Pull {
   }
 
   async run(): Promise<PullResult> {
+    const { index, onManifest } = this.#options;
+    const excluded = new Set<string>();
     let fetched = 0;
-    let retired: { readonly index: bigint; readonly error: SnapshotError } | undefined;
-    for (;;) {
-      const { manifest, from } = await this.#manifest();
-      if (retired !== undefined && manifest.index <= retired.index) throw retired.error;
-      const [newest] = await this.#storage.list();
-      if (newest !== undefined && manifest.index <= newest.meta.lastIncludedIndex) {
-        throw stale(manifest.index, newest.meta.lastIncludedIndex);
-      }
-      this.#options.onManifest?.(manifest);
-      this.#tracker.restart();
-      const install = await this.#storage.install(manifest);
+    let first: SnapshotError | undefined;
+    for (let fruitless = 0;;) {
+      let found: Found;
       try {
-        this.#tracker.phase("prepare", manifest.size);
-        await install.prepare({
-          signal: this.#options.signal,
-          onReused: (bytes, chunks) => this.#tracker.reuse(bytes, chunks),
-        });
-        this.#tracker.phase("fetch");
-        this.#peers = this.#sources.map((source) => new Peer(source, manifest, source === from));
-        const error = await this.#fetchAll(install);
-        const { bytes, reused } = this.#tracker.progress;
-        fetched += bytes - reused;
-        if (error !== undefined) {
-          retired = { index: manifest.index, error }; // continue with the newest
-          continue;
-        }
-        this.#tracker.phase("commit");
-        const snapshot = await install.commit({ check: this.#options.check });
-        return { snapshot, fetched, reused, sources: this.#peers.map(reportOf) };
-      } finally {
-        await install.close();
+        found = await this.#survey(excluded);
+        onManifest?.(found.manifest);
+      } catch (error) {
+        throwIfCancelled(this.#options.signal);
+        throw first ?? error; // of older ones nobody asked
       }
+      this.#tracker.restart();
+      const { snapshot, failure, reused, came } = await this.#install(found);
+      fetched += came;
+      if (snapshot !== undefined) return { snapshot, fetched, reused, sources: this.#peers.map(reportOf) };
+      fruitless = came > 0 ? 0 : fruitless + 1;
+      first ??= failure;
+      // Retired meanwhile, or bad there: the newest other one is fetched in its stead.
+      const isBad = this.#peers.some(({ dropped }) => dropped !== undefined && !isTransient(dropped));
+      if (!isBad || index !== undefined || fruitless === MOST_FRUITLESS) throw first;
+      excluded.add(toHex(found.manifest.digest));
     }
   }
 
-  /** The manifest, from the first source that can be reached and whose word, or signature, is trusted. */
-  async #manifest(): Promise<{ readonly manifest: SnapshotManifest; readonly from: HttpSource }> {
-    const { signal, verifier, attempts = 8 } = this.#options;
+  /** The newest snapshot of those sources whose word, or signature, is trusted. */
+  async #survey(excluded: ReadonlySet<string>): Promise<Found> {
+    const { index, signal, verifier, retryFor = RETRY_FOR } = this.#options;
     const asked = this.#sources.filter(({ chunksOnly }) => verifier !== undefined || !chunksOnly);
     if (asked.length === 0) throw new SnapshotError("MALFORMED", "No source's word is taken on what the snapshot is");
-    for (let attempt = 1;; attempt++) {
-      let failure: unknown;
-      for (const from of asked) {
-        try {
-          return { manifest: await this.#manifestFrom(from), from };
-        } catch (error) {
-          throwIfCancelled(signal);
-          this.#report(error);
-          // A transient error is worth a retry, more than a clear no of another source.
-          if (failure === undefined || isPassing(error)) failure = error;
-        }
-      }
-      if (attempt >= attempts || !isPassing(failure)) throw failure;
-      await backOff(attempt, failure, signal);
-    }
+    return await survey(asked, {
+      index,
+      signal,
+      excluded,
+      retryFor: excluded.size === 0 ? retryFor : 0,
+      accept: (manifest, source, further) => this.#accept(manifest, source, further),
+      report: (error) => this.#report(error),
+    });
   }
 
-  async #manifestFrom(source: HttpSource): Promise<SnapshotManifest> {
-    const { index, signal, verifier, onFurtherSource, timeout = 15_000 } = this.#options;
-    const { manifest, further } = await source.manifest(index, signal);
-    checkOffered(this.#storage.group, await this.#storage.list(), manifest.meta, source.url);
+  async #accept(manifest: SnapshotManifest, source: HttpSource, further: readonly URL[]): Promise<void> {
+    const { verifier, onFurtherSource, timeout = 15_000 } = this.#options;
+    const here = await this.#storage.list();
+    checkOffered(this.#storage.group, here, manifest.meta, source.url);
+    if (this.#options.index === undefined) checkHeadroom(manifest.meta);
     await verifier?.verify(manifest);
+    const newest = here[0]?.meta.lastIncludedIndex;
+    if (newest !== undefined && manifest.index <= newest) throw stale(manifest.index, newest);
     for (const url of further) {
       const named = onFurtherSource?.(url);
       if (named === undefined) continue;
       const added = new HttpSource(named, timeout, true);
       if (!this.#sources.some(({ url }) => url === added.url)) this.#sources.push(added);
     }
-    return manifest;
   }
 
-  /** Fetches the missing chunks, and those that turn out to be missing again. See {@linkcode #fetch}. */
-  async #fetchAll(install: SnapshotInstall): Promise<SnapshotError | undefined> {
-    for (let round = 1; round <= ROUNDS && !install.missing().next().done; round++) {
-      const retired = await this.#fetch(install);
-      if (retired !== undefined) return retired;
-    }
-  }
-
-  /** Fetches the missing chunks. Returns an error if a source no longer has this snapshot, and may have a newer one. */
-  async #fetch(install: SnapshotInstall): Promise<SnapshotError | undefined> {
-    const { signal, index, throttle } = this.#options;
-    const requests = mostRequests(install.manifest);
-    const schedule = new Schedule(install, requests);
-    const stop = new AbortController();
-    const onAbort = () => stop.abort(signal!.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
-    // Also ends a running write, which may put one chunk in a million places.
-    stop.signal.addEventListener("abort", () => void install.close().catch(() => {}), { once: true });
-    const done = new AbortController();
-    void schedule.drained.then(() => done.abort());
-    const looking = AbortSignal.any([stop.signal, done.signal]);
-    let fatal: { readonly error: unknown } | undefined;
-    const context = { install, schedule, tracker: this.#tracker, throttle, buffers: [] };
-    const worker = async (peer: Peer, workers: number) => {
-      try {
-        await this.#work(context, peer, workers, stop.signal, looking);
-      } catch (error) {
-        fatal ??= { error }; // the disk, not a source: the others need not continue
-        stop.abort(error);
-      } finally {
-        schedule.wake();
-      }
-    };
+  /** Installs a snapshot, or says why it cannot be fetched. */
+  async #install({ manifest, from }: Found): Promise<Installed> {
+    const { signal, retryFor = RETRY_FOR, concurrency = 3, throttle, check } = this.#options;
+    const tracker = this.#tracker;
+    const install = await this.#storage.install(manifest);
     try {
-      throwIfCancelled(signal);
-      const share = Math.floor(requests / this.#peers.length);
-      const each = Math.max(Math.min(this.#options.concurrency ?? 3, share), 1);
-      const peers = this.#peers.flatMap((peer) => Array.from({ length: each }, () => peer));
-      await Promise.all(peers.map((peer) => worker(peer, peers.length)));
-      throwIfCancelled(signal);
-      if (fatal !== undefined) throw fatal.error;
-      if (schedule.isDone) return undefined;
-      const reasons = this.#peers.map(({ dropped }) => dropped!);
-      const reason = reasons.find((reason) => !hasCode(reason, "NOT_FOUND")) ?? reasons[0]!;
-      if (reasons.some((reason) => hasCode(reason, "NOT_FOUND")) && index === undefined) return reason;
-      throw reason;
+      tracker.phase("prepare", manifest.size);
+      await install.prepare({ signal, onReused: (bytes, chunks) => tracker.reuse(bytes, chunks) });
+      tracker.phase("fetch");
+      this.#peers = this.#sources.map((source) => new Peer(source, manifest, from.includes(source), retryFor));
+      const report = (error: unknown) => this.#report(error);
+      const failure = await new Fetching(install, this.#peers, { signal, concurrency, throttle, tracker, report })
+        .run();
+      const { bytes, reused } = tracker.progress;
+      if (failure !== undefined) return { failure, reused, came: bytes - reused };
+      tracker.phase("commit");
+      return { snapshot: await install.commit({ check }), reused, came: bytes - reused };
     } finally {
-      signal?.removeEventListener("abort", onAbort);
+      await install.close();
     }
-  }
-
-  /**
-   * Fetches one span after the other from one source, until all is here or the source is dropped.
-   *
-   * @param signal cancels it
-   * @param looking ends the looks at what it has: also when all is here
-   */
-  async #work(
-    context: TransferContext,
-    peer: Peer,
-    workers: number,
-    signal: AbortSignal,
-    looking: AbortSignal,
-  ): Promise<void> {
-    const { schedule } = context;
-    while (peer.dropped === undefined && !schedule.isDone) {
-      const { failures } = peer;
-      let transfer: SpanTransfer | undefined;
-      try {
-        if (peer.isDue) await raceAbort(peer.look(context.install.manifest, looking), looking);
-        const running = schedule.take(peer, this.#peers, workers);
-        if (running === undefined) {
-          if (this.#isHopeless(peer, schedule)) return;
-          await pause(Math.min(peer.nextLook, LOOK_AGAIN), signal, schedule.changed());
-          continue;
-        }
-        transfer = new SpanTransfer(context, running, peer.source);
-        await this.#transfer(transfer, running, peer, schedule, signal);
-        peer.failures = 0;
-        if (workers > context.schedule.most) await pause(0, signal); // now it is the turn of somebody who waits
-      } catch (error) {
-        if (signal.aborted || transfer?.failedToWrite) throw error;
-        if (transfer === undefined && looking.aborted) return;
-        this.#report(error);
-        if (peer.dropped !== undefined) return;
-        if (transfer !== undefined && transfer.written > 0) peer.failures = 0;
-        const first = peer.failures === failures; // of the requests that failed together, which count as one
-        if (first) peer.failures++;
-        if (peer.failures >= (this.#options.attempts ?? 8) || !isPassing(error)) {
-          peer.dropped ??= asError(error);
-          return;
-        }
-        if (first) peer.paused = backOff(peer.failures, error, signal, schedule.drained);
-        await peer.paused;
-      }
-    }
-  }
-
-  async #transfer(
-    transfer: SpanTransfer,
-    running: Running,
-    peer: Peer,
-    schedule: Schedule,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { needless } = running;
-    try {
-      await transfer.run(AbortSignal.any([signal, needless.signal]));
-    } catch (error) {
-      if (!needless.signal.aborted || signal.aborted || transfer.failed) throw error; // others were quicker
-      if (running.received === 0) peer.outrun++;
-    } finally {
-      if (running.received > 0) peer.outrun = 0;
-      peer.bytes += transfer.written;
-      peer.measured(running.received, running.rate);
-      schedule.ended(running);
-    }
-  }
-
-  /** Drops a source that has no missing chunk, if nobody is left from whom it could get one; reports whether it did. */
-  #isHopeless(peer: Peer, schedule: Schedule): boolean {
-    if (peer.held === undefined || schedule.wants(peer)) return false;
-    if (this.#peers.some(({ dropped, held }) => dropped === undefined && held === undefined)) return false;
-    if (!peer.hasStopped(this.#options.attempts ?? 8)) return false;
-    peer.dropped = new SnapshotError("NOT_FOUND", `${peer.source.url} has nothing of the snapshot that is missing`, {
-      source: peer.source.url,
-    });
-    return true;
   }
 
   #report(error: unknown): void {
@@ -404,18 +292,16 @@ class Pull {
   }
 }
 
-/** The most requests at a time: memory has to suffice for all. */
-function mostRequests({ content: { files, size } }: SnapshotManifest): number {
-  // The average size of the chunk that a byte lies in: beside a large file, thousands of small ones do not count.
-  const chunk = files.reduce((sum, { chunks }) => sum + chunks.size * (chunks.size / Math.max(chunks.count, 1)), 0) /
-    Math.max(size, 1);
-  return Math.min(Math.floor(MEMORY / (1024 * 1024 + 2 * chunk)), MOST_REQUESTS);
+/** The outcome of fetching one snapshot. */
+interface Installed {
+  readonly snapshot?: SnapshotInfo;
+  /** Why it could not be had. */
+  readonly failure?: SnapshotError;
+  /** Bytes that were here, and bytes that came. */
+  readonly reused: number;
+  readonly came: number;
 }
 
 function reportOf({ source: { url }, bytes, rate, dropped }: Peer): PulledSource {
   return { url, bytes, rate, ...(dropped !== undefined && { dropped }) };
-}
-
-function asError(error: unknown): SnapshotError {
-  return error instanceof SnapshotError ? error : new SnapshotError("UNAVAILABLE", messageOf(error), { cause: error });
 }

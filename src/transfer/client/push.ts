@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkFunction, checkOptions, type Checks, checkSignal, duration, integer } from "../../checks.ts";
+import { checkFunction, checkOptions, type Checks, checkSignal, duration } from "../../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
   archive,
@@ -20,8 +20,9 @@ import {
 import { Operation, pause, type Tracker } from "../../async/mod.ts";
 import { checkThrottle, ChunkSet, progress, streamFrom, type Throttle, throttled, toHex } from "../../stream/mod.ts";
 import { type BodyWatch, readLimited } from "../body.ts";
-import { backOff, isPassing } from "./peer.ts";
-import { HttpSource, type Source } from "./http_source.ts";
+import { HttpSource } from "./http_source.ts";
+import { RETRY_FOR, RetryBudget } from "./retry_budget.ts";
+import type { Source } from "./source.ts";
 import { BYTES_TYPE, PROTOBUF_TYPE, responseError } from "../wire.ts";
 
 /** The most bytes that are sent ahead of those that the other side has written. */
@@ -33,7 +34,12 @@ const NO_NEWS = 1000;
 /** The longest answer to an archive, in bytes. */
 const MAX_ANSWER = 1024 * 1024;
 
-/** Options of {@linkcode push}. */
+/**
+ * Options of {@linkcode push}.
+ *
+ * @category Transfer
+ * @see {@linkcode snapshotHandler}
+ */
 export interface PushOptions {
   /** Cancels it; the chunks that the other side has stay there, so that it can be resumed. */
   readonly signal?: AbortSignal | undefined;
@@ -47,12 +53,12 @@ export interface PushOptions {
    */
   readonly timeout?: number;
   /**
-   * The number of failures in a row after which the push fails, with waits from 0.1 s to 5 s, or as long as the other
-   * side asks for.
+   * The time for which the other side may fail in a row before the push fails, in milliseconds; 0 for no retry. See
+   * `PullOptions.retryFor`. What would fail again (403, 413 of a proxy) is not retried.
    *
-   * @default {8}
+   * @default {15000}
    */
-  readonly attempts?: number;
+  readonly retryFor?: number;
 }
 
 /**
@@ -60,6 +66,8 @@ export interface PushOptions {
  * (`PUT /snapshots/{index}/manifest`), and again after each failure, so that chunks that have arrived are not sent
  * again.
  *
+ * @category Transfer
+ * @see {@linkcode snapshotHandler}
  * @param reader the snapshot; to be kept open meanwhile
  * @param target where to
  * @param options the signal, the rate, and how patient to be
@@ -70,8 +78,13 @@ export function push(reader: SnapshotReader, target: Source, options: PushOption
   return new Operation((tracker) => new Push(reader, target, options, tracker).run());
 }
 
-/** Options of {@linkcode pushLive}. */
-export interface LivePushOptions extends Omit<PushOptions, "attempts">, Pick<StreamedArchiveOptions, "signer"> {}
+/**
+ * Options of {@linkcode pushLive}.
+ *
+ * @category Transfer
+ * @see {@linkcode snapshotHandler}
+ */
+export interface LivePushOptions extends Omit<PushOptions, "retryFor">, Pick<StreamedArchiveOptions, "signer"> {}
 
 /** The checks of {@linkcode LivePushOptions}. */
 export function livePushChecks(): Checks<LivePushOptions> {
@@ -82,6 +95,8 @@ export function livePushChecks(): Checks<LivePushOptions> {
  * Sends a snapshot, while it is being written, to be installed by another node, with no storage in between. It cannot
  * be resumed: nothing of it is kept here. See `Replica.push`.
  *
+ * @category Transfer
+ * @see {@linkcode snapshotHandler}
  * @param meta the metadata of the snapshot
  * @param write writes its files: a `SaveTask`'s `write`, for one
  * @param target where to
@@ -101,7 +116,9 @@ export function pushLive(
     const own = checkMeta(meta);
     tracker.phase("send");
     const content = streamedArchive(own, write, { signal, signer });
-    await put(new HttpSource(target, timeout), own.lastIncludedIndex, content, options, tracker);
+    const server = new HttpSource(target, timeout);
+    await server.settle(`/snapshots/${own.lastIncludedIndex}`, signal);
+    await put(server, own.lastIncludedIndex, content, options, tracker);
   });
 }
 
@@ -119,7 +136,7 @@ class Push {
       signal: checkSignal,
       throttle: checkThrottle,
       timeout: duration(),
-      attempts: integer(1),
+      retryFor: duration(),
     });
     this.#reader = reader;
     this.#server = new HttpSource(target, options.timeout ?? 120_000);
@@ -128,19 +145,21 @@ class Push {
   }
 
   async run(): Promise<void> {
-    const { signal, attempts = 8 } = this.#options;
+    const { signal, retryFor = RETRY_FOR } = this.#options;
+    const budget = new RetryBudget(retryFor);
     let sent = -1;
-    for (let failures = 0;;) {
+    for (let again = false;; again = true) {
       throwIfCancelled(signal);
       try {
-        return await this.#send(failures > 0);
+        return await this.#send(again);
       } catch (error) {
         throwIfCancelled(signal);
         const { bytes } = this.#tracker.progress;
-        if (bytes > sent) failures = 0; // it came further than ever
+        if (bytes > sent) budget.succeeded(); // it came further than ever
         sent = Math.max(sent, bytes);
-        if (this.#failure !== undefined || !isPassing(error) || ++failures >= attempts) throw error;
-        await backOff(failures, error, signal);
+        const wait = this.#failure === undefined ? budget.failed(error) : undefined;
+        if (wait === undefined) throw error;
+        await pause(wait, signal);
       }
     }
   }
@@ -246,7 +265,7 @@ async function put(
   { signal, throttle }: Pick<PushOptions, "signal" | "throttle">,
   tracker: Tracker,
   onFailure?: (error: unknown) => void,
-): Promise<{ readonly digest?: unknown }> {
+): Promise<Installed> {
   let passed = 0;
   let watching: BodyWatch | undefined;
   content = content.pipeThrough(progress(({ bytes }) => {
@@ -261,14 +280,18 @@ async function put(
   try {
     const init = (watch: BodyWatch) => {
       watching = watch;
-      const headers = { "Content-Type": BYTES_TYPE };
+      // Loading may take longer than a proxy waits for an answer: the other side may say that it goes on (RFC 7240).
+      const headers = { "Content-Type": BYTES_TYPE, Prefer: "respond-async" };
       return { method: "PUT", body: body.stream as BodyInit, duplex: "half" as const, headers };
     };
-    return await server.exchange(`/snapshots/${index}`, init, signal, async (response, watch) => {
-      // A proxy's 200 is not an acknowledgement: a server that has installed it says which snapshot.
-      if (response.status === 201) return parseInstalled(await readLimited(response, MAX_ANSWER, watch), index);
-      throw await responseError(response, server.url, watch);
-    });
+    const path = `/snapshots/${index}`;
+    const installed = await server.exchange(
+      path,
+      init,
+      signal,
+      (response, watch) => outcomeOf(response, watch, server, index),
+    );
+    return installed ?? await outcome(server, index, signal);
   } catch (error) {
     throwIfCancelled(signal);
     if (body.failure !== undefined) { // the reader's, whatever fetch made of it
@@ -287,8 +310,61 @@ async function put(
   }
 }
 
+/** The time between two questions whether an install has ended, in milliseconds. */
+const ASK_OUTCOME = 1000;
+
+/** Asks how an install ends that goes on after its request was answered. */
+async function outcome(server: HttpSource, index: bigint, signal: AbortSignal | undefined): Promise<Installed> {
+  const budget = new RetryBudget(RETRY_FOR);
+  for (let wait = ASK_OUTCOME;;) {
+    await pause(wait, signal);
+    wait = ASK_OUTCOME;
+    let said: { readonly failure?: SnapshotError; readonly installed?: Installed | undefined };
+    try {
+      said = await server.exchange(`/snapshots/${index}/install`, {}, signal, async (response, watch) => {
+        // The question was answered: with the error that the install failed with.
+        if (response.status === 200) return { failure: await responseError(response, server.url, watch) };
+        return { installed: await outcomeOf(response, watch, server, index) };
+      });
+    } catch (error) {
+      throwIfCancelled(signal);
+      const asked = budget.failed(error);
+      if (asked !== undefined) {
+        wait = asked;
+        continue;
+      }
+      throw new SnapshotError("UNAVAILABLE", `${server.url} does not say how the install ended: ${messageOf(error)}`, {
+        source: server.url,
+        index,
+        cause: error,
+      });
+    }
+    budget.succeeded();
+    if (said.failure !== undefined) throw said.failure;
+    if (said.installed !== undefined) return said.installed;
+  }
+}
+
+/** The snapshot that was installed; nothing if that goes on. */
+async function outcomeOf(
+  response: Response,
+  watch: BodyWatch,
+  server: HttpSource,
+  index: bigint,
+): Promise<Installed | undefined> {
+  if (response.status === 202) return undefined;
+  // A proxy's 200 is not an acknowledgement: a server that has installed it says which snapshot.
+  if (response.status === 201) return parseInstalled(await readLimited(response, MAX_ANSWER, watch), index);
+  throw await responseError(response, server.url, watch);
+}
+
+/** The reply of the other side about a snapshot that it has installed. */
+interface Installed {
+  readonly digest?: unknown;
+}
+
 /** Reads which snapshot the other side says that it has installed. */
-function parseInstalled(bytes: Uint8Array, index: bigint): { readonly digest?: unknown } {
+function parseInstalled(bytes: Uint8Array, index: bigint): Installed {
   try {
     const said = JSON.parse(new TextDecoder().decode(bytes)) as { readonly index?: unknown; readonly digest?: unknown };
     if (said.index === String(index)) return said;

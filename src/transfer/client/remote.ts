@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkIndex, checkOptions, checkSignal, duration } from "../../checks.ts";
+import { checkIndex, checkOptions, checkSignal, duration, listOf, required } from "../../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
   type BadChunk,
@@ -22,10 +22,17 @@ import {
   type VerifyResult,
 } from "../../snapshot/mod.ts";
 import { Operation } from "../../async/mod.ts";
-import { verified } from "../../stream/mod.ts";
-import { HttpSource, type Source } from "./http_source.ts";
+import { HttpSource } from "./http_source.ts";
+import { RemoteContent } from "./remote_content.ts";
+import { RETRY_FOR } from "./retry_budget.ts";
+import { checkSource, type Source } from "./source.ts";
+import { survey } from "./survey.ts";
 
-/** Options of {@linkcode openRemote}. */
+/**
+ * Options of {@linkcode openRemote}.
+ *
+ * @category Transfer
+ */
 export interface RemoteOptions {
   /** The index of the snapshot; the newest if absent. */
   readonly index?: bigint;
@@ -39,15 +46,25 @@ export interface RemoteOptions {
    * @default {15000}
    */
   readonly timeout?: number;
+  /**
+   * The time for which a server may fail in a row, in milliseconds; 0 for no retry. See `PullOptions.retryFor`.
+   *
+   * @default {15000}
+   */
+  readonly retryFor?: number;
 }
 
 /**
  * Opens a snapshot that is on a server, without fetching it: each file, or range of one, is fetched when it is read,
  * and verified chunk by chunk. So a part of a state is restored by fetching that part.
  *
+ * Of several servers the newest snapshot is opened, as {@linkcode pull} chooses it, and what one fails to send another
+ * does, from where it broke off. A server that is busy is asked again when it wants to be.
+ *
  * The server keeps the snapshot for as long as it is being read, and some time longer: see the handler's lease.
  *
- * @param source the server
+ * @category Transfer
+ * @param source the server, or several of one group
  * @param options see {@linkcode RemoteOptions}
  * @returns a reader; `verify` reads everything
  * @throws {SnapshotError} `NOT_FOUND`, `UNAVAILABLE`, `TIMEOUT`, `CANCELLED` …
@@ -64,21 +81,35 @@ export interface RemoteOptions {
  * ```
  */
 export async function openRemote(
-  source: Source,
+  source: Source | readonly Source[],
   options: RemoteOptions = {},
 ): Promise<SnapshotReader> {
-  const { index, signal, verifier, timeout = 15_000 } = checkOptions(options, {
+  const { index, signal, verifier, timeout = 15_000, retryFor = RETRY_FOR } = checkOptions(options, {
     index: checkIndex,
     signal: checkSignal,
     verifier: checkVerifier,
     timeout: duration(),
+    retryFor: duration(),
   });
-  const server = new HttpSource(source, timeout);
-  const { manifest } = await server.manifest(index, signal);
-  await verifier?.verify(manifest);
-  if (manifest.verifiable) return new RemoteReader(server, manifest);
-  throw new SnapshotError("UNSUPPORTED", `Snapshot ${manifest.index} of ${server.url} has no chunk digests: pull it`, {
-    source: server.url,
+  const given = Array.isArray(source) ? source as readonly Source[] : [source as Source];
+  listOf(required(checkSource))(given, "source");
+  const servers = given.map((source) => new HttpSource(source, timeout));
+  const asked = servers.filter(({ chunksOnly }) => verifier !== undefined || !chunksOnly);
+  if (asked.length === 0) throw new SnapshotError("MALFORMED", "No source's word is taken on what the snapshot is");
+  const { manifest, from } = await survey(asked, {
+    index,
+    signal,
+    retryFor,
+    excluded: new Set(),
+    accept: async (manifest) => await verifier?.verify(manifest),
+    report: () => {},
+  });
+  // Those that named it come first; the others may have it, too.
+  const ranked = [...from, ...servers.filter((server) => !from.includes(server))];
+  if (manifest.verifiable) return new RemoteReader(new RemoteContent(ranked, manifest, retryFor), manifest);
+  const { url } = from[0]!;
+  throw new SnapshotError("UNSUPPORTED", `Snapshot ${manifest.index} of ${url} has no chunk digests: pull it`, {
+    source: url,
     index: manifest.index,
   });
 }
@@ -86,11 +117,11 @@ export async function openRemote(
 class RemoteReader implements SnapshotReader {
   readonly manifest: SnapshotManifest;
   readonly verified = "chunks";
-  readonly #server: HttpSource;
+  readonly #content: RemoteContent;
   readonly #closed = new AbortController();
 
-  constructor(server: HttpSource, manifest: SnapshotManifest) {
-    this.#server = server;
+  constructor(content: RemoteContent, manifest: SnapshotManifest) {
+    this.#content = content;
     this.manifest = manifest;
   }
 
@@ -135,25 +166,10 @@ class RemoteReader implements SnapshotReader {
     if (start >= stop) return;
     const first = chunks.at(start);
     const last = chunks.at(stop - 1);
-    const leaveOff = new AbortController();
-    const signal = AbortSignal.any([leaveOff.signal, this.#closed.signal, ...(cancelled === undefined ? [] : [cancelled])]);
-    const { readable, writable } = verified({ name, chunks }, first, last + 1);
-    const writer = writable.getWriter();
-    writer.closed.catch(() => {});
-    const from = chunks.offset(first);
-    const base = this.manifest.content.start(name);
-    const fetching = this.#server.content(
-      this.manifest,
-      base + from,
-      base + chunks.offset(last) + chunks.length(last),
-      signal,
-      (piece) => writer.ready.then(() => void writer.write(piece).catch(() => {})),
-    )
-      .then(() => writer.close(), (error) => writer.abort(error))
-      .catch(() => {}); // the reader sees the error
+    const signal = AbortSignal.any([this.#closed.signal, ...(cancelled === undefined ? [] : [cancelled])]);
     try {
-      let at = from;
-      for await (const chunk of readable) {
+      let at = chunks.offset(first);
+      for await (const chunk of this.#content.chunks({ name, chunks }, first, last + 1, signal)) {
         const part = chunk.subarray(Math.max(start - at, 0), Math.max(stop - at, 0));
         at += chunk.length;
         if (part.length > 0) yield part;
@@ -161,9 +177,6 @@ class RemoteReader implements SnapshotReader {
     } catch (error) {
       this.#check();
       throw error;
-    } finally {
-      leaveOff.abort();
-      await fetching;
     }
   }
 

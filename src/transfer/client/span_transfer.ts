@@ -50,13 +50,14 @@ export class SpanTransfer {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { install: { manifest }, throttle } = this.#context;
+    const { install: { manifest }, throttle, tracker } = this.#context;
     const { content } = manifest;
     const running = this.#running;
     const { first, end } = running;
     try {
       await this.#source.content(manifest, content.offset(first), content.offset(end), signal, async (piece) => {
         running.moved(piece.length);
+        tracker.moved();
         await running.taking(async () => {
           await throttle?.take(piece.length, signal);
           await this.#take(piece);

@@ -47,13 +47,13 @@ export class Downloads {
     const { manifest, complete, held } = await statusOf(this.#storage, this.#leases, which);
     const { content } = manifest;
     let bytes = complete ? content.size : 0;
-    for (let i = 0; !complete && i < content.count; i++) if (held.has(i)) bytes += content.length(i);
+    for (let i = 0; !complete && i < content.count; i++) if (held?.has(i)) bytes += content.length(i);
     const headers = {
       "Upload-Complete": complete ? "?1" : "?0",
       "Upload-Length": String(content.size),
-      "Upload-Offset": String(bytes),
+      ...(held !== undefined && { "Upload-Offset": String(bytes) }),
     };
-    return await json(request, { ...summary(manifest), held: bytes, complete }, headers);
+    return await json(request, { ...summary(manifest), ...(held !== undefined && { held: bytes }), complete }, headers);
   }
 
   async manifest(which: Selector, request: Request): Promise<Response> {
@@ -126,7 +126,8 @@ export class Downloads {
           return readContent(content, served.files, from + start, from + end);
         },
       });
-      return keeping(response, () => served.close());
+      const moved = (bytes: number) => this.#leases.moved(served.manifest, which, bytes);
+      return keeping(response, () => served.close(), Infinity, { moved, onEvicted: undefined });
     } catch (error) {
       await served.close();
       throw error;
@@ -146,7 +147,8 @@ export class Downloads {
       headers: { "Content-Disposition": `attachment; filename="snapshot-${manifest.index}.snapstream"` },
       open: ({ start, end }) => archiveRange(source, start, end),
     });
-    return keeping(response, () => reader.close());
+    const moved = (bytes: number) => this.#leases.moved(manifest, which, bytes);
+    return keeping(response, () => reader.close(), Infinity, { moved, onEvicted: undefined });
   }
 }
 

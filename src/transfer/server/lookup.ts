@@ -89,19 +89,27 @@ export async function heldOf(storage: SnapshotStorage, leases: DownloadLeases, w
   }
 }
 
+/** A part of a snapshot whose size is not known now. */
+export type PartlyKnown = Omit<Holding, "held"> & Partial<Pick<Holding, "held">>;
+
 /**
- * As {@linkcode heldOf}; also for a snapshot of which an interrupted install was left, which is searched then.
+ * As {@linkcode heldOf}; also for a snapshot of which an interrupted install was left. What that has is not searched:
+ * it would take the place of installs, and reading changes nothing.
  *
- * @throws {SnapshotError} `NOT_FOUND`, `BUSY` if another is being received
+ * @throws {SnapshotError} `NOT_FOUND`
  */
-export async function statusOf(storage: SnapshotStorage, leases: DownloadLeases, which: Selector): Promise<Holding> {
+export async function statusOf(
+  storage: SnapshotStorage,
+  leases: DownloadLeases,
+  which: Selector,
+): Promise<PartlyKnown> {
   try {
     return await heldOf(storage, leases, which);
   } catch (error) {
     if (!hasCode(error, "NOT_FOUND")) throw error;
     const manifest = (await storage.unfinished()).find((left) => isMeant(left, which));
     if (manifest === undefined) throw error;
-    return { manifest, complete: false, held: await prepared(storage, manifest, (install) => install.held()) };
+    return { manifest, complete: false };
   }
 }
 
@@ -112,7 +120,9 @@ export async function statusOf(storage: SnapshotStorage, leases: DownloadLeases,
  * @throws {SnapshotError} `STALE`, `BUSY` …
  */
 export async function notWanted(storage: SnapshotStorage, manifest: SnapshotManifest): Promise<ChunkSet> {
-  return await prepared(storage, manifest, (install) => {
+  const install = await storage.install(manifest);
+  try {
+    await install.prepare();
     const { content } = manifest;
     const held = new ChunkSet(content.count);
     let next = 0;
@@ -123,18 +133,6 @@ export async function notWanted(storage: SnapshotStorage, manifest: SnapshotMani
     }
     while (next < content.count) held.add(next++);
     return held;
-  });
-}
-
-async function prepared<T>(
-  storage: SnapshotStorage,
-  manifest: SnapshotManifest,
-  look: (install: SnapshotInstall) => T,
-): Promise<T> {
-  const install = await storage.install(manifest);
-  try {
-    await install.prepare();
-    return look(install);
   } finally {
     await install.close();
   }

@@ -6,4 +6,5 @@
 
 export * from "./cors.ts";
 export * from "./handler.ts";
+export type { SnapshotHandlerOptions } from "./options.ts";
 export * from "./uploads.ts";

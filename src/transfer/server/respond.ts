@@ -6,6 +6,8 @@
 
 import { SnapshotError } from "../../errors.ts";
 import { concat, streamFrom, toBase64, toHex } from "../../stream/mod.ts";
+import { Overload, type Place } from "./fair_semaphore.ts";
+import { Pace } from "./pace.ts";
 import { matchesTag, parseRanges, type Range, total } from "./ranges.ts";
 import { problem } from "../wire.ts";
 
@@ -117,18 +119,21 @@ export function bytesRepresentation(
   };
 }
 
-/** The bytes of a piece that give a client one more millisecond beside the time-out: 4 KiB a second. */
-const BYTES_PER_MS = 4;
-
 /**
  * Makes an answer keep something until its body was sent, or is not wanted any more.
  *
  * @param response the answer
  * @param release called once, in the end
- * @param timeout the longest time in which nobody asks for the next piece, in milliseconds, and a little more after a
- *   large one; then the body is aborted
+ * @param grace how long a client may let it wait in all, in milliseconds, and more for what it takes: see `pace.ts`;
+ *   then the body is aborted
+ * @param place is told of what was sent, and may end it
  */
-export function keeping(response: Response, release: () => Promise<void>, timeout: number = Infinity): Response {
+export function keeping(
+  response: Response,
+  release: () => Promise<void>,
+  grace: number = Infinity,
+  place?: Pick<Place, "moved" | "onEvicted">,
+): Response {
   let released: Promise<void> | undefined;
   const end = () => released ??= release().catch(() => {});
   const { body } = response;
@@ -137,26 +142,33 @@ export function keeping(response: Response, release: () => Promise<void>, timeou
     return response;
   }
   const source = body.getReader();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let isCancelled = false;
-  const wait = (controller: ReadableStreamDefaultController<Uint8Array>, bytes: number) => {
-    if (timeout === Infinity || isCancelled) return;
-    timer = setTimeout(() => {
-      const error = new SnapshotError("TIMEOUT", "The client has stopped reading");
-      controller.error(error);
-      source.cancel(error).catch(() => {});
-      void end();
-    }, Math.min(timeout + bytes / BYTES_PER_MS, 2 ** 31 - 1));
-  };
+  let abort: (error: SnapshotError) => void = () => {};
+  const pace = new Pace(grace, () => abort(new SnapshotError("TIMEOUT", "The client reads too slowly, or not at all")));
+  let due = 0;
+  let isOver = false;
   const kept = new ReadableStream<Uint8Array>({
-    start: (controller) => wait(controller, 0),
+    start(controller) {
+      abort = (error) => {
+        isOver = true;
+        pace.stop();
+        controller.error(error);
+        source.cancel(error).catch(() => {});
+        void end();
+      };
+      if (place !== undefined) place.onEvicted = () => abort(new Overload(503));
+      pace.wait();
+    },
     async pull(controller) {
-      clearTimeout(timer);
+      pace.moved(due);
+      place?.moved(due);
+      due = 0;
       try {
         const { done, value } = await source.read();
+        if (isOver) return; // a piece that was being read comes after that
         if (!done) {
           controller.enqueue(value);
-          return wait(controller, value.length);
+          due = value.length;
+          return pace.wait(due);
         }
         await end();
         controller.close();
@@ -166,8 +178,8 @@ export function keeping(response: Response, release: () => Promise<void>, timeou
       }
     },
     async cancel(reason) {
-      isCancelled = true; // a piece that is being read comes after this
-      clearTimeout(timer);
+      isOver = true;
+      pace.stop();
       await source.cancel(reason).catch(() => {});
       await end();
     },

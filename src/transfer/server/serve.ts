@@ -6,7 +6,7 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { checkFunction, checkOptions, checkString, integer, required } from "../../checks.ts";
+import { checkFunction, checkOptions, checkString, duration, integer, required } from "../../checks.ts";
 
 /** Options of {@linkcode serve}. */
 export interface ServeOptions {
@@ -18,6 +18,13 @@ export interface ServeOptions {
    * @default {"127.0.0.1"}
    */
   readonly hostname?: string;
+  /**
+   * The longest time for which a client may send nothing of its request's headers, or take nothing of what it is
+   * sent, in milliseconds. Then its connection is closed. On Bun it is rounded to seconds, and is at most 255 of them.
+   *
+   * @default {60000}
+   */
+  readonly stallTimeout?: number;
 }
 
 /** A server that is running. */
@@ -39,6 +46,7 @@ export type Handler = (request: Request, connection: Connection) => Response | P
 
 /** The part of Bun's server that is used. */
 interface BunServer {
+  timeout(request: Request, seconds: number): void;
   requestIP(request: Request): { readonly address: string } | null;
 }
 
@@ -56,49 +64,52 @@ interface BunLike {
 }
 
 /**
- * Serves a handler with what the runtime has for that: `Deno.serve`, `Bun.serve`, or `node:http`.
+ * Serves a handler on Bun with `Bun.serve`, elsewhere with `node:http`: `Deno.serve` has no way to close the connection
+ * of a client that reads nothing, or sends half of its headers.
  *
  * @param handler answers requests
  * @param options where to listen
  */
 export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
   checkFunction(handler, "handler");
-  const { port, hostname = "127.0.0.1" } = checkOptions(options, {
+  const { port, hostname = "127.0.0.1", stallTimeout = 60_000 } = checkOptions(options, {
     port: required(integer(0, 65535)),
     hostname: checkString,
+    stallTimeout: duration(1),
   });
   const url = (actual: number) => `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${actual}`;
   const { Bun } = globalThis as { Bun?: BunLike };
-  if ("Deno" in globalThis) {
-    const stop = new AbortController();
-    const server = Deno.serve({ port, hostname, signal: stop.signal, onListen() {} }, (request, info) => {
-      return handler(request, { client: info.remoteAddr.hostname });
-    });
-    return {
-      url: url(server.addr.port),
-      async close() {
-        stop.abort();
-        await server.finished;
-      },
-    };
-  }
   if (Bun !== undefined) {
-    // No limit on a body (128 MiB by default), and no idle time-out while a large one is being verified.
+    // No limit on a body: it is 128 MiB by default.
+    const seconds = Math.min(Math.max(Math.round(stallTimeout / 1000), 1), 255);
     const server = Bun.serve({
       port,
       hostname,
-      idleTimeout: 0,
+      idleTimeout: seconds,
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       // Otherwise an error of the handler is shown to the client, with the source around it.
       development: false,
       error: () => new Response(null, { status: 500 }),
-      fetch: (request, server) => handler(request, { client: server.requestIP(request)?.address ?? "" }),
+      async fetch(request, server) {
+        server.timeout(request, 0); // a large body may be verified for long; the handler watches how it comes
+        const response = await handler(request, { client: server.requestIP(request)?.address ?? "" });
+        server.timeout(request, seconds);
+        return response;
+      },
     });
     return { url: url(server.port), close: () => server.stop(true) };
   }
   const { createServer } = await import("node:http");
-  const server = createServer((request, response) => void answer(handler, request, response));
+  const server = createServer(
+    { connectionsCheckingInterval: Math.min(stallTimeout, 10_000) },
+    (request, response) => void answer(handler, request, response),
+  );
   server.requestTimeout = 0; // five minutes otherwise, for the whole of a body
+  server.headersTimeout = stallTimeout;
+  server.on("connection", (socket) => {
+    // Idle is also who waits for a large body to be verified: only a client that does not take its answer has to go.
+    socket.setTimeout(stallTimeout, () => void (socket.writableLength > 0 && socket.destroy()));
+  });
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, hostname, resolve));
   return {
     url: url((server.address() as AddressInfo).port),
@@ -122,7 +133,7 @@ async function answer(handler: Handler, incoming: IncomingMessage, outgoing: Ser
     outgoing.writeHead(response.status, Object.fromEntries(response.headers));
     if (response.body !== null) await send(response.body, outgoing, gone.signal);
     outgoing.end();
-    incoming.resume(); // an unread body must not keep the connection
+    drain(incoming);
   } catch (error) {
     outgoing.destroy(error instanceof Error ? error : undefined); // a body that is cut off is seen as such
   }
@@ -150,12 +161,23 @@ function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | un
   }
 }
 
+/** The bytes of an unwanted body that are read, so that the client comes to read the answer. */
+const MAX_UNWANTED = 8 * 1024 * 1024;
+
+/** Reads a body that was not wanted, so that the connection can be used again; ends the connection if it is long. */
+function drain(incoming: IncomingMessage): void {
+  let left = MAX_UNWANTED;
+  incoming.on("data", ({ length }: Uint8Array) => void ((left -= length) < 0 && incoming.destroy()));
+  incoming.resume();
+}
+
 /** Sends a body no faster than it is taken. */
 async function send(body: ReadableStream<Uint8Array>, outgoing: ServerResponse, signal: AbortSignal): Promise<void> {
   const reader = body.getReader();
   const onGone = () => void reader.cancel(signal.reason).catch(() => {});
   if (signal.aborted) onGone();
   signal.addEventListener("abort", onGone, { once: true });
+  reader.closed.catch((error) => outgoing.destroy(error)); // it may fail while the client takes nothing
   for (;;) {
     const { done, value } = await reader.read();
     if (done || signal.aborted) return;

@@ -4,10 +4,11 @@
  * @module
  */
 
-import { hasCode, SnapshotError } from "../../errors.ts";
+import { SnapshotError } from "../../errors.ts";
 import {
   MAX_MANIFEST_BYTES,
   type SnapshotInfo,
+  type SnapshotLimits,
   SnapshotManifest,
   type SnapshotStorage,
   type SnapshotVerifier,
@@ -15,11 +16,27 @@ import {
 } from "../../snapshot/mod.ts";
 import { type Throttle, throttled } from "../../stream/mod.ts";
 import { readLimited } from "../body.ts";
-import { type InstallNotification, type NotificationReply, parseNotification, replyJson } from "../notification.ts";
+import {
+  checkSources,
+  type InstallNotification,
+  isUsual,
+  type NotificationReply,
+  parseNotification,
+  replyJson,
+} from "../notification.ts";
+import { Admission } from "./admission.ts";
+import { Overload, type Place } from "./fair_semaphore.ts";
+import { IncomingBody } from "./incoming.ts";
+import { Installs } from "./installs.ts";
 import { notWanted } from "./lookup.ts";
 import { BYTES_TYPE, listed, problem } from "../wire.ts";
 
-/** Takes and installs snapshots: a `Replica`, or anything like it. */
+/**
+ * Takes and installs snapshots: a `Replica`, or anything like it.
+ *
+ * @category Transfer
+ * @see {@linkcode snapshotHandler}
+ */
 export interface SnapshotTarget {
   /** Takes a snapshot. */
   snapshot(options: { gap?: number }): {
@@ -28,7 +45,7 @@ export interface SnapshotTarget {
   /** Installs an archive. */
   install(
     archive: ReadableStream<Uint8Array>,
-    options: { index?: bigint; verifier?: SnapshotVerifier },
+    options: { index?: bigint; verifier?: SnapshotVerifier | undefined; limits?: SnapshotLimits },
   ): { readonly result: Promise<SnapshotInfo> };
   /** Is told that the log before an index is gone. Absent where only archives are installed. */
   notify?(notification: InstallNotification): Promise<NotificationReply>;
@@ -44,6 +61,10 @@ export interface UploadsOptions {
   readonly target?: SnapshotTarget;
   readonly verifier?: SnapshotVerifier;
   readonly receiveThrottle?: Throttle;
+  /** The largest size of a snapshot. */
+  readonly limits?: SnapshotLimits;
+  /** Allows the sources that a notification names. */
+  readonly isSource?: (source: URL) => boolean;
   /** The longest time for which a client may send nothing, in milliseconds. */
   readonly stallTimeout: number;
 }
@@ -52,6 +73,8 @@ export interface UploadsOptions {
 export class Uploads {
   readonly #storage: SnapshotStorage;
   readonly #options: UploadsOptions;
+  readonly #admission: Admission;
+  readonly #installs = new Installs();
 
   /**
    * @param storage where to, unless a target sees to that
@@ -60,43 +83,65 @@ export class Uploads {
   constructor(storage: SnapshotStorage, options: UploadsOptions) {
     this.#storage = storage;
     this.#options = options;
+    this.#admission = new Admission(storage, options.verifier, options.limits);
   }
 
-  async install(index: bigint, request: Request): Promise<Response> {
+  async install(index: bigint, request: Request, place: Place): Promise<Response> {
     if (request.body === null) throw new SnapshotError("MALFORMED", "The request has no archive in its body");
-    const { target, verifier, receiveThrottle, stallTimeout } = this.#options;
-    const sent = watched(request.body, stallTimeout);
-    const body = receiveThrottle === undefined ? sent : sent.pipeThrough(throttled(receiveThrottle));
-    // Without the request's signal: a client that goes is seen by its body, and on Deno the signal fires in any case.
-    const options = { index, ...(verifier !== undefined && { verifier }) };
+    const sent = this.#incoming(request.body, place);
+    const isAsync = /\brespond-async\b/i.test(request.headers.get("Prefer") ?? "");
+    return await this.#installs.answer(index, isAsync, sent.received, this.#install(index, sent));
+  }
+
+  /** Answers how an install ended that was answered with 202. */
+  outcome(index: bigint): Promise<Response> {
+    return Promise.resolve(this.#installs.status(index));
+  }
+
+  /** Installs an archive, and gives what makes the answer. */
+  async #install(index: bigint, sent: IncomingBody): Promise<() => Response> {
+    const { target, verifier, receiveThrottle } = this.#options;
+    const body = receiveThrottle === undefined ? sent.stream : sent.stream.pipeThrough(throttled(receiveThrottle));
     try {
-      const work = target === undefined ? unarchive(body, this.#storage, options) : target.install(body, options);
-      const snapshot = await work.result;
-      return Response.json(listed(snapshot), { status: 201, headers: { Location: `/snapshots/${index}/manifest` } });
+      const archive = await this.#admission.archive(index, body);
+      sent.admit();
+      try {
+        // The request's signal is left out: a client that goes is seen by its body, and on Deno it fires in any case.
+        const options = { index, verifier, limits: this.#admission.limits };
+        const work = target === undefined
+          ? unarchive(archive, this.#storage, options)
+          : target.install(archive, options);
+        const snapshot = await work.result;
+        const headers = { Location: `/snapshots/${index}/manifest` };
+        return () => Response.json(listed(snapshot), { status: 201, headers });
+      } finally {
+        // A refused body may be unread, and the connection cannot be used again before it was read or cancelled.
+        if (!archive.locked) await archive.cancel().catch(() => {});
+      }
     } catch (error) {
-      return refusal(error);
-    } finally {
-      // A refused body may be unread, and the connection cannot be used again before it was read or cancelled.
-      if (!body.locked) await body.cancel().catch(() => {});
+      return () => refusal(error, sent);
     }
   }
 
   /** Answers an offer with the chunks that need not be sent. */
-  async offer(index: bigint, request: Request): Promise<Response> {
+  async offer(index: bigint, request: Request, place: Place): Promise<Response> {
+    const body = this.#incoming(request.body, place);
     try {
-      const bytes = await this.#read(request, MAX_MANIFEST_BYTES);
-      const manifest = await SnapshotManifest.decode(bytes);
+      const bytes = await readLimited(bodyOf(body), MAX_MANIFEST_BYTES);
+      const { verifier } = this.#options;
+      const manifest = await SnapshotManifest.decode(bytes, { verifier, files: this.#admission.limits.files });
       if (manifest.index !== index) {
         throw new SnapshotError("MALFORMED", `The manifest is of snapshot ${manifest.index}, not of ${index}`, {
           expected: index,
           actual: manifest.index,
         });
       }
-      await this.#options.verifier?.verify(manifest);
+      await this.#admission.offer(manifest);
+      body?.admit();
       const held = await notWanted(this.#storage, manifest);
       return new Response(held.bytes as BodyInit, { headers: { "Content-Type": BYTES_TYPE } });
     } catch (error) {
-      return refusal(error);
+      return refusal(error, body);
     }
   }
 
@@ -113,60 +158,36 @@ export class Uploads {
     return Response.json(listed(snapshot), { status: taken ? 201 : 200 });
   }
 
-  async notify(request: Request): Promise<Response> {
-    const { target } = this.#options;
+  async notify(request: Request, place: Place): Promise<Response> {
+    const { target, isSource = isUsual } = this.#options;
+    const body = this.#incoming(request.body, place);
     try {
-      const notification = parseNotification(await this.#read(request, MAX_NOTIFICATION));
+      const notification = parseNotification(await readLimited(bodyOf(body), MAX_NOTIFICATION));
+      checkSources(notification, isSource);
       const reply: NotificationReply = await target?.notify?.(notification) ?? { result: "CONF_MISMATCH" };
       return Response.json(replyJson(reply));
     } catch (error) {
-      if (isStall(error)) return refusal(error);
+      if (body?.failure !== undefined) return refusal(error, body);
       throw error;
     }
   }
 
-  #read({ body }: Request, limit: number): Promise<Uint8Array> {
-    const sent = body === null ? null : watched(body, this.#options.stallTimeout);
-    return readLimited({ body: sent } as Pick<Body, "body">, limit);
+  #incoming(body: ReadableStream<Uint8Array>, place: Place): IncomingBody;
+  #incoming(body: ReadableStream<Uint8Array> | null, place: Place): IncomingBody | undefined;
+  #incoming(body: ReadableStream<Uint8Array> | null, place: Place): IncomingBody | undefined {
+    return body === null ? undefined : new IncomingBody(body, this.#options.stallTimeout, place);
   }
 }
 
-/** A body that fails when the client sends nothing for `timeout` milliseconds. */
-function watched(body: ReadableStream<Uint8Array>, timeout: number): ReadableStream<Uint8Array> {
-  const reader = body.getReader();
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const stall = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => {
-          reject(new SnapshotError("TIMEOUT", `The client sent nothing for ${timeout} ms`, { status: STALL_STATUS }));
-        }, Math.min(timeout, 2 ** 31 - 1));
-      });
-      try {
-        const { done, value } = await Promise.race([reader.read(), stall]);
-        if (done) controller.close();
-        else controller.enqueue(value);
-      } catch (error) {
-        reader.cancel(error).catch(() => {}); // not waited for: it may stall, too
-        throw error;
-      } finally {
-        clearTimeout(timer);
-      }
-    },
-    cancel: (reason) => reader.cancel(reason),
-  }, { highWaterMark: 0 });
-}
-
-/** The status *Request Timeout*. */
-const STALL_STATUS = 408;
-
-function isStall(error: unknown): boolean {
-  return hasCode(error, "TIMEOUT") && error.fields.status === STALL_STATUS;
+function bodyOf(body: IncomingBody | undefined): Pick<Body, "body"> {
+  return { body: body?.stream ?? null } as Pick<Body, "body">;
 }
 
 /** Answers with a client error if the upload is wrong, or not from somebody who is trusted; throws any other error. */
-function refusal(error: unknown): Response {
-  if (isStall(error)) return problem(error, STALL_STATUS, { Connection: "close" });
+function refusal(error: unknown, body: IncomingBody | undefined): Response {
+  const failure = body?.failure;
+  if (failure instanceof Overload) throw failure;
+  if (failure !== undefined) return problem(failure, failure.fields.status, { Connection: "close" });
   if (error instanceof SnapshotError) {
     if (["CORRUPT", "MALFORMED", "UNSUPPORTED"].includes(error.code)) return problem(error, 422);
     if (error.code === "FORBIDDEN" && error.index !== undefined) return problem(error, 403); // not the disk's

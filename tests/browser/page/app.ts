@@ -59,7 +59,7 @@ export class Verbs {
 
   /** Pulls to the end; checks that progress only grows, and reaches its total. */
   async pull(url: string): Promise<{ index: string; fetched: number; reused: number; steps: number }> {
-    const pulling = pull(this.#storage!, [url], { attempts: 2 });
+    const pulling = pull(this.#storage!, [url], { retryFor: 100 });
     let [steps, last, total] = [0, 0, 0];
     for await (const progress of pulling) {
       if (progress.bytes < last) throw new Error(`Progress went back from ${last} to ${progress.bytes}`);

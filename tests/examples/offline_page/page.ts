@@ -31,7 +31,7 @@ async function restore(storage: OpfsStorage): Promise<boolean> {
 
 /** Gets what is new. Returns what to tell. */
 async function refresh(storage: OpfsStorage): Promise<string> {
-  const pulling = pull(storage, [location.origin], { attempts: 2 });
+  const pulling = pull(storage, [location.origin], { retryFor: 100 });
   try {
     for await (const { phase, bytes, total } of pulling) {
       progress.max = total ?? 1;

@@ -158,6 +158,7 @@ export const httpRequest: Target = {
       const errors: unknown[] = [];
       let refusal: SnapshotErrorCode | undefined;
       const handler = snapshotHandler(here, {
+        allowWrites: true,
         onError: (error) => errors.push(error),
         leaseDuration: 1000,
         ...(method === "POST" && random.chance(0.7) && { target: TARGET }),

@@ -126,7 +126,7 @@ export const httpResponse: Target = {
 
     /** Does something with a server that is as it should be. */
     async function serving<T>(work: (handler: SnapshotHandler) => Promise<T>): Promise<T> {
-      const handler = snapshotHandler(there);
+      const handler = snapshotHandler(there, { allowWrites: true });
       try {
         return await work(handler);
       } finally {
@@ -169,7 +169,7 @@ export const httpResponse: Target = {
 
     async function pushed(random: Random): Promise<void> {
       const here = new MemoryStorage({ retain: 9 });
-      const receiver = snapshotHandler(here);
+      const receiver = snapshotHandler(here, { allowWrites: true });
       try {
         await reading(there, (reader) => push(reader, liar("a", random, receiver), LIMITS).result);
         law((await here.list()).length < 2, "one snapshot was sent");

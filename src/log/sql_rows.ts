@@ -9,7 +9,7 @@ import { checkGroup, MAX_INDEX } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry } from "../state/mod.ts";
 
 /** A row of the table of entries; in a file that was damaged, of any types. */
-export type Row = Readonly<Record<"idx" | "term" | "data" | "configuration", unknown>>;
+export type EntryRow = Readonly<Record<"idx" | "term" | "data" | "configuration", unknown>>;
 
 /** Returns an index or a term out of a row; throws if anything else stands there. */
 export function numberOf(value: unknown, what: string, path: string, least = 0n): bigint {
@@ -26,7 +26,7 @@ export function numberOf(value: unknown, what: string, path: string, least = 0n)
  * @param path the file
  * @throws {SnapshotError} `CORRUPT`
  */
-export function entryOf(row: Row | undefined, index: bigint, leastTerm: bigint, path: string): LogEntry {
+export function entryOf(row: EntryRow | undefined, index: bigint, leastTerm: bigint, path: string): LogEntry {
   if (row?.idx !== index) throw damaged(path, `entry ${index} is missing`, index);
   const { data, configuration } = row;
   const term = numberOf(row.term, `the term of entry ${index}`, path, leastTerm);

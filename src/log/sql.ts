@@ -1,0 +1,239 @@
+/**
+ * A log in tables of an SQL database, whichever that is.
+ *
+ * @module
+ */
+
+import { checkIndex } from "../checks.ts";
+import { SnapshotError } from "../errors.ts";
+import { boundGroup, checkGroup } from "../snapshot/mod.ts";
+import type { LogEntry } from "../state/mod.ts";
+import { checkFollows, type LogStorage, purged } from "./log.ts";
+import { damaged, entryOf, type EntryRow, groupOfRow, numberOf } from "./sql_rows.ts";
+
+/** An index and a term as the database gives them: of any type, if it was damaged. */
+export interface SqlPosition {
+  /** The index. */
+  readonly idx?: unknown;
+  /** The term. */
+  readonly term?: unknown;
+}
+
+/** The bounds of a log when it is opened. */
+export interface SqlBounds {
+  /** The position before the first entry. */
+  readonly base: SqlPosition;
+  /** The index of the first entry. */
+  readonly first: unknown;
+  /** The last entry; absent if there is none. */
+  readonly last: SqlPosition | undefined;
+}
+
+/** The kind of write: with `"drop"` the beginning of a purge. */
+export type SqlWrite = "append to" | "drop" | "purge" | "reset" | "name the group of";
+
+/** Entries to be dropped together. */
+export interface SqlBatch {
+  /** The last of them. */
+  readonly upTo: bigint;
+  /** The number of bytes of their data. */
+  readonly bytes: number;
+}
+
+/**
+ * The tables of an {@linkcode SqlLog}: an adapter to one database. Every method that writes is one transaction, which
+ * has happened when it returns, or has not if it throws; {@linkcode written} waits for what is to follow.
+ */
+export interface SqlTables<R extends EntryRow = EntryRow> {
+  /** The name of the log, for messages. */
+  readonly name: string;
+  /** The number of bytes of all entries' data. */
+  readonly byteLength: number;
+  /** Reads where the log begins and ends. */
+  bounds(): SqlBounds;
+  /** Reads the row with the name of the group, if there is one. */
+  group(): Readonly<Record<string, unknown>> | undefined;
+  /** Writes the name of the group, which there is none of. */
+  setGroup(name: string): void;
+  /** Reads a few rows from an index on, in order. */
+  rows(from: bigint): readonly R[];
+  /** Reads what a row leaves out of an entry. */
+  whole(entry: LogEntry, row: R): LogEntry;
+  /** Reads the term of an entry. */
+  term(index: bigint): unknown;
+  /** Writes entries that follow the last one. */
+  insert(entries: readonly LogEntry[]): void;
+  /**
+   * Chooses the first entries, so few that others do not wait for long while they are dropped.
+   *
+   * @param first the first that there is
+   * @param target the last that may be dropped
+   * @param last the last that there is
+   */
+  batch(first: bigint, target: bigint, last: bigint): SqlBatch;
+  /** Drops the first entries; `term` is the term of the last of them. */
+  drop(batch: SqlBatch, term: bigint): void;
+  /** Drops all entries; `index` and `term` come before the next one. */
+  clear(index: bigint, term: bigint): void;
+  /**
+   * Waits until what was written is durable; others get their turn.
+   *
+   * @param how what was written
+   */
+  written(how: SqlWrite): Promise<void> | void;
+  /** Fails if nothing may be read or written any more. */
+  check(): void;
+  /** Closes the database. */
+  close(): void;
+}
+
+/** Keeps entries in the tables of a database: the part that {@linkcode SqlTables} leaves. */
+export abstract class SqlLog implements LogStorage {
+  readonly #tables: SqlTables;
+  #firstIndex: bigint;
+  #lastIndex: bigint;
+  #lastTerm: bigint;
+  #termBefore: bigint;
+  #group: string | undefined;
+  #resets = 0;
+  #closed = false;
+
+  /**
+   * Reads the bounds and the group.
+   *
+   * @param tables the tables, which are there
+   * @throws {SnapshotError} `CORRUPT` if they are not those of a log, or its first entry is missing
+   */
+  protected constructor(tables: SqlTables) {
+    this.#tables = tables;
+    const { name } = tables;
+    const { base, first, last } = tables.bounds();
+    const before = numberOf(base.idx, "the index before its first entry", name);
+    this.#firstIndex = before + 1n;
+    this.#termBefore = numberOf(base.term, "the term before its first entry", name);
+    this.#lastIndex = last === undefined ? before : numberOf(last.idx, "its last index", name);
+    this.#lastTerm = last === undefined
+      ? this.#termBefore
+      : numberOf(last.term, "its last term", name, this.#termBefore);
+    if (last !== undefined && first !== this.#firstIndex) {
+      throw damaged(name, `entry ${this.#firstIndex} is missing`, this.#firstIndex);
+    }
+    this.#group = groupOfRow(tables.group(), name);
+  }
+
+  /** The group whose entries these are, if the tables say it. */
+  get group(): string | undefined {
+    return this.#group;
+  }
+
+  async bindGroup(group: string): Promise<void> {
+    checkGroup(group, "group");
+    this.#check();
+    const { name } = this.#tables;
+    const found = groupOfRow(this.#tables.group(), name); // read again: another log of the same tables may have set it
+    const bound = boundGroup(found, group, `The log ${name}`);
+    if (found === undefined) this.#tables.setGroup(bound);
+    this.#group = bound;
+    await this.#tables.written("name the group of");
+  }
+
+  get firstIndex(): bigint {
+    return this.#firstIndex;
+  }
+
+  get lastIndex(): bigint {
+    return this.#lastIndex;
+  }
+
+  get byteLength(): number {
+    return this.#tables.byteLength;
+  }
+
+  async append(entries: readonly LogEntry[]): Promise<void> {
+    this.#check();
+    const own = checkFollows(entries, this.#lastIndex, this.#lastTerm);
+    const last = own.at(-1);
+    if (last === undefined) return;
+    this.#tables.insert(own);
+    this.#lastIndex = last.index;
+    this.#lastTerm = last.term;
+    await this.#tables.written("append to");
+  }
+
+  async *entries(from: bigint): AsyncGenerator<LogEntry, void, undefined> {
+    checkIndex(from, "from");
+    for (let next = from;;) {
+      this.#check();
+      if (next < this.#firstIndex) throw purged(next, this.#firstIndex);
+      const rows = this.#tables.rows(next);
+      if (rows.length === 0 && next > this.#lastIndex) return;
+      const resets = this.#resets;
+      let term = next === this.#firstIndex ? this.#termBefore : 0n;
+      for (const row of rows.length === 0 ? [undefined] : rows) {
+        if (this.#resets !== resets || next < this.#firstIndex) break; // changed meanwhile: the rows may be outdated
+        const entry = this.#tables.whole(entryOf(row, next, term, this.#tables.name), row!);
+        ({ term } = entry);
+        next++;
+        yield entry;
+      }
+    }
+  }
+
+  async term(index: bigint): Promise<bigint | undefined> {
+    checkIndex(index, "index");
+    this.#check();
+    if (index === this.#firstIndex - 1n) return this.#termBefore;
+    if (index < this.#firstIndex || index > this.#lastIndex) return undefined;
+    return this.#termOf(index);
+  }
+
+  async purge(index: bigint): Promise<void> {
+    checkIndex(index, "index");
+    const target = index < this.#lastIndex ? index : this.#lastIndex;
+    const resets = this.#resets; // after one, other entries may have these indices
+    while (this.#firstIndex <= target && this.#resets === resets) {
+      this.#check();
+      const batch = this.#tables.batch(this.#firstIndex, target, this.#lastIndex);
+      const { upTo } = batch;
+      const term = this.#termOf(upTo);
+      this.#tables.drop(batch, term);
+      this.#firstIndex = upTo + 1n;
+      this.#termBefore = term;
+      await this.#tables.written(upTo < target ? "drop" : "purge");
+    }
+  }
+
+  async reset(index: bigint, term: bigint): Promise<void> {
+    checkIndex(index, "index");
+    checkIndex(term, "term");
+    this.#check();
+    this.#tables.clear(index, term);
+    this.#resets++;
+    this.#firstIndex = index + 1n;
+    this.#lastIndex = index;
+    this.#lastTerm = this.#termBefore = term;
+    await this.#tables.written("reset");
+  }
+
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#tables.close();
+    }
+    return Promise.resolve();
+  }
+
+  /** As {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #check(): void {
+    if (this.#closed) throw new SnapshotError("CLOSED", "The log was closed");
+    this.#tables.check();
+  }
+
+  #termOf(index: bigint): bigint {
+    return numberOf(this.#tables.term(index), `the term of entry ${index}`, this.#tables.name, this.#termBefore);
+  }
+}

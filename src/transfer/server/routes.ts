@@ -1,0 +1,251 @@
+/**
+ * The routes of a handler, and the places for their requests.
+ *
+ * @module
+ */
+
+import { hasCode, SnapshotError } from "../../errors.ts";
+import type { SnapshotStorage } from "../../snapshot/mod.ts";
+import { neverThrowing } from "../../async/mod.ts";
+import { throttled } from "../../stream/mod.ts";
+import { isPreflight, preflight } from "./cors.ts";
+import { FairSemaphore, Overload, type Place } from "./fair_semaphore.ts";
+import type { DownloadLeases, Selector } from "./download_leases.ts";
+import { Uploads } from "./uploads.ts";
+import { Downloads } from "./downloads.ts";
+import type { SnapshotHandlerOptions } from "./options.ts";
+import { keeping } from "./respond.ts";
+import { problem } from "../wire.ts";
+
+/** See {@linkcode SnapshotHandlerOptions.stallTimeout}. */
+const STALL_TIMEOUT = 60_000;
+
+/** Small answers at a time: lists, manifests, and how far an upload is. */
+const MAX_LOOKS = 64;
+/** Uploads, offers and commands at a time. */
+const MAX_WRITES = 8;
+/** An answer of so many bytes is sent without anybody waiting for it. */
+const SMALL_ANSWER = 64 * 1024;
+/** The types of bodies that a form of any page can send without being asked. */
+const FORM_TYPES = /^(application\/x-www-form-urlencoded|multipart\/form-data|text\/plain)\b|^$/i;
+
+/** Finds the answer to a request, and a place for it. */
+export class Routes {
+  readonly #options: SnapshotHandlerOptions;
+  readonly #stallTimeout: number;
+  /** Reads never take the places of writes, nor large answers those of small ones. */
+  readonly #places: { readonly read: FairSemaphore; readonly look: FairSemaphore; readonly write: FairSemaphore };
+  readonly #downloads: Downloads;
+  readonly #uploads: Uploads;
+
+  /**
+   * @param storage has the snapshots
+   * @param leases keep them while they are downloaded
+   * @param options see {@linkcode SnapshotHandlerOptions}
+   */
+  constructor(storage: SnapshotStorage, leases: DownloadLeases, options: SnapshotHandlerOptions) {
+    this.#options = options;
+    this.#stallTimeout = options.stallTimeout ?? STALL_TIMEOUT;
+    this.#places = {
+      read: new FairSemaphore(options.maxTransfers ?? 32),
+      look: new FairSemaphore(MAX_LOOKS),
+      write: new FairSemaphore(MAX_WRITES),
+    };
+    this.#downloads = new Downloads(storage, leases, options.sources ?? (() => []));
+    this.#uploads = new Uploads(storage, { ...options, stallTimeout: this.#stallTimeout });
+  }
+
+  /** Answers a request, if it may be made. */
+  async answerAllowed(request: Request, connection: unknown): Promise<Response> {
+    const { authorize, cors, onError } = this.#options;
+    try {
+      if (cors !== undefined && isPreflight(request)) return preflight(request);
+      const allowed = await (authorize?.(request) ?? true);
+      if (allowed === true) return await this.#answer(request, connection);
+      await discard(request);
+      return allowed || problem(new SnapshotError("FORBIDDEN", "This request is not allowed"), 403);
+    } catch (error) {
+      await discard(request);
+      if (error instanceof Overload) return problem(error, error.status, { "Retry-After": String(error.seconds) });
+      const response = isRefusal(error) ? problem(error, error.fields.status ?? 403) : problem(error);
+      if (response.status >= 500 && onError !== undefined) neverThrowing(onError)(error, request);
+      return response;
+    }
+  }
+
+  async #answer(request: Request, connection: unknown): Promise<Response> {
+    const { pathname, searchParams } = urlOf(request);
+    const [, root, which, what, ...rest] = pathname.split("/");
+    if (root !== "snapshots") return notFound();
+    const { client: name = clientOf } = this.#options;
+    const client = name(request, connection);
+    type Answer = (place: Place) => Promise<Response>;
+    const look = (answer: Answer) => () => this.#placed("look", client, answer);
+    const read = (answer: Answer) => () => this.#placed("read", client, answer);
+    const write = (answer: Answer) => async () => {
+      this.#checkWrite(request);
+      return await this.#placed("write", client, answer);
+    };
+    if (which === undefined || which === "") {
+      return await byMethod(request, {
+        GET: look(() => this.#downloads.list(request)),
+        POST: write(() => this.#uploads.take(searchParams.get("gap"))),
+      });
+    }
+    if (which === "notification" && what === undefined) {
+      return await byMethod(request, {
+        POST: write(async (place) => {
+          await this.#checkLeader(request);
+          return await this.#uploads.notify(request, place);
+        }),
+      });
+    }
+    const selector = { ...selectorOf(which), client };
+    const { index } = selector;
+    const put = (answer: (index: bigint, place: Place) => Promise<Response>) =>
+      index !== undefined && { PUT: write((place) => answer(index, place)) };
+    if (what !== "files" && rest.length > 0) return notFound();
+    switch (what) {
+      case undefined:
+        return await byMethod(request, {
+          GET: look(() => this.#downloads.status(selector, request)),
+          ...put((index, place) => this.#uploads.install(index, request, place)),
+        });
+      case "manifest":
+        return await byMethod(request, {
+          GET: look(() => this.#downloads.manifest(selector, request)),
+          ...put((index, place) => this.#uploads.offer(index, request, place)),
+        });
+      case "install":
+        if (index === undefined) return notFound();
+        return await byMethod(request, { GET: look(() => this.#uploads.outcome(index)) });
+      case "held":
+        return await byMethod(request, { GET: look(() => this.#downloads.held(selector, request)) });
+      case "content":
+        return await byMethod(request, { GET: read(() => this.#downloads.content(selector, request)) });
+      case "archive":
+        return await byMethod(request, { GET: read(() => this.#downloads.archive(selector, request)) });
+      case "files":
+        if (rest.length === 0) return notFound();
+        return await byMethod(request, {
+          GET: read(() => this.#downloads.file(selector, decodeName(rest), request)),
+        });
+      default:
+        return notFound();
+    }
+  }
+
+  /** Refuses a write that nobody allowed, or that a page of another site can make without asking. */
+  #checkWrite({ method, headers }: Request): void {
+    const { authorize, allowWrites = authorize !== undefined } = this.#options;
+    if (!allowWrites) throw refused("Nothing can be written here", 403);
+    if (method === "POST" && FORM_TYPES.test((headers.get("Content-Type") ?? "").trim())) {
+      throw refused("A POST has to say Content-Type: application/json, which no form can", 415);
+    }
+  }
+
+  async #checkLeader(request: Request): Promise<void> {
+    if (await (this.#options.authorizeLeader?.(request) ?? true) !== true) {
+      throw refused("This request is not allowed: it is not the leader's", 403);
+    }
+  }
+
+  /** Answers when there is room, and keeps the room until the answer was sent. */
+  async #placed(kind: "read" | "look" | "write", client: string, answer: (place: Place) => Promise<Response>) {
+    const { throttle } = this.#options;
+    const place = await this.#places[kind].enter(client);
+    try {
+      const response = await answer(place);
+      const { body } = response;
+      if (kind !== "read" && Number(response.headers.get("Content-Length") ?? Infinity) <= SMALL_ANSWER) {
+        place.leave(); // it fits into what the system buffers, whether the client reads it or not
+        return response;
+      }
+      const leave = async () => place.leave();
+      if (body === null || throttle === undefined || kind !== "read") {
+        return keeping(response, leave, this.#stallTimeout, place);
+      }
+      const throttledBody = body.pipeThrough(throttled(throttle));
+      return keeping(new Response(throttledBody as BodyInit, response), leave, this.#stallTimeout, place);
+    } catch (error) {
+      place.leave();
+      throw error;
+    }
+  }
+}
+
+/** The error for what a client may not do. */
+function refused(message: string, status: 403 | 415): SnapshotError {
+  return new SnapshotError("FORBIDDEN", message, { status });
+}
+
+/**
+ * Reports whether a request is refused for what it is, or a snapshot: of another group, or not signed. A disk's error
+ * has neither index nor status.
+ */
+function isRefusal(error: unknown): error is SnapshotError {
+  return hasCode(error, "FORBIDDEN") && (error.index !== undefined || error.fields.status !== undefined);
+}
+
+/** Cancels the body of a request, unless it was read, by `authorize` for one, or is no more to be had. */
+async function discard(request: Request): Promise<void> {
+  if (!request.bodyUsed) await request.body?.cancel().catch(() => {});
+}
+
+/** Parses the address, which some servers build from a `Host` that is none, or without one. */
+function urlOf({ url }: Request): URL {
+  try {
+    return new URL(url, "http://localhost");
+  } catch (error) {
+    throw new SnapshotError("MALFORMED", "The request has no right address", { cause: error });
+  }
+}
+
+/** The client, as the server's description of the connection names it: by its address, mostly. */
+function clientOf(request: Request, connection: unknown): string {
+  const { client, remoteAddr } = (connection ?? {}) as { client?: unknown; remoteAddr?: { hostname?: unknown } };
+  const said = client ?? remoteAddr?.hostname;
+  return typeof said === "string" ? said : request.headers.get("Authorization") ?? "";
+}
+
+type Method = "GET" | "PUT" | "POST";
+
+/** Calls the answer for a method. `HEAD` is `GET` without the body. */
+async function byMethod(
+  request: Request,
+  answers: { readonly [M in Method]?: () => Promise<Response> },
+): Promise<Response> {
+  const { method } = request;
+  const name = method === "HEAD" ? "GET" : method;
+  if (Object.hasOwn(answers, name)) return await answers[name as Method]!(); // a method may be called "constructor"
+  await discard(request);
+  const names = Object.keys(answers).flatMap((name) => name === "GET" ? ["GET", "HEAD"] : [name]);
+  const headers = { Allow: [...names, "OPTIONS"].join(", ") };
+  if (method === "OPTIONS") return new Response(null, { status: 204, headers });
+  return problem(
+    new SnapshotError("UNSUPPORTED", `${method} is not possible here, but ${names.join(", ")}`),
+    405,
+    headers,
+  );
+}
+
+function selectorOf(text: string): Selector {
+  if (text === "latest") return {};
+  if (/^[0-9a-f]{64}$/.test(text)) return { digest: text };
+  if (/^[1-9][0-9]{0,18}$/.test(text)) return { index: BigInt(text) };
+  throw new SnapshotError("NOT_FOUND", `${JSON.stringify(text.slice(0, 100))} is no index or digest of a snapshot`);
+}
+
+function decodeName(parts: readonly string[]): string {
+  try {
+    return parts.map(decodeURIComponent).join("/");
+  } catch (error) {
+    throw new SnapshotError("MALFORMED", "The name of the file is not percent-encoded UTF-8", { cause: error });
+  }
+}
+
+function notFound(): Response {
+  return problem(
+    new SnapshotError("NOT_FOUND", "There is nothing at this address: all that there is begins with /snapshots"),
+  );
+}

@@ -77,6 +77,7 @@ export {
   type ReadOptions,
   type SnapshotInfo,
   type SnapshotInstall,
+  type SnapshotLimits,
   SnapshotManifest,
   type SnapshotMeta,
   type SnapshotReader,

@@ -50,7 +50,11 @@ export class FsmCaller {
   #turn: Promise<unknown> = Promise.resolve();
   #failure: SnapshotError | undefined;
 
-  /** @param machine the machine; nothing was applied to it yet: see {@linkcode begin} */
+  /**
+   * Takes a machine.
+   *
+   * @param machine the machine; nothing was applied to it yet: see {@linkcode begin}
+   */
   constructor(machine: StateMachine) {
     checkMachine(machine, "machine");
     this.#machine = machine;
@@ -103,7 +107,11 @@ export class FsmCaller {
     return this.#failure ??= error;
   }
 
-  /** @throws {SnapshotError} the reason why nothing can be applied any more, if there is one */
+  /**
+   * Refuses to go on if nothing can be applied any more.
+   *
+   * @throws {SnapshotError} the reason
+   */
   checkRunning(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }

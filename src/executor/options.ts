@@ -7,7 +7,7 @@
 import type { CheckOptions, SnapshotInfo, SnapshotStorage } from "../snapshot/mod.ts";
 import type { Tracker } from "../async/mod.ts";
 import type { Clock } from "./clock.ts";
-import type { AnyLog } from "./any_log.ts";
+import type { LogStorage, SharedLog } from "../log/mod.ts";
 import type { Beginning } from "./counted.ts";
 import type { ExecutorEvent } from "./events.ts";
 import type { FsmCaller } from "./fsm_caller.ts";
@@ -58,7 +58,7 @@ export interface ExecutorContext {
   /** The storage of the snapshots. */
   readonly storage: SnapshotStorage;
   /** The log behind them. Replicas that share one may share a storage: another's snapshot is as good as one's own. */
-  readonly log: AnyLog;
+  readonly log: LogStorage | SharedLog;
   /** The snapshots that the machine was loaded from, or could not be; by default none. */
   readonly beginning?: Beginning;
 }

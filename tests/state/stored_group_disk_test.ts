@@ -8,6 +8,7 @@ import {
   Replica,
   type SnapshotReader,
   type SnapshotStorage,
+  type StateMachine,
   StoredState,
   stringKeys,
 } from "../../mod.ts";
@@ -26,7 +27,7 @@ interface Kept {
 /** A log and a storage that have nothing yet. */
 const empty = (): Kept => ({ log: new MemoryLog(), storage: new MemoryStorage() });
 
-function open(words: Words, group: string | undefined, kept = empty()): Promise<Replica> {
+function open(words: Words, group: string | undefined, kept = empty()): Promise<Replica<StateMachine>> {
   return Replica.open({
     ...kept,
     machine: words.machine,
@@ -48,7 +49,8 @@ for (const [name, openDatabase] of Object.entries(databases)) {
       inTemp(async (directory) => {
         const database = await openDatabase(`${directory}/state`);
         const isShared = name === "memory-level"; // it is gone once it is closed
-        let [current, words]: [typeof database, Words | undefined] = [database, undefined];
+        let current = database;
+        let words = undefined as Words | undefined;
         await body(async () => {
           await words?.state.close();
           if (words !== undefined && !isShared) {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hasCode, SnapshotError } from "../../errors.ts";
+import { hasCode, type SnapshotError } from "../../errors.ts";
 import type { SnapshotManifest } from "../../snapshot/mod.ts";
 import { ChunkSet } from "../../stream/mod.ts";
 import type { Holder } from "./schedule.ts";

@@ -170,7 +170,7 @@ export class FairSemaphore {
       if (place.onEvicted === undefined || place.age < QUANTUM || more <= (place.rate < SLOW ? 0 : 1)) continue;
       if (slowest === undefined || place.rate < slowest.rate) slowest = place;
     }
-    slowest?.onEvicted!();
+    slowest?.onEvicted?.();
   }
 
   /** Lets in the first request of the next client, if any, and moves that client to the end of the line. */

@@ -85,17 +85,17 @@ export class RetryingBucket {
    */
   async readAgain(key: string, options: ReadObjectOptions): Promise<ReadObject> {
     const listed = await this.listed(key, options.signal);
-    if (listed === undefined) throw this.#doubtful(key, "the list does not have it");
+    if (listed === undefined) throw this.#suspect(key, "the list does not have it");
     const wrong = options.range === undefined ? listed.size > options.limit : listed.size < options.range.end;
     // To know that it is too short, or too long, only its size has to be read.
     const range = { start: 0, end: Math.min(1, listed.size) };
     const asked = !wrong ? options : listed.size === 0 ? { ...options, range: undefined } : { ...options, range };
     const found = await this.read(key, asked).catch((error) => {
-      throw hasCode(error, "CORRUPT", "MALFORMED") ? this.#doubtful(key, messageOf(error)) : error;
+      throw hasCode(error, "CORRUPT", "MALFORMED") ? this.#suspect(key, messageOf(error)) : error;
     });
-    if (found === undefined) throw this.#doubtful(key, "it is listed and cannot be read");
+    if (found === undefined) throw this.#suspect(key, "it is listed and cannot be read");
     if (found.etag !== listed.etag || found.size !== listed.size) {
-      throw this.#doubtful(key, `it is listed with ${listed.size} bytes, and ${found.size} others were read`);
+      throw this.#suspect(key, `it is listed with ${listed.size} bytes, and ${found.size} others were read`);
     }
     if (!wrong) return found;
     throw new SnapshotError("CORRUPT", `${this.#prefix}${key} has ${listed.size} bytes: it is not what was written`, {
@@ -110,7 +110,7 @@ export class RetryingBucket {
     return undefined;
   }
 
-  #doubtful(key: string, what: string): SnapshotError {
+  #suspect(key: string, what: string): SnapshotError {
     return new SnapshotError("UNAVAILABLE", `${this.#prefix}${key} cannot be relied upon now: ${what}`, {
       source: this.#prefix + key,
     });
@@ -147,7 +147,7 @@ export class RetryingBucket {
         wrong = error;
       }
       if (before !== undefined && !equal(before.bytes, again.bytes)) {
-        throw this.#doubtful(key, "it is read differently each time");
+        throw this.#suspect(key, "it is read differently each time");
       }
       before = again;
     }

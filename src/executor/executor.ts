@@ -112,7 +112,8 @@ export class SnapshotExecutor {
     if (applied - this.#evidence.counted.index < Math.max(gap, 1) || applied === this.#saver.emptyIndex) {
       return new Operation(async () => {
         const { index } = this.#evidence.counted;
-        await this.#evidence.refresh().catch(() => {}); // in a storage that others use too, they may have quarantined it
+        // In a storage that others use too, they may have quarantined it.
+        await this.#evidence.refresh().catch(() => {});
         if (this.#evidence.counted.index < index) this.#whenDue();
         return notTaken(this.newest);
       });
@@ -168,7 +169,8 @@ export class SnapshotExecutor {
       this.#closing.abort(closed("executor"));
       await this.#runs.close(onClose);
       if (onClose && this.#isBehind()) {
-        await this.#startSave(undefined).result.catch(() => {}); // an event said so; the log has what it would have held
+        // An event said so; the log has what it would have held.
+        await this.#startSave(undefined).result.catch(() => {});
       }
       await this.#purging;
       this.#evidence.close();

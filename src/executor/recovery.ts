@@ -147,8 +147,8 @@ export async function alignLog(
 }
 
 /**
- * Restores the state that storage and log have, after the machine was loaded from a snapshot that did not become durable;
- * or stops the replica. Call it between two applies.
+ * Restores the state that storage and log have, after the machine was loaded from a snapshot that did not become
+ * durable; or stops the replica. Call it between two applies.
  *
  * @param context machine, storage and log
  * @param cause the reason why the snapshot is not durable

@@ -69,8 +69,8 @@ export class Saver {
   }
 
   /**
-   * Takes another snapshot instead, which is there already: of another replica that shares the storage, and was faster; or
-   * of this very state, and was restored from the quarantine. It does as well, if it could be loaded here too.
+   * Takes another snapshot instead, which is there already: of another replica that shares the storage, and was faster;
+   * or of this very state, and was restored from the quarantine. It does as well, if it could be loaded here too.
    */
   async adopt(signal: AbortSignal): Promise<SnapshotInfo | undefined> {
     const { fsm, log } = this.#context;

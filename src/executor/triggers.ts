@@ -8,7 +8,12 @@ import { backoff } from "../async/mod.ts";
 import { defined } from "../checks.ts";
 import type { Clock } from "./clock.ts";
 
-/** The triggers of snapshots, besides calls of `snapshot()`. */
+/**
+ * The triggers of snapshots, besides calls of `snapshot()`.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface TriggerOptions {
   /**
    * Milliseconds between two snapshots; the first after a random part of it, so that replicas do not all save at once.
@@ -49,7 +54,12 @@ export interface TriggerOptions {
   readonly onClose?: boolean;
 }
 
-/** The retries of a failed save. */
+/**
+ * The retries of a failed save.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface RetryOptions {
   /**
    * Milliseconds before the first attempt; each later one waits twice as long.

@@ -75,12 +75,12 @@ export async function readBody(
  * @throws {SnapshotError} `MALFORMED` if it is
  */
 export async function readLimited(message: Pick<Body, "body">, limit: number, watch?: BodyWatch): Promise<Uint8Array> {
-  const gathered = new ByteBuffer(limit);
+  const buffer = new ByteBuffer(limit);
   await readBody(message, (piece) => {
-    if (gathered.length + piece.length > limit) {
+    if (buffer.length + piece.length > limit) {
       throw new SnapshotError("MALFORMED", `A message has more than ${limit} bytes`, { expected: limit });
     }
-    gathered.add(piece);
+    buffer.add(piece);
   }, watch);
-  return gathered.bytes;
+  return buffer.bytes;
 }

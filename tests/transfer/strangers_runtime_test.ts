@@ -429,14 +429,16 @@ test("strangers: files in memory take what is in them", async () => {
     },
   });
   try {
-    for (let i = 0; i < 100; i++) await (await medium.open(medium.temp, `f${i}`, "create")).write(noise(10, 1), 0);
+    for (let i = 0; i < 100; i++) {
+      await (await medium.open(medium.temp, `f${i}`, "create")).write(noise(10, 1), 0, Promise.resolve([]));
+    }
   } finally {
     globalThis.Uint8Array = Original;
   }
   assert.isBelow(allocated, 100 * 100);
   const file = await medium.open(medium.temp, "sparse", "create");
-  await file.write(noise(10, 1), 600_000);
-  await file.write(noise(300_000, 2), 100_000);
+  await file.write(noise(10, 1), 600_000, Promise.resolve([]));
+  await file.write(noise(300_000, 2), 100_000, Promise.resolve([]));
   const bytes = noise(600_010, 3);
   assert.strictEqual(await file.read(bytes, 0), 600_010);
   const expected = new Uint8Array(600_010);

@@ -4,7 +4,7 @@
  *
  * ```text
  * archive  = magic MANIFEST PART* END                      described
- *          | magic HEADER (FILE | CHUNK | FILE_END)* SEAL? END   streamed        records: see stream/records.ts
+ *          | magic HEADER (FILE | CHUNK | FILE_END)* SEAL? END   streamed        records: see records.ts
  * HEADER   (1) a manifest with the meta and no files
  * FILE     (2) chunk size (u32 big-endian; 0 if chunks have different ones), a manifest with this one file as braft
  *              would write it. Files are numbered as they come, from 0

@@ -121,53 +121,54 @@ test("strangers: a page of another site can send no POST unasked", () =>
     assert.deepEqual(await code(await ask("/snapshots", { method: "POST", headers: JSON_TYPE })), [501, "UNSUPPORTED"]);
   }, { authorize: () => true }));
 
-test("strangers: an archive takes no place before its head was seen, was trusted, and is wanted", async () => {
-  const keys = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]) as CryptoKeyPair;
-  const verifier = ed25519Verifier([{ publicKey: keys.publicKey }]);
-  const meta = { lastIncludedIndex: 9n, lastIncludedTerm: 1n, peers: [] };
-  const write: Parameters<typeof streamedArchive>[1] = (writer) => pieces(noise(300_000, 1)).pipeTo(writer.file("a"));
-  const whole = await archived();
-  let taken = 0;
-  let written = 0;
-  const storage = new MemoryStorage();
-  const { create, install } = storage;
-  storage.create = (options) => (written++, create.call(storage, options));
-  storage.install = (manifest) => (written++, install.call(storage, manifest));
-  const options: SnapshotHandlerOptions = {
-    allowWrites: true,
-    verifier,
-    stallTimeout: 20,
-    target: {
-      snapshot: () => ({ result: Promise.reject(new Error("not asked")) }),
-      install(stream, options) {
-        taken++;
-        return unarchive(stream, storage, options);
+test("strangers: an archive takes no place before its head was seen, was trusted, and is wanted", () =>
+  inFakeTime(async () => {
+    const keys = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]) as CryptoKeyPair;
+    const verifier = ed25519Verifier([{ publicKey: keys.publicKey }]);
+    const meta = { lastIncludedIndex: 9n, lastIncludedTerm: 1n, peers: [] };
+    const write: Parameters<typeof streamedArchive>[1] = (writer) => pieces(noise(300_000, 1)).pipeTo(writer.file("a"));
+    const whole = await archived();
+    let taken = 0;
+    let written = 0;
+    const storage = new MemoryStorage();
+    const { create, install } = storage;
+    storage.create = (options) => (written++, create.call(storage, options));
+    storage.install = (manifest) => (written++, install.call(storage, manifest));
+    const options: SnapshotHandlerOptions = {
+      allowWrites: true,
+      verifier,
+      stallTimeout: 20,
+      target: {
+        snapshot: () => ({ result: Promise.reject(new Error("not asked")) }),
+        install(stream, options) {
+          taken++;
+          return unarchive(stream, storage, options);
+        },
       },
-    },
-  };
-  await serving(
-    async (ask) => {
-      const refused: [string, BodyInit | ReadableStream<Uint8Array>, [number, string]][] = [
-        ["no head", begun(whole.slice(0, 100)), [408, "TIMEOUT"]],
-        ["described, unsigned, and endless", begun(whole.slice(0, 100_000)), [403, "FORBIDDEN"]],
-        ["streamed, unsigned", streamedArchive(meta, write), [403, "FORBIDDEN"]],
-        ["of another index", begun(headOf(await manifestOf(["a"], 1, 8n))), [403, "FORBIDDEN"]],
-      ];
-      for (const [what, body, expected] of refused) {
-        assert.deepEqual(await code(await ask("/snapshots/9", put(body))), expected, what);
-        assert.deepEqual([taken, written], [0, 0], what);
-      }
-      const signed = await ask("/snapshots/9", put(streamedArchive(meta, write, { signer: ed25519Signer(keys) })));
-      assert.deepEqual([signed.status, taken, written], [201, 1, 1]);
-      await signed.body?.cancel();
-      const reader = await storage.open();
-      await verifier.verify(reader.manifest); // with the signature of the snapshot, not of its beginning
-      await reader.close();
-    },
-    options,
-    storage,
-  );
-});
+    };
+    await serving(
+      async (ask) => {
+        const refused: [string, BodyInit | ReadableStream<Uint8Array>, [number, string]][] = [
+          ["no head", begun(whole.slice(0, 100)), [408, "TIMEOUT"]],
+          ["described, unsigned, and endless", begun(whole.slice(0, 100_000)), [403, "FORBIDDEN"]],
+          ["streamed, unsigned", streamedArchive(meta, write), [403, "FORBIDDEN"]],
+          ["of another index", begun(headOf(await manifestOf(["a"], 1, 8n))), [403, "FORBIDDEN"]],
+        ];
+        for (const [what, body, expected] of refused) {
+          assert.deepEqual(await code(await ask("/snapshots/9", put(body))), expected, what);
+          assert.deepEqual([taken, written], [0, 0], what);
+        }
+        const signed = await ask("/snapshots/9", put(streamedArchive(meta, write, { signer: ed25519Signer(keys) })));
+        assert.deepEqual([signed.status, taken, written], [201, 1, 1]);
+        await signed.body?.cancel();
+        const reader = await storage.open();
+        await verifier.verify(reader.manifest); // with the signature of the snapshot, not of its beginning
+        await reader.close();
+      },
+      options,
+      storage,
+    );
+  }));
 
 test("strangers: the signed beginning of a streamed archive is no snapshot", async () => {
   const keys = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]) as CryptoKeyPair;
@@ -324,20 +325,21 @@ test("strangers: reads take no places of writes, nor large answers those of smal
   );
 });
 
-test("strangers: a large manifest that nobody reads is aborted, as JSON too", async () => {
-  const storage = new MemoryStorage();
-  await save(storage, 7n, Object.fromEntries(Array.from({ length: 1500 }, (_, i) => [`file-${i}`, noise(1, i + 1)])));
-  await serving(
-    async (ask) => {
-      for (const Accept of ["application/json", "application/x-protobuf"]) {
-        const unread = await ask("/snapshots/7/manifest", { headers: { Accept } });
-        await rejects(new Promise((resolve) => setTimeout(resolve, 100)).then(() => unread.bytes()), "TIMEOUT");
-      }
-    },
-    { stallTimeout: 5, leaseDuration: 1 },
-    storage,
-  );
-});
+test("strangers: a large manifest that nobody reads is aborted, as JSON too", () =>
+  inFakeTime(async () => {
+    const storage = new MemoryStorage();
+    await save(storage, 7n, Object.fromEntries(Array.from({ length: 1500 }, (_, i) => [`file-${i}`, noise(1, i + 1)])));
+    await serving(
+      async (ask) => {
+        for (const Accept of ["application/json", "application/x-protobuf"]) {
+          const unread = await ask("/snapshots/7/manifest", { headers: { Accept } });
+          await rejects(new Promise((resolve) => setTimeout(resolve, 100)).then(() => unread.bytes()), "TIMEOUT");
+        }
+      },
+      { stallTimeout: 5, leaseDuration: 1 },
+      storage,
+    );
+  }));
 
 test("strangers: reading an interrupted install does not take the place of installs", async () => {
   const source = await storageWith(9n, { state: noise(200_000, 1) });

@@ -1,5 +1,5 @@
 /**
- * When, and in what order: one save or install at a time, retention, then purge. braft's `SnapshotExecutor` with its
+ * The order of things: one save or install at a time, retention, then purge. braft's `SnapshotExecutor` with its
  * holes closed: nothing runs without a time limit, a failure is retried, a save can be cancelled.
  *
  * @module
@@ -56,7 +56,7 @@ export class SnapshotExecutor {
     this.#options = options;
     this.#clock = options.clock ?? systemClock();
     this.#onEvent = neverThrowing(options.onEvent ?? (() => {})); // a listener's mistake must not stop a save
-    this.#runs = new OneAtATime(this.#onEvent);
+    this.#runs = new OneAtATime(this.#onEvent, () => this.#triggers.applied(this.#triggerState()));
     this.#evidence = new SnapshotEvidence(context, this.#onEvent, (index) => this.#onLost(index));
     this.#saver = new Saver(context, this.#evidence, this.#clock);
     this.#installer = new Installer(
@@ -108,10 +108,12 @@ export class SnapshotExecutor {
     const { gap = 1, signal } = checkSnapshotOptions(options);
     const { refusal } = this.#runs;
     if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
-    if (this.#context.fsm.applied.index - this.#evidence.counted.index < Math.max(gap, 1)) {
+    const { index: applied } = this.#context.fsm.applied;
+    if (applied - this.#evidence.counted.index < Math.max(gap, 1) || applied === this.#saver.emptyIndex) {
       return new Operation(async () => {
         const { index } = this.#evidence.counted;
-        await this.#evidence.refresh().catch(() => {}); // in a storage that others use too, they may have quarantined it
+        // In a storage that others use too, they may have quarantined it.
+        await this.#evidence.refresh().catch(() => {});
         if (this.#evidence.counted.index < index) this.#whenDue();
         return notTaken(this.newest);
       });
@@ -167,7 +169,8 @@ export class SnapshotExecutor {
       this.#closing.abort(closed("executor"));
       await this.#runs.close(onClose);
       if (onClose && this.#isBehind()) {
-        await this.#startSave(undefined).result.catch(() => {}); // an event said so; the log has what it would have held
+        // An event said so; the log has what it would have held.
+        await this.#startSave(undefined).result.catch(() => {});
       }
       await this.#purging;
       this.#evidence.close();
@@ -204,16 +207,22 @@ export class SnapshotExecutor {
   }
 
   #isBehind(): boolean {
-    return this.#context.fsm.applied.index > this.#evidence.counted.index;
+    return this.#context.fsm.applied.index > this.#savedIndex;
+  }
+
+  /** The last entry of the newest snapshot, or of a later state that had nothing to save. */
+  get #savedIndex(): bigint {
+    const { emptyIndex } = this.#saver;
+    const { index } = this.#evidence.counted;
+    return index > emptyIndex ? index : emptyIndex;
   }
 
   #triggerState(): TriggerState {
     const { fsm } = this.#context;
-    const { index, newest } = this.#evidence.counted;
     return {
       appliedIndex: fsm.applied.index,
-      snapshotIndex: index,
-      snapshotBytes: newest?.size ?? 0,
+      snapshotIndex: this.#savedIndex,
+      snapshotBytes: this.newest?.size ?? 0,
       logBytes: fsm.appliedBytes - this.#saver.savedBytes,
     };
   }
@@ -258,7 +267,7 @@ export class SnapshotExecutor {
         this.#metrics = { ...this.#metrics, saves: this.#metrics.saves + 1, lastSave: result };
         this.#onEvent({ type: "saved", result });
         await this.purge();
-      }
+      } else this.#onEvent({ type: "nothingToSave", index: this.#saver.emptyIndex });
       return result;
     } catch (error) {
       const adopted = hasCode(error, "STALE") ? await this.#saver.adopt(signal) : undefined;

@@ -22,6 +22,7 @@ import { InFlight } from "../async/mod.ts";
 import { type ChunkMap, ChunkSet, equal, sha256, streamFrom, toHex } from "../stream/mod.ts";
 import { HandlePool } from "./handle_pool.ts";
 import { type Incoming, type IncomingChunk, IncomingChunks } from "./incoming.ts";
+import { superfluous } from "./leftovers.ts";
 import type { MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";
 import { chunkWritten, readChunk, readIfRight } from "./reader.ts";
 import { Trial } from "./trial.ts";
@@ -29,7 +30,7 @@ import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
 /** Chunks verified at the same time while looking for those that are here. */
 const IN_FLIGHT = 4;
-/** The number of interrupted installs that are kept: those of the newest snapshots. */
+/** The number of interrupted installs that are kept: see `leftovers.ts`. */
 const MAX_UNFINISHED = 4;
 
 /** The part of its storage that a {@linkcode StoredInstall} needs. */
@@ -101,7 +102,8 @@ export class StoredInstall implements SnapshotInstall {
     if (kept !== undefined) this.#takeKept(kept, options);
     else await this.#takeWritten(resumed, left, options);
     // A peer that offers many snapshots must not fill the disk with them.
-    for (const { place } of left.slice(MAX_UNFINISHED - 1)) await this.#medium.remove(place).catch(() => {});
+    const dropped = await superfluous(this.#medium, left, MAX_UNFINISHED - 1);
+    for (const { place } of dropped) await this.#medium.remove(place).catch(() => {});
   }
 
   /** Marks the chunks that are right: in our place, in snapshots that are here, in the places of other installs. */

@@ -36,7 +36,7 @@ function behindProxy(loads: number, outcome: SnapshotError | undefined, work: (w
         })(),
       }),
     };
-    const handler = snapshotHandler(there, { target: replica });
+    const handler = snapshotHandler(there, { target: replica, allowWrites: true });
     const asked: string[] = [];
     const fetch = async (request: Request) => {
       asked.push(`${request.method} ${new URL(request.url).pathname}`);

@@ -47,6 +47,7 @@ export function* encodeRecord(type: number, ...payload: Uint8Array[]): Generator
  * @param stream the bytes; cancelled if the caller stops early
  * @param limit the largest payload that a record of this type may have; -1 for a type that is not known
  * @param signal stops it, also while a read is stalled
+ * @param onPiece called with each piece that comes, as small as it is
  * @throws {SnapshotError} `MALFORMED` if it is none, or a record is over its limit; `UNSUPPORTED` for another version;
  *   `CORRUPT` if it ends within a record
  */
@@ -54,8 +55,9 @@ export async function* decodeRecords(
   stream: ReadableStream<Uint8Array>,
   limit: (type: number) => number,
   signal?: AbortSignal,
+  onPiece: () => void = () => {},
 ): AsyncGenerator<ArchiveRecord, void, undefined> {
-  const source = new ByteSource(stream, signal);
+  const source = new ByteSource(stream, signal, onPiece);
   const unlink = onAbort(signal, (reason) => void source.cancel(reason));
   try {
     throwIfCancelled(signal);
@@ -104,7 +106,10 @@ class ByteSource {
   readonly #signal: AbortSignal | undefined;
   #piece: Uint8Array = new Uint8Array(0);
 
-  constructor(stream: ReadableStream<Uint8Array>, signal: AbortSignal | undefined) {
+  readonly #onPiece: () => void;
+
+  constructor(stream: ReadableStream<Uint8Array>, signal: AbortSignal | undefined, onPiece: () => void) {
+    this.#onPiece = onPiece;
     this.#reader = stream.getReader();
     this.#signal = signal;
   }
@@ -112,15 +117,16 @@ class ByteSource {
   /** Takes so many bytes; nothing at the end of the stream. */
   async take(length: number): Promise<Uint8Array | undefined> {
     if (this.#piece.length >= length) return this.#cut(length);
-    const gathered = new ByteBuffer(length);
+    const buffer = new ByteBuffer(length);
     for (;;) {
-      if (this.#piece.length > 0) gathered.add(this.#cut(Math.min(length - gathered.length, this.#piece.length)));
-      if (gathered.length === length) return gathered.bytes;
+      if (this.#piece.length > 0) buffer.add(this.#cut(Math.min(length - buffer.length, this.#piece.length)));
+      if (buffer.length === length) return buffer.bytes;
       const { done, value } = await this.#reader.read();
       throwIfCancelled(this.#signal);
-      if (done && gathered.length === 0) return undefined;
+      if (done && buffer.length === 0) return undefined;
       if (done) throw cutShort();
       this.#piece = checkBytes(value, "A piece of an archive");
+      this.#onPiece();
     }
   }
 

@@ -10,7 +10,12 @@ import type { KeyGroupRange } from "../key_groups.ts";
 import { StateEncoder } from "./encoder.ts";
 import { encodeHead, type Head } from "./head.ts";
 
-/** The limits within which a save writes only the changes. */
+/**
+ * The limits within which a save writes only the changes.
+ *
+ * @category State
+ * @see {@linkcode KeyedState}
+ */
 export interface IncrementalOptions {
   /**
    * The size of all deltas together as a share of the base's; beyond it the next save is a full one.

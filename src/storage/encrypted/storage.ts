@@ -49,6 +49,8 @@ import { chooseChunkSize } from "../chunk_size.ts";
  * (`FORBIDDEN`), nor is one whose key has the right name but another secret. Nothing is moved then, since the stored
  * bytes may be right.
  *
+ * @category Storage
+ *
  * @example
  * ```ts
  * import { EncryptedStorage, MemoryStorage } from "@snapstream/snapstream";
@@ -353,6 +355,8 @@ class EncryptedWriter extends PassingWriter {
  * Returns a writer that encrypts files and passes them on to another writer: for a snapshot that is sent as it is
  * written (`pushLive`) to a node that stores it encrypted.
  *
+ * @category Storage
+ * @see {@linkcode EncryptedStorage}
  * @param writer takes what is encrypted
  * @param key what to encrypt with
  */
@@ -372,6 +376,7 @@ export function encryptedWriter(writer: FileWriter, key: EncryptionKey): FileWri
  * Returns a reader that decrypts the files of another reader, for example of a snapshot on a server (`openRemote`).
  * Nothing is read of a snapshot that was not sealed with one of the keys (`FORBIDDEN`).
  *
+ * @category Storage
  * @param reader reads what is encrypted; closed with this one
  * @param keys those that it may be encrypted with
  *

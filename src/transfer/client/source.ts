@@ -8,10 +8,20 @@ import { checkBoolean, checkFunction, checkOptions, isOf, listOf, required, unfi
 import { SnapshotError } from "../../errors.ts";
 import { toBase64 } from "../../stream/mod.ts";
 
-/** A server to fetch from: its address, or more about it. */
+/**
+ * A server to fetch from: its address, or more about it.
+ *
+ * @category Transfer
+ * @see {@linkcode openRemote}
+ */
 export type Source = string | URL | SourceOptions;
 
-/** Where a snapshot can be fetched from. */
+/**
+ * Where a snapshot can be fetched from.
+ *
+ * @category Transfer
+ * @see {@linkcode openRemote}
+ */
 export interface SourceOptions {
   /**
    * The address below which there is `/snapshots`. A user and password in it are sent as `Authorization`, and its query

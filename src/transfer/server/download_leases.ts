@@ -20,7 +20,7 @@ export interface Selector {
   readonly index?: bigint;
   /** The one with this digest, in hexadecimal. */
   readonly digest?: string;
-  /** Who asks for it. */
+  /** The client that asks for it. */
   readonly client?: string;
 }
 
@@ -28,7 +28,9 @@ export interface Selector {
 const MAX_OF_CLIENT = 2;
 /** The snapshots that all clients together keep at a time. */
 const MAX_LEASES = 8;
-/** A lease can be renewed for so many times its duration, and longer if its client is sent something of the snapshot. */
+/**
+ * A lease can be renewed for so many times its duration, and longer if its client is sent something of the snapshot.
+ */
 const RENEWALS = 10;
 /** The bytes that make a lease last a millisecond longer: 4 kB a second. */
 const BYTES_PER_MS = 4;

@@ -6,6 +6,7 @@
 
 import type { FileInfo, FileWriter, KeyGroupOffsets } from "../../snapshot/mod.ts";
 import { raceAbort } from "../../async/mod.ts";
+import { closeSink } from "../../stream/mod.ts";
 import type { KeyGroupRange } from "../key_groups.ts";
 import { StateEncoder } from "./encoder.ts";
 import { encodeHead, type Head } from "./head.ts";
@@ -120,7 +121,7 @@ async function writeFile(
   try {
     signal.throwIfAborted();
     await write(encoder);
-    await raceAbort(sink.close(), signal);
+    await raceAbort(closeSink(sink), signal);
   } catch (error) {
     sink.abort(error).catch(() => {});
     throw signal.aborted ? signal.reason : error;

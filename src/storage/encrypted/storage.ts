@@ -36,7 +36,7 @@ import {
   type UnreadableSnapshot,
   type VerifyOptions,
 } from "../../snapshot/mod.ts";
-import { type ChunkSet, ChunkSink } from "../../stream/mod.ts";
+import { type ChunkSet, ChunkSink, closeSink } from "../../stream/mod.ts";
 import { type Cipher, CIPHER_OVERHEAD, type EncryptionKey, Keyring, MAX_PLAIN_CHUNK } from "./cipher.ts";
 import { EncryptedReader } from "./reader.ts";
 import { chooseChunkSize } from "../chunk_size.ts";
@@ -423,7 +423,7 @@ function encryptedFile(
         await target.ready;
         target.write(stored).catch(() => {}); // a failed write rejects `ready` and `close`
       },
-      end: () => target.close(),
+      end: () => closeSink(target),
       abort: (reason) => target.abort(reason).catch(() => {}),
     }, MAX_PLAIN_CHUNK),
   );

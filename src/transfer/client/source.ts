@@ -94,9 +94,11 @@ export function sourceOptions(source: Source): SourceOptions {
   return typeof source === "string" || source instanceof URL ? { url: source } : source;
 }
 
-/** Reports whether a server of snapshots can have this address. */
-export function isHttp({ protocol }: URL): boolean {
-  return protocol === "http:" || protocol === "https:";
+/**
+ * Reports whether a server of snapshots can have this address. Chromium takes any host, and escapes what none can have.
+ */
+export function isHttp({ protocol, hostname }: URL): boolean {
+  return (protocol === "http:" || protocol === "https:") && !hostname.includes("%");
 }
 
 /** The address of a server, for messages: without password and query. */

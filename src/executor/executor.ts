@@ -39,6 +39,8 @@ export class SnapshotExecutor {
   #purging: Promise<void> = Promise.resolve();
   /** True if the log was full, or a purge has failed: one is to be retried. */
   #isRoomWanted = false;
+  /** True if the log was full: see {@linkcode purgeLog}. */
+  #isFull = false;
   #isPurging = false;
   #closed: Promise<void> | undefined;
 
@@ -147,13 +149,15 @@ export class SnapshotExecutor {
   /** Drops what need not be kept of the log. Done after each snapshot by itself. */
   purge(): Promise<void> {
     return this.#purging = this.#purging.then(async () => {
-      this.#isRoomWanted = false;
+      const isFull = this.#isFull;
+      this.#isRoomWanted = this.#isFull = false;
       this.#isPurging = true;
       try {
-        await this.#purge();
+        await this.#purge(isFull);
       } catch (error) {
         this.#onEvent({ type: "purgeFailed", error });
         this.#isRoomWanted = true;
+        this.#isFull ||= isFull;
         if (this.#closed === undefined) this.#triggers.failed();
       } finally {
         this.#isPurging = false;
@@ -180,7 +184,7 @@ export class SnapshotExecutor {
 
   /** The log has no room: a snapshot, or a purge that failed before, may give some. */
   roomWanted(): void {
-    this.#isRoomWanted = true;
+    this.#isRoomWanted = this.#isFull = true;
     this.#triggers.wanted();
   }
 
@@ -299,9 +303,9 @@ export class SnapshotExecutor {
     }
   }
 
-  async #purge(): Promise<void> {
+  async #purge(isFull: boolean): Promise<void> {
     const { purge = {} } = this.#options;
-    const purged = await purgeLog(this.#context, this.#evidence, this.#clock, purge, this.#closing.signal);
+    const purged = await purgeLog(this.#context, this.#evidence, this.#clock, purge, isFull, this.#closing.signal);
     if (purged === undefined) return;
     const { index, entries } = purged;
     this.#metrics = { ...this.#metrics, purgedEntries: this.#metrics.purgedEntries + entries };

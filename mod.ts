@@ -1,9 +1,20 @@
 /**
- * Snapshots of state machines as Web Streams: take them without stopping the machine, store them so that no crash or bad
- * disk loses one, ship them over `fetch` from any number of sources, install them, and compact the log behind them.
+ * Snapshots of state machines as Web Streams: take them without stopping the machine, store them so that no crash or
+ * bad disk loses one, ship them over `fetch` from any number of sources, install them, and compact the log behind them.
  *
  * This is the core: it runs on Deno, Node, Bun, workerd and in browsers, and needs no disk. `DirectoryStorage` is in
  * `@snapstream/snapstream/fs`, `SqliteLog` in `@snapstream/snapstream/sqlite`.
+ *
+ * Where to begin, by category:
+ *
+ * - **State**: {@linkcode KeyValueMachine}, {@linkcode KeyedState} and {@linkcode CowMap} in memory,
+ *   {@linkcode StoredState} in a database; or any {@linkcode StateMachine}.
+ * - **Storage**: {@linkcode MemoryStorage}, {@linkcode EncryptedStorage}, and the contract {@linkcode SnapshotStorage}.
+ * - **Replica**: {@linkcode Replica} ties machine, log and storage together.
+ * - **Transfer**: {@linkcode snapshotHandler} serves snapshots, {@linkcode pull} and {@linkcode push} move them,
+ *   {@linkcode archive} makes one stream of one.
+ * - **Streams**: {@linkcode chunked}, {@linkcode verified}, {@linkcode throttled}, {@linkcode pump}, as plain stages.
+ * - **Errors**: {@linkcode SnapshotError}, with a code and fields; {@linkcode hasCode} tells them apart.
  *
  * @example A state machine, snapshotted while it runs
  * ```ts

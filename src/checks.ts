@@ -104,7 +104,8 @@ export function isOf<T>(value: unknown, of: { readonly prototype: T }): value is
  * @param value what came
  * @param what names the parameter
  * @returns the bytes as a plain `Uint8Array` of this realm over memory that nobody else writes to: mostly the same
- *   object. Of a `Buffer`, whose `slice` does not copy, or of another realm, a view; of shared or resizable memory a copy
+ *   object. A `Buffer`, whose `slice` does not copy, and an array of another realm become a view; shared or resizable
+ *   memory is copied
  * @throws {SnapshotError} `MALFORMED`, also for an array whose buffer was transferred: its bytes are gone
  */
 export function checkBytes(value: unknown, what: string): Uint8Array {

@@ -21,6 +21,9 @@
  * | `NO_SPACE` | the disk or the quota is full |
  * | `FORBIDDEN` | the file system, the server, a signature, a key or the name of a group does not permit it |
  * | `UNAVAILABLE` | a disk or a source does not answer, or fails |
+ *
+ * @category Errors
+ * @see {@linkcode SnapshotError}
  */
 export type SnapshotErrorCode =
   | "BUSY"
@@ -36,7 +39,12 @@ export type SnapshotErrorCode =
   | "FORBIDDEN"
   | "UNAVAILABLE";
 
-/** The details of an error, for a program; a field is present only where it means something. */
+/**
+ * The details of an error, for a program; a field is present only where it means something.
+ *
+ * @category Errors
+ * @see {@linkcode SnapshotError}
+ */
 export interface SnapshotErrorFields {
   /** The file's name in the snapshot, or its path on the disk. */
   readonly file?: string;
@@ -58,7 +66,11 @@ export interface SnapshotErrorFields {
   readonly retryAfter?: number;
 }
 
-/** Options of {@linkcode SnapshotError}. */
+/**
+ * Options of {@linkcode SnapshotError}.
+ *
+ * @category Errors
+ */
 export interface SnapshotErrorOptions extends SnapshotErrorFields {
   /** The error or value that caused this. */
   readonly cause?: unknown;
@@ -66,6 +78,8 @@ export interface SnapshotErrorOptions extends SnapshotErrorFields {
 
 /**
  * The error that everything in this library throws.
+ *
+ * @category Errors
  *
  * @example Telling errors apart
  * ```ts
@@ -140,6 +154,8 @@ export class SnapshotError extends Error {
 
 /**
  * Reports whether `error` is a {@linkcode SnapshotError} with one of these codes.
+ *
+ * @category Errors
  *
  * @example
  * ```ts

@@ -5,14 +5,4 @@
  */
 
 export { JetStreamBucket, type JetStreamBucketOptions } from "./jetstream/bucket.ts";
-export type {
-  Bucket,
-  BucketBody,
-  BucketObject,
-  GetOptions,
-  ListOptions,
-  ListPage,
-  PutOptions,
-} from "./bucket/bucket.ts";
 export { JetStreamLog, type JetStreamLogOptions } from "./jetstream/log.ts";
-export type { LogProposeOptions, SharedLog } from "./log/shared.ts";

@@ -1,7 +1,9 @@
 // Format, lint, types (all of it; and the edge-safe part against the DOM's types alone), documentation of every export,
-// whether it could be published, and whether tests/README.md says which tests run where.
+// whether it could be published, the words and comments of the house, and whether tests/README.md says which tests run
+// where.
 
 import { LOCK } from "./suites/program.ts";
+import { wrongInHouse } from "./support/house_words.ts";
 import { readmeWithTable } from "./suites/table.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
@@ -57,6 +59,8 @@ await step("documentation", "doc", LOCK, "--lint", ...entries);
 await step("types of the examples in the documentation", "check", LOCK, "--doc-only", "mod.ts", "src/", "README.md");
 await examples();
 await step("publish, dry run", "publish", "--dry-run", "--allow-dirty");
+const wrong = await wrongInHouse(ROOT);
+say("words and comments of the house", wrong.length === 0, wrong.join("\n"));
 const { is, should } = await readmeWithTable();
 say("the table of tests/README.md", is === should, "It is not what the code says: deno task table writes it anew");
 console.log(`${failed === 0 ? "all good" : `${failed} failed`}`);

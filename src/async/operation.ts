@@ -6,7 +6,11 @@
 
 import { checkFunction } from "../checks.ts";
 
-/** The progress of an {@linkcode Operation}. */
+/**
+ * The progress of an {@linkcode Operation}.
+ *
+ * @category Streams
+ */
 export interface Progress {
   /** The current step, in a word: `"save"`, `"fetch"`, `"verify"`, `"commit"` … */
   readonly phase: string;
@@ -26,6 +30,7 @@ export interface Progress {
  * Work that is running. `result` settles when it ends. Iterating gives its newest progress (a slow watcher skips
  * states, none pile up), ends with the work, and throws the error that the work failed with.
  *
+ * @category Streams
  * @typeParam T the result of the work
  *
  * @example

@@ -4,8 +4,10 @@
  * @module
  */
 
+export { RETRY } from "./attempts.ts";
 export * from "./bodies.ts";
 export * from "./bucket.ts";
 export * from "./keys.ts";
 export { MemoryBucket } from "./memory.ts";
+export * from "./read_whole.ts";
 export * from "./retrying.ts";

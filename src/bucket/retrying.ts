@@ -4,51 +4,24 @@
  * @module
  */
 
-import type { Bucket, BucketObject } from "./bucket.ts";
-import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { pause, raceAbort } from "../async/mod.ts";
+import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import { equal } from "../stream/mod.ts";
+import { attempt, attemptOnce, type BucketRequest } from "./attempts.ts";
+import type { Bucket, BucketObject } from "./bucket.ts";
+import { type ReadObject, readWhole, type ReadWholeOptions } from "./read_whole.ts";
 
-/** Attempts of a request before it fails. */
-const ATTEMPTS = 5;
 /** Times that wrong bytes are read again, each time on another path, before they are called bad. */
 const REREADS = 2;
-/** The pause before the second attempt, in milliseconds; each further one is three times as long. */
-const FIRST_PAUSE = 100;
-/** The longest pause that a bucket may ask for, in milliseconds. */
-const LONGEST_PAUSE = 30_000;
-/** A request fails after so many milliseconds in which nothing came from the bucket. */
-const REQUEST_TIMEOUT = 15_000;
-/** An upload has one millisecond more for each of so many bytes (128 KB/s). */
-const SLOWEST = 128;
 /** Objects deleted with one request. */
 const DELETED_AT_ONCE = 1000;
 
 /** Options of {@linkcode RetryingBucket.read}. */
-export interface ReadObjectOptions {
-  /** The bytes to read; all if absent. */
-  readonly range?: { readonly start: number; readonly end: number } | undefined;
-  /** The most bytes that are taken into memory. */
-  readonly limit: number;
-  /** Memory for the bytes, used if they fit; not to be used for anything else before this has settled. */
-  readonly into?: Uint8Array | undefined;
+export interface ReadObjectOptions extends ReadWholeOptions {
   /** Cancels it. */
   readonly signal?: AbortSignal | undefined;
   /** The most attempts; 5 if absent. */
   readonly attempts?: number | undefined;
 }
-
-/** An object, read as a whole. */
-export interface ReadObject {
-  /** Its bytes, or the range of them. */
-  readonly bytes: Uint8Array;
-  /** The ETag of the object that was read. */
-  readonly etag: string;
-  /** The size of the object in bytes. */
-  readonly size: number;
-}
-
-type Work<T> = (signal: AbortSignal, alive: () => void) => Promise<T>;
 
 /** The part of a bucket below a prefix, with whole bodies. */
 export class RetryingBucket {
@@ -72,34 +45,16 @@ export class RetryingBucket {
    * @throws {SnapshotError} `CORRUPT` if its size does not fit the range or the `limit`
    */
   async read(key: string, options: ReadObjectOptions): Promise<ReadObject | undefined> {
-    const { range, limit } = options;
-    return await this.#attempt(
-      `read ${this.#prefix}${key}`,
-      async (signal, alive) => {
-        const found = await this.#bucket.get(this.#prefix + key, { ...(range !== undefined && { range }), signal });
-        if (found === undefined) return undefined;
-        const expected = range === undefined ? found.size : Math.min(range.end, found.size) - range.start;
-        if (!(expected >= 0 && expected <= limit)) {
-          await found.body.cancel();
-          throw new SnapshotError("CORRUPT", `${this.#prefix}${key} has ${found.size} bytes: it is not what it was`, {
-            file: this.#prefix + key,
-            actual: found.size,
-          });
-        }
-        const { into } = options;
-        const bytes = into !== undefined && expected <= into.length
-          ? into.subarray(0, expected)
-          : new Uint8Array(expected);
-        return {
-          bytes: await this.#readAll(key, found.body, bytes, signal, alive),
-          etag: found.etag,
-          size: found.size,
-        };
-      },
-      options.signal,
-      0,
-      options.attempts,
-    );
+    const { signal, attempts } = options;
+    const path = this.#prefix + key;
+    return await attempt({
+      ...this.#request(
+        `read ${path}`,
+        signal,
+        (signal, alive) => readWhole(this.#bucket, path, options, signal, alive),
+      ),
+      attempts,
+    });
   }
 
   /**
@@ -130,17 +85,17 @@ export class RetryingBucket {
    */
   async readAgain(key: string, options: ReadObjectOptions): Promise<ReadObject> {
     const listed = await this.listed(key, options.signal);
-    if (listed === undefined) throw this.#doubtful(key, "the list does not have it");
+    if (listed === undefined) throw this.#suspect(key, "the list does not have it");
     const wrong = options.range === undefined ? listed.size > options.limit : listed.size < options.range.end;
     // To know that it is too short, or too long, only its size has to be read.
     const range = { start: 0, end: Math.min(1, listed.size) };
     const asked = !wrong ? options : listed.size === 0 ? { ...options, range: undefined } : { ...options, range };
     const found = await this.read(key, asked).catch((error) => {
-      throw hasCode(error, "CORRUPT", "MALFORMED") ? this.#doubtful(key, messageOf(error)) : error;
+      throw hasCode(error, "CORRUPT", "MALFORMED") ? this.#suspect(key, messageOf(error)) : error;
     });
-    if (found === undefined) throw this.#doubtful(key, "it is listed and cannot be read");
+    if (found === undefined) throw this.#suspect(key, "it is listed and cannot be read");
     if (found.etag !== listed.etag || found.size !== listed.size) {
-      throw this.#doubtful(key, `it is listed with ${listed.size} bytes, and ${found.size} others were read`);
+      throw this.#suspect(key, `it is listed with ${listed.size} bytes, and ${found.size} others were read`);
     }
     if (!wrong) return found;
     throw new SnapshotError("CORRUPT", `${this.#prefix}${key} has ${listed.size} bytes: it is not what was written`, {
@@ -155,7 +110,7 @@ export class RetryingBucket {
     return undefined;
   }
 
-  #doubtful(key: string, what: string): SnapshotError {
+  #suspect(key: string, what: string): SnapshotError {
     return new SnapshotError("UNAVAILABLE", `${this.#prefix}${key} cannot be relied upon now: ${what}`, {
       source: this.#prefix + key,
     });
@@ -192,7 +147,7 @@ export class RetryingBucket {
         wrong = error;
       }
       if (before !== undefined && !equal(before.bytes, again.bytes)) {
-        throw this.#doubtful(key, "it is read differently each time");
+        throw this.#suspect(key, "it is read differently each time");
       }
       before = again;
     }
@@ -201,12 +156,9 @@ export class RetryingBucket {
 
   /** Writes an object whose key nobody else ever uses, so that a retry does no harm. */
   async put(key: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
-    await this.#attempt(
-      `write ${this.#prefix}${key}`,
-      (signal) => this.#bucket.put(this.#prefix + key, bytes, { signal }),
-      signal,
-      bytes.length,
-    );
+    const path = this.#prefix + key;
+    const put = (signal: AbortSignal) => this.#bucket.put(path, bytes, { signal });
+    await attempt({ ...this.#request(`write ${path}`, signal, put), size: bytes.length });
   }
 
   /**
@@ -217,12 +169,9 @@ export class RetryingBucket {
    */
   async swap(key: string, bytes: Uint8Array, etag: string | undefined): Promise<string | undefined> {
     const condition = etag === undefined ? { ifNoneMatch: "*" as const } : { ifMatch: etag };
-    const written = await this.#once(
-      `write ${this.#prefix}${key}`,
-      (signal) => this.#bucket.put(this.#prefix + key, bytes, { ...condition, signal }),
-      undefined,
-      bytes.length,
-    );
+    const path = this.#prefix + key;
+    const put = (signal: AbortSignal) => this.#bucket.put(path, bytes, { ...condition, signal });
+    const written = await attemptOnce({ ...this.#request(`write ${path}`, undefined, put), size: bytes.length });
     return written?.etag;
   }
 
@@ -230,11 +179,8 @@ export class RetryingBucket {
   async delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
     for (let at = 0; at < keys.length; at += DELETED_AT_ONCE) {
       const some = keys.slice(at, at + DELETED_AT_ONCE).map((key) => this.#prefix + key);
-      await this.#attempt(
-        `delete ${some.length} objects of ${this.#prefix}`,
-        (signal) => this.#bucket.delete(some, { signal }),
-        signal,
-      );
+      const what = `delete ${some.length} objects of ${this.#prefix}`;
+      await attempt(this.#request(what, signal, (signal) => this.#bucket.delete(some, { signal })));
     }
   }
 
@@ -244,10 +190,9 @@ export class RetryingBucket {
     let cursor: string | undefined;
     do {
       const before = cursor;
-      const page = await this.#attempt(
-        `list ${prefix}`,
-        (signal) => this.#bucket.list({ prefix, ...(before !== undefined && { cursor: before }), signal }),
-        signal,
+      const options = { prefix, ...(before !== undefined && { cursor: before }) };
+      const page = await attempt(
+        this.#request(`list ${prefix}`, signal, (signal) => this.#bucket.list({ ...options, signal })),
       );
       for (const object of page.objects) {
         if (object.key.startsWith(prefix)) yield { ...object, key: object.key.slice(this.#prefix.length) };
@@ -261,97 +206,11 @@ export class RetryingBucket {
     } while (cursor !== undefined);
   }
 
-  /** Fills `bytes` with a body. Writes nothing more once the signal has fired. */
-  async #readAll(
-    key: string,
-    body: ReadableStream<Uint8Array>,
-    bytes: Uint8Array,
-    signal: AbortSignal,
-    alive: () => void,
-  ): Promise<Uint8Array> {
-    const expected = bytes.length;
-    const reader = body.getReader();
-    let length = 0;
-    const stop = () => void reader.cancel(signal.reason).catch(() => {});
-    signal.addEventListener("abort", stop, { once: true });
-    try {
-      for (;;) {
-        const { done, value } = await reader.read();
-        throwIfCancelled(signal);
-        if (done) break;
-        alive();
-        if (length + value.length > expected) length = Infinity;
-        else bytes.set(value, length);
-        length += value.length;
-        if (length > expected) break;
-      }
-    } finally {
-      signal.removeEventListener("abort", stop);
-      if (length !== expected) stop();
-    }
-    if (length === expected) return bytes;
-    throw new SnapshotError(
-      "UNAVAILABLE",
-      `${this.#prefix}${key} was answered with ${length > expected ? "more than" : `${length} of`} ${expected} bytes`,
-      { source: this.#prefix + key, expected, ...(length < expected && { actual: length }) },
-    );
-  }
-
-  async #attempt<T>(
+  #request<T>(
     what: string,
-    work: Work<T>,
     signal: AbortSignal | undefined,
-    size = 0,
-    attempts = ATTEMPTS,
-  ): Promise<T> {
-    for (let attempt = 1;; attempt++) {
-      try {
-        return await this.#once(what, work, signal, size);
-      } catch (error) {
-        throwIfCancelled(signal);
-        if (attempt >= attempts || !hasCode(error, "UNAVAILABLE", "TIMEOUT")) throw error;
-        await pause(pauseAfter(attempt, error), signal);
-      }
-    }
+    work: BucketRequest<T>["work"],
+  ): BucketRequest<T> {
+    return { what, source: this.#prefix, work, signal };
   }
-
-  /** Makes a request, which fails if nothing comes of it for too long. */
-  async #once<T>(what: string, work: Work<T>, signal: AbortSignal | undefined, size: number): Promise<T> {
-    throwIfCancelled(signal);
-    const timeout = REQUEST_TIMEOUT + Math.ceil(size / SLOWEST);
-    const controller = new AbortController();
-    const giveUp = () => controller.abort(signal!.reason);
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const alive = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => {
-        controller.abort(
-          new SnapshotError("TIMEOUT", `Could not ${what}: nothing came for ${timeout} ms`, {
-            source: this.#prefix,
-          }),
-        );
-      }, timeout);
-    };
-    alive();
-    signal?.addEventListener("abort", giveUp, { once: true });
-    try {
-      return await raceAbort(work(controller.signal, alive), controller.signal);
-    } catch (error) {
-      if (error instanceof SnapshotError) throw error;
-      throw new SnapshotError("UNAVAILABLE", `Could not ${what}: ${messageOf(error)}`, {
-        source: this.#prefix,
-        cause: error,
-      });
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", giveUp);
-    }
-  }
-}
-
-/** The pause before a request is retried, in milliseconds; random, so that clients do not retry all at once. */
-export function pauseAfter(attempt: number, error?: unknown): number {
-  const asked = error instanceof SnapshotError ? error.fields.retryAfter : undefined;
-  const own = FIRST_PAUSE * 3 ** (attempt - 1) * (0.5 + Math.random() / 2);
-  return asked === undefined ? own : Math.max(Math.min(asked, LONGEST_PAUSE), own);
 }

@@ -5,6 +5,7 @@
  */
 
 import { timingSafeEqual } from "@std/crypto/timing-safe-equal";
+import { onAbort } from "../async/mod.ts";
 import { messageOf } from "../errors.ts";
 import { archive as archiveOf, unarchive as takeIn } from "../snapshot/mod.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
@@ -45,7 +46,7 @@ export const serve: Command = {
       });
       const server = await listen(handler, { port, ...(options.host !== undefined && { hostname: options.host }) });
       io.print(json ? JSON.stringify({ url: server.url }) : `Serving ${positionals[0]} at ${server.url}`);
-      if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+      await new Promise((resolve) => onAbort(signal, resolve));
       await server.close();
       await handler.close();
       return Exit.DONE;

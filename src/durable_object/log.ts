@@ -170,7 +170,6 @@ class DurableObjectTables implements SqlTables<DurableRow> {
       }
     });
     this.#total = total;
-    this.#appended();
   }
 
   batch(first: bigint, target: bigint): SqlBatch {
@@ -197,6 +196,7 @@ class DurableObjectTables implements SqlTables<DurableRow> {
 
   /** Waits until all writes are durable. If that fails it is unknown which are; mostly the object is reset then. */
   async written(how: SqlWrite): Promise<void> {
+    if (how === "append to") this.#appended(); // the log says by now what it has
     try {
       await this.#storage.sync();
     } catch (error) {

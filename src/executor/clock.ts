@@ -7,7 +7,12 @@
 import { checkFunction, duration } from "../checks.ts";
 import { LONGEST_WAIT } from "../async/mod.ts";
 
-/** Tells the time and sets timers; to be replaced where timers are different (a Durable Object's alarms, a test). */
+/**
+ * Tells the time and sets timers; to be replaced where timers are different (a Durable Object's alarms, a test).
+ *
+ * @category Replica
+ * @see {@linkcode systemClock}
+ */
 export interface Clock {
   /** The wall clock, in milliseconds since 1970. It jumps when somebody sets it, so nothing is purged by it. */
   now(): number;
@@ -25,6 +30,8 @@ export interface Clock {
 
 /**
  * The runtime's clock.
+ *
+ * @category Replica
  *
  * @example
  * ```ts

@@ -7,7 +7,12 @@
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import { toHex } from "../stream/mod.ts";
 
-/** A snapshot in the storage that could not be used, and is left where it is: the failure may be transient. */
+/**
+ * A snapshot in the storage that could not be used, and is left where it is: the failure may be transient.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface UnusableSnapshot {
   /** The snapshot. */
   readonly snapshot: SnapshotInfo;
@@ -120,9 +125,5 @@ export class CountedSnapshots {
 }
 
 function newestFirst(a: SnapshotInfo, b: SnapshotInfo): number {
-  return a.meta.lastIncludedIndex > b.meta.lastIncludedIndex
-    ? -1
-    : a.meta.lastIncludedIndex < b.meta.lastIncludedIndex
-    ? 1
-    : 0;
+  return Number(b.meta.lastIncludedIndex - a.meta.lastIncludedIndex);
 }

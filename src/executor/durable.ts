@@ -4,6 +4,7 @@
  * @module
  */
 
+import { has } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
 import type { LogStorage } from "../log/mod.ts";
 import { boundGroup, groupOf, type SnapshotInfo, type SnapshotMeta } from "../snapshot/mod.ts";
@@ -155,4 +156,12 @@ function another(index: bigint, term: bigint, found: bigint): SnapshotError {
       `the log of this machine. Find the right one; or install a snapshot from another node into the storage`,
     { index, expected: term, actual: found },
   );
+}
+
+/** Closes log and storage, whatever they are: a caller that opened them in the options cannot close them itself. */
+export async function closeGiven(options: { readonly log?: unknown; readonly storage?: unknown }): Promise<void> {
+  await Promise.allSettled((["log", "storage"] as const).map(async (name) => {
+    const given = options[name];
+    if (has(given, "close", "function")) await (given as { close(): unknown }).close();
+  }));
 }

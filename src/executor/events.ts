@@ -7,10 +7,20 @@
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import type { Progress } from "../async/mod.ts";
 
-/** The state of an executor. */
+/**
+ * The state of an executor.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export type ExecutorState = "idle" | "saving" | "receiving" | "loading" | "closed";
 
-/** The result of a save. */
+/**
+ * The result of a save.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface SaveResult {
   /** True if a snapshot was taken; if not, there was too little to save. */
   readonly taken: boolean;
@@ -28,7 +38,12 @@ export interface SaveResult {
   readonly reused: number;
 }
 
-/** An event of an executor. */
+/**
+ * An event of an executor.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export type ExecutorEvent =
   /** The state changed. */
   | { readonly type: "state"; readonly state: ExecutorState }
@@ -38,6 +53,8 @@ export type ExecutorEvent =
   | { readonly type: "saved"; readonly result: SaveResult }
   /** A snapshot could not be taken; the save is retried. */
   | { readonly type: "saveFailed"; readonly error: unknown }
+  /** The machine had nothing to save; it is not asked again before something is applied. */
+  | { readonly type: "nothingToSave"; readonly index: bigint }
   /** A snapshot was installed and loaded. */
   | { readonly type: "installed"; readonly snapshot: SnapshotInfo }
   /** A snapshot could not be installed. */
@@ -60,7 +77,12 @@ export type ExecutorEvent =
   /** The log could not be purged; the purge is retried with the next snapshot. */
   | { readonly type: "purgeFailed"; readonly error: unknown };
 
-/** Counts since the executor was made. */
+/**
+ * Counts since the executor was made.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface ExecutorMetrics {
   /** Snapshots taken. */
   readonly saves: number;

@@ -61,15 +61,16 @@ export class SnapshotEvidence {
    * Tries a snapshot of another replica, or of an earlier process: by the machine's check, or, if it has none, by
    * reading everything.
    *
+   * @param all reads everything in any case
    * @returns whether it counts now; if not, the reason is noted
    */
-  async prove(snapshot: SnapshotInfo, signal: AbortSignal): Promise<boolean> {
+  async prove(snapshot: SnapshotInfo, signal: AbortSignal, all: boolean = false): Promise<boolean> {
     const { fsm, storage } = this.#context;
     const index = snapshot.meta.lastIncludedIndex;
     try {
       const reader = await openListed(storage, snapshot);
       try {
-        if (fsm.canCheck) await this.check(reader, signal);
+        if (fsm.canCheck && !all) await this.check(reader, signal);
         else {
           const { ok, bad } = await reader.verify({ signal }).result;
           if (!ok) throw new SnapshotError("UNAVAILABLE", `Snapshot ${index}: ${bad[0]!.message}`, { index });

@@ -1,5 +1,5 @@
 /**
- * When, and in what order: one save or install at a time, retention, then purge. braft's `SnapshotExecutor` with its
+ * The order of things: one save or install at a time, retention, then purge. braft's `SnapshotExecutor` with its
  * holes closed: nothing runs without a time limit, a failure is retried, a save can be cancelled.
  *
  * @module
@@ -39,6 +39,8 @@ export class SnapshotExecutor {
   #purging: Promise<void> = Promise.resolve();
   /** True if the log was full, or a purge has failed: one is to be retried. */
   #isRoomWanted = false;
+  /** True if the log was full: see {@linkcode purgeLog}. */
+  #isFull = false;
   #isPurging = false;
   #closed: Promise<void> | undefined;
 
@@ -56,7 +58,7 @@ export class SnapshotExecutor {
     this.#options = options;
     this.#clock = options.clock ?? systemClock();
     this.#onEvent = neverThrowing(options.onEvent ?? (() => {})); // a listener's mistake must not stop a save
-    this.#runs = new OneAtATime(this.#onEvent);
+    this.#runs = new OneAtATime(this.#onEvent, () => this.#triggers.applied(this.#triggerState()));
     this.#evidence = new SnapshotEvidence(context, this.#onEvent, (index) => this.#onLost(index));
     this.#saver = new Saver(context, this.#evidence, this.#clock);
     this.#installer = new Installer(
@@ -108,10 +110,12 @@ export class SnapshotExecutor {
     const { gap = 1, signal } = checkSnapshotOptions(options);
     const { refusal } = this.#runs;
     if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
-    if (this.#context.fsm.applied.index - this.#evidence.counted.index < Math.max(gap, 1)) {
+    const { index: applied } = this.#context.fsm.applied;
+    if (applied - this.#evidence.counted.index < Math.max(gap, 1) || applied === this.#saver.emptyIndex) {
       return new Operation(async () => {
         const { index } = this.#evidence.counted;
-        await this.#evidence.refresh().catch(() => {}); // in a storage that others use too, they may have quarantined it
+        // In a storage that others use too, they may have quarantined it.
+        await this.#evidence.refresh().catch(() => {});
         if (this.#evidence.counted.index < index) this.#whenDue();
         return notTaken(this.newest);
       });
@@ -145,13 +149,15 @@ export class SnapshotExecutor {
   /** Drops what need not be kept of the log. Done after each snapshot by itself. */
   purge(): Promise<void> {
     return this.#purging = this.#purging.then(async () => {
-      this.#isRoomWanted = false;
+      const isFull = this.#isFull;
+      this.#isRoomWanted = this.#isFull = false;
       this.#isPurging = true;
       try {
-        await this.#purge();
+        await this.#purge(isFull);
       } catch (error) {
         this.#onEvent({ type: "purgeFailed", error });
         this.#isRoomWanted = true;
+        this.#isFull ||= isFull;
         if (this.#closed === undefined) this.#triggers.failed();
       } finally {
         this.#isPurging = false;
@@ -167,7 +173,8 @@ export class SnapshotExecutor {
       this.#closing.abort(closed("executor"));
       await this.#runs.close(onClose);
       if (onClose && this.#isBehind()) {
-        await this.#startSave(undefined).result.catch(() => {}); // an event said so; the log has what it would have held
+        // An event said so; the log has what it would have held.
+        await this.#startSave(undefined).result.catch(() => {});
       }
       await this.#purging;
       this.#evidence.close();
@@ -177,7 +184,7 @@ export class SnapshotExecutor {
 
   /** The log has no room: a snapshot, or a purge that failed before, may give some. */
   roomWanted(): void {
-    this.#isRoomWanted = true;
+    this.#isRoomWanted = this.#isFull = true;
     this.#triggers.wanted();
   }
 
@@ -204,16 +211,22 @@ export class SnapshotExecutor {
   }
 
   #isBehind(): boolean {
-    return this.#context.fsm.applied.index > this.#evidence.counted.index;
+    return this.#context.fsm.applied.index > this.#savedIndex;
+  }
+
+  /** The last entry of the newest snapshot, or of a later state that had nothing to save. */
+  get #savedIndex(): bigint {
+    const { emptyIndex } = this.#saver;
+    const { index } = this.#evidence.counted;
+    return index > emptyIndex ? index : emptyIndex;
   }
 
   #triggerState(): TriggerState {
     const { fsm } = this.#context;
-    const { index, newest } = this.#evidence.counted;
     return {
       appliedIndex: fsm.applied.index,
-      snapshotIndex: index,
-      snapshotBytes: newest?.size ?? 0,
+      snapshotIndex: this.#savedIndex,
+      snapshotBytes: this.newest?.size ?? 0,
       logBytes: fsm.appliedBytes - this.#saver.savedBytes,
     };
   }
@@ -258,7 +271,7 @@ export class SnapshotExecutor {
         this.#metrics = { ...this.#metrics, saves: this.#metrics.saves + 1, lastSave: result };
         this.#onEvent({ type: "saved", result });
         await this.purge();
-      }
+      } else this.#onEvent({ type: "nothingToSave", index: this.#saver.emptyIndex });
       return result;
     } catch (error) {
       const adopted = hasCode(error, "STALE") ? await this.#saver.adopt(signal) : undefined;
@@ -290,9 +303,9 @@ export class SnapshotExecutor {
     }
   }
 
-  async #purge(): Promise<void> {
+  async #purge(isFull: boolean): Promise<void> {
     const { purge = {} } = this.#options;
-    const purged = await purgeLog(this.#context, this.#evidence, this.#clock, purge, this.#closing.signal);
+    const purged = await purgeLog(this.#context, this.#evidence, this.#clock, purge, isFull, this.#closing.signal);
     if (purged === undefined) return;
     const { index, entries } = purged;
     this.#metrics = { ...this.#metrics, purgedEntries: this.#metrics.purgedEntries + entries };

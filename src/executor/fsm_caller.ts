@@ -38,7 +38,8 @@ export interface Prepared {
 
 /**
  * Calls a state machine, and nothing else does. It knows the last entry that was applied, gives work its turn between
- * two applies, and applies nothing any more after a failure that would make the state differ from that of other replicas.
+ * two applies, and applies nothing any more after a failure that would make the state differ from that of other
+ * replicas.
  */
 export class FsmCaller {
   readonly #machine: StateMachine;
@@ -118,8 +119,8 @@ export class FsmCaller {
   /**
    * Applies the next entry. Call it between two applies.
    *
-   * @throws {SnapshotError} `UNAVAILABLE` if the machine could not apply it, `UNSUPPORTED` if it does not know it: nothing
-   *   is applied any more
+   * @throws {SnapshotError} `UNAVAILABLE` if the machine could not apply it, `UNSUPPORTED` if it does not know it:
+   *   nothing is applied any more
    */
   async apply(entry: LogEntry): Promise<void> {
     this.checkRunning();
@@ -188,7 +189,8 @@ export class FsmCaller {
   }
 
   /**
-   * Calls back the machine about a past event. Never rejects: an error of the callback is reported, and changes nothing.
+   * Calls back the machine about a past event. Never rejects: an error of the callback is reported, and changes
+   * nothing.
    */
   async callBack(callback: MachineCallback, call: () => void | Promise<void>): Promise<void> {
     try {
@@ -221,7 +223,9 @@ export class FsmCaller {
     });
   }
 
-  /** Loads the machine. Its state is not that of {@linkcode applied} from then on, until {@linkcode loaded} is called. */
+  /**
+   * Loads the machine. Its state is not that of {@linkcode applied} from then on, until {@linkcode loaded} is called.
+   */
   async load(reader: SnapshotReader): Promise<void> {
     await asReplica(() => this.#machine.load(reader));
   }

@@ -93,7 +93,8 @@ export class Installer {
       throwIfCancelled(signal);
       unwatch(); // it takes as long as it takes to read everything
       await this.#try(reader, signal, tracker, trial);
-      if (!trial.isLoaded) unwatch = this.#watch(stop, tracker); // a loaded one cannot be cancelled: it waits for the commit
+      // A loaded one cannot be cancelled: it waits for the commit.
+      if (!trial.isLoaded) unwatch = this.#watch(stop, tracker);
     };
     try {
       return await receiver.receive(signal, tracker, found, check);

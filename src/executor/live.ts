@@ -14,7 +14,12 @@ import type { FsmCaller } from "./fsm_caller.ts";
 /** The time a cancelled task has to stop before its view is released, in milliseconds. */
 const GRACE = 1000;
 
-/** Options of `Replica.push`. */
+/**
+ * Options of `Replica.push`.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface ReplicaPushOptions extends LivePushOptions {
   /** Encrypts what is sent, for a receiving storage that has the key: see {@linkcode encryptedWriter}. */
   readonly encryptionKey?: EncryptionKey;

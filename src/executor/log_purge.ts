@@ -25,6 +25,10 @@ export interface Purged {
  * Purges the log behind snapshots that count; those that do not yet, since an earlier process or another replica saved
  * them, are tried first. A snapshot that cannot be used holds the log as if it were absent.
  *
+ * A full log would never get room if it waited for a second snapshot, since nothing can be appended for one: then the
+ * newest that counts is enough, if all of it can be read now.
+ *
+ * @param isFull whether the log has no room
  * @param signal cancels the trials
  * @returns the purge; nothing if no entry may go, or too few
  */
@@ -33,30 +37,42 @@ export async function purgeLog(
   evidence: SnapshotEvidence,
   clock: Clock,
   options: PurgeOptions,
+  isFull: boolean,
   signal: AbortSignal,
 ): Promise<Purged | undefined> {
   const { fsm, storage, log } = context;
   const { counted } = evidence;
-  const find = (listed: readonly SnapshotInfo[]) => {
+  const rules = isFull ? { ...options, gap: 1 } : options;
+  const find = (oldestSnapshot: bigint) => {
     const { index: applied } = fsm.applied; // another replica's snapshot may be ahead of that
-    const oldest = listed.length < storage.retain ? undefined : listed.at(-1);
     return purgeIndex({
       snapshotIndex: counted.index < applied ? counted.index : applied,
-      oldestSnapshot: oldest?.meta.lastIncludedIndex ?? 0n,
+      oldestSnapshot,
       firstIndex: log.firstIndex,
       lastIndex: log.lastIndex,
       now: clock.monotonic(),
-    }, options);
+    }, rules);
   };
-  const listed = await evidence.refresh();
-  if (find(listed) === undefined) return undefined;
-  const enough = Math.min(storage.retain, MIN_COUNTED);
-  for (const snapshot of listed) {
-    if (counted.count >= enough) break;
-    if (!counted.has(snapshot)) await evidence.prove(snapshot, signal);
-  }
-  const now = await evidence.refresh();
-  const index = counted.count < enough ? undefined : find(now);
+  const byOldest = async () => {
+    const oldest = (listed: readonly SnapshotInfo[]) => {
+      return listed.length < storage.retain ? 0n : listed.at(-1)?.meta.lastIncludedIndex ?? 0n;
+    };
+    const listed = await evidence.refresh();
+    if (find(oldest(listed)) === undefined) return undefined;
+    const enough = Math.min(storage.retain, MIN_COUNTED);
+    for (const snapshot of listed) {
+      if (counted.count >= enough) break;
+      if (!counted.has(snapshot)) await evidence.prove(snapshot, signal);
+    }
+    const now = await evidence.refresh();
+    return counted.count < enough ? undefined : find(oldest(now));
+  };
+  const byNewest = async () => {
+    const newest = (await evidence.refresh()).find((snapshot) => counted.has(snapshot));
+    if (newest === undefined || find(newest.meta.lastIncludedIndex) === undefined) return undefined;
+    return await evidence.prove(newest, signal, true) ? find(newest.meta.lastIncludedIndex) : undefined;
+  };
+  const index = await byOldest() ?? (isFull ? await byNewest() : undefined);
   if (index === undefined) return undefined;
   const { firstIndex } = log;
   await log.purge(index);

@@ -16,4 +16,4 @@ export type { InstallOptions } from "./receivers.ts";
 export * from "./replica.ts";
 export * from "./replica_options.ts";
 export type { RetryOptions, TriggerOptions } from "./triggers.ts";
-export { closeGiven } from "./given.ts";
+export { closeGiven } from "./durable.ts";

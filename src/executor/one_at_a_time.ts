@@ -15,7 +15,7 @@
 
 import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import { Operation, raceAbort, type Tracker } from "../async/mod.ts";
+import { onAbort, Operation, raceAbort, type Tracker } from "../async/mod.ts";
 import type { ExecutorEvent, ExecutorState } from "./events.ts";
 import { closed } from "./fsm_caller.ts";
 
@@ -39,11 +39,18 @@ export class OneAtATime {
   readonly #emit: (event: ExecutorEvent) => void;
   #state: ExecutorState = "idle";
   #running: Running | undefined;
+  readonly #onFree: () => void;
+  /** The number of installs that wait or run. */
+  #installs = 0;
   #isClosed = false;
 
-  /** @param emit takes the changes of state, and the progress */
-  constructor(emit: (event: ExecutorEvent) => void) {
+  /**
+   * @param emit takes the changes of state, and the progress
+   * @param onFree called when nothing runs or waits any more, but not after a save that failed
+   */
+  constructor(emit: (event: ExecutorEvent) => void, onFree: () => void) {
     this.#emit = emit;
+    this.#onFree = onFree;
   }
 
   /** The state of the executor. */
@@ -92,21 +99,27 @@ export class OneAtATime {
     work: (running: Running, tracker: Tracker) => Promise<SnapshotInfo>,
   ): Operation<SnapshotInfo> {
     const operation: Operation<SnapshotInfo> = new Operation(async (tracker) => {
-      for (;;) {
-        throwIfCancelled(signal);
-        if (this.#isClosed) throw closed("executor");
-        if (index !== undefined) checkNewer(index);
-        const running = this.#running;
-        if (running === undefined) {
-          return await this.#run("install", index, signal, () => operation, (run) => work(run, tracker));
+      this.#installs++;
+      try {
+        for (;;) {
+          throwIfCancelled(signal);
+          if (this.#isClosed) throw closed("executor");
+          if (index !== undefined) checkNewer(index);
+          const running = this.#running;
+          if (running === undefined) {
+            return await this.#run("install", index, signal, () => operation, (run) => work(run, tracker));
+          }
+          if (running.kind === "install" && this.#state !== "loading") {
+            const joined = await this.#meet(running, index, signal);
+            if (joined !== undefined) return joined;
+          } else if (running.kind !== "install" && cancelsSaves) {
+            running.stop.abort(new SnapshotError("CANCELLED", "A snapshot is installed instead of saving one"));
+          }
+          await raceAbort(running.operation().result.catch(() => {}), signal);
         }
-        if (running.kind === "install" && this.#state !== "loading") {
-          const joined = await this.#meet(running, index, signal);
-          if (joined !== undefined) return joined;
-        } else if (running.kind !== "install" && cancelsSaves) {
-          running.stop.abort(new SnapshotError("CANCELLED", "A snapshot is installed instead of saving one"));
-        }
-        await raceAbort(running.operation().result.catch(() => {}), signal);
+      } finally {
+        this.#installs--;
+        this.#lookFree();
       }
     });
     return operation;
@@ -161,18 +174,25 @@ export class OneAtATime {
   ): Promise<T> {
     const running: Running = { kind, stop: new AbortController(), operation, index };
     this.#running = running;
-    const onAbort = () => running.stop.abort(cancelled(signal!));
-    signal?.addEventListener("abort", onAbort, { once: true });
-    if (signal?.aborted) onAbort();
+    const unlink = onAbort(signal, () => running.stop.abort(cancelled(signal!)));
+    let failed = true;
     try {
       await Promise.resolve(); // `operation` is there from now on
       void this.#report(operation());
-      return await work(running);
+      const result = await work(running);
+      failed = false;
+      return result;
     } finally {
-      signal?.removeEventListener("abort", onAbort);
+      unlink();
       this.#running = undefined;
       this.enter("idle");
+      if (kind !== "save" || !failed) this.#lookFree(); // a save that failed is retried later, or was cancelled
     }
+  }
+
+  /** Installs go first: a save that is due begins when none waits. */
+  #lookFree(): void {
+    if (this.#running === undefined && this.#installs === 0) this.#onFree();
   }
 
   /** Makes events of the progress of something. */

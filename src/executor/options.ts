@@ -14,7 +14,12 @@ import type { FsmCaller } from "./fsm_caller.ts";
 import type { PurgeOptions } from "./purge.ts";
 import type { RetryOptions, TriggerOptions } from "./triggers.ts";
 
-/** Options of an executor. */
+/**
+ * Options of an executor.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface ExecutorOptions {
   /** The triggers of snapshots, besides calls of `snapshot()`. */
   readonly triggers?: TriggerOptions;
@@ -58,7 +63,12 @@ export interface ExecutorContext {
   readonly beginning?: Beginning;
 }
 
-/** Options of {@linkcode SnapshotExecutor.snapshot}. */
+/**
+ * Options of {@linkcode SnapshotExecutor.snapshot}.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface SnapshotOptions {
   /**
    * The number of entries that must have been applied since the last snapshot; with fewer none is taken.

@@ -16,7 +16,12 @@ import {
   required,
 } from "../checks.ts";
 
-/** The state of a member of the group, as known here. */
+/**
+ * The state of a member of the group, as known here.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface Member {
   /** The last entry that it is known to have. */
   readonly matchIndex: bigint;
@@ -27,7 +32,12 @@ export interface Member {
   readonly lastSeen: number;
 }
 
-/** Options of a purge. */
+/**
+ * Options of a purge.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface PurgeOptions {
   /**
    * True to let members that lag behind the snapshot install one. If false, the log is kept for them, as long as they

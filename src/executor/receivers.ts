@@ -9,11 +9,16 @@ import { type SnapshotInfo, type SnapshotLimits, type SnapshotStorage, unarchive
 import { pull, type PullOptions, type Source } from "../transfer/mod.ts";
 import type { Receiver } from "./options.ts";
 
-/** Options of `Replica.install`. */
+/**
+ * Options of `Replica.install`.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface InstallOptions extends Omit<PullOptions, "onManifest" | "check"> {
   /** The index that the snapshot must have; of sources, the snapshot to pull. */
   readonly index?: bigint;
-  /** How much an archive may be. */
+  /** The largest size of an archive. */
   readonly limits?: SnapshotLimits | undefined;
 }
 

@@ -7,7 +7,7 @@
 import { cancelled, hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogStorage } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotReader, SnapshotStorage } from "../snapshot/mod.ts";
-import { raceAbort } from "../async/mod.ts";
+import { onAbort, raceAbort } from "../async/mod.ts";
 import { equal, toHex } from "../stream/mod.ts";
 import { type AnyLog, entriesOf, isShared } from "./any_log.ts";
 import type { UnusableSnapshot } from "./counted.ts";
@@ -93,8 +93,7 @@ export async function openListed(storage: SnapshotStorage, { meta, digest }: Sna
 
 async function load({ storage, fsm, signal }: RecoveryContext, snapshot: SnapshotInfo): Promise<SnapshotMeta> {
   const reader = await openListed(storage, snapshot);
-  const stop = () => void reader.close().catch(() => {}); // makes the machine's reads fail
-  signal?.addEventListener("abort", stop, { once: true });
+  const unlink = onAbort(signal, () => void reader.close().catch(() => {})); // makes the machine's reads fail
   try {
     throwIfCancelled(signal);
     await raceAbort(fsm.load(reader), signal);
@@ -102,7 +101,7 @@ async function load({ storage, fsm, signal }: RecoveryContext, snapshot: Snapsho
   } catch (error) {
     throw signal?.aborted ? cancelled(signal) : error;
   } finally {
-    signal?.removeEventListener("abort", stop);
+    unlink();
     await reader.close();
   }
 }
@@ -148,8 +147,8 @@ export async function alignLog(
 }
 
 /**
- * Restores the state that storage and log have, after the machine was loaded from a snapshot that did not become durable;
- * or stops the replica. Call it between two applies.
+ * Restores the state that storage and log have, after the machine was loaded from a snapshot that did not become
+ * durable; or stops the replica. Call it between two applies.
  *
  * @param context machine, storage and log
  * @param cause the reason why the snapshot is not durable

@@ -16,11 +16,10 @@ import { checkSource } from "../transfer/client/mod.ts";
 import { checkInstallOptions, checkPushOptions, checkReplicaOptions } from "./checks.ts";
 import { type AnyLog, entriesOf, isShared } from "./any_log.ts";
 import type { Beginning, UnusableSnapshot } from "./counted.ts";
-import { begin } from "./durable.ts";
+import { begin, closeGiven } from "./durable.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
 import { closed, FsmCaller } from "./fsm_caller.ts";
-import { closeGiven } from "./given.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
 import { NotifiedInstall } from "./notified.ts";
 import type { SnapshotOptions } from "./options.ts";
@@ -28,7 +27,11 @@ import { OwnLogFollower } from "./own_log.ts";
 import { archiveReceiver, discard, type InstallOptions, pullReceiver } from "./receivers.ts";
 import { SharedFollower } from "./shared.ts";
 
-/** Where a {@linkcode Replica} stands. */
+/**
+ * The state of a {@linkcode Replica}.
+ *
+ * @category Replica
+ */
 export interface ReplicaStatus {
   /** The state of its executor. */
   readonly state: ExecutorState;
@@ -40,7 +43,9 @@ export interface ReplicaStatus {
   readonly appliedTerm: bigint;
   /** The members. */
   readonly configuration: Configuration;
-  /** The newest snapshot that counts: this replica has saved or loaded it, or tried it, and it was not found bad since. */
+  /**
+   * The newest snapshot that counts: this replica has saved or loaded it, or tried it, and it was not found bad since.
+   */
   readonly snapshot: SnapshotInfo | undefined;
   /** Snapshots in the storage that this replica could not use, and why, newest first. They stay where they are. */
   readonly unusable: readonly UnusableSnapshot[];
@@ -52,7 +57,7 @@ export interface ReplicaStatus {
   readonly logBytes: number;
   /** Counts. */
   readonly metrics: ExecutorMetrics;
-  /** Why nothing of a shared log is applied just now, and what to do; it is tried again. */
+  /** The reason why nothing of a shared log is applied just now, and what to do; it is retried. */
   readonly problem?: SnapshotError;
 }
 
@@ -62,6 +67,7 @@ export interface ReplicaStatus {
  *
  * What was acknowledged is in the newest good snapshot or in the log after it, whatever crashes when.
  *
+ * @category Replica
  * @typeParam M the state machine
  *
  * @example
@@ -109,18 +115,18 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
 
   /**
    * Opens a replica: loads the newest good snapshot, and applies the log after it, while timers and sockets have their
-   * turn. A snapshot that is proven bad is quarantined. One that cannot be read or understood now stays where it is, an event
-   * and {@linkcode status} name it, and the one before it is used, if the log leads from there to where the other one ends.
-   * Of a shared log all is applied that is in it now; what comes later is applied as it comes. A machine that says by `durable`
-   * what it has begins there: no snapshot is loaded that is not newer.
+   * turn. A snapshot that is proven bad is quarantined. One that cannot be read or understood now stays where it is, an
+   * event and {@linkcode status} name it, and the one before it is used, if the log leads from there to where the other
+   * one ends. Of a shared log all is applied that is in it now; what comes later is applied as it comes. A machine that
+   * says by `durable` what it has begins there: no snapshot is loaded that is not newer.
    *
    * If it fails, log and storage are closed: they can be opened again.
    *
    * @param options what it is made of
-   * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot, or what the machine has, and log; `NOT_FOUND`
-   *   if they were purged from a shared one, and no snapshot that has them could be installed; `UNAVAILABLE` if the log ends
-   *   before what the machine has; `MALFORMED` if it is not the log of this machine, or the machine does not know what it
-   *   has; `CANCELLED`
+   * @throws {SnapshotError} `CORRUPT` if entries are missing between snapshot, or what the machine has, and log;
+   *   `NOT_FOUND` if they were purged from a shared one, and no snapshot that has them could be installed;
+   *   `UNAVAILABLE` if the log ends before what the machine has; `MALFORMED` if it is not the log of this machine, or
+   *   the machine does not know what it has; `CANCELLED`
    * @throws what the newest snapshot cannot be used for, if older ones and the log do not give the same state
    * @throws {SnapshotError} `FORBIDDEN` if storage or log are of another group
    * @throws {SnapshotError} `UNSUPPORTED` if a newer program wrote an entry of the log: all is left as it is for it
@@ -217,8 +223,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   }
 
   /**
-   * Sends its state, as it is now, to another node that installs it: straight from a view of the machine, while entries go
-   * on being applied. Nothing is stored here. Counts as a save: one at a time, with the same time-outs.
+   * Sends its state, as it is now, to another node that installs it: straight from a view of the machine, while entries
+   * go on being applied. Nothing is stored here. Counts as a save: one at a time, with the same time-outs.
    *
    * @param target the other node's handler
    * @param options the signal, the rate, who signs, and the key if it is to be stored encrypted there
@@ -244,7 +250,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     return this.#notified?.notify(notification) ?? { result: "CONF_MISMATCH" };
   }
 
-  /** Where it stands. */
+  /** Returns its state. */
   status(): ReplicaStatus {
     const { index, term, configuration } = this.#fsm.applied;
     const { problem } = this.#follower;

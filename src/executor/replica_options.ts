@@ -11,7 +11,11 @@ import type { InstallNotification, Source } from "../transfer/mod.ts";
 import type { ExecutorOptions } from "./options.ts";
 import type { InstallOptions } from "./receivers.ts";
 
-/** Options of {@linkcode Replica.open}. */
+/**
+ * Options of {@linkcode Replica.open}.
+ *
+ * @category Replica
+ */
 export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions {
   /**
    * The state machine. Storage and log are loaded into it and applied: it must be new, or say by `durable` what it has.
@@ -49,7 +53,12 @@ export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions 
   ) => NotifiedSources | undefined | Promise<NotifiedSources | undefined>;
 }
 
-/** Sources to install a snapshot from. */
+/**
+ * Sources to install a snapshot from.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface NotifiedSources {
   /** The servers. */
   readonly sources: readonly Source[];

@@ -24,6 +24,8 @@ export class Saver {
   readonly #clock: Clock;
   /** The bytes that had been applied when the state was saved last, as `FsmCaller.appliedBytes`. */
   savedBytes = 0;
+  /** The last entry that was applied when the machine had nothing to save. */
+  emptyIndex = 0n;
   /** The clean-up that a cancelled save has left. */
   #leaving: Promise<void> = Promise.resolve();
 
@@ -53,8 +55,11 @@ export class Saver {
       const start = performance.now();
       const snapshot = task && await this.#save(task, applied, writer, signal, tracker);
       const asyncDuration = performance.now() - start;
-      if (snapshot === undefined) return notTaken(this.#evidence.counted.newest, duration);
       this.savedBytes = appliedBytes;
+      if (snapshot === undefined) {
+        this.emptyIndex = applied.index;
+        return notTaken(this.#evidence.counted.newest, duration);
+      }
       const { bytes, reused } = tracker.progress;
       const figures = { bytes: bytes - reused, chunks: snapshot.chunks - reusedChunks, reused };
       return { taken: true, snapshot, syncDuration: duration, asyncDuration, ...figures };
@@ -64,8 +69,8 @@ export class Saver {
   }
 
   /**
-   * Takes another snapshot instead, which is there already: of another replica that shares the storage, and was faster; or
-   * of this very state, and was restored from the quarantine. It does as well, if it could be loaded here too.
+   * Takes another snapshot instead, which is there already: of another replica that shares the storage, and was faster;
+   * or of this very state, and was restored from the quarantine. It does as well, if it could be loaded here too.
    */
   async adopt(signal: AbortSignal): Promise<SnapshotInfo | undefined> {
     const { fsm, log } = this.#context;

@@ -8,16 +8,15 @@ import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import type { SharedLog } from "../log/mod.ts";
 import type { SnapshotStorage } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { pause, raceAbort } from "../async/mod.ts";
+import { type Backoff, backoff, pause, raceAbort } from "../async/mod.ts";
 import type { SnapshotExecutor } from "./executor.ts";
 import { closed, type FsmCaller } from "./fsm_caller.ts";
 import type { NotificationInstaller } from "./notified.ts";
 import { storedReceiver } from "./receivers.ts";
 import { Turns } from "./turns.ts";
 
-/** The pause before the search for a snapshot is retried: the first one, and the longest, in milliseconds. */
-const RETRY_FIRST = 250;
-const RETRY_MAX = 30_000;
+/** The waits before the search for a snapshot is retried. */
+const RETRY: Backoff = { first: 250, longest: 30_000 };
 /** The time that pending proposals have to arrive when the replica is closed, in milliseconds. */
 const GRACE = 5000;
 
@@ -136,7 +135,7 @@ export class SharedFollower {
           if (signal.aborted) return;
           this.#problem = this.#stuck(error, cause);
           if (!this.#open) return this.#fail(this.#problem);
-          await pause(Math.min(RETRY_FIRST * 2 ** tries++, RETRY_MAX), signal).catch(() => {});
+          await pause(backoff(tries++, RETRY), signal).catch(() => {});
         }
       }
     }

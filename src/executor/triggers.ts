@@ -1,13 +1,19 @@
 /**
- * When a snapshot is due.
+ * The triggers of snapshots.
  *
  * @module
  */
 
+import { backoff } from "../async/mod.ts";
 import { defined } from "../checks.ts";
 import type { Clock } from "./clock.ts";
 
-/** The triggers of snapshots, besides calls of `snapshot()`. */
+/**
+ * The triggers of snapshots, besides calls of `snapshot()`.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface TriggerOptions {
   /**
    * Milliseconds between two snapshots; the first after a random part of it, so that replicas do not all save at once.
@@ -48,10 +54,15 @@ export interface TriggerOptions {
   readonly onClose?: boolean;
 }
 
-/** The retries of a failed save. */
+/**
+ * The retries of a failed save.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface RetryOptions {
   /**
-   * Milliseconds before the first try; each later one waits twice as long.
+   * Milliseconds before the first attempt; each later one waits twice as long.
    *
    * @default {1000}
    */
@@ -64,7 +75,7 @@ export interface RetryOptions {
   readonly max?: number;
 }
 
-/** Where state and log stand. */
+/** The state of machine and log. */
 export interface TriggerState {
   /** The last entry that was applied. */
   readonly appliedIndex: bigint;
@@ -144,10 +155,10 @@ export class Triggers {
     this.#cancelRetry = undefined;
   }
 
-  /** A snapshot could not be taken: it is tried again, later each time. */
+  /** A snapshot could not be taken: it is retried, later each time. */
   failed(): void {
     this.#cancelRetry?.();
-    const wait = Math.min(this.#retry.initial * 2 ** this.#failures++, this.#retry.max);
+    const wait = backoff(this.#failures++, { first: this.#retry.initial, longest: this.#retry.max });
     this.#cancelRetry = this.#clock.after(wait, () => {
       this.#cancelRetry = undefined;
       this.#due();

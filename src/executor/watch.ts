@@ -27,15 +27,15 @@ export function watchWork(
   options: Pick<ExecutorOptions, "saveTimeout" | "stallTimeout">,
 ): () => void {
   const { saveTimeout = 600_000, stallTimeout = 60_000 } = options;
-  const giveUp = (what: string, limit: number) =>
+  const cancel = (what: string, limit: number) =>
     stop.abort(new SnapshotError("TIMEOUT", `The ${kind} ${what} ${limit} ms, and was cancelled`, { expected: limit }));
   const cancelTimeout = kind === "save"
-    ? clock.after(saveTimeout, () => giveUp("took more than", saveTimeout))
+    ? clock.after(saveTimeout, () => cancel("took more than", saveTimeout))
     : () => {};
   let cancelStall = () => {};
   let seen = -1;
   const look = () => {
-    if (tracker.version === seen) giveUp("came no further for", stallTimeout);
+    if (tracker.version === seen) cancel("came no further for", stallTimeout);
     seen = tracker.version;
     cancelStall = clock.after(stallTimeout, look);
   };

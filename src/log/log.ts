@@ -11,6 +11,9 @@ import { messageOf, SnapshotError } from "../errors.ts";
 /**
  * Keeps the entries after the last snapshot, and some before. Indices have no gaps: the log holds
  * `firstIndex … lastIndex`, and is empty if `lastIndex` is `firstIndex - 1`.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
  */
 export interface LogStorage extends AsyncDisposable {
   /** The index of the first entry, or the one that the first entry will have. */

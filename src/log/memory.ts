@@ -9,7 +9,12 @@ import { boundGroup } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { checkFollows, type LogStorage, ownContent, purged } from "./log.ts";
 
-/** Keeps entries in memory: for tests, and where another node stores them. */
+/**
+ * Keeps entries in memory: for tests, and where another node stores them.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export class MemoryLog implements LogStorage {
   #entries: LogEntry[] = [];
   #firstIndex = 1n;

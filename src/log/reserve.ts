@@ -7,7 +7,7 @@
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { sizeOf } from "../sqlite/mod.ts";
 
-/** What is written at once. */
+/** Bytes that are written at once. */
 const BLOCK = 64 * 1024;
 
 /** A file that has nothing but its size: it is removed when its room is needed for something that gives back more. */
@@ -51,7 +51,7 @@ export class Reserve {
     }
   }
 
-  /** Gives up its room. */
+  /** Releases its room. */
   release(): void {
     try {
       rmSync(this.#path, { force: true });

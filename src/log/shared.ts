@@ -6,7 +6,12 @@
 
 import type { LogEntry } from "../state/mod.ts";
 
-/** Options of {@linkcode SharedLog.propose}. */
+/**
+ * Options of {@linkcode SharedLog.propose}.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
 export interface LogProposeOptions {
   /** The index that the entry must follow directly: `STALE` if something else was appended there first. */
   readonly expectedLastIndex?: bigint;
@@ -18,6 +23,9 @@ export interface LogProposeOptions {
  * The log of a group of replicas, which orders what any of them appends. A {@linkcode LogStorage} is told the index of
  * an entry; this log assigns it. An entry that it has given, or acknowledged, is committed: no other ever has its
  * index.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
  */
 export interface SharedLog extends AsyncDisposable {
   /** The index of the first entry, or the one that the first entry will have; as last known. */

@@ -29,7 +29,7 @@ export interface SqlBounds {
   readonly last: SqlPosition | undefined;
 }
 
-/** What was written: with `"drop"` the beginning of a purge. */
+/** The kind of write: with `"drop"` the beginning of a purge. */
 export type SqlWrite = "append to" | "drop" | "purge" | "reset" | "name the group of";
 
 /** Entries to be dropped together. */
@@ -41,8 +41,8 @@ export interface SqlBatch {
 }
 
 /**
- * The tables of an {@linkcode SqlLog}: an adapter to one database. Every method that writes is one transaction, which has
- * happened when it returns, or has not if it throws; {@linkcode written} waits for what is to follow.
+ * The tables of an {@linkcode SqlLog}: an adapter to one database. Every method that writes is one transaction, which
+ * has happened when it returns, or has not if it throws; {@linkcode written} waits for what is to follow.
  */
 export interface SqlTables<R extends EntryRow = EntryRow> {
   /** The name of the log, for messages. */

@@ -11,7 +11,7 @@ import type { Configuration, LogEntry } from "../state/mod.ts";
 /** A row of the table of entries; in a file that was damaged, of any types. */
 export type EntryRow = Readonly<Record<"idx" | "term" | "data" | "configuration", unknown>>;
 
-/** What stands where an index or a term should. */
+/** Returns an index or a term out of a row; throws if anything else stands there. */
 export function numberOf(value: unknown, what: string, path: string, least = 0n): bigint {
   if (typeof value === "bigint" && value >= least && value <= MAX_INDEX) return value;
   throw damaged(path, `${what} is ${String(value)}`);
@@ -67,7 +67,7 @@ export function damaged(path: string, what: string, index?: bigint): SnapshotErr
   });
 }
 
-/** What SQLite says, as the library's errors. Its numbers would say it better, and Deno does not give them. */
+/** Turns an error of SQLite into one of the library, by its words: Deno does not give its numbers. */
 export function wrap(error: unknown, what: string, path: string): SnapshotError {
   if (error instanceof SnapshotError) return error;
   const message = messageOf(error);
@@ -83,6 +83,9 @@ export function wrap(error: unknown, what: string, path: string): SnapshotError 
   return new SnapshotError(code, `Cannot ${what} the log ${path}: ${message}`, { file: path, cause: error });
 }
 
-/** What SQLite says of a file that is none of its, or whose tables are not those of a log. */
-const DAMAGED =
-  /malformed|not a database|corrupt|unsupported file format|no such|has no column|is a view|constraint|mismatch|overflow/i;
+/** SQLite says one of these of a file that is not its own, or whose tables are not those of a log. */
+const DAMAGED = new RegExp(
+  "malformed|not a database|corrupt|unsupported file format|no such|has no column|is a view|constraint|mismatch|" +
+    "overflow",
+  "i",
+);

@@ -25,8 +25,6 @@ import { type SqlBatch, type SqlBounds, SqlLog, type SqlTables, type SqlWrite } 
 import { type EntryRow, numberOf, wrap } from "./sql_rows.ts";
 import { LogSpace } from "./sqlite_space.ts";
 
-export type { LogStorage } from "./log.ts";
-
 /** Entries read at once, and bytes of them if they are more than one: the thread is the database's meanwhile. */
 const READ_BATCH = 64;
 const READ_BYTES = 1024 * 1024;
@@ -38,7 +36,7 @@ const PURGE_BYTES = 512 * 1024;
 /** Entries counted at once when a log is opened: others get their turn in between. */
 const COUNT_BATCH = 5000;
 
-/** What an opening counts. */
+/** Totals that an opening counts. */
 interface Totals {
   readonly count: bigint;
   /** Bytes of all entries' data. */
@@ -59,8 +57,8 @@ export interface SqliteLogOptions {
  * for survives a power failure. One process at a time has it open: if its file is removed or replaced, so that another
  * one could open it, nothing is acknowledged any more (`BUSY`).
  *
- * What is purged is given back to the file system. Beside the file lie its write-ahead log, of 2 MiB and one transaction, and
- * `…-reserve`: room of up to 4 MiB, so that a log that has filled the disk can still be purged.
+ * Purging gives room back to the file system. Beside the file lie its write-ahead log, of 2 MiB and one transaction,
+ * and `…-reserve`: room of up to 4 MiB, so that a log that has filled the disk can still be purged.
  */
 export class SqliteLog extends SqlLog {
   private constructor(tables: SqliteTables) {
@@ -122,7 +120,7 @@ class SqliteTables implements SqlTables {
   readonly #insert: StatementSync;
   readonly #select: StatementSync;
   readonly #sizes: StatementSync;
-  /** What lies at the path: that which is locked. */
+  /** Identifies the locked file: it must still be what lies at the path. */
   readonly #file: string | undefined;
   #closed = false;
 
@@ -232,7 +230,7 @@ class SqliteTables implements SqlTables {
     this.byteLength = 0;
   }
 
-  /** What was written is durable already: gives back what was purged. */
+  /** Gives back the room of what was purged: all that was written is durable already. */
   async written(how: SqlWrite): Promise<void> {
     if (how === "drop") await yieldTurn();
     else if (how === "purge" || how === "reset") await this.#space.trim(() => !this.#closed);
@@ -287,7 +285,7 @@ class SqliteTables implements SqlTables {
   }
 }
 
-/** What lies at a path, whatever it is called; nothing if there is nothing, or it may not be looked at. */
+/** Identifies the file at a path by device and inode; nothing if there is none, or it may not be looked at. */
 function fileAt(path: string): string | undefined {
   try {
     const { dev, ino } = lstatSync(path, { bigint: true });

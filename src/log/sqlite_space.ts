@@ -1,6 +1,6 @@
 /**
- * How much room the files of an SQLite log take: what is purged is given back, the write-ahead log is bounded, and enough is
- * kept aside to purge on a full disk.
+ * Bounds the room that the files of an SQLite log take: purging gives room back, the write-ahead log is bounded, and a
+ * reserve is kept, so that purging works on a full disk.
  *
  * ```text
  * log.db           the entries, and at most SPARE pages that hold nothing
@@ -8,8 +8,8 @@
  * log.db-reserve   what log.db and log.db-wal take, at most RESERVE_BYTES
  * ```
  *
- * Purging writes before it gives back: what a batch of it changes into the write-ahead log, and then what the file grows
- * by when that is checkpointed. The reserve has room for both.
+ * Purging writes before it gives back: the changes of a batch go to the write-ahead log, and checkpointing them lets
+ * the file grow. The reserve has room for both.
  *
  * @module
  */
@@ -23,13 +23,13 @@ import { wrap } from "./sql_rows.ts";
 
 /** Pages of the write-ahead log after which it is checkpointed. */
 const WAL_PAGES = 512;
-/** What the file of the write-ahead log is cut to. */
+/** The size that the file of the write-ahead log is cut to. */
 const WAL_BYTES = WAL_PAGES * 4096;
 /** Pages that may hold nothing: they are not worth a write. */
 const SPARE = 64;
-/** The most that is kept aside. */
+/** The largest size of the reserve. */
 const RESERVE_BYTES = 4 * 1024 * 1024;
-/** The least, also for a log that is new. */
+/** The smallest size of it, also for a log that is new. */
 const LEAST_RESERVE = 256 * 1024;
 /** Pages that are in use in a file that cannot shrink, so that rewriting it takes some ten milliseconds. */
 const REWRITTEN_PAGES = 1024;
@@ -58,8 +58,8 @@ export class LogSpace {
   constructor(database: DatabaseSync, path: string) {
     this.#path = path;
     this.#database = database;
-    // In this order: an exclusive lock taken before the write-ahead log is begun is held until the end, and needs no third
-    // file, which could not be made on a full disk.
+    // The order matters: an exclusive lock taken before the write-ahead log is begun is held until the end, and needs
+    // no third file, which could not be made on a full disk.
     database.exec("PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE");
     const isNew = makeShrinkable(database);
     database.exec("PRAGMA journal_mode = WAL");
@@ -93,7 +93,7 @@ export class LogSpace {
   }
 
   /**
-   * Does what makes room, and need not be durable at once. On a full disk with what is kept aside.
+   * Runs work that makes room and need not be durable at once. A full disk has it use the reserve.
    *
    * @param work a transaction
    * @throws {SnapshotError} `NO_SPACE`
@@ -141,8 +141,8 @@ export class LogSpace {
   }
 
   /**
-   * Gives back some pages, if more of them hold nothing than may. After it the process may be killed: the reserve is there
-   * again, as far as there is room.
+   * Gives back some pages, if more of them hold nothing than may. The process may be killed after it: the reserve is
+   * there again, as far as there is room.
    *
    * @returns whether there were any, and it could be done
    */
@@ -166,7 +166,7 @@ export class LogSpace {
     this.#pages = new SqlitePages(this.#database);
   }
 
-  /** Whether something could be done. If not, nothing is lost: pages that hold nothing are used again. */
+  /** Reports whether work was done. A failure loses nothing: pages that hold nothing are used again. */
   #attempt(work: () => void): boolean {
     try {
       this.free(() => {
@@ -197,7 +197,7 @@ export class LogSpace {
     return bytes;
   }
 
-  /** Whether all of the write-ahead log is in the file now; and, with `TRUNCATE`, its room given back. */
+  /** Checkpoints the write-ahead log; `TRUNCATE` gives its room back too. Reports whether all of it is in the file. */
   #empty(mode: "PASSIVE" | "TRUNCATE" = "TRUNCATE"): boolean {
     try {
       this.#checkpoint(mode);
@@ -215,7 +215,7 @@ export class LogSpace {
     }
   }
 
-  /** What the file needs to grow by, the write-ahead log then gives back: so the reserve is there again. */
+  /** Empties the write-ahead log, with the room of the reserve if need be: the log gives that room back afterwards. */
   #emptyWithReserve(): boolean {
     this.#mark();
     this.#isEmptied = this.#empty() || this.#release();
@@ -241,7 +241,7 @@ export class LogSpace {
   }
 }
 
-/** How much is to be kept aside. */
+/** Returns the size that the reserve should have. */
 function wanted(fileBytes: number): number {
   return Math.min(RESERVE_BYTES, Math.max(LEAST_RESERVE, fileBytes));
 }

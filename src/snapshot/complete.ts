@@ -14,12 +14,14 @@ import type { SnapshotReader } from "./storage.ts";
  * The manifest of a snapshot, with chunk digests: its own; or, for a snapshot that braft wrote, one that is made by
  * reading all its files once. Earlier damage is not noticed; later damage, or damage on the way, is.
  *
+ * @category Storage
  * @param reader the snapshot
  * @throws {SnapshotError} `NOT_FOUND` if a file is only a reference to something outside of the snapshot
  *
  * @example
  * ```ts
- * import { completeManifest, KeyValueMachine, MemoryLog, MemoryStorage, Replica, utf8Codec } from "@snapstream/snapstream";
+ * import { completeManifest, KeyValueMachine, MemoryLog } from "@snapstream/snapstream";
+ * import { MemoryStorage, Replica, utf8Codec } from "@snapstream/snapstream";
  *
  * const storage = new MemoryStorage();
  * const machine = new KeyValueMachine(utf8Codec());

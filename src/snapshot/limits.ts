@@ -10,7 +10,12 @@ import { SnapshotError } from "../errors.ts";
 import { MAX_FILES, type SnapshotManifest } from "./manifest.ts";
 import type { SnapshotMeta } from "./meta.ts";
 
-/** Limits of a snapshot that is taken in. */
+/**
+ * Limits of a snapshot that is taken in.
+ *
+ * @category Storage
+ * @see {@linkcode snapshotHandler}
+ */
 export interface SnapshotLimits {
   /** The most bytes of all its files. By default there is no limit. */
   readonly bytes?: number;

@@ -77,7 +77,12 @@ export interface DecodeOptions {
   readonly files?: number | undefined;
 }
 
-/** The metadata and files of a snapshot. Immutable. */
+/**
+ * The metadata and files of a snapshot. Immutable.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export class SnapshotManifest {
   /** The metadata of the snapshot. */
   readonly meta: SnapshotMeta;

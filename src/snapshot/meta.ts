@@ -26,10 +26,20 @@ export { MAX_INDEX };
 /** The longest signature, in bytes. */
 export const MAX_SIGNATURE = 1024;
 
-/** The longest identifier of a key, in characters. */
+/**
+ * The longest identifier of a key, in characters.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 const MAX_KEY_ID = 256;
 
-/** The metadata of a snapshot: braft's `SnapshotMeta`, and what Snapstream adds. */
+/**
+ * The metadata of a snapshot: braft's `SnapshotMeta`, and what Snapstream adds.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface SnapshotMeta {
   /** The index of the last log entry that the snapshot covers; 1 or more. */
   readonly lastIncludedIndex: bigint;
@@ -95,7 +105,12 @@ export interface FileEncryption {
   readonly mac: Uint8Array;
 }
 
-/** A file of a snapshot. */
+/**
+ * A file of a snapshot.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface FileInfo extends FileAttributes {
   /** Its name: see {@linkcode checkName}. */
   readonly name: string;
@@ -211,7 +226,12 @@ export function completeFile(file: Omit<FileInfo, "chunks">, chunks: ChunkMap): 
   return { ...file, checksum: file.checksum ?? chunks.checksum, chunks };
 }
 
-/** Options of `SnapshotWriter.file`. */
+/**
+ * Options of `SnapshotWriter.file`.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface FileOptions extends FileAttributes {
   /**
    * The size of the file in bytes, if it is known: a very large file gets larger chunks, so that its manifest stays

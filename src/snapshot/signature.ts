@@ -24,7 +24,12 @@ import { SnapshotError } from "../errors.ts";
 import { concat, equal, sha256, toHex } from "../stream/mod.ts";
 import type { SnapshotManifest } from "./manifest.ts";
 
-/** Signs snapshots as they are committed. */
+/**
+ * Signs snapshots as they are committed.
+ *
+ * @category Storage
+ * @see {@linkcode ed25519Signer}
+ */
 export interface SnapshotSigner {
   /**
    * Signs a snapshot.
@@ -35,7 +40,12 @@ export interface SnapshotSigner {
   sign(digest: Uint8Array): Promise<Uint8Array>;
 }
 
-/** Says whether a snapshot is from somebody who is trusted. */
+/**
+ * Says whether a snapshot is from somebody who is trusted.
+ *
+ * @category Storage
+ * @see {@linkcode ed25519Signer}
+ */
 export interface SnapshotVerifier {
   /**
    * Checks the signature of a snapshot.
@@ -47,7 +57,12 @@ export interface SnapshotVerifier {
   verify(manifest: Pick<SnapshotManifest, "index" | "digest" | "meta">): Promise<void>;
 }
 
-/** A public key whose signatures are taken. */
+/**
+ * A public key whose signatures are taken.
+ *
+ * @category Storage
+ * @see {@linkcode ed25519Signer}
+ */
 export interface TrustedKey {
   /** The key: a `CryptoKey` of Ed25519, or its 32 bytes. */
   readonly publicKey: CryptoKey | Uint8Array;
@@ -70,6 +85,7 @@ const SIGNATURE_SIZE = 64;
 /**
  * Signs with an Ed25519 key.
  *
+ * @category Storage
  * @param keys a pair made by `crypto.subtle.generateKey("Ed25519", …)`, or imported; the public key extractable
  *
  * @example
@@ -104,6 +120,8 @@ export function ed25519Signer(keys: Pick<CryptoKeyPair, "privateKey" | "publicKe
 /**
  * Accepts snapshots that were signed with one of some Ed25519 keys. To replace a key, trust both for a while.
  *
+ * @category Storage
+ * @see {@linkcode ed25519Signer}
  * @param keys the keys; looked at when a snapshot is checked, so that the array may change
  */
 export function ed25519Verifier(keys: readonly TrustedKey[]): SnapshotVerifier {

@@ -10,7 +10,12 @@ import type { Operation } from "../async/mod.ts";
 import type { ChunkSet } from "../stream/mod.ts";
 import type { SnapshotManifest } from "./manifest.ts";
 
-/** Keeps snapshots. Every method is safe to call at any time; it fails with `BUSY` while something else excludes it. */
+/**
+ * Keeps snapshots. Every method is safe to call at any time; it fails with `BUSY` while something else excludes it.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface SnapshotStorage extends AsyncDisposable {
   /** The number of snapshots that are kept, beside pinned ones. */
   readonly retain: number;
@@ -117,7 +122,12 @@ export interface SnapshotStorage extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** A snapshot in a storage. */
+/**
+ * A snapshot in a storage.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface SnapshotInfo {
   /** Its metadata. */
   readonly meta: SnapshotMeta;
@@ -133,7 +143,12 @@ export interface SnapshotInfo {
   readonly pinned: boolean;
 }
 
-/** A snapshot that was proven bad when its {@linkcode SnapshotStorage} was opened. */
+/**
+ * A snapshot that was proven bad when its {@linkcode SnapshotStorage} was opened.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface DamagedSnapshot {
   /** Its index, from the name that it has in the storage. */
   readonly index: bigint;
@@ -141,7 +156,12 @@ export interface DamagedSnapshot {
   readonly error: SnapshotError;
 }
 
-/** A snapshot that cannot be read now. */
+/**
+ * A snapshot that cannot be read now.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface UnreadableSnapshot {
   /** Its index, from its name. */
   readonly index: bigint;
@@ -149,7 +169,12 @@ export interface UnreadableSnapshot {
   readonly error: SnapshotError;
 }
 
-/** A snapshot that was quarantined. */
+/**
+ * A snapshot that was quarantined.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface QuarantinedSnapshot {
   /** Its index. */
   readonly index: bigint;
@@ -159,7 +184,12 @@ export interface QuarantinedSnapshot {
   readonly reason?: string;
 }
 
-/** A snapshot being written. Nobody can see it before {@linkcode commit} has resolved. */
+/**
+ * A snapshot being written. Nobody can see it before {@linkcode commit} has resolved.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface SnapshotWriter extends AsyncDisposable {
   /**
    * A new file. Several may be written at the same time. The stream's chunks are copied: they may be changed as soon
@@ -218,7 +248,12 @@ export interface SnapshotWriter extends AsyncDisposable {
 /** The part of a writer for code that writes files and does not commit them. */
 export type FileWriter = Pick<SnapshotWriter, "file" | "reuse" | "info" | "sealWith">;
 
-/** Options of {@linkcode SnapshotStorage.create}. */
+/**
+ * Options of {@linkcode SnapshotStorage.create}.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface CreateOptions {
   /** Called with each number of bytes that a file has taken in. */
   readonly onBytes?: (bytes: number) => void;
@@ -245,13 +280,23 @@ export interface CheckOptions {
   readonly check?: ((reader: SnapshotReader) => Promise<void>) | undefined;
 }
 
-/** Options of {@linkcode SnapshotWriter.commit}. */
+/**
+ * Options of {@linkcode SnapshotWriter.commit}.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface CommitOptions extends CheckOptions {
   /** The digest that the snapshot must have, 32 bytes. */
   readonly digest?: Uint8Array;
 }
 
-/** An open snapshot. */
+/**
+ * An open snapshot.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface SnapshotReader extends AsyncDisposable {
   /** Its metadata. */
   readonly meta: SnapshotMeta;
@@ -296,7 +341,12 @@ export interface SnapshotReader extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** A range of bytes. */
+/**
+ * A range of bytes.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface ByteRange {
   /**
    * The first byte.
@@ -308,7 +358,12 @@ export interface ByteRange {
   readonly end?: number;
 }
 
-/** Options of {@linkcode SnapshotReader.file}. */
+/**
+ * Options of {@linkcode SnapshotReader.file}.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface ReadOptions extends ByteRange {
   /**
    * Reads the stored bytes, which the chunks of the manifest describe: of a file that was encrypted as it was written,
@@ -319,7 +374,12 @@ export interface ReadOptions extends ByteRange {
   readonly raw?: boolean;
 }
 
-/** Options of {@linkcode SnapshotReader.verify}. */
+/**
+ * Options of {@linkcode SnapshotReader.verify}.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface VerifyOptions {
   /** Stops it. */
   readonly signal?: AbortSignal;
@@ -328,7 +388,12 @@ export interface VerifyOptions {
 /** The most bad chunks that a verification lists. */
 export const MAX_LISTED_BAD = 1000;
 
-/** The result of {@linkcode SnapshotReader.verify}. */
+/**
+ * The result of {@linkcode SnapshotReader.verify}.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface VerifyResult {
   /** True if nothing bad was found. */
   readonly ok: boolean;
@@ -342,7 +407,12 @@ export interface VerifyResult {
   readonly bad: readonly BadChunk[];
 }
 
-/** A part of a snapshot that is not as it was saved. */
+/**
+ * A part of a snapshot that is not as it was saved.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface BadChunk {
   /** The file. */
   readonly file: string;
@@ -352,7 +422,12 @@ export interface BadChunk {
   readonly message: string;
 }
 
-/** A snapshot being received. */
+/**
+ * A snapshot being received.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface SnapshotInstall extends AsyncDisposable {
   /** The manifest of the snapshot that is being received. */
   readonly manifest: SnapshotManifest;
@@ -420,7 +495,12 @@ export interface SnapshotInstall extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Options of {@linkcode SnapshotInstall.prepare}. */
+/**
+ * Options of {@linkcode SnapshotInstall.prepare}.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface PrepareOptions {
   /** Stops it. */
   readonly signal?: AbortSignal | undefined;

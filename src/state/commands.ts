@@ -24,7 +24,11 @@ const MAX_FORMAT = 15;
 /** The highest version. */
 const MAX_VERSION = 0xffff_ffff;
 
-/** Turns the commands of a state machine into entries of a log and back: see {@linkcode commandCodec}. */
+/**
+ * Turns the commands of a state machine into entries of a log and back: see {@linkcode commandCodec}.
+ *
+ * @category State
+ */
 export interface CommandCodec<C> {
   /**
    * The entry of a command.
@@ -46,6 +50,7 @@ export interface CommandCodec<C> {
  * `validate`, so that a command that this program does not understand is refused before it is appended; and in `apply`,
  * since a newer program may have appended to the log before it was rolled back to this one.
  *
+ * @category State
  * @typeParam C the commands
  * @param codec of the newest version of commands: see {@linkcode versioned}
  * @throws {SnapshotError} `MALFORMED` if the codec's name or version cannot be written down

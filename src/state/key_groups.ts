@@ -9,7 +9,12 @@ import { checkInteger, checkOptions, checkString, integer, required, unfit } fro
 import { SnapshotError } from "../errors.ts";
 import { MAX_KEY_GROUPS } from "../snapshot/mod.ts";
 
-/** A run of key groups, both ends included. */
+/**
+ * A run of key groups, both ends included.
+ *
+ * @category State
+ * @see {@linkcode KeyedState}
+ */
 export interface KeyGroupRange {
   /** The first key group. */
   readonly first: number;
@@ -49,6 +54,7 @@ export function murmurHash(code: number): number {
 /**
  * The key group of a key.
  *
+ * @category State
  * @param hash Java's `hashCode` of the key: {@linkcode hashString}, {@linkcode hashLong}, or the key itself if it is an
  *   `Integer`
  * @param maxParallelism the number of key groups
@@ -66,7 +72,12 @@ export function keyGroupOf(hash: number, maxParallelism: number): number {
   return murmurHash(hash) % maxParallelism;
 }
 
-/** Flink's default number of key groups for so many workers: a power of two, at least 128. */
+/**
+ * Flink's default number of key groups for so many workers: a power of two, at least 128.
+ *
+ * @category State
+ * @see {@linkcode KeyedState}
+ */
 export function defaultMaxParallelism(parallelism: number): number {
   checkParallelism(parallelism, MAX_KEY_GROUPS);
   const wanted = parallelism + Math.floor(parallelism / 2);
@@ -76,6 +87,8 @@ export function defaultMaxParallelism(parallelism: number): number {
 /**
  * The key groups of a worker.
  *
+ * @category State
+ * @see {@linkcode workerOf}
  * @param maxParallelism the number of key groups; fixed for the life of the state
  * @param parallelism the number of workers
  * @param worker which one, from 0
@@ -94,6 +107,7 @@ export function keyGroupRange(maxParallelism: number, parallelism: number, worke
 /**
  * The worker that has a key group: the one whose {@linkcode keyGroupRange} it is in.
  *
+ * @category State
  * @param keyGroup the key group, from 0
  * @param maxParallelism the number of key groups
  * @param parallelism the number of workers

@@ -27,7 +27,11 @@ interface Command<V> {
   readonly put: { readonly value: V } | undefined;
 }
 
-/** Options of {@linkcode KeyValueMachine}. */
+/**
+ * Options of {@linkcode KeyValueMachine}.
+ *
+ * @category State
+ */
 export type KeyValueOptions = Omit<KeyedStateOptions<string>, "keys" | "drop">;
 
 /**
@@ -36,6 +40,7 @@ export type KeyValueOptions = Omit<KeyedStateOptions<string>, "keys" | "drop">;
  * names its codec and version: an older version is migrated by the codec ({@linkcode versioned}), a newer one is
  * `UNSUPPORTED`.
  *
+ * @category State
  * @typeParam V the values
  *
  * @example

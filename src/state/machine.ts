@@ -7,7 +7,12 @@
 import { checkBytes, checkIndex, checkOptions, checkText, listOf, required } from "../checks.ts";
 import type { FileWriter, SnapshotInfo, SnapshotReader } from "../snapshot/mod.ts";
 
-/** The members of a group. */
+/**
+ * The members of a group.
+ *
+ * @category State
+ * @see {@linkcode Replica}
+ */
 export interface Configuration {
   /** The members. */
   readonly peers: readonly string[];
@@ -15,7 +20,12 @@ export interface Configuration {
   readonly oldPeers?: readonly string[];
 }
 
-/** An entry of a replicated log. */
+/**
+ * An entry of a replicated log.
+ *
+ * @category State
+ * @see {@linkcode commandCodec}
+ */
 export interface LogEntry {
   /** Its position in the log, from 1, without gaps. */
   readonly index: bigint;
@@ -27,7 +37,12 @@ export interface LogEntry {
   readonly configuration?: Configuration;
 }
 
-/** The last entry that was applied, as a {@linkcode StateMachine} is told of it. */
+/**
+ * The last entry that was applied, as a {@linkcode StateMachine} is told of it.
+ *
+ * @category State
+ * @see {@linkcode Replica}
+ */
 export interface Applied {
   /** Its index. */
   readonly index: bigint;
@@ -37,7 +52,12 @@ export interface Applied {
   readonly configuration: Configuration;
 }
 
-/** The last entry that the storage of a machine has: see {@linkcode StateMachine.durable}. */
+/**
+ * The last entry that the storage of a machine has: see {@linkcode StateMachine.durable}.
+ *
+ * @category State
+ * @see {@linkcode StoredState}
+ */
 export interface DurablyApplied {
   /** The index of the last entry that was applied; 0 if none was. */
   readonly index: bigint;
@@ -54,6 +74,8 @@ export interface DurablyApplied {
 /**
  * The state of a {@linkcode Replica}, which only the entries of a log change. All its methods are called one after the
  * other, never two at a time; only a {@linkcode SaveTask} and {@linkcode check} run beside them.
+ *
+ * @category State
  */
 export interface StateMachine {
   /**
@@ -134,7 +156,12 @@ export interface StateMachine {
   reinitialize?(): void | Promise<void>;
 }
 
-/** The asynchronous part of a save. */
+/**
+ * The asynchronous part of a save.
+ *
+ * @category State
+ * @see {@linkcode KeyValueMachine}
+ */
 export interface SaveTask {
   /**
    * Writes the view that was taken. Called once at the most.

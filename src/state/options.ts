@@ -13,7 +13,11 @@ import { checkRange, type KeyGroupRange } from "./key_groups.ts";
 /** The most deltas upon a base, since their names have four digits. */
 const MAX_DELTAS = 9999;
 
-/** Options of {@linkcode KeyedState}, and of states in databases. */
+/**
+ * Options of {@linkcode KeyedState}, and of states in databases.
+ *
+ * @category State
+ */
 export interface KeyedStateOptions<K> {
   /** The codec of the keys. */
   readonly keys: KeyCodec<K>;

@@ -2,10 +2,18 @@
  * The states that a keyed state can hold for each key: a value, a list, or a map. In memory they are synchronous, in a
  * database asynchronous.
  *
+ * @category State
+ * @see {@linkcode KeyedState}
+ *
  * @module
  */
 
-/** A value for each key, in memory: Flink's `ValueState`. A key of another worker is `MALFORMED` in each method. */
+/**
+ * A value for each key, in memory: Flink's `ValueState`. A key of another worker is `MALFORMED` in each method.
+ *
+ * @category State
+ * @see {@linkcode KeyedState}
+ */
 export interface ValueState<K, V> {
   /** Its name. */
   readonly name: string;
@@ -25,7 +33,12 @@ export interface ValueState<K, V> {
   entries(): IterableIterator<[K, V]>;
 }
 
-/** A list for each key, in memory: Flink's `ListState`. */
+/**
+ * A list for each key, in memory: Flink's `ListState`.
+ *
+ * @category State
+ * @see {@linkcode KeyedState}
+ */
 export interface ListState<K, T> {
   /** Its name. */
   readonly name: string;
@@ -43,7 +56,12 @@ export interface ListState<K, T> {
   entries(): IterableIterator<[K, T[]]>;
 }
 
-/** A map for each key, in memory: Flink's `MapState`. Each of its entries is changed, and saved, by itself. */
+/**
+ * A map for each key, in memory: Flink's `MapState`. Each of its entries is changed, and saved, by itself.
+ *
+ * @category State
+ * @see {@linkcode KeyedState}
+ */
 export interface MapState<K, UK, V> {
   /** Its name. */
   readonly name: string;

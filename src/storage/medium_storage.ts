@@ -49,7 +49,12 @@ import type { Trial } from "./trial.ts";
 import { Unreadable } from "./unreadable.ts";
 import { StoredWriter } from "./writer.ts";
 
-/** Options of every storage. */
+/**
+ * Options of every storage.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
 export interface StorageOptions {
   /**
    * The number of snapshots that are kept, 1 or more. Snapshots that are pinned are kept in addition.

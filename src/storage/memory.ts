@@ -13,6 +13,8 @@ import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
 /**
  * Keeps snapshots in memory, by the same rules as on a disk, but nothing survives a crash.
  *
+ * @category Storage
+ *
  * @example
  * ```ts
  * import { MemoryStorage } from "@snapstream/snapstream";

@@ -10,12 +10,20 @@ import { concat, toHex, u64 } from "./bytes.ts";
 import { DIGEST_SIZE, sha256 } from "./digest.ts";
 import { lastThat } from "./search.ts";
 
-/** The division of a file: into chunks of one size (the last may be shorter), or into chunks of these lengths. */
+/**
+ * The division of a file: into chunks of one size (the last may be shorter), or into chunks of these lengths.
+ *
+ * @category Streams
+ * @see {@linkcode verified}
+ */
 export type Chunking = { readonly chunkSize: number } | { readonly chunkLengths: Uint32Array };
 
 /**
  * The chunks of one file: where each begins, how long it is, and its SHA-256. Holds 32 bytes a chunk.
  * The *root* is the SHA-256 of the size (u64, big-endian) and all the digests: it stands for the whole file.
+ *
+ * @category Streams
+ * @see {@linkcode verified}
  */
 export class ChunkMap {
   /** The size of the file in bytes. */

@@ -6,11 +6,26 @@
 
 import { checkBytes, checkInteger } from "../checks.ts";
 
-/** The smallest chunk of a file in a snapshot, but its last: 64 KiB. See {@linkcode FileOptions}. */
+/**
+ * The smallest chunk of a file in a snapshot, but its last: 64 KiB. See {@linkcode FileOptions}.
+ *
+ * @category Streams
+ * @see {@linkcode chunked}
+ */
 export const MIN_CHUNK_SIZE: number = 64 * 1024;
-/** The chunk of a file in a snapshot unless asked otherwise: 256 KiB. See {@linkcode FileOptions}. */
+/**
+ * The chunk of a file in a snapshot unless asked otherwise: 256 KiB. See {@linkcode FileOptions}.
+ *
+ * @category Streams
+ * @see {@linkcode chunked}
+ */
 export const DEFAULT_CHUNK_SIZE: number = 256 * 1024;
-/** The largest chunk of a file in a snapshot: 4 MiB. See {@linkcode FileOptions}. */
+/**
+ * The largest chunk of a file in a snapshot: 4 MiB. See {@linkcode FileOptions}.
+ *
+ * @category Streams
+ * @see {@linkcode chunked}
+ */
 export const MAX_CHUNK_SIZE: number = 4 * 1024 * 1024;
 
 /** The largest chunks that {@linkcode chunked} makes: each is one array. */
@@ -30,6 +45,7 @@ export function checkChunkSize(size: number, what = "chunkSize"): number {
  * Cuts a stream of bytes, however it comes, into chunks of `size` bytes; the last one may be shorter.
  * Whole chunks that stand in one piece are passed on without a copy. Empty pieces disappear.
  *
+ * @category Streams
  * @param size bytes, 1 to 2^30
  * @returns a stage to pipe through
  * @throws {SnapshotError} `MALFORMED` if `size` is none of these

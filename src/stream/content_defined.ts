@@ -18,7 +18,11 @@
 
 import { checkBytes, checkOptions, number, unfit } from "../checks.ts";
 
-/** Options of {@linkcode contentDefined}. */
+/**
+ * Options of {@linkcode contentDefined}.
+ *
+ * @category Streams
+ */
 export interface ContentDefinedOptions {
   /**
    * The approximate size of chunks in bytes: a power of two from 16 KiB to 1 MiB. No chunk but the last is smaller than
@@ -37,6 +41,7 @@ const MAX_AVERAGE = 1024 * 1024;
  * those behind. For files that are opaque, or grow in the middle; for a file that is changed in place, in pages, chunks
  * of one size are better. The same bytes are always cut at the same places.
  *
+ * @category Streams
  * @param options how large chunks are to be
  * @returns a stage to pipe through
  * @throws {SnapshotError} `MALFORMED` if the average is out of range, or no power of two

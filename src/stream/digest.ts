@@ -10,7 +10,12 @@ import { InFlight } from "../async/mod.ts";
 /** The length of a SHA-256 digest in bytes. */
 export const DIGEST_SIZE = 32;
 
-/** A chunk and its SHA-256. */
+/**
+ * A chunk and its SHA-256.
+ *
+ * @category Streams
+ * @see {@linkcode digested}
+ */
 export interface DigestedChunk {
   /** The bytes of the chunk. */
   readonly bytes: Uint8Array;
@@ -28,7 +33,11 @@ export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>));
 }
 
-/** Options of {@linkcode digested}. */
+/**
+ * Options of {@linkcode digested}.
+ *
+ * @category Streams
+ */
 export interface DigestedOptions {
   /**
    * The number of digests computed at the same time, and of chunks held.
@@ -41,6 +50,7 @@ export interface DigestedOptions {
 /**
  * Puts its SHA-256 beside each chunk, in the order in which the chunks come.
  *
+ * @category Streams
  * @param options how many at once
  * @returns a stage to pipe through
  *

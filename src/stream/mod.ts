@@ -9,6 +9,7 @@ export * from "./chunk_map.ts";
 export * from "./chunk_set.ts";
 export * from "./chunk_sink.ts";
 export * from "./chunked.ts";
+export * from "./close_sink.ts";
 export * from "./content_defined.ts";
 export * from "./digest.ts";
 export * from "./digest_index.ts";

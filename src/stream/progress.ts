@@ -17,6 +17,7 @@ export interface PassedBytes {
 /**
  * Counts the bytes of a stream.
  *
+ * @category Streams
  * @param callback called with the totals after each piece, before it is handed on; what it throws fails the stream
  * @returns a stage to pipe through
  *

@@ -7,7 +7,11 @@
 import { checkOptions, checkReadable, checkSignal, checkWritable } from "../checks.ts";
 import { cancelled, throwIfCancelled } from "../errors.ts";
 
-/** Options of {@linkcode pump}. */
+/**
+ * Options of {@linkcode pump}.
+ *
+ * @category Streams
+ */
 export interface PumpOptions {
   /** Stops the pump, also while a read or a write is stalled. */
   readonly signal?: AbortSignal | undefined;
@@ -20,6 +24,7 @@ export interface PumpOptions {
  * workerd a stalled read (whatwg/streams#668, #1015). When anything fails, both ends get the same reason.
  * A sink must pass its `controller.signal` on to whatever it waits for.
  *
+ * @category Streams
  * @param source where from; locked meanwhile
  * @param sink where to; locked meanwhile
  * @param options the signal

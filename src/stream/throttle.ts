@@ -21,6 +21,8 @@ const BURST_MS = 50;
  * A rate that any number of streams share, first come, first served. Smooth: a token bucket that holds a twentieth
  * of a second, where braft's `ThroughputSnapshotThrottle` counts in windows and lets bursts through at their borders.
  *
+ * @category Streams
+ *
  * @example One limit for everything that a process sends
  * ```ts
  * import { Throttle, throttled } from "@snapstream/snapstream";
@@ -135,6 +137,7 @@ function checkRate(bytesPerSecond: number): number {
 /**
  * Lets bytes pass at the rate of a {@linkcode Throttle}.
  *
+ * @category Streams
  * @param throttle the rate, shared with every other stream that has it
  * @returns a stage to pipe through
  */

@@ -11,7 +11,11 @@ import { checkChunkMap, type ChunkMap } from "./chunk_map.ts";
 import { sha256 } from "./digest.ts";
 import { InFlight } from "../async/mod.ts";
 
-/** The name and the chunks of a file, for {@linkcode verified}. */
+/**
+ * The name and the chunks of a file, for {@linkcode verified}.
+ *
+ * @category Streams
+ */
 export interface VerifiableFile {
   /** The name of the file, for errors. */
   readonly name: string;
@@ -26,6 +30,7 @@ const IN_FLIGHT = 4;
  * Lets a file's bytes through chunk by chunk, each only after its SHA-256 was found right.
  * Bytes may come in pieces of any size; they go out one whole chunk at a time.
  *
+ * @category Streams
  * @param file the name and the chunks
  * @param first the chunk with which the stream begins
  * @param end the chunk before which it ends; by default the last one is the last of the file

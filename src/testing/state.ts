@@ -394,7 +394,7 @@ export function stateConformance(make: () => Promise<StateUnderTest>): Conforman
     same(await (await loaded([await storage.open()])).content(), "value a=1", "what is saved");
   });
 
-  add("closing gives up a save that is running, and waits for it; after that all is CLOSED", async (open, storage) => {
+  add("closing cancels a save that is running, and waits for it; after that all is CLOSED", async (open, storage) => {
     const source = await open();
     await source.changes(1, 300);
     const task = source.state.save();

@@ -38,7 +38,7 @@ export function installCases(add: AddCase, make: MakeStorage): void {
     }
   });
 
-  add("an install: verified, in any order, gone on with, and nothing twice", async (storage) => {
+  add("an install: verified, in any order, resumed, and nothing twice", async (storage) => {
     const old = bytes(1_500_000, 7);
     const content = old.slice();
     content.set(bytes(1000, 9), 300_000); // one chunk differs

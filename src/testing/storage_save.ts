@@ -36,7 +36,7 @@ export function saveCases(add: AddCase, make: MakeStorage): void {
     }
   });
 
-  add("nothing is seen before the commit, and nothing stays of what was given up", async (storage) => {
+  add("nothing is seen before the commit, and nothing stays of what was aborted", async (storage) => {
     const writer = await storage.create();
     await write(writer.file("state"), bytes(10, 1));
     same((await storage.list()).length, 0, "snapshots before the commit");

@@ -5,7 +5,7 @@
  */
 
 import { cancelled, SnapshotError } from "../errors.ts";
-import { pause } from "../async/mod.ts";
+import { onAbort, pause } from "../async/mod.ts";
 import { ByteBuffer } from "../stream/mod.ts";
 
 /** The longest wait for a body to be cancelled, in milliseconds: its source may never let go of it. */
@@ -51,8 +51,8 @@ export async function readBody(
 ): Promise<void> {
   if (message.body === null) return;
   const reader = message.body.getReader();
-  const cancel = () => void reader.cancel(watch?.signal.reason).catch(() => {}); // lets a read that is waiting end, too
-  watch?.signal.addEventListener("abort", cancel, { once: true });
+  // Lets a read that is waiting end, too.
+  const unlink = onAbort(watch?.signal, (reason) => void reader.cancel(reason).catch(() => {}));
   try {
     for (;;) {
       watch?.resume();
@@ -64,7 +64,7 @@ export async function readBody(
       if (await visit(value) === false) return;
     }
   } finally {
-    watch?.signal.removeEventListener("abort", cancel);
+    unlink();
     await discardBody(reader, watch?.signal.reason);
   }
 }
@@ -75,12 +75,12 @@ export async function readBody(
  * @throws {SnapshotError} `MALFORMED` if it is
  */
 export async function readLimited(message: Pick<Body, "body">, limit: number, watch?: BodyWatch): Promise<Uint8Array> {
-  const gathered = new ByteBuffer(limit);
+  const buffer = new ByteBuffer(limit);
   await readBody(message, (piece) => {
-    if (gathered.length + piece.length > limit) {
+    if (buffer.length + piece.length > limit) {
       throw new SnapshotError("MALFORMED", `A message has more than ${limit} bytes`, { expected: limit });
     }
-    gathered.add(piece);
+    buffer.add(piece);
   }, watch);
-  return gathered.bytes;
+  return buffer.bytes;
 }

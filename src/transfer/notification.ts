@@ -10,7 +10,12 @@ import { SnapshotError } from "../errors.ts";
 import { checkGroup } from "../snapshot/mod.ts";
 import type { Progress } from "../async/mod.ts";
 
-/** The message of a leader. */
+/**
+ * The message of a leader.
+ *
+ * @category Transfer
+ * @see {@linkcode Replica}
+ */
 export interface InstallNotification {
   /** The leader's term. */
   readonly term: bigint;
@@ -39,6 +44,9 @@ export interface InstallNotification {
  * | `SNAPSHOT_EXPIRED` | it was told of a later entry already |
  * | `NOT_LEADER` | it was told of a later term |
  * | `CONF_MISMATCH` | it takes no notifications: push a snapshot to it; or, with a `reason`, it is of another group |
+ *
+ * @category Transfer
+ * @see {@linkcode Replica}
  */
 export type NotificationResult =
   | "IN_PROGRESS"
@@ -49,7 +57,12 @@ export type NotificationResult =
   | "NOT_LEADER"
   | "CONF_MISMATCH";
 
-/** The answer of a follower. */
+/**
+ * The answer of a follower.
+ *
+ * @category Transfer
+ * @see {@linkcode Replica}
+ */
 export interface NotificationReply {
   /** Its state. */
   readonly result: NotificationResult;

@@ -16,7 +16,11 @@ export const JSON_TYPE = "application/json";
 /** The media type of an archive, and of files. */
 export const BYTES_TYPE = "application/octet-stream";
 
-/** A snapshot in the list that a {@linkcode snapshotHandler} gives as JSON. */
+/**
+ * A snapshot in the list that a {@linkcode snapshotHandler} gives as JSON.
+ *
+ * @category Transfer
+ */
 export interface ListedSnapshot {
   /** The index, decimal. */
   readonly index: string;

@@ -317,12 +317,21 @@ const transfers: Slot[] = [
     ...{ index: isIndex, signal: isSignal, verifier: isNothing, timeout: isNumber(0), ...RETRY },
   }),
   parameter("snapshotHandler", "storage", isNothing, (_, v: Any) => snapshotHandler(v)),
+  ...members(
+    "snapshotHandler",
+    ({ storage }, limits) => snapshotHandler(storage, { limits }).close(),
+    {
+      ...{ bytes: isEither(isInteger(0), isOne(Infinity)), files: isInteger(1, 1_000_000), directories: isInteger(0) },
+    },
+    () => ({}),
+    "options.limits",
+  ),
   ...members("snapshotHandler", ({ storage }, it) => snapshotHandler(storage, it).close(), {
     authorize: isFunction,
-    allowWrites: isNothing,
+    allowWrites: isBoolean,
     authorizeLeader: isFunction,
     isSource: isFunction,
-    limits: isNothing,
+    limits: isObject,
     target: isNothing,
     verifier: isNothing,
     leaseDuration: isNumber(0),

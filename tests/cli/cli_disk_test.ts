@@ -56,6 +56,27 @@ async function save(root: string, index: bigint, size: number): Promise<void> {
   await storage.close();
 }
 
+test("cli: what a terminal would obey is escaped, in names and in errors", () =>
+  inTemp(async (directory) => {
+    const root = `${directory}/storage`;
+    const storage = await DirectoryStorage.open(root);
+    const writer = await storage.create();
+    const name = "a\x1b[2J\x9b\u202e\r\nb";
+    await pieces(noise(10, 1)).pipeTo(writer.file(name));
+    await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: ["p\x1b]0;x\x07"] });
+    await storage.close();
+    // deno-lint-ignore no-control-regex
+    const obeyed = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]/;
+    for (const args of [["inspect", root], ["inspect", root, "--json"], ["verify", root], ["ls", `${root}\x1b[2J`]]) {
+      const outcome = await run(args);
+      assert.notMatch(text(outcome) + outcome.stderr, obeyed, args.join());
+    }
+    const lines = text(await run(["inspect", root])).split("\n");
+    assert.include(lines.find((line) => line.includes("\\u001b[2J"))!, "\\nb");
+    const [{ files }] = JSON.parse(text(await run(["inspect", root, "--json"]))).snapshots;
+    assert.strictEqual(files[0].name, name);
+  }));
+
 test("cli: what is quarantined is named by ls, and restored if it is good", () =>
   inTemp(async (directory) => {
     const root = `${directory}/storage`;

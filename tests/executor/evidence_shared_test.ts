@@ -1,6 +1,6 @@
 // The same where replicas share a log, or a storage too.
 
-import { MemoryStorage, Replica, type ReplicaOptions, SnapshotError, snapshotHandler } from "../../mod.ts";
+import { archive, MemoryStorage, Replica, type ReplicaOptions, SnapshotError, snapshotHandler } from "../../mod.ts";
 import { assert, rejects, test, turns } from "../support/harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { bytes, fill } from "../support/parts.ts";
@@ -125,4 +125,39 @@ test("shared: opening is given up when it is told to", async () => {
   const machine = new Probe();
   machine.onApply = () => stop.abort();
   await rejects(openShared(log, bucket, { machine, signal: stop.signal }), "CANCELLED");
+});
+
+test("shared: a state that could not be restored is not built upon: nothing of the log is applied any more", async () => {
+  const log = new MemorySharedLog();
+  const bucket = storage();
+  const replica = await openShared(log, bucket);
+  const other = await openShared(log, storage());
+  await fill(replica, 3);
+  const there = storage();
+  await commit(there, { lastIncludedIndex: 9n }, "installed 9 ");
+  const install = bucket.install.bind(bucket);
+  bucket.install = async (manifest) => {
+    const installing = await install(manifest);
+    const { commit } = installing;
+    installing.commit = (options = {}) =>
+      commit.call(installing, {
+        ...options,
+        check: async (reader) => {
+          await options.check?.(reader);
+          throw new SnapshotError("NO_SPACE", "no");
+        },
+      });
+    return installing;
+  };
+  const reader = await there.open();
+  await rejects(replica.install(archive(reader)).result, "NO_SPACE");
+  const { state } = replica.machine;
+  await other.propose(bytes("y"));
+  await turns();
+  assert.equal(replica.machine.state, state);
+  assert.equal(replica.status().appliedIndex, 3n);
+  await rejects(replica.propose(bytes("z")), "UNAVAILABLE");
+  await reader.close();
+  await replica.close();
+  await other.close();
 });

@@ -6,11 +6,12 @@ import {
   type LogEntry,
   MemoryLog,
   MemoryStorage,
+  Operation,
   Replica,
   SnapshotError,
   utf8Codec,
 } from "../../mod.ts";
-import { assert, rejects, test } from "../support/harness.ts";
+import { assert, rejects, test, turns } from "../support/harness.ts";
 
 /** A log that has room for some entries; purging it fails as often as is said. */
 class SmallLog extends MemoryLog {
@@ -33,18 +34,21 @@ async function onSmallLog(
     replica: Replica<KeyValueMachine<string>>,
     log: SmallLog,
     until: (type: string) => Promise<void>,
+    storage: MemoryStorage,
   ) => Promise<void>,
+  { retain = 1, gap = 1 }: { readonly retain?: number; readonly gap?: number } = {},
 ): Promise<void> {
   const log = new SmallLog();
   const seen: string[] = [];
   let wake = () => {};
+  const storage = new MemoryStorage({ retain });
   const replica = await Replica.open({
     machine: new KeyValueMachine(utf8Codec()),
     log,
-    storage: new MemoryStorage({ retain: 1 }),
+    storage,
     triggers: { interval: 0, entries: 0 },
     retry: { initial: 1, max: 1 },
-    purge: { gap: 1 },
+    purge: { gap },
     onEvent: ({ type }: ExecutorEvent) => {
       seen.push(type);
       wake();
@@ -55,7 +59,7 @@ async function onSmallLog(
     seen.length = 0;
   };
   try {
-    await work(replica, log, until);
+    await work(replica, log, until, storage);
   } finally {
     await replica.close();
   }
@@ -96,3 +100,46 @@ test("a log that is full of what a snapshot has is purged when a proposal was re
     await until("purged");
     await put("d");
   }));
+
+test("a full log is purged behind the only snapshot, though two are to be kept, and though it has few entries", () =>
+  onSmallLog(
+    async (replica, log, until) => {
+      const put = (value: string) => replica.propose(replica.machine.put("key", value));
+      for (let round = 0; round < 3; round++) {
+        for (const value of ["a", "b", "c"]) await put(value);
+        const { firstIndex } = log;
+        await rejects(put("refused"), "NO_SPACE");
+        await until("purged");
+        assert.isAbove(Number(log.firstIndex), Number(firstIndex));
+        while (log.lastIndex >= log.firstIndex) await log.purge(log.lastIndex); // as if all of it had gone
+      }
+    },
+    { retain: 2, gap: 1024 },
+  ));
+
+test("a log that is not full keeps what it has behind the only snapshot of two", () =>
+  onSmallLog(async (replica, log) => {
+    for (const value of ["a", "b", "c"]) await replica.propose(replica.machine.put("key", value));
+    await replica.snapshot().result;
+    await turns();
+    assert.equal(log.firstIndex, 1n);
+  }, { retain: 2 }));
+
+test("a full log is not purged behind a snapshot that cannot be read whole", () =>
+  onSmallLog(
+    async (replica, log, until, storage) => {
+      const put = (value: string) => replica.propose(replica.machine.put("key", value));
+      const open = storage.open.bind(storage);
+      storage.open = async (index) => {
+        const reader = await open(index);
+        const verify = () => new Operation(() => Promise.reject(new SnapshotError("UNAVAILABLE", "The disk fails")));
+        return Object.assign(Object.create(reader), { verify, close: () => reader.close() });
+      };
+      for (const value of ["a", "b", "c"]) await put(value);
+      await rejects(put("refused"), "NO_SPACE");
+      await until("unusable");
+      assert.equal(log.firstIndex, 1n);
+      storage.open = open;
+    },
+    { retain: 2 },
+  ));

@@ -9,6 +9,11 @@ async function failure(work: Promise<unknown>): Promise<unknown> {
   return await work.then(() => assert.fail("It did not fail"), (error) => error);
 }
 
+/** Waits until so many snapshots were taken. */
+async function saved(bench: Bench, count: number): Promise<void> {
+  while (bench.executor.metrics.saves < count || bench.executor.state !== "idle") await turns(1);
+}
+
 /** Nothing is left of a save that failed, and the next one works. */
 async function worksAgain(bench: Bench): Promise<void> {
   assert.deepEqual(bench.machine.calls.filter((it) => it === "release"), ["release"]);
@@ -253,8 +258,13 @@ test("nothing to save: none is taken, and that is no failure", () =>
     assert.isFalse(result.taken);
     assert.notProperty(result, "snapshot");
     assert.deepEqual(bench.machine.calls, ["save"]);
-    assert.equal(bench.story, "(saving) (idle)");
+    assert.equal(bench.story, "(saving) nothingToSave (idle)");
     assert.equal(bench.executor.metrics.saves, 0);
+    assert.isFalse((await bench.executor.snapshot().result).taken);
+    assert.deepEqual(bench.machine.calls, ["save"], "it is not asked again before something is applied");
+    await bench.apply(1);
+    await bench.executor.snapshot().result;
+    assert.deepEqual(bench.machine.calls, ["save", "save"]);
     await (await bench.storage.create()).abort(); // it is not BUSY
   }));
 
@@ -277,8 +287,7 @@ test("a storage that is written to by somebody else makes a save BUSY, and is tr
     await rejects(bench.executor.snapshot().result, "BUSY");
     await writer.abort();
     bench.clock.advance(1000);
-    await turns();
-    assert.equal(bench.executor.metrics.saves, 1);
+    await saved(bench, 1);
     await rejects(commit(bench.storage, {}), "STALE");
   }));
 
@@ -295,3 +304,75 @@ test("a storage that has a newer one, put there by another hand, makes a save ST
     storage,
   );
 });
+
+test("nothing to save: a trigger counts from there, as from a snapshot", () =>
+  onBench(async (bench) => {
+    bench.machine.onSave = () => "nothing";
+    for (let i = 0; i < 100; i++) {
+      await bench.apply(1);
+      while (bench.executor.state !== "idle") await turns(1);
+    }
+    assert.equal(bench.machine.calls.length, 10);
+    bench.machine.onSave = () => {};
+    await bench.apply(10);
+    await saved(bench, 1);
+    assert.equal(bench.executor.newest?.meta.lastIncludedIndex, 110n);
+  }, { triggers: { entries: 10 } }));
+
+test("triggers: what was applied while a snapshot was taken may make the next one due, without another command", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    bench.machine.onWrite = (_writer, _signal, write) => held.promise.then(write);
+    await bench.apply(10);
+    await turns();
+    await bench.apply(100);
+    held.open();
+    await saved(bench, 2);
+    assert.equal(bench.executor.newest?.meta.lastIncludedIndex, 110n);
+  }, { triggers: { entries: 10 } }));
+
+test("triggers: the same while something else ran, even if it failed", () =>
+  onBench(async (bench) => {
+    const held = gate<void>();
+    const install = bench.executor.install(
+      bench.receiver(500n, held.promise.then(() => Promise.reject(new Error("no")))),
+    );
+    await turns();
+    await bench.apply(20);
+    assert.deepEqual(bench.machine.calls, []);
+    held.open();
+    assert.equal((await failure(install.result) as Error).message, "no");
+    await saved(bench, 1);
+    assert.equal(bench.executor.newest?.meta.lastIncludedIndex, 20n);
+    const push = gate<void>();
+    const live = bench.executor.live(undefined, () => push.promise);
+    await bench.apply(20);
+    push.open();
+    await live.result;
+    await saved(bench, 2);
+    assert.equal(bench.executor.newest?.meta.lastIncludedIndex, 40n);
+  }, { triggers: { entries: 10 } }));
+
+test("triggers: an install that waits goes before the next save, and a cancelled save is not begun anew", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    bench.machine.onWrite = (_writer, _signal, write) => held.promise.then(write);
+    await bench.apply(10);
+    const install = bench.executor.install(bench.receiver(500n));
+    await turns();
+    await bench.apply(100);
+    held.open();
+    await install.result;
+    await turns();
+    assert.deepEqual([bench.executor.metrics.saves, bench.executor.newest?.meta.lastIncludedIndex], [1, 500n]);
+    const stop = new AbortController();
+    bench.machine.onWrite = (_writer, signal) => raceAbort(new Promise<void>(() => {}), signal);
+    bench.fsm.begin({ ...bench.applied, index: 509n });
+    const save = bench.executor.snapshot({ signal: stop.signal });
+    await turns();
+    bench.fsm.begin({ ...bench.applied, index: 600n });
+    stop.abort();
+    await rejects(save.result, "CANCELLED");
+    await turns();
+    assert.equal(bench.executor.state, "idle");
+  }, { triggers: { entries: 10 } }));

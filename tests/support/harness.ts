@@ -3,7 +3,7 @@
 
 import { assert } from "chai";
 import { SnapshotError, type SnapshotErrorCode } from "../../mod.ts";
-import { threadsIdle, watchThreads } from "./threads.ts";
+import { threadsIdle, threadsSettled, watchThreads } from "./threads.ts";
 
 export { assert };
 
@@ -120,7 +120,10 @@ export function gate<T = void>(): { readonly promise: Promise<T>; open(value: T)
   return { promise, open };
 }
 
-/** Lets everything run that needs no input or output. */
+/** Lets everything run that needs no input or output; digests that were begun end, too, however busy the machine is. */
 export async function turns(count = 20): Promise<void> {
-  for (let i = 0; i < count; i++) await new Promise((resolve) => setTimeout(resolve, 0));
+  for (let i = 0; i < count; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    await threadsSettled();
+  }
 }

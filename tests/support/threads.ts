@@ -36,3 +36,8 @@ export function watchThreads(): void {
 export async function threadsIdle(): Promise<void> {
   while (working !== undefined && working.size > 0) await Promise.allSettled(working);
 }
+
+/** Waits until what goes on there now has ended. */
+export async function threadsSettled(): Promise<void> {
+  if (working !== undefined && working.size > 0) await Promise.allSettled(working);
+}

@@ -60,7 +60,7 @@ export interface DirectoryBucketOptions {
 export class DirectoryBucket implements Bucket {
   readonly #disk: Disk;
   readonly #root: string;
-  /** Whose turn it is in this process to take the lock. */
+  /** Gives the callers in this process turns at taking the lock. */
   readonly #turn: Semaphore = new Semaphore(1);
   readonly #durable = new Set<string>();
 

@@ -184,16 +184,16 @@ export class S3Connection {
   async #text(request: S3Request, response: Response, limit: number, beginning = false): Promise<string> {
     if (response.body === null) return "";
     const reader = response.body.getReader();
-    const gathered = new ByteBuffer(limit);
+    const buffer = new ByteBuffer(limit);
     try {
       for (;;) {
         const { done, value } = await raceAbort(reader.read(), request.signal);
         if (done) break;
-        const room = limit - gathered.length;
+        const room = limit - buffer.length;
         if (value.length > room && !beginning) {
           throw this.nonsense(request, `it has more than ${limit} bytes`, response.status);
         }
-        gathered.add(value.subarray(0, room));
+        buffer.add(value.subarray(0, room));
         if (value.length > room) break;
       }
     } catch (error) {
@@ -201,7 +201,7 @@ export class S3Connection {
     } finally {
       reader.cancel().catch(() => {});
     }
-    return new TextDecoder().decode(gathered.bytes);
+    return new TextDecoder().decode(buffer.bytes);
   }
 
   #what(method: string, key: string | undefined): string {

@@ -19,7 +19,11 @@ const PART_HEAD = 9;
 /** The END of a described archive, as a record. */
 const END_RECORD: number = 5 + END_SIZE;
 
-/** Options of {@linkcode archive}. */
+/**
+ * Options of {@linkcode archive}.
+ *
+ * @category Transfer
+ */
 export interface ArchiveOptions {
   /** Chunks of the content that are left out, since the receiver has them. */
   readonly held?: ChunkSet;
@@ -28,6 +32,7 @@ export interface ArchiveOptions {
 /**
  * A snapshot as one stream of bytes: to `PUT` to another node, to keep in a file, to pipe anywhere.
  *
+ * @category Transfer
  * @param reader the snapshot; to be kept open until the stream ends
  * @param options what is left out
  * @returns the archive, made as it is read; fails with `CORRUPT` when it comes to a chunk that is

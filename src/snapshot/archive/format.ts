@@ -4,8 +4,9 @@
  *
  * ```text
  * archive  = magic MANIFEST PART* END                      described
- *          | magic HEADER (FILE | CHUNK | FILE_END)* SEAL? END   streamed        records: see stream/records.ts
- * HEADER   (1) a manifest with the meta and no files
+ *          | magic HEADER (FILE | CHUNK | FILE_END)* SEAL? END   streamed        records: see records.ts
+ * HEADER   (1) a manifest with the meta and no files; if there is a signer, with a signature over the SHA-256 of
+ *              "snapstream-stream-1\0" and its digest
  * FILE     (2) chunk size (u32 big-endian; 0 if chunks have different ones), a manifest with this one file as braft
  *              would write it. Files are numbered as they come, from 0
  * CHUNK    (3) number of the file (u32), SHA-256 of the bytes (32), the bytes: of the chunk size, but for the last of

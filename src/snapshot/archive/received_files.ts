@@ -6,7 +6,7 @@
 
 import { SnapshotError } from "../../errors.ts";
 import { InFlight, type Tracker } from "../../async/mod.ts";
-import { DIGEST_SIZE, equal, sha256, toHex } from "../../stream/mod.ts";
+import { closeSink, DIGEST_SIZE, equal, sha256, toHex } from "../../stream/mod.ts";
 import { malformed, MAX_OPEN_FILES, view } from "./format.ts";
 import { LimitedSize, type SnapshotLimits } from "../limits.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../manifest.ts";
@@ -107,7 +107,7 @@ export class ReceivedFiles {
     this.#describe(payload);
     file.trailer = decodeTrailer(payload.subarray(12));
     await file.checked.drain();
-    await file.sink.close();
+    await closeSink(file.sink);
     this.#open.delete(view(payload).getUint32(0));
   }
 

@@ -117,13 +117,13 @@ class ByteSource {
   /** Takes so many bytes; nothing at the end of the stream. */
   async take(length: number): Promise<Uint8Array | undefined> {
     if (this.#piece.length >= length) return this.#cut(length);
-    const gathered = new ByteBuffer(length);
+    const buffer = new ByteBuffer(length);
     for (;;) {
-      if (this.#piece.length > 0) gathered.add(this.#cut(Math.min(length - gathered.length, this.#piece.length)));
-      if (gathered.length === length) return gathered.bytes;
+      if (this.#piece.length > 0) buffer.add(this.#cut(Math.min(length - buffer.length, this.#piece.length)));
+      if (buffer.length === length) return buffer.bytes;
       const { done, value } = await this.#reader.read();
       throwIfCancelled(this.#signal);
-      if (done && gathered.length === 0) return undefined;
+      if (done && buffer.length === 0) return undefined;
       if (done) throw cutShort();
       this.#piece = checkBytes(value, "A piece of an archive");
       this.#onPiece();

@@ -42,13 +42,22 @@ import type { FileWriter } from "../storage.ts";
 /** The longest wait for the writing of files to stop after a cancel, in milliseconds. */
 const GRACE = 1000;
 
-/** Writes the files of a snapshot: a `SaveTask`'s `write`, for one. The writer commits nothing and reuses nothing. */
+/**
+ * Writes the files of a snapshot: a `SaveTask`'s `write`, for one. The writer commits nothing and reuses nothing.
+ *
+ * @category Transfer
+ * @see {@linkcode streamedArchive}
+ */
 export type WriteFiles = (
   writer: FileWriter,
   signal: AbortSignal,
 ) => Promise<void>;
 
-/** Options of {@linkcode streamedArchive}. */
+/**
+ * Options of {@linkcode streamedArchive}.
+ *
+ * @category Transfer
+ */
 export interface StreamedArchiveOptions {
   /** Stops it. */
   readonly signal?: AbortSignal | undefined;
@@ -60,6 +69,7 @@ export interface StreamedArchiveOptions {
  * A snapshot as one stream of bytes, while it is being written: nothing of it is kept here. The files are written as
  * fast as the stream is read, with a few chunks in between.
  *
+ * @category Transfer
  * @param meta the metadata of the snapshot
  * @param write writes the files, up to 16 at the same time; called when the stream is first read
  * @param options the signal, and who signs

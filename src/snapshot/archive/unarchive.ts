@@ -24,7 +24,12 @@ import type { CheckOptions, SnapshotInfo, SnapshotStorage } from "../storage.ts"
 
 const CHUNKS_IN_FLIGHT = 4;
 
-/** Options of {@linkcode unarchive}. */
+/**
+ * Options of {@linkcode unarchive}.
+ *
+ * @category Transfer
+ * @see {@linkcode archive}
+ */
 export interface UnarchiveOptions extends CheckOptions {
   /** Stops it. */
   readonly signal?: AbortSignal | undefined;
@@ -41,6 +46,8 @@ export interface UnarchiveOptions extends CheckOptions {
  * archive that begins with a manifest (as `archive` makes them), chunks that the storage has already are not taken
  * again, and those of one that was cut short stay for the next; of a streamed one nothing stays.
  *
+ * @category Transfer
+ * @see {@linkcode archive}
  * @param stream the archive; cancelled if it is not wanted any more
  * @param storage where to
  * @param options the signal, and what is expected

@@ -17,6 +17,7 @@ const Tag = { BIGINT: 2, NEGATIVE_BIGINT: 3 } as const;
  * which come back unchanged; smaller than JSON. The same value always has the same bytes, with the keys of an object in
  * the order of their encodings. At most 512 arrays and objects may be within each other.
  *
+ * @category State
  * @typeParam T the values: no functions, dates, maps or classes
  *
  * @example

@@ -18,7 +18,12 @@ import { messageOf, SnapshotError } from "../../errors.ts";
 import { Block } from "./block.ts";
 import { checkNesting, MAX_NESTING } from "./nesting.ts";
 
-/** Turns values into bytes and back. */
+/**
+ * Turns values into bytes and back.
+ *
+ * @category State
+ * @see {@linkcode bytesCodec}
+ */
 export interface Codec<T> {
   /** Its name in a snapshot; a snapshot is loaded only with the codec that it was saved with. */
   readonly name: string;
@@ -63,7 +68,12 @@ export interface Codec<T> {
   readonly replaces?: readonly string[];
 }
 
-/** The codec that wrote a value. */
+/**
+ * The codec that wrote a value.
+ *
+ * @category State
+ * @see {@linkcode versioned}
+ */
 export interface CodecVersion {
   /** The name of the codec. */
   readonly name: string;
@@ -71,7 +81,11 @@ export interface CodecVersion {
   readonly version: number;
 }
 
-/** Options of {@linkcode versioned}. */
+/**
+ * Options of {@linkcode versioned}.
+ *
+ * @category State
+ */
 export interface VersionedOptions {
   /**
    * The names of codecs that this one replaces: `migrate` is given the bytes that they wrote too. The versions of this
@@ -86,6 +100,7 @@ export interface VersionedOptions {
  * A codec for the newest version of values, which can read older ones. Values in snapshots, and commands in the log,
  * name the version that wrote them: an older one is migrated, a newer one is `UNSUPPORTED`.
  *
+ * @category State
  * @param codec for the newest version
  * @param version its number, 1 to 2^32-1; values written without one have 0
  * @param migrate makes a new value of an older one's bytes
@@ -139,6 +154,8 @@ export function versioned<T>(
 /**
  * Bytes as they are. Any value but a `Uint8Array` is refused.
  *
+ * @category State
+ *
  * @example
  * ```ts
  * import { bytesCodec, KeyValueMachine } from "@snapstream/snapstream";
@@ -167,7 +184,12 @@ export function bytesCodec(): Codec<Uint8Array> {
 /** The longest text that is copied character by character, which is faster than a call of `TextEncoder`. */
 const SHORT = 64;
 
-/** Text as UTF-8. Text with half a surrogate pair, which UTF-8 cannot hold, is refused. */
+/**
+ * Text as UTF-8. Text with half a surrogate pair, which UTF-8 cannot hold, is refused.
+ *
+ * @category State
+ * @see {@linkcode KeyValueMachine}
+ */
 export function utf8Codec(): Codec<string> {
   const encoder = new TextEncoder();
   const decode = (block: Block, start: number, end: number) => {
@@ -207,6 +229,8 @@ const HUGE = /\d[eE]\+?\d{3}|\d{200}/;
  * Anything that JSON can hold, with at most 512 arrays and objects within each other. `NaN` and the infinities, which
  * JSON would turn into `null`, are refused.
  *
+ * @category State
+ * @see {@linkcode KeyedState}
  * @typeParam T the values; other conversions by JSON (of dates, of `undefined`) are the caller's affair
  */
 export function jsonCodec<T>(): Codec<T> {

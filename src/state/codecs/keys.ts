@@ -9,7 +9,12 @@ import { checkCodec, type Codec, utf8Codec } from "./codec.ts";
 import { SnapshotError } from "../../errors.ts";
 import { hashLong, hashString } from "../key_groups.ts";
 
-/** A codec for keys. Keys have the same bytes if, and only if, they are the same key in a `Map`. */
+/**
+ * A codec for keys. Keys have the same bytes if, and only if, they are the same key in a `Map`.
+ *
+ * @category State
+ * @see {@linkcode intKeys}
+ */
 export interface KeyCodec<K> extends Codec<K> {
   /**
    * Java's `hashCode` of the key, so that it is in the same key group as in Flink.
@@ -23,7 +28,12 @@ export interface KeyCodec<K> extends Codec<K> {
   ofText(text: string): K;
 }
 
-/** Texts as keys: Java's `String`, as UTF-8. */
+/**
+ * Texts as keys: Java's `String`, as UTF-8.
+ *
+ * @category State
+ * @see {@linkcode KeyedState}
+ */
 export function stringKeys(): KeyCodec<string> {
   return {
     ...utf8Codec(),
@@ -40,6 +50,8 @@ export function stringKeys(): KeyCodec<string> {
 
 /**
  * Integers of 32 bits as keys: Java's `Integer`, big-endian.
+ *
+ * @category State
  *
  * @example
  * ```ts
@@ -66,6 +78,8 @@ export function intKeys(): KeyCodec<number> {
 
 /**
  * Integers of 64 bits as keys: Java's `Long`, big-endian.
+ *
+ * @category State
  *
  * @example
  * ```ts

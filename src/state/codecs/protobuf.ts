@@ -9,7 +9,12 @@ import { checkOptions, checkString, oneOf, required } from "../../checks.ts";
 import { messageOf, SnapshotError } from "../../errors.ts";
 import type { Codec } from "./codec.ts";
 
-/** The schema of a message, as `protoc-gen-es` generates it. */
+/**
+ * The schema of a message, as `protoc-gen-es` generates it.
+ *
+ * @category State
+ * @see {@linkcode protobufCodec}
+ */
 export interface ProtobufSchema {
   /** The kind of thing that the schema describes. */
   readonly kind: "message";
@@ -21,6 +26,7 @@ export interface ProtobufSchema {
  * Messages of one type, by their generated schema (`protoc-gen-es`). Changes that protobuf itself allows need no new
  * version: unknown fields are kept.
  *
+ * @category State
  * @typeParam M the message, as generated
  * @param schema as generated
  *

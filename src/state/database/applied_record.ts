@@ -1,8 +1,9 @@
 /**
- * What a database says of the entries that were applied to the state in it.
+ * The record in a database of the last entry that was applied to the state in it.
  *
  * ```text
- * record = version loaded index term [configuration]   version = 01, loaded = 00 or 01, index and term = u64 big-endian,
+ * record = version loaded index term [configuration]   version = 01, loaded = 00 or 01
+ *                                                      index and term = u64 big-endian
  *                                                      configuration = JSON; absent if it is not known
  * ```
  *

@@ -1,9 +1,11 @@
 /**
- * How keyed state lies in a database.
+ * The layout of keyed state in a database.
  *
  * ```text
- * key     = slot keyGroup length name key   slot = 00 or 01, keyGroup = u16 big-endian, length = u8, of the state's name
- * meta    = FF                              its value: slot, or slot + 2 if there is `applied`; StateHead framed as in a file
+ * key     = slot keyGroup length name key   slot = 00 or 01, keyGroup = u16 big-endian
+ *                                           length = u8, of the state's name
+ * meta    = FF                              its value: slot, or slot + 2 if there is `applied`; StateHead, framed as
+ *                                           in a file
  * applied = FF 01                           up to where a log was applied: see `applied_record.ts`
  * group   = FF 02                           the name of the group whose state it is, in UTF-8; absent if it has none
  * ```

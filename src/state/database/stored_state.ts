@@ -79,6 +79,7 @@ interface Committed {
  * and for a `Replica` {@linkcode StoredState.machine}. Changes outside of that belong to no entry: what they have been
  * made to cannot be a replica's, before a snapshot has replaced it.
  *
+ * @category State
  * @typeParam K keys
  *
  * @example For a replica, with any `abstract-level` database
@@ -129,7 +130,7 @@ export class StoredState<K> implements AsyncDisposable {
   #changed: ChangedKeys | undefined;
   #saving = false;
   #loading: Promise<void> | undefined;
-  /** Gives up a load. */
+  /** Cancels a load. */
   readonly #stop = new AbortController();
   #closed: Promise<void> | undefined;
 
@@ -433,7 +434,7 @@ export class StoredState<K> implements AsyncDisposable {
   }
 
   /**
-   * Writes what is queued, gives up a save or a load that is under way and waits for it, and gives back what the engine
+   * Writes the queued changes, cancels a save or a load that is under way and waits for it, and closes what the engine
    * opened. A database that was passed in stays open.
    *
    * @throws {SnapshotError} if entries that were applied could not be written; it is closed all the same

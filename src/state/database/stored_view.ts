@@ -227,7 +227,7 @@ export class StoredLoader<K> implements StateVisitor {
     this.#steps = [];
     this.#changes = undefined;
     for (const step of steps) {
-      if (this.#stopped) throw new SnapshotError("CLOSED", "The load was given up");
+      if (this.#stopped) throw new SnapshotError("CLOSED", "The load was cancelled");
       if (step instanceof Uint8Array) await this.#loading.engine.clear(step, endOf(step));
       else await this.#loading.engine.write(step);
     }

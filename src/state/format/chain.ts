@@ -6,11 +6,17 @@
 
 import type { FileInfo, FileWriter, KeyGroupOffsets } from "../../snapshot/mod.ts";
 import { raceAbort } from "../../async/mod.ts";
+import { closeSink } from "../../stream/mod.ts";
 import type { KeyGroupRange } from "../key_groups.ts";
 import { StateEncoder } from "./encoder.ts";
 import { encodeHead, type Head } from "./head.ts";
 
-/** The limits within which a save writes only the changes. */
+/**
+ * The limits within which a save writes only the changes.
+ *
+ * @category State
+ * @see {@linkcode KeyedState}
+ */
 export interface IncrementalOptions {
   /**
    * The size of all deltas together as a share of the base's; beyond it the next save is a full one.
@@ -115,7 +121,7 @@ async function writeFile(
   try {
     signal.throwIfAborted();
     await write(encoder);
-    await raceAbort(sink.close(), signal);
+    await raceAbort(closeSink(sink), signal);
   } catch (error) {
     sink.abort(error).catch(() => {});
     throw signal.aborted ? signal.reason : error;

@@ -3,8 +3,10 @@
  *
  * ```text
  * file    = head group*
- * head    = magic version length StateHead     magic = "SSKS", version = 01, length = u32 big-endian; a chunk of its own
- * group   = group section* 00                  group = varint; begins a chunk, where the manifest says; nothing if empty
+ * head    = magic version length StateHead     magic = "SSKS", version = 01, length = u32 big-endian
+ *                                              it is a chunk of its own
+ * group   = group section* 00                  group = varint; begins a chunk, where the manifest says
+ *                                              absent if the group is empty
  * section = state mode entry* 00 count         state = varint, its place in the head + 1; count = varint, of entries
  *                                              mode = 00: changes what was before, 01: replaces it
  * entry   = length key [length value]          of a key = varint: 1 + 2 * its bytes, 1 more if it was deleted and there
@@ -104,9 +106,9 @@ export function encodeHead({ maxParallelism, range, keys, states, buildsUpon }: 
  */
 export async function readHead(reader: SnapshotReader, name: string, end: number): Promise<Head> {
   if (end > FRAME + MAX_HEAD) throw malformed(`its header has ${end} bytes`, name);
-  const gathered = new ByteBuffer(end);
-  for await (const piece of reader.file(name, { end })) gathered.add(piece);
-  return decodeHead(gathered.bytes, name);
+  const buffer = new ByteBuffer(end);
+  for await (const piece of reader.file(name, { end })) buffer.add(piece);
+  return decodeHead(buffer.bytes, name);
 }
 
 /**

@@ -21,6 +21,7 @@ const FOLD_STEPS = 4;
  * changed: a view has the same values as the map (see {@linkcode update}). Iterating while changing gives each entry
  * that is there all the time once; one that is put or deleted meanwhile may or may not be seen.
  *
+ * @category State
  * @typeParam K keys
  * @typeParam V values
  *
@@ -214,6 +215,8 @@ export class CowMap<K, V> implements Iterable<[K, V]> {
 /**
  * A map as it was when the view was taken. Several may be open; each keeps the memory of what was changed since.
  *
+ * @category State
+ * @see {@linkcode CowMap}
  * @typeParam K keys
  * @typeParam V values
  */
@@ -306,7 +309,11 @@ export class CowView<K, V> implements Iterable<[K, V]>, Disposable {
   }
 }
 
-/** Changes of a {@linkcode CowMap}: first the keys that were deleted, then what was put. */
+/**
+ * Changes of a {@linkcode CowMap}: first the keys that were deleted, then what was put.
+ *
+ * @category State
+ */
 export interface CowChanges<K, V> {
   /** Keys that were deleted; also those that were put again afterwards, at the end. */
   readonly deleted: ReadonlySet<K>;

@@ -41,6 +41,7 @@ interface Committed {
  *
  * Values are to be replaced, not changed.
  *
+ * @category State
  * @typeParam K keys
  *
  * @example Three workers become two
@@ -226,7 +227,7 @@ export class KeyedState<K> {
   }
 
   /**
-   * Gives up saves that are under way, and waits for them. The state can be read and changed, but not saved, after
+   * Cancels saves that are under way, and waits for them. The state can be read and changed, but not saved, after
    * that.
    */
   async close(): Promise<void> {

@@ -186,7 +186,8 @@ export class KeyedMap<K, UK, V> extends AnyState<K, string, V> implements MapSta
 
   *keys(): IterableIterator<K> {
     for (const group of this.owner.groups()) {
-      const keys = new Set<K>(); // not the index's, which remembers entries that are gone: a replica that loaded does not
+      // The index's keys will not do: it remembers entries that are gone, which a replica that loaded does not.
+      const keys = new Set<K>();
       for (const mapKey of this.entriesOf(group)?.keys() ?? []) keys.add(this.#keys.split(mapKey)[0]);
       yield* keys;
     }

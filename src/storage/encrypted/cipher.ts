@@ -31,7 +31,12 @@ import { SnapshotError } from "../../errors.ts";
 import type { FileEncryption, FileInfo, SnapshotManifest, SnapshotSeal } from "../../snapshot/mod.ts";
 import { concat, equal, MAX_CHUNK_SIZE, u32 } from "../../stream/mod.ts";
 
-/** A key that snapshots are encrypted with. */
+/**
+ * A key that snapshots are encrypted with.
+ *
+ * @category Storage
+ * @see {@linkcode decryptedReader}
+ */
 export interface EncryptionKey {
   /** Its name in manifests; 1 to 256 characters, not secret. */
   readonly id: string;

@@ -36,7 +36,7 @@ import {
   type UnreadableSnapshot,
   type VerifyOptions,
 } from "../../snapshot/mod.ts";
-import { type ChunkSet, ChunkSink } from "../../stream/mod.ts";
+import { type ChunkSet, ChunkSink, closeSink } from "../../stream/mod.ts";
 import { type Cipher, CIPHER_OVERHEAD, type EncryptionKey, Keyring, MAX_PLAIN_CHUNK } from "./cipher.ts";
 import { EncryptedReader } from "./reader.ts";
 import { chooseChunkSize } from "../chunk_size.ts";
@@ -48,6 +48,8 @@ import { chooseChunkSize } from "../chunk_size.ts";
  * A snapshot that was not encrypted and sealed with one of the keys, or was changed since, is neither read nor taken in
  * (`FORBIDDEN`), nor is one whose key has the right name but another secret. Nothing is moved then, since the stored
  * bytes may be right.
+ *
+ * @category Storage
  *
  * @example
  * ```ts
@@ -353,6 +355,8 @@ class EncryptedWriter extends PassingWriter {
  * Returns a writer that encrypts files and passes them on to another writer: for a snapshot that is sent as it is
  * written (`pushLive`) to a node that stores it encrypted.
  *
+ * @category Storage
+ * @see {@linkcode EncryptedStorage}
  * @param writer takes what is encrypted
  * @param key what to encrypt with
  */
@@ -372,6 +376,7 @@ export function encryptedWriter(writer: FileWriter, key: EncryptionKey): FileWri
  * Returns a reader that decrypts the files of another reader, for example of a snapshot on a server (`openRemote`).
  * Nothing is read of a snapshot that was not sealed with one of the keys (`FORBIDDEN`).
  *
+ * @category Storage
  * @param reader reads what is encrypted; closed with this one
  * @param keys those that it may be encrypted with
  *
@@ -418,7 +423,7 @@ function encryptedFile(
         await target.ready;
         target.write(stored).catch(() => {}); // a failed write rejects `ready` and `close`
       },
-      end: () => target.close(),
+      end: () => closeSink(target),
       abort: (reason) => target.abort(reason).catch(() => {}),
     }, MAX_PLAIN_CHUNK),
   );

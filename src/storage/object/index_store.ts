@@ -5,9 +5,9 @@
  */
 
 import { hasCode, SnapshotError } from "../../errors.ts";
-import { pause } from "../../async/mod.ts";
+import { backoff, pause } from "../../async/mod.ts";
 import { decodeIndex, emptyIndex, encodeIndex, MAX_INDEX_BYTES, type ObjectIndex } from "./index.ts";
-import { pauseAfter, type RetryingBucket } from "../../bucket/mod.ts";
+import { RETRY, type RetryingBucket } from "../../bucket/mod.ts";
 
 /** The key of the index. */
 const KEY = "index";
@@ -105,7 +105,7 @@ export class IndexStore {
         if (tries > 1) await pause(Math.random() * 20 * Math.min(tries, 10), undefined);
       } catch (error) {
         if (!hasCode(error, "UNAVAILABLE", "TIMEOUT") || ++silences > MAX_SILENCES) throw error;
-        await pause(pauseAfter(silences, error), undefined);
+        await pause(backoff(silences - 1, RETRY, error), undefined);
       }
       tagged = await this.#read();
     }

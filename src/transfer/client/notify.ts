@@ -12,7 +12,12 @@ import { HttpSource } from "./http_source.ts";
 import { RETRY_FOR, RetryBudget } from "./retry_budget.ts";
 import type { Source } from "./source.ts";
 
-/** Options of {@linkcode notifyInstall}. */
+/**
+ * Options of {@linkcode notifyInstall}.
+ *
+ * @category Transfer
+ * @see {@linkcode Replica}
+ */
 export interface NotifyOptions {
   /** Stops telling it; the follower continues. */
   readonly signal?: AbortSignal | undefined;
@@ -40,6 +45,8 @@ export interface NotifyOptions {
  * Tells a follower that the log before an index is gone, and asks it again until it has installed a snapshot, or has
  * none.
  *
+ * @category Transfer
+ * @see {@linkcode Replica}
  * @param follower its handler
  * @param notification what the leader says
  * @param options the signal, and the times

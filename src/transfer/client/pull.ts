@@ -37,7 +37,11 @@ import { isTransient, RETRY_FOR } from "./retry_budget.ts";
 import { checkSource, type Source } from "./source.ts";
 import { asError, type Found, survey } from "./survey.ts";
 
-/** Options of {@linkcode pull}. */
+/**
+ * Options of {@linkcode pull}.
+ *
+ * @category Transfer
+ */
 export interface PullOptions extends CheckOptions {
   /** Cancels it; the received chunks stay, so that it can be resumed. */
   readonly signal?: AbortSignal | undefined;
@@ -101,7 +105,11 @@ export function pullChecks(): Checks<PullOptions> {
   };
 }
 
-/** The result of {@linkcode pull}. */
+/**
+ * The result of {@linkcode pull}.
+ *
+ * @category Transfer
+ */
 export interface PullResult {
   /** The snapshot, in the storage. */
   readonly snapshot: SnapshotInfo;
@@ -113,7 +121,11 @@ export interface PullResult {
   readonly sources: readonly PulledSource[];
 }
 
-/** The contribution of a source to a {@linkcode pull}. */
+/**
+ * The contribution of a source to a {@linkcode pull}.
+ *
+ * @category Transfer
+ */
 export interface PulledSource {
   /** Its address. */
   readonly url: string;
@@ -125,7 +137,9 @@ export interface PulledSource {
   readonly dropped?: SnapshotError;
 }
 
-/** The most snapshots in a row of which nothing could be fetched: one who makes up new ones is not followed for ever. */
+/**
+ * The most snapshots in a row of which nothing could be fetched: one who makes up new ones is not followed for ever.
+ */
 const MOST_FRUITLESS = 8;
 
 /**
@@ -141,6 +155,7 @@ const MOST_FRUITLESS = 8;
  * other and from one that has all of it (`sources: [leader, ...followers]`, and a handler on the storage of each), each
  * chunk is drawn from that one about once.
  *
+ * @category Transfer
  * @param storage where to
  * @param sources where from; all are asked at once, and the newest snapshot is taken that is named by one that is not
  *   `chunksOnly` or, with a verifier, that is signed

@@ -34,7 +34,12 @@ const NO_NEWS = 1000;
 /** The longest answer to an archive, in bytes. */
 const MAX_ANSWER = 1024 * 1024;
 
-/** Options of {@linkcode push}. */
+/**
+ * Options of {@linkcode push}.
+ *
+ * @category Transfer
+ * @see {@linkcode snapshotHandler}
+ */
 export interface PushOptions {
   /** Cancels it; the chunks that the other side has stay there, so that it can be resumed. */
   readonly signal?: AbortSignal | undefined;
@@ -61,6 +66,8 @@ export interface PushOptions {
  * (`PUT /snapshots/{index}/manifest`), and again after each failure, so that chunks that have arrived are not sent
  * again.
  *
+ * @category Transfer
+ * @see {@linkcode snapshotHandler}
  * @param reader the snapshot; to be kept open meanwhile
  * @param target where to
  * @param options the signal, the rate, and how patient to be
@@ -71,7 +78,12 @@ export function push(reader: SnapshotReader, target: Source, options: PushOption
   return new Operation((tracker) => new Push(reader, target, options, tracker).run());
 }
 
-/** Options of {@linkcode pushLive}. */
+/**
+ * Options of {@linkcode pushLive}.
+ *
+ * @category Transfer
+ * @see {@linkcode snapshotHandler}
+ */
 export interface LivePushOptions extends Omit<PushOptions, "retryFor">, Pick<StreamedArchiveOptions, "signer"> {}
 
 /** The checks of {@linkcode LivePushOptions}. */
@@ -83,6 +95,8 @@ export function livePushChecks(): Checks<LivePushOptions> {
  * Sends a snapshot, while it is being written, to be installed by another node, with no storage in between. It cannot
  * be resumed: nothing of it is kept here. See `Replica.push`.
  *
+ * @category Transfer
+ * @see {@linkcode snapshotHandler}
  * @param meta the metadata of the snapshot
  * @param write writes its files: a `SaveTask`'s `write`, for one
  * @param target where to
@@ -344,7 +358,7 @@ async function outcomeOf(
   throw await responseError(response, server.url, watch);
 }
 
-/** What the other side says of a snapshot that it has installed. */
+/** The reply of the other side about a snapshot that it has installed. */
 interface Installed {
   readonly digest?: unknown;
 }

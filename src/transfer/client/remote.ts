@@ -28,7 +28,11 @@ import { RETRY_FOR } from "./retry_budget.ts";
 import { checkSource, type Source } from "./source.ts";
 import { survey } from "./survey.ts";
 
-/** Options of {@linkcode openRemote}. */
+/**
+ * Options of {@linkcode openRemote}.
+ *
+ * @category Transfer
+ */
 export interface RemoteOptions {
   /** The index of the snapshot; the newest if absent. */
   readonly index?: bigint;
@@ -59,6 +63,7 @@ export interface RemoteOptions {
  *
  * The server keeps the snapshot for as long as it is being read, and some time longer: see the handler's lease.
  *
+ * @category Transfer
  * @param source the server, or several of one group
  * @param options see {@linkcode RemoteOptions}
  * @returns a reader; `verify` reads everything
@@ -151,7 +156,7 @@ class RemoteReader implements SnapshotReader {
   async *#read(
     name: string,
     range: ByteRange,
-    giveUp: AbortSignal | undefined,
+    cancelled: AbortSignal | undefined,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const info = this.info(name);
     const chunks = info.chunks!;
@@ -161,7 +166,7 @@ class RemoteReader implements SnapshotReader {
     if (start >= stop) return;
     const first = chunks.at(start);
     const last = chunks.at(stop - 1);
-    const signal = AbortSignal.any([this.#closed.signal, ...(giveUp === undefined ? [] : [giveUp])]);
+    const signal = AbortSignal.any([this.#closed.signal, ...(cancelled === undefined ? [] : [cancelled])]);
     try {
       let at = chunks.offset(first);
       for await (const chunk of this.#content.chunks({ name, chunks }, first, last + 1, signal)) {

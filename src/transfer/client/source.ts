@@ -8,10 +8,20 @@ import { checkBoolean, checkFunction, checkOptions, isOf, listOf, required, unfi
 import { SnapshotError } from "../../errors.ts";
 import { toBase64 } from "../../stream/mod.ts";
 
-/** A server to fetch from: its address, or more about it. */
+/**
+ * A server to fetch from: its address, or more about it.
+ *
+ * @category Transfer
+ * @see {@linkcode openRemote}
+ */
 export type Source = string | URL | SourceOptions;
 
-/** Where a snapshot can be fetched from. */
+/**
+ * Where a snapshot can be fetched from.
+ *
+ * @category Transfer
+ * @see {@linkcode openRemote}
+ */
 export interface SourceOptions {
   /**
    * The address below which there is `/snapshots`. A user and password in it are sent as `Authorization`, and its query
@@ -84,9 +94,11 @@ export function sourceOptions(source: Source): SourceOptions {
   return typeof source === "string" || source instanceof URL ? { url: source } : source;
 }
 
-/** Reports whether a server of snapshots can have this address. */
-export function isHttp({ protocol }: URL): boolean {
-  return protocol === "http:" || protocol === "https:";
+/**
+ * Reports whether a server of snapshots can have this address. Chromium takes any host, and escapes what none can have.
+ */
+export function isHttp({ protocol, hostname }: URL): boolean {
+  return (protocol === "http:" || protocol === "https:") && !hostname.includes("%");
 }
 
 /** The address of a server, for messages: without password and query. */

@@ -35,15 +35,15 @@ export interface SurveyOptions {
 
 /** A snapshot that can be fetched. */
 export interface Found {
-  /** What it is. */
+  /** The manifest of the snapshot. */
   readonly manifest: SnapshotManifest;
   /** The sources that said so, each of which has all of it. */
   readonly from: readonly HttpSource[];
 }
 
 /**
- * Asks all sources at once, and retries those that fail. A source that stalls does not hold up the others for long: soon
- * after the first good answer the newest of those that came is taken.
+ * Asks all sources at once, and retries those that fail. A source that stalls does not hold up the others for long:
+ * soon after the first good answer the newest of those that came is taken.
  *
  * @returns the newest snapshot that is accepted; of two with one index, that of more sources
  * @throws {SnapshotError} a transient error if the answer of a source is not known; `STALE` only if all that have

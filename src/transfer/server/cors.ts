@@ -4,7 +4,12 @@
  * @module
  */
 
-/** The origins whose pages may use a handler: any, or these. */
+/**
+ * The origins whose pages may use a handler: any, or these.
+ *
+ * @category Transfer
+ * @see {@linkcode snapshotHandler}
+ */
 export type CorsOrigins = "*" | readonly string[];
 
 /** The headers of an answer that scripts may read, beside those that they always may. */

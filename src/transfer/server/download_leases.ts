@@ -20,7 +20,7 @@ export interface Selector {
   readonly index?: bigint;
   /** The one with this digest, in hexadecimal. */
   readonly digest?: string;
-  /** Who asks for it. */
+  /** The client that asks for it. */
   readonly client?: string;
 }
 
@@ -28,7 +28,9 @@ export interface Selector {
 const MAX_OF_CLIENT = 2;
 /** The snapshots that all clients together keep at a time. */
 const MAX_LEASES = 8;
-/** A lease can be renewed for so many times its duration, and longer if its client is sent something of the snapshot. */
+/**
+ * A lease can be renewed for so many times its duration, and longer if its client is sent something of the snapshot.
+ */
 const RENEWALS = 10;
 /** The bytes that make a lease last a millisecond longer: 4 kB a second. */
 const BYTES_PER_MS = 4;
@@ -41,10 +43,24 @@ interface Holder {
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
-/** A lease: an open reader, closed when no client holds it any more. */
+/** A snapshot that is kept, and the reader that keeps it. */
+export interface Leased {
+  /** Its complete manifest. */
+  readonly manifest: SnapshotManifest;
+  /** Its reader, which requests share: to be released, and not closed. */
+  readonly reader: SnapshotReader;
+  /** Gives the reader back. It stays open as long as a request has it, also after the lease has ended. */
+  release(): Promise<void>;
+}
+
+/** A lease: an open reader, closed when no client holds the lease any more, and no request has the reader. */
 interface Lease {
   readonly reader: SnapshotReader;
   readonly manifest: Promise<SnapshotManifest>;
+  /** The digest of the complete manifest, in hexadecimal, once that is known. */
+  digest: string | undefined;
+  /** The number of requests that have the reader. */
+  users: number;
   /** By client; who renewed it last is the last. */
   readonly holders: Map<string, Holder>;
 }
@@ -58,6 +74,7 @@ export class DownloadLeases {
   readonly #duration: number;
   /** By the digest: an index may be used again after its snapshot was quarantined. Renewed last is last. */
   readonly #leases = new Map<string, Lease>();
+  readonly #unsubscribe: () => void;
   #closed = false;
 
   /**
@@ -67,6 +84,10 @@ export class DownloadLeases {
   constructor(storage: SnapshotStorage, duration: number) {
     this.#storage = storage;
     this.#duration = duration;
+    // A reader that is handed out again and again would keep a snapshot that was found bad in use.
+    this.#unsubscribe = storage.onQuarantine((index) => {
+      for (const [key, { reader }] of this.#leases) if (reader.manifest.index === index) void this.#end(key);
+    });
   }
 
   /**
@@ -77,14 +98,31 @@ export class DownloadLeases {
    * @throws {SnapshotError} `NOT_FOUND` …
    */
   async renew(which: Selector): Promise<SnapshotManifest> {
+    const { manifest, release } = await this.lend(which);
+    await release();
+    return manifest;
+  }
+
+  /**
+   * Leases a snapshot as {@linkcode renew} does, and hands out its reader. One that is leased is found by its digest
+   * without asking the storage, which may have to ask a bucket.
+   *
+   * @param which which, and who asks
+   * @throws {SnapshotError} `NOT_FOUND` …
+   */
+  async lend(which: Selector): Promise<Leased> {
     const { client = "" } = which;
-    if (which.digest === undefined) return await this.#renew(which.index, client);
+    if (which.digest === undefined) return await this.#open(which.index, client);
+    for (const [key, lease] of this.#leases) {
+      if (lease.digest === which.digest) return await this.#lend(key, lease, client);
+    }
     for (const { meta, digest, chunks } of await this.#storage.list()) {
       // A snapshot that braft wrote has another digest once it was completed.
       if (chunks > 0 && toHex(digest) !== which.digest) continue;
       try {
-        const manifest = await this.#renew(meta.lastIncludedIndex, client);
-        if (toHex(manifest.digest) === which.digest) return manifest;
+        const leased = await this.#open(meta.lastIncludedIndex, client);
+        if (toHex(leased.manifest.digest) === which.digest) return leased;
+        await leased.release();
       } catch (error) {
         if (!hasCode(error, "NOT_FOUND", "CORRUPT")) throw error;
       }
@@ -98,27 +136,43 @@ export class DownloadLeases {
     if (holder !== undefined) holder.bytes += bytes;
   }
 
-  async #renew(index: bigint | undefined, client: string): Promise<SnapshotManifest> {
+  async #open(index: bigint | undefined, client: string): Promise<Leased> {
     const reader = await this.#storage.open(index);
-    const found = toHex(reader.manifest.digest);
-    let lease = this.#leases.get(found);
-    if (lease === undefined) {
-      const manifest = completeManifest(reader);
-      manifest.catch(() => this.#end(found));
-      lease = { reader, manifest, holders: new Map() };
-    } else void reader.close().catch(() => {}); // the lease has one of its own
+    const key = toHex(reader.manifest.digest);
+    const known = this.#leases.get(key);
+    if (known !== undefined) {
+      void reader.close().catch(() => {}); // the lease has one of its own
+      return await this.#lend(key, known, client);
+    }
+    const manifest = completeManifest(reader);
+    const lease: Lease = { reader, manifest, digest: undefined, users: 0, holders: new Map() };
+    manifest.then(({ digest }) => lease.digest = toHex(digest), () => this.#end(key));
+    return await this.#lend(key, lease, client);
+  }
+
+  async #lend(key: string, lease: Lease, client: string): Promise<Leased> {
     const holder = lease.holders.get(client) ?? { begun: performance.now(), bytes: 0, timer: undefined };
     clearTimeout(holder.timer);
-    this.#hold(found, lease, client, holder);
+    lease.users++;
+    this.#hold(key, lease, client, holder);
+    let released: Promise<void> | undefined;
+    const release = () => {
+      if (released === undefined) lease.users--;
+      return released ??= this.#closeUnused(key, lease);
+    };
     try {
-      return await lease.manifest; // this may take longer than a lease lasts
+      const manifest = await lease.manifest; // this may take longer than a lease lasts
+      return { manifest, reader: lease.reader, release };
+    } catch (error) {
+      await release();
+      throw error;
     } finally {
       clearTimeout(holder.timer);
-      if (this.#closed) await this.#end(found);
-      else if (this.#leases.get(found) === lease && lease.holders.get(client) === holder) {
+      if (this.#closed) await this.#end(key);
+      else if (this.#leases.get(key) === lease && lease.holders.get(client) === holder) {
         const left = this.#duration * RENEWALS + holder.bytes / BYTES_PER_MS - (performance.now() - holder.begun);
         const wait = Math.min(Math.max(left, 0), this.#duration, LONGEST_WAIT);
-        holder.timer = setTimeout(() => void this.#release(found, client), wait);
+        holder.timer = setTimeout(() => void this.#release(key, client), wait);
       }
     }
   }
@@ -150,6 +204,7 @@ export class DownloadLeases {
   /** Ends all leases. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#unsubscribe();
     await Promise.all([...this.#leases.keys()].map((digest) => this.#end(digest)));
   }
 
@@ -158,6 +213,10 @@ export class DownloadLeases {
     if (lease === undefined) return;
     this.#leases.delete(digest);
     for (const { timer } of lease.holders.values()) clearTimeout(timer);
-    await lease.reader.close().catch(() => {});
+    await this.#closeUnused(digest, lease);
+  }
+
+  async #closeUnused(digest: string, lease: Lease): Promise<void> {
+    if (lease.users === 0 && this.#leases.get(digest) !== lease) await lease.reader.close().catch(() => {});
   }
 }

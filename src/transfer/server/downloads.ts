@@ -18,7 +18,7 @@ import { concat, sha256, toHex } from "../../stream/mod.ts";
 import type { DownloadLeases, Selector } from "./download_leases.ts";
 import type { Range } from "./ranges.ts";
 import { bytesRepresentation, keeping, respond } from "./respond.ts";
-import { find, heldOf, openLeased, type Served, statusOf } from "./lookup.ts";
+import { find, heldOf, type Served, statusOf } from "./lookup.ts";
 import { BYTES_TYPE, JSON_TYPE, listed, manifestJson, manifestTag, PROTOBUF_TYPE, reprDigest } from "../wire.ts";
 
 /** Answers requests for the snapshots of a storage. */
@@ -135,20 +135,24 @@ export class Downloads {
   }
 
   async archive(which: Selector, request: Request): Promise<Response> {
-    const manifest = await this.#leases.renew(which);
-    const reader = await openLeased(this.#storage, manifest);
-    // The reader of a snapshot that braft wrote knows no chunks: the completed manifest does.
-    const source = { manifest, file: reader.file.bind(reader) };
-    const response = respond(request, {
-      type: BYTES_TYPE,
-      size: archiveSize(manifest),
-      tag: `"${toHex(manifest.digest)}-archive"`,
-      immutable: which.digest !== undefined,
-      headers: { "Content-Disposition": `attachment; filename="snapshot-${manifest.index}.snapstream"` },
-      open: ({ start, end }) => archiveRange(source, start, end),
-    });
-    const moved = (bytes: number) => this.#leases.moved(manifest, which, bytes);
-    return keeping(response, () => reader.close(), Infinity, { moved, onEvicted: undefined });
+    const { manifest, reader, release } = await this.#leases.lend(which);
+    try {
+      // The reader of a snapshot that braft wrote knows no chunks: the completed manifest does.
+      const source = { manifest, file: reader.file.bind(reader) };
+      const response = respond(request, {
+        type: BYTES_TYPE,
+        size: archiveSize(manifest),
+        tag: `"${toHex(manifest.digest)}-archive"`,
+        immutable: which.digest !== undefined,
+        headers: { "Content-Disposition": `attachment; filename="snapshot-${manifest.index}.snapstream"` },
+        open: ({ start, end }) => archiveRange(source, start, end),
+      });
+      const moved = (bytes: number) => this.#leases.moved(manifest, which, bytes);
+      return keeping(response, release, Infinity, { moved, onEvicted: undefined });
+    } catch (error) {
+      await release();
+      throw error;
+    }
   }
 }
 

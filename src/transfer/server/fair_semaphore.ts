@@ -41,7 +41,7 @@ export class Overload extends SnapshotError {
 
 /** The place of one request. */
 export class Place {
-  /** Whose it is. */
+  /** The client that it belongs to. */
   readonly client: string;
   readonly #begun = performance.now();
   readonly #leave: () => void;

@@ -12,7 +12,12 @@ import { checkHandlerOptions, type SnapshotHandlerOptions } from "./options.ts";
 import { Routes } from "./routes.ts";
 import { problem } from "../wire.ts";
 
-/** Answers requests for snapshots. To be closed, so that leases end. */
+/**
+ * Answers requests for snapshots. To be closed, so that leases end.
+ *
+ * @category Transfer
+ * @see {@linkcode snapshotHandler}
+ */
 export interface SnapshotHandler {
   /**
    * Answers a request. Never rejects.
@@ -56,9 +61,10 @@ export interface SnapshotHandler {
  * `Repr-Digest` and `Content-Digest` (RFC 9530) are there where the SHA-256 is known. Errors are problem documents (RFC
  * 9457) with a member `code`.
  *
- * `PUT` and `POST` want an `authorize`, or `allowWrites`; a `POST` also a `Content-Type` that no form of a page can send
- * (`application/json`), so that no page of another site can make it unasked.
+ * `PUT` and `POST` want an `authorize`, or `allowWrites`; a `POST` also a `Content-Type` that no form of a page can
+ * send (`application/json`), so that no page of another site can make it unasked.
  *
+ * @category Transfer
  * @param storage has the snapshots
  * @param options see {@linkcode SnapshotHandlerOptions}
  *

@@ -4,15 +4,9 @@
  * @module
  */
 
-import { hasCode, SnapshotError } from "../../errors.ts";
-import type {
-  FileReader,
-  SnapshotInstall,
-  SnapshotManifest,
-  SnapshotReader,
-  SnapshotStorage,
-} from "../../snapshot/mod.ts";
-import { ChunkSet, equal, toHex } from "../../stream/mod.ts";
+import { hasCode } from "../../errors.ts";
+import type { FileReader, SnapshotInstall, SnapshotManifest, SnapshotStorage } from "../../snapshot/mod.ts";
+import { ChunkSet, toHex } from "../../stream/mod.ts";
 import type { DownloadLeases, Selector } from "./download_leases.ts";
 
 /** A snapshot, or a part of one. */
@@ -36,9 +30,8 @@ export interface Served {
  */
 export async function find(storage: SnapshotStorage, leases: DownloadLeases, which: Selector): Promise<Served> {
   try {
-    const manifest = await leases.renew(which);
-    const reader = await openLeased(storage, manifest);
-    return { manifest, complete: true, files: reader, has: () => true, close: () => reader.close() };
+    const { manifest, reader, release } = await leases.lend(which);
+    return { manifest, complete: true, files: reader, has: () => true, close: release };
   } catch (error) {
     const install = storage.installing;
     if (!hasCode(error, "NOT_FOUND") || install === undefined || !isMeant(install.manifest, which)) throw error;
@@ -46,18 +39,6 @@ export async function find(storage: SnapshotStorage, leases: DownloadLeases, whi
     const has = (start: number, end: number) => hasRange(install, start, end);
     return { manifest, complete: false, files: install, has, close: () => Promise.resolve() };
   }
-}
-
-/**
- * Opens a snapshot that is leased.
- *
- * @throws {SnapshotError} `NOT_FOUND` if another has its index by now, since it was quarantined
- */
-export async function openLeased(storage: SnapshotStorage, manifest: SnapshotManifest): Promise<SnapshotReader> {
-  const reader = await storage.open(manifest.index);
-  if (!reader.manifest.verifiable || equal(reader.manifest.digest, manifest.digest)) return reader;
-  await reader.close();
-  throw new SnapshotError("NOT_FOUND", `Snapshot ${manifest.index} is another one now`, { index: manifest.index });
 }
 
 /** The part of a snapshot that is here. */

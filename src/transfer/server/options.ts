@@ -20,7 +20,11 @@ import { checkThrottle, type Throttle } from "../../stream/mod.ts";
 import type { CorsOrigins } from "./cors.ts";
 import type { SnapshotTarget } from "./uploads.ts";
 
-/** Options of {@linkcode snapshotHandler}. */
+/**
+ * Options of {@linkcode snapshotHandler}.
+ *
+ * @category Transfer
+ */
 export interface SnapshotHandlerOptions {
   /**
    * Gates every request: `true` lets it pass; `false` is answered with 403, a response with that response. Look at the
@@ -54,8 +58,8 @@ export interface SnapshotHandlerOptions {
   /** Refuses uploads that are not signed by somebody who is trusted. */
   readonly verifier?: SnapshotVerifier;
   /**
-   * The time for which a snapshot is kept after the last request of a download, in milliseconds. A client keeps two, and
-   * all of them together eight; none for more than ten times this without being sent 4 kB of it a second.
+   * The time for which a snapshot is kept after the last request of a download, in milliseconds. A client keeps two,
+   * and all of them together eight; none for more than ten times this without being sent 4 kB of it a second.
    *
    * @default {60000}
    */

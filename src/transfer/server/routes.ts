@@ -86,7 +86,7 @@ export class Routes {
       this.#checkWrite(request);
       return await this.#placed("write", client, answer);
     };
-    if (which === undefined || which === "") {
+    if (which === undefined || which === "" && what === undefined) {
       return await byMethod(request, {
         GET: look(() => this.#downloads.list(request)),
         POST: write(() => this.#uploads.take(searchParams.get("gap"))),
@@ -157,7 +157,8 @@ export class Routes {
     try {
       const response = await answer(place);
       const { body } = response;
-      if (kind !== "read" && Number(response.headers.get("Content-Length") ?? Infinity) <= SMALL_ANSWER) {
+      const size = Number(response.headers.get("Content-Length") ?? Infinity);
+      if (kind === "write" || kind === "look" && size <= SMALL_ANSWER) {
         place.leave(); // it fits into what the system buffers, whether the client reads it or not
         return response;
       }

@@ -31,7 +31,12 @@ import { Installs } from "./installs.ts";
 import { notWanted } from "./lookup.ts";
 import { BYTES_TYPE, listed, problem } from "../wire.ts";
 
-/** Takes and installs snapshots: a `Replica`, or anything like it. */
+/**
+ * Takes and installs snapshots: a `Replica`, or anything like it.
+ *
+ * @category Transfer
+ * @see {@linkcode snapshotHandler}
+ */
 export interface SnapshotTarget {
   /** Takes a snapshot. */
   snapshot(options: { gap?: number }): {
@@ -56,7 +61,7 @@ export interface UploadsOptions {
   readonly target?: SnapshotTarget;
   readonly verifier?: SnapshotVerifier;
   readonly receiveThrottle?: Throttle;
-  /** How much a snapshot may be. */
+  /** The largest size of a snapshot. */
   readonly limits?: SnapshotLimits;
   /** Allows the sources that a notification names. */
   readonly isSource?: (source: URL) => boolean;
@@ -101,7 +106,7 @@ export class Uploads {
       const archive = await this.#admission.archive(index, body);
       sent.admit();
       try {
-        // Without the request's signal: a client that goes is seen by its body, and on Deno the signal fires in any case.
+        // The request's signal is left out: a client that goes is seen by its body, and on Deno it fires in any case.
         const options = { index, verifier, limits: this.#admission.limits };
         const work = target === undefined
           ? unarchive(archive, this.#storage, options)

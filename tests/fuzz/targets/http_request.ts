@@ -22,7 +22,7 @@ import { META, reading, sampleStorage } from "./samples.ts";
 
 const HOST = "http://host";
 /** The statuses that an answer to somebody who can do no more than ask may have. */
-const STATUSES = [200, 201, 204, 206, 304, 400, 403, 404, 405, 409, 412, 416, 422, 429, 501, 503];
+const STATUSES = [200, 201, 204, 206, 304, 400, 403, 404, 405, 409, 412, 415, 416, 422, 429, 501, 503];
 
 /** What takes snapshots, and takes none. */
 const TARGET: SnapshotTarget = {
@@ -118,7 +118,7 @@ async function contentsOf(storage: MemoryStorage): Promise<Contents> {
 export const httpRequest: Target = {
   name: "http-request",
   share: 30,
-  codes: ["MALFORMED", "CORRUPT", "UNSUPPORTED", "NOT_FOUND"],
+  codes: ["MALFORMED", "CORRUPT", "UNSUPPORTED", "NOT_FOUND", "FORBIDDEN"],
   async prepare() {
     const source = await sampleStorage();
     const contents = await contentsOf(source);
@@ -164,7 +164,9 @@ export const httpRequest: Target = {
         ...(method === "POST" && random.chance(0.7) && { target: TARGET }),
       });
       try {
-        const request = requestOf(method, path, someHeaders(random, tags, size), bytes, random);
+        const sent = someHeaders(random, tags, size);
+        if (method === "POST" && random.chance(0.9)) sent.set("Content-Type", "application/json"); // else it is refused
+        const request = requestOf(method, path, sent, bytes, random);
         if (request === undefined) return;
         const response = await handler(request);
         const { status, headers } = response;

@@ -36,7 +36,7 @@ const LONG: readonly string[] = [
 
 /** What DESIGN says of names, said again. */
 export function isName(name: string): boolean {
-  if (name === "__raft_snapshot_meta" || name === "__raft_snapshot_meta.tmp") return false;
+  if (/^__raft_snapshot_meta(\.tmp)?(\/|$)/.test(name)) return false;
   if (/[\0\\]/.test(name) || /[\ud800-\udfff]/u.test(name)) return false;
   if (name.split("/").some((part) => part === "" || part === "." || part === "..")) return false;
   const sizeOf = (text: string) => new TextEncoder().encode(text).length;

@@ -34,7 +34,7 @@ export function watchThreads(): void {
 
 /** Waits until nothing goes on there. */
 export async function threadsIdle(): Promise<void> {
-  while (working !== undefined && working.size > 0) await Promise.allSettled(working);
+  while (working !== undefined && working.size > 0) await threadsSettled();
 }
 
 /** Waits until what goes on there now has ended. */

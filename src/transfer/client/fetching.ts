@@ -6,7 +6,7 @@
 
 import { hasCode, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import type { SnapshotInstall, SnapshotManifest } from "../../snapshot/mod.ts";
-import { pause, raceAbort, type Tracker } from "../../async/mod.ts";
+import { LinkedAbort, pause, raceAbort, type Tracker } from "../../async/mod.ts";
 import type { Throttle } from "../../stream/mod.ts";
 import type { Peer } from "./peer.ts";
 import { isTransient } from "./retry_budget.ts";
@@ -74,9 +74,7 @@ export class Fetching {
     const install = this.#install;
     const requests = mostRequests(install.manifest);
     const schedule = new Schedule(install, requests);
-    const stop = new AbortController();
-    const onAbort = () => stop.abort(signal!.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const stop = new LinkedAbort(signal);
     // Also ends a running write, which may put one chunk in a million places.
     stop.signal.addEventListener("abort", () => void install.close().catch(() => {}), { once: true });
     const done = new AbortController();
@@ -106,7 +104,7 @@ export class Fetching {
       const reasons = this.#peers.map(({ dropped }) => dropped!);
       return reasons.find((reason) => !hasCode(reason, "NOT_FOUND")) ?? reasons[0]!;
     } finally {
-      signal?.removeEventListener("abort", onAbort);
+      stop.unlink();
     }
   }
 

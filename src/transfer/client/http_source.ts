@@ -7,7 +7,7 @@
 import { duration } from "../../checks.ts";
 import { cancelled, hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
-import { raceAbort } from "../../async/mod.ts";
+import { onAbort, raceAbort } from "../../async/mod.ts";
 import { ChunkSet, toHex } from "../../stream/mod.ts";
 import { type BodyWatch, discardBody, readBody, readLimited } from "../body.ts";
 import { type InstallNotification, notificationJson, type NotificationReply, parseReply } from "../notification.ts";
@@ -255,8 +255,7 @@ export class HttpSource {
   ): Promise<T> {
     throwIfCancelled(signal);
     const watch = new ExchangeWatch(this.url, this.#timeout);
-    const onAbort = () => watch.stop(signal!.reason);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const unlink = onAbort(signal, (reason) => watch.stop(reason));
     let response: Response | undefined;
     try {
       watch.resume();
@@ -273,7 +272,7 @@ export class HttpSource {
       });
     } finally {
       watch.pause();
-      signal?.removeEventListener("abort", onAbort);
+      unlink();
       if (response !== undefined && !response.bodyUsed) await discardBody(response.body);
     }
   }

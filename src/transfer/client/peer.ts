@@ -5,16 +5,15 @@
  */
 
 import { hasCode, type SnapshotError } from "../../errors.ts";
+import { type Backoff, backoff } from "../../async/mod.ts";
 import type { SnapshotManifest } from "../../snapshot/mod.ts";
 import { ChunkSet } from "../../stream/mod.ts";
 import type { Holder } from "./schedule.ts";
 import type { HttpSource } from "./http_source.ts";
 import { RetryBudget } from "./retry_budget.ts";
 
-/** The longest time between two looks at what a source has, in milliseconds. */
-const LONGEST_WAIT = 5000;
-/** The time between two looks at what a source has, while that grows, in milliseconds. */
-const LOOK_AGAIN = 150;
+/** The times between two looks at what a source has: the first while that grows. */
+const LOOKS: Backoff = { first: 150, longest: 5000 };
 /** A source that has not said for so long what it has is not one that others spare, in milliseconds. */
 const LONGEST_SILENCE = 1000;
 /** A source that had nothing more at so many looks in a row does not get the chunks that it has requested. */
@@ -95,7 +94,7 @@ export class Peer implements Holder {
         this.#looks = chunks > this.#most ? 0 : this.#looks + 1;
         if (chunks > this.#most) this.#grewAt = performance.now();
         this.#most = Math.max(this.#most, chunks);
-        this.#nextLook = performance.now() + Math.min(LOOK_AGAIN * 2 ** Math.min(this.#looks, 5), LONGEST_WAIT);
+        this.#nextLook = performance.now() + backoff(Math.min(this.#looks, 5), LOOKS);
       } finally {
         this.#look = undefined;
       }

@@ -4,14 +4,15 @@
  * @module
  */
 
+import { type Backoff, backoff } from "../../async/mod.ts";
 import { hasCode, SnapshotError } from "../../errors.ts";
 
 /** The default of `retryFor`, in milliseconds. */
 export const RETRY_FOR = 15_000;
 /** The first wait after a failure, in milliseconds; doubled with each. */
 const FIRST_WAIT = 100;
-/** The longest such wait. */
-const LONGEST_WAIT = 5000;
+/** The waits after failures; random, so that a thousand that lost one server do not come back together. */
+const WAITS: Backoff = { first: FIRST_WAIT, longest: 5000, jitter: [0.75, 1.25] };
 /** The longest wait that a server can ask for. */
 const LONGEST_ASKED = 60_000;
 
@@ -62,8 +63,7 @@ export class RetryBudget {
     }
     const left = this.#duration - (now - this.#since - this.#excused);
     if (!isTransient(error) || left <= 0) return undefined;
-    const jitter = 0.75 + Math.random() / 2; // so that a thousand that lost one server do not come back together
-    const own = Math.min(FIRST_WAIT * 2 ** Math.min(this.#failures - 1, 10), LONGEST_WAIT) * jitter;
+    const own = backoff(this.#failures - 1, WAITS);
     const asked = error instanceof SnapshotError ? Math.min(error.fields.retryAfter ?? 0, LONGEST_ASKED) : 0;
     this.#excused += Math.max(asked - own, 0);
     return Math.max(Math.min(own, left), asked);

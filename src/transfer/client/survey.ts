@@ -6,7 +6,7 @@
 
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import type { SnapshotManifest } from "../../snapshot/mod.ts";
-import { pause } from "../../async/mod.ts";
+import { LinkedAbort, pause } from "../../async/mod.ts";
 import { toHex } from "../../stream/mod.ts";
 import type { HttpSource } from "./http_source.ts";
 import { isTransient, RetryBudget } from "./retry_budget.ts";
@@ -52,9 +52,7 @@ export interface Found {
 export async function survey(sources: readonly HttpSource[], options: SurveyOptions): Promise<Found> {
   const { signal } = options;
   throwIfCancelled(signal);
-  const stop = new AbortController();
-  const onAbort = () => stop.abort(signal!.reason);
-  signal?.addEventListener("abort", onAbort, { once: true });
+  const stop = new LinkedAbort(signal);
   const answers: { readonly manifest: SnapshotManifest; readonly source: HttpSource }[] = [];
   const failures: unknown[] = [];
   /** The sources whose first answer is still to come. */
@@ -86,7 +84,7 @@ export async function survey(sources: readonly HttpSource[], options: SurveyOpti
     throw worst(failures);
   } finally {
     stop.abort();
-    signal?.removeEventListener("abort", onAbort);
+    stop.unlink();
     await Promise.all([asking, grace]);
   }
 }

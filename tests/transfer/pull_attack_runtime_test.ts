@@ -316,6 +316,33 @@ test("schedule: who has not given anything yet may try what another drips", () =
     assert.deepEqual([race?.first, race?.end], [slow.first, slow.end]);
   }));
 
+test("pull: who never says what it has is not taken for a part of a swarm, in which others are spared", () =>
+  between(async (_, here, from, clock) => {
+    const silent = partial(from("silent"), () => new Promise(() => {}));
+    const stalled = from("stalled", undefined, () => new Promise(() => {}));
+    const dripping = from(
+      "dripping",
+      undefined,
+      (_request, _count, answer) =>
+        answer().then((response) =>
+          withBody(response, (body) =>
+            body.pipeThrough(
+              new TransformStream({
+                async transform(piece: Uint8Array, controller) {
+                  for (let at = 0; at < piece.length; at++) {
+                    await pause(500, undefined);
+                    controller.enqueue(piece.subarray(at, at + 1));
+                  }
+                },
+              }),
+            ))
+        ),
+    );
+    await pull(here, [silent, stalled, dripping, from()]).result;
+    assert.isBelow(clock.passed, 5000); // and not the fifteen seconds after which those are dropped
+    await check(here);
+  }));
+
 test("install: what is read while it becomes a snapshot goes on", () =>
   between(async (there, here) => {
     const reader = await there.open();

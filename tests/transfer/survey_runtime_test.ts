@@ -86,13 +86,24 @@ test("survey: one that never answers does not hold up the others", () =>
     await isWhole(here, 9n);
   }));
 
-test("survey: the newest is taken, whoever is asked first", () =>
-  inWorld(async ({ from, here, pull }) => {
-    const { snapshot } = await pull([await from("lagging", 8n), await from("leader", 10n), await from("old", 9n)])
-      .result;
-    assert.strictEqual(snapshot.meta.lastIncludedIndex, 10n);
-    await isWhole(here, 10n);
-  }));
+test("survey: the newest is taken, whoever answers first", async () => {
+  for (const delays of [[0, 100, 0], [100, 0, 100], [50, 100, 0], [0, 50, 100]]) {
+    await inWorld(async ({ from, here, pull }) => {
+      const late = (i: number): Twist => (request, _count, answer) =>
+        isManifest(request) && delays[i]! > 0
+          ? new Promise<void>((resolve) => setTimeout(resolve, delays[i])).then(answer)
+          : undefined;
+      const sources = [
+        await from("lagging", 8n, late(0)),
+        await from("leader", 10n, late(1)),
+        await from("old", 9n, late(2)),
+      ];
+      const { snapshot } = await pull(sources).result;
+      assert.strictEqual(snapshot.meta.lastIncludedIndex, 10n, String(delays));
+      await isWhole(here, 10n);
+    });
+  }
+});
 
 test("survey: STALE only if all are", () =>
   inWorld(async ({ from, here, pull }) => {

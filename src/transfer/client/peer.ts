@@ -15,6 +15,8 @@ import { RetryBudget } from "./retry_budget.ts";
 const LONGEST_WAIT = 5000;
 /** The time between two looks at what a source has, while that grows, in milliseconds. */
 const LOOK_AGAIN = 150;
+/** A source that has not said for so long what it has is not one that others spare, in milliseconds. */
+const LONGEST_SILENCE = 1000;
 /** A source that had nothing more at so many looks in a row does not get the chunks that it has requested. */
 const STUCK = 4;
 
@@ -44,6 +46,9 @@ export class Peer implements Holder {
   #looks = 0;
   /** High-water mark of chunks held; other chunks, but no more, are no progress. */
   #most = 0;
+  /** When it began to be asked, and whether it has answered. */
+  readonly #began: number = performance.now();
+  #hasAnswered = false;
   /** When it first had that many. */
   #grewAt: number = performance.now();
   readonly #retryFor: number;
@@ -82,6 +87,7 @@ export class Peer implements Holder {
     return this.#look ??= (async () => {
       try {
         const { held, expected } = await this.#held(manifest, signal);
+        this.#hasAnswered = true;
         this.expected = expected;
         const isWhole = held.bytes.every((byte, i) => byte === lastByte(held.count, i));
         const chunks = sizeOf(held);
@@ -112,6 +118,7 @@ export class Peer implements Holder {
   /** True if it gets more of the snapshot, or may be about to begin; false if it fails or gives nothing. */
   get isReceiving(): boolean {
     if (this.dropped !== undefined || this.budget.failures > 0 || this.outrun > 0) return false;
+    if (!this.#hasAnswered && performance.now() - this.#began > LONGEST_SILENCE) return false;
     return this.held !== undefined && this.#looks < STUCK;
   }
 

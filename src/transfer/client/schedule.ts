@@ -41,6 +41,8 @@ const STALL = 1000;
 const PATIENCE = 3000;
 /** The factor by which a request must be slower than another source would be, for that one to attempt it. */
 const SLOWER = 2;
+/** The least time without a byte after which a quick source repeats another's request, in milliseconds. */
+const SOONEST = 150;
 /** The presumed rate of a source that has given nothing yet, for attempting a slow request: bytes a second. */
 const PRESUMED_RATE = 128 * 1024;
 /** A slower request holds next to nothing in memory, and keeps no other from starting: bytes a second. */
@@ -103,8 +105,13 @@ export class Running implements Span {
 
   /** True if it neither stalls nor drips. */
   get flows(): boolean {
-    if (this.isTaking) return true;
-    return this.idle <= STALL && (performance.now() - this.#startedAt < STALL || this.rate >= DRIP_RATE);
+    return !this.stalls(STALL);
+  }
+
+  /** Reports whether it has given nothing for so many milliseconds, or next to nothing since it began, as long ago. */
+  stalls(time: number): boolean {
+    if (this.isTaking) return false;
+    return this.idle > time || performance.now() - this.#startedAt >= time && this.rate < DRIP_RATE;
   }
 }
 
@@ -290,7 +297,9 @@ export class Schedule {
       const rest = this.#rest(running);
       if (rest === undefined || !has(holder, rest.first)) continue;
       const bytes = this.#content.offset(rest.end) - this.#content.offset(rest.first);
-      const stalled = running.idle > stall;
+      // At the end a source that is known to be quick need not wait so long for one that has given next to nothing.
+      const soon = Math.max(SOONEST, 2 * SLOWER * bytes / Math.max(holder.rate, 1) * 1000);
+      const stalled = running.stalls(stall > STALL ? stall : Math.min(stall, soon));
       if (stall > STALL && !stalled) continue;
       const takes = stalled ? Infinity : bytes / Math.max(running.rate, 1);
       const wouldTake = bytes / (holder.rate === 0 ? PRESUMED_RATE : holder.rate);

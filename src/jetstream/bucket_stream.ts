@@ -16,11 +16,16 @@ import {
   type StreamInfo,
 } from "@nats-io/jetstream";
 import type { MsgHdrs, NatsConnection } from "@nats-io/nats-core";
+import { type Backoff, backoff } from "../async/mod.ts";
 import { SnapshotError } from "../errors.ts";
 import { StreamConsumer } from "./consumer.ts";
 import type { Delivered } from "./entry.ts";
 import { isNameInUse, isNoMessage, isNoStream, isSilent, isWrongSequence, wrap } from "./errors.ts";
 import { JetStreamConnection } from "./connection.ts";
+
+/** The looks at a stream that is being made, and the pause before each, in milliseconds. */
+const MAKING_LOOKS = 10;
+const RETRY: Backoff = { first: 50, longest: 1000 };
 
 /** The subjects of a bucket. The stream keeps the last message of each. */
 export interface BucketSubjects {
@@ -160,6 +165,18 @@ export class BucketStream {
     await this.#connection.close();
   }
 
+  /** Looks at a stream that another is making: not every server of a cluster knows it at once. */
+  async #made(): Promise<StreamInfo> {
+    for (let tries = 0;; tries++) {
+      try {
+        return await this.#manager.streams.info(this.#stream);
+      } catch (error) {
+        if (!isNoStream(error) || tries >= MAKING_LOOKS) throw error;
+        await this.#connection.pause(backoff(tries, RETRY), undefined);
+      }
+    }
+  }
+
   async #ensure(replicas: number): Promise<void> {
     const { objects, chunks, intents } = this.subjects;
     let info: StreamInfo;
@@ -184,7 +201,7 @@ export class BucketStream {
         });
       } catch (error) {
         if (!isNameInUse(error)) throw error;
-        info = await this.#manager.streams.info(this.#stream);
+        info = await this.#made();
       }
     }
     const { config } = info;

@@ -183,6 +183,8 @@ export class StreamConsumer {
   #note(code: number, { headers }: Msg): void {
     if (code === 100) return; // it is still there
     const text = (headers?.description ?? "").toLowerCase();
+    // From 2.10 on: all messages of a request were sent. By then the next request may have been made.
+    if (code === 409 && text.includes("batch completed")) return;
     const ended = code === 404 || code === 408 || (code === 409 && text.includes("maxbytes"));
     if (!ended) return this.#fail(new Interrupted(`the server says ${code} ${text}`));
     const left = headers?.get("Nats-Pending-Messages") ?? "";

@@ -13,6 +13,8 @@ const API = {
   accountOff: 10039,
   streamNotFound: 10059,
   wrongLastSequence: 10071,
+  /** The same of a cluster from 2.11 on, where the message that was faster is still being copied. */
+  sequenceInFlight: 10164,
   serverOff: 10076,
   noMessage: 10037,
   nameInUse: 10058,
@@ -53,6 +55,7 @@ function codeOf(error: unknown): readonly [SnapshotErrorCode, hint: string] {
     case API.serverOff:
       return ["UNSUPPORTED", ". Start the server with JetStream, and enable it for the account"];
     case API.wrongLastSequence:
+    case API.sequenceInFlight:
       return ["STALE", ". Something else was appended first"];
   }
   if (/insufficient|exceeded|maximum|no space/i.test(error.message)) {
@@ -101,7 +104,7 @@ export function isNameInUse(error: unknown): boolean {
 
 /** Reports whether a condition on the last sequence does not hold. */
 export function isWrongSequence(error: unknown): boolean {
-  return isApi(error, API.wrongLastSequence);
+  return isApi(error, API.wrongLastSequence) || isApi(error, API.sequenceInFlight);
 }
 
 function isApi(error: unknown, code: number): boolean {

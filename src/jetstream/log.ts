@@ -11,7 +11,7 @@ import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { type Backoff, backoff, LONGEST_WAIT, raceAbort } from "../async/mod.ts";
 import { TERM } from "./entry.ts";
-import { isSilent, passes, wrap } from "./errors.ts";
+import { isNoStream, isSilent, passes, wrap } from "./errors.ts";
 import { followStream } from "./follow.ts";
 import { checkConnection, JetStreamConnection } from "./connection.ts";
 import { Members } from "./members.ts";
@@ -131,7 +131,9 @@ export class JetStreamLog implements SharedLog {
         return await JetStreamLog.#try(connection, options);
       } catch (error) {
         const passed = performance.now() - start;
-        const waits = passes(error) && passed < (isSilent(error) ? SILENT : PATIENCE) && !signal?.aborted;
+        // A stream that another member makes is, for a moment, neither to be made nor found on every server.
+        const comes = passes(error) || isNoStream(error);
+        const waits = comes && passed < (isSilent(error) ? SILENT : PATIENCE) && !signal?.aborted;
         if (!waits) {
           await connection.close();
           throw isSilent(error) ? noJetStream(name, error) : wrap(error, "open", name);
@@ -156,7 +158,7 @@ export class JetStreamLog implements SharedLog {
       manager,
       stream,
       members,
-      new Proposals(connection, stream),
+      new Proposals(connection, manager, stream),
       bounds,
       memberTimeout,
     );

@@ -4,12 +4,13 @@
  * @module
  */
 
+import type { JetStreamManager } from "@nats-io/jetstream";
 import { createInbox, type Subscription } from "@nats-io/nats-core";
 import { checkIndex, checkOptions, checkSignal } from "../checks.ts";
 import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { headersOf, MESSAGE_ID, TERM } from "./entry.ts";
-import { acknowledged, Interrupted, isSilent, passes, wrap } from "./errors.ts";
+import { acknowledged, Interrupted, isNoMessage, isSilent, isWrongSequence, passes, wrap } from "./errors.ts";
 import type { JetStreamConnection } from "./connection.ts";
 import { type Backoff, backoff, onAbort, Semaphore } from "../async/mod.ts";
 import type { LogStream } from "./log_stream.ts";
@@ -43,6 +44,7 @@ interface Pending {
  */
 export class Proposals {
   readonly #connection: JetStreamConnection;
+  readonly #manager: JetStreamManager;
   readonly #stream: LogStream;
   readonly #session: string = crypto.randomUUID();
   /** The messages in flight, by the number in their ids; the inbox subject of the acknowledgement ends with it too. */
@@ -57,10 +59,12 @@ export class Proposals {
 
   /**
    * @param connection the connection
+   * @param manager reads what is in the stream
    * @param stream the stream to append to
    */
-  constructor(connection: JetStreamConnection, stream: LogStream) {
+  constructor(connection: JetStreamConnection, manager: JetStreamManager, stream: LogStream) {
     this.#connection = connection;
+    this.#manager = manager;
     this.#stream = stream;
     this.#acknowledgements = connection.nats.subscribe(`${this.#inbox}.*`, {
       callback: (error, message) => {
@@ -151,9 +155,13 @@ export class Proposals {
           cause = error;
         }
         if (pending.index !== undefined) return pending.index;
+        // Servers from 2.10 on look at the condition before the id: they refuse what they have already.
+        const isOwn = uncertain && isWrongSequence(cause) ? await this.#isOwn(key, options) : false;
+        if (pending.index !== undefined) return pending.index;
+        if (isOwn === true) return options.expectedLastIndex! + 1n;
         uncertain ||= !isSilent(cause);
         if (options.signal?.aborted || this.#closed !== undefined) throw cause;
-        if (!passes(cause)) throw this.#refused(cause, entry);
+        if (isOwn === false && !passes(cause)) throw this.#refused(cause, entry);
         const wait = backoff(attempt, RETRY);
         if (performance.now() + wait >= deadline) throw this.#unknown(uncertain, cause);
         if (!(cause instanceof Interrupted)) await this.#connection.pause(wait, options.signal);
@@ -195,6 +203,22 @@ export class Proposals {
         pending.settle(error);
       }
     });
+  }
+
+  /**
+   * Reports whether the entry that took the place after the expected one is the one that was sent before; nothing if
+   * that is not known now.
+   */
+  async #isOwn(key: string, { expectedLastIndex, signal }: LogProposeOptions): Promise<boolean | undefined> {
+    const { name } = this.#stream;
+    const get = () => this.#manager.streams.getMessage(name, { seq: Number(expectedLastIndex! + 1n) });
+    try {
+      const found = await this.#connection.ask(get, signal, false);
+      return found === null ? undefined : found.header.get(MESSAGE_ID) === `${this.#session}.${key}`;
+    } catch (error) {
+      if (isNoMessage(error) || passes(error)) return undefined; // it is still being copied, or was purged
+      throw wrap(error, "read", name);
+    }
   }
 
   /** Ends the attempts that were not acknowledged in time. */

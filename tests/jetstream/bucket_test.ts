@@ -151,3 +151,19 @@ test("JetStreamBucket: what a crash left of a put, before and after the object w
     await bucket.close();
     await connection.close();
   }));
+
+test("JetStreamBucket: more objects than one request reads are listed, page by page", () =>
+  withBucket(async (bucket) => {
+    const keys = Array.from({ length: 2100 }, (_, i) => `objects/${String(i).padStart(4, "0")}`);
+    for (let at = 0; at < keys.length; at += 100) {
+      await Promise.all(keys.slice(at, at + 100).map((key) => bucket.put(key, new Uint8Array(8))));
+    }
+    const listed: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await bucket.list(cursor === undefined ? {} : { cursor });
+      listed.push(...page.objects.map(({ key }) => key));
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+    assert.deepEqual(listed, keys);
+  }));

@@ -72,6 +72,23 @@ test("outage: an acknowledgement that is lost: the entry is there once, and its 
     await proxy.close();
   }));
 
+test("outage: a conditional proposal whose acknowledgement is lost, and whose place another has: not appended", () =>
+  withNats(async (server) => {
+    const proxy = await startProxy(server);
+    const [far, near] = [await openLog(proxy, "far"), await openLog(server, "near")];
+    await fill(near.log, 3);
+    proxy.mute();
+    const refused = far.log.propose({ data: bytes("late") }, { expectedLastIndex: 0n }); // refused, and not told so
+    await near.log.refresh();
+    proxy.cut();
+    await rejects(refused, "STALE");
+    await near.log.refresh();
+    assert.equal(near.log.lastIndex, 3n);
+    await far.close();
+    await near.close();
+    await proxy.close();
+  }));
+
 test("outage: longer than the server knows an id: the proposal says that it may be there", () =>
   withNats(async (server) => {
     const admin = await server.connect();

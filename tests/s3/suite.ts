@@ -1,9 +1,9 @@
 // The suite of S3: moto's server, out of PyPI, in a Python environment of its own.
 
-import { existsSync } from "node:fs";
 import { serviceOf } from "../suites/files.ts";
 import { onDeno } from "../suites/runners.ts";
 import { BUILD, bundle, imports, onNode, onWorkerd } from "../suites/program.ts";
+import { installPython, pythonInstalled } from "../suites/python.ts";
 import { runtime } from "../suites/runtimes.ts";
 import type { Group, Selection, Suite } from "../suites/suite.ts";
 import { workerdCommand } from "../suites/workerd.ts";
@@ -40,32 +40,6 @@ const PACKAGES = [
   "xmltodict==1.0.4",
 ];
 
-/** Is written last: the environment is whole. */
-const WHOLE = `${VENV}/whole`;
-
-async function command(program: string, ...args: string[]): Promise<boolean> {
-  try {
-    return (await new Deno.Command(program, { args, stdout: "null", stderr: "inherit" }).output()).success;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
-async function install(): Promise<void> {
-  console.error("Installing moto's S3 server into .runtimes/s3 …");
-  await Deno.remove(VENV, { recursive: true }).catch(() => {});
-  const venv = () => command("python3", "-m", "venv", VENV);
-  if (!await venv()) {
-    await command("apt-get", "update", "-qq");
-    await command("apt-get", "install", "-y", "-qq", "--no-install-recommends", "python3", "python3-venv");
-    if (!await venv()) throw new Error("There is no python3 with venv, and apt-get could not install it");
-  }
-  const pip = ["install", "--quiet", "--no-deps", "--disable-pip-version-check", ...PACKAGES];
-  if (!await command(`${VENV}/bin/pip`, ...pip)) throw new Error("pip could not install moto");
-  await Deno.writeTextFile(WHOLE, PACKAGES.join("\n"));
-}
-
 /** The tests that run on each runtime: every bucket's. */
 const EVERYWHERE = ["tests/s3/s3_test.ts"];
 
@@ -73,8 +47,11 @@ const EVERYWHERE = ["tests/s3/s3_test.ts"];
 export const suite: Group = {
   name: "s3",
   needs: "moto's S3 server (pip install moto)",
-  installed: () => Promise.resolve(existsSync(WHOLE) && Deno.readTextFileSync(WHOLE) === PACKAGES.join("\n")),
-  install,
+  installed: () => Promise.resolve(pythonInstalled(VENV, PACKAGES)),
+  async install() {
+    console.error("Installing moto's S3 server into .runtimes/s3 …");
+    await installPython(VENV, PACKAGES);
+  },
   suites: (files) => [
     {
       ...onDeno("S3, Deno", files.filter((file) => serviceOf(file) === "s3")),

@@ -6,14 +6,17 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { inTemp } from "./temp.ts";
 
 /** Where the package has its program. */
 export const PROGRAM = "usr/sbin/nats-server";
 
-/** The program: unpacked by the suite (from the source, or a bundle in `.build`, it lies there), or one that is installed. */
+/** The program: the one that the environment names, for another version; unpacked by the suite (from the source, or a bundle in `.build`, it lies there), or one that is installed. */
 export function programPath(): string | undefined {
+  const { NATS_SERVER } = process.env;
+  if (NATS_SERVER !== undefined) return NATS_SERVER;
   const unpacked = ["../..", ".."].map((root) =>
     fileURLToPath(new URL(`${root}/.runtimes/jetstream/${PROGRAM}`, import.meta.url))
   );

@@ -12,13 +12,14 @@ import { fails, Faults, type Grade, RETAIN, saveThree, SeenDisk, type WorldKind,
 import { SimulatedDisk } from "./simulated_disk.ts";
 
 /** What a key is part of. */
-type ThingOf = (key: string) => string;
+export type ThingOf = (key: string) => string;
 /** Makes a bucket in which something may be seen otherwise than it is. */
 type Seen = (inner: MemoryBucket, faults: Faults, thingOf: ThingOf) => Promise<Bucket> | Bucket;
 
 const OPTIONS = { retain: RETAIN, packSize: 4 * 1024 * 1024 };
 
-function buckets(name: string, wrap: Wrap, seen: Seen, hasAnother = false): WorldKind {
+/** Buckets of some kind, which hold the same snapshots. One that can be disposed of is, after its case. */
+export function buckets(name: string, wrap: Wrap, seen: Seen, hasAnother = false): WorldKind {
   let objects: Promise<[string, Uint8Array][]> | undefined;
   const prepare = async () => {
     const bucket = new MemoryBucket();
@@ -46,6 +47,7 @@ function buckets(name: string, wrap: Wrap, seen: Seen, hasAnother = false): Worl
       return {
         faults,
         hasAnother,
+        close: async () => await (bucket as Partial<AsyncDisposable>)[Symbol.asyncDispose]?.(),
         open: async () => wrap(await ObjectStorage.open(bucket, { ...OPTIONS, grace: 0 })),
       };
     },

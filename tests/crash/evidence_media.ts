@@ -1,7 +1,7 @@
 // Media on which something goes wrong with what a storage sees of its snapshots, and goes away again: in all of them the
 // same grades of evidence.
 
-import { SnapshotError, type SnapshotStorage } from "../../mod.ts";
+import { EncryptedStorage, type EncryptionKey, SnapshotError, type SnapshotStorage } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import type { Disk, DiskFile, DiskLock } from "../../src/fs/mod.ts";
 import { OpfsStorage } from "../../src/storage/opfs/storage.ts";
@@ -72,8 +72,12 @@ export interface World {
   readonly hasAnother?: boolean;
   /** Whether reading less, each time, is what a file is that was cut short: then its size says the same. */
   readonly shortIsBad?: boolean;
+  /** How many times sooner comes what is waited for; 1000 times by default. A server needs time to answer. */
+  readonly haste?: number;
   /** Opens them. What goes wrong goes wrong from the start. */
   open(): Promise<SnapshotStorage>;
+  /** Ends what holds them. */
+  close?(): Promise<void>;
 }
 
 /** How a world is made: with the snapshots 1, 2 and 3 in it. */
@@ -137,6 +141,13 @@ export function fails(grade: "unreadable" | "forbidden", what: string): Snapshot
 
 /** What stands over a storage. */
 export type Wrap = (storage: SnapshotStorage) => SnapshotStorage;
+
+const KEY: EncryptionKey = { id: "a", secret: noise(32, 1) };
+
+/** Nothing. */
+export const plain: Wrap = (storage) => storage;
+/** Encryption. */
+export const encrypted: Wrap = (storage) => new EncryptedStorage(storage, [KEY]);
 
 /** A directory on a disk in memory. */
 export function directories(name: string, wrap: Wrap): WorldKind {

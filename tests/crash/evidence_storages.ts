@@ -12,7 +12,17 @@ import {
 import { ObjectStorage } from "../../src/object.ts";
 import { bytesOf, noise } from "../support/harness.ts";
 import { Random } from "../support/random.ts";
-import { checkWhole, contentOf, type Fault, GRADES, RETAIN, save, TARGETS, type World } from "./evidence_media.ts";
+import {
+  checkWhole,
+  contentOf,
+  type Fault,
+  GRADES,
+  RETAIN,
+  save,
+  TARGETS,
+  type World,
+  type WorldKind,
+} from "./evidence_media.ts";
 import { worlds } from "./evidence_worlds.ts";
 
 /** What was looked at. */
@@ -151,10 +161,11 @@ export async function proveStorages(
   seed: number,
   shares: { readonly one: number; readonly two: number },
   counts: EvidenceCounts,
+  kinds: readonly WorldKind[] = worlds(),
 ): Promise<void> {
   const random = new Random(seed);
   const all = singles();
-  for (const kind of worlds()) {
+  for (const kind of kinds) {
     for (const [moment, act] of Object.entries(MOMENTS)) {
       for (const late of [false, true]) { // from the opening on, or after it
         if (moment === "open" && late) continue;
@@ -166,7 +177,9 @@ export async function proveStorages(
             faults.map(({ grade, target, once }) => `${target} ${grade}${once ? " once" : ""}`).join(" and ")
           }`;
           try {
-            await playOne(await kind.make(), act, faults, late, counts);
+            const world = await kind.make();
+            await playOne(world, act, faults, late, counts);
+            await world.close?.();
           } catch (error) {
             throw new Error(`${what}: ${error}`, { cause: error });
           }
@@ -188,7 +201,7 @@ async function playOne(
   let committed: bigint | undefined;
   if (late) storage = await world.open();
   world.faults.set(faults);
-  await hurried(async () => {
+  await hurried(world.haste ?? 1000, async () => {
     try {
       committed = await act(world, async () => storage ??= await world.open());
     } catch (error) {
@@ -207,10 +220,10 @@ async function playOne(
   await checkAll(await world.open(), committed, mayBeBad, counts);
 }
 
-/** Does something while what is waited for comes a thousand times sooner: attempts that fail are made again soon. */
-async function hurried(work: () => Promise<void>): Promise<void> {
+/** Does something while what is waited for comes many times sooner: attempts that fail are made again soon. */
+async function hurried(times: number, work: () => Promise<void>): Promise<void> {
   const { setTimeout } = globalThis;
-  globalThis.setTimeout = ((work: () => void, ms = 0) => setTimeout(work, ms / 1000)) as typeof setTimeout;
+  globalThis.setTimeout = ((work: () => void, ms = 0) => setTimeout(work, ms / times)) as typeof setTimeout;
   try {
     await work();
   } finally {

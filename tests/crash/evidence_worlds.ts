@@ -1,13 +1,7 @@
 // All media and all kinds of buckets, plain and encrypted.
 
-import { EncryptedStorage, type EncryptionKey } from "../../mod.ts";
-import { noise } from "../support/harness.ts";
 import { anyBuckets, directoryBuckets, r2Buckets, s3Buckets } from "./evidence_buckets.ts";
-import { directories, memories, pages, type WorldKind, type Wrap } from "./evidence_media.ts";
-
-const KEY: EncryptionKey = { id: "a", secret: noise(32, 1) };
-const plain: Wrap = (storage) => storage;
-const encrypted: Wrap = (storage) => new EncryptedStorage(storage, [KEY]);
+import { directories, encrypted, memories, pages, plain, type WorldKind } from "./evidence_media.ts";
 
 /** All that there are. */
 export function worlds(): WorldKind[] {

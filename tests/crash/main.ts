@@ -4,6 +4,9 @@
 
 import { parseArgs } from "node:util";
 import { inTemp } from "../support/temp.ts";
+import { programPath, withNats } from "../support/nats.ts";
+import { jetStreamWorlds, SMALL_MESSAGES } from "./evidence_jetstream.ts";
+import { proveStorages } from "./evidence_storages.ts";
 import { fillDisk, type FullDisk } from "./full_disk.ts";
 import { killAgain } from "./kills.ts";
 import { LONG, noCounts, type Part, parts, SHORT } from "./proof.ts";
@@ -33,6 +36,16 @@ async function* all(): AsyncGenerator<Part> {
       killed.acknowledged += Number(await inTemp((directory) => killAgain(directory, seed + i, kills)));
       killed.kills += kills;
     }
+  }];
+  yield ["evidence, in JetStream", async () => {
+    if (programPath() === undefined) return; // `deno task test:jetstream` gets a server
+    await withNats(async (server) => {
+      const connection = await server.connect();
+      const { one, two } = (values.long ? LONG : SHORT).seen;
+      // A case takes a server thirty times as long as memory.
+      await proveStorages(seed, { one, two: two / 10 }, counts.seen, jetStreamWorlds(connection));
+      await connection.close();
+    }, SMALL_MESSAGES);
   }];
   yield ["a full disk", async () => {
     fullDisk = await inTemp((directory) => Promise.resolve(fillDisk(directory))) ?? "cannot be mounted here";

@@ -12,8 +12,9 @@ const GROUPS: readonly Group[] = [
   {
     name: "deno",
     suites: (files) => [
+      onDeno("Deno, proofs", ofKinds(files, "proof", "disk proof")), // the longest first
       onDeno("Deno, runtime and disk", ofKinds(files, "runtime", "disk")),
-      onDeno("Deno, core and proofs", ofKinds(files, "core", "proof", "disk proof")),
+      onDeno("Deno, core", ofKinds(files, "core")),
     ],
   },
   {

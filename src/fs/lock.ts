@@ -11,6 +11,12 @@ import { messageOf, SnapshotError } from "../errors.ts";
 import type { DiskLock } from "./disk.ts";
 import { onDisk, systemCode } from "./errors.ts";
 
+/** A lock that can also be looked at between two steps that nothing may come between. */
+export interface FileLock extends DiskLock {
+  /** As {@linkcode DiskLock.isHeld}, at once. */
+  isHeldNow(): boolean;
+}
+
 /**
  * Takes a lock of the operating system by way of SQLite, the only module in all three runtimes that does so (`fcntl`,
  * also between connections of one process). So a Deno process and a Node process exclude each other.
@@ -19,7 +25,7 @@ import { onDisk, systemCode } from "./errors.ts";
  * @param path the file of the lock
  * @throws {SnapshotError} `BUSY` if it is locked, `FORBIDDEN` if it cannot be made, `CORRUPT` if it is no lock
  */
-export function lockFile(Database: typeof DatabaseSync, path: string): DiskLock {
+export function lockFile(Database: typeof DatabaseSync, path: string): FileLock {
   let database: DatabaseSync;
   let locked: string;
   try {
@@ -54,8 +60,16 @@ export function lockFile(Database: typeof DatabaseSync, path: string): DiskLock 
       try {
         return identityOf(await lstat(path, { bigint: true })) === locked;
       } catch (error) {
-        if (["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return false;
+        if (isMissing(error)) return false;
         return await onDisk<boolean>("look at", path, () => Promise.reject(error));
+      }
+    },
+    isHeldNow() {
+      try {
+        return identityOf(lstatSync(path, { bigint: true })) === locked;
+      } catch (error) {
+        if (isMissing(error)) return false;
+        throw error;
       }
     },
     release() {
@@ -63,6 +77,10 @@ export function lockFile(Database: typeof DatabaseSync, path: string): DiskLock 
       return Promise.resolve();
     },
   };
+}
+
+function isMissing(error: unknown): boolean {
+  return ["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "");
 }
 
 /** Returns the identity of a file, whatever its name. While the file is open, no other has the same. */

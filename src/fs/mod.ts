@@ -11,7 +11,7 @@ import { NodeDisk } from "./node.ts";
 
 export type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "./disk.ts";
 
-export { lockFile } from "./lock.ts";
+export { type FileLock, lockFile } from "./lock.ts";
 
 /** Checks a disk. */
 export function checkDisk(value: unknown, what: string): void {

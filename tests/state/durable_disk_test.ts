@@ -43,7 +43,8 @@ class Place {
   async engine(): Promise<Engine> {
     if (this.#database !== undefined && !this.#inMemory) await this.#kill(this.#database);
     if (!this.#inMemory) this.#database = undefined;
-    return (this.#database ??= await this.#open()).engine;
+    const { engine } = this.#database ??= await this.#open();
+    return this.#inMemory ? inAnotherProcess(engine) : engine;
   }
 
   /** Opens the machine that is in it. */
@@ -70,6 +71,18 @@ class Place {
     for (const { state } of this.#opened) await state.close().catch(() => {}); // of those that were killed none can be
     if (this.#database !== undefined) await this.#kill(this.#database);
   }
+}
+
+/** The same database as another process has it, after one that was killed: nobody here has it open. */
+function inAnotherProcess(engine: Engine): Engine {
+  const store = { database: {}, part: "" };
+  return new Proxy(engine, {
+    get(target, name) {
+      if (name === "store") return store;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }
 
 /** Calls with a place for a database of each kind. */

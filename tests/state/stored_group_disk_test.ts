@@ -1,6 +1,8 @@
 // The state in a database is of one group, and has one owner.
 
+import { ClassicLevel } from "classic-level";
 import { symlinkSync } from "node:fs";
+import { rename, rm, writeFile } from "node:fs/promises";
 import {
   type LogStorage,
   MemoryLog,
@@ -11,7 +13,9 @@ import {
   type StateMachine,
   StoredState,
   stringKeys,
+  utf8Codec,
 } from "../../mod.ts";
+import { type LevelDatabase, levelEngine } from "../../src/level.ts";
 import { sqliteEngine } from "../../src/sqlite.ts";
 import { databases } from "../support/databases.ts";
 import { assert, rejects, test } from "../support/harness.ts";
@@ -163,6 +167,64 @@ test("a state in SQLite: a second one on the same table is BUSY, by whatever pat
     assert.deepEqual(await second.getMany([Uint8Array.of(1)]), [Uint8Array.of(1)]);
     await second.close();
     await other.close();
+  }));
+
+for (const [name, openDatabase] of Object.entries(databases)) {
+  test(`a state in ${name}: a second one of the same engine is BUSY, until the first is closed or could not be opened`, () =>
+    inTemp(async (directory) => {
+      const { engine, close } = await openDatabase(`${directory}/state`);
+      const open = (keys = stringKeys()) => StoredState.open(engine, { keys });
+      const first = await open();
+      await first.value("a", utf8Codec()).set("x", "1");
+      assert.match((await rejects(open(), "BUSY")).message, /Another state has the database open/);
+      if (name !== "SQLite") { // its engine is closed with the state
+        await first.close();
+        await rejects(StoredState.open(engine, { keys: stringKeys(), maxParallelism: 7 }), "MALFORMED");
+        const second = await open();
+        assert.equal(await second.value("a", utf8Codec()).get("x"), "1");
+        await second.close();
+      } else await first.close();
+      await close();
+    }));
+}
+
+test("a state in LevelDB: a second engine of the same database, or of the same part of one, gets no state", () =>
+  inTemp(async (directory) => {
+    const database = new ClassicLevel(`${directory}/state`);
+    const open = async (part: LevelDatabase) => await StoredState.open(await levelEngine(part), { keys: stringKeys() });
+    const whole = await open(database);
+    await rejects(open(database), "BUSY");
+    const part = await open(database.sublevel("a"));
+    await rejects(open(database.sublevel("a")), "BUSY");
+    const other = await open(database.sublevel("b").sublevel("a"));
+    await rejects(open(database.sublevel(["b", "a"])), "BUSY");
+    for (const state of [whole, part, other]) await state.close();
+    await (await open(database.sublevel("a"))).close();
+    await database.close();
+  }));
+
+test("a state in SQLite: nothing is written any more when its lock, or its file, was removed or replaced", () =>
+  inTemp(async (directory) => {
+    const path = `${directory}/state.db`;
+    const change = [{ key: Uint8Array.of(1), value: Uint8Array.of(1) }];
+    const first = sqliteEngine(path);
+    await first.write(change);
+    await rm(`${path}-lock`);
+    assert.match((await rejects(first.write(change), "BUSY")).message, /The lock beside .* was removed/);
+    const second = sqliteEngine(path);
+    await rejects(first.write(change), "BUSY");
+    await rejects(first.clear(Uint8Array.of(0), Uint8Array.of(9)), "BUSY");
+    await second.write(change);
+    await first.close();
+    assert.deepEqual(await second.getMany([Uint8Array.of(1)]), [Uint8Array.of(1)]);
+    await rename(path, `${path}.old`);
+    await rejects(second.write(change), "UNAVAILABLE");
+    await writeFile(path, "");
+    await rejects(second.write(change), "UNAVAILABLE");
+    await rm(path);
+    await rename(`${path}.old`, path);
+    await second.write(change);
+    await second.close();
   }));
 
 test("a state in SQLite: one that cannot be opened leaves no lock", () =>

@@ -31,6 +31,12 @@ export interface Readable {
 
 /** A store. What it throws is what the database throws: see {@linkcode guarded}. */
 export interface Engine extends Readable {
+  /**
+   * The object that is the database, and which part of that this is: only one state at a time has it.
+   *
+   * @default the engine itself
+   */
+  readonly store?: { readonly database: object; readonly part: string };
   /** Carries out changes, all or none. What is given is not changed any more. */
   write(changes: readonly Change[]): Promise<void>;
   /** Deletes a range of keys. */
@@ -54,8 +60,9 @@ export interface EngineView extends Readable {
  * as it is.
  *
  * @param engine the store
+ * @param giveBack is called when it was closed
  */
-export function guarded(engine: Engine): Engine {
+export function guarded(engine: Engine, giveBack: () => void): Engine {
   return {
     ...guardedReads(engine, engine),
     write: (changes) => attempt(engine, () => engine.write(changes)),
@@ -68,7 +75,7 @@ export function guarded(engine: Engine): Engine {
         throw typed(engine, error);
       }
     },
-    close: () => attempt(engine, () => engine.close()),
+    close: () => attempt(engine, () => engine.close()).finally(giveBack),
     codeOf: (error) => engine.codeOf(error),
   };
 }
@@ -99,6 +106,26 @@ function typed(engine: Engine, error: unknown): unknown {
   const code = engine.codeOf(error);
   const what = code === "CLOSED" ? "was closed" : code === "NO_SPACE" ? "has no space left" : "failed";
   return new SnapshotError(code, `The database of the state ${what}: ${messageOf(error)}`, { cause: error });
+}
+
+/** The parts of databases that states have. */
+const taken = new WeakMap<object, Set<string>>();
+
+/**
+ * Takes a store for a state.
+ *
+ * @param engine the store
+ * @returns gives it back
+ * @throws {SnapshotError} `BUSY` if another state has it
+ */
+export function take(engine: Engine): () => void {
+  const { database, part } = engine.store ?? { database: engine, part: "" };
+  const parts = taken.get(database) ?? new Set();
+  if (parts.has(part)) {
+    throw new SnapshotError("BUSY", "Another state has the database open: close that first, or use another database");
+  }
+  taken.set(database, parts.add(part));
+  return () => void parts.delete(part);
 }
 
 /** Checks a database for a `StoredState`. */

@@ -33,6 +33,10 @@ export interface LevelIterator {
  * keys and values of the database, which do not matter here: every call says that it wants bytes.
  */
 export interface LevelDatabase {
+  /** The database that this is a part of, if it is one. */
+  readonly db?: object;
+  /** What the keys of this part begin with there. */
+  readonly prefix?: string;
   /** The features that it has. */
   readonly supports: { readonly explicitSnapshots?: boolean };
   /** Opens it, if it is not open. */
@@ -94,9 +98,11 @@ export async function levelEngine(database: LevelDatabase): Promise<Engine> {
 class LevelEngine implements Engine {
   readonly #database: LevelDatabase;
   readonly #now: Readable;
+  readonly store: NonNullable<Engine["store"]>;
 
   constructor(database: LevelDatabase) {
     this.#database = database;
+    this.store = { database: database.db ?? database, part: database.prefix ?? "" };
     this.#now = readable(database, undefined);
   }
 

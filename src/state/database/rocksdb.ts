@@ -83,9 +83,11 @@ export async function rocksEngine(database: RocksDatabase): Promise<Engine> {
 class RocksEngine implements Engine {
   readonly #database: RocksDatabase;
   readonly #now: Readable;
+  readonly store: NonNullable<Engine["store"]>;
 
   constructor(database: RocksDatabase) {
     this.#database = database;
+    this.store = { database, part: "" };
     this.#now = readable(database);
   }
 

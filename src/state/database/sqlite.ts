@@ -5,11 +5,10 @@
  */
 
 import { statSync } from "node:fs";
-import { stat } from "node:fs/promises";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { checkOptions, checkPath, checkText } from "../../checks.ts";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../../errors.ts";
-import { type DiskLock, lockFile } from "../../fs/mod.ts";
+import { type FileLock, lockFile } from "../../fs/mod.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 import { Pace } from "../pace.ts";
 import { makeShrinkable, sizeOf, SqlitePages } from "../../sqlite/mod.ts";
@@ -43,7 +42,8 @@ export interface SqliteEngineOptions {
  * A table of an SQLite database for a `StoredState`. Saves read from connections of their own, so that writing goes on.
  * What else is in the database does not matter.
  *
- * One state at a time has a table open: `…-lock` beside the file, which stays empty, ends with its owner.
+ * One state at a time has a table open: `…-lock` beside the file, which stays empty, ends with its owner. Without it, or
+ * without the file itself, nothing is written any more: another process may have made them anew.
  *
  * What was written survives a crash of the process. A power failure may take the last writes, each whole; a replica's
  * log has what they were of (`synchronous = NORMAL`).
@@ -97,7 +97,7 @@ class SqliteEngine implements Engine {
   readonly #free: ViewConnection[] = [];
   readonly #pages: SqlitePages;
   readonly #truncate: StatementSync;
-  readonly #lock: DiskLock;
+  readonly #lock: FileLock;
   /** Views that are open. */
   #views = 0;
 
@@ -105,7 +105,7 @@ class SqliteEngine implements Engine {
     this.#path = path;
     this.#database = new DatabaseSync(path);
     this.#table = table;
-    let lock: DiskLock | undefined;
+    let lock: FileLock | undefined;
     try {
       // By the path as SQLite resolves it: several links may lead to one file.
       const { file } = this.#database.prepare("PRAGMA database_list").get() as { readonly file: string };
@@ -142,6 +142,7 @@ class SqliteEngine implements Engine {
   }
 
   async write(changes: readonly Change[]): Promise<void> {
+    this.#checkOwned();
     this.#database.exec("BEGIN IMMEDIATE");
     try {
       for (const { key, value } of changes) {
@@ -159,6 +160,7 @@ class SqliteEngine implements Engine {
 
   async clear(from: Uint8Array, to: Uint8Array): Promise<void> {
     for (;;) {
+      this.#checkOwned();
       const isAll = Number(this.#clear.run(from, to).changes) < PAGE;
       this.#shrink();
       if (isAll) return;
@@ -174,7 +176,7 @@ class SqliteEngine implements Engine {
     return {
       getMany: (keys) => connection.reading.getMany(keys),
       async *entries(from, to) {
-        await checkFile(); // not when the view is taken: looking takes longer than that may
+        checkFile(); // not when the view is taken: looking takes longer than that may
         yield* connection.reading.entries(from, to);
       },
       close: async () => {
@@ -214,13 +216,30 @@ class SqliteEngine implements Engine {
     }
   }
 
-  /** SQLite itself goes on in a file that nobody can find any more. */
-  async #checkFile(): Promise<void> {
-    const found = await stat(this.#path).catch(() => undefined);
-    if (found?.ino === this.#inode) return;
+  /** Fails if the file is not at its path any more: SQLite itself goes on in one that nobody can find. */
+  #checkFile(): void {
+    let found: number | undefined;
+    try {
+      found = statSync(this.#path).ino;
+    } catch {
+      // it is not there, or cannot be found
+    }
+    if (found === this.#inode) return;
     throw new SnapshotError(
       "UNAVAILABLE",
       `${this.#path} was deleted or replaced: what is in it is lost when it is closed`,
+      { file: this.#path },
+    );
+  }
+
+  /** Fails unless what is written now is in the file at the path, and of nobody else. */
+  #checkOwned(): void {
+    this.#checkFile();
+    if (this.#lock.isHeldNow()) return;
+    throw new SnapshotError(
+      "BUSY",
+      `The lock beside ${this.#path} was removed or replaced: another process may have the state open, and this one ` +
+        `changes nothing any more. Close the state, and open it again`,
       { file: this.#path },
     );
   }

@@ -25,7 +25,7 @@ import {
   saveChain,
 } from "../format/mod.ts";
 import { ChangedKeys } from "./changed_keys.ts";
-import { type Change, checkEngine, type Engine, guarded, type Readable, WRITE_BATCH } from "./engine.ts";
+import { type Change, checkEngine, type Engine, guarded, type Readable, take, WRITE_BATCH } from "./engine.ts";
 import { checkStateOptions, type KeyedStateOptions } from "../options.ts";
 import type { Codec, KeyCodec } from "../codecs/mod.ts";
 import { DeclaredStates } from "../declared.ts";
@@ -175,13 +175,27 @@ export class StoredState<K> implements AsyncDisposable {
    * @param engine the database: see `levelEngine`, `rocksEngine`, `sqliteEngine`
    * @param options as of `KeyedState`; what is in the database must have the same key groups and keys. States that are
    *   dropped are deleted from it
-   * @throws {SnapshotError} `MALFORMED` if they are not allowed, or do not fit to the database; `UNAVAILABLE`, `CLOSED`
+   * @throws {SnapshotError} `MALFORMED` if they are not allowed, or do not fit to the database; `BUSY` if another state
+   *   has it; `UNAVAILABLE`, `CLOSED`
    */
   static async open<K>(engine: Engine, options: KeyedStateOptions<K>): Promise<StoredState<K>> {
     checkEngine(engine, "engine");
     const space = new KeySpace(checkStateOptions(options));
+    const giveBack = take(engine);
+    try {
+      return await StoredState.#in(guarded(engine, giveBack), space, options);
+    } catch (error) {
+      giveBack();
+      throw error;
+    }
+  }
+
+  static async #in<K>(
+    database: Engine,
+    space: KeySpace<K>,
+    options: KeyedStateOptions<K>,
+  ): Promise<StoredState<K>> {
     const { keys, maxParallelism, range } = space;
-    const database = guarded(engine);
     const [value, applied, named] = await database.getMany([metaKey(), appliedKey(), groupNameKey()]);
     const group = groupNameOf(named);
     if (value === undefined) return new StoredState(database, space, options, 0, undefined, undefined, group);

@@ -42,8 +42,8 @@ export interface SqliteEngineOptions {
  * A table of an SQLite database for a `StoredState`. Saves read from connections of their own, so that writing goes on.
  * What else is in the database does not matter.
  *
- * One state at a time has a table open: `…-lock` beside the file, which stays empty, ends with its owner. Without it, or
- * without the file itself, nothing is written any more: another process may have made them anew.
+ * One state at a time has a table open: `…-lock` beside the file, which stays empty, ends with its owner. Once it, or
+ * the file itself, was removed nothing is written any more: another process may have made them anew.
  *
  * What was written survives a crash of the process. A power failure may take the last writes, each whole; a replica's
  * log has what they were of (`synchronous = NORMAL`).

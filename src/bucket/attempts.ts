@@ -32,6 +32,19 @@ export interface BucketRequest<T> {
   readonly attempts?: number | undefined;
 }
 
+/** Reports whether a request failed without proof of anything: it may have been carried out, and may be made again. */
+export function wasNotAnswered(error: unknown): boolean {
+  return hasCode(error, "UNAVAILABLE", "TIMEOUT");
+}
+
+/**
+ * Reports whether a request was refused since others change the same object now, or it was changed just before (429, and
+ * S3's 409): nothing was done.
+ */
+export function isContended(error: unknown): boolean {
+  return hasCode(error, "UNAVAILABLE") && [409, 429].includes(error.fields.status ?? 0);
+}
+
 /** Makes a request, up to a number of times while it fails with `UNAVAILABLE` or `TIMEOUT`. */
 export async function attempt<T>(request: BucketRequest<T>): Promise<T> {
   const { signal, attempts = ATTEMPTS } = request;
@@ -40,7 +53,7 @@ export async function attempt<T>(request: BucketRequest<T>): Promise<T> {
       return await attemptOnce(request);
     } catch (error) {
       throwIfCancelled(signal);
-      if (retries + 1 >= attempts || !hasCode(error, "UNAVAILABLE", "TIMEOUT")) throw error;
+      if (retries + 1 >= attempts || !wasNotAnswered(error)) throw error;
       await pause(backoff(retries, RETRY, error), signal);
     }
   }

@@ -292,6 +292,9 @@ const CODES: Readonly<Record<string, SnapshotError["code"]>> = {
   100100: "UNSUPPORTED", // too large
 };
 
+/** The number of its refusal to write the same object more than once a second. */
+const CONTENDED = "10058";
+
 function wrap(error: unknown, what: string, key: string): SnapshotError {
   if (error instanceof SnapshotError) return error;
   const message = messageOf(error);
@@ -299,6 +302,7 @@ function wrap(error: unknown, what: string, key: string): SnapshotError {
   if (number === "10039") return beyondEnd(key, 0);
   return new SnapshotError(CODES[number] ?? "UNAVAILABLE", `R2 could not ${what} ${key}: ${message}`, {
     file: key,
+    ...(number === CONTENDED && { status: 429 }),
     cause: error,
   });
 }

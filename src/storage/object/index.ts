@@ -78,6 +78,8 @@ export interface ObjectIndex {
   /** Found bad, and kept for a person. */
   readonly quarantined: readonly KeptSnapshot[];
   readonly leases: readonly Lease[];
+  /** The conditions of puts that the bucket was seen to heed. */
+  readonly heeded: readonly string[];
 }
 
 /** Returns a random name. */
@@ -94,6 +96,7 @@ export function emptyIndex(): ObjectIndex {
     retired: [],
     quarantined: [],
     leases: [],
+    heeded: [],
   };
 }
 
@@ -153,6 +156,7 @@ export async function encodeIndex(index: ObjectIndex): Promise<Uint8Array> {
       retired: index.retired.map(encodeKept),
       quarantined: index.quarantined.map(encodeKept),
       leases: index.leases.map(encodeLease),
+      heeded: [...index.heeded],
     }),
   );
   return concat([await sha256(body), body]);
@@ -212,6 +216,7 @@ export async function decodeIndex(bytes: Uint8Array, key: string): Promise<Objec
     retired: message.retired.map(decodeKept),
     quarantined: message.quarantined.map(decodeKept),
     leases: message.leases.map(decodeLease),
+    heeded: message.heeded,
   };
   const wrong = allKept(index).find((kept) => !isKept(kept)) ?? index.leases.find((lease) => !isLease(lease));
   if (wrong === undefined && index.generation < 2n ** 63n) return index;

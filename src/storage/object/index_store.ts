@@ -1,18 +1,31 @@
 /**
  * Reads and changes the index. Every change is one conditional put: of two, one wins, and the other notices.
  *
+ * Services that are made for it take one put a second of the same object (R2, Google), of all processes together: so
+ * the changes that wait in a process are one put, and a refusal for that reason is a conflict like any other, of which
+ * somebody else was faster.
+ *
  * @module
  */
 
-import { hasCode, SnapshotError } from "../../errors.ts";
-import { backoff, pause } from "../../async/mod.ts";
+import { SnapshotError } from "../../errors.ts";
+import { type Backoff, backoff, pause } from "../../async/mod.ts";
 import { decodeIndex, emptyIndex, encodeIndex, MAX_INDEX_BYTES, type ObjectIndex } from "./index.ts";
-import { RETRY, type RetryingBucket } from "../../bucket/mod.ts";
+import { checkHeeded, CONDITIONS } from "./conditions.ts";
+import { isContended, RETRY, type RetryingBucket, wasNotAnswered } from "../../bucket/mod.ts";
 
 /** The key of the index. */
 const KEY = "index";
 /** The attempts at a change before others count as too busy. */
 const MAX_CONFLICTS = 100;
+/** The waits after a conflict. */
+const CONFLICT: Backoff = { first: 20, longest: 200, factor: 1.3, jitter: [0, 1] };
+/** The waits after a refusal since the object is put too often: the service takes the next after about a second. */
+const CONTENTION: Backoff = { first: 100, longest: 1000, factor: 2, jitter: [0.25, 1], longestAsked: 30_000 };
+/** The time between two puts of an object that such services take, in milliseconds. */
+const INTERVAL = 1000;
+/** The refusals for that reason, one after the other, during which nobody changed the index. */
+const MAX_REFUSALS = 60;
 /** The retries of a change that gets no answer. */
 const MAX_SILENCES = 5;
 
@@ -24,10 +37,25 @@ interface Tagged {
   readonly etag: string | undefined;
 }
 
+/** A change that waits for its put. */
+interface Waiting {
+  readonly change: Change;
+  resolve(index: ObjectIndex): void;
+  reject(error: unknown): void;
+}
+
 /** The one index of a storage. */
 export class IndexStore {
   readonly #bucket: RetryingBucket;
   #last: Tagged | undefined;
+  /** True once the bucket is known to heed conditions. */
+  #isHeeded = false;
+  #waiting: Waiting[] = [];
+  /** The changes that are in the put that is under way. */
+  #carried: readonly Waiting[] = [];
+  #isPutting = false;
+  /** The last put of this process, by `performance.now()`. */
+  #put: { readonly generation: bigint; readonly at: number } | undefined;
 
   /** @param bucket has it, or will have it */
   constructor(bucket: RetryingBucket) {
@@ -73,65 +101,115 @@ export class IndexStore {
   }
 
   /**
-   * Changes the index.
+   * Changes the index. The changes that wait at the same time are one put, each as if the ones before were done.
    *
    * @param change is called again with the current index if others were faster, or if the answer to a put was lost:
    *   then it must notice that it is done
    * @returns the index as it is then
-   * @throws {SnapshotError} `UNAVAILABLE` if it is not known whether it was done; whatever `change` throws
+   * @throws {SnapshotError} `UNAVAILABLE` if it is not known whether it was done; `UNSUPPORTED` if the bucket does not
+   *   heed conditions; whatever `change` throws
    */
-  async update(change: Change): Promise<ObjectIndex> {
-    let tagged = this.#last ?? await this.#read();
-    let silences = 0;
-    for (let tries = 1;; tries++) {
-      let changed: Partial<ObjectIndex> | undefined;
-      try {
-        changed = change(tagged.index);
-      } catch (error) {
-        if (tries > 1) throw error;
-        tagged = await this.#read(); // it was refused by the last known index, which may be old
-        continue;
-      }
-      if (changed === undefined) return tagged.index;
-      const index = { ...tagged.index, ...changed, generation: tagged.index.generation + 1n };
-      try {
-        const etag = await this.#bucket.swap(KEY, await encodeIndex(index), tagged.etag);
-        if (etag !== undefined) {
-          this.#last = { index, etag };
-          if (tagged.etag === undefined) await this.#checkConditions(index, etag);
-          return index;
-        }
-        if (tries >= MAX_CONFLICTS) throw busy();
-        if (tries > 1) await pause(Math.random() * 20 * Math.min(tries, 10), undefined);
-      } catch (error) {
-        if (!hasCode(error, "UNAVAILABLE", "TIMEOUT") || ++silences > MAX_SILENCES) throw error;
-        await pause(backoff(silences - 1, RETRY, error), undefined);
-      }
-      tagged = await this.#read();
+  update(change: Change): Promise<ObjectIndex> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ change, resolve, reject });
+      if (!this.#isPutting) void this.#putAll();
+    });
+  }
+
+  /** Puts what waits, until nothing does. */
+  async #putAll(): Promise<void> {
+    this.#isPutting = true;
+    try {
+      await Promise.resolve(); // what is asked for in this turn goes together
+      while (this.#waiting.length > 0) await this.#putWaiting();
+    } finally {
+      this.#isPutting = false;
     }
   }
 
-  /** Checks once, when the index was made, that the bucket honours conditions: some services ignore them. */
-  async #checkConditions(index: ObjectIndex, etag: string): Promise<void> {
-    const next = { ...index, generation: index.generation + 1n };
-    const bytes = await encodeIndex(next);
-    const after = await this.#bucket.swap(KEY, bytes, etag);
-    if (after === undefined) return; // another process is at work already
-    this.#last = { index: next, etag: after };
-    if (await this.#bucket.swap(KEY, bytes, undefined) !== undefined) throw unheeded("If-None-Match");
-    if (await this.#bucket.swap(KEY, bytes, etag) !== undefined) throw unheeded("If-Match");
+  /** Makes the changes that wait, also those that come meanwhile, in one put; or fails all of them. */
+  async #putWaiting(): Promise<void> {
+    let [conflicts, refusals, silences] = [0, 0, 0];
+    let isFresh = false;
+    try {
+      for (let tagged = this.#last;;) {
+        if (tagged === undefined) [tagged, isFresh] = [await this.#read(), true];
+        const index = this.#change(tagged.index, isFresh);
+        if (index === "refused") { // by the last known index, which may be old
+          tagged = undefined;
+          continue;
+        }
+        if (index === undefined) return;
+        if (!this.#isHeeded && !CONDITIONS.every((name) => index.heeded.includes(name))) {
+          await checkHeeded(this.#bucket, index); // before anything relies upon it
+        }
+        this.#isHeeded = true;
+        let wait: number;
+        try {
+          const next = { ...index, heeded: CONDITIONS, generation: index.generation + 1n };
+          const etag = await this.#bucket.swap(KEY, await encodeIndex(next), tagged.etag);
+          if (etag !== undefined) return this.#settle({ index: next, etag });
+          if (++conflicts > MAX_CONFLICTS) throw busy();
+          wait = conflicts === 1 ? 0 : backoff(conflicts, CONFLICT);
+        } catch (error) {
+          if (isContended(error)) {
+            if (++refusals > MAX_REFUSALS) throw error;
+            wait = backoff(refusals - 1, CONTENTION, error);
+            // If it was this process that put it last, it is known when the next put is taken.
+            if (this.#put?.generation === tagged.index.generation) {
+              wait = Math.max(this.#put.at + INTERVAL - now(), wait);
+            }
+          } else if (wasNotAnswered(error) && ++silences <= MAX_SILENCES) {
+            wait = backoff(silences - 1, RETRY, error);
+          } else throw error;
+        }
+        if (wait > 0) await pause(wait, undefined);
+        const before = tagged.index.generation;
+        [tagged, isFresh] = [await this.#read(), true];
+        if (tagged.index.generation !== before) refusals = 0; // somebody got through, and so will this one
+      }
+    } catch (error) {
+      for (const { reject } of this.#waiting.splice(0)) reject(error);
+    }
   }
+
+  /**
+   * Makes all changes that wait in memory. One that fails is done with, if the index is fresh; and so are all, if none
+   * changes anything.
+   *
+   * @returns the index with all of them; nothing if it stays as it is; `refused` if one fails and the index may be old
+   */
+  #change(index: ObjectIndex, isFresh: boolean): ObjectIndex | "refused" | undefined {
+    let changed: ObjectIndex | undefined;
+    for (const waiting of [...this.#waiting]) {
+      try {
+        const parts = waiting.change(changed ?? index);
+        if (parts !== undefined) changed = { ...(changed ?? index), ...parts };
+      } catch (error) {
+        if (!isFresh) return "refused";
+        this.#waiting = this.#waiting.filter((other) => other !== waiting);
+        waiting.reject(error);
+      }
+    }
+    if (changed === undefined) { for (const { resolve } of this.#waiting.splice(0)) resolve(index); }
+    else this.#carried = [...this.#waiting];
+    return changed;
+  }
+
+  #settle(tagged: Tagged): void {
+    this.#last = tagged;
+    this.#put = { generation: tagged.index.generation, at: now() };
+    this.#waiting = this.#waiting.filter((waiting) => !this.#carried.includes(waiting));
+    for (const { resolve } of this.#carried) resolve(tagged.index);
+  }
+}
+
+function now(): number {
+  return performance.now();
 }
 
 function isOlder(index: ObjectIndex, before: ObjectIndex): boolean {
   return index.epoch === before.epoch && index.generation < before.generation;
-}
-
-function unheeded(condition: string): SnapshotError {
-  return new SnapshotError(
-    "UNSUPPORTED",
-    `The bucket does not heed ${condition}: of two writers both would win. Use one with conditional puts`,
-  );
 }
 
 function busy(): SnapshotError {

@@ -19,14 +19,23 @@ export interface HeldLease {
   readonly id: string;
   /** The generation in which it was taken (over); if the index has another, this lease is lost. */
   readonly since: bigint;
+  /** The time until which it counts, unless it is renewed, in milliseconds since 1970. */
+  readonly activeUntil: number;
   /** Stops renewing it. */
   release(): void;
 }
+
+/** A lease that was taken, with the generation in which it was. */
+type Taken = Lease & { readonly since: bigint };
 
 /** The leases of one process. */
 export class Leases {
   readonly #store: IndexStore;
   readonly #time: SharedTime;
+  /** A lease for the next snapshot. */
+  #spare: Pick<Taken, "id" | "since" | "activeUntil"> | undefined;
+  /** The time of the last commit, by `performance.now()`. */
+  #committed = -Infinity;
 
   /**
    * @param store the index that they are in
@@ -38,14 +47,48 @@ export class Leases {
   }
 
   /**
-   * Takes a lease.
+   * Takes a lease; for a snapshot the one that the last commit took, if it is there still.
    *
    * @param kind for what
    * @param since the snapshots of this generation stay, unless they are gone already; by default all that are in the
    *   returned index
    */
   async take(kind: "write" | "read", since?: bigint): Promise<[HeldLease, ObjectIndex]> {
-    return await this.#take((index) => ({ ...this.#fresh(index, kind), since: since ?? index.generation + 1n }));
+    const spare = kind === "write" ? await this.#takeSpare() : undefined;
+    return spare ??
+      await this.#take((index) => ({ ...this.#fresh(index, kind), since: since ?? index.generation + 1n }));
+  }
+
+  /**
+   * Returns the lease for the next snapshot, to be put with a commit: where commits come often, each is one put of the
+   * index. One that is not used runs out.
+   *
+   * @param index the index that the commit changes
+   * @returns nothing if the last commit was too long ago
+   */
+  next(index: ObjectIndex): Lease | undefined {
+    if (performance.now() - this.#committed >= LEASE_TIME / 4) return undefined;
+    return this.#spare = { ...this.#fresh(index, "write"), since: index.generation + 1n };
+  }
+
+  /** Keeps a lease for the next snapshot, of one that was given up and can never be committed any more. */
+  reuse(lease: HeldLease): void {
+    lease.release();
+    this.#spare = lease;
+  }
+
+  /** Notes that a commit is done. */
+  committed(): void {
+    this.#committed = performance.now();
+  }
+
+  async #takeSpare(): Promise<[HeldLease, ObjectIndex] | undefined> {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    if (spare === undefined || spare.activeUntil < this.#time.latest() + LEASE_TIME / 2) return undefined;
+    const index = await this.#store.read();
+    const isThere = index.leases.some(({ id, since }) => id === spare.id && since === spare.since);
+    return isThere ? [this.#hold(spare), index] : undefined;
   }
 
   /** Takes a lease for an install. */
@@ -59,14 +102,14 @@ export class Leases {
     }));
   }
 
-  async #take(make: (index: ObjectIndex) => Lease & { since: bigint }): Promise<[HeldLease, ObjectIndex]> {
-    let taken: (Lease & { since: bigint }) | undefined;
+  async #take(make: (index: ObjectIndex) => Taken): Promise<[HeldLease, ObjectIndex]> {
+    let taken: Taken | undefined;
     const index = await this.#store.update((index) => {
       if (taken !== undefined && has(index, taken.id)) return undefined;
       taken = make(index);
       return { leases: [...index.leases, taken] };
     });
-    return [this.#hold(taken!.id, taken!.since), index];
+    return [this.#hold(taken!), index];
   }
 
   /**
@@ -75,20 +118,16 @@ export class Leases {
    * @throws {SnapshotError} `NOT_FOUND` if it is gone
    */
   async takeOver(id: string, keep: number): Promise<[HeldLease, ObjectIndex]> {
-    let since = -1n;
+    let taken: Taken | undefined;
     const index = await this.#store.update((index) => {
       const lease = index.leases.find((lease) => lease.id === id);
       if (lease === undefined) throw new SnapshotError("NOT_FOUND", `The install ${id} is gone`, { file: id });
-      if (lease.since === since) return undefined;
-      since = index.generation + 1n;
-      return replace(index, id, {
-        ...lease,
-        since,
-        activeUntil: this.#time.latest() + LEASE_TIME,
-        expiresAt: this.#time.latest() + keep,
-      });
+      if (taken !== undefined && lease.since === taken.since) return undefined;
+      const now = this.#time.latest();
+      taken = { ...lease, since: index.generation + 1n, activeUntil: now + LEASE_TIME, expiresAt: now + keep };
+      return replace(index, id, taken);
     });
-    return [this.#hold(id, since), index];
+    return [this.#hold(taken!), index];
   }
 
   /**
@@ -117,7 +156,7 @@ export class Leases {
     return { id: `${epoch}-${generation + 1n}-${randomName(8)}`, kind, activeUntil, expiresAt: activeUntil };
   }
 
-  #hold(id: string, since: bigint): HeldLease {
+  #hold({ id, since, activeUntil: until }: Pick<Taken, "id" | "since" | "activeUntil">): HeldLease {
     let released = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const renew = async () => {
@@ -128,6 +167,7 @@ export class Leases {
           if (released || lease?.since !== since || lease.activeUntil > activeUntil - RENEW_EVERY / 2) return undefined;
           return replace(index, id, { ...lease, activeUntil });
         });
+        until = this.#time.latest() + LEASE_TIME / 2; // at least
       } catch {
         // Retried at the next renewal; if the lease is lost meanwhile, the commit fails.
       }
@@ -137,6 +177,9 @@ export class Leases {
     return {
       id,
       since,
+      get activeUntil() {
+        return until;
+      },
       release() {
         released = true;
         clearTimeout(timer);

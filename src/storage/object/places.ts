@@ -34,6 +34,8 @@ interface Work {
   readonly sizes: Map<string, number>;
   /** The snapshots whose chunks may be reused, newest first. */
   readonly parents: readonly PlacedSnapshot[];
+  /** True if a commit was tried, and it is not known that it can never be done any more. */
+  mayBeCommitted: boolean;
 }
 
 /** The places in a bucket, for the writer, the readers and the install of a storage. */
@@ -143,7 +145,7 @@ export class ObjectPlaces implements Places {
           if (!(error instanceof SnapshotError)) throw error; // its chunks are not reused
         }
       }
-      const work = { lease, upload, manifest, sizes: new Map<string, number>(), parents };
+      const work = { lease, upload, manifest, sizes: new Map<string, number>(), parents, mayBeCommitted: false };
       this.#work.set(place, work);
       return work;
     } catch (error) {
@@ -229,7 +231,9 @@ export class ObjectPlaces implements Places {
       this.#work.delete(place);
       work.lease.release();
       await work.upload.stop();
-      return await this.#discard(work.lease);
+      if (place !== this.temp || work.mayBeCommitted) return await this.#discard(work.lease);
+      await this.#delete(work.lease.id);
+      return this.#leases.reuse(work.lease);
     }
     for (const lease of (await this.#store.read()).leases) {
       if (!isInstallOf(lease, place) || lease.activeUntil >= this.#time.earliest()) continue; // it is in use
@@ -243,11 +247,15 @@ export class ObjectPlaces implements Places {
     const index = await this.#leases.drop(lease);
     if (index.leases.some((lease) => lease.id === id)) return; // another process has resumed it
     if (allKept(index).some((kept) => kept.id.startsWith(`${id}/`))) return; // the commit was done after all
-    const keys = [`installs/${id}`];
+    await this.#delete(id, `installs/${id}`);
+  }
+
+  /** Deletes the objects that were written under a lease, as they are listed. Those that are not are collected. */
+  async #delete(id: string, ...keys: string[]): Promise<void> {
     for (const kind of ["manifests", "packs"]) {
       for await (const { key } of this.#bucket.list(`${kind}/${id}/`)) keys.push(key);
     }
-    await this.#bucket.delete(keys);
+    if (keys.length > 0) await this.#bucket.delete(keys);
   }
 
   /** Notes that the work in a place was committed. */

@@ -36,7 +36,7 @@ import { StoredReader } from "../reader.ts";
 import type { Trial } from "../trial.ts";
 import { Unreadable } from "../unreadable.ts";
 import { StoredWriter } from "../writer.ts";
-import { collect, type Collected, isDue } from "./collector.ts";
+import { collect, type Collected, forget } from "./collector.ts";
 import { allKept, groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
 import { IndexStore } from "./index_store.ts";
 import { type HeldLease, Leases, withoutLease } from "./leases.ts";
@@ -503,16 +503,26 @@ export class ObjectStorage implements SnapshotStorage {
   #publish(place: string, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
     const published = this.#publishing.catch(() => {}).then(async () => {
       this.#check();
-      const { lease } = this.#places.work(place)!;
+      const work = this.#places.work(place)!;
       const [kept, located] = await this.#places.seal(place, manifest);
       await this.#places.show(kept, located, () => trial.run(this.#places, { place: kept.id, manifest }));
       await this.#readDoubted();
-      const index = await this.#store.update((index) => this.#commit(index, kept, lease, grouping));
+      const mayCollect = performance.now() - this.#collected >= this.#grace / COLLECTIONS;
+      let isDue = false;
+      work.mayBeCommitted = true;
+      await this.#store.update((index) => {
+        const commit = this.#commit(index, kept, work.lease, grouping);
+        const forgotten = commit && mayCollect ? forget({ ...index, ...commit }, this.#grace, this.#time) : undefined;
+        isDue ||= forgotten !== undefined;
+        return commit && { ...commit, ...forgotten };
+      }).catch((error) => {
+        // No put of it can succeed any more: it would have to replace an index of which it is not too old.
+        work.mayBeCommitted = !hasCode(error, "STALE");
+        throw error;
+      });
+      this.#leases.committed();
       this.#places.committed(place, kept, located);
-      const since = performance.now() - this.#collected;
-      if (since >= this.#grace / COLLECTIONS && isDue(index, this.#grace, this.#time)) {
-        this.#inBackground(this.#collect(this.#closing.signal));
-      }
+      if (isDue) this.#inBackground(this.#collect(this.#closing.signal));
       return { info: await infoOf(kept, false), place: kept.id };
     });
     this.#publishing = published;
@@ -540,8 +550,10 @@ export class ObjectStorage implements SnapshotStorage {
     }
     const counting = [kept, ...own].filter(({ id }) => !this.#places.unread.has(id));
     const old = counting.slice(this.retain).filter(({ id }) => !this.#places.isPinned(id));
+    const next = this.#leases.next(index);
+    const { leases = [] } = withoutLease(index, id);
     return {
-      ...withoutLease(index, id),
+      leases: next === undefined ? leases : [...leases, next],
       snapshots: [kept, ...index.snapshots].filter((kept) => !old.includes(kept)).sort(newestFirst),
       retired: [...index.retired, ...old.map((kept) => retire(kept, index, this.#time))],
     };

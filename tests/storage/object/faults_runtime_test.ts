@@ -215,7 +215,7 @@ test("object storage: a commit whose answer is lost, and after which others comm
   const inner = new MemoryBucket();
   const other = await openStorage(inner, { retain: 1, grace: 3600_000 });
   const bucket = afterIndexPut(inner, async (puts) => {
-    if (puts !== 3) return; // the lease, the look whether conditions are heeded, and the commit
+    if (puts !== 2) return; // the lease, and the commit
     await save(other, 5n, contentOf(5));
     throw new SnapshotError("UNAVAILABLE", "The answer is lost");
   });
@@ -232,8 +232,8 @@ test("object storage: a commit of which nothing is heard any more, but that was 
     let failing = 0;
     const lost = () => new SnapshotError("UNAVAILABLE", "Nothing is heard");
     const bucket = afterIndexPut(inner, (puts) => {
-      if (puts === 3) failing = 5; // all tries of the look whether it was done
-      return puts === 3 ? Promise.reject(lost()) : Promise.resolve();
+      if (puts === 2) failing = 5; // all tries of the look whether it was done
+      return puts === 2 ? Promise.reject(lost()) : Promise.resolve();
     }, () => {
       if (failing-- > 0) throw lost();
     });

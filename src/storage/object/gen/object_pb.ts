@@ -6,14 +6,15 @@
 // @generated from file object.proto (package snapstream, syntax proto2)
 /* eslint-disable */
 
-import { enumDesc, fileDesc, type GenEnum, type GenFile, type GenMessage, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file object.proto.
  */
 export const file_object: GenFile = /*@__PURE__*/
-  fileDesc("CgxvYmplY3QucHJvdG8SCnNuYXBzdHJlYW0i8gEKC09iamVjdEluZGV4EhYKDmZvcm1hdF92ZXJzaW9uGAEgASgNEg0KBWVwb2NoGAIgASgJEhIKCmdlbmVyYXRpb24YAyABKAQSKwoJc25hcHNob3RzGAQgAygLMhguc25hcHN0cmVhbS5LZXB0U25hcHNob3QSKQoHcmV0aXJlZBgFIAMoCzIYLnNuYXBzdHJlYW0uS2VwdFNuYXBzaG90Ei0KC3F1YXJhbnRpbmVkGAYgAygLMhguc25hcHN0cmVhbS5LZXB0U25hcHNob3QSIQoGbGVhc2VzGAcgAygLMhEuc25hcHN0cmVhbS5MZWFzZSLUAQoMS2VwdFNuYXBzaG90EgoKAmlkGAEgASgJEg0KBWluZGV4GAIgASgDEgwKBGhlYWQYAyABKAwSDgoGZGlnZXN0GAQgASgMEgwKBHNpemUYBSABKAQSDQoFZmlsZXMYBiABKA0SDgoGY2h1bmtzGAcgASgNEhUKDW9iamVjdF9kaWdlc3QYCCABKAwSDwoHc3VzcGVjdBgJIAEoCBISCgpyZXRpcmVkX2F0GAogASgDEhIKCnJldGlyZWRfaW4YCyABKAQSDgoGcmVhc29uGAwgASgJIsoBCgVMZWFzZRIKCgJpZBgBIAEoCRIkCgRraW5kGAIgASgOMhYuc25hcHN0cmVhbS5MZWFzZS5LaW5kEg0KBXNpbmNlGAMgASgEEhQKDGFjdGl2ZV91bnRpbBgEIAEoAxISCgpleHBpcmVzX2F0GAUgASgDEg4KBmRpZ2VzdBgGIAEoDBINCgVpbmRleBgHIAEoAyI3CgRLaW5kEg4KCktJTkRfV1JJVEUQABIQCgxLSU5EX0lOU1RBTEwQARINCglLSU5EX1JFQUQQAiKLAQoOU3RvcmVkTWFuaWZlc3QSEAoIbWFuaWZlc3QYASABKAwSHwoFcGFja3MYAiADKAsyEC5zbmFwc3RyZWFtLlBhY2sSFQoJcnVuX3BhY2tzGAMgAygNQgIQARIXCgtydW5fb2Zmc2V0cxgEIAMoDUICEAESFgoKcnVuX2NodW5rcxgFIAMoDUICEAEiIgoEUGFjaxIMCgRuYW1lGAEgASgJEgwKBHNpemUYAiABKA0");
+  fileDesc("CgxvYmplY3QucHJvdG8SCnNuYXBzdHJlYW0iggIKC09iamVjdEluZGV4EhYKDmZvcm1hdF92ZXJzaW9uGAEgASgNEg0KBWVwb2NoGAIgASgJEhIKCmdlbmVyYXRpb24YAyABKAQSKwoJc25hcHNob3RzGAQgAygLMhguc25hcHN0cmVhbS5LZXB0U25hcHNob3QSKQoHcmV0aXJlZBgFIAMoCzIYLnNuYXBzdHJlYW0uS2VwdFNuYXBzaG90Ei0KC3F1YXJhbnRpbmVkGAYgAygLMhguc25hcHN0cmVhbS5LZXB0U25hcHNob3QSIQoGbGVhc2VzGAcgAygLMhEuc25hcHN0cmVhbS5MZWFzZRIOCgZoZWVkZWQYCCADKAki1AEKDEtlcHRTbmFwc2hvdBIKCgJpZBgBIAEoCRINCgVpbmRleBgCIAEoAxIMCgRoZWFkGAMgASgMEg4KBmRpZ2VzdBgEIAEoDBIMCgRzaXplGAUgASgEEg0KBWZpbGVzGAYgASgNEg4KBmNodW5rcxgHIAEoDRIVCg1vYmplY3RfZGlnZXN0GAggASgMEg8KB3N1c3BlY3QYCSABKAgSEgoKcmV0aXJlZF9hdBgKIAEoAxISCgpyZXRpcmVkX2luGAsgASgEEg4KBnJlYXNvbhgMIAEoCSLKAQoFTGVhc2USCgoCaWQYASABKAkSJAoEa2luZBgCIAEoDjIWLnNuYXBzdHJlYW0uTGVhc2UuS2luZBINCgVzaW5jZRgDIAEoBBIUCgxhY3RpdmVfdW50aWwYBCABKAMSEgoKZXhwaXJlc19hdBgFIAEoAxIOCgZkaWdlc3QYBiABKAwSDQoFaW5kZXgYByABKAMiNwoES2luZBIOCgpLSU5EX1dSSVRFEAASEAoMS0lORF9JTlNUQUxMEAESDQoJS0lORF9SRUFEEAIiiwEKDlN0b3JlZE1hbmlmZXN0EhAKCG1hbmlmZXN0GAEgASgMEh8KBXBhY2tzGAIgAygLMhAuc25hcHN0cmVhbS5QYWNrEhUKCXJ1bl9wYWNrcxgDIAMoDUICEAESFwoLcnVuX29mZnNldHMYBCADKA1CAhABEhYKCnJ1bl9jaHVua3MYBSADKA1CAhABIiIKBFBhY2sSDAoEbmFtZRgBIAEoCRIMCgRzaXplGAIgASgN");
 
 /**
  * The object `index`: what there is, and who is at work. The one object that is ever replaced, on the condition that it
@@ -66,6 +67,13 @@ export type ObjectIndex = Message<"snapstream.ObjectIndex"> & {
    * @generated from field: repeated snapstream.Lease leases = 7;
    */
   leases: Lease[];
+
+  /**
+   * The conditions of puts that the bucket was seen to heed: `If-None-Match`, `If-Match`.
+   *
+   * @generated from field: repeated string heeded = 8;
+   */
+  heeded: string[];
 };
 
 /**

@@ -12,12 +12,13 @@ import { partsOf, streamOf } from "../bodies.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "../bucket.ts";
 import { beyondEnd, checkDelete, checkGet, checkList, checkPut, MAX_PAGE } from "../keys.ts";
 import { answeredRange, S3Pieces } from "./body.ts";
-import { type S3Address, S3Connection, type S3Request } from "./connection.ts";
+import { type S3Address, S3Connection, type S3Request, strongEtag } from "./connection.ts";
 import { S3Refusal } from "./errors.ts";
 import { uploadParts } from "./multipart.ts";
 import { deleteXml, fitsXml, type S3Element } from "./xml.ts";
 
-export type { S3Address, S3Client, S3Credentials } from "./connection.ts";
+export type { S3Address } from "./connection.ts";
+export type { S3Client, S3Credentials } from "./signing.ts";
 
 /** The smallest part that S3 takes, but for the last, in bytes. */
 const MIN_PART_SIZE = 5 * 1024 * 1024;
@@ -38,7 +39,8 @@ export interface S3BucketOptions extends S3Address {
 /**
  * A bucket of S3, or of a service with its protocol.
  *
- * Every body goes up with its SHA-256, and S3 refuses it if another one arrives. Conditions are S3's own
+ * Every body goes up with its SHA-256, and S3 refuses it if another one arrives. A clock that is wrong is corrected by
+ * the service's; a temporary redirect within the service is followed. Conditions are S3's own
  * (`If-None-Match`, `If-Match`): find out whether a service that is like S3 heeds them; one that does not overwrites. A
  * key with `.` or `..` as a part between slashes has no address, and is `MALFORMED`.
  *
@@ -88,7 +90,7 @@ export class S3Bucket implements Bucket {
       throw error;
     }
     try {
-      const etag = response.headers.get("ETag");
+      const etag = strongEtag(response.headers.get("ETag"));
       const answered = answeredRange(response);
       if (!etag || answered === undefined) {
         throw this.#connection.nonsense(request, "its ETag or its lengths are missing", response.status);
@@ -198,19 +200,23 @@ export class S3Bucket implements Bucket {
     conditions: Readonly<Record<string, string>>,
     signal: AbortSignal | undefined,
   ): Promise<BucketObject> {
-    const headers = { ...conditions, "X-Amz-Checksum-Sha256": toBase64(await sha256(body)) };
+    const headers = { ...conditions, ...await this.#checksum(body) };
     const request: S3Request = { method: "PUT", key, headers, body, signal };
     const response = await this.#connection.send(request, 200, 201, 204);
     await response.body?.cancel();
-    const etag = response.headers.get("ETag");
+    const etag = strongEtag(response.headers.get("ETag"));
     if (!etag) throw this.#connection.nonsense(request, "there is no ETag", response.status);
     return { key, size: body.length, etag };
+  }
+
+  async #checksum(body: Uint8Array): Promise<Record<string, string>> {
+    return this.#connection.checksums ? { "X-Amz-Checksum-Sha256": toBase64(await sha256(body)) } : {};
   }
 
   async #deleteSome(keys: readonly string[], signal: AbortSignal | undefined): Promise<void> {
     const body = new TextEncoder().encode(deleteXml(keys));
     // AWS, and services like it of different years, want one or the other.
-    const headers = { "Content-MD5": toBase64(md5(body)), "X-Amz-Checksum-Sha256": toBase64(await sha256(body)) };
+    const headers = { "Content-MD5": toBase64(md5(body)), ...await this.#checksum(body) };
     const request: S3Request = { method: "POST", query: { delete: "" }, headers, body, signal };
     const errors = (await this.#connection.ask(request, "DeleteResult")).all("Error")
       .filter((error) => error.value("Code") !== "NoSuchKey");
@@ -250,7 +256,7 @@ function rangeHeaders(range: GetOptions["range"]): Record<string, string> {
 function objectOf(element: S3Element, isEncoded: boolean): BucketObject | undefined {
   const key = element.value("Key");
   const size = element.value("Size") ?? "";
-  const etag = element.value("ETag");
+  const etag = strongEtag(element.value("ETag"));
   if (!key || !/^\d+$/.test(size) || !etag) return undefined;
   try {
     return { key: isEncoded ? decodeURIComponent(key.replaceAll("+", " ")) : key, size: Number(size), etag };

@@ -4,29 +4,13 @@
  * @module
  */
 
-import { AwsClient } from "aws4fetch";
-import { able, checkOptions, checkString, oneOf, required, withMembers } from "../../checks.ts";
+import { able, checkBoolean, checkOptions, checkString, oneOf, required, withMembers } from "../../checks.ts";
 import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { raceAbort } from "../../async/mod.ts";
 import { ByteBuffer, sha256, toHex } from "../../stream/mod.ts";
 import { readFailure, retryAfter, S3Refusal } from "./errors.ts";
+import { type S3Client, type S3Credentials, SigningClient } from "./signing.ts";
 import { readXml, type S3Element } from "./xml.ts";
-
-/** Signs requests and sends them: an `AwsClient` of aws4fetch is one. It must not retry. */
-export interface S3Client {
-  /** Signs a request, and sends it, with the `X-Amz-Content-Sha256` that it has. */
-  fetch(url: string, init: RequestInit): Promise<Response>;
-}
-
-/** The credentials that requests are signed with. */
-export interface S3Credentials {
-  /** The access key's id. */
-  readonly accessKeyId: string;
-  /** The secret access key. */
-  readonly secretAccessKey: string;
-  /** The session token, of temporary credentials. */
-  readonly sessionToken?: string;
-}
 
 /** The address of a bucket, and the credentials for it. */
 export interface S3Address {
@@ -46,6 +30,13 @@ export interface S3Address {
   readonly credentials?: S3Credentials;
   /** Signs requests and sends them, instead of aws4fetch with the credentials: with its own retries switched off. */
   readonly client?: S3Client;
+  /**
+   * Whether a body goes up with its SHA-256 in `X-Amz-Checksum-Sha256`, which the service then checks and keeps. Backblaze
+   * B2, for one, refuses the header. The signature has the same SHA-256 all the same.
+   *
+   * @default {true}
+   */
+  readonly checksums?: boolean;
   /**
    * The place of the bucket's name: in the path of its address, or in the host's name.
    *
@@ -67,6 +58,8 @@ export interface S3Request {
 
 /** The longest answer that is read whole: a page of a thousand of the longest keys has less than half. */
 const MAX_ANSWER = 8 * 1024 * 1024;
+/** The redirects that a request follows, one after the other. */
+const MAX_REDIRECTS = 3;
 /** The most bytes that are read of an answer that is no success. */
 const MAX_FAILURE = 64 * 1024;
 /** The SHA-256 of an empty body. */
@@ -74,12 +67,22 @@ const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b78
 
 /** Asks one bucket. */
 export class S3Connection {
+  /** Whether bodies go up with their SHA-256. */
+  readonly checksums: boolean;
   readonly #client: S3Client;
   readonly #bucket: string;
   readonly #base: string;
 
   constructor(address: S3Address) {
-    const { endpoint, bucket, region = "us-east-1", credentials, client, style = "path" } = checkOptions(address, {
+    const {
+      endpoint,
+      bucket,
+      region = "us-east-1",
+      credentials,
+      client,
+      checksums = true,
+      style = "path",
+    } = checkOptions(address, {
       endpoint: required(checkString),
       bucket: required(checkString),
       region: checkString,
@@ -89,6 +92,7 @@ export class S3Connection {
         sessionToken: checkString,
       }),
       client: able("an S3Client", "fetch"),
+      checksums: checkBoolean,
       style: oneOf("path", "virtual-host"),
     });
     if ((credentials === undefined) === (client === undefined)) {
@@ -97,7 +101,8 @@ export class S3Connection {
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/.test(bucket)) {
       throw new SnapshotError("MALFORMED", `${JSON.stringify(bucket)} is no name of a bucket`);
     }
-    this.#client = client ?? signingClient(credentials!, region);
+    this.checksums = checksums;
+    this.#client = client ?? new SigningClient(credentials!, region);
     this.#bucket = bucket;
     this.#base = addressOf(endpoint, bucket, style);
   }
@@ -119,11 +124,41 @@ export class S3Connection {
    * @throws {S3Refusal} for any other
    */
   async send(request: S3Request, ...expected: readonly number[]): Promise<Response> {
-    const response = await this.#fetch(request);
-    if (expected.includes(response.status)) return response;
-    const text = await this.#text(request, response, MAX_FAILURE, true);
-    throwIfCancelled(request.signal);
-    throw this.#refusal(request, response, text);
+    for (let isFirst = true;; isFirst = false) {
+      const response = await this.#follow(request);
+      if (expected.includes(response.status)) return response;
+      const text = await this.#text(request, response, MAX_FAILURE, true);
+      throwIfCancelled(request.signal);
+      const refusal = this.#refusal(request, response, text);
+      if (!isFirst || refusal.said !== "RequestTimeTooSkewed") throw refusal;
+      if (!(this.#client instanceof SigningClient) || !this.#client.setClock(response.headers.get("Date"))) {
+        throw refusal;
+      }
+    }
+  }
+
+  /**
+   * Sends a request, also to where a 307 or 308 says: a new bucket of AWS is found so, until all names of its are known.
+   * The request is signed anew, for its new address.
+   */
+  async #follow(request: S3Request): Promise<Response> {
+    let url: string | undefined;
+    for (let redirects = 0;; redirects++) {
+      const response = await this.#fetch(request, url);
+      if (redirects >= MAX_REDIRECTS || ![307, 308].includes(response.status)) return response;
+      const next = this.#nextAddress(url ?? this.address(), response.headers.get("Location"));
+      if (next === undefined) return response;
+      await response.body?.cancel();
+      url = next;
+    }
+  }
+
+  /** The address that a redirect leads to, if it is one of the same service: never from https to http. */
+  #nextAddress(from: string, location: string | null): string | undefined {
+    if (location === null || !URL.canParse(location, from)) return undefined;
+    const [before, after] = [new URL(from), new URL(location, from)];
+    const isSame = after.protocol === before.protocol && serviceOf(after.hostname) === serviceOf(before.hostname);
+    return isSame ? after.href : undefined;
   }
 
   /** Sends a request, and reads its answer, which may be an error even if the status is that of a success. */
@@ -158,26 +193,30 @@ export class S3Connection {
     });
   }
 
-  async #fetch(request: S3Request): Promise<Response> {
-    const { method, key, query = {}, headers = {}, body, signal } = request;
+  async #fetch(request: S3Request, url = this.#url(request)): Promise<Response> {
+    const { method, headers = {}, body, signal } = request;
     throwIfCancelled(signal);
-    const search = new URLSearchParams(query).toString().replaceAll("+", "%20");
     const hash = body === undefined ? EMPTY_SHA256 : toHex(await sha256(body));
     const init: RequestInit = {
       method,
       headers: { ...headers, "X-Amz-Content-Sha256": hash },
-      redirect: "manual", // a signature holds for one address
+      redirect: "manual", // a signature holds for one address: see #follow
       ...(body === undefined ? {} : { body: body as Uint8Array<ArrayBuffer> }),
       ...(signal === undefined ? {} : { signal }),
     };
     try {
-      const answer = this.#client.fetch(`${this.address(key)}${search === "" ? "" : `?${search}`}`, init);
+      const answer = this.#client.fetch(url, init);
       // An answer that comes after a cancel has no reader.
       answer.then((late) => signal?.aborted ? late.body?.cancel() : undefined).catch(() => {});
       return await raceAbort(answer, signal);
     } catch (error) {
       throw this.broken(request, error);
     }
+  }
+
+  #url({ key, query = {} }: S3Request): string {
+    const search = new URLSearchParams(query).toString().replaceAll("+", "%20");
+    return `${this.address(key)}${search === "" ? "" : `?${search}`}`;
   }
 
   /** Reads all of an answer, or only its beginning, if that is enough. */
@@ -214,17 +253,17 @@ export class S3Connection {
   }
 }
 
-/** Signs with aws4fetch, and sends. */
-function signingClient(credentials: S3Credentials, region: string): S3Client {
-  const signer = new AwsClient({ ...credentials, region, service: "s3" });
-  return {
-    async fetch(url, init) {
-      const request = await signer.sign(url, init);
-      // Bun asks for compression, of a range too. The header is not signed, since Node adds the same again.
-      request.headers.set("Accept-Encoding", "identity");
-      return await fetch(request);
-    },
-  };
+/** The part of a host's name that all addresses of a service have: its last two labels; an IP address is all of it. */
+function serviceOf(hostname: string): string {
+  return /^[\d.]+$|:/.test(hostname) ? hostname : hostname.split(".").slice(-2).join(".");
+}
+
+/**
+ * Returns an ETag of an answer as the service gave it. A proxy that compresses makes it weak, and no weak one ever matches
+ * in `If-Match` (RFC 9110, 13.1.1); a service gives strong ones.
+ */
+export function strongEtag(etag: string | null | undefined): string | undefined {
+  return etag?.replace(/^W\//, "") || undefined;
 }
 
 /** The address of a bucket, with a slash at the end. */

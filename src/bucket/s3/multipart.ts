@@ -7,7 +7,7 @@
 import { InFlight, LinkedAbort } from "../../async/mod.ts";
 import type { BucketObject } from "../bucket.ts";
 import { SnapshotError } from "../../errors.ts";
-import type { S3Connection, S3Request } from "./connection.ts";
+import { type S3Connection, type S3Request, strongEtag } from "./connection.ts";
 import { completeXml } from "./xml.ts";
 
 /** The most parts of an object in S3. */
@@ -49,7 +49,7 @@ export async function uploadParts(connection: S3Connection, upload: PartsUpload)
     await running.drain();
     const body = new TextEncoder().encode(completeXml(etags));
     const complete: S3Request = { method: "POST", key, query: { uploadId }, headers, body, signal };
-    const etag = (await connection.ask(complete, "CompleteMultipartUploadResult")).value("ETag");
+    const etag = strongEtag((await connection.ask(complete, "CompleteMultipartUploadResult")).value("ETag"));
     if (!etag) throw connection.nonsense(complete, "there is no ETag");
     return put = { key, size, etag };
   } finally {
@@ -75,7 +75,7 @@ async function putPart(
   const request: S3Request = { method: "PUT", key, query: { partNumber: `${number}`, uploadId }, body, signal };
   const answer = await connection.send(request, 200);
   await answer.body?.cancel();
-  const etag = answer.headers.get("ETag");
+  const etag = strongEtag(answer.headers.get("ETag"));
   if (!etag) throw connection.nonsense(request, `there is no ETag of part ${number}`, answer.status);
   return etag;
 }

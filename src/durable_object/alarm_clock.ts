@@ -18,6 +18,9 @@ export interface AlarmStorage {
   deleteAlarm(): Promise<void>;
 }
 
+/** An alarm that is so many milliseconds late does not go off by itself any more: the platform gave up its retries. */
+const OVERDUE = 30_000;
+
 /** A callback that waits for its time. */
 interface Timer {
   readonly due: number;
@@ -30,7 +33,7 @@ export type AlarmMode = "waiting" | "resting" | "busy";
 /**
  * Wakes up by the object's alarm, and not by `setTimeout`, which would keep the object from being hibernated. The
  * callbacks are lost when the object is evicted, but not the alarm: one that an earlier life of the object has set is
- * not postponed, and when it goes off {@linkcode AlarmClock.ring} says so.
+ * not postponed, and when it goes off {@linkcode AlarmClock.ring} says so. One that is overdue is set anew.
  */
 export class AlarmClock implements Clock {
   readonly #storage: AlarmStorage;
@@ -38,6 +41,8 @@ export class AlarmClock implements Clock {
   #mode: AlarmMode = "waiting";
   /** The time that the alarm is set to. */
   #alarm: number | undefined;
+  /** The time at which it was set, in this life. */
+  #setAt = -Infinity;
   /** The time that an earlier life has set it to. */
   #inherited: number | undefined;
   /** True while the alarm's work is being done: if the object is lost meanwhile, the alarm goes off once more. */
@@ -57,7 +62,9 @@ export class AlarmClock implements Clock {
    */
   static async open(storage: AlarmStorage): Promise<AlarmClock> {
     able("the storage of a Durable Object", "getAlarm", "setAlarm", "deleteAlarm")(storage, "storage");
-    return new AlarmClock(storage, await storage.getAlarm() ?? undefined);
+    const clock = new AlarmClock(storage, await storage.getAlarm() ?? undefined);
+    clock.#changed(); // sets anew one that is overdue
+    return clock;
   }
 
   /**
@@ -150,8 +157,10 @@ export class AlarmClock implements Clock {
 
   #setAlarm(): void {
     const wanted = this.#wanted;
-    if (wanted === this.#alarm) return;
+    const isOverdue = wanted !== undefined && Math.max(wanted, this.#setAt) + OVERDUE < this.now();
+    if (wanted === this.#alarm && !isOverdue) return;
     this.#alarm = wanted;
+    this.#setAt = this.now();
     const set = wanted === undefined ? this.#storage.deleteAlarm() : this.#storage.setAlarm(wanted);
     set.catch(() => {}); // the storage failed: the object is reset
   }

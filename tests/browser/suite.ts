@@ -29,7 +29,7 @@ export const suite: Group = {
     return [
       driven(below("tests/browser/").filter((file) => !inPage.includes(file))),
       byItself("Chromium, a page", "page", "runtime", ofKinds(files, "runtime")),
-      byItself("Chromium, OPFS in a page", "page", "opfs_page", inPage),
+      byItself("Chromium writing as Safari, OPFS in a page", "page", "opfs_page", inPage),
       byItself("Chromium, OPFS in a worker", "worker", "opfs_worker", inPage),
     ];
   },
@@ -44,6 +44,8 @@ function byItself(title: string, where: "page" | "worker", module: string, files
     async run(selection, run) {
       await bundle(`browser/${module}`, "browser", [
         `import "${ROOT}tests/browser/page/polyfill.ts";`,
+        // The one suite writes as Safari does, the other as Chromium does.
+        ...(module === "opfs_page" ? [`import "${ROOT}tests/browser/page/webkit_write.ts";`] : []),
         ...imports(selection.files),
         `import { runInPage } from "${ROOT}tests/browser/page/run.ts";`,
         `await runInPage(${choice(selection)});`,

@@ -72,7 +72,7 @@ test("S3: what it refuses has the code that the contract says", async () => {
     [503, "SlowDown", "UNAVAILABLE"],
   ];
   let [status, said, code] = cases[0]!;
-  const elsewhere = { Location: "http://127.0.0.1:1/" }; // a redirect is not followed
+  const elsewhere = { Location: "http://elsewhere.example/" }; // a redirect to another service is not followed
   await withAnswers(() => refusal(status, said, status < 400 ? elsewhere : {}), async (bucket) => {
     for ([status, said, code] of cases) {
       await allReject(bucket, code);

@@ -77,7 +77,7 @@ function fileOf(node: { bytes: Uint8Array<ArrayBuffer> }, path: string, hook: Op
       const parts: Uint8Array<ArrayBuffer>[] = [];
       return {
         async write(bytes) {
-          parts.push(bytes.slice());
+          parts.push(new Uint8Array(bytes.buffer.slice(0))); // as Safari: all of the buffer that a view is of
         },
         async close() {
           node.bytes = new Uint8Array(await new Blob(parts).arrayBuffer());

@@ -192,7 +192,9 @@ export class Segment {
 export async function replace(handle: OpfsFile, bytes: Uint8Array): Promise<void> {
   const out = await handle.createWritable();
   try {
-    await out.write(bytes as Uint8Array<ArrayBuffer>);
+    // Safari writes all of the buffer that a view is of.
+    const whole = bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice();
+    await out.write(whole as Uint8Array<ArrayBuffer>);
     await out.close();
   } catch (error) {
     await out.abort().catch(() => {}); // frees the space of the copy

@@ -71,7 +71,7 @@ export class Leases {
     return this.#spare = { ...this.#fresh(index, "write"), since: index.generation + 1n };
   }
 
-  /** Keeps a lease for the next snapshot, of one that was given up and can never be committed any more. */
+  /** Keeps a lease for the next snapshot: that of one which was aborted, and can never be committed any more. */
   reuse(lease: HeldLease): void {
     lease.release();
     this.#spare = lease;

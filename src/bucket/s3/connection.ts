@@ -31,8 +31,8 @@ export interface S3Address {
   /** Signs requests and sends them, instead of aws4fetch with the credentials: with its own retries switched off. */
   readonly client?: S3Client;
   /**
-   * Whether a body goes up with its SHA-256 in `X-Amz-Checksum-Sha256`, which the service then checks and keeps. Backblaze
-   * B2, for one, refuses the header. The signature has the same SHA-256 all the same.
+   * Whether a body goes up with its SHA-256 in `X-Amz-Checksum-Sha256`, which the service then checks and keeps.
+   * Backblaze B2, for one, refuses the header. The signature has the same SHA-256 all the same.
    *
    * @default {true}
    */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { LONGEST_WAIT } from "../../async/mod.ts";
 import { SnapshotError } from "../../errors.ts";
 import type { IndexStore } from "./index_store.ts";
 import { type Lease, type ObjectIndex, randomName } from "./index.ts";
@@ -89,6 +90,34 @@ export class Leases {
     const index = await this.#store.read();
     const isThere = index.leases.some(({ id, since }) => id === spare.id && since === spare.since);
     return isThere ? [this.#hold(spare), index] : undefined;
+  }
+
+  /**
+   * Keeps the snapshots of a generation while one is read, even if others retire them: takes a lease after a time. Most
+   * readers are done before.
+   *
+   * @param since the generation
+   * @param after the time, in milliseconds
+   * @param failed is told if no lease can be taken
+   * @returns a function that ends it
+   */
+  stay(since: bigint, after: number, failed: (error: unknown) => void): () => Promise<void> {
+    let taking: Promise<HeldLease | undefined> | undefined;
+    const take = async () => {
+      try {
+        return (await this.take("read", since))[0];
+      } catch (error) {
+        failed(error);
+        return undefined;
+      }
+    };
+    const timer = setTimeout(() => taking = take(), Math.min(after, LONGEST_WAIT));
+    return async () => {
+      clearTimeout(timer);
+      const lease = await taking;
+      lease?.release();
+      if (lease !== undefined) await this.drop(lease);
+    };
   }
 
   /** Takes a lease for an install. */
@@ -197,7 +226,7 @@ function replace({ leases }: ObjectIndex, id: string, lease: Lease): Partial<Obj
 }
 
 /** Returns the index without a lease. */
-export function withoutLease({ leases }: ObjectIndex, id: string): Partial<ObjectIndex> {
+export function withoutLease({ leases }: ObjectIndex, id: string): Pick<ObjectIndex, "leases"> {
   return { leases: leases.filter((lease) => lease.id !== id) };
 }
 

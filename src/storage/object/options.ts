@@ -7,7 +7,7 @@
 import { checkKeyPrefix } from "../../bucket/mod.ts";
 import { checkOptions, duration, integer } from "../../checks.ts";
 import { MAX_CHUNK_SIZE } from "../../stream/mod.ts";
-import { storageChecks, type StorageOptions } from "../medium_storage.ts";
+import { storageChecks, type StorageOptions } from "../storage_options.ts";
 
 /** The size of the largest packs: four of them are in memory. */
 const MAX_PACK_SIZE = 2 ** 30;

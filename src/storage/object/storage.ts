@@ -40,6 +40,7 @@ import { Leases } from "./leases.ts";
 import { ObjectEvidence } from "./object_evidence.ts";
 import { checkObjectOptions, type ObjectStorageOptions } from "./options.ts";
 import { ObjectPlaces } from "./places.ts";
+import { closed, StorageWork } from "../work.ts";
 import { SharedTime } from "./shared_time.ts";
 
 /** What is said if a snapshot that is being read could not be protected. */
@@ -87,13 +88,7 @@ export class ObjectStorage implements SnapshotStorage {
   readonly #onWarning: (error: SnapshotError) => void;
   readonly #signer: SnapshotSigner | undefined;
   readonly #readers = new Set<StoredReader>();
-  #writer: StoredWriter | undefined;
-  #install: StoredInstall | undefined;
-  /** The `create` that has begun: set before the first `await`, so that of two calls one is `BUSY`. */
-  #beginning: Promise<unknown> | undefined;
-  #beginningInstall = false;
-  /** Commits, one after the other. */
-  #publishing: Promise<unknown> = Promise.resolve();
+  readonly #work = new StorageWork();
   /** Pending while the last install is being left. */
   #leaving: Promise<void> = Promise.resolve();
   /** Background tasks. */
@@ -107,7 +102,6 @@ export class ObjectStorage implements SnapshotStorage {
   readonly #closing = new AbortController();
   readonly #listeners = new QuarantineListeners();
   readonly #evidence: ObjectEvidence;
-  #closed: Promise<void> | undefined;
 
   private constructor(bucket: Bucket, options: ObjectStorageOptions) {
     const {
@@ -133,7 +127,7 @@ export class ObjectStorage implements SnapshotStorage {
       store: this.#store,
       time: this.#time,
       signal: this.#closing.signal,
-      check: () => this.#check(),
+      check: () => this.#work.check(),
       found: (index, reason) => {
         this.#listeners.tell(index, reason);
         this.#warn("CORRUPT", `Snapshot ${index} was found bad and is quarantined: ${reason}`, undefined, index);
@@ -167,33 +161,25 @@ export class ObjectStorage implements SnapshotStorage {
 
   async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
     checkCreateOptions(options);
-    this.#check();
-    if (this.#beginning !== undefined || this.#writer !== undefined) throw busy("written");
-    try {
-      await (this.#beginning = this.#places.clear(this.#places.temp));
+    this.#work.check();
+    return await this.#work.write(async (released) => {
+      await this.#places.clear(this.#places.temp);
       const { parents } = this.#places.work(this.#places.temp)!;
       const grouping = options.raw === true ? this.#group.offered : this.#group.saved;
-      const writer = this.#writer = new StoredWriter(this.#places, {
+      return new StoredWriter(this.#places, {
         snapshots: () => parents,
         publish: (place, manifest, trial) => this.#publish(place, manifest, trial, grouping),
-        released: () => this.#writer = undefined,
+        released,
         grouped: (meta) => grouping(this.#own(this.#store.last!).map(groupedOf), meta), // checked again by the commit
         signer: options.raw === true ? undefined : this.#signer, // a snapshot that others took is not signed by us
         options,
       });
-      if (this.#closed !== undefined) {
-        await writer.abort(closed());
-        throw closed();
-      }
-      return writer;
-    } finally {
-      this.#beginning = undefined;
-    }
+    });
   }
 
   async open(index?: bigint): Promise<SnapshotReader> {
     if (index !== undefined) checkIndex(index, "index");
-    this.#check();
+    this.#work.check();
     const current = await this.#store.read();
     const own = this.#own(current);
     const kept = index === undefined ? this.#evidence.prefer(own) : own.find((kept) => kept.index === index);
@@ -210,7 +196,7 @@ export class ObjectStorage implements SnapshotStorage {
     try {
       const { manifest } = await this.#places.manifest(kept);
       await checkHead(kept, manifest);
-      this.#check();
+      this.#work.check();
       return this.#reader(kept.id, manifest, current.generation);
     } catch (error) {
       this.#places.unpin(kept.id);
@@ -240,7 +226,7 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   async list(): Promise<SnapshotInfo[]> {
-    this.#check();
+    this.#work.check();
     const index = await this.#store.read();
     // A retired snapshot that is pinned here is still here.
     const kept = [...this.#own(index), ...index.retired.filter(({ id }) => this.#places.isPinned(id))];
@@ -248,49 +234,45 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   get installing(): SnapshotInstall | undefined {
-    return this.#install;
+    return this.#work.install;
   }
 
   async unfinished(): Promise<SnapshotManifest[]> {
-    this.#check();
+    this.#work.check();
     return (await this.#places.installs()).map(({ manifest }) => manifest);
   }
 
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
     checkManifest(manifest, "manifest");
-    this.#check();
-    if (this.#install !== undefined || this.#beginningInstall) throw busy("received");
-    this.#beginningInstall = true;
-    try {
+    this.#work.check();
+    return await this.#work.receive(async (released) => {
       await this.#leaving.catch(() => {}); // a closed install is still storing what it received
       const own = this.#own(await this.#store.read());
       this.#group.offered(own.map(groupedOf), manifest.meta);
       checkNewer(manifest, own[0]);
-      this.#check();
+      this.#work.check();
       const place = this.#places.installPlace(manifest);
-      return this.#install = new StoredInstall(this.#places, manifest, {
+      return new StoredInstall(this.#places, manifest, {
         snapshots: () => [],
         publish: (place, manifest, trial) => this.#publish(place, manifest, trial, this.#group.offered),
         released: () => {
-          this.#install = undefined;
+          released();
           this.#inBackground(this.#leaving = this.#places.leave(place));
         },
       });
-    } finally {
-      this.#beginningInstall = false;
-    }
+    });
   }
 
   /** Always empty: all snapshots are listed by the index; whether they can be read is known only when they are. */
   async unreadable(): Promise<UnreadableSnapshot[]> {
-    this.#check();
+    this.#work.check();
     return [];
   }
 
   async quarantine(index: bigint, reason: string): Promise<boolean> {
     checkIndex(index, "index");
     checkString(reason, "reason");
-    this.#check();
+    this.#work.check();
     const kept = this.#own(await this.#store.read()).find((kept) => kept.index === index);
     const proof = kept === undefined ? undefined : await this.#evidence.prove(kept);
     if (proof !== undefined) await this.#evidence.quarantine(kept!.id, `${reason}: ${proof.message}`);
@@ -299,14 +281,14 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   async quarantined(): Promise<QuarantinedSnapshot[]> {
-    this.#check();
+    this.#work.check();
     const { quarantined } = await this.#store.read();
     return quarantined.map(({ index, reason }) => ({ index, ...(reason !== undefined && { reason }) }));
   }
 
   async restore(index: bigint, options: VerifyOptions = {}): Promise<SnapshotInfo> {
     checkRestore(index, options);
-    this.#check();
+    this.#work.check();
     const signal = this.#signalOf(options);
     const current = await this.#store.read();
     let failure: unknown;
@@ -342,7 +324,7 @@ export class ObjectStorage implements SnapshotStorage {
    */
   async collect(options: { readonly signal?: AbortSignal } = {}): Promise<Collected> {
     checkOptions(options, { signal: checkSignal });
-    this.#check();
+    this.#work.check();
     const signal = this.#signalOf(options);
     // The lease of a closed reader is dropped in the background: what it kept becomes garbage only then.
     await raceAbort(Promise.all(this.#background), signal);
@@ -372,7 +354,7 @@ export class ObjectStorage implements SnapshotStorage {
       this.#collected = performance.now();
       this.#failedCollections = 0;
     } catch (error) {
-      if (this.#closed !== undefined) return;
+      if (this.#work.isClosed) return;
       const times = ++this.#failedCollections;
       this.#warn("UNAVAILABLE", `What is not needed any more could not be deleted, ${times} times in a row`, error);
     } finally {
@@ -381,8 +363,7 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   #publish(place: string, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
-    const published = this.#publishing.catch(() => {}).then(async () => {
-      this.#check();
+    return this.#work.publish(async () => {
       const work = this.#places.work(place)!;
       const [kept, located] = await this.#places.seal(place, manifest);
       await this.#places.show(kept, located, () => trial.run(this.#places, { place: kept.id, manifest }));
@@ -419,22 +400,13 @@ export class ObjectStorage implements SnapshotStorage {
       if (isDue || this.#failedCollections > 0 && mayCollect) this.#inBackground(this.#collectNow());
       return { info: await infoOf(kept, false), place: kept.id };
     });
-    this.#publishing = published;
-    return published;
   }
 
   close(): Promise<void> {
-    return this.#closed ??= (async () => {
-      await Promise.allSettled([this.#beginning, this.#publishing]);
-      const ended = await Promise.allSettled([
-        this.#writer?.abort(closed()),
-        this.#install?.close(),
-        ...[...this.#readers].map((reader) => reader.close()),
-      ]);
-      this.#closing.abort(closed());
+    return this.#work.close(() => [...this.#readers], async () => {
+      this.#closing.abort(closed()); // now: a commit that had begun could still read what it needs
       while (this.#background.size > 0) await Promise.all(this.#background);
-      for (const outcome of ended) if (outcome.status === "rejected") throw outcome.reason;
-    })();
+    });
   }
 
   /** As {@linkcode close}. */
@@ -455,7 +427,7 @@ export class ObjectStorage implements SnapshotStorage {
 
   #inBackground(work: Promise<unknown>): void {
     const done: Promise<void> = work.then(() => {}, (error) => {
-      if (this.#closed === undefined) this.#warn("UNAVAILABLE", "Something was left to be done later", error);
+      if (!this.#work.isClosed) this.#warn("UNAVAILABLE", "Something was left to be done later", error);
     }).finally(() => this.#background.delete(done));
     this.#background.add(done);
   }
@@ -467,10 +439,6 @@ export class ObjectStorage implements SnapshotStorage {
         ...(index !== undefined && { index }),
       }),
     );
-  }
-
-  #check(): void {
-    if (this.#closed !== undefined) throw closed();
   }
 }
 
@@ -487,12 +455,4 @@ async function checkHead({ index, head, digest }: KeptSnapshot, manifest: Snapsh
     expected: toHex(digest),
     actual: toHex(manifest.digest),
   });
-}
-
-function busy(what: string): SnapshotError {
-  return new SnapshotError("BUSY", `Another snapshot is being ${what}: one at a time`);
-}
-
-function closed(): SnapshotError {
-  return new SnapshotError("CLOSED", "The storage was closed");
 }

@@ -6,7 +6,23 @@
 
 import { able, checkIndex, checkOptions, checkString } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
-import { checkCreateOptions, checkManifest, checkRestore, type CreateOptions, type QuarantinedSnapshot, type SnapshotInfo, type SnapshotInstall, type SnapshotManifest, type SnapshotReader, type SnapshotSigner, type SnapshotStorage, type SnapshotWriter, stale, type UnreadableSnapshot, type VerifyOptions } from "../snapshot/mod.ts";
+import {
+  checkCreateOptions,
+  checkManifest,
+  checkRestore,
+  type CreateOptions,
+  type QuarantinedSnapshot,
+  type SnapshotInfo,
+  type SnapshotInstall,
+  type SnapshotManifest,
+  type SnapshotReader,
+  type SnapshotSigner,
+  type SnapshotStorage,
+  type SnapshotWriter,
+  stale,
+  type UnreadableSnapshot,
+  type VerifyOptions,
+} from "../snapshot/mod.ts";
 import { neverThrowing } from "../async/mod.ts";
 import { examine, isProof, readAll } from "./evidence.ts";
 import { Entries, type Entry, infoOf } from "./entries.ts";

@@ -6,6 +6,7 @@
 
 import { LONGEST_WAIT } from "../../async/mod.ts";
 import { SnapshotError } from "../../errors.ts";
+import { toHex } from "../../stream/mod.ts";
 import type { IndexStore } from "./index_store.ts";
 import { type Lease, type ObjectIndex, randomName } from "./index.ts";
 import type { SharedTime } from "./shared_time.ts";
@@ -239,4 +240,14 @@ export function idle({ since: _, ...lease }: Lease): Lease {
 export function bornIn(id: string): { readonly epoch: string; readonly generation: bigint } | undefined {
   const [, epoch, generation] = /^([0-9a-f]{16})-([0-9]{1,20})-[0-9a-f]{16}$/.exec(id) ?? [];
   return epoch === undefined ? undefined : { epoch, generation: BigInt(generation!) };
+}
+
+/** Returns the place in which a snapshot is received. */
+export function installPlace(index: bigint, digest: Uint8Array): string {
+  return `install-${index}-${toHex(digest)}`;
+}
+
+/** Reports whether a lease is that of the install in this place, running or interrupted. */
+export function isInstallOf({ kind, index, digest }: Lease, place: string): boolean {
+  return kind === "install" && index !== undefined && digest !== undefined && installPlace(index, digest) === place;
 }

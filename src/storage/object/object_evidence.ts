@@ -4,11 +4,13 @@
  * @module
  */
 
-import { hasCode, type SnapshotError } from "../../errors.ts";
+import { hasCode, SnapshotError, throwIfCancelled } from "../../errors.ts";
+import type { SnapshotInfo } from "../../snapshot/mod.ts";
 import { MAX_QUARANTINED, readAll } from "../evidence.ts";
+import type { StorageGroup } from "../storage_group.ts";
 import { Unreadable } from "../unreadable.ts";
-import { quarantined } from "./changes.ts";
-import type { KeptSnapshot } from "./index.ts";
+import { quarantined, restored } from "./changes.ts";
+import { groupedOf, infoOf, type KeptSnapshot } from "./index.ts";
 import type { IndexStore } from "./index_store.ts";
 import type { ObjectPlaces } from "./places.ts";
 import type { SharedTime } from "./shared_time.ts";
@@ -111,5 +113,26 @@ export class ObjectEvidence {
       return quarantined(index, kept, reason, bad, time);
     });
     if (done !== undefined) found(done.index, reason);
+  }
+
+  /** Makes a quarantined snapshot one again, if all of it can be read and is right. */
+  async restore(index: bigint, group: StorageGroup, signal: AbortSignal): Promise<SnapshotInfo> {
+    const { store, places } = this.#parts;
+    const current = await store.read();
+    let failure: unknown;
+    for (const kept of current.quarantined.filter((kept) => kept.index === index)) {
+      try {
+        if (!group.isOwn(groupedOf(kept))) throw group.foreign(groupedOf(kept));
+        restored(current, kept.id); // throws if it cannot be restored, before all of it is read
+        await this.readAll(kept, signal);
+      } catch (error) {
+        throwIfCancelled(signal);
+        failure ??= error;
+        continue;
+      }
+      await store.update((current) => restored(current, kept.id));
+      return await infoOf(kept, places.isPinned(kept.id));
+    }
+    throw failure ?? new SnapshotError("NOT_FOUND", `No snapshot ${index} is quarantined here`, { index });
   }
 }

@@ -7,7 +7,7 @@
 import { neverThrowing, raceAbort } from "../../async/mod.ts";
 import { type Bucket, checkBucket, RetryingBucket } from "../../bucket/mod.ts";
 import { checkIndex, checkOptions, checkSignal, checkString } from "../../checks.ts";
-import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { hasCode, messageOf, SnapshotError } from "../../errors.ts";
 import {
   checkCreateOptions,
   checkManifest,
@@ -16,7 +16,7 @@ import {
   type QuarantinedSnapshot,
   type SnapshotInfo,
   type SnapshotInstall,
-  SnapshotManifest,
+  type SnapshotManifest,
   type SnapshotReader,
   type SnapshotSigner,
   type SnapshotStorage,
@@ -24,7 +24,6 @@ import {
   type UnreadableSnapshot,
   type VerifyOptions,
 } from "../../snapshot/mod.ts";
-import { equal, toHex } from "../../stream/mod.ts";
 import { StoredInstall } from "../install.ts";
 import type { Published } from "../medium.ts";
 import { type Grouping, StorageGroup } from "../storage_group.ts";
@@ -32,9 +31,9 @@ import { QuarantineListeners } from "../quarantine_listeners.ts";
 import { StoredReader } from "../reader.ts";
 import type { Trial } from "../trial.ts";
 import { StoredWriter } from "../writer.ts";
-import { checkNewer, type Commit, committed, restored } from "./changes.ts";
-import { collect, type Collected, forget } from "./collector.ts";
-import { groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
+import { checkNewer, type Commit, committed } from "./changes.ts";
+import { type Collected, Collector } from "./collector.ts";
+import { checkHead, groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
 import { IndexStore } from "./index_store.ts";
 import { Leases } from "./leases.ts";
 import { ObjectEvidence } from "./object_evidence.ts";
@@ -45,8 +44,6 @@ import { SharedTime } from "./shared_time.ts";
 
 /** What is said if a snapshot that is being read could not be protected. */
 const UNPROTECTED = "A snapshot that is being read may be collected, since no lease could be taken";
-/** The most collections after commits of one process in a time of grace: each lists all packs. */
-const COLLECTIONS = 10;
 
 /**
  * Snapshots in a bucket, which any number of processes may use at the same time. Chunks are kept by their digests, in
@@ -93,12 +90,7 @@ export class ObjectStorage implements SnapshotStorage {
   #leaving: Promise<void> = Promise.resolve();
   /** Background tasks. */
   readonly #background = new Set<Promise<void>>();
-  /** The time of the last collection that came to its end, by `performance.now()`. */
-  #collected = -Infinity;
-  #isCollecting = false;
-  /** The collections after commits that failed since then. */
-  #failedCollections = 0;
-  readonly #packsOf = new Map<string, readonly string[]>();
+  readonly #collector: Collector;
   readonly #closing = new AbortController();
   readonly #listeners = new QuarantineListeners();
   readonly #evidence: ObjectEvidence;
@@ -122,6 +114,13 @@ export class ObjectStorage implements SnapshotStorage {
     this.#store = new IndexStore(this.#bucket);
     this.#leases = new Leases(this.#store, this.#time);
     this.#places = new ObjectPlaces(this.#bucket, this.#store, this.#leases, packSize, keepInstalls, this.#time);
+    this.#collector = new Collector({
+      bucket: this.#bucket,
+      store: this.#store,
+      manifest: (kept) => this.#places.manifest(kept),
+      grace,
+      time: this.#time,
+    }, (what, error) => this.#warn("UNAVAILABLE", what, error));
     this.#evidence = new ObjectEvidence({
       places: this.#places,
       store: this.#store,
@@ -290,22 +289,7 @@ export class ObjectStorage implements SnapshotStorage {
     checkRestore(index, options);
     this.#work.check();
     const signal = this.#signalOf(options);
-    const current = await this.#store.read();
-    let failure: unknown;
-    for (const kept of current.quarantined.filter((kept) => kept.index === index)) {
-      try {
-        if (!this.#group.isOwn(groupedOf(kept))) throw this.#group.foreign(groupedOf(kept));
-        restored(current, kept.id); // throws if it cannot be restored, before all of it is read
-        await this.#evidence.readAll(kept, signal);
-      } catch (error) {
-        throwIfCancelled(signal);
-        failure ??= error;
-        continue;
-      }
-      await this.#store.update((current) => restored(current, kept.id));
-      return await infoOf(kept, this.#places.isPinned(kept.id));
-    }
-    throw failure ?? new SnapshotError("NOT_FOUND", `No snapshot ${index} is quarantined here`, { index });
+    return await this.#evidence.restore(index, this.#group, signal);
   }
 
   onQuarantine(listener: (index: bigint, reason: string) => void): () => void {
@@ -328,38 +312,11 @@ export class ObjectStorage implements SnapshotStorage {
     const signal = this.#signalOf(options);
     // The lease of a closed reader is dropped in the background: what it kept becomes garbage only then.
     await raceAbort(Promise.all(this.#background), signal);
-    return await this.#collect(signal);
+    return await this.#collector.collect(signal);
   }
 
   #signalOf({ signal }: { readonly signal?: AbortSignal }): AbortSignal {
     return signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
-  }
-
-  #collect(signal: AbortSignal): Promise<Collected> {
-    return collect({
-      bucket: this.#bucket,
-      store: this.#store,
-      manifest: (kept) => this.#places.manifest(kept),
-      packsOf: this.#packsOf,
-      grace: this.#grace,
-      time: this.#time,
-    }, signal);
-  }
-
-  /** Collects after a commit. If that fails it is done after the next one. */
-  async #collectNow(): Promise<void> {
-    this.#isCollecting = true;
-    try {
-      await this.#collect(this.#closing.signal);
-      this.#collected = performance.now();
-      this.#failedCollections = 0;
-    } catch (error) {
-      if (this.#work.isClosed) return;
-      const times = ++this.#failedCollections;
-      this.#warn("UNAVAILABLE", `What is not needed any more could not be deleted, ${times} times in a row`, error);
-    } finally {
-      this.#isCollecting = false;
-    }
   }
 
   #publish(place: string, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
@@ -368,7 +325,7 @@ export class ObjectStorage implements SnapshotStorage {
       const [kept, located] = await this.#places.seal(place, manifest);
       await this.#places.show(kept, located, () => trial.run(this.#places, { place: kept.id, manifest }));
       await this.#evidence.readDoubted();
-      const mayCollect = !this.#isCollecting && performance.now() - this.#collected >= this.#grace / COLLECTIONS;
+      const { mayCollect } = this.#collector;
       let isDue = false;
       work.mayBeCommitted = true;
       const commit: Commit = {
@@ -387,7 +344,7 @@ export class ObjectStorage implements SnapshotStorage {
       };
       await this.#store.update((index) => {
         const change = committed(index, commit);
-        const forgotten = change && mayCollect ? forget({ ...index, ...change }, this.#grace, this.#time) : undefined;
+        const forgotten = change && mayCollect ? this.#collector.forget({ ...index, ...change }) : undefined;
         isDue ||= forgotten !== undefined;
         return change && { ...change, ...forgotten };
       }).catch((error) => {
@@ -397,7 +354,7 @@ export class ObjectStorage implements SnapshotStorage {
       });
       this.#leases.committed();
       this.#places.committed(place, kept, located);
-      if (isDue || this.#failedCollections > 0 && mayCollect) this.#inBackground(this.#collectNow());
+      if (mayCollect) this.#inBackground(this.#collector.collectNow(isDue, this.#closing.signal));
       return { info: await infoOf(kept, false), place: kept.id };
     });
   }
@@ -440,19 +397,4 @@ export class ObjectStorage implements SnapshotStorage {
       }),
     );
   }
-}
-
-/**
- * Checks that the index and the manifest of a snapshot agree.
- *
- * @throws {SnapshotError} `FORBIDDEN` if not: both are as they were written, but do not belong together
- */
-async function checkHead({ index, head, digest }: KeptSnapshot, manifest: SnapshotManifest): Promise<void> {
-  const isSame = manifest.index === index && equal(digest, manifest.digest);
-  if (isSame && equal(head, (await SnapshotManifest.of(manifest.meta, [])).bytes)) return;
-  throw new SnapshotError("FORBIDDEN", `Snapshot ${index} is another one than the index of the bucket says`, {
-    index,
-    expected: toHex(digest),
-    actual: toHex(manifest.digest),
-  });
 }

@@ -8,11 +8,13 @@ import { able, checkIndex, checkOptions, listOf, oneOf } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import type { SourceFiles } from "./files.ts";
 import type { Detection, Format, FormatReader, FormatSnapshot, OpenFormatOptions, System } from "./format.ts";
+import { braft, jraft } from "./braft/mod.ts";
 import { etcd, etcdSnap } from "./etcd/mod.ts";
 import { consul, hashicorp } from "./hashicorp/mod.ts";
+import { ratis } from "./ratis/mod.ts";
 
 /** In the order in which they are tried: those with a magic of their own first. */
-const FORMATS: readonly Format[] = [consul, etcd, hashicorp, etcdSnap];
+const FORMATS: readonly Format[] = [consul, etcd, hashicorp, ratis, braft, jraft, etcdSnap];
 
 /** The systems whose snapshots can be read. */
 export const SYSTEMS: readonly System[] = FORMATS.map(({ system }) => system);

@@ -5,7 +5,8 @@
  * page    = id u64, flags u16, count u16, overflow u32; elements; little-endian        page 0 and 1: meta
  * meta    = magic ED0CDAED, version 2, page size, flags, root u64, sequence u64, freelist u64, pages u64,
  *           transaction u64, FNV-1a of 64 bits
- * branch  = (position u32, key size u32, page u64)*          leaf = (flags u32, position u32, key size u32, value size u32)*
+ * branch  = (position u32, key size u32, page u64)*
+ * leaf    = (flags u32, position u32, key size u32, value size u32)*
  * ```
  *
  * Only the meta pages have a checksum; of the others it is checked that they fit together.

@@ -167,7 +167,10 @@ async function indicesOf(storage: DirectoryStorage, { positionals }: Invocation)
   return index === undefined ? (await storage.list()).map(({ meta }) => meta.lastIncludedIndex) : [index];
 }
 
-/** Opens the directory read-only, or hands over what another system wrote. Exit code 3 if the named snapshot is damaged or, if none was named, any of them. */
+/**
+ * Opens the directory read-only, or hands over what another system wrote. Exit code 3 if the named snapshot is damaged
+ * or, if none was named, any of them.
+ */
 async function withStorage(
   invocation: Invocation,
   foreign: (files: SourceFiles, invocation: Invocation) => Promise<number>,

@@ -82,7 +82,7 @@ export interface FormatEntriesOptions {
 }
 
 /**
- * A snapshot of another system: a {@linkcode SnapshotReader} like any other, so that archives, pulls, pushes and servers
+ * A snapshot of another system: a {@linkcode SnapshotReader} like any other, so that archives, pulls and servers
  * take it, and what its system says beyond that.
  */
 export interface FormatReader extends SnapshotReader {

@@ -1,5 +1,5 @@
 /**
- * The archives that `consul snapshot save`, `nomad operator snapshot save` and `vault operator raft snapshot save` write
+ * Archives that `consul snapshot save`, `nomad operator snapshot save` and `vault operator raft snapshot save` write
  * (hashicorp/raft-snapshot).
  *
  * ```text

@@ -7,7 +7,7 @@
 import { messageOf, SnapshotError } from "../../errors.ts";
 import { streamFrom } from "../../stream/mod.ts";
 import { crc32, type RunningCrc } from "../bytes/crc.ts";
-import { PieceReader } from "../bytes/piece_reader.ts";
+import type { PieceReader } from "../bytes/piece_reader.ts";
 import { readBlocks, readExactly, type SourceFiles, withFile } from "../files.ts";
 
 /** The bytes of a header, to which content is padded too. */

@@ -1,6 +1,6 @@
 /**
- * The snapshots that a storage on a medium knows: which are good, which cannot be read now, which are too old, and which
- * go.
+ * The snapshots that a storage on a medium knows: which are good, which cannot be read now, which are too old, and
+ * which go.
  *
  * @module
  */

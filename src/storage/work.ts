@@ -13,7 +13,9 @@ import type { StoredWriter } from "./writer.ts";
 export class StorageWork {
   #writer: StoredWriter | undefined;
   #install: StoredInstall | undefined;
-  /** What has begun and is no writer, or install, yet: set before the first `await`, so that of two calls one is `BUSY`. */
+  /**
+   * What has begun and is no writer, or install, yet: set before the first `await`, so that of two calls one is `BUSY`.
+   */
   readonly #beginning = new Set<"written" | "received">();
   #begun: Promise<unknown> = Promise.resolve();
   #publishing: Promise<unknown> = Promise.resolve();

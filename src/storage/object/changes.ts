@@ -1,6 +1,6 @@
 /**
- * Changes of the index: what of it is kept, retired, quarantined and restored. They are decided here alone, by the index
- * as it is at the moment of the put.
+ * Changes of the index: what of it is kept, retired, quarantined and restored. They are decided here alone, by the
+ * index as it is at the moment of the put.
  *
  * @module
  */

@@ -82,8 +82,8 @@ export interface FormatEntriesOptions {
 }
 
 /**
- * A snapshot of another system: a {@linkcode SnapshotReader} like any other, so that archives, pulls, pushes and
- * servers take it, and what its system says beyond that.
+ * A snapshot of another system: a {@linkcode SnapshotReader} like any other, so that archives, pulls and servers
+ * take it, and what its system says beyond that.
  */
 export interface FormatReader extends SnapshotReader {
   /** The system that wrote it. */

@@ -49,6 +49,8 @@ export interface Verification {
   readonly tracker: Tracker;
   /** Stops it. */
   readonly signal: AbortSignal | undefined;
+  /** Notes something that was checked. */
+  checked(line: string): void;
   /** Notes something bad. */
   bad(file: string, message: string): void;
   /** Runs a part, and notes what it throws as bad. */
@@ -132,7 +134,8 @@ export class ForeignReader implements FormatReader {
   verify(options: VerifyOptions = {}): Operation<FormatVerifyResult> {
     return new Operation<FormatVerifyResult>(async (tracker) => {
       const { signal } = checkVerifyOptions(options);
-      const { files, checked, unchecked } = this.#snapshot;
+      const { files, unchecked } = this.#snapshot;
+      const checked = [...this.#snapshot.checked];
       const bad: BadChunk[] = [];
       const note = (file: string, message: string) => {
         if (bad.length < MAX_LISTED_BAD) bad.push({ file, message });
@@ -160,7 +163,13 @@ export class ForeignReader implements FormatReader {
           check?.end();
         });
       }
-      await this.#snapshot.verify?.({ tracker, signal, bad: note, attempt });
+      await this.#snapshot.verify?.({
+        tracker,
+        signal,
+        checked: (line) => void checked.push(line),
+        bad: note,
+        attempt,
+      });
       const { bytes, chunks } = tracker.progress;
       return { ok: bad.length === 0, verified: "none", bytes, chunks, bad, checked, unchecked };
     });

@@ -6,8 +6,8 @@
  * JRaft  = length u32be, "jraft.LocalSnapshotPbMeta", length u32be, LocalSnapshotPbMeta
  * ```
  *
- * JRaft's `SnapshotMeta` also has learners (5) and old learners (6). Its checksums are of the application's own;
- * neither says how long a file is. Snapstream's own snapshots are in braft's layout, and have digests of all chunks.
+ * JRaft's `SnapshotMeta` also has learners (5) and old learners (6). Checksums are the application's own; neither
+ * says how long a file is. Snapstream's own snapshots are in braft's layout, and have digests of all chunks.
  *
  * @module
  */

@@ -17,8 +17,8 @@ export interface SourceFilesOptions {
 }
 
 /**
- * The files at a path, to be read by what `@snapstream/snapstream/formats` has. Nothing is changed, and no symbolic
- * link is followed.
+ * The files at a path, to be read by `@snapstream/snapstream/formats`. Nothing is changed, and no symbolic link
+ * is followed.
  *
  * @param path a file or a directory
  * @param options the disk

@@ -5,8 +5,7 @@
  * page    = id u64, flags u16, count u16, overflow u32; elements; little-endian        page 0 and 1: meta
  * meta    = magic ED0CDAED, version 2, page size, flags, root u64, sequence u64, freelist u64, pages u64,
  *           transaction u64, FNV-1a of 64 bits
- * branch  = (position u32, key size u32, page u64)*
- * leaf    = (flags u32, position u32, key size u32, value size u32)*
+ * branch  = (position u32, key size u32, page u64)*   leaf = (flags u32, position u32, key size u32, value size u32)*
  * ```
  *
  * Only the meta pages have a checksum; of the others it is checked that they fit together.
@@ -16,6 +15,7 @@
 
 import { SnapshotError } from "../../errors.ts";
 import { compareBytes } from "../../stream/mod.ts";
+import { PageSet } from "../bytes/page_set.ts";
 import { readExactly, type SourceFile } from "../files.ts";
 
 const MAGIC = 0xed0c_daed;
@@ -275,31 +275,6 @@ export class Bolt {
     return new SnapshotError("CORRUPT", `Page ${page} of ${JSON.stringify(this.#name)} is damaged: ${what}`, {
       file: this.#name,
     });
-  }
-}
-
-/** A bit for each page. */
-class PageSet {
-  readonly #bits: Uint8Array;
-  readonly #count: number;
-
-  constructor(count: number) {
-    this.#count = count;
-    this.#bits = new Uint8Array(Math.ceil(count / 8));
-  }
-
-  /** Adds one; false if it was there. */
-  add(page: number): boolean {
-    const [at, bit] = [page >>> 3, 1 << (page & 7)];
-    if ((this.#bits[at]! & bit) !== 0) return false;
-    this.#bits[at]! |= bit;
-    return true;
-  }
-
-  /** The first that was not added. */
-  missing(): number | undefined {
-    for (let page = 0; page < this.#count; page++) if ((this.#bits[page >>> 3]! & 1 << (page & 7)) === 0) return page;
-    return undefined;
   }
 }
 

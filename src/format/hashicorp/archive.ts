@@ -1,6 +1,6 @@
 /**
- * The archives that `consul snapshot save`, `nomad operator snapshot save` and `vault operator raft snapshot save`
- * write (hashicorp/raft-snapshot).
+ * Archives that `consul snapshot save`, `nomad operator snapshot save` and `vault operator raft snapshot save` write
+ * (hashicorp/raft-snapshot).
  *
  * ```text
  * gzip of tar of:   meta.json        as in a store, without the CRC

@@ -2,7 +2,7 @@
  * HashiCorp raft's `FileSnapshotStore`, which Consul, Nomad, Vault and rqlite (before 10) keep their snapshots in.
  *
  * ```text
- * BASE/snapshots/TERM-INDEX-MILLISECONDS/meta.json, state.bin    `.tmp` behind it: being written, or of a crash
+ * BASE/snapshots/TERM-INDEX-MILLISECONDS/meta.json, state.bin     `.tmp` behind it: not finished
  * ```
  *
  * The CRC-64 of `state.bin` is in `meta.json`, which has none itself.

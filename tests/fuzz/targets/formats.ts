@@ -17,6 +17,8 @@ const SEEDS: readonly (readonly [path: string, name: string])[] = [
   ["etcd/snap.db", "snap.db"],
   [`etcd/${SNAP}`, SNAP],
   [SM, "group"],
+  ["redis/small.rdb", "small.rdb"],
+  ["sqlite/small.db", "small.db"],
   ["jraft", "snapshot_10"],
   ["braft/nested/storage", "storage"],
 ];

@@ -1,0 +1,58 @@
+// RDB files, written by the real program (Redis 7.0.15), of which redis-check-rdb says that they have 33 keys.
+
+import { detectFormat, openFormat } from "../../src/formats.ts";
+import { sourceFiles } from "../../src/fs.ts";
+import { cutsThatPass, filesOf, fixture, FIXTURES, flipsThatPass, verified } from "../support/format_files.ts";
+import { assert, rejects, test } from "../support/harness.ts";
+
+const text = (bytes: unknown) => new TextDecoder().decode(bytes as Uint8Array);
+
+test("formats, redis: version, keys of each type, and the check at the end", async () => {
+  const files = await sourceFiles(`${FIXTURES}/redis/small.rdb`);
+  assert.deepInclude(await detectFormat(files), { system: "redis", sure: "certain" });
+  const reader = await openFormat(files);
+  assert.deepInclude(reader.details, { version: 10, hasCrc: true });
+  assert.deepInclude(reader.details.aux, { "redis-ver": "7.0.15" });
+  const { ok, checked, unchecked, bytes } = await reader.verify().result;
+  assert.isTrue(ok);
+  assert.deepEqual(unchecked, []);
+  assert.strictEqual(bytes, (fixture("redis/small.rdb") as Uint8Array).length - 8);
+  const counts = checked.map((line) => /^database (.*) keys$/.exec(line)?.[1]).filter((line) => line !== undefined);
+  assert.sameMembers(counts, [
+    ...["0, string: 24", "0, hash: 2", "0, list: 1", "0, set: 2", "0, zset: 2", "0, stream: 1", "3, string: 1"],
+  ]);
+  await reader.close();
+});
+
+test("formats, redis: strings and hashes, as texts, integers, compressed and packed", async () => {
+  const reader = await openFormat(await sourceFiles(`${FIXTURES}/redis/small.rdb`));
+  const found = new Map<string, unknown>();
+  for await (const { space, key, value } of reader.entries()) {
+    found.set(
+      `${space} ${text(key)}`,
+      Array.isArray(value) ? value.map((pair) => pair.map(text).join("=")).sort() : text(value),
+    );
+  }
+  assert.strictEqual(found.size, 27);
+  assert.strictEqual(found.get("0 key:12"), "value number 12");
+  assert.strictEqual(found.get("0 number"), "12345");
+  assert.strictEqual(found.get("0 neg"), "-7");
+  assert.strictEqual(found.get("0 long"), "abc".repeat(200));
+  assert.strictEqual(found.get("3 other"), "db3");
+  assert.deepEqual(found.get("0 user:1"), ["age=36", "name=Ada"]);
+  assert.deepEqual(found.get("0 bighash"), [`f1=${"y".repeat(100)}`, "f2=v2"]);
+  assert.lengthOf(await Array.fromAsync(reader.entries({ space: "3" })), 1);
+  await reader.close();
+});
+
+test("formats, redis: every change is found, and each length that it is cut to", async () => {
+  const contents = fixture("redis/small.rdb") as Uint8Array;
+  assert.deepEqual(await flipsThatPass(contents, undefined, "small.rdb"), []);
+  assert.deepEqual(await cutsThatPass(contents, undefined, "small.rdb"), []);
+  const unsummed = contents.slice();
+  unsummed.fill(0, -8);
+  const { ok, unchecked } = await verified(filesOf(unsummed, "small.rdb"));
+  assert.isTrue(ok);
+  assert.lengthOf(unchecked, 1);
+  await rejects(openFormat(filesOf(new TextEncoder().encode("REDIS0099"), "newer.rdb")), "UNSUPPORTED");
+});

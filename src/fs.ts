@@ -16,4 +16,5 @@
  */
 
 export { DirectoryBucket, type DirectoryBucketOptions } from "./bucket/directory/mod.ts";
+export { sourceFiles, type SourceFilesOptions } from "./format/disk/mod.ts";
 export { DirectoryStorage, type DirectoryStorageOptions, type Durability } from "./storage/directory/mod.ts";

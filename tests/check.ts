@@ -10,7 +10,7 @@ const ROOT = new URL("..", import.meta.url).pathname;
 const config = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
 const entries: string[] = Object.values(config.exports);
 /** What runs where there is neither a disk nor `node:`. */
-const EDGE_SAFE = ["mod.ts", "src/object.ts", "src/durable_object.ts", "src/opfs.ts"];
+const EDGE_SAFE = ["mod.ts", "src/object.ts", "src/durable_object.ts", "src/opfs.ts", "src/formats.ts"];
 const DOM_CONFIG = ".deno.dom.json";
 
 let failed = 0;

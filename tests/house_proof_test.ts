@@ -11,7 +11,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["stream"],
   ["fs"],
   ["snapshot"],
-  ["state", "bucket", "sqlite"],
+  ["state", "bucket", "sqlite", "format"],
   ["log"],
   ["storage", "transfer"],
   ["executor"],

@@ -38,8 +38,8 @@ export function wasNotAnswered(error: unknown): boolean {
 }
 
 /**
- * Reports whether a request was refused since others change the same object now, or it was changed just before (429, and
- * S3's 409): nothing was done.
+ * Reports whether a request was refused since others change the same object now, or it was changed just before (429,
+ * and S3's 409): nothing was done.
  */
 export function isContended(error: unknown): boolean {
   return hasCode(error, "UNAVAILABLE") && [409, 429].includes(error.fields.status ?? 0);

@@ -4,20 +4,22 @@
  * @module
  */
 
+import type { SourceFiles } from "../format/mod.ts";
 import type { SnapshotReader } from "../snapshot/mod.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { toHex } from "../stream/mod.ts";
 import { shown } from "./io.ts";
 import { type Command, Exit, type Invocation, parseIndex } from "./command.ts";
+import { foreignFiles, inspectForeign, listForeign, verifyForeign } from "./foreign.ts";
 
 /** The writer of the snapshots: braft's carry no digests. */
 function formatOf(verifiable: readonly boolean[]): "braft" | "snapstream" {
   return verifiable.length > 0 && verifiable.every((is) => !is) ? "braft" : "snapstream";
 }
 
-/** `ls DIR` */
+/** `ls PATH` */
 export const ls: Command = {
-  usage: "DIR",
+  usage: "PATH",
   summary: "lists the snapshots of a directory, newest first",
   help:
     "Prints index, term, size, number of files, time and group of each. On standard error it names those that are\n" +
@@ -25,7 +27,7 @@ export const ls: Command = {
   positionals: [1, 1],
   options: {},
   run: (invocation) =>
-    withStorage(invocation, async (storage) => {
+    withStorage(invocation, listForeign, async (storage) => {
       const { io, json } = invocation;
       const snapshots = await storage.list();
       const quarantined = await storage.quarantined();
@@ -61,15 +63,15 @@ export const ls: Command = {
     }),
 };
 
-/** `inspect DIR [INDEX]` */
+/** `inspect PATH [INDEX]` */
 export const inspect: Command = {
-  usage: "DIR [INDEX]",
+  usage: "PATH [INDEX]",
   summary: "shows what is in one snapshot, or in all",
   help: "Reads manifests and sizes, not the content: see `verify`.",
   positionals: [1, 2],
   options: {},
   run: (invocation) =>
-    withStorage(invocation, async (storage) => {
+    withStorage(invocation, inspectForeign, async (storage) => {
       const { io, json } = invocation;
       const snapshots: Awaited<ReturnType<typeof describe>>[] = [];
       for (const index of await indicesOf(storage, invocation)) {
@@ -102,15 +104,17 @@ export const inspect: Command = {
     }),
 };
 
-/** `verify DIR [INDEX]` */
+/** `verify PATH [INDEX]` */
 export const verify: Command = {
-  usage: "DIR [INDEX]",
+  usage: "PATH [INDEX]",
   summary: "reads everything and checks it",
-  help: "Exit code 3 if anything is damaged. What is damaged is named, and left as it is.",
+  help:
+    "Exit code 3 if anything is damaged, 1 if it is no snapshot. What is damaged is named, and left as it is. Of\n" +
+    "snapshots of other systems it says what was checked, and what their formats have no checksum of.",
   positionals: [1, 2],
   options: {},
   run: (invocation) =>
-    withStorage(invocation, async (storage) => {
+    withStorage(invocation, verifyForeign, async (storage) => {
       const { io, json, signal } = invocation;
       let code: number = Exit.DONE;
       const snapshots: unknown[] = [];
@@ -132,7 +136,9 @@ export const verify: Command = {
         }
       }
       if (json) io.print(JSON.stringify({ snapshots }));
-      return code;
+      if (snapshots.length > 0 || storage.damaged.length > 0) return code;
+      io.note(`There is no snapshot in ${invocation.positionals[0]}`);
+      return Exit.FAILED; // nothing was verified, which is no success
     }),
 };
 
@@ -161,11 +167,15 @@ async function indicesOf(storage: DirectoryStorage, { positionals }: Invocation)
   return index === undefined ? (await storage.list()).map(({ meta }) => meta.lastIncludedIndex) : [index];
 }
 
-/** Opens the directory read-only. Exit code 3 if the named snapshot is damaged or, if none was named, any of them. */
+/** Opens the directory read-only, or hands over what another system wrote. Exit code 3 if the named snapshot is damaged or, if none was named, any of them. */
 async function withStorage(
-  { positionals, io }: Invocation,
+  invocation: Invocation,
+  foreign: (files: SourceFiles, invocation: Invocation) => Promise<number>,
   use: (storage: DirectoryStorage) => Promise<number | void>,
 ): Promise<number> {
+  const { positionals, io } = invocation;
+  const files = await foreignFiles(positionals[0]!);
+  if (files !== undefined) return await foreign(files, invocation);
   const storage = await DirectoryStorage.open(positionals[0]!, { readOnly: true });
   try {
     for (const { index, error } of storage.damaged) io.note(`snapshot ${index} is damaged: ${error.message}`);

@@ -12,7 +12,9 @@ import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { pump } from "../stream/mod.ts";
 import { checkSource, pull as fetchInto, snapshotHandler } from "../transfer/mod.ts";
 import { serve as listen } from "../serve.ts";
+import { openFormat } from "../format/mod.ts";
 import { type Command, Exit, parseIndex, UsageError } from "./command.ts";
+import { foreignFiles } from "./foreign.ts";
 
 /** Compares a secret in a time that does not tell how much of it is right. */
 function isSame(given: string, secret: string): boolean {
@@ -96,17 +98,24 @@ export const pull: Command = {
   },
 };
 
-/** `archive DIR [INDEX] > FILE` */
+/** `archive PATH [INDEX] > FILE` */
 export const archive: Command = {
-  usage: "DIR [INDEX] > FILE",
+  usage: "PATH [INDEX] > FILE",
   summary: "writes a snapshot as one stream to standard output",
-  help: "The newest, or the one that is named. The directory is not changed.",
+  help: "The newest, or the one that is named; also of another system. Nothing at the path is changed.",
   positionals: [1, 2],
   options: {},
   async run({ positionals, signal, io }) {
+    const index = parseIndex(positionals[1]);
+    const files = await foreignFiles(positionals[0]!);
+    if (files !== undefined) {
+      const reader = await openFormat(files, index === undefined ? {} : { index });
+      await pump(archiveOf(reader), io.stdout(), { signal });
+      return Exit.DONE;
+    }
     const storage = await DirectoryStorage.open(positionals[0]!, { readOnly: true });
     try {
-      const reader = await storage.open(parseIndex(positionals[1]));
+      const reader = await storage.open(index);
       try {
         await pump(archiveOf(reader), io.stdout(), { signal });
       } finally {

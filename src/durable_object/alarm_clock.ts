@@ -18,7 +18,7 @@ export interface AlarmStorage {
   deleteAlarm(): Promise<void>;
 }
 
-/** An alarm that is so many milliseconds late does not go off by itself any more: the platform gave up its retries. */
+/** An alarm that is so many milliseconds late does not go off by itself: the platform has ended its retries. */
 const OVERDUE = 30_000;
 
 /** A callback that waits for its time. */

@@ -7,7 +7,8 @@
 
 import { checkInteger, type Checks, integer } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
-import { MAX_FILES, type SnapshotManifest } from "./manifest.ts";
+import type { SnapshotManifest } from "./manifest.ts";
+import { MAX_FILES } from "./manifest_bytes.ts";
 import type { SnapshotMeta } from "./meta.ts";
 
 /**

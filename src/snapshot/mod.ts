@@ -12,6 +12,13 @@ export * from "./group.ts";
 export { MAX_KEY_GROUPS } from "./key_groups.ts";
 export * from "./limits.ts";
 export * from "./manifest.ts";
+export {
+  FORMAT_VERSION,
+  groupOfManifest,
+  type ManifestVerifier,
+  MAX_FILES,
+  MAX_MANIFEST_BYTES,
+} from "./manifest_bytes.ts";
 export * from "./meta.ts";
 export * from "./names.ts";
 export * from "./options.ts";

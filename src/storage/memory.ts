@@ -8,7 +8,8 @@ import { SnapshotError } from "../errors.ts";
 import type { SnapshotManifest } from "../snapshot/mod.ts";
 import { toHex } from "../stream/mod.ts";
 import type { Medium, MediumFile, PlacedSnapshot, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
-import { MediumStorage, type StorageOptions } from "./medium_storage.ts";
+import { MediumStorage } from "./medium_storage.ts";
+import type { StorageOptions } from "./storage_options.ts";
 
 /**
  * Keeps snapshots in memory, by the same rules as on a disk, but nothing survives a crash.

@@ -7,4 +7,5 @@
 export { checkKey, decryptedReader, EncryptedStorage, encryptedWriter, type EncryptionKey } from "./encrypted/mod.ts";
 export { MemoryStorage } from "./memory.ts";
 export type * from "./medium.ts";
-export { MediumStorage, type StorageOptions } from "./medium_storage.ts";
+export { MediumStorage } from "./medium_storage.ts";
+export type { StorageOptions } from "./storage_options.ts";

@@ -5,6 +5,7 @@ import { MemoryStorage, snapshotHandler, type SnapshotStorage } from "../../mod.
 import { serve } from "../../src/transfer/server/serve.ts";
 import { sqliteEngine, SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { sourceFiles } from "../../src/format/disk/mod.ts";
 import { members, parameter, type Slot } from "./slot.ts";
 import {
   isArrayOf,
@@ -41,6 +42,8 @@ export function storageSlots(directory: string, storage: SnapshotStorage): Slot[
     }
   };
   return [
+    parameter("sourceFiles", "path", isPath, (_, v: Any) => sourceFiles(v)),
+    ...members("sourceFiles", (_, it) => sourceFiles(`${directory}/new`, it), { disk: isNothing }),
     parameter("DirectoryStorage.open", "root", isPath, (_, v: Any) => DirectoryStorage.open(v)),
     ...members("DirectoryStorage.open", (_, it) => DirectoryStorage.open(`${directory}/new`, it), {
       ...{ retain: isInteger(1), signer: isNothing, onWarning: isFunction, disk: isNothing, group: isGroup },

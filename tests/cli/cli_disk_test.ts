@@ -1,7 +1,7 @@
 // The command line as its users meet it: a process with arguments, standard input and output, and an exit code.
 
 import { spawn } from "node:child_process";
-import { cp, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { projectFlags } from "../support/child.ts";
@@ -249,3 +249,39 @@ test("cli: serve, pull, and Ctrl-C", async () => {
     assert.equal(await listing(`${directory}/a`), before);
   });
 });
+
+for (
+  const [path, format, index] of [
+    ["hashicorp/multi", "hashicorp", "400"],
+    ["consul/small.snap", "consul", "9"],
+    ["etcd/snap.db", "etcd", "40"],
+    ["ratis/small", "ratis", "304"],
+  ] as const
+) {
+  test(`cli: snapshots of other systems are listed, shown, verified and archived: ${format}`, () =>
+    inTemp(async (directory) => {
+      const whole = `tests/fixtures/${path}`;
+      const verified = await run(["verify", whole, "--json"]);
+      assert.strictEqual(verified.code, 0, verified.stderr);
+      assert.deepInclude(JSON.parse(text(verified)), { format });
+      assert.deepInclude(JSON.parse(text(await run(["inspect", whole, "--json"]))).snapshots[0], { index });
+      assert.match(text(await run(["ls", whole])), new RegExp(`^${index}\t`));
+      const archived = await run(["archive", whole]);
+      const taken = await run(["unarchive", `${directory}/${format}`], archived.stdout);
+      assert.match(text(taken), new RegExp(`^snapshot ${index}: `), taken.stderr);
+    }));
+}
+
+test("cli: verify of what is damaged ends with 3, of what is no snapshot with 1", () =>
+  inTemp(async (directory) => {
+    const bytes = new Uint8Array(await readFile("tests/fixtures/consul/small.snap"));
+    bytes[700]! ^= 1;
+    await writeFile(`${directory}/damaged.snap`, bytes);
+    assert.strictEqual((await run(["verify", `${directory}/damaged.snap`])).code, 3);
+    await writeFile(`${directory}/none`, noise(1000, 1));
+    await mkdir(`${directory}/empty`);
+    for (const name of ["none", "nowhere", "empty"]) {
+      const { code, stderr } = await run(["verify", `${directory}/${name}`]);
+      assert.strictEqual(code, 1, stderr);
+    }
+  }));

@@ -2,7 +2,8 @@
 // change each time.
 
 import { SnapshotError, type SnapshotErrorCode } from "../../mod.ts";
-import { MediumStorage, type StorageOptions } from "../../src/storage/medium_storage.ts";
+import { MediumStorage } from "../../src/storage/medium_storage.ts";
+import type { StorageOptions } from "../../src/storage/storage_options.ts";
 import type { MediumFile, StoredSnapshot } from "../../src/storage/medium.ts";
 import { MemoryMedium } from "../../src/storage/memory.ts";
 

@@ -31,8 +31,8 @@ export interface S3Address {
   /** Signs requests and sends them, instead of aws4fetch with the credentials: with its own retries switched off. */
   readonly client?: S3Client;
   /**
-   * Whether a body goes up with its SHA-256 in `X-Amz-Checksum-Sha256`, which the service then checks and keeps. Backblaze
-   * B2, for one, refuses the header. The signature has the same SHA-256 all the same.
+   * Whether a body goes up with its SHA-256 in `X-Amz-Checksum-Sha256`, which the service then checks and keeps.
+   * Backblaze B2, for one, refuses the header. The signature has the same SHA-256 all the same.
    *
    * @default {true}
    */
@@ -138,7 +138,7 @@ export class S3Connection {
   }
 
   /**
-   * Sends a request, also to where a 307 or 308 says: a new bucket of AWS is found so, until all names of its are known.
+   * Sends a request, also to where a 307 or 308 says: a new bucket of AWS is found so at first.
    * The request is signed anew, for its new address.
    */
   async #follow(request: S3Request): Promise<Response> {
@@ -259,8 +259,8 @@ function serviceOf(hostname: string): string {
 }
 
 /**
- * Returns an ETag of an answer as the service gave it. A proxy that compresses makes it weak, and no weak one ever matches
- * in `If-Match` (RFC 9110, 13.1.1); a service gives strong ones.
+ * Returns an ETag of an answer as the service gave it. A proxy that compresses makes it weak, and no weak one ever
+ * matches in `If-Match` (RFC 9110, 13.1.1); a service gives strong ones.
  */
 export function strongEtag(etag: string | null | undefined): string | undefined {
   return etag?.replace(/^W\//, "") || undefined;

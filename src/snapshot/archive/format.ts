@@ -31,7 +31,7 @@
 import { SnapshotError } from "../../errors.ts";
 import { concat, DIGEST_SIZE, MAX_CHUNK_SIZE, u32, u64 } from "../../stream/mod.ts";
 import { MAX_TRAILER_BYTES } from "../trailer.ts";
-import { MAX_MANIFEST_BYTES } from "../manifest.ts";
+import { MAX_MANIFEST_BYTES } from "../manifest_bytes.ts";
 import { MAX_SIGNATURE } from "../meta.ts";
 
 /** The types of records. */

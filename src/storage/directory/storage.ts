@@ -15,7 +15,8 @@ import { DirectorySync, type Durability } from "./sync.ts";
 import { examine, isProof } from "../evidence.ts";
 import { indexOfDirectory, isInstall, isTrash, LOCK, snapshotDirectory, TEMP } from "../layout.ts";
 import type { StoredSnapshot } from "../medium.ts";
-import { MediumStorage, storageChecks, type StorageOptions } from "../medium_storage.ts";
+import { MediumStorage } from "../medium_storage.ts";
+import { storageChecks, type StorageOptions } from "../storage_options.ts";
 
 /** Options of {@linkcode DirectoryStorage.open}. */
 export interface DirectoryStorageOptions extends StorageOptions {

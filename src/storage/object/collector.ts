@@ -14,6 +14,8 @@ import type { LocatedManifest } from "./located_manifest.ts";
 import type { SharedTime } from "./shared_time.ts";
 import type { RetryingBucket } from "../../bucket/mod.ts";
 
+/** The most collections after commits of one process in a time of grace: each lists all packs. */
+const COLLECTIONS = 10;
 /** Manifests read at the same time. */
 const READ_AHEAD = 8;
 /** Objects deleted at once. */
@@ -35,12 +37,64 @@ export interface CollectorParts {
   readonly store: IndexStore;
   /** Reads a manifest. */
   manifest(kept: KeptSnapshot): Promise<LocatedManifest>;
-  /** The names of the packs of manifests that were read already, by the snapshots' ids. */
-  readonly packsOf: Map<string, readonly string[]>;
   /** The milliseconds for which a retired snapshot stays. */
   readonly grace: number;
   /** The clock by which leases and times of grace end. */
   readonly time: SharedTime;
+}
+
+/** Collects for one storage: after commits, now and then, and when it is asked to. */
+export class Collector {
+  readonly #parts: CollectorParts;
+  readonly #warn: (what: string, error: unknown) => void;
+  /** The names of the packs of manifests that were read already, by the snapshots' ids. */
+  readonly #packsOf = new Map<string, readonly string[]>();
+  /** The time of the last collection that came to its end, by `performance.now()`. */
+  #collected = -Infinity;
+  #isCollecting = false;
+  /** The collections after commits that failed since then. */
+  #failed = 0;
+
+  /**
+   * @param parts the storage
+   * @param warn is told of a collection that fails
+   */
+  constructor(parts: CollectorParts, warn: (what: string, error: unknown) => void) {
+    this.#parts = parts;
+    this.#warn = warn;
+  }
+
+  /** Collects. */
+  async collect(signal: AbortSignal): Promise<Collected> {
+    return await collect(this.#parts, this.#packsOf, signal);
+  }
+
+  /** True if a commit may be followed by a collection: the last one was long enough ago. */
+  get mayCollect(): boolean {
+    return !this.#isCollecting && performance.now() - this.#collected >= this.#parts.grace / COLLECTIONS;
+  }
+
+  /** Returns the index without what is not needed any more, for a commit to put with it; nothing if all is needed. */
+  forget(index: ObjectIndex): Partial<ObjectIndex> | undefined {
+    return forget(index, this.#parts.grace, this.#parts.time);
+  }
+
+  /** Collects after a commit that left something to collect. If that fails it is done after the next one. */
+  async collectNow(isDue: boolean, signal: AbortSignal): Promise<void> {
+    if (this.#isCollecting || !isDue && this.#failed === 0) return;
+    this.#isCollecting = true;
+    try {
+      await this.collect(signal);
+      this.#collected = performance.now();
+      this.#failed = 0;
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#failed++;
+      this.#warn(`What is not needed any more could not be deleted, ${this.#failed} times in a row`, error);
+    } finally {
+      this.#isCollecting = false;
+    }
+  }
 }
 
 /**
@@ -52,7 +106,11 @@ export interface CollectorParts {
  *
  * @throws the error of a manifest that cannot be read: its packs are not known then, and nothing is deleted
  */
-export async function collect(parts: CollectorParts, signal: AbortSignal | undefined): Promise<Collected> {
+async function collect(
+  parts: CollectorParts,
+  packsOf: Map<string, readonly string[]>,
+  signal: AbortSignal,
+): Promise<Collected> {
   const { bucket, store, grace, time } = parts;
   await store.read();
   let forgotten = 0;
@@ -61,7 +119,7 @@ export async function collect(parts: CollectorParts, signal: AbortSignal | undef
     forgotten = change === undefined ? forgotten : index.retired.length - change.retired.length;
     return change;
   });
-  const used = await usedPacks(index, parts, signal);
+  const used = await usedPacks(index, parts, packsOf, signal);
   const [ids, leases] = [new Set(allKept(index).map(({ id }) => id)), new Set(index.leases.map(({ id }) => id))];
   const isGarbage = (key: string) => {
     const [kind, id = ""] = key.split("/");
@@ -92,7 +150,7 @@ export async function collect(parts: CollectorParts, signal: AbortSignal | undef
 }
 
 /** Returns the index without the entries that are not needed any more; nothing if all are needed. */
-export function forget(
+function forget(
   index: ObjectIndex,
   grace: number,
   time: SharedTime,
@@ -120,8 +178,9 @@ export function forget(
 /** Returns the names of the packs that some snapshot uses. */
 async function usedPacks(
   index: ObjectIndex,
-  { manifest, packsOf }: CollectorParts,
-  signal: AbortSignal | undefined,
+  { manifest }: CollectorParts,
+  packsOf: Map<string, readonly string[]>,
+  signal: AbortSignal,
 ): Promise<Set<string>> {
   const all = allKept(index);
   const ids = new Set(all.map(({ id }) => id));

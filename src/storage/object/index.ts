@@ -271,3 +271,34 @@ function decodeLease(message: LeaseMessage): Lease {
     ...(has("index") && { index: message.index }),
   };
 }
+
+/**
+ * Checks that the index and the manifest of a snapshot agree.
+ *
+ * @throws {SnapshotError} `FORBIDDEN` if not: both are as they were written, but do not belong together
+ */
+export async function checkHead({ index, head, digest }: KeptSnapshot, manifest: SnapshotManifest): Promise<void> {
+  const isSame = manifest.index === index && equal(digest, manifest.digest);
+  if (isSame && equal(head, (await SnapshotManifest.of(manifest.meta, [])).bytes)) return;
+  throw new SnapshotError("FORBIDDEN", `Snapshot ${index} is another one than the index of the bucket says`, {
+    index,
+    expected: toHex(digest),
+    actual: toHex(manifest.digest),
+  });
+}
+
+/** @throws {SnapshotError} `CORRUPT` if an object with a manifest is not what was written */
+export async function checkDigest(
+  bytes: Uint8Array,
+  { index, objectDigest }: KeptSnapshot,
+  key: string,
+): Promise<void> {
+  const actual = await sha256(bytes);
+  if (equal(actual, objectDigest)) return;
+  throw new SnapshotError("CORRUPT", `${key}, with snapshot ${index}, is not what was written`, {
+    index,
+    file: key,
+    expected: toHex(objectDigest),
+    actual: toHex(actual),
+  });
+}

@@ -4,7 +4,9 @@
  * @module
  */
 
+import { LONGEST_WAIT } from "../../async/mod.ts";
 import { SnapshotError } from "../../errors.ts";
+import { toHex } from "../../stream/mod.ts";
 import type { IndexStore } from "./index_store.ts";
 import { type Lease, type ObjectIndex, randomName } from "./index.ts";
 import type { SharedTime } from "./shared_time.ts";
@@ -71,7 +73,7 @@ export class Leases {
     return this.#spare = { ...this.#fresh(index, "write"), since: index.generation + 1n };
   }
 
-  /** Keeps a lease for the next snapshot, of one that was given up and can never be committed any more. */
+  /** Keeps a lease for the next snapshot: that of one which was aborted, and can never be committed any more. */
   reuse(lease: HeldLease): void {
     lease.release();
     this.#spare = lease;
@@ -89,6 +91,34 @@ export class Leases {
     const index = await this.#store.read();
     const isThere = index.leases.some(({ id, since }) => id === spare.id && since === spare.since);
     return isThere ? [this.#hold(spare), index] : undefined;
+  }
+
+  /**
+   * Keeps the snapshots of a generation while one is read, even if others retire them: takes a lease after a time. Most
+   * readers are done before.
+   *
+   * @param since the generation
+   * @param after the time, in milliseconds
+   * @param failed is told if no lease can be taken
+   * @returns a function that ends it
+   */
+  stay(since: bigint, after: number, failed: (error: unknown) => void): () => Promise<void> {
+    let taking: Promise<HeldLease | undefined> | undefined;
+    const take = async () => {
+      try {
+        return (await this.take("read", since))[0];
+      } catch (error) {
+        failed(error);
+        return undefined;
+      }
+    };
+    const timer = setTimeout(() => taking = take(), Math.min(after, LONGEST_WAIT));
+    return async () => {
+      clearTimeout(timer);
+      const lease = await taking;
+      lease?.release();
+      if (lease !== undefined) await this.drop(lease);
+    };
   }
 
   /** Takes a lease for an install. */
@@ -197,7 +227,7 @@ function replace({ leases }: ObjectIndex, id: string, lease: Lease): Partial<Obj
 }
 
 /** Returns the index without a lease. */
-export function withoutLease({ leases }: ObjectIndex, id: string): Partial<ObjectIndex> {
+export function withoutLease({ leases }: ObjectIndex, id: string): Pick<ObjectIndex, "leases"> {
   return { leases: leases.filter((lease) => lease.id !== id) };
 }
 
@@ -210,4 +240,14 @@ export function idle({ since: _, ...lease }: Lease): Lease {
 export function bornIn(id: string): { readonly epoch: string; readonly generation: bigint } | undefined {
   const [, epoch, generation] = /^([0-9a-f]{16})-([0-9]{1,20})-[0-9a-f]{16}$/.exec(id) ?? [];
   return epoch === undefined ? undefined : { epoch, generation: BigInt(generation!) };
+}
+
+/** Returns the place in which a snapshot is received. */
+export function installPlace(index: bigint, digest: Uint8Array): string {
+  return `install-${index}-${toHex(digest)}`;
+}
+
+/** Reports whether a lease is that of the install in this place, running or interrupted. */
+export function isInstallOf({ kind, index, digest }: Lease, place: string): boolean {
+  return kind === "install" && index !== undefined && digest !== undefined && installPlace(index, digest) === place;
 }

@@ -5,4 +5,5 @@
  */
 
 export type { Collected } from "./collector.ts";
-export { ObjectStorage, type ObjectStorageOptions } from "./storage.ts";
+export type { ObjectStorageOptions } from "./options.ts";
+export { ObjectStorage } from "./storage.ts";

@@ -6,11 +6,11 @@
 
 import { hasCode, SnapshotError } from "../../errors.ts";
 import { type ByteRange, MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
-import { equal, sha256, toHex } from "../../stream/mod.ts";
+import { sha256 } from "../../stream/mod.ts";
 import type { MediumFile, PlacedSnapshot, Places } from "../medium.ts";
 import type { IndexStore } from "./index_store.ts";
-import { allKept, keptOf, type KeptSnapshot, type Lease, type ObjectIndex, randomName } from "./index.ts";
-import type { HeldLease, Leases } from "./leases.ts";
+import { allKept, checkDigest, keptOf, type KeptSnapshot, type Lease, type ObjectIndex, randomName } from "./index.ts";
+import { type HeldLease, installPlace, isInstallOf, type Leases } from "./leases.ts";
 import { LocatedManifest, MAX_STORED_MANIFEST_BYTES } from "./located_manifest.ts";
 import { PackedContent } from "./packed_content.ts";
 import { PackedFile } from "./packed_file.ts";
@@ -389,24 +389,4 @@ export class ObjectPlaces implements Places {
         },
       );
   }
-}
-
-async function checkDigest(bytes: Uint8Array, { index, objectDigest }: KeptSnapshot, key: string): Promise<void> {
-  const actual = await sha256(bytes);
-  if (equal(actual, objectDigest)) return;
-  throw new SnapshotError("CORRUPT", `${key}, with snapshot ${index}, is not what was written`, {
-    index,
-    file: key,
-    expected: toHex(objectDigest),
-    actual: toHex(actual),
-  });
-}
-
-function installPlace(index: bigint, digest: Uint8Array): string {
-  return `install-${index}-${toHex(digest)}`;
-}
-
-/** Reports whether a lease is that of the install in this place, running or interrupted. */
-function isInstallOf({ kind, index, digest }: Lease, place: string): boolean {
-  return kind === "install" && index !== undefined && digest !== undefined && installPlace(index, digest) === place;
 }

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { LONGEST_WAIT, neverThrowing, raceAbort } from "../../async/mod.ts";
-import { type Bucket, checkBucket, checkKeyPrefix, RetryingBucket } from "../../bucket/mod.ts";
-import { checkIndex, checkOptions, checkSignal, checkString, duration, integer } from "../../checks.ts";
-import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { neverThrowing, raceAbort } from "../../async/mod.ts";
+import { type Bucket, checkBucket, RetryingBucket } from "../../bucket/mod.ts";
+import { checkIndex, checkOptions, checkSignal, checkString } from "../../checks.ts";
+import { hasCode, messageOf, SnapshotError } from "../../errors.ts";
 import {
   checkCreateOptions,
   checkManifest,
@@ -16,68 +16,34 @@ import {
   type QuarantinedSnapshot,
   type SnapshotInfo,
   type SnapshotInstall,
-  SnapshotManifest,
+  type SnapshotManifest,
   type SnapshotReader,
   type SnapshotSigner,
   type SnapshotStorage,
   type SnapshotWriter,
-  stale,
   type UnreadableSnapshot,
   type VerifyOptions,
 } from "../../snapshot/mod.ts";
-import { equal, MAX_CHUNK_SIZE, toHex } from "../../stream/mod.ts";
-import { MAX_QUARANTINED, readAll } from "../evidence.ts";
 import { StoredInstall } from "../install.ts";
 import type { Published } from "../medium.ts";
-import { storageChecks, type StorageOptions } from "../medium_storage.ts";
 import { type Grouping, StorageGroup } from "../storage_group.ts";
 import { QuarantineListeners } from "../quarantine_listeners.ts";
 import { StoredReader } from "../reader.ts";
 import type { Trial } from "../trial.ts";
-import { Unreadable } from "../unreadable.ts";
 import { StoredWriter } from "../writer.ts";
-import { collect, type Collected, forget } from "./collector.ts";
-import { allKept, groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
+import { checkNewer, type Commit, committed } from "./changes.ts";
+import { type Collected, Collector } from "./collector.ts";
+import { checkHead, groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
 import { IndexStore } from "./index_store.ts";
-import { type HeldLease, Leases, withoutLease } from "./leases.ts";
+import { Leases } from "./leases.ts";
+import { ObjectEvidence } from "./object_evidence.ts";
+import { checkObjectOptions, type ObjectStorageOptions } from "./options.ts";
 import { ObjectPlaces } from "./places.ts";
+import { closed, StorageWork } from "../work.ts";
 import { SharedTime } from "./shared_time.ts";
 
-/** The most collections after commits of one process in a time of grace: each lists all packs. */
-const COLLECTIONS = 10;
-/** The size of the largest packs: four of them are in memory. */
-const MAX_PACK_SIZE = 2 ** 30;
-
-/** Options of {@linkcode ObjectStorage.open}. */
-export interface ObjectStorageOptions extends StorageOptions {
-  /**
-   * The prefix of all keys, such as `"room-17/"`. The same bucket and prefix are the same storage.
-   *
-   * @default {""}
-   */
-  readonly prefix?: string;
-  /**
-   * The bytes of a pack, 4 MiB to 1 GiB: the data of one request, in either direction. Four packs are in memory while a
-   * snapshot is written, and three for each file that is being read.
-   *
-   * @default {8388608}
-   */
-  readonly packSize?: number;
-  /**
-   * The milliseconds for which retired snapshots stay, since other processes may be reading them; readers that take
-   * longer protect theirs with a lease in time. The clocks of all processes must agree to within a fraction of it when
-   * they open the bucket; a clock that jumps afterwards is ignored.
-   *
-   * @default {3600000}
-   */
-  readonly grace?: number;
-  /**
-   * The milliseconds for which an interrupted install is kept to be resumed.
-   *
-   * @default {604800000}
-   */
-  readonly keepInstalls?: number;
-}
+/** What is said if a snapshot that is being read could not be protected. */
+const UNPROTECTED = "A snapshot that is being read may be collected, since no lease could be taken";
 
 /**
  * Snapshots in a bucket, which any number of processes may use at the same time. Chunks are kept by their digests, in
@@ -119,24 +85,15 @@ export class ObjectStorage implements SnapshotStorage {
   readonly #onWarning: (error: SnapshotError) => void;
   readonly #signer: SnapshotSigner | undefined;
   readonly #readers = new Set<StoredReader>();
-  #writer: StoredWriter | undefined;
-  #install: StoredInstall | undefined;
-  /** The `create` that has begun: set before the first `await`, so that of two calls one is `BUSY`. */
-  #beginning: Promise<unknown> | undefined;
-  #beginningInstall = false;
-  /** Commits, one after the other. */
-  #publishing: Promise<unknown> = Promise.resolve();
+  readonly #work = new StorageWork();
   /** Pending while the last install is being left. */
   #leaving: Promise<void> = Promise.resolve();
   /** Background tasks. */
   readonly #background = new Set<Promise<void>>();
-  /** The time of the last collection, by `performance.now()`. */
-  #collected = -Infinity;
-  readonly #packsOf = new Map<string, readonly string[]>();
+  readonly #collector: Collector;
   readonly #closing = new AbortController();
   readonly #listeners = new QuarantineListeners();
-  readonly #unreadable = new Unreadable<string>();
-  #closed: Promise<void> | undefined;
+  readonly #evidence: ObjectEvidence;
 
   private constructor(bucket: Bucket, options: ObjectStorageOptions) {
     const {
@@ -147,13 +104,7 @@ export class ObjectStorage implements SnapshotStorage {
       packSize = 8 * 1024 * 1024,
       grace = 3600_000,
       keepInstalls = 7 * 24 * 3600_000,
-    } = checkOptions(options, {
-      ...storageChecks(),
-      prefix: checkKeyPrefix,
-      packSize: integer(MAX_CHUNK_SIZE, MAX_PACK_SIZE),
-      grace: duration(),
-      keepInstalls: duration(),
-    });
+    } = checkObjectOptions(options);
     checkBucket(bucket, "bucket");
     this.retain = retain;
     this.#onWarning = neverThrowing(onWarning);
@@ -163,6 +114,24 @@ export class ObjectStorage implements SnapshotStorage {
     this.#store = new IndexStore(this.#bucket);
     this.#leases = new Leases(this.#store, this.#time);
     this.#places = new ObjectPlaces(this.#bucket, this.#store, this.#leases, packSize, keepInstalls, this.#time);
+    this.#collector = new Collector({
+      bucket: this.#bucket,
+      store: this.#store,
+      manifest: (kept) => this.#places.manifest(kept),
+      grace,
+      time: this.#time,
+    }, (what, error) => this.#warn("UNAVAILABLE", what, error));
+    this.#evidence = new ObjectEvidence({
+      places: this.#places,
+      store: this.#store,
+      time: this.#time,
+      signal: this.#closing.signal,
+      check: () => this.#work.check(),
+      found: (index, reason) => {
+        this.#listeners.tell(index, reason);
+        this.#warn("CORRUPT", `Snapshot ${index} was found bad and is quarantined: ${reason}`, undefined, index);
+      },
+    });
     if (options.group !== undefined) this.bindGroup(options.group);
   }
 
@@ -191,38 +160,28 @@ export class ObjectStorage implements SnapshotStorage {
 
   async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
     checkCreateOptions(options);
-    this.#check();
-    if (this.#beginning !== undefined || this.#writer !== undefined) throw busy("written");
-    try {
-      await (this.#beginning = this.#places.clear(this.#places.temp));
+    this.#work.check();
+    return await this.#work.write(async (released) => {
+      await this.#places.clear(this.#places.temp);
       const { parents } = this.#places.work(this.#places.temp)!;
       const grouping = options.raw === true ? this.#group.offered : this.#group.saved;
-      const writer = this.#writer = new StoredWriter(this.#places, {
+      return new StoredWriter(this.#places, {
         snapshots: () => parents,
         publish: (place, manifest, trial) => this.#publish(place, manifest, trial, grouping),
-        released: () => this.#writer = undefined,
+        released,
         grouped: (meta) => grouping(this.#own(this.#store.last!).map(groupedOf), meta), // checked again by the commit
         signer: options.raw === true ? undefined : this.#signer, // a snapshot that others took is not signed by us
         options,
       });
-      if (this.#closed !== undefined) {
-        await writer.abort(closed());
-        throw closed();
-      }
-      return writer;
-    } finally {
-      this.#beginning = undefined;
-    }
+    });
   }
 
   async open(index?: bigint): Promise<SnapshotReader> {
     if (index !== undefined) checkIndex(index, "index");
-    this.#check();
+    this.#work.check();
     const current = await this.#store.read();
     const own = this.#own(current);
-    const kept = index === undefined
-      ? this.#unreadable.prefer(own, ({ id }) => id)
-      : own.find((kept) => kept.index === index);
+    const kept = index === undefined ? this.#evidence.prefer(own) : own.find((kept) => kept.index === index);
     if (kept === undefined) {
       const foreign = current.snapshots.find((kept) => kept.index === index);
       if (foreign !== undefined) throw this.#group.foreign(groupedOf(foreign));
@@ -236,24 +195,28 @@ export class ObjectStorage implements SnapshotStorage {
     try {
       const { manifest } = await this.#places.manifest(kept);
       await checkHead(kept, manifest);
-      this.#check();
+      this.#work.check();
       return this.#reader(kept.id, manifest, current.generation);
     } catch (error) {
       this.#places.unpin(kept.id);
-      if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#doubt(kept.id);
-      if (hasCode(error, "CORRUPT")) await this.#quarantine(kept.id, error.message);
+      if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#evidence.doubt(kept.id);
+      if (hasCode(error, "CORRUPT")) await this.#evidence.quarantine(kept.id, error.message);
       throw error;
     }
   }
 
   #reader(id: string, manifest: SnapshotManifest, generation: bigint): StoredReader {
-    const staying = this.#stay(generation);
+    const staying = this.#leases.stay(
+      generation,
+      this.#grace / 2,
+      (error) => this.#warn("UNAVAILABLE", UNPROTECTED, error),
+    );
     const reader = new StoredReader(this.#places, { place: id, manifest }, {
-      found: (error) => this.#inBackground(this.#quarantine(id, error.message)),
-      unreadable: (file) => this.#doubt(id, file),
+      found: (error) => this.#inBackground(this.#evidence.quarantine(id, error.message)),
+      unreadable: (file) => this.#evidence.doubt(id, file),
       released: () => {
         if (!this.#readers.delete(reader)) return;
-        staying();
+        this.#inBackground(staying());
         this.#places.unpin(id);
       },
     });
@@ -261,81 +224,8 @@ export class ObjectStorage implements SnapshotStorage {
     return reader;
   }
 
-  /** Notes that a snapshot, or a file of it, cannot be read now. Other processes are not told. */
-  #doubt(id: string, file?: string): void {
-    this.#unreadable.add(id);
-    const { unread } = this.#places;
-    const files = unread.get(id) ?? new Set();
-    unread.set(id, file === undefined ? files : files.add(file));
-  }
-
-  /** Reads the unread files of snapshots again; those that can be read now count again. */
-  async #readDoubted(): Promise<void> {
-    const { unread } = this.#places;
-    if (unread.size === 0) return;
-    const { snapshots } = await this.#store.read();
-    for (const [id, files] of unread) {
-      const kept = snapshots.find((kept) => kept.id === id);
-      if (kept !== undefined && !await this.#canBeRead(kept, files)) continue;
-      unread.delete(id);
-    }
-  }
-
-  async #canBeRead(kept: KeptSnapshot, files: Iterable<string>): Promise<boolean> {
-    try {
-      await this.#readAll(kept, this.#closing.signal, files);
-      return true;
-    } catch (error) {
-      this.#check();
-      if (hasCode(error, "CORRUPT")) await this.#quarantine(kept.id, error.message);
-      return false;
-    }
-  }
-
-  /** Reads all files of a snapshot, or some; throws if that fails. */
-  async #readAll(kept: KeptSnapshot, signal: AbortSignal, files?: Iterable<string>): Promise<void> {
-    this.#places.pin(kept.id);
-    try {
-      const { manifest } = await this.#places.manifest(kept, true);
-      await readAll(this.#places, { place: kept.id, manifest }, signal, files);
-    } finally {
-      this.#places.unpin(kept.id);
-    }
-  }
-
-  /**
-   * Keeps the snapshots of a generation while one is read, even if others retire them: takes a lease after half of the
-   * grace time. Most readers are done before.
-   *
-   * @returns a function that ends it
-   */
-  #stay(generation: bigint): () => void {
-    let taking: Promise<HeldLease | undefined> | undefined;
-    const take = async () => {
-      try {
-        return (await this.#leases.take("read", generation))[0];
-      } catch (error) {
-        this.#warn(
-          "UNAVAILABLE",
-          "A snapshot that is being read may be collected, since no lease could be taken",
-          error,
-        );
-        return undefined;
-      }
-    };
-    const timer = setTimeout(() => taking = take(), Math.min(this.#grace / 2, LONGEST_WAIT));
-    return () => {
-      clearTimeout(timer);
-      if (taking === undefined) return;
-      this.#inBackground(taking.then(async (lease) => {
-        lease?.release();
-        if (lease !== undefined) await this.#leases.drop(lease);
-      }));
-    };
-  }
-
   async list(): Promise<SnapshotInfo[]> {
-    this.#check();
+    this.#work.check();
     const index = await this.#store.read();
     // A retired snapshot that is pinned here is still here.
     const kept = [...this.#own(index), ...index.retired.filter(({ id }) => this.#places.isPinned(id))];
@@ -343,126 +233,67 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   get installing(): SnapshotInstall | undefined {
-    return this.#install;
+    return this.#work.install;
   }
 
   async unfinished(): Promise<SnapshotManifest[]> {
-    this.#check();
+    this.#work.check();
     return (await this.#places.installs()).map(({ manifest }) => manifest);
   }
 
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
     checkManifest(manifest, "manifest");
-    this.#check();
-    if (this.#install !== undefined || this.#beginningInstall) throw busy("received");
-    this.#beginningInstall = true;
-    try {
+    this.#work.check();
+    return await this.#work.receive(async (released) => {
       await this.#leaving.catch(() => {}); // a closed install is still storing what it received
       const own = this.#own(await this.#store.read());
       this.#group.offered(own.map(groupedOf), manifest.meta);
       checkNewer(manifest, own[0]);
-      this.#check();
+      this.#work.check();
       const place = this.#places.installPlace(manifest);
-      return this.#install = new StoredInstall(this.#places, manifest, {
+      return new StoredInstall(this.#places, manifest, {
         snapshots: () => [],
         publish: (place, manifest, trial) => this.#publish(place, manifest, trial, this.#group.offered),
         released: () => {
-          this.#install = undefined;
+          released();
           this.#inBackground(this.#leaving = this.#places.leave(place));
         },
       });
-    } finally {
-      this.#beginningInstall = false;
-    }
+    });
   }
 
   /** Always empty: all snapshots are listed by the index; whether they can be read is known only when they are. */
   async unreadable(): Promise<UnreadableSnapshot[]> {
-    this.#check();
+    this.#work.check();
     return [];
   }
 
   async quarantine(index: bigint, reason: string): Promise<boolean> {
     checkIndex(index, "index");
     checkString(reason, "reason");
-    this.#check();
+    this.#work.check();
     const kept = this.#own(await this.#store.read()).find((kept) => kept.index === index);
-    const proof = kept === undefined ? undefined : await this.#prove(kept);
-    if (proof !== undefined) await this.#quarantine(kept!.id, `${reason}: ${proof.message}`);
+    const proof = kept === undefined ? undefined : await this.#evidence.prove(kept);
+    if (proof !== undefined) await this.#evidence.quarantine(kept!.id, `${reason}: ${proof.message}`);
     const { snapshots, quarantined } = await this.#store.read();
     return !snapshots.some((kept) => kept.index === index) && quarantined.some((kept) => kept.index === index);
   }
 
-  /** Returns the proof that a snapshot is bad, if there is one. */
-  async #prove(kept: KeptSnapshot): Promise<SnapshotError | undefined> {
-    try {
-      await this.#readAll(kept, this.#closing.signal);
-      return undefined;
-    } catch (error) {
-      this.#check();
-      return hasCode(error, "CORRUPT") ? error : undefined;
-    }
-  }
-
   async quarantined(): Promise<QuarantinedSnapshot[]> {
-    this.#check();
+    this.#work.check();
     const { quarantined } = await this.#store.read();
     return quarantined.map(({ index, reason }) => ({ index, ...(reason !== undefined && { reason }) }));
   }
 
   async restore(index: bigint, options: VerifyOptions = {}): Promise<SnapshotInfo> {
     checkRestore(index, options);
-    this.#check();
+    this.#work.check();
     const signal = this.#signalOf(options);
-    const current = await this.#store.read();
-    let failure: unknown;
-    for (const kept of current.quarantined.filter((kept) => kept.index === index)) {
-      try {
-        if (!this.#group.isOwn(groupedOf(kept))) throw this.#group.foreign(groupedOf(kept));
-        restored(current, kept.id); // throws if it cannot be restored, before all of it is read
-        await this.#readAll(kept, signal);
-      } catch (error) {
-        throwIfCancelled(signal);
-        failure ??= error;
-        continue;
-      }
-      await this.#store.update((current) => restored(current, kept.id));
-      return await infoOf(kept, this.#places.isPinned(kept.id));
-    }
-    throw failure ?? new SnapshotError("NOT_FOUND", `No snapshot ${index} is quarantined here`, { index });
+    return await this.#evidence.restore(index, this.#group, signal);
   }
 
   onQuarantine(listener: (index: bigint, reason: string) => void): () => void {
     return this.#listeners.add(listener);
-  }
-
-  /** Quarantines a snapshot that was proven bad. */
-  async #quarantine(id: string, reason: string): Promise<void> {
-    let found: KeptSnapshot | undefined;
-    // The oldest quarantined ones make room for others, if they are proven bad once more.
-    const bad = new Set<string>();
-    for (const kept of (await this.#store.read()).quarantined.slice(MAX_QUARANTINED - 1)) {
-      if (await this.#prove(kept) !== undefined) bad.add(kept.id);
-    }
-    await this.#store.update((index) => {
-      const kept = index.snapshots.find((kept) => kept.id === id);
-      if (kept === undefined) return undefined;
-      found = kept;
-      const dropped = index.quarantined.slice(MAX_QUARANTINED - 1).filter(({ id }) => bad.has(id));
-      return {
-        snapshots: index.snapshots.filter((other) => other !== kept).map((kept) => ({ ...kept, suspect: true })),
-        quarantined: [{ ...kept, reason }, ...index.quarantined.filter((kept) => !dropped.includes(kept))],
-        retired: [...index.retired, ...dropped.map((kept) => retire(kept, index, this.#time))],
-      };
-    });
-    if (found === undefined) return;
-    this.#listeners.tell(found.index, reason);
-    this.#warn(
-      "CORRUPT",
-      `Snapshot ${found.index} was found bad and is quarantined: ${reason}`,
-      undefined,
-      found.index,
-    );
   }
 
   /**
@@ -477,44 +308,45 @@ export class ObjectStorage implements SnapshotStorage {
    */
   async collect(options: { readonly signal?: AbortSignal } = {}): Promise<Collected> {
     checkOptions(options, { signal: checkSignal });
-    this.#check();
+    this.#work.check();
     const signal = this.#signalOf(options);
     // The lease of a closed reader is dropped in the background: what it kept becomes garbage only then.
     await raceAbort(Promise.all(this.#background), signal);
-    return await this.#collect(signal);
+    return await this.#collector.collect(signal);
   }
 
   #signalOf({ signal }: { readonly signal?: AbortSignal }): AbortSignal {
     return signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
   }
 
-  #collect(signal: AbortSignal): Promise<Collected> {
-    this.#collected = performance.now();
-    return collect({
-      bucket: this.#bucket,
-      store: this.#store,
-      manifest: (kept) => this.#places.manifest(kept),
-      packsOf: this.#packsOf,
-      grace: this.#grace,
-      time: this.#time,
-    }, signal);
-  }
-
   #publish(place: string, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
-    const published = this.#publishing.catch(() => {}).then(async () => {
-      this.#check();
+    return this.#work.publish(async () => {
       const work = this.#places.work(place)!;
       const [kept, located] = await this.#places.seal(place, manifest);
       await this.#places.show(kept, located, () => trial.run(this.#places, { place: kept.id, manifest }));
-      await this.#readDoubted();
-      const mayCollect = performance.now() - this.#collected >= this.#grace / COLLECTIONS;
+      await this.#evidence.readDoubted();
+      const { mayCollect } = this.#collector;
       let isDue = false;
       work.mayBeCommitted = true;
+      const commit: Commit = {
+        kept,
+        lease: work.lease,
+        own: (index) => {
+          const own = this.#own(index);
+          grouping(own.map(groupedOf), groupedOf(kept).meta);
+          return own;
+        },
+        retain: this.retain,
+        counts: (id) => !this.#places.unread.has(id),
+        isPinned: (id) => this.#places.isPinned(id),
+        next: (index) => this.#leases.next(index),
+        time: this.#time,
+      };
       await this.#store.update((index) => {
-        const commit = this.#commit(index, kept, work.lease, grouping);
-        const forgotten = commit && mayCollect ? forget({ ...index, ...commit }, this.#grace, this.#time) : undefined;
+        const change = committed(index, commit);
+        const forgotten = change && mayCollect ? this.#collector.forget({ ...index, ...change }) : undefined;
         isDue ||= forgotten !== undefined;
-        return commit && { ...commit, ...forgotten };
+        return change && { ...change, ...forgotten };
       }).catch((error) => {
         // No put of it can succeed any more: it would have to replace an index of which it is not too old.
         work.mayBeCommitted = !hasCode(error, "STALE");
@@ -522,55 +354,16 @@ export class ObjectStorage implements SnapshotStorage {
       });
       this.#leases.committed();
       this.#places.committed(place, kept, located);
-      if (isDue) this.#inBackground(this.#collect(this.#closing.signal));
+      if (mayCollect) this.#inBackground(this.#collector.collectNow(isDue, this.#closing.signal));
       return { info: await infoOf(kept, false), place: kept.id };
     });
-    this.#publishing = published;
-    return published;
-  }
-
-  /** The commit as a change of the index: checks here everything that decides whether it is allowed. */
-  #commit(
-    index: ObjectIndex,
-    kept: KeptSnapshot,
-    { id, since }: HeldLease,
-    grouping: Grouping,
-  ): Partial<ObjectIndex> | undefined {
-    if (allKept(index).some((other) => other.id === kept.id)) return undefined; // done, though the answer was lost
-    const own = this.#own(index);
-    grouping(own.map(groupedOf), groupedOf(kept).meta);
-    checkNewer(kept, own[0]);
-    if (index.leases.find((lease) => lease.id === id)?.since !== since) {
-      throw new SnapshotError(
-        "TIMEOUT",
-        `The lease under which snapshot ${kept.index} was written has run out, or another process has resumed it: ` +
-          `chunks that it shares with others may have been collected. Write it again`,
-        { index: kept.index },
-      );
-    }
-    const counting = [kept, ...own].filter(({ id }) => !this.#places.unread.has(id));
-    const old = counting.slice(this.retain).filter(({ id }) => !this.#places.isPinned(id));
-    const next = this.#leases.next(index);
-    const { leases = [] } = withoutLease(index, id);
-    return {
-      leases: next === undefined ? leases : [...leases, next],
-      snapshots: [kept, ...index.snapshots].filter((kept) => !old.includes(kept)).sort(newestFirst),
-      retired: [...index.retired, ...old.map((kept) => retire(kept, index, this.#time))],
-    };
   }
 
   close(): Promise<void> {
-    return this.#closed ??= (async () => {
-      await Promise.allSettled([this.#beginning, this.#publishing]);
-      const ended = await Promise.allSettled([
-        this.#writer?.abort(closed()),
-        this.#install?.close(),
-        ...[...this.#readers].map((reader) => reader.close()),
-      ]);
-      this.#closing.abort(closed());
+    return this.#work.close(() => [...this.#readers], async () => {
+      this.#closing.abort(closed()); // now: a commit that had begun could still read what it needs
       while (this.#background.size > 0) await Promise.all(this.#background);
-      for (const outcome of ended) if (outcome.status === "rejected") throw outcome.reason;
-    })();
+    });
   }
 
   /** As {@linkcode close}. */
@@ -591,7 +384,7 @@ export class ObjectStorage implements SnapshotStorage {
 
   #inBackground(work: Promise<unknown>): void {
     const done: Promise<void> = work.then(() => {}, (error) => {
-      if (this.#closed === undefined) this.#warn("UNAVAILABLE", "Something was left to be done later", error);
+      if (!this.#work.isClosed) this.#warn("UNAVAILABLE", "Something was left to be done later", error);
     }).finally(() => this.#background.delete(done));
     this.#background.add(done);
   }
@@ -604,60 +397,4 @@ export class ObjectStorage implements SnapshotStorage {
       }),
     );
   }
-
-  #check(): void {
-    if (this.#closed !== undefined) throw closed();
-  }
-}
-
-/** Returns the index with a quarantined snapshot restored; nothing if that is done already. */
-function restored(index: ObjectIndex, id: string): Partial<ObjectIndex> | undefined {
-  if (index.snapshots.some((kept) => kept.id === id)) return undefined;
-  const kept = index.quarantined.find((kept) => kept.id === id);
-  if (kept === undefined) throw new SnapshotError("NOT_FOUND", "It is not quarantined any more");
-  if (index.snapshots.some((other) => other.index === kept.index)) {
-    throw new SnapshotError("BUSY", `There is a snapshot ${kept.index} here: nothing is restored over it`, {
-      index: kept.index,
-    });
-  }
-  const { reason: _, ...good } = kept;
-  return {
-    snapshots: [...index.snapshots, { ...good, suspect: true }].sort((a, b) => a.index > b.index ? -1 : 1),
-    quarantined: index.quarantined.filter((other) => other !== kept),
-  };
-}
-
-function retire(kept: KeptSnapshot, index: ObjectIndex, time: SharedTime): KeptSnapshot {
-  return { ...kept, retiredAt: time.latest(), retiredIn: index.generation + 1n };
-}
-
-function checkNewer(snapshot: { readonly index: bigint }, newest: KeptSnapshot | undefined): void {
-  if (newest !== undefined && snapshot.index <= newest.index) throw stale(snapshot.index, newest.index);
-}
-
-function newestFirst(a: KeptSnapshot, b: KeptSnapshot): number {
-  return a.index > b.index ? -1 : a.index < b.index ? 1 : 0;
-}
-
-/**
- * Checks that the index and the manifest of a snapshot agree.
- *
- * @throws {SnapshotError} `FORBIDDEN` if not: both are as they were written, but do not belong together
- */
-async function checkHead({ index, head, digest }: KeptSnapshot, manifest: SnapshotManifest): Promise<void> {
-  const isSame = manifest.index === index && equal(digest, manifest.digest);
-  if (isSame && equal(head, (await SnapshotManifest.of(manifest.meta, [])).bytes)) return;
-  throw new SnapshotError("FORBIDDEN", `Snapshot ${index} is another one than the index of the bucket says`, {
-    index,
-    expected: toHex(digest),
-    actual: toHex(manifest.digest),
-  });
-}
-
-function busy(what: string): SnapshotError {
-  return new SnapshotError("BUSY", `Another snapshot is being ${what}: one at a time`);
-}
-
-function closed(): SnapshotError {
-  return new SnapshotError("CLOSED", "The storage was closed");
 }

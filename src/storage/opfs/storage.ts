@@ -11,7 +11,8 @@ import { checkName, type DamagedSnapshot, type UnreadableSnapshot } from "../../
 import { neverThrowing } from "../../async/mod.ts";
 import { examine, isProof } from "../evidence.ts";
 import type { StoredSnapshot } from "../medium.ts";
-import { MediumStorage, storageChecks, type StorageOptions } from "../medium_storage.ts";
+import { MediumStorage } from "../medium_storage.ts";
+import { storageChecks, type StorageOptions } from "../storage_options.ts";
 import { OpfsMedium } from "./medium.ts";
 
 /** Options of {@linkcode OpfsStorage.open}. */

@@ -4,6 +4,7 @@ import { SnapshotError } from "../../../mod.ts";
 import { give, isRight } from "../../boundary/check.ts";
 import { appSlots } from "../../boundary/slots_app.ts";
 import { coreSlots } from "../../boundary/slots_core.ts";
+import { formatSlots } from "../../boundary/slots_format.ts";
 import { groupSlots } from "../../boundary/slots_groups.ts";
 import { stateSlots } from "../../boundary/slots_state.ts";
 import { settle, type Slot } from "../../boundary/slot.ts";
@@ -13,7 +14,7 @@ import { Random } from "../../support/random.ts";
 import { law, type Target } from "../target.ts";
 
 /** The parameters. */
-export const slots: readonly Slot[] = [...coreSlots, ...appSlots, ...groupSlots, ...stateSlots];
+export const slots: readonly Slot[] = [...coreSlots, ...appSlots, ...groupSlots, ...stateSlots, ...formatSlots];
 
 /** Those that have wrong values at all. */
 const wrongable = slots.filter((slot) =>

@@ -1,0 +1,174 @@
+/**
+ * braft and SOFA-JRaft: directories with a `__raft_snapshot_meta`.
+ *
+ * ```text
+ * braft  = length u32be, LocalSnapshotPbMeta
+ * JRaft  = length u32be, "jraft.LocalSnapshotPbMeta", length u32be, LocalSnapshotPbMeta
+ * ```
+ *
+ * JRaft's `SnapshotMeta` also has learners (5) and old learners (6). Its checksums are of the application's own; neither
+ * says how long a file is. Snapstream's own snapshots are in braft's layout, and have digests of all chunks.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../../errors.ts";
+import { type FileInfo, MANIFEST_NAME, MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
+import { equal } from "../../stream/mod.ts";
+import { Cursor, protobufFields } from "../bytes/cursor.ts";
+import { runningHash } from "../bytes/hash.ts";
+import { readBlocks, readSmall, readStart, type SourceFiles } from "../files.ts";
+import type { Format, FormatSnapshot, System } from "../format.ts";
+import { chosen, ForeignReader, type FormatFile, type RunningCheck } from "../reader.ts";
+
+const JRAFT = "jraft.LocalSnapshotPbMeta";
+/** The directory of a snapshot: braft's has twenty digits. */
+const DIRECTORY = /^snapshot_(\d{1,20})$/;
+
+interface Place {
+  /** The path of the directory, with a slash at its end if it has one. */
+  readonly path: string;
+  /** The name of the directory. */
+  readonly name: string;
+}
+
+/** The directories that have a manifest; of a storage, those that are not being written or on their way out. */
+function placesOf({ entries, name: root }: SourceFiles): Place[] {
+  return entries.filter(({ name }) => name === MANIFEST_NAME || name.endsWith(`/${MANIFEST_NAME}`))
+    .map(({ name }) => name.slice(0, -MANIFEST_NAME.length))
+    .map((path) => ({ path, name: path === "" ? root : path.slice(0, -1).split("/").at(-1)! }))
+    .filter(({ path, name }) => path === "" || DIRECTORY.test(name));
+}
+
+async function isJraft(files: SourceFiles, { path }: Place): Promise<boolean> {
+  const start = await readStart(files, path + MANIFEST_NAME, 4 + JRAFT.length);
+  return new TextDecoder().decode(start.subarray(4)) === JRAFT;
+}
+
+/** The protobuf of a manifest, out of its frame. */
+async function readMessage(files: SourceFiles, { path }: Place, jraft: boolean): Promise<Uint8Array> {
+  const file = path + MANIFEST_NAME;
+  const framed = await readSmall(files, file, MAX_MANIFEST_BYTES + 100);
+  const cursor = new Cursor(framed, file);
+  if (jraft && cursor.text(cursor.u32()) !== JRAFT) throw cursor.malformed("it has another name");
+  const length = cursor.u32();
+  if (length !== cursor.left) throw cursor.malformed(`its frame says ${length} bytes, and ${cursor.left} follow`);
+  return cursor.bytes(length);
+}
+
+interface Found extends FormatSnapshot {
+  readonly place: Place;
+}
+
+async function list(files: SourceFiles, system: "braft" | "jraft"): Promise<Found[]> {
+  const found: Found[] = [];
+  for (const place of placesOf(files)) {
+    if (await isJraft(files, place) !== (system === "jraft")) continue;
+    const { path, name } = place;
+    const index = BigInt(DIRECTORY.exec(name)?.[1] ?? 0n);
+    const inside = files.entries.filter((entry) => entry.name.startsWith(path) && entry.name !== path + MANIFEST_NAME);
+    found.push({ index, term: 0n, size: inside.reduce((sum, { size }) => sum + size, 0), name, place });
+  }
+  return found.sort((a, b) => a.index < b.index ? 1 : a.index > b.index ? -1 : 0);
+}
+
+/** The members that only JRaft has. */
+function learnersOf(message: Uint8Array, file: string): { learners: string[]; oldLearners: string[] } {
+  const [learners, oldLearners]: [string[], string[]] = [[], []];
+  for (const { number, bytes } of protobufFields(message, file)) {
+    if (number !== 1) continue;
+    for (const { number, bytes: text } of protobufFields(bytes, file)) {
+      if (number === 5) learners.push(new TextDecoder().decode(text));
+      if (number === 6) oldLearners.push(new TextDecoder().decode(text));
+    }
+  }
+  return { learners, oldLearners };
+}
+
+/** Compares each chunk with its digest, and the length with the file's. */
+function chunkCheck({ name, chunks }: Required<Pick<FileInfo, "name" | "chunks">>): RunningCheck {
+  let [chunk, left, size] = [0, chunks.count > 0 ? chunks.length(0) : 0, 0];
+  let hash = runningHash("sha256");
+  return {
+    update(bytes) {
+      size += bytes.length;
+      for (let at = 0; at < bytes.length && chunk < chunks.count;) {
+        const part = bytes.subarray(at, at + left);
+        hash.update(part);
+        [at, left] = [at + part.length, left - part.length];
+        if (left > 0) continue;
+        const digest = hash.digest();
+        if (!equal(digest, chunks.digest(chunk))) throw chunks.corrupt(chunk, name, digest);
+        hash = runningHash("sha256");
+        chunk++;
+        left = chunk < chunks.count ? chunks.length(chunk) : 0;
+      }
+    },
+    end() {
+      if (size === chunks.size) return;
+      throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} has ${size} bytes, not ${chunks.size}`, {
+        file: name,
+        expected: chunks.size,
+        actual: size,
+      });
+    },
+  };
+}
+
+function fileOf(files: SourceFiles, { path }: Place, info: FileInfo): FormatFile {
+  const { name, chunks, ...attributes } = info;
+  const entry = files.entries.find((entry) => entry.name === path + name);
+  return {
+    name,
+    size: entry?.size ?? 0,
+    attributes,
+    read: (start, end, signal) => readBlocks(files, path + name, start, end, signal),
+    ...(chunks !== undefined && { check: () => chunkCheck({ name, chunks }) }),
+  };
+}
+
+async function open(files: SourceFiles, index: bigint | undefined, system: "braft" | "jraft"): Promise<ForeignReader> {
+  const { place, name } = chosen(await list(files, system), index, system);
+  const message = await readMessage(files, place, system === "jraft");
+  const manifest = await SnapshotManifest.decode(message);
+  const directoryIndex = DIRECTORY.exec(name)?.[1];
+  const { createdAt: _, ...bare } = manifest.meta;
+  const verifiable = manifest.verifiable;
+  return await ForeignReader.of({
+    system,
+    meta: verifiable ? manifest.meta : bare,
+    files: manifest.files.map((file) => fileOf(files, place, file)),
+    details: {
+      directory: name,
+      ...(directoryIndex !== undefined && BigInt(directoryIndex) !== manifest.index && { directoryIndex }),
+      checksums: Object.fromEntries(manifest.files.map(({ name, checksum }) => [name, checksum])),
+      ...(system === "jraft" && learnersOf(message, place.path + MANIFEST_NAME)),
+    },
+    checked: verifiable
+      ? ["the SHA-256 of the manifest and of each chunk"]
+      : ["that each file can be read, and the frame of the manifest"],
+    unchecked: verifiable ? [] : [
+      "the content and the sizes of the files: the manifest has none that this program can compute",
+      "index, term and peers: the manifest has no checksum",
+    ],
+  });
+}
+
+function formatOf(system: System & ("braft" | "jraft"), description: string): Format {
+  return {
+    system,
+    async detect(files) {
+      for (const place of placesOf(files)) {
+        if (await isJraft(files, place) === (system === "jraft")) return { system, sure: "certain", description };
+      }
+      return undefined;
+    },
+    list: (files) => list(files, system),
+    open: (files, index) => open(files, index, system),
+  };
+}
+
+/** braft, and Snapstream itself. */
+export const braft: Format = formatOf("braft", "braft snapshot (and Snapstream's own)");
+/** SOFA-JRaft. */
+export const jraft: Format = formatOf("jraft", "SOFA-JRaft snapshot");

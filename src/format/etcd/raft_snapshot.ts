@@ -1,0 +1,145 @@
+/**
+ * The `.snap` files of etcd's raft: the members, and the store of version 2.
+ *
+ * ```text
+ * TERM-INDEX.snap (16 hexadecimal digits each) = snappb.Snapshot { 1: CRC-32C of data, 2: data }
+ * data = raftpb.Snapshot { 1: state, 2: { 1: { 1: voters, 2: learners … }, 2: index, 3: term } }
+ * ```
+ *
+ * @module
+ */
+
+import { hasCode, SnapshotError } from "../../errors.ts";
+import { crc32 } from "../bytes/crc.ts";
+import { Cursor, protobufFields } from "../bytes/cursor.ts";
+import { readBlocks, readExactly, type SourceFile, type SourceFiles, withFile } from "../files.ts";
+import type { Format } from "../format.ts";
+import { ForeignReader, type RunningCheck } from "../reader.ts";
+
+/** The name of the state in the snapshot. */
+export const STATE = "state";
+const NAME = /^[0-9a-f]{16}-[0-9a-f]{16}\.snap$/;
+/** The bytes before the state: two tags, a check and two lengths. */
+const HEAD = 32;
+/** The most bytes of what follows the state: the numbers of the members. */
+const MAX_METADATA = 1024 * 1024;
+
+/** A `.snap` file, laid out. */
+interface Layout {
+  readonly crc: bigint;
+  /** The bytes before the state that the CRC is over. */
+  readonly before: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  /** The bytes behind the state. */
+  readonly after: Uint8Array;
+  readonly index: bigint;
+  readonly term: bigint;
+  readonly voters: readonly bigint[];
+  readonly learners: readonly bigint[];
+}
+
+async function layOut(file: SourceFile, name: string): Promise<Layout> {
+  const head = await file.read(0, Math.min(HEAD, file.size));
+  const cursor = new Cursor(head, name);
+  if (cursor.u8() !== 0x08) throw cursor.malformed("it has no CRC");
+  const crc = cursor.varint();
+  if (cursor.u8() !== 0x12) throw cursor.malformed("it has no data");
+  const length = Number(cursor.varint());
+  if (cursor.at + length !== file.size) throw cursor.malformed(`its data has ${length} bytes, not all that follow`);
+  const data = cursor.at;
+  if (cursor.u8() !== 0x0a) throw cursor.malformed("it has no state");
+  const size = Number(cursor.varint());
+  const start = cursor.at;
+  const end = start + size;
+  if (end > file.size || file.size - end > MAX_METADATA) throw cursor.malformed(`its state cannot have ${size} bytes`);
+  const after = await readExactly(file, end, file.size, name);
+  return { crc, before: head.slice(data, start), start, end, after, ...metadataOf(after, name) };
+}
+
+function metadataOf(bytes: Uint8Array, name: string) {
+  let [index, term] = [0n, 0n];
+  const [voters, learners]: [bigint[], bigint[]] = [[], []];
+  for (const snapshot of protobufFields(bytes, name)) {
+    if (snapshot.number !== 2) continue;
+    for (const { number, value, bytes } of protobufFields(snapshot.bytes, name)) {
+      if (number === 2) index = value;
+      if (number === 3) term = value;
+      if (number !== 1) continue;
+      for (const { number, value } of protobufFields(bytes, name)) {
+        if (number === 1) voters.push(value);
+        if (number === 2) learners.push(value);
+      }
+    }
+  }
+  return { index, term, voters, learners };
+}
+
+function crcOf({ crc, before, after }: Layout, file: string): RunningCheck {
+  const running = crc32("castagnoli");
+  running.update(before);
+  return {
+    update: (bytes) => running.update(bytes),
+    end() {
+      running.update(after);
+      if (running.value === crc) return;
+      throw new SnapshotError(
+        "CORRUPT",
+        `${JSON.stringify(file)} does not have its CRC-32C: it was changed or damaged`,
+        {
+          file,
+          expected: crc,
+          actual: running.value,
+        },
+      );
+    },
+  };
+}
+
+const layoutOf = (files: SourceFiles) =>
+  withFile(files, files.entries[0]!.name, (file) => layOut(file, files.entries[0]!.name));
+
+/** The `.snap` files of etcd. */
+export const etcdSnap: Format = {
+  system: "etcd-snap",
+  async detect(files) {
+    const [file] = files.entries;
+    if (files.isDirectory || file === undefined) return undefined;
+    const named = NAME.test(file.name);
+    const description = "etcd raft snapshot (.snap)";
+    try {
+      const { index, term } = await layoutOf(files);
+      if (index === 0n || term === 0n) return undefined;
+      return { system: "etcd-snap", sure: named ? "certain" : "likely", description };
+    } catch (error) {
+      if (!hasCode(error, "MALFORMED", "CORRUPT")) throw error;
+      return named ? { system: "etcd-snap", sure: "likely", description } : undefined;
+    }
+  },
+  async list(files) {
+    const { index, term, start, end } = await layoutOf(files);
+    return [{ index, term, size: end - start, name: files.entries[0]!.name }];
+  },
+  async open(files, wanted) {
+    const layout = await layoutOf(files);
+    const { index, term, start, end, voters, learners } = layout;
+    const { name } = files.entries[0]!;
+    if (wanted !== undefined && wanted !== index) {
+      throw new SnapshotError("NOT_FOUND", `It is of index ${index}, not ${wanted}`, { index: wanted });
+    }
+    const hex = (ids: readonly bigint[]) => ids.map((id) => id.toString(16));
+    return await ForeignReader.of({
+      system: "etcd-snap",
+      meta: { lastIncludedIndex: index, lastIncludedTerm: term, peers: hex(voters) },
+      files: [{
+        name: STATE,
+        size: end - start,
+        read: (from, to, signal) => readBlocks(files, name, start + from, start + to, signal),
+        check: () => crcOf(layout, name),
+      }],
+      details: { voters: hex(voters), learners: hex(learners) },
+      checked: ["the CRC-32C of state, index, term and members"],
+      unchecked: [],
+    });
+  },
+};

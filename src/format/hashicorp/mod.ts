@@ -1,0 +1,8 @@
+/**
+ * HashiCorp raft: stores of snapshots, and archives.
+ *
+ * @module
+ */
+
+export { consul } from "./archive.ts";
+export { hashicorp } from "./store.ts";

@@ -1,0 +1,139 @@
+/**
+ * Archives of tar, compressed by gzip, as a stream: only what Go's `archive/tar` writes for a snapshot.
+ *
+ * @module
+ */
+
+import { messageOf, SnapshotError } from "../../errors.ts";
+import { streamFrom } from "../../stream/mod.ts";
+import { crc32, type RunningCrc } from "../bytes/crc.ts";
+import { PieceReader } from "../bytes/piece_reader.ts";
+import { readBlocks, readExactly, type SourceFiles, withFile } from "../files.ts";
+
+/** The bytes of a header, to which content is padded too. */
+export const TAR_BLOCK = 512;
+/** What gzip writes behind the bytes: their CRC-32 and their number. */
+const GZIP_TRAILER = 8;
+/** The least bytes of gzip: a header and a trailer. */
+const GZIP_LEAST = 18;
+
+/** A file in a tar archive: its header was read, and its content is next. */
+export interface TarEntry {
+  readonly name: string;
+  readonly size: number;
+}
+
+/** The decompressed bytes of a file, and a check of the trailer that gzip has behind them. */
+export class GunzippedFile {
+  readonly #files: SourceFiles;
+  readonly #name: string;
+  readonly #crc: RunningCrc = crc32("ieee");
+  #length = 0;
+
+  constructor(files: SourceFiles, name: string) {
+    this.#files = files;
+    this.#name = name;
+  }
+
+  /** The bytes. */
+  async *bytes(signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    const packed = streamFrom(readBlocks(this.#files, this.#name, 0, Infinity, signal));
+    const unpacked = packed.pipeThrough(new DecompressionStream("gzip") as TransformStream<Uint8Array, Uint8Array>);
+    const reader = unpacked.getReader();
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return;
+        this.#crc.update(value);
+        this.#length += value.length;
+        yield value;
+      }
+    } catch (error) {
+      if (error instanceof SnapshotError) throw error;
+      throw damaged(this.#name, `it cannot be decompressed (${messageOf(error)})`, error);
+    } finally {
+      await reader.cancel().catch(() => {});
+    }
+  }
+
+  /** Checks the trailer, once all bytes were read: some runtimes let a missing one, or bytes behind it, pass. */
+  async checkTrailer(): Promise<void> {
+    const { crc, length } = await withFile(this.#files, this.#name, async (file) => {
+      if (file.size < GZIP_LEAST) throw damaged(this.#name, "it is cut short");
+      const trailer = await readExactly(file, file.size - GZIP_TRAILER, file.size, this.#name);
+      const view = new DataView(trailer.buffer, trailer.byteOffset);
+      return { crc: BigInt(view.getUint32(0, true)), length: view.getUint32(4, true) };
+    });
+    if (crc === this.#crc.value && length === this.#length % 2 ** 32) return;
+    throw damaged(this.#name, "it does not end with the CRC-32 of its content: it is cut short, or something follows");
+  }
+}
+
+/** The next header; nothing at the end of the archive. */
+export async function nextEntry(reader: PieceReader, archive: string): Promise<TarEntry | undefined> {
+  const header = await reader.exactly(TAR_BLOCK);
+  if (header.every((byte) => byte === 0)) {
+    const second = await reader.exactly(TAR_BLOCK);
+    for (let rest: Uint8Array | undefined = second; rest !== undefined; rest = await reader.some(TAR_BLOCK)) {
+      if (rest.some((byte) => byte !== 0)) throw damaged(archive, "something follows its end");
+    }
+    return undefined;
+  }
+  const text = (start: number, length: number) => {
+    const field = header.subarray(start, start + length);
+    const end = field.indexOf(0);
+    return new TextDecoder().decode(end < 0 ? field : field.subarray(0, end));
+  };
+  const sum = header.reduce((sum, byte, i) => sum + (i >= 148 && i < 156 ? 0x20 : byte), 0);
+  if (Number.parseInt(text(148, 8), 8) !== sum) throw damaged(archive, "a header of tar does not have its checksum");
+  const type = header[156]!;
+  if (type !== 0 && type !== 0x30) throw damaged(archive, `it has an entry of type ${String.fromCharCode(type)}`);
+  return { name: text(0, 100), size: sizeOf(header.subarray(124, 136), archive) };
+}
+
+/** The size of an entry: octal digits, or (from 8 GiB on) big-endian with the first bit set. */
+function sizeOf(field: Uint8Array, archive: string): number {
+  const digits = new TextDecoder().decode(field).replace(/[\0 ]+$/, "");
+  const size = (field[0]! & 0x80) !== 0
+    ? field.reduce((sum, byte, i) => sum * 256 + (i === 0 ? byte & 0x7f : byte), 0)
+    : /^[0-7]{1,12}$/.test(digits)
+    ? Number.parseInt(digits, 8)
+    : NaN;
+  if (Number.isSafeInteger(size)) return size;
+  throw damaged(archive, "a header of tar says no size");
+}
+
+/** The bytes with which an entry's content is padded. */
+export function paddingOf(size: number): number {
+  return (TAR_BLOCK - size % TAR_BLOCK) % TAR_BLOCK;
+}
+
+/** Encodes the header of an entry as Go's `archive/tar` does: ustar, mode 0600, owned by nobody in particular. */
+export function encodeTarHeader(name: string, size: number, seconds: number): Uint8Array {
+  const header = new Uint8Array(TAR_BLOCK);
+  const put = (at: number, text: string) => header.set(new TextEncoder().encode(text), at);
+  const octal = (value: number, digits: number) => `${value.toString(8).padStart(digits, "0")}\0`;
+  put(0, name);
+  put(100, octal(0o600, 7));
+  put(108, octal(0, 7));
+  put(116, octal(0, 7));
+  if (size < 8 ** 11) put(124, octal(size, 11));
+  else {
+    new DataView(header.buffer).setBigUint64(128, BigInt(size));
+    header[124] = 0x80;
+  }
+  put(136, octal(seconds, 11));
+  put(148, " ".repeat(8));
+  put(156, "0");
+  put(257, "ustar\x0000");
+  put(148, `${octal(header.reduce((sum, byte) => sum + byte, 0), 6)} `);
+  return header;
+}
+
+/** The error for an archive that is not as it was written. */
+export function damaged(archive: string, what: string, cause?: unknown): SnapshotError {
+  return new SnapshotError("CORRUPT", `The archive ${JSON.stringify(archive)} is damaged: ${what}`, {
+    file: archive,
+    cause,
+  });
+}

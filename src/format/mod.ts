@@ -1,0 +1,18 @@
+/**
+ * Snapshots of other systems.
+ *
+ * @module
+ */
+
+export { blobFiles, MAX_SOURCE_FILES, type SourceEntry, type SourceFile, type SourceFiles } from "./files.ts";
+export type {
+  Detection,
+  FormatEntriesOptions,
+  FormatEntry,
+  FormatReader,
+  FormatSnapshot,
+  FormatVerifyResult,
+  OpenFormatOptions,
+  System,
+} from "./format.ts";
+export { detectFormat, listFormat, openFormat, SYSTEMS } from "./registry.ts";

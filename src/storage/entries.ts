@@ -1,0 +1,306 @@
+/**
+ * The snapshots that a storage on a medium knows: which are good, which cannot be read now, which are too old, and
+ * which go.
+ *
+ * @module
+ */
+
+import { checkIndex, checkOptions, checkString, integer, isOf, listOf, required, unfit } from "../checks.ts";
+import { messageOf, SnapshotError } from "../errors.ts";
+import { checkManifest, type SnapshotInfo, type SnapshotMeta, type UnreadableSnapshot } from "../snapshot/mod.ts";
+import { examine, isProof, MAX_QUARANTINED, readAll } from "./evidence.ts";
+import type { Medium, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
+import type { StoredReader } from "./reader.ts";
+import type { StorageGroup } from "./storage_group.ts";
+
+/** Checks a snapshot that is said to be on a medium. */
+function checkStored(value: unknown, what: string): void {
+  checkOptions<StoredSnapshot>(value as StoredSnapshot, {
+    place: required(checkString),
+    manifest: required(checkManifest),
+    size: required(integer(0)),
+  }, what);
+}
+
+/** Checks a snapshot that is said to be on a medium but not readable. */
+function checkUnreadable(value: unknown, what: string): void {
+  checkOptions<UnreadablePlace>(value as UnreadablePlace, {
+    place: required(checkString),
+    index: required(checkIndex),
+    error: required((error, what) => {
+      if (!isOf(error, SnapshotError)) throw unfit(what, "a SnapshotError", error);
+    }),
+  }, what);
+}
+
+/** A snapshot of the storage. */
+export interface Entry extends StoredSnapshot {
+  readonly readers: Set<StoredReader>;
+  /** The reason why it may not be opened any more, if it is bad. */
+  bad?: string;
+  /** True if another was found bad meanwhile: files may be linked, and then damage in one is in both. */
+  suspect?: boolean;
+  /** True once a commit has found it too old. Snapshots found at opening stay until then. */
+  retired?: boolean;
+  /**
+   * The files that could not be read. Until they were read again, the snapshot neither counts for retention nor is
+   * retired.
+   */
+  unread?: Set<string>;
+}
+
+/** A snapshot that could not be read or understood when the storage was opened. */
+export interface UnreadablePlace extends UnreadableSnapshot {
+  readonly place: string;
+}
+
+/** The storage, as far as its snapshots need it. */
+export interface EntriesOwner {
+  readonly medium: Medium;
+  readonly retain: number;
+  readonly group: StorageGroup;
+  /** Cancels reading when the storage closes. */
+  readonly signal: AbortSignal;
+  /** Is told of errors that no caller gets. */
+  warn(error: SnapshotError): void;
+  /** Is told of a snapshot that is found bad. */
+  found(index: bigint, reason: string): void;
+}
+
+/** The snapshots of a storage, newest first. */
+export class Entries {
+  readonly #owner: EntriesOwner;
+  readonly #medium: Medium;
+  #entries: Entry[];
+  /** Snapshots that could not be read at opening, nor since. */
+  #unlisted: readonly UnreadablePlace[];
+  /** Attempts to read them again, one after the other. */
+  #looking: Promise<void> = Promise.resolve();
+  /** The moves and removals that waited for readers to close. */
+  #settling: Promise<void> = Promise.resolve();
+
+  /**
+   * @param owner the storage
+   * @param found what is on its medium
+   * @param unreadable what else is there, and cannot be read now
+   */
+  constructor(owner: EntriesOwner, found: readonly StoredSnapshot[], unreadable: readonly UnreadablePlace[]) {
+    listOf(checkStored)(found, "found");
+    listOf(checkUnreadable)(unreadable, "unreadable");
+    this.#owner = owner;
+    this.#medium = owner.medium;
+    this.#unlisted = [...unreadable].sort((a, b) => a.index > b.index ? -1 : 1);
+    this.#entries = found.map((snapshot) => ({ ...snapshot, readers: new Set<StoredReader>() })).sort(newestFirst);
+  }
+
+  /** All of them, also bad ones and those of another group. */
+  get all(): readonly Entry[] {
+    return this.#entries;
+  }
+
+  /** Those that cannot be read now. */
+  get unlisted(): readonly UnreadablePlace[] {
+    return this.#unlisted;
+  }
+
+  /** Adds one that was committed or restored. */
+  add(stored: StoredSnapshot): Entry {
+    const entry: Entry = { ...stored, readers: new Set() };
+    this.#entries = [...this.#entries, entry].sort(newestFirst);
+    return entry;
+  }
+
+  /** Warns of each that is of another group. */
+  tellForeign(entries: readonly Entry[] = this.#entries): void {
+    const { group, warn } = this.#owner;
+    for (const { manifest } of entries) if (!group.isOwn(manifest)) warn(group.foreign(manifest));
+  }
+
+  /** The snapshots of the storage's group that are not known to be bad. */
+  good(): Entry[] {
+    return this.#entries.filter((entry) => entry.bad === undefined && this.#owner.group.isOwn(entry.manifest));
+  }
+
+  foreignAt(index: bigint | undefined): Entry | undefined {
+    return this.#entries.find(({ manifest }) => manifest.index === index && !this.#owner.group.isOwn(manifest));
+  }
+
+  /** Their metas. */
+  get metas(): { readonly meta: SnapshotMeta }[] {
+    return this.good().map(({ manifest }) => manifest);
+  }
+
+  /** Retries the snapshots that could not be read: each belongs to the storage as soon as it can be read. */
+  lookAgain(): Promise<void> {
+    if (this.#unlisted.length === 0) return Promise.resolve();
+    return this.#looking = this.#looking.then(async () => {
+      const left: UnreadablePlace[] = [];
+      for (const one of this.#unlisted) {
+        try {
+          this.tellForeign([this.add(await examine(this.#medium, one.place, one.index))]);
+        } catch (error) {
+          if (isProof(error) && await this.#quarantineUnlisted(one, error)) continue;
+          left.push(error instanceof SnapshotError ? { ...one, error } : one);
+        }
+      }
+      this.#unlisted = left;
+    });
+  }
+
+  /** Quarantines a snapshot that can be read now and is bad. Returns whether that succeeded. */
+  async #quarantineUnlisted({ place, index }: UnreadablePlace, error: SnapshotError): Promise<boolean> {
+    try {
+      await this.#medium.quarantine(place, index);
+      this.#warnBad(index, error.message);
+      return true;
+    } catch {
+      return false; // it is examined again later
+    }
+  }
+
+  /** Marks a snapshot as proven bad: it cannot be opened any more. */
+  condemn(entry: Entry, reason: string): void {
+    if (entry.bad !== undefined || !this.#entries.includes(entry)) return;
+    entry.bad = reason;
+    for (const other of this.#entries) other.suspect = true;
+    const { index } = entry.manifest;
+    this.#owner.found(index, reason);
+    this.#warnBad(index, reason);
+    void this.settleNext();
+  }
+
+  #warnBad(index: bigint, reason: string): void {
+    this.#owner.warn(
+      new SnapshotError("CORRUPT", `Snapshot ${index} was found bad and is quarantined: ${reason}`, { index }),
+    );
+  }
+
+  /** Newest quarantine first. */
+  async quarantined(): Promise<QuarantinedPlace[]> {
+    return (await this.#medium.quarantined()).sort((a, b) => b.at - a.at);
+  }
+
+  /** Retires those that are too old after a commit, and lets go what can go. */
+  async retireOld(committed: Entry): Promise<void> {
+    for (const old of await this.#old(committed)) old.retired = true;
+    await this.#settle();
+  }
+
+  /**
+   * Returns the snapshots that are too old: as many newer ones as are retained can be read. Each newer one is checked,
+   * since an old one must not be removed in favour of one that cannot be read.
+   */
+  async #old(committed: Entry): Promise<Entry[]> {
+    if (this.good().length <= this.#owner.retain) return [];
+    let readable = 0;
+    for (const entry of this.good()) {
+      if (readable >= this.#owner.retain && entry.unread === undefined) continue;
+      if (entry === committed || await this.#canBeRead(entry)) readable++;
+    }
+    return this.#countable().slice(this.#owner.retain);
+  }
+
+  /** Checks a snapshot, and reads those of its files that could not be read before. */
+  async #canBeRead(entry: Entry): Promise<boolean> {
+    const { place, manifest, unread } = entry;
+    try {
+      await examine(this.#medium, place, manifest.index);
+      if (unread !== undefined) await readAll(this.#medium, entry, this.#owner.signal, unread);
+      delete entry.unread;
+      return true;
+    } catch (error) {
+      if (isProof(error)) this.condemn(entry, error.message);
+      else {
+        entry.unread ??= new Set();
+        this.#owner.warn(
+          new SnapshotError(
+            error instanceof SnapshotError ? error.code : "UNAVAILABLE",
+            `Snapshot ${manifest.index} cannot be read now and stays where it is; an older one is retained in its ` +
+              `stead: ${messageOf(error)}`,
+            { index: manifest.index, cause: error },
+          ),
+        );
+      }
+      return false;
+    }
+  }
+
+  /** The snapshots that count for retention. */
+  #countable(): Entry[] {
+    return this.good().filter(({ unread }) => unread === undefined);
+  }
+
+  /** Runs {@linkcode #settle}; {@linkcode close} waits for it. */
+  settleNext(): Promise<void> {
+    return this.#settling = this.#settling.then(() => this.#settle());
+  }
+
+  /** Quarantines bad snapshots and removes old ones that have no reader. Errors are only reported as warnings. */
+  async #settle(): Promise<void> {
+    const old = this.#countable().slice(this.#owner.retain);
+    const going = this.#entries.filter((entry) =>
+      entry.readers.size === 0 && (entry.bad !== undefined || (entry.retired && old.includes(entry)))
+    );
+    this.#entries = this.#entries.filter((entry) => !going.includes(entry));
+    for (const { place, manifest, bad } of going) {
+      try {
+        if (bad === undefined) await this.#medium.remove(place);
+        else {
+          await this.#medium.quarantine(place, manifest.index);
+          await this.#dropQuarantined();
+        }
+      } catch (error) {
+        this.#warnLeft(error, manifest.index);
+      }
+    }
+  }
+
+  /** Removes the oldest quarantined snapshots beyond the limit, if they are proven bad once more. */
+  async #dropQuarantined(): Promise<void> {
+    for (const { place, index } of (await this.quarantined()).slice(MAX_QUARANTINED)) {
+      try {
+        await readAll(this.#medium, await examine(this.#medium, place, index), this.#owner.signal);
+        this.#owner.warn(
+          new SnapshotError("BUSY", `Snapshot ${index} is quarantined, and is good: restore it, or remove it`, {
+            index,
+          }),
+        );
+      } catch (error) {
+        if (isProof(error)) await this.#medium.remove(place);
+        else if (!this.#owner.signal.aborted) this.#warnLeft(error, index);
+      }
+    }
+  }
+
+  #warnLeft(error: unknown, index: bigint): void {
+    this.#owner.warn(
+      new SnapshotError(
+        "UNAVAILABLE",
+        `Snapshot ${index} could not be quarantined or removed, and is left to the next opening: ${messageOf(error)}`,
+        { index, cause: error },
+      ),
+    );
+  }
+
+  /** Waits until nothing is looked at, moved or removed any more. */
+  async settled(): Promise<void> {
+    await this.#looking;
+    await this.#settling;
+  }
+}
+
+function newestFirst(a: Entry, b: Entry): number {
+  return a.manifest.index > b.manifest.index ? -1 : a.manifest.index < b.manifest.index ? 1 : 0;
+}
+
+/** Returns a snapshot as a storage lists it. */
+export function infoOf({ manifest, size, readers }: Entry): SnapshotInfo {
+  return {
+    meta: manifest.meta,
+    digest: manifest.digest,
+    size,
+    files: manifest.files.length,
+    chunks: manifest.files.reduce((sum, { chunks }) => sum + (chunks?.count ?? 0), 0),
+    pinned: readers.size > 0,
+  };
+}

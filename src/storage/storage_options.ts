@@ -1,0 +1,42 @@
+/**
+ * Options of every storage.
+ *
+ * @module
+ */
+
+import { checkFunction, type Checks, integer } from "../checks.ts";
+import type { SnapshotError } from "../errors.ts";
+import { checkGroup, checkSigner, type SnapshotSigner } from "../snapshot/mod.ts";
+
+/**
+ * Options of every storage.
+ *
+ * @category Storage
+ * @see {@linkcode MemoryStorage}
+ */
+export interface StorageOptions {
+  /**
+   * The number of snapshots that are kept, 1 or more. Snapshots that are pinned are kept in addition.
+   *
+   * @default {2}
+   */
+  readonly retain?: number;
+  /**
+   * The group whose snapshots these are: it is in the meta of each that is saved, and others are refused
+   * (`FORBIDDEN`). If absent, the group of the newest snapshot that has one. Snapshots without a group are older than
+   * the name, and belong to the storage.
+   */
+  readonly group?: string;
+  /** Signs every snapshot that is committed here and has no signature; none if absent. */
+  readonly signer?: SnapshotSigner;
+  /**
+   * Called with each error that no caller gets, with its code and the snapshot's index: an old snapshot could not be
+   * removed; one was proven bad and is quarantined; one cannot be read now, or is of another group, and stays in place.
+   */
+  readonly onWarning?: (error: SnapshotError) => void;
+}
+
+/** The checks of the options of every storage. */
+export function storageChecks(): Checks<StorageOptions> {
+  return { retain: integer(1), group: checkGroup, signer: checkSigner, onWarning: checkFunction };
+}

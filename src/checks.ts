@@ -250,6 +250,11 @@ export function duration(least = 0): Check {
   };
 }
 
+/** The limit that a time-out sets, in milliseconds: 0 means none, whichever it is. */
+export function timeLimit(ms: number): number {
+  return ms === 0 ? Infinity : ms;
+}
+
 function between(least: number, most: number, none: number): string {
   return most === none ? `${least} or more` : `${least} to ${most}`;
 }

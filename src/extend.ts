@@ -90,4 +90,5 @@ export {
   type PurgeState,
   type Receiver,
   SnapshotExecutor,
+  type Synced,
 } from "./executor/mod.ts";

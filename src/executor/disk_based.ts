@@ -74,9 +74,7 @@ export class DiskBased {
     return meta.lastIncludedIndex + 1n >= this.#context.log.firstIndex;
   }
 
-  /**
-   * Notes that a snapshot is wanted elsewhere: for a while the log leads on from it. Asking again does not prolong it.
-   */
+  /** Notes that a snapshot is wanted elsewhere: for a while the log leads on from it. Asking again adds nothing. */
   wanted({ meta: { lastIncludedIndex: index } }: SnapshotInfo): void {
     if (this.#sent?.index !== index) this.#sent = { index, since: this.#clock.monotonic() };
   }

@@ -113,7 +113,7 @@ export class SnapshotExecutor {
    *   stalls, `CLOSED`, and with what the machine or the storage fails with
    */
   snapshot(options: SnapshotOptions = {}): Operation<SaveResult> {
-    const { gap = 1, signal } = checkSnapshotOptions(options);
+    const { gap = this.#triggers.gap, signal } = checkSnapshotOptions(options);
     const { refusal } = this.#runs;
     if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
     const { index: applied } = this.#context.fsm.applied;
@@ -172,9 +172,9 @@ export class SnapshotExecutor {
   }
 
   /**
-   * Makes the newest snapshot one that can be sent: the log leads on from it, and does so for a while ({@linkcode
-   * PurgeOptions.safeIndexTimeout}). Of a disk-based machine, which nothing else saves, one is taken if there is none;
-   * any other machine's log leads on from its newest snapshot in any case.
+   * Makes the newest snapshot one that can be sent: the log leads on from it, and does so for a while
+   * ({@linkcode PurgeOptions.safeIndexTimeout}). Of a disk-based machine, which nothing else saves, one is taken if
+   * there is none; any other machine's log leads on from its newest snapshot in any case.
    *
    * @throws as {@linkcode snapshot}, if one has to be taken
    */
@@ -182,7 +182,7 @@ export class SnapshotExecutor {
     if (!this.#disk.isActive || this.#closed !== undefined) return;
     const [newest] = await this.#evidence.refresh();
     if (newest !== undefined && this.#disk.leadsOn(newest)) return this.#disk.wanted(newest);
-    await (this.#saving ?? this.snapshot()).result;
+    await (this.#saving ?? this.snapshot({ gap: 1 })).result;
   }
 
   /** Takes a last snapshot if it is told to, cancels what is running, and stops. */
@@ -261,7 +261,7 @@ export class SnapshotExecutor {
   #whenDue(): void {
     if (this.#runs.refusal !== undefined) return;
     const isBehind = this.#isBehind();
-    if (isBehind && !this.#disk.isActive) void this.snapshot();
+    if (isBehind && !this.#disk.isActive) void this.snapshot({ gap: 1 }); // the trigger has said how many
     else if ((isBehind || this.#isRoomWanted) && !this.#isPurging) void this.purge();
   }
 

@@ -92,9 +92,7 @@ export class FsmCaller {
     return this.#machine.durable !== undefined;
   }
 
-  /**
-   * True if the machine says what it has on a disk, synced: the log is purged behind that, and not behind snapshots.
-   */
+  /** True if the machine says what it has on a disk, synced: the log is purged behind that, not behind snapshots. */
   get isDiskBased(): boolean {
     return this.#isDiskBased;
   }

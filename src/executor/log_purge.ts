@@ -77,7 +77,11 @@ export async function purgeLog(
     return await evidence.prove(newest, signal, true) ? find(newest.meta.lastIncludedIndex) : undefined;
   };
   const byDisk = ({ synced, sent = synced }: DiskLimits) => within(synced, isFull ? synced : sent);
-  const index = disk !== undefined ? byDisk(disk) : await byOldest() ?? (isFull ? await byNewest() : undefined);
+  const bySnapshots = async () => {
+    if (options.upToSnapshotIndex === "newest") return await byNewest();
+    return await byOldest() ?? (isFull ? await byNewest() : undefined);
+  };
+  const index = disk !== undefined ? byDisk(disk) : await bySnapshots();
   if (index === undefined) return undefined;
   const { firstIndex } = log;
   await log.purge(index);

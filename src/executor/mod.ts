@@ -8,7 +8,7 @@ export { type Clock, systemClock } from "./clock.ts";
 export type { Beginning, UnusableSnapshot } from "./counted.ts";
 export * from "./events.ts";
 export * from "./executor.ts";
-export { FsmCaller, type FsmListener, type MachineCallback, type Prepared } from "./fsm_caller.ts";
+export { FsmCaller, type FsmListener, type MachineCallback, type Prepared, type Synced } from "./fsm_caller.ts";
 export type { ReplicaPushOptions } from "./live.ts";
 export * from "./options.ts";
 export { type Member, purgeIndex, type PurgeOptions, type PurgeState } from "./purge.ts";

@@ -28,13 +28,13 @@ export interface ExecutorOptions {
   /** The rules for purging the log. */
   readonly purge?: PurgeOptions;
   /**
-   * The longest that a save may take, in milliseconds.
+   * The longest that a save may take, in milliseconds. 0 for no limit.
    *
    * @default {600000}
    */
   readonly saveTimeout?: number;
   /**
-   * The longest that a save or an install may take without progress, in milliseconds.
+   * The longest that a save or an install may take without progress, in milliseconds. 0 for no limit.
    *
    * @default {60000}
    */
@@ -71,7 +71,8 @@ export interface ExecutorContext {
  */
 export interface SnapshotOptions {
   /**
-   * The number of entries that must have been applied since the last snapshot; with fewer none is taken.
+   * The number of entries that must have been applied since the last snapshot; with fewer none is taken. By default
+   * that of {@linkcode TriggerOptions.gap}.
    *
    * @default {1}
    */

@@ -5,16 +5,7 @@
  * @module
  */
 
-import {
-  checkBoolean,
-  checkFunction,
-  checkIndex,
-  checkOptions,
-  type Checks,
-  duration,
-  number,
-  required,
-} from "../checks.ts";
+import { checkFunction, checkIndex, checkOptions, type Checks, duration, number, oneOf, required } from "../checks.ts";
 
 /** See {@linkcode PurgeOptions.safeIndexTimeout}. */
 export const SAFE_INDEX_TIMEOUT = 600_000;
@@ -44,11 +35,13 @@ export interface Member {
 export interface PurgeOptions {
   /**
    * True to let members that lag behind the snapshot install one. If false, the log is kept for them, as long as they
-   * are alive.
+   * are alive. `"newest"` purges up to the newest snapshot, too, though older ones are retained: all of it is read
+   * again before each purge, and should it go bad later, there is no other way to this state, since the log does not lead on
+   * from the older ones.
    *
    * @default {false}
    */
-  readonly upToSnapshotIndex?: boolean;
+  readonly upToSnapshotIndex?: boolean | "newest";
   /**
    * The number of entries before the last that are kept in any case.
    *
@@ -110,7 +103,7 @@ export function purgeIndex(state: PurgeState, options: PurgeOptions): bigint | u
     state.oldestSnapshot,
   ];
   if (preserve > 0) limits.push(preserve < state.lastIndex ? state.lastIndex - BigInt(Math.ceil(preserve)) : 0n);
-  if (!upToSnapshotIndex) {
+  if (upToSnapshotIndex === false) {
     for (const member of members?.() ?? []) {
       const { matchIndex, lastSeen } = checkMember(member);
       if (state.now - lastSeen < safeIndexTimeout) limits.push(matchIndex);
@@ -143,7 +136,7 @@ export function checkMember(member: Member): Member {
 /** The checks of a purge's options. */
 export function purgeChecks(): Checks<PurgeOptions> {
   return {
-    upToSnapshotIndex: checkBoolean,
+    upToSnapshotIndex: oneOf(true, false, "newest"),
     preserve: number(0),
     gap: number(0),
     safeIndexTimeout: duration(),

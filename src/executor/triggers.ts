@@ -48,6 +48,13 @@ export interface TriggerOptions {
    */
   readonly logFactor?: number;
   /**
+   * Entries that must have been applied since the last snapshot for `snapshot()` to take one, if the call does not say
+   * how many (Ratis: `creation.gap`).
+   *
+   * @default {1}
+   */
+  readonly gap?: number;
+  /**
    * True to take one on close, if anything was applied since the last.
    *
    * @default {false}
@@ -114,6 +121,7 @@ export class Triggers {
       entries: 400_000,
       logBytes: 0,
       logFactor: 0,
+      gap: 1,
       onClose: false,
       ...defined(options),
     };
@@ -125,6 +133,11 @@ export class Triggers {
   /** True if one is to be taken on close. */
   get onClose(): boolean {
     return this.#options.onClose;
+  }
+
+  /** See {@linkcode TriggerOptions.gap}. */
+  get gap(): number {
+    return this.#options.gap;
   }
 
   /** Starts the timer. */

@@ -29,7 +29,7 @@ export function watchWork(
   const { saveTimeout = 600_000, stallTimeout = 60_000 } = options;
   const cancel = (what: string, limit: number) =>
     stop.abort(new SnapshotError("TIMEOUT", `The ${kind} ${what} ${limit} ms, and was cancelled`, { expected: limit }));
-  const cancelTimeout = kind === "save"
+  const cancelTimeout = kind === "save" && saveTimeout > 0
     ? clock.after(saveTimeout, () => cancel("took more than", saveTimeout))
     : () => {};
   let cancelStall = () => {};
@@ -39,7 +39,7 @@ export function watchWork(
     seen = tracker.version;
     cancelStall = clock.after(stallTimeout, look);
   };
-  look();
+  if (stallTimeout > 0) look();
   return () => {
     cancelTimeout();
     cancelStall();

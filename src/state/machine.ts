@@ -127,7 +127,8 @@ export interface StateMachine {
    * there: it loads newer snapshots only, and applies no entry again. The entries applied last may be missing, since
    * the log has them.
    *
-   * Called when a replica is opened, and after each flush. A machine without this method has no state then, and gets all of it.
+   * Called when a replica is opened, and after each flush. A machine without this method has no state then, and gets
+   * all of it.
    *
    * @returns nothing if there is state, but it is not known which entries it has: only a snapshot can replace it
    */
@@ -135,8 +136,8 @@ export interface StateMachine {
 
   /**
    * Writes the changes that were applied and are not durable yet. Called between two applies: before the log is purged
-   * behind a machine that says what is {@linkcode DurablyApplied.synced}, and when a replica is closed. The machine must
-   * write nothing after the latter: another one, opened on the same storage, would miss it.
+   * behind a machine that says what is {@linkcode DurablyApplied.synced}, and when a replica is closed. The machine
+   * must write nothing after the latter: another one, opened on the same storage, would miss it.
    */
   flush?(): void | Promise<void>;
 

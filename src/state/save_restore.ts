@@ -48,8 +48,8 @@ export interface RestoreOptions {
  * @param storage where to
  * @param options the index, which is counted by default
  * @returns the snapshot, durable; nothing if there is nothing to save
- * @throws {SnapshotError} `STALE` if the storage has one that is not older, `CANCELLED`, `NO_SPACE`; whatever the machine
- *   fails with
+ * @throws {SnapshotError} `STALE` if the storage has one that is not older, `CANCELLED`, `NO_SPACE`; whatever the
+ *   machine fails with
  *
  * @example
  * ```ts
@@ -57,7 +57,7 @@ export interface RestoreOptions {
  *
  * const storage = new MemoryStorage();
  * const state = new KeyedState({ keys: stringKeys() });
- * state.value("ages", jsonCodec<number>()).put("Ada", 36);
+ * state.value("ages", jsonCodec<number>()).set("Ada", 36);
  * const snapshot = await save(state, storage);
  * console.assert(snapshot?.meta.lastIncludedIndex === 1n);
  *
@@ -114,8 +114,8 @@ export async function save(
  * @param storage has the snapshot
  * @param options which; by default the newest
  * @returns the meta of the snapshot; nothing if the storage has none, and the machine is as it was
- * @throws {SnapshotError} `CORRUPT`, `UNAVAILABLE`; `NOT_FOUND` if that index is not there; whatever the machine's `load`
- *   fails with
+ * @throws {SnapshotError} `CORRUPT`, `UNAVAILABLE`; `NOT_FOUND` if that index is not there; whatever the machine's
+ *   `load` fails with
  *
  * @example See {@linkcode save}
  * ```ts

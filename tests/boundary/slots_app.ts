@@ -157,7 +157,7 @@ const states: Slot[] = [
 ];
 
 const PURGE: Readonly<Record<string, Right>> = {
-  upToSnapshotIndex: isBoolean,
+  upToSnapshotIndex: isOne(true, false, "newest"),
   preserve: isNumber(0),
   gap: isNumber(0),
   safeIndexTimeout: isNumber(0),
@@ -167,8 +167,8 @@ const EXECUTOR: Readonly<Record<string, Right>> = {
   triggers: isObject,
   retry: isObject,
   purge: isObject,
-  saveTimeout: isNumber(1),
-  stallTimeout: isNumber(1),
+  saveTimeout: isNumber(0),
+  stallTimeout: isNumber(0),
   whileSaving: isOne("wait", "cancel"),
   clock: isNothing,
   onEvent: isFunction,

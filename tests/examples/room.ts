@@ -37,6 +37,7 @@ export class Room {
       const storage = await ObjectStorage.open(bucket, { prefix: `rooms/${state.id}/`, packSize: 4 * 1024 * 1024 });
       this.#room = await DurableReplica.open(state.storage, { machine: this.#messages, storage });
       this.#snapshots = snapshotHandler(storage, {
+        creationGap: 1,
         target: this.#room.replica,
         authorize: ({ headers }) => headers.get("Authorization") === `Bearer ${env.SECRET}`,
       });

@@ -253,3 +253,55 @@ test("a log that cannot be purged does not make a save fail", () =>
     assert.isTrue((await bench.executor.snapshot().result).taken);
     assert.include(bench.story, "saved purgeFailed (idle)");
   }, { purge: { gap: 1 } }));
+
+test("a save and an install without limits take as long as they take: 0 is none", () =>
+  onBench(async (bench) => {
+    await bench.apply(1);
+    const held = gate();
+    bench.machine.onWrite = async (_writer, _signal, write) => {
+      await held.promise;
+      await write();
+    };
+    const save = bench.executor.snapshot();
+    await turns();
+    for (let i = 0; i < 5; i++, bench.clock.advance(1e9)) await turns();
+    held.open();
+    assert.isTrue((await save.result).taken);
+  }, { saveTimeout: 0, stallTimeout: 0, triggers: { interval: 0 } }));
+
+test("what is undefined is the default, of triggers, retries and limits too", () =>
+  onBench(async (bench) => {
+    await bench.apply(1);
+    bench.machine.onWrite = hang;
+    const save = bench.executor.snapshot({ gap: undefined as never });
+    await turns();
+    bench.clock.advance(60_000);
+    bench.clock.advance(60_000);
+    assert.equal((await rejects(save.result, "TIMEOUT")).expected, 60_000);
+  }, {
+    saveTimeout: undefined,
+    stallTimeout: undefined,
+    triggers: { interval: 0, entries: undefined, gap: undefined },
+    retry: { initial: undefined, max: undefined },
+    purge: { gap: undefined, upToSnapshotIndex: undefined, safeIndexTimeout: undefined },
+  } as never));
+
+test("the gap of a call, or else of the triggers, says how many entries make a snapshot", () =>
+  onBench(async (bench) => {
+    await bench.apply(4);
+    assert.isFalse((await bench.executor.snapshot().result).taken);
+    assert.isTrue((await bench.executor.snapshot({ gap: 4 }).result).taken);
+    await bench.apply(5);
+    assert.isTrue((await bench.executor.snapshot().result).taken);
+  }, { triggers: { interval: 0, gap: 5 } }));
+
+test("up to the newest snapshot, if that is asked for: once all of it was read again", () =>
+  onBench(async (bench) => {
+    for (let i = 0; i < 3; i++) {
+      await bench.apply(4);
+      await bench.executor.snapshot().result;
+    }
+    assert.equal(bench.log.firstIndex, 13n);
+    const [, second] = await bench.storage.list();
+    assert.equal(second?.meta.lastIncludedIndex, 8n, "which the log does not lead on from any more");
+  }, { purge: { gap: 1, upToSnapshotIndex: "newest" }, triggers: { interval: 0 } }));

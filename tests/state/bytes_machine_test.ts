@@ -63,7 +63,7 @@ test("bytes machine: bytes of any length, none too, and what is no bytes is refu
 test("bytes machine: a snapshot of another kind of machine is refused, and the state is as it was", async () => {
   const storage = new MemoryStorage();
   const state = new KeyedState({ keys: stringKeys(), name: "keyed" });
-  state.value("ages", jsonCodec<number>()).put("Ada", 36);
+  state.value("ages", jsonCodec<number>()).set("Ada", 36);
   await save(state, storage);
   const { held, machine } = appending();
   held.text = "mine";

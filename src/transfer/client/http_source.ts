@@ -4,7 +4,7 @@
  * @module
  */
 
-import { duration } from "../../checks.ts";
+import { duration, timeLimit } from "../../checks.ts";
 import { cancelled, hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
 import { onAbort, raceAbort } from "../../async/mod.ts";
@@ -80,7 +80,7 @@ export class HttpSource {
     this.url = withoutSecrets(this.#home);
     this.chunksOnly = chunksOnly || (this.#options.chunksOnly ?? false);
     this.#headers = headersOf(this.#options);
-    this.#timeout = timeout;
+    this.#timeout = timeLimit(timeout);
   }
 
   /**

@@ -22,7 +22,7 @@ export interface NotifyOptions {
   /** Stops telling it; the follower continues. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * The longest time for which the follower may send nothing, in milliseconds.
+   * The longest time for which the follower may send nothing, in milliseconds. 0 for no limit.
    *
    * @default {15000}
    */

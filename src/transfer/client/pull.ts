@@ -59,8 +59,8 @@ export interface PullOptions extends CheckOptions {
    */
   readonly concurrency?: number;
   /**
-   * The longest time for which a source may send nothing, in milliseconds. Long before that, others attempt its
-   * requests.
+   * The longest time for which a source may send nothing, in milliseconds. 0 for no limit. Long before it,
+   * others attempt its requests.
    *
    * @default {15000}
    */

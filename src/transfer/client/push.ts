@@ -46,7 +46,7 @@ export interface PushOptions {
   readonly throttle?: Throttle;
   /**
    * The longest time for which the other side may take nothing, or say nothing, in milliseconds. It makes everything
-   * durable, and loads it, before it answers.
+   * durable, and loads it, before it answers. 0 for no limit.
    *
    * @default {120000}
    */

@@ -41,7 +41,7 @@ export interface RemoteOptions {
   /** Refuses a snapshot that is not signed by somebody who is trusted. */
   readonly verifier?: SnapshotVerifier;
   /**
-   * The longest time for which the server may send nothing, in milliseconds.
+   * The longest time for which the server may send nothing, in milliseconds. 0 for no limit.
    *
    * @default {15000}
    */

@@ -13,6 +13,7 @@ import {
   duration,
   integer,
   listOf,
+  number,
   withMembers,
 } from "../../checks.ts";
 import { checkVerifier, limitChecks, type SnapshotLimits, type SnapshotVerifier } from "../../snapshot/mod.ts";
@@ -55,6 +56,13 @@ export interface SnapshotHandlerOptions {
    * Carries out `PUT` and `POST`. Without one, `PUT` puts an archive into the storage, and `POST` is answered with 501.
    */
   readonly target?: SnapshotTarget;
+  /**
+   * The number of entries applied since the last snapshot from which a `POST` takes one (Ratis: `creation.gap`). A
+   * client may ask for more, and not for less.
+   *
+   * @default {1024}
+   */
+  readonly creationGap?: number;
   /** Refuses uploads that are not signed by somebody who is trusted. */
   readonly verifier?: SnapshotVerifier;
   /**
@@ -80,7 +88,7 @@ export interface SnapshotHandlerOptions {
   /**
    * The longest time for which a client may read nothing that it is sent, or send nothing that it has to, in
    * milliseconds; and in all, beside a second for each 4 kB. Then the transfer is aborted, since others wait for its
-   * place.
+   * place. 0 for no limit.
    *
    * @default {60000}
    */
@@ -110,6 +118,7 @@ export function checkHandlerOptions(options: SnapshotHandlerOptions): SnapshotHa
     limits: withMembers<SnapshotLimits>(limitChecks()),
     target: able("a SnapshotTarget", "snapshot", "install"),
     verifier: checkVerifier,
+    creationGap: number(0),
     leaseDuration: duration(),
     throttle: checkThrottle,
     receiveThrottle: checkThrottle,

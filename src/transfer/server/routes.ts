@@ -4,6 +4,7 @@
  * @module
  */
 
+import { timeLimit } from "../../checks.ts";
 import { hasCode, SnapshotError } from "../../errors.ts";
 import type { SnapshotStorage } from "../../snapshot/mod.ts";
 import { neverThrowing } from "../../async/mod.ts";
@@ -45,7 +46,7 @@ export class Routes {
    */
   constructor(storage: SnapshotStorage, leases: DownloadLeases, options: SnapshotHandlerOptions) {
     this.#options = options;
-    this.#stallTimeout = options.stallTimeout ?? STALL_TIMEOUT;
+    this.#stallTimeout = timeLimit(options.stallTimeout ?? STALL_TIMEOUT);
     this.#places = {
       read: new FairSemaphore(options.maxTransfers ?? 32),
       look: new FairSemaphore(MAX_LOOKS),

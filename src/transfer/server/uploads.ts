@@ -53,7 +53,7 @@ export interface SnapshotTarget {
   notify?(notification: InstallNotification): Promise<NotificationReply>;
 }
 
-/** The number of entries applied since the last snapshot from which `POST` takes one (Ratis: `creation.gap`). */
+/** See {@linkcode SnapshotHandlerOptions.creationGap}. */
 const CREATION_GAP = 1024;
 /** The longest notification, in bytes. */
 const MAX_NOTIFICATION = 64 * 1024;
@@ -63,6 +63,8 @@ export interface UploadsOptions {
   readonly target?: SnapshotTarget;
   readonly verifier?: SnapshotVerifier;
   readonly receiveThrottle?: Throttle;
+  /** The least number of entries for a new snapshot. */
+  readonly creationGap?: number;
   /** The largest size of a snapshot. */
   readonly limits?: SnapshotLimits;
   /** Allows the sources that a notification names. */
@@ -148,12 +150,12 @@ export class Uploads {
   }
 
   async take(gap: string | null): Promise<Response> {
-    const { target } = this.#options;
+    const { target, creationGap = CREATION_GAP } = this.#options;
     if (target === undefined) throw new SnapshotError("UNSUPPORTED", "Nothing takes snapshots here");
     if (gap !== null && !/^[0-9]{1,15}$/.test(gap)) {
       throw new SnapshotError("MALFORMED", `A gap is a number, not ${gap.slice(0, 100)}`);
     }
-    const { taken, snapshot } = await target.snapshot({ gap: gap === null ? CREATION_GAP : Number(gap) }).result;
+    const { taken, snapshot } = await target.snapshot({ gap: Math.max(creationGap, Number(gap)) }).result;
     if (snapshot === undefined) {
       throw new SnapshotError("NOT_FOUND", "There is no snapshot, and too little to take one");
     }

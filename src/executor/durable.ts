@@ -46,13 +46,13 @@ export async function begin(fsm: FsmCaller, options: ReplicaOptions<StateMachine
   if (loaded !== undefined) {
     if (fsm.isDurable) checkLoaded(fsm.durable(), loaded.meta);
     if (!isShared(log)) checkNoGap(log, loaded.meta);
-    await alignLog(log, loaded.meta);
+    await alignLog(fsm, log, loaded.meta);
     fsm.begin(appliedOf(loaded.meta));
     return { loaded, had: undefined, unusable: named };
   }
   if (fsm.isDurable && durable === undefined) throw unknown();
   const { index, term, configuration: members = configuration } = durable ?? { index: 0n, term: 0n };
-  if (durable !== undefined && index > 0n) await fit(log, durable, snapshots);
+  if (durable !== undefined && index > 0n) await fit(fsm, log, durable, snapshots);
   else if (!isShared(log)) checkNoGap(log, undefined);
   const had = snapshots.find(({ meta }) => meta.lastIncludedIndex <= index);
   fsm.begin({ index, term, configuration: members });
@@ -96,6 +96,7 @@ function positionOf({ index, term }: DurablyApplied): Position {
  * proves that they do not follow the machine's state; an empty log has none to drop.
  */
 async function fit(
+  fsm: FsmCaller,
   log: AnyLog,
   durable: DurablyApplied,
   snapshots: readonly SnapshotInfo[],
@@ -109,7 +110,9 @@ async function fit(
   }
   checkNoGap(log, position);
   const isSnapshot = ({ meta }: SnapshotInfo) => meta.lastIncludedIndex === index && meta.lastIncludedTerm === term;
-  if (loaded || snapshots.some(isSnapshot) || await hasNone(log, index, term)) return await alignLog(log, position);
+  if (loaded || snapshots.some(isSnapshot) || await hasNone(log, index, term)) {
+    return await alignLog(fsm, log, position);
+  }
   if (found === term) return;
   if (found !== undefined) throw another(index, term, found);
   throw new SnapshotError(

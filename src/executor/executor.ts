@@ -19,7 +19,9 @@ import { Installer } from "./install.ts";
 import { purgeLog } from "./log_purge.ts";
 import { OneAtATime, type Running } from "./one_at_a_time.ts";
 import type { ExecutorContext, ExecutorOptions, Receiver, SnapshotOptions } from "./options.ts";
+import { DiskBased } from "./disk_based.ts";
 import { notTaken, Saver } from "./save.ts";
+import { SAFE_INDEX_TIMEOUT } from "./purge.ts";
 import { Triggers, type TriggerState } from "./triggers.ts";
 import { watchWork } from "./watch.ts";
 
@@ -32,6 +34,7 @@ export class SnapshotExecutor {
   readonly #runs: OneAtATime;
   readonly #evidence: SnapshotEvidence;
   readonly #saver: Saver;
+  readonly #disk: DiskBased;
   readonly #installer: Installer;
   readonly #onEvent: (event: ExecutorEvent) => void;
   readonly #closing = new AbortController();
@@ -42,6 +45,8 @@ export class SnapshotExecutor {
   /** True if the log was full: see {@linkcode purgeLog}. */
   #isFull = false;
   #isPurging = false;
+  /** The save that is running. */
+  #saving: Operation<SaveResult> | undefined;
   #closed: Promise<void> | undefined;
 
   /**
@@ -61,6 +66,7 @@ export class SnapshotExecutor {
     this.#runs = new OneAtATime(this.#onEvent, () => this.#triggers.applied(this.#triggerState()));
     this.#evidence = new SnapshotEvidence(context, this.#onEvent, (index) => this.#onLost(index));
     this.#saver = new Saver(context, this.#evidence, this.#clock);
+    this.#disk = new DiskBased(context, this.#clock, options.purge?.safeIndexTimeout ?? SAFE_INDEX_TIMEOUT);
     this.#installer = new Installer(
       context,
       this.#evidence,
@@ -165,6 +171,20 @@ export class SnapshotExecutor {
     });
   }
 
+  /**
+   * Makes the newest snapshot one that can be sent: the log leads on from it, and does so for a while
+   * ({@linkcode PurgeOptions.safeIndexTimeout}). Of a disk-based machine, which nothing else saves, one is taken if there
+   * is none; any other machine's log leads on from its newest snapshot in any case.
+   *
+   * @throws as {@linkcode snapshot}, if one has to be taken
+   */
+  async sendable(): Promise<void> {
+    if (!this.#disk.isActive || this.#closed !== undefined) return;
+    const [newest] = await this.#evidence.refresh();
+    if (newest !== undefined && this.#disk.leadsOn(newest)) return this.#disk.wanted(newest);
+    await (this.#saving ?? this.snapshot()).result;
+  }
+
   /** Takes a last snapshot if it is told to, cancels what is running, and stops. */
   close(): Promise<void> {
     return this.#closed ??= (async () => {
@@ -172,7 +192,7 @@ export class SnapshotExecutor {
       this.#triggers.stop();
       this.#closing.abort(closed("executor"));
       await this.#runs.close(onClose);
-      if (onClose && this.#isBehind()) {
+      if (onClose && !this.#disk.isActive && this.#isBehind()) {
         // An event said so; the log has what it would have held.
         await this.#startSave(undefined).result.catch(() => {});
       }
@@ -214,8 +234,9 @@ export class SnapshotExecutor {
     return this.#context.fsm.applied.index > this.#savedIndex;
   }
 
-  /** The last entry of the newest snapshot, or of a later state that had nothing to save. */
+  /** The last entry of the newest snapshot, or of a later state that had nothing to save; or the last on the disk. */
   get #savedIndex(): bigint {
+    if (this.#disk.isActive) return this.#disk.flushedIndex;
     const { emptyIndex } = this.#saver;
     const { index } = this.#evidence.counted;
     return index > emptyIndex ? index : emptyIndex;
@@ -239,16 +260,22 @@ export class SnapshotExecutor {
 
   #whenDue(): void {
     if (this.#runs.refusal !== undefined) return;
-    if (this.#isBehind()) void this.snapshot();
-    else if (this.#isRoomWanted && !this.#isPurging) void this.purge();
+    const isBehind = this.#isBehind();
+    if (isBehind && !this.#disk.isActive) void this.snapshot();
+    else if ((isBehind || this.#isRoomWanted) && !this.#isPurging) void this.purge();
   }
 
   #startSave(signal: AbortSignal | undefined): Operation<SaveResult> {
-    return this.#runs.start(
+    const save = this.#saving = this.#runs.start(
       "save",
       signal,
       (stop, tracker) => this.#watched(stop, tracker, () => this.#save(stop.signal, tracker)),
     );
+    const ended = () => {
+      if (this.#saving === save) this.#saving = undefined;
+    };
+    save.result.then(ended, ended);
+    return save;
   }
 
   /** Does what a save does, within its time limits. */
@@ -270,6 +297,7 @@ export class SnapshotExecutor {
         this.#evidence.counted.add(result.snapshot!);
         this.#metrics = { ...this.#metrics, saves: this.#metrics.saves + 1, lastSave: result };
         this.#onEvent({ type: "saved", result });
+        this.#disk.wanted(result.snapshot!); // before the purge, which would go beyond it
         await this.purge();
       } else this.#onEvent({ type: "nothingToSave", index: this.#saver.emptyIndex });
       return result;
@@ -305,7 +333,12 @@ export class SnapshotExecutor {
 
   async #purge(isFull: boolean): Promise<void> {
     const { purge = {} } = this.#options;
-    const purged = await purgeLog(this.#context, this.#evidence, this.#clock, purge, isFull, this.#closing.signal);
+    const disk = this.#disk.isActive
+      ? await this.#disk.flush((appliedBytes) => this.#saver.savedBytes = appliedBytes)
+      : undefined;
+    if (disk !== undefined) this.#triggers.succeeded();
+    const { signal } = this.#closing;
+    const purged = await purgeLog(this.#context, this.#evidence, this.#clock, purge, isFull, disk, signal);
     if (purged === undefined) return;
     const { index, entries } = purged;
     this.#metrics = { ...this.#metrics, purgedEntries: this.#metrics.purgedEntries + entries };

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { able } from "../checks.ts";
+import { able, checkBoolean, checkIndex, checkOptions, checkString, required } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { SnapshotMeta, SnapshotReader } from "../snapshot/mod.ts";
-import { type Applied, asReplica, type DurablyApplied, type LogEntry } from "../state/mod.ts";
+import { type Applied, asReplica, checkConfiguration, type DurablyApplied, type LogEntry } from "../state/mod.ts";
 import type { SaveTask, StateMachine } from "../state/mod.ts";
 import { raceAbort } from "../async/mod.ts";
 
@@ -36,6 +36,12 @@ export interface Prepared {
   readonly duration: number;
 }
 
+/** The result of a flush. */
+export interface Synced extends Pick<Prepared, "applied" | "appliedBytes"> {
+  /** The last entry that is on the machine's disk; nothing if it cannot say that any more. */
+  readonly synced: bigint | undefined;
+}
+
 /**
  * Calls a state machine, and nothing else does. It knows the last entry that was applied, gives work its turn between
  * two applies, and applies nothing any more after a failure that would make the state differ from that of other
@@ -49,6 +55,7 @@ export class FsmCaller {
   /** The work on the machine, one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #failure: SnapshotError | undefined;
+  #isDiskBased = false;
 
   /**
    * Takes a machine.
@@ -83,6 +90,11 @@ export class FsmCaller {
   /** True if the machine has a storage of its own. */
   get isDurable(): boolean {
     return this.#machine.durable !== undefined;
+  }
+
+  /** True if the machine says what it has on a disk, synced: the log is purged behind that, and not behind snapshots. */
+  get isDiskBased(): boolean {
+    return this.#isDiskBased;
   }
 
   /** Adds a listener. */
@@ -241,9 +253,37 @@ export class FsmCaller {
     await asReplica(() => this.#machine.bindGroup?.(group));
   }
 
-  /** The last entry that the storage of the machine has: see {@linkcode StateMachine.durable}. */
+  /**
+   * The last entry that the storage of the machine has: see {@linkcode StateMachine.durable}.
+   *
+   * @throws {SnapshotError} `MALFORMED` if it cannot be what it says
+   */
   durable(): DurablyApplied | undefined {
-    return asReplica(() => this.#machine.durable?.());
+    const durable = asReplica(() => this.#machine.durable?.());
+    if (durable !== undefined) checkDurable(durable);
+    this.#isDiskBased = durable?.synced !== undefined;
+    return durable;
+  }
+
+  /**
+   * Has a disk-based machine write and sync what it has applied, between two applies.
+   *
+   * @throws {SnapshotError} `MALFORMED` if it says that it has other entries than were applied
+   * @throws what its flush fails with
+   */
+  synced(): Promise<Synced> {
+    return this.exclusive(async () => {
+      this.checkRunning(); // an entry may be half applied
+      try {
+        await asReplica(() => this.#machine.flush!());
+      } catch (error) {
+        this.durable(); // it may not be able to say it any more
+        throw error;
+      }
+      const durable = this.durable();
+      if (durable?.synced !== undefined) checkApplied(durable, this.#applied);
+      return { synced: durable?.synced, applied: this.#applied, appliedBytes: this.#appliedBytes };
+    });
   }
 
   /** Has a durable machine write what it has applied. If that fails the log still has it, and closing it reports it. */
@@ -260,6 +300,37 @@ export class FsmCaller {
     if (entry.configuration === undefined) return asReplica(() => machine.apply(entry));
     if (machine.durable !== undefined) return asReplica(() => machine.reconfigure!(entry));
   }
+}
+
+/** Checks what a machine says it has: a wrong index would have entries applied twice, or purged too early. */
+function checkDurable(durable: DurablyApplied): void {
+  checkOptions<DurablyApplied>(durable, {
+    index: required(checkIndex),
+    term: required(checkIndex),
+    configuration: checkConfiguration,
+    group: checkString,
+    synced: checkIndex,
+    loaded: checkBoolean,
+  }, "What the machine's durable gives");
+  const { index, synced = 0n } = durable;
+  if (synced > index) {
+    throw new SnapshotError(
+      "MALFORMED",
+      `The machine says that it has entries up to ${index}, and up to ${synced} on its disk, which is more`,
+      { index, expected: index, actual: synced },
+    );
+  }
+}
+
+/** Checks what a machine says it has against what was applied to it: the log may not go for what it does not have. */
+function checkApplied({ index, term }: DurablyApplied, applied: Applied): void {
+  if (index < applied.index || index === applied.index && term === applied.term) return;
+  throw new SnapshotError(
+    "MALFORMED",
+    `The machine says that it has entry ${index} of term ${term}, and entry ${applied.index} of term ${applied.term} ` +
+      `is the last that was applied to it: the log is not purged for that`,
+    { index, expected: applied.index, actual: index },
+  );
 }
 
 /** The last entry that a snapshot includes. */

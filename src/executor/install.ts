@@ -141,7 +141,7 @@ export class Installer {
       const meta = await this.#loadMachine(snapshot);
       this.#evidence.counted.add(snapshot);
       fsm.loaded(meta); // even if the log cannot be aligned
-      await alignLog(log, meta);
+      await alignLog(fsm, log, meta);
     });
   }
 

@@ -6,6 +6,7 @@
 
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import type { Clock } from "./clock.ts";
+import type { DiskLimits } from "./disk_based.ts";
 import type { SnapshotEvidence } from "./evidence.ts";
 import type { ExecutorContext } from "./options.ts";
 import { purgeIndex, type PurgeOptions } from "./purge.ts";
@@ -28,7 +29,11 @@ export interface Purged {
  * A full log would never get room if it waited for a second snapshot, since nothing can be appended for one: then the
  * newest that counts is enough, if all of it can be read now.
  *
+ * Behind a machine that has its state on a disk no snapshot is needed: those that are there say nothing then, but for
+ * one that is being sent.
+ *
  * @param isFull whether the log has no room
+ * @param disk what the machine has on its disk; absent if it has none
  * @param signal cancels the trials
  * @returns the purge; nothing if no entry may go, or too few
  */
@@ -38,20 +43,19 @@ export async function purgeLog(
   clock: Clock,
   options: PurgeOptions,
   isFull: boolean,
+  disk: DiskLimits | undefined,
   signal: AbortSignal,
 ): Promise<Purged | undefined> {
   const { fsm, storage, log } = context;
   const { counted } = evidence;
   const rules = isFull ? { ...options, gap: 1 } : options;
+  const within = (snapshotIndex: bigint, oldestSnapshot: bigint) => {
+    const { firstIndex, lastIndex } = log;
+    return purgeIndex({ snapshotIndex, oldestSnapshot, firstIndex, lastIndex, now: clock.monotonic() }, rules);
+  };
   const find = (oldestSnapshot: bigint) => {
     const { index: applied } = fsm.applied; // another replica's snapshot may be ahead of that
-    return purgeIndex({
-      snapshotIndex: counted.index < applied ? counted.index : applied,
-      oldestSnapshot,
-      firstIndex: log.firstIndex,
-      lastIndex: log.lastIndex,
-      now: clock.monotonic(),
-    }, rules);
+    return within(counted.index < applied ? counted.index : applied, oldestSnapshot);
   };
   const byOldest = async () => {
     const oldest = (listed: readonly SnapshotInfo[]) => {
@@ -72,7 +76,8 @@ export async function purgeLog(
     if (newest === undefined || find(newest.meta.lastIncludedIndex) === undefined) return undefined;
     return await evidence.prove(newest, signal, true) ? find(newest.meta.lastIncludedIndex) : undefined;
   };
-  const index = await byOldest() ?? (isFull ? await byNewest() : undefined);
+  const byDisk = ({ synced, sent = synced }: DiskLimits) => within(synced, isFull ? synced : sent);
+  const index = disk !== undefined ? byDisk(disk) : await byOldest() ?? (isFull ? await byNewest() : undefined);
   if (index === undefined) return undefined;
   const { firstIndex } = log;
   await log.purge(index);

@@ -16,6 +16,9 @@ import {
   required,
 } from "../checks.ts";
 
+/** See {@linkcode PurgeOptions.safeIndexTimeout}. */
+export const SAFE_INDEX_TIMEOUT = 600_000;
+
 /**
  * The state of a member of the group, as known here.
  *
@@ -60,7 +63,7 @@ export interface PurgeOptions {
   readonly gap?: number;
   /**
    * The time that a silent member holds purging back, in milliseconds of a monotonic clock. In Ratis a dead one does so
-   * for ever.
+   * for ever. Of a disk-based machine also the time for which the log leads on from a snapshot that others asked for.
    *
    * @default {600000}
    */
@@ -94,10 +97,11 @@ export interface PurgeState {
  * @returns the index; nothing if there is nothing to purge, or too little
  */
 export function purgeIndex(state: PurgeState, options: PurgeOptions): bigint | undefined {
-  const { upToSnapshotIndex = false, preserve = 0, gap = 1024, safeIndexTimeout = 600_000, members } = checkOptions(
-    options,
-    purgeChecks(),
-  );
+  const { upToSnapshotIndex = false, preserve = 0, gap = 1024, safeIndexTimeout = SAFE_INDEX_TIMEOUT, members } =
+    checkOptions(
+      options,
+      purgeChecks(),
+    );
   checkPurgeState(state);
   const limits = [
     state.snapshotIndex,

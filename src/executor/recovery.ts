@@ -58,7 +58,7 @@ export async function loadNewest(context: RecoveryContext): Promise<SnapshotInfo
     ) {
       throw newest.error;
     }
-    if (log !== undefined) await checkUnreadable(storage, log, snapshot?.meta);
+    if (log !== undefined) await checkUnreadable(storage, log, snapshot?.meta ?? durable);
     if (snapshot === undefined) return undefined;
     const index = snapshot.meta.lastIncludedIndex;
     let error: unknown;
@@ -125,7 +125,7 @@ async function leads(log: LogStorage, from: Position | undefined, to: Position):
 async function checkUnreadable(
   storage: SnapshotStorage,
   log: LogStorage,
-  from: SnapshotMeta | undefined,
+  from: Position | undefined,
 ): Promise<void> {
   const index = from?.lastIncludedIndex ?? 0n;
   const [newest] = await storage.unreadable();
@@ -137,13 +137,17 @@ async function checkUnreadable(
 /**
  * Aligns the log with the snapshot that the state was loaded from. Entries after the snapshot are kept if the log has
  * the snapshot's last entry, with its term; else they do not follow it, and the log is reset (braft's
- * `LogManager::set_snapshot`). A shared log is left as it is: one member must not empty it.
+ * `LogManager::set_snapshot`). A shared log is left as it is: one member must not empty it. A machine with a storage of
+ * its own writes and syncs first what it was loaded with: the log has nothing of it, and the snapshot may go bad.
  */
 export async function alignLog(
+  fsm: FsmCaller,
   log: AnyLog,
   { lastIncludedIndex: index, lastIncludedTerm: term }: Position,
 ): Promise<void> {
-  if (!isShared(log) && await log.term(index) !== term) await log.reset(index, term);
+  if (isShared(log) || await log.term(index) === term) return;
+  await fsm.flush();
+  await log.reset(index, term);
 }
 
 /**

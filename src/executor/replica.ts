@@ -270,7 +270,21 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     };
   }
 
-  /** Drops what need not be kept of the log; also done after each snapshot. */
+  /**
+   * Makes the newest snapshot one that can be sent; a handler whose `target` is this replica asks for it when somebody
+   * wants the newest. Of a machine that keeps its state on a disk, for which no snapshots are taken otherwise, one is
+   * taken if there is none from which the log leads on.
+   *
+   * @throws as {@linkcode snapshot}, if one has to be taken
+   */
+  sendable(): Promise<void> {
+    return this.#executor.sendable();
+  }
+
+  /**
+   * Drops what need not be kept of the log; also done after each snapshot. A machine that keeps its state on a disk is
+   * flushed first, and the log dropped up to where it has it.
+   */
   purge(): Promise<void> {
     return this.#executor.purge();
   }

@@ -48,7 +48,7 @@ export class TrialLoad {
         if ("cause" in outcome) return await restoreState(this.#context, outcome.cause);
         const { meta } = outcome.snapshot;
         fsm.loaded(meta); // even if the log cannot be aligned
-        await alignLog(log, meta);
+        await alignLog(fsm, log, meta);
       });
       this.#turn.catch(reject); // of no effect once it was loaded: `end` rejects then
     });

@@ -9,7 +9,8 @@ import { defined } from "../checks.ts";
 import type { Clock } from "./clock.ts";
 
 /**
- * The triggers of snapshots, besides calls of `snapshot()`.
+ * The triggers of snapshots, besides calls of `snapshot()`. Of a machine that keeps its state on a disk, and a log of
+ * its own, no snapshot is taken then: the machine is flushed, and the log purged behind what it has on its disk.
  *
  * @category Replica
  * @see {@linkcode Replica}

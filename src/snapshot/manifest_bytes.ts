@@ -7,7 +7,14 @@
 import { create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
 import { messageOf, SnapshotError } from "../errors.ts";
 import { ChunkMap, concat, DIGEST_SIZE, equal, MAX_CHUNK_SIZE, toHex } from "../stream/mod.ts";
-import { FileExtensionSchema, FileSource, LocalFileMetaSchema, type LocalSnapshotPbMeta, LocalSnapshotPbMetaSchema, SnapshotExtensionSchema } from "./gen/manifest_pb.ts";
+import {
+  FileExtensionSchema,
+  FileSource,
+  LocalFileMetaSchema,
+  type LocalSnapshotPbMeta,
+  LocalSnapshotPbMetaSchema,
+  SnapshotExtensionSchema,
+} from "./gen/manifest_pb.ts";
 import { checkEncryption, type FileInfo, type SnapshotMeta } from "./meta.ts";
 import { type FileTrailer, readTrailer, trailerFields } from "./trailer.ts";
 import { MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";

@@ -67,6 +67,12 @@ export interface DurablyApplied {
   readonly configuration?: Configuration;
   /** The group whose entries were applied, if the storage of the machine knows it. */
   readonly group?: string;
+  /**
+   * The last entry that no crash and no power failure takes back: it is on a disk, synced. A replica with a log of its
+   * own then has the machine {@linkcode StateMachine.flush} instead of saving it, and purges the log up to here without
+   * a snapshot. At least 0 from the beginning on if the machine can say it; absent if it cannot, or not any more.
+   */
+  readonly synced?: bigint;
   /** True if all state came from a snapshot and no entry was applied since: the log may end earlier, or be another. */
   readonly loaded?: boolean;
 }
@@ -121,16 +127,16 @@ export interface StateMachine {
    * there: it loads newer snapshots only, and applies no entry again. The entries applied last may be missing, since
    * the log has them.
    *
-   * Called when a replica is opened. A machine without this method has no state then, and gets all of it.
+   * Called when a replica is opened, and after each flush. A machine without this method has no state then, and gets all of it.
    *
    * @returns nothing if there is state, but it is not known which entries it has: only a snapshot can replace it
    */
   durable?(): DurablyApplied | undefined;
 
   /**
-   * Writes the changes that were applied and are not durable yet. Called when a replica is closed, if the machine has
-   * {@linkcode durable}. The machine must write nothing afterwards: another one, opened on the same storage, would miss
-   * it.
+   * Writes the changes that were applied and are not durable yet. Called between two applies: before the log is purged
+   * behind a machine that says what is {@linkcode DurablyApplied.synced}, and when a replica is closed. The machine must
+   * write nothing after the latter: another one, opened on the same storage, would miss it.
    */
   flush?(): void | Promise<void>;
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+export * from "./bytes_machine.ts";
 export * from "./codecs/mod.ts";
 export * from "./database/mod.ts";
 export type { IncrementalOptions } from "./format/mod.ts";
@@ -11,6 +12,7 @@ export * from "./key_groups.ts";
 export * from "./key_value.ts";
 export * from "./machine.ts";
 export * from "./memory/mod.ts";
+export * from "./save_restore.ts";
 export { asReplica } from "./replica_call.ts";
 export type * from "./state_types.ts";
 export * from "./commands.ts";

@@ -4,13 +4,17 @@ import type { Engine } from "../../src/state/database/engine.ts";
 import { checkFollows } from "../../src/log/log.ts";
 import { checkRange } from "../../src/state/key_groups.ts";
 import {
+  bytesMachine,
   commandCodec,
   CowMap,
   intKeys,
   jsonCodec,
   KeyedState,
   KeyValueMachine,
+  MemoryStorage,
   notifyInstall,
+  restore,
+  save,
   StoredState,
   stringKeys,
   utf8Codec,
@@ -28,6 +32,7 @@ import {
   isNothing,
   isObject,
   isOne,
+  isSignal,
   isString,
   isText,
   type Right,
@@ -63,6 +68,25 @@ async function onStored(work: (state: StoredState<string>) => unknown): Promise<
 
 const keyed = () => new KeyedState({ keys: stringKeys() });
 const entry = { index: 1n, term: 1n, data: new Uint8Array(1) };
+
+const alone: Slot[] = [
+  ...members("bytesMachine", (_, it) => bytesMachine(it), {
+    "!apply": isFunction,
+    "!encode": isFunction,
+    "!decode": isFunction,
+  }, () => ({ apply() {}, encode: () => undefined, decode() {} })),
+  parameter("save", "machine", isNothing, (_, v: Any) => save(v, new MemoryStorage())),
+  parameter("save", "storage", isNothing, (_, v: Any) => save(keyed(), v)),
+  ...members("save", (_, it) => save(keyed(), new MemoryStorage(), it), {
+    index: isIndex,
+    term: isIndex,
+    peers: isArrayOf(isText),
+    signal: isSignal,
+  }),
+  parameter("restore", "machine", isNothing, (_, v: Any) => restore(v, new MemoryStorage())),
+  parameter("restore", "storage", isNothing, (_, v: Any) => restore(keyed(), v)),
+  ...members("restore", (_, it) => restore(keyed(), new MemoryStorage(), it), { index: isIndex }),
+];
 
 const stored: Slot[] = [
   ...members("StoredState.open", async (_, it) => (await StoredState.open(empty(), it)).close(), {
@@ -209,4 +233,4 @@ const made: Slot[] = [
 ];
 
 /** The parameters of these. */
-export const stateSlots: readonly Slot[] = [...stored, ...states, ...made];
+export const stateSlots: readonly Slot[] = [...stored, ...alone, ...states, ...made];

@@ -18,6 +18,7 @@ for (const [name, openDatabase] of Object.entries(databases)) {
         const path = `${directory}/${made++}`;
         let opened: ReturnType<typeof openDatabase> | undefined;
         return Promise.resolve({
+          isOnDisk: name !== "memory-level",
           open: async () => (await (opened ??= openDatabase(path))).engine,
           async kill() {
             const database = await opened;

@@ -28,7 +28,8 @@ export type Action = (world: World) => Promise<unknown>;
 export const SHORT_COURSE: readonly Action[] = [
   (world) => world.propose(3),
   (world) => world.flush(),
-  (world) => Promise.all([world.save(), world.propose(2)]),
+  (world) => world.purge(),
+  (world) => Promise.all([world.send(), world.propose(2)]),
   (world) => world.install(6),
   (world) => world.propose(2),
   (world) => world.stop(),
@@ -41,6 +42,7 @@ export const COURSE: readonly Action[] = [
   (world) => world.save(),
   (world) => world.flush(),
   (world) => world.propose(5),
+  (world) => world.purge(),
   (world) => Promise.all([world.save(), world.propose(2)]),
   (world) => world.install(6),
   (world) => world.propose(2),
@@ -48,7 +50,8 @@ export const COURSE: readonly Action[] = [
   (world) => world.save(),
   (world) => world.install(3),
   (world) => world.propose(4),
-  (world) => world.save(),
+  (world) => world.purge(),
+  (world) => world.send(),
 ];
 
 /**
@@ -186,10 +189,12 @@ function actionOf(random: Random, done: string[]): Action {
     done.push(what);
     return action(world);
   };
-  const kind = random.below(10);
+  const kind = random.below(12);
   const count = 1 + random.below(6);
   if (kind < 5) return noted(`propose ${count}`, (world) => world.propose(count));
   if (kind < 7) return noted(`save and ${count}`, (world) => Promise.all([world.save(), world.propose(count)]));
   if (kind < 8) return noted(`install ${count}`, (world) => world.install(count));
-  return kind < 9 ? noted("flush", (world) => world.flush()) : noted("rot", (world) => world.rot());
+  if (kind < 9) return noted("flush", (world) => world.flush());
+  if (kind < 10) return noted("purge", (world) => world.purge());
+  return kind < 11 ? noted("send", (world) => world.send()) : noted("rot", (world) => world.rot());
 }

@@ -12,6 +12,14 @@ const PAGE = 3;
 /** Keeps all versions of what it holds. */
 export class KeptDatabase implements MortalDatabase {
   readonly #versions: Content[] = [new Map()];
+  /** Whether it is on a disk that can be synced. */
+  readonly isOnDisk: boolean;
+  /** The versions that no power failure takes back. */
+  #synced = 1;
+
+  constructor(isOnDisk = false) {
+    this.isOnDisk = isOnDisk;
+  }
 
   get #now(): Content {
     return this.#versions.at(-1)!;
@@ -35,6 +43,12 @@ export class KeptDatabase implements MortalDatabase {
           await engine.write(found.map(([key]) => ({ key, value: undefined })));
         }
       },
+      ...(this.isOnDisk && {
+        sync: () => {
+          this.#synced = this.#versions.length;
+          return Promise.resolve();
+        },
+      }),
       view: () => {
         const content = this.#now;
         return this.#view(() => content);
@@ -49,7 +63,7 @@ export class KeptDatabase implements MortalDatabase {
   }
 
   rollBack(writes: number): void {
-    this.#versions.splice(Math.max(1, this.#versions.length - writes));
+    this.#versions.splice(Math.max(this.#synced, this.#versions.length - writes));
   }
 
   #view(content: () => Content): EngineView {

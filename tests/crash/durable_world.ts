@@ -24,6 +24,8 @@ export interface MortalDatabase {
   open(): Promise<Engine>;
   /** Nobody uses it any more, and nobody has closed it properly. */
   kill(): Promise<void>;
+  /** True if it can be synced: then nothing may ever be lost. */
+  readonly isOnDisk: boolean;
   /** Takes back the last writes, as a power failure does where they are not synced. Absent: that cannot be. */
   rollBack?(writes: number): void;
 }
@@ -144,6 +146,9 @@ export class World {
     });
     if (base + 1n < this.log.firstIndex) {
       const error = await opening.then(() => undefined, (error) => error);
+      if (this.#database.isOnDisk) {
+        throw new Error(`Up to ${base} it has the state, from ${this.log.firstIndex} the log`);
+      }
       if (error?.code !== "CORRUPT") throw new Error(`It lost entries, and did not say so: ${error}`);
       this.refused++;
       return false;
@@ -198,6 +203,25 @@ export class World {
     const reader = await process.look(() => elsewhere.open()); // there may be another process by now
     await replica.install(archive(reader)).result;
     this.acknowledged = index;
+  }
+
+  /** Drops what need not be kept of the log. */
+  async purge(): Promise<void> {
+    await this.#replica!.purge();
+  }
+
+  /** Somebody wants a snapshot, and then the entries after it. */
+  async send(): Promise<void> {
+    const [process, replica] = [this.#process, this.#replica!];
+    await replica.sendable();
+    if (!this.#database.isOnDisk || process.isDead) return;
+    const [newest] = await this.#storage.list();
+    const { firstIndex, lastIndex } = replica.status();
+    if (lastIndex > 0n && (newest === undefined || newest.meta.lastIncludedIndex + 1n < firstIndex)) {
+      throw new Error(
+        `The newest snapshot is ${newest?.meta.lastIncludedIndex}, and the log begins with ${firstIndex}`,
+      );
+    }
   }
 
   /** Has the database written to. */
@@ -259,6 +283,7 @@ export class World {
       },
       write: (changes) => process.step(() => engine.write(changes)),
       clear: (from, to) => process.step(() => engine.clear(from, to)),
+      ...(engine.sync !== undefined && { sync: () => process.step(() => engine.sync!()) }),
       view: () => engine.view(),
       close: () => engine.close(),
       codeOf: (error) => engine.codeOf(error),

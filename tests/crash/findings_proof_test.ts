@@ -2,6 +2,8 @@
 
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, rejects, test } from "../support/harness.ts";
+import { type Action, killAtEachStep } from "./durable_histories.ts";
+import { KeptDatabase } from "./durable_kept.ts";
 import { namesIn } from "./image.ts";
 import { holds, ROOT, save } from "./promise.ts";
 import { SimulatedDisk } from "./simulated_disk.ts";
@@ -37,4 +39,16 @@ test("crash: verifying goes on after what cannot be read", async () => {
   await reader.close();
   assert.deepEqual(await holds(storage, { acknowledged: [1n], asked: [] }), [1n]); // it may be good: it is kept
   await storage.close();
+});
+
+test("crash: what a machine was loaded with is on its disk before the log is reset, since the snapshot may rot", async () => {
+  const course: Action[] = [
+    (world) => world.propose(4),
+    (world) => world.purge(),
+    (world) => world.install(1),
+  ];
+  const counts = { kills: 0, openings: 0, refused: 0 };
+  const make = () => Promise.resolve(new KeptDatabase(true));
+  await killAtEachStep(course, make, [{ rot: true, lostWrites: 9 }], counts);
+  assert.isAbove(counts.openings, 20);
 });

@@ -141,13 +141,18 @@ export async function* parts(seed: number, extent: ProofExtent, counts: Counts):
     for (let i = 0; i < histories; i++) await playSchemas(machines[i % machines.length]!, seed + i, 40, counts.schemas);
   }];
   const makeDatabase = () => Promise.resolve(new KeptDatabase());
-  yield ["applied once, whatever rots and whichever writes a power failure takes back", async () => {
-    const random = new Random(seed);
-    const fates = [0, 3].map((lostWrites) => ({ rot: true, lostWrites }));
-    await killAtEachStep(COURSE, makeDatabase, fates, counts.durable, () => random.chance(durable.kills));
-  }];
+  const makeOnDisk = () => Promise.resolve(new KeptDatabase(true));
+  for (const [what, make] of [["in a database", makeDatabase], ["on a disk of its own", makeOnDisk]] as const) {
+    yield [`applied once, ${what}, whatever rots and whichever writes a power failure takes back`, async () => {
+      const random = new Random(seed);
+      const fates = [0, 3].map((lostWrites) => ({ rot: true, lostWrites }));
+      await killAtEachStep(COURSE, make, fates, counts.durable, () => random.chance(durable.kills));
+    }];
+  }
   yield ["applied once: commands, saves, installs, restarts, kills and rot, at random", async () => {
-    for (let i = 0; i < durable.histories; i++) await playDurable(seed + i, makeDatabase, counts.durable);
+    for (let i = 0; i < durable.histories; i++) {
+      await playDurable(seed + i, i % 2 === 0 ? makeDatabase : makeOnDisk, counts.durable);
+    }
   }];
   yield ["evidence, case by case", () => playCases(counts.evidence, evidence.cases)];
   yield ["evidence, on each medium", () => proveStorages(seed, seen, counts.seen)];

@@ -244,7 +244,7 @@ placeTest("a newer snapshot is loaded, an older one never is", async (place) => 
   await check(again, ["another", "ten"], "nor by hand");
 });
 
-placeTest(
+memoryTest(
   "the snapshot that is there counts as the newest, and is tried before anything of the log goes",
   async (place) => {
     const kept = place.kept();

@@ -41,6 +41,11 @@ export interface Engine extends Readable {
   write(changes: readonly Change[]): Promise<void>;
   /** Deletes a range of keys. */
   clear(from: Uint8Array, to: Uint8Array): Promise<void>;
+  /**
+   * Has everything that was written survive a power failure, once it resolves. Absent where nothing can, as in memory:
+   * a replica then purges its log behind snapshots only.
+   */
+  sync?(): Promise<void>;
   /** A view of the store as it is now; synchronous, and in constant time. */
   view(): EngineView;
   /** Gives back what the engine itself opened. No view is open any more. */
@@ -67,6 +72,7 @@ export function guarded(engine: Engine, giveBack: () => void): Engine {
     ...guardedReads(engine, engine),
     write: (changes) => attempt(engine, () => engine.write(changes)),
     clear: (from, to) => attempt(engine, () => engine.clear(from, to)),
+    ...(engine.sync !== undefined && { sync: () => attempt(engine, () => engine.sync!()) }),
     view() {
       try {
         const view = engine.view();

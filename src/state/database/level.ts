@@ -4,8 +4,9 @@
  * @module
  */
 
-import { able } from "../../checks.ts";
+import { able, has } from "../../checks.ts";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../../errors.ts";
+import { unusedKey } from "./stored_keys.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 
 /** Entries, and bytes, that are read at once. */
@@ -33,6 +34,9 @@ export interface LevelIterator {
  * keys and values of the database, which do not matter here: every call says that it wants bytes.
  */
 export interface LevelDatabase {
+  /** Compacts a range, and first of all writes what is in memory to tables; only LevelDB has it. */
+  // deno-lint-ignore no-explicit-any -- see above
+  compactRange?(start: any, end: any, options: any): Promise<void>;
   /** The database that this is a part of, if it is one. */
   readonly db?: object;
   /** What the keys of this part begin with there. */
@@ -99,10 +103,13 @@ class LevelEngine implements Engine {
   readonly #database: LevelDatabase;
   readonly #now: Readable;
   readonly store: NonNullable<Engine["store"]>;
+  readonly sync?: () => Promise<void>;
 
   constructor(database: LevelDatabase) {
     this.#database = database;
-    this.store = { database: database.db ?? database, part: database.prefix ?? "" };
+    const root = database.db ?? database;
+    this.store = { database: root, part: database.prefix ?? "" };
+    if (has(root, "compactRange", "function")) this.sync = () => this.#sync(root as LevelDatabase);
     this.#now = readable(database, undefined);
   }
 
@@ -123,6 +130,16 @@ class LevelEngine implements Engine {
 
   async clear(gte: Uint8Array, lt: Uint8Array): Promise<void> {
     await this.#database.clear({ gte, lt, keyEncoding: "view" });
+  }
+
+  /**
+   * Has LevelDB write what it has in memory to a table, which it syncs. To sync its log is not enough: the end of an
+   * earlier log, which it has left for this one, may not be on the disk.
+   */
+  async #sync(root: LevelDatabase): Promise<void> {
+    const key = unusedKey();
+    await root.compactRange!(key, key, BYTES);
+    await this.#database.batch([{ type: "del", key }], { ...BYTES, sync: true }); // fails if that has failed
   }
 
   view(): EngineView {

@@ -37,6 +37,8 @@ export interface RocksDatabase extends RocksReadable {
   ready(): Promise<void>;
   /** A view of what is in it now. */
   snapshot(): RocksReadable;
+  /** Writes what is in memory to a table, and syncs that. */
+  flush(): Promise<void>;
   /** Changes entries, all or none. */
   write(options: { readonly capacity: number }): {
     tryPut(key: Uint8Array, value: Uint8Array): void;
@@ -68,7 +70,7 @@ export interface RocksDatabase extends RocksReadable {
  * ```
  */
 export async function rocksEngine(database: RocksDatabase): Promise<Engine> {
-  able("a RocksDB", "ready", "read", "write", "iterator", "snapshot")(database, "database");
+  able("a RocksDB", "ready", "read", "write", "iterator", "snapshot", "flush")(database, "database");
   const engine = new RocksEngine(database);
   try {
     await database.ready();
@@ -120,6 +122,10 @@ class RocksEngine implements Engine {
     } finally {
       batch.destroy();
     }
+  }
+
+  async sync(): Promise<void> {
+    await this.#database.flush();
   }
 
   view(): EngineView {

@@ -9,6 +9,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { checkOptions, checkPath, checkText } from "../../checks.ts";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../../errors.ts";
 import { type FileLock, lockFile } from "../../fs/mod.ts";
+import { unusedKey } from "./stored_keys.ts";
 import type { Change, Engine, EngineView, Pair, Readable } from "./engine.ts";
 import { Pace } from "../pace.ts";
 import { makeShrinkable, sizeOf, SqlitePages } from "../../sqlite/mod.ts";
@@ -165,6 +166,18 @@ class SqliteEngine implements Engine {
       this.#shrink();
       if (isAll) return;
       await this.#pace.turn();
+    }
+  }
+
+  /** Commits something with a sync of the write-ahead log, and so of all that was committed to it before. */
+  async sync(): Promise<void> {
+    this.#checkOwned();
+    const key = unusedKey();
+    this.#database.exec("PRAGMA synchronous = FULL");
+    try {
+      await this.write([{ key, value: key }, { key, value: undefined }]);
+    } finally {
+      this.#database.exec("PRAGMA synchronous = NORMAL");
     }
   }
 

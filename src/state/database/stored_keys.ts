@@ -35,7 +35,12 @@ export function metaKey(): Uint8Array {
   return Uint8Array.of(0xff);
 }
 
-/** The value of that key. */
+/** A key that is never there, for a write that changes nothing. */
+export function unusedKey(): Uint8Array {
+  return Uint8Array.of(0xfe);
+}
+
+/** The value of {@linkcode metaKey}. */
 export function metaValue(slot: Slot, hasApplied: boolean, head: Uint8Array): Uint8Array {
   return concat([Uint8Array.of(hasApplied ? slot + 2 : slot), head]);
 }

@@ -120,6 +120,8 @@ export class StoredState<K> implements AsyncDisposable {
   readonly #log: AppliedChanges;
   /** True once a replica has asked for the durable index: from then on only its log changes the state. */
   #bound = false;
+  /** The last entry that no power failure takes back; nothing if the database cannot say that, or a sync failed. */
+  #synced: bigint | undefined;
   /** The group whose state it is, if that is known. */
   #group: string | undefined;
   #queue: Pending[] = [];
@@ -148,6 +150,7 @@ export class StoredState<K> implements AsyncDisposable {
     this.#space = space;
     this.#states = new DeclaredStates(space.keys.name, drop);
     this.#engine = engine;
+    this.#synced = engine.sync === undefined ? undefined : 0n;
     this.#name = checkName(name);
     this.#incremental = incrementalOf(incremental);
     this.#slot = slot;
@@ -300,7 +303,8 @@ export class StoredState<K> implements AsyncDisposable {
   durable(): DurablyApplied | undefined {
     if (isReplicaCall()) this.#bound = true;
     const { durable } = this.#log;
-    return durable && { ...durable, ...(this.#group !== undefined && { group: this.#group }) };
+    const [group, synced] = [this.#group, this.#synced];
+    return durable && { ...durable, ...(group !== undefined && { group }), ...(synced !== undefined && { synced }) };
   }
 
   /**
@@ -319,12 +323,22 @@ export class StoredState<K> implements AsyncDisposable {
   }
 
   /**
-   * Waits until all that was applied is in the database.
+   * Waits until all that was applied is in the database, and, if that is on a disk, synced.
    *
    * @throws {SnapshotError} what the database fails with: `NO_SPACE`, `UNAVAILABLE` …
    */
   async flush(): Promise<void> {
     await this.#log.flush();
+    if (this.#synced === undefined) return;
+    const { durable } = this.#log;
+    const slot = this.#slot;
+    try {
+      await this.#engine.sync!();
+    } catch (error) {
+      this.#synced = undefined; // the system may have dropped what it could not write, and call the next sync good
+      throw error;
+    }
+    if (slot === this.#slot) this.#synced = durable?.index ?? 0n; // a state that was loaded meanwhile is not synced
   }
 
   /**
@@ -505,6 +519,7 @@ export class StoredState<K> implements AsyncDisposable {
     this.#slot = slot; // from here on that is the state
     this.#group = group;
     this.#log.replaced(applied);
+    if (this.#synced !== undefined) this.#synced = 0n;
     for (const name of this.#known.keys()) if (this.#states.get(name) === undefined) this.#known.delete(name);
     const entries = loaders.reduce((sum, loader) => sum + loader.entries, 0);
     // Upon files that have what was dropped nothing is built: it would come back with them.

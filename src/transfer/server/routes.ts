@@ -101,6 +101,11 @@ export class Routes {
       });
     }
     const selector = { ...selectorOf(which), client };
+    const latest = (answer: Answer) => async (place: Place) => {
+      // An event of the target says why it could not; what there is may still be of use.
+      if (which === "latest") await this.#options.target?.sendable?.().catch(() => {});
+      return await answer(place);
+    };
     const { index } = selector;
     const put = (answer: (index: bigint, place: Place) => Promise<Response>) =>
       index !== undefined && { PUT: write((place) => answer(index, place)) };
@@ -108,12 +113,12 @@ export class Routes {
     switch (what) {
       case undefined:
         return await byMethod(request, {
-          GET: look(() => this.#downloads.status(selector, request)),
+          GET: look(latest(() => this.#downloads.status(selector, request))),
           ...put((index, place) => this.#uploads.install(index, request, place)),
         });
       case "manifest":
         return await byMethod(request, {
-          GET: look(() => this.#downloads.manifest(selector, request)),
+          GET: look(latest(() => this.#downloads.manifest(selector, request))),
           ...put((index, place) => this.#uploads.offer(index, request, place)),
         });
       case "install":
@@ -124,7 +129,7 @@ export class Routes {
       case "content":
         return await byMethod(request, { GET: read(() => this.#downloads.content(selector, request)) });
       case "archive":
-        return await byMethod(request, { GET: read(() => this.#downloads.archive(selector, request)) });
+        return await byMethod(request, { GET: read(latest(() => this.#downloads.archive(selector, request))) });
       case "files":
         if (rest.length === 0) return notFound();
         return await byMethod(request, {

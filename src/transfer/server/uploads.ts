@@ -47,6 +47,8 @@ export interface SnapshotTarget {
     archive: ReadableStream<Uint8Array>,
     options: { index?: bigint; verifier?: SnapshotVerifier | undefined; limits?: SnapshotLimits },
   ): { readonly result: Promise<SnapshotInfo> };
+  /** Makes the newest snapshot one that can be sent; called when somebody wants the newest. */
+  sendable?(): Promise<void>;
   /** Is told that the log before an index is gone. Absent where only archives are installed. */
   notify?(notification: InstallNotification): Promise<NotificationReply>;
 }

@@ -41,7 +41,7 @@ export interface WrittenFile {
 }
 
 /**
- * Makes of a snapshot what another system loads: HashiCorp raft's `FileSnapshotStore`, an archive as Consul restores it,
+ * Makes of a snapshot what another system loads: HashiCorp raft's `FileSnapshotStore`, an archive that Consul restores,
  * or Ratis's snapshot with its MD5. Nothing is held in memory; digests are computed on the way.
  *
  * @param reader the snapshot, kept open meanwhile

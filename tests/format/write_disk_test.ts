@@ -27,7 +27,7 @@ async function written(
 for (const system of WRITABLE_SYSTEMS) {
   test(`formats, write: a snapshot of ours is written for ${system}, and read back`, async () => {
     for (const size of [0, 1, 511, 512, 700_000]) {
-      await using storage = new MemoryStorage();
+      const storage = new MemoryStorage();
       await commitFiles(storage, { ...META, peers: PEERS }, { a: [noise(9, 1)], state: [noise(size, 2)] });
       const reader = await storage.open();
       await rejects(written(reader, system), "MALFORMED");
@@ -40,6 +40,7 @@ for (const system of WRITABLE_SYSTEMS) {
       assert.isTrue((await back.verify().result).ok);
       assert.deepEqual(await bytesOf(back.file(back.manifest.files[0]!.name)), noise(size, 2));
       await reader.close();
+      await storage.close();
     }
   });
 }

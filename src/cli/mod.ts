@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { checkSignal, checkString, listOf } from "../checks.ts";
 import { hasCode, messageOf } from "../errors.ts";
 import { type Command, Exit, exitCodeOf, UsageError } from "./command.ts";
+import { convert } from "./convert.ts";
 import { processIo } from "./io.ts";
 import { inspect, ls, verify } from "./look.ts";
 import { archive, pull, restore, serve, unarchive } from "./move.ts";
@@ -35,6 +36,7 @@ export async function runCli(
     serve,
     pull,
     archive,
+    convert,
     unarchive,
     restore,
   };

@@ -16,3 +16,11 @@ export type {
   System,
 } from "./format.ts";
 export { detectFormat, listFormat, openFormat, SYSTEMS } from "./registry.ts";
+export type { HashicorpServer } from "./hashicorp/mod.ts";
+export {
+  WRITABLE_SYSTEMS,
+  type WritableSystem,
+  writeFormat,
+  type WriteFormatOptions,
+  type WrittenFile,
+} from "./write.ts";

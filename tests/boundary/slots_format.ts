@@ -1,8 +1,16 @@
 // The parameters of what reads the snapshots of other systems.
 
-import { blobFiles, detectFormat, listFormat, openFormat, SYSTEMS } from "../../src/formats.ts";
+import {
+  blobFiles,
+  detectFormat,
+  listFormat,
+  openFormat,
+  SYSTEMS,
+  WRITABLE_SYSTEMS,
+  writeFormat,
+} from "../../src/formats.ts";
 import { members, optional, parameter, type Slot } from "./slot.ts";
-import { isIndex, isNothing, isObject, isOne, isString } from "./values.ts";
+import { isArrayOf, isIndex, isNothing, isObject, isOne, isString } from "./values.ts";
 
 // deno-lint-ignore no-explicit-any -- what is given is not of the type
 type Any = any;
@@ -19,5 +27,9 @@ export const formatSlots: readonly Slot[] = [
   parameter("listFormat", "files", isNothing, (_, v: Any) => listFormat(v)),
   ...members("listFormat", (_, it) => listFormat(files, it), { system: isOne(...SYSTEMS), index: isIndex }),
   parameter("openFormat", "files", isNothing, (_, v: Any) => openFormat(v)),
+  parameter("writeFormat", "reader", isNothing, (_, v: Any) => writeFormat(v, { system: "ratis" })),
+  ...members("writeFormat", async (_, it) => writeFormat(await openFormat(files), it), {
+    ...{ "!system": isOne(...WRITABLE_SYSTEMS), file: isString, servers: isArrayOf(isObject) },
+  }, () => ({ system: "ratis" })),
   ...members("openFormat", (_, it) => openFormat(files, it), { system: isOne(...SYSTEMS), index: isIndex }),
 ];

@@ -285,3 +285,17 @@ test("cli: verify of what is damaged ends with 3, of what is no snapshot with 1"
       assert.strictEqual(code, 1, stderr);
     }
   }));
+
+test("cli: convert writes for another system, all or nothing", () =>
+  inTemp(async (directory) => {
+    await save(`${directory}/ours`, 7n, 1000);
+    for (const format of ["hashicorp", "ratis"]) {
+      const to = `${directory}/${format}`;
+      const converted = await run(["convert", `${directory}/ours`, to, "--format", format]);
+      assert.strictEqual(converted.code, 0, converted.stderr);
+      assert.strictEqual((await run(["verify", to])).code, 0);
+      assert.strictEqual((await run(["convert", `${directory}/ours`, to, "--format", format])).code, 1, "it is there");
+    }
+    assert.strictEqual((await run(["convert", `${directory}/ours`, `${directory}/x`, "--format", "y"])).code, 2);
+    assert.sameMembers(await readdir(directory), ["ours", "hashicorp", "ratis"]);
+  }));

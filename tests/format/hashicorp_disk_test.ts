@@ -150,13 +150,14 @@ test("formats, consul: what is packed right and does not fit together is refused
 test("formats: a snapshot of another system is archived, and taken in, as any other", async () => {
   for (const path of ["hashicorp/multi", "consul/small.snap"]) {
     const reader = await openFormat(await sourceFiles(`${FIXTURES}/${path}`));
-    await using storage = new MemoryStorage();
+    const storage = new MemoryStorage();
     const { meta } = await unarchive(archive(reader), storage).result;
     assert.strictEqual(meta.lastIncludedIndex, reader.meta.lastIncludedIndex);
     const taken = await storage.open();
     assert.deepEqual(await bytesOf(taken.file("state.bin")), await bytesOf(reader.file("state.bin")));
     await taken.close();
     await reader.close();
+    await storage.close();
   }
 });
 

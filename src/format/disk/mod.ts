@@ -95,3 +95,5 @@ async function openFile(disk: Disk, path: string): Promise<SourceFile> {
     close: () => file.close(),
   };
 }
+
+export { writeFiles } from "./write.ts";

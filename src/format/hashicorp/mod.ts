@@ -6,3 +6,5 @@
 
 export { consul } from "./archive.ts";
 export { hashicorp } from "./store.ts";
+export { archiveOfState } from "./archive_writer.ts";
+export { encodeHashicorpMeta, type HashicorpMeta, type HashicorpServer } from "./meta.ts";

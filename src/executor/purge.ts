@@ -36,8 +36,8 @@ export interface PurgeOptions {
   /**
    * True to let members that lag behind the snapshot install one. If false, the log is kept for them, as long as they
    * are alive. `"newest"` purges up to the newest snapshot, too, though older ones are retained: all of it is read
-   * again before each purge, and should it go bad later, there is no other way to this state, since the log does not lead on
-   * from the older ones.
+   * again before each purge, and should it go bad later, there is no other way to this state, since the log does not
+   * lead on from the older ones.
    *
    * @default {false}
    */

@@ -1,6 +1,6 @@
 /**
- * Machines whose state is on a disk of their own (Ratis's disk-based state machines): the log is purged behind what they
- * have there, and a snapshot is only taken to be sent.
+ * Machines whose state is on a disk of their own (Ratis's disk-based state machines): the log is purged behind what
+ * they have there, and a snapshot is only taken to be sent.
  *
  * @module
  */
@@ -74,7 +74,9 @@ export class DiskBased {
     return meta.lastIncludedIndex + 1n >= this.#context.log.firstIndex;
   }
 
-  /** Notes that a snapshot is wanted elsewhere: for a while the log leads on from it. Asking again does not prolong it. */
+  /**
+   * Notes that a snapshot is wanted elsewhere: for a while the log leads on from it. Asking again does not prolong it.
+   */
   wanted({ meta: { lastIncludedIndex: index } }: SnapshotInfo): void {
     if (this.#sent?.index !== index) this.#sent = { index, since: this.#clock.monotonic() };
   }

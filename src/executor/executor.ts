@@ -172,9 +172,9 @@ export class SnapshotExecutor {
   }
 
   /**
-   * Makes the newest snapshot one that can be sent: the log leads on from it, and does so for a while
-   * ({@linkcode PurgeOptions.safeIndexTimeout}). Of a disk-based machine, which nothing else saves, one is taken if there
-   * is none; any other machine's log leads on from its newest snapshot in any case.
+   * Makes the newest snapshot one that can be sent: the log leads on from it, and does so for a while ({@linkcode
+   * PurgeOptions.safeIndexTimeout}). Of a disk-based machine, which nothing else saves, one is taken if there is none;
+   * any other machine's log leads on from its newest snapshot in any case.
    *
    * @throws as {@linkcode snapshot}, if one has to be taken
    */

@@ -92,7 +92,9 @@ export class FsmCaller {
     return this.#machine.durable !== undefined;
   }
 
-  /** True if the machine says what it has on a disk, synced: the log is purged behind that, and not behind snapshots. */
+  /**
+   * True if the machine says what it has on a disk, synced: the log is purged behind that, and not behind snapshots.
+   */
   get isDiskBased(): boolean {
     return this.#isDiskBased;
   }

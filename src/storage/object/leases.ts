@@ -34,6 +34,7 @@ type Taken = Lease & { readonly since: bigint };
 export class Leases {
   readonly #store: IndexStore;
   readonly #time: SharedTime;
+  readonly #warn: (what: string, error: unknown) => void;
   /** A lease for the next snapshot. */
   #spare: Pick<Taken, "id" | "since" | "activeUntil"> | undefined;
   /** The time of the last commit, by `performance.now()`. */
@@ -42,10 +43,12 @@ export class Leases {
   /**
    * @param store the index that they are in
    * @param time says until when they count
+   * @param warn is told of each renewal that fails
    */
-  constructor(store: IndexStore, time: SharedTime) {
+  constructor(store: IndexStore, time: SharedTime, warn: (what: string, error: unknown) => void) {
     this.#store = store;
     this.#time = time;
+    this.#warn = warn;
   }
 
   /**
@@ -188,6 +191,7 @@ export class Leases {
 
   #hold({ id, since, activeUntil: until }: Pick<Taken, "id" | "since" | "activeUntil">): HeldLease {
     let released = false;
+    let failed = 0;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const renew = async () => {
       try {
@@ -198,8 +202,10 @@ export class Leases {
           return replace(index, id, { ...lease, activeUntil });
         });
         until = this.#time.latest() + LEASE_TIME / 2; // at least
-      } catch {
+        failed = 0;
+      } catch (error) {
         // Retried at the next renewal; if the lease is lost meanwhile, the commit fails.
+        if (!released) this.#warn(`The lease ${id} could not be renewed, ${++failed} times in a row`, error);
       }
       if (!released) timer = setTimeout(renew, RENEW_EVERY);
     };

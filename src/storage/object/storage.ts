@@ -112,7 +112,7 @@ export class ObjectStorage implements SnapshotStorage {
     this.#grace = grace;
     this.#bucket = new RetryingBucket(bucket, prefix);
     this.#store = new IndexStore(this.#bucket);
-    this.#leases = new Leases(this.#store, this.#time);
+    this.#leases = new Leases(this.#store, this.#time, (what, error) => this.#warn("UNAVAILABLE", what, error));
     this.#places = new ObjectPlaces(this.#bucket, this.#store, this.#leases, packSize, keepInstalls, this.#time);
     this.#collector = new Collector({
       bucket: this.#bucket,

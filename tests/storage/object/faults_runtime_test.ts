@@ -1,4 +1,5 @@
 import { SnapshotError } from "../../../mod.ts";
+import { pause } from "../../../src/async/mod.ts";
 import { type Bucket, MemoryBucket, type ObjectStorage } from "../../../src/object.ts";
 import { FaultyBucket } from "../../support/faulty_bucket.ts";
 import { inFakeTime, later } from "../../support/fake_clock.ts";
@@ -269,6 +270,37 @@ test("object storage: once one was found bad, nothing is used again of those tha
   await save(again, 3n, { a: shared }); // as snapshot 1 has it, where it is as bad
   await checkContent(again, 3n, { a: shared });
   await again.close();
+});
+
+test("object storage: a renewal of a lease that fails is reported and counted, retried, and counted anew after one that succeeds", async () => {
+  await inFakeTime(async () => {
+    const inner = new MemoryBucket();
+    let isRefused = false;
+    const bucket: Bucket = {
+      get: (key, options) => inner.get(key, options),
+      put: (key, body, options) =>
+        isRefused ? Promise.reject(new SnapshotError("FORBIDDEN", "It is refused")) : inner.put(key, body, options),
+      delete: (keys, options) => inner.delete(keys, options),
+      list: (options) => inner.list(options),
+    };
+    const warnings: string[] = [];
+    const storage = await openStorage(bucket, { onWarning: ({ message }) => warnings.push(message) });
+    const writer = await storage.create();
+    const counted = () => warnings.splice(0).map((message) => /renewed, (\d+) times in a row/.exec(message)?.[1]);
+    isRefused = true;
+    await pause(11 * 60_000, undefined);
+    assert.deepEqual(counted(), ["1", "2", "3"]);
+    isRefused = false;
+    await pause(4 * 60_000, undefined);
+    assert.deepEqual(counted(), []);
+    isRefused = true;
+    await pause(4 * 60_000, undefined);
+    assert.deepEqual(counted(), ["1"]);
+    await writer.abort();
+    await pause(60 * 60_000, undefined);
+    assert.deepEqual(counted(), []); // nothing is renewed that is not held
+    await storage.close();
+  });
 });
 
 test("object storage: a bucket that passes conditions over is refused", async () => {

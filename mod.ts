@@ -31,13 +31,7 @@
  * @module
  */
 
-export {
-  hasCode,
-  SnapshotError,
-  type SnapshotErrorCode,
-  type SnapshotErrorFields,
-  type SnapshotErrorOptions,
-} from "./src/errors.ts";
+export { hasCode, SnapshotError, type SnapshotErrorCode, type SnapshotErrorFields } from "./src/errors.ts";
 export { Operation, type Progress } from "./src/async/mod.ts";
 export {
   chunked,
@@ -48,7 +42,6 @@ export {
   DEFAULT_CHUNK_SIZE,
   digested,
   type DigestedChunk,
-  type DigestedOptions,
   MAX_CHUNK_SIZE,
   MIN_CHUNK_SIZE,
   progress,
@@ -72,7 +65,6 @@ export {
   ed25519Verifier,
   type FileInfo,
   type FileOptions,
-  type PrepareOptions,
   type QuarantinedSnapshot,
   type ReadOptions,
   type SnapshotInfo,
@@ -106,7 +98,6 @@ export {
   type CommandCodec,
   commandCodec,
   type Configuration,
-  type CowChanges,
   CowMap,
   CowView,
   defaultMaxParallelism,
@@ -127,7 +118,6 @@ export {
   longKeys,
   type MapState,
   protobufCodec,
-  type ProtobufSchema,
   restore,
   type RestoreOptions,
   save,
@@ -150,7 +140,7 @@ export {
   MemoryStorage,
   type StorageOptions,
 } from "./src/storage/mod.ts";
-export { type LogProposeOptions, type LogStorage, MemoryLog, type SharedLog } from "./src/log/mod.ts";
+export { type LogStorage, MemoryLog, type SharedLog } from "./src/log/mod.ts";
 export {
   type Clock,
   type ExecutorEvent,

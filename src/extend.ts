@@ -20,7 +20,8 @@
  */
 
 export { Tracker } from "./async/mod.ts";
-export { ChunkSet, type PassedBytes } from "./stream/mod.ts";
+export type { SnapshotErrorOptions } from "./errors.ts";
+export { ChunkSet, type DigestedOptions, type PassedBytes } from "./stream/mod.ts";
 export type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "./fs/mod.ts";
 export {
   checkName,
@@ -41,12 +42,14 @@ export {
   MAX_KEY_GROUPS,
   MAX_MANIFEST_BYTES,
   MAX_NAME_BYTES,
+  type PrepareOptions,
   SnapshotContent,
   type SnapshotSeal,
 } from "./snapshot/mod.ts";
 export {
   type Block,
   type Change,
+  type CowChanges,
   type Decoders,
   type Engine,
   type EngineView,
@@ -54,6 +57,7 @@ export {
   hashString,
   murmurHash,
   type Pair,
+  type ProtobufSchema,
   type Readable,
   type StoredList,
   type StoredMap,
@@ -72,6 +76,7 @@ export {
 export {
   checkFollows,
   type EntryRow,
+  type LogProposeOptions,
   type SqlBatch,
   type SqlBounds,
   SqlLog,

@@ -33,10 +33,10 @@ export interface ProtobufSchema {
  * @example
  * ```ts
  * import { StringValueSchema } from "@bufbuild/protobuf/wkt";
- * import { KeyValueMachine, protobufCodec, type ProtobufSchema } from "@snapstream/snapstream";
+ * import { KeyValueMachine, protobufCodec } from "@snapstream/snapstream";
  *
- * const schema: ProtobufSchema = StringValueSchema; // or one of your own
- * console.assert(new KeyValueMachine(protobufCodec(schema)).size === 0);
+ * const machine = new KeyValueMachine(protobufCodec(StringValueSchema)); // or a schema of your own
+ * console.assert(machine.size === 0);
  * ```
  */
 export function protobufCodec<M>(schema: ProtobufSchema): Codec<M> {

@@ -17,7 +17,7 @@ export class StorageWork {
    * What has begun and is no writer, or install, yet: set before the first `await`, so that of two calls one is `BUSY`.
    */
   readonly #beginning = new Set<"written" | "received">();
-  #begun: Promise<unknown> = Promise.resolve();
+  #begun: Promise<void> = Promise.resolve();
   #publishing: Promise<unknown> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
@@ -56,7 +56,7 @@ export class StorageWork {
     this.#beginning.add(what);
     try {
       const made = make();
-      this.#begun = Promise.allSettled([this.#begun, made]);
+      this.#begun = Promise.allSettled([this.#begun, made]).then(() => {}); // nothing is kept of what came of it
       return await made;
     } finally {
       this.#beginning.delete(what);

@@ -11,6 +11,16 @@ import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.t
 const ATTEMPTS = 5;
 /** The waits before retries. */
 export const RETRY: Backoff = { first: 100, longest: Infinity, factor: 3, jitter: [0.5, 1], longestAsked: 30_000 };
+/** The waits after {@linkcode isContended}: such a service takes the next put of an object about a second after one. */
+export const CONTENTION: Backoff = {
+  first: 100,
+  longest: 1000,
+  factor: 2,
+  jitter: [0.25, 1],
+  longestAsked: 30_000,
+};
+/** The refusals for that reason, one after the other, after which nothing more is to be hoped for. */
+export const MAX_REFUSALS: number = 60;
 /** A request fails after so many milliseconds in which nothing came from the bucket. */
 const REQUEST_TIMEOUT = 15_000;
 /** An upload has one millisecond more for each of so many bytes (128 KB/s). */

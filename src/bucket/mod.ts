@@ -4,7 +4,7 @@
  * @module
  */
 
-export { isContended, RETRY, wasNotAnswered } from "./attempts.ts";
+export { CONTENTION, isContended, MAX_REFUSALS, RETRY, wasNotAnswered } from "./attempts.ts";
 export * from "./bodies.ts";
 export * from "./bucket.ts";
 export * from "./keys.ts";

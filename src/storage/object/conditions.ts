@@ -9,8 +9,8 @@
  */
 
 import { SnapshotError } from "../../errors.ts";
-import { type Backoff, backoff, pause } from "../../async/mod.ts";
-import { isContended, type RetryingBucket, wasNotAnswered } from "../../bucket/mod.ts";
+import { backoff, pause } from "../../async/mod.ts";
+import { CONTENTION, isContended, MAX_REFUSALS, RETRY, type RetryingBucket, wasNotAnswered } from "../../bucket/mod.ts";
 import { type ObjectIndex, randomName } from "./index.ts";
 
 /** The conditions. */
@@ -19,11 +19,6 @@ export const CONDITIONS: readonly string[] = ["If-None-Match", "If-Match"];
 export const CHECKS: string = "checks/";
 /** The times that it is tried from the start, each with another object. */
 const TRIES = 5;
-/** The times that one put is tried that comes too soon after another. */
-const PUTS = 30;
-/** The waits before them. */
-const WAITS: Backoff = { first: 300, longest: 1500, jitter: [0.5, 1], longestAsked: 30_000 };
-
 /**
  * Checks that a bucket heeds conditions.
  *
@@ -39,7 +34,7 @@ export async function checkHeeded(bucket: RetryingBucket, { epoch }: ObjectIndex
       if (tries >= TRIES) throw unreliable();
     } catch (error) {
       if (!wasNotAnswered(error) || tries >= TRIES) throw error;
-      await pause(backoff(tries - 1, WAITS, error), undefined);
+      await pause(backoff(tries - 1, RETRY, error), undefined);
     } finally {
       await bucket.delete([key]).catch(() => {}); // it is collected later
     }
@@ -53,8 +48,8 @@ async function isHeeded(bucket: RetryingBucket, key: string): Promise<boolean> {
       try {
         return await bucket.swap(key, new TextEncoder().encode(`${key} ${number}`), etag);
       } catch (error) {
-        if (!isContended(error) || tries >= PUTS) throw error;
-        await pause(backoff(tries - 1, WAITS, error), undefined);
+        if (!isContended(error) || tries >= MAX_REFUSALS) throw error;
+        await pause(backoff(tries - 1, CONTENTION, error), undefined);
       }
     }
   };

@@ -12,7 +12,7 @@ import { SnapshotError } from "../../errors.ts";
 import { type Backoff, backoff, pause } from "../../async/mod.ts";
 import { decodeIndex, emptyIndex, encodeIndex, MAX_INDEX_BYTES, type ObjectIndex } from "./index.ts";
 import { checkHeeded, CONDITIONS } from "./conditions.ts";
-import { isContended, RETRY, type RetryingBucket, wasNotAnswered } from "../../bucket/mod.ts";
+import { CONTENTION, isContended, MAX_REFUSALS, RETRY, type RetryingBucket, wasNotAnswered } from "../../bucket/mod.ts";
 
 /** The key of the index. */
 const KEY = "index";
@@ -20,12 +20,8 @@ const KEY = "index";
 const MAX_CONFLICTS = 100;
 /** The waits after a conflict. */
 const CONFLICT: Backoff = { first: 20, longest: 200, factor: 1.3, jitter: [0, 1] };
-/** The waits after a refusal since the object is put too often: the service takes the next after about a second. */
-const CONTENTION: Backoff = { first: 100, longest: 1000, factor: 2, jitter: [0.25, 1], longestAsked: 30_000 };
 /** The time between two puts of an object that such services take, in milliseconds. */
 const INTERVAL = 1000;
-/** The refusals for that reason, one after the other, during which nobody changed the index. */
-const MAX_REFUSALS = 60;
 /** The retries of a change that gets no answer. */
 const MAX_SILENCES = 5;
 
@@ -157,7 +153,7 @@ export class IndexStore {
             wait = backoff(refusals - 1, CONTENTION, error);
             // If it was this process that put it last, it is known when the next put is taken.
             if (this.#put?.generation === tagged.index.generation) {
-              wait = Math.max(this.#put.at + INTERVAL - now(), wait);
+              wait = Math.max(this.#put.at + INTERVAL - performance.now(), wait);
             }
           } else if (wasNotAnswered(error) && ++silences <= MAX_SILENCES) {
             wait = backoff(silences - 1, RETRY, error);
@@ -198,14 +194,10 @@ export class IndexStore {
 
   #settle(tagged: Tagged): void {
     this.#last = tagged;
-    this.#put = { generation: tagged.index.generation, at: now() };
+    this.#put = { generation: tagged.index.generation, at: performance.now() };
     this.#waiting = this.#waiting.filter((waiting) => !this.#carried.includes(waiting));
     for (const { resolve } of this.#carried) resolve(tagged.index);
   }
-}
-
-function now(): number {
-  return performance.now();
 }
 
 function isOlder(index: ObjectIndex, before: ObjectIndex): boolean {

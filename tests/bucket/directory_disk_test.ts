@@ -3,6 +3,7 @@ import { DirectoryBucket } from "../../src/bucket/directory/bucket.ts";
 import { defaultDisk, type Disk } from "../../src/fs/mod.ts";
 import { bucketConformance } from "../../src/testing/mod.ts";
 import { testAll } from "../support/harness.ts";
+import { overriding } from "../support/overriding.ts";
 import { tempDirectory } from "../support/temp.ts";
 
 const suiteOn = (disk: Disk) =>
@@ -15,13 +16,7 @@ const suiteOn = (disk: Disk) =>
 /** The disk, which is never asked whether anything has reached it. */
 function unsynced(): Disk {
   const without = <T extends object>(target: T, name: keyof T & string): T =>
-    new Proxy(target, {
-      get(_, key) {
-        if (key === name) return () => Promise.resolve();
-        const value = Reflect.get(target, key, target);
-        return typeof value === "function" ? value.bind(target) : value;
-      },
-    });
+    overriding(target, { [name]: () => Promise.resolve() } as Partial<T>);
   const disk = without(defaultDisk(), "syncDirectory");
   return new Proxy(disk, {
     get: (_, key) =>

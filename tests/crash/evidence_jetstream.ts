@@ -6,6 +6,7 @@ import type { Bucket } from "../../src/bucket/mod.ts";
 import { JetStreamBucket } from "../../src/jetstream.ts";
 import { keyOf } from "../../src/jetstream/subjects.ts";
 import { bytesOf, noise } from "../support/harness.ts";
+import { overriding } from "../support/overriding.ts";
 import { buckets, type ThingOf } from "./evidence_buckets.ts";
 import { encrypted, type Faults, type Grade, plain, type WorldKind, type Wrap } from "./evidence_media.ts";
 
@@ -92,42 +93,24 @@ function seenBy(connection: NatsConnection, faults: Faults, thingOf: ThingOf): N
       },
     });
   };
-  return new Proxy(connection, {
-    get(target, name) {
-      if (name === "request") return request;
-      if (name === "subscribe") return subscribe;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}
-
-/** An answer as it was, but for some of what it says. */
-function changed(message: Msg, change: Partial<Msg>): Msg {
-  return new Proxy(message, {
-    get(target, name) {
-      if (name in change) return change[name as keyof Msg];
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  return overriding(connection, { request, subscribe });
 }
 
 /** What a request for a chunk gets. */
 function ofDirect(message: Msg, grade: Grade | undefined, faults: Faults): Msg {
   if (grade === "absent" || grade === "gone") return status(message, 404, "Message Not Found");
   if (grade === "unreadable") return status(message, 408, "Request Timeout");
-  return grade === undefined ? message : changed(message, { data: spoiled(grade, message.data, faults) });
+  return grade === undefined ? message : overriding(message, { data: spoiled(grade, message.data, faults) });
 }
 
 function status(message: Msg, code: number, text: string): Msg {
-  return changed(message, { data: new Uint8Array(), headers: headers(code, text) });
+  return overriding(message, { data: new Uint8Array(), headers: headers(code, text) });
 }
 
 /** What a request for a message gets: the server's JSON. */
 function ofStored(answer: Msg, grade: Grade | undefined, faults: Faults): Msg {
   if (grade === undefined) return answer;
-  const json = (value: unknown) => changed(answer, { data: new TextEncoder().encode(JSON.stringify(value)) });
+  const json = (value: unknown) => overriding(answer, { data: new TextEncoder().encode(JSON.stringify(value)) });
   if (grade === "absent" || grade === "gone") {
     return json({ error: { code: 404, err_code: 10037, description: "no message found" } });
   }
@@ -151,5 +134,5 @@ function withMore(message: Msg, more: number): Msg {
   if (more === 0 || pending === "") return message;
   const all = headers(message.headers!.code, message.headers!.description);
   all.set("Nats-Pending-Messages", String(Number(pending) + more));
-  return changed(message, { headers: all });
+  return overriding(message, { headers: all });
 }

@@ -16,6 +16,7 @@ import {
 import { type Database, databases } from "../support/databases.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { assert, rejects, test, turns } from "../support/harness.ts";
+import { overriding } from "../support/overriding.ts";
 import { inTemp } from "../support/temp.ts";
 import { command, contentAfter, openWords } from "../support/words.ts";
 
@@ -46,14 +47,8 @@ class Kept {
   }
 }
 
-function keptOpen<T extends object>(target: T): T {
-  return new Proxy(target, {
-    get(_, name) {
-      if (name === "close") return () => Promise.resolve();
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+function keptOpen<T extends { close(): Promise<void> }>(target: T): T {
+  return overriding<{ close(): Promise<void> }>(target, { close: () => Promise.resolve() }) as T;
 }
 
 async function proposeAll(replica: Replica<StateMachine>, words: readonly string[]): Promise<void> {
@@ -252,14 +247,8 @@ test("disk-based: once a sync has failed its database is not believed, and snaps
     const kept = new Kept();
     const database = await databases.SQLite!(`${directory}/state`);
     let failing = false;
-    const engine = new Proxy(database.engine, {
-      get(target, name) {
-        if (name === "sync") {
-          return () => failing ? Promise.reject(new Error("disk I/O error")) : target.sync!();
-        }
-        const value: unknown = Reflect.get(target, name, target);
-        return typeof value === "function" ? value.bind(target) : value;
-      },
+    const engine = overriding(database.engine, {
+      sync: () => failing ? Promise.reject(new Error("disk I/O error")) : database.engine.sync!(),
     });
     const words = await openWords(engine);
     const replica = await kept.open(words.machine, { triggers: { interval: 0, entries: 0 } });

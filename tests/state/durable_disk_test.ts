@@ -17,6 +17,7 @@ import { SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { type Database, databases } from "../support/databases.ts";
 import { assert, rejects, test } from "../support/harness.ts";
+import { overriding } from "../support/overriding.ts";
 import { commit, saved, saveTo } from "../support/states.ts";
 import { inTemp } from "../support/temp.ts";
 import { command, contentAfter, described, openWords, stateAfter, type Words } from "../support/words.ts";
@@ -75,14 +76,7 @@ class Place {
 
 /** The same database as another process has it, after one that was killed: nobody here has it open. */
 function inAnotherProcess(engine: Engine): Engine {
-  const store = { database: {}, part: "" };
-  return new Proxy(engine, {
-    get(target, name) {
-      if (name === "store") return store;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  return overriding(engine, { store: { database: {}, part: "" } });
 }
 
 /** Calls with a place for a database of each kind. */
@@ -131,18 +125,12 @@ class Kept {
     const replica = await Replica.open({
       machine,
       log: this.log,
-      storage: new Proxy(storage, {
-        get(target, name) {
-          if (name === "close") return () => Promise.resolve();
-          if (name === "open") {
-            return async (index: bigint) => {
-              opened.push(index);
-              if (rotten.has(index)) throw new SnapshotError("CORRUPT", "It has rotted", { index });
-              return await target.open(index);
-            };
-          }
-          const value = Reflect.get(target, name, target);
-          return typeof value === "function" ? value.bind(target) : value;
+      storage: overriding(storage, {
+        close: () => Promise.resolve(),
+        async open(index) {
+          opened.push(index!);
+          if (rotten.has(index!)) throw new SnapshotError("CORRUPT", "It has rotted", { index: index! });
+          return await storage.open(index);
         },
       }),
       triggers,
@@ -340,17 +328,11 @@ placeTest("a save has what was applied, written or not, and deltas have it too",
 placeTest("many entries are one write, and hold no more than a few in memory", async (place) => {
   const engine = await place.engine();
   let [writes, largest] = [0, 0];
-  const counting = new Proxy(engine, {
-    get(target, name) {
-      if (name === "write") {
-        return (changes: Parameters<Engine["write"]>[0]) => {
-          writes++;
-          largest = Math.max(largest, changes.length);
-          return target.write(changes);
-        };
-      }
-      const value = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
+  const counting = overriding(engine, {
+    write(changes) {
+      writes++;
+      largest = Math.max(largest, changes.length);
+      return engine.write(changes);
     },
   });
   const words = await openWords(counting);

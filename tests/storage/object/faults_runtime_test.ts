@@ -13,6 +13,7 @@ import {
   openStorage,
   save,
 } from "../../support/object_storage.ts";
+import { passing } from "../../support/passing_bucket.ts";
 
 const DAYS = 24 * 3600_000;
 
@@ -197,7 +198,7 @@ test("object storage: a request of which nothing comes is given up, and made aga
 /** Passes all on, and does something after puts of the index. */
 function afterIndexPut(inner: Bucket, what: (puts: number) => Promise<void>, beforeGet = () => {}): Bucket {
   let puts = 0;
-  return {
+  return passing(inner, {
     get(key, options) {
       if (key === "index") beforeGet();
       return inner.get(key, options);
@@ -207,9 +208,7 @@ function afterIndexPut(inner: Bucket, what: (puts: number) => Promise<void>, bef
       if (key === "index" && result !== undefined) await what(++puts);
       return result;
     },
-    delete: (keys, options) => inner.delete(keys, options),
-    list: (options) => inner.list(options),
-  };
+  });
 }
 
 test("object storage: a commit whose answer is lost, and after which others commit, is known to be done", async () => {
@@ -276,13 +275,10 @@ test("object storage: a renewal of a lease that fails is reported and counted, r
   await inFakeTime(async () => {
     const inner = new MemoryBucket();
     let isRefused = false;
-    const bucket: Bucket = {
-      get: (key, options) => inner.get(key, options),
+    const bucket = passing(inner, {
       put: (key, body, options) =>
         isRefused ? Promise.reject(new SnapshotError("FORBIDDEN", "It is refused")) : inner.put(key, body, options),
-      delete: (keys, options) => inner.delete(keys, options),
-      list: (options) => inner.list(options),
-    };
+    });
     const warnings: string[] = [];
     const storage = await openStorage(bucket, { onWarning: ({ message }) => warnings.push(message) });
     const writer = await storage.create();
@@ -306,12 +302,9 @@ test("object storage: a renewal of a lease that fails is reported and counted, r
 test("object storage: a bucket that passes conditions over is refused", async () => {
   for (const condition of ["ifNoneMatch", "ifMatch"] as const) {
     const inner = new MemoryBucket();
-    const bucket: Bucket = {
-      get: (key, options) => inner.get(key, options),
+    const bucket = passing(inner, {
       put: (key, body, { [condition]: _, ...options } = {}) => inner.put(key, body, options),
-      delete: (keys, options) => inner.delete(keys, options),
-      list: (options) => inner.list(options),
-    };
+    });
     const storage = await openStorage(bucket);
     const error = await rejects(() => storage.create(), "UNSUPPORTED");
     assert.match(error.message, condition === "ifMatch" ? /If-Match/ : /If-None-Match/);

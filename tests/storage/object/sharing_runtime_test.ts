@@ -5,6 +5,7 @@ import { FaultyBucket } from "../../support/faulty_bucket.ts";
 import { inFakeTime, jumped, later } from "../../support/fake_clock.ts";
 import { pause } from "../../../src/async/mod.ts";
 import { assert, bytesOf, gate, noise, pieces, rejects, test, turns } from "../../support/harness.ts";
+import { passing } from "../../support/passing_bucket.ts";
 import { checkContent, litterOf, mixed, objectsOf, openStorage, save } from "../../support/object_storage.ts";
 
 const MINUTES = 60_000;
@@ -289,10 +290,7 @@ test("object storage: memory is bounded: a writer waits for its packs", async ()
   const held = gate();
   let puts = 0;
   const inner = new MemoryBucket();
-  const bucket: Bucket = {
-    get: (key, options) => inner.get(key, options),
-    list: (options) => inner.list(options),
-    delete: (keys, options) => inner.delete(keys, options),
+  const bucket = passing(inner, {
     async put(key, body, options) {
       if (key.startsWith("packs/")) {
         puts++;
@@ -300,7 +298,7 @@ test("object storage: memory is bounded: a writer waits for its packs", async ()
       }
       return await inner.put(key, body, options);
     },
-  };
+  });
   const storage = await openStorage(bucket);
   let written = 0;
   const writer = await storage.create({ onBytes: (bytes) => written += bytes });
@@ -339,17 +337,14 @@ test("object storage: a snapshot of very many chunks is as it was", async () => 
 test("object storage: what is begun while garbage is being collected is left alone", async () => {
   const inner = new MemoryBucket();
   let meanwhile = async () => {};
-  const bucket: Bucket = {
-    get: (key, options) => inner.get(key, options),
-    put: (key, body, options) => inner.put(key, body, options),
-    delete: (keys, options) => inner.delete(keys, options),
+  const bucket = passing(inner, {
     async list(options) {
       const work = meanwhile;
       meanwhile = async () => {};
       await work();
       return await inner.list(options);
     },
-  };
+  });
   const [collecting, writing] = await Promise.all([openStorage(bucket), openStorage(inner)]);
   await save(writing, 1n, { a: noise(100_000, 1) });
   const writer = await (async () => {

@@ -5,7 +5,7 @@
  * | ------------------------------------ | ---------------- | ------------------------------------------------------- |
  * | a save or a push runs                | `BUSY`           | waits until it is committed, or cancels it              |
  * | one with a higher index is received  | `BUSY`           | `STALE`                                                 |
- * | one with the same index is received  | `BUSY`           | joins it                                                |
+ * | one with the same index is received  | `BUSY`           | joins it; if it fails, begins with its own source       |
  * | one with a lower index is received   | `BUSY`           | takes over, and keeps the chunks that are here          |
  * | one is received, an index is unknown | `BUSY`           | `BUSY`                                                  |
  * | one is loaded                        | `BUSY`           | waits                                                   |
@@ -13,7 +13,7 @@
  * @module
  */
 
-import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { cancelled, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import { onAbort, Operation, raceAbort, type Tracker } from "../async/mod.ts";
 import type { ExecutorEvent, ExecutorState } from "./events.ts";
@@ -158,9 +158,9 @@ export class OneAtATime {
     }
     try {
       return await raceAbort(running.operation().result as Promise<SnapshotInfo>, signal);
-    } catch (error) {
-      if (!hasCode(error, "CANCELLED") || signal?.aborted) throw error;
-      return undefined; // that install was cancelled by its caller; this one was not
+    } catch {
+      throwIfCancelled(signal);
+      return undefined; // whoever sent that one may be to blame for it, and not who sends this one
     }
   }
 

@@ -1,6 +1,6 @@
 // Which of save and install excludes which: the table in the design, cell by cell.
 
-import type { SnapshotInfo } from "../../mod.ts";
+import { SnapshotError, type SnapshotInfo } from "../../mod.ts";
 import { assert, gate, rejects, test, turns } from "../support/harness.ts";
 import { onBench } from "../support/probe.ts";
 
@@ -181,6 +181,24 @@ test("receiving: when the first is cancelled, who joined it goes on with its own
     assert.equal((await second.result).meta.lastIncludedIndex, 9n);
     assert.equal(own.calls, 1);
   }));
+
+for (const code of ["TIMEOUT", "UNAVAILABLE", "CORRUPT", "NO_SPACE"] as const) {
+  test(`receiving: who joined one that fails as ${code} goes on with its own`, () =>
+    onBench(async (bench) => {
+      const held = gate();
+      const broken = held.promise.then(() => Promise.reject(new SnapshotError(code, "The client sends too slowly")));
+      const first = rejects(bench.executor.install(bench.receiver(9n, broken)).result, code);
+      await turns();
+      const own = bench.receiver(9n);
+      const second = bench.executor.install(own);
+      await turns();
+      assert.equal(own.calls, 0);
+      held.open();
+      await first;
+      assert.equal((await second.result).meta.lastIncludedIndex, 9n);
+      assert.equal(own.calls, 1);
+    }));
+}
 
 test("receiving: one whose index is not known is BUSY, and one that turns out to be old is STALE", () =>
   onBench(async (bench) => {

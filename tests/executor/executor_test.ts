@@ -95,6 +95,84 @@ for (const phase of ["receiving", "loading"] as const) {
     }));
 }
 
+test("receiving: a save runs beside what comes from elsewhere, which waits for it before it is tried", () =>
+  onBench(async (bench) => {
+    const [held, writing] = [gate(), gate()];
+    bench.machine.onWrite = (_writer, _signal, write) => writing.promise.then(write);
+    await bench.apply(3);
+    const install = bench.executor.install(bench.receiver(9n, held.promise, true, "beside"));
+    const save = bench.executor.snapshot(); // in the same turn
+    await turns();
+    assert.equal(bench.executor.state, "saving");
+    await rejects(bench.executor.snapshot().result, "BUSY");
+    held.open();
+    await turns();
+    assert.notInclude(bench.machine.calls, "load");
+    writing.open();
+    assert.equal((await save.result).snapshot!.meta.lastIncludedIndex, 3n);
+    await install.result;
+    assert.equal(bench.machine.state, "installed 9 ");
+    assert.equal(bench.executor.state, "idle");
+    await bench.apply(1);
+    assert.isTrue((await bench.executor.snapshot().result).taken);
+  }));
+
+test("receiving: the state is told while saves come and go beside it", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    const install = bench.executor.install(bench.receiver(9n, held.promise, true, "beside"));
+    for (let i = 0; i < 3; i++) {
+      await bench.apply(1);
+      assert.isTrue((await bench.executor.snapshot().result).taken);
+      await turns();
+      assert.equal(bench.executor.state, "receiving");
+    }
+    held.open();
+    await install.result;
+    assert.match(bench.story, /^\(receiving\) (\(saving\) saved .*\(receiving\) ){3}.*\(idle\)$/);
+  }));
+
+test("receiving: what a save beside it has passed is STALE", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    const install = bench.executor.install(bench.receiver(2n, held.promise, true, "beside"));
+    await bench.apply(3);
+    await bench.executor.snapshot().result;
+    held.open();
+    await rejects(install.result, "STALE");
+    assert.notInclude(bench.machine.calls, "load");
+  }));
+
+test("receiving: saves that are due begin beside it, and a close ends both", () =>
+  onBench(async (bench) => {
+    const writing = gate();
+    bench.machine.onWrite = (_writer, _signal, write) => writing.promise.then(write);
+    const install = bench.executor.install(bench.receiver(9n, new Promise(() => {}), true, "beside"));
+    await bench.apply(2);
+    await turns();
+    assert.equal(bench.executor.state, "saving");
+    const closed = bench.executor.close();
+    writing.open();
+    await closed;
+    await rejects(install.result, "CLOSED");
+    assert.include(bench.machine.calls, "release");
+  }, { triggers: { entries: 2 } }));
+
+test("receiving: with whileSaving cancel, a save beside it is cancelled when all is here", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    bench.machine.onWrite = () => new Promise(() => {});
+    await bench.apply(3);
+    const install = bench.executor.install(bench.receiver(9n, held.promise, true, "beside"));
+    const save = bench.executor.snapshot();
+    await turns();
+    held.open();
+    await turns();
+    bench.clock.advance(1000); // so long the save has to let go
+    await rejects(save.result, "CANCELLED");
+    await install.result;
+  }, { whileSaving: "cancel" }));
+
 // The same whether the first has begun for long, or was asked for in the same turn.
 for (const later of [false, true]) {
   const when = later ? "later" : "in the same turn";

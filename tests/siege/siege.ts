@@ -20,7 +20,7 @@ const LOG_BUDGET = 2000;
 /** The longest time after which all is given back, in milliseconds. */
 const SETTLES_WITHIN = 10_000;
 /** Sockets that `fetch` keeps to be used again. */
-const SPARE_SOCKETS = 16;
+const SPARE_SOCKETS = 32;
 
 /** The work of the honest. */
 const WORK = ["save", "pull", "push", "followerSaves"] as const;
@@ -90,7 +90,9 @@ class Siege {
       this.#report.rounds++;
       await this.#do("save");
       await this.#come(await this.#world.loot()); // so that they know what is pushed next
-      for (const name of WORK.slice(1)) await this.#do(name);
+      // The follower saves at any time: before, among and after uploads that go on.
+      const rest = [...WORK.slice(1)].sort(() => this.#random.next() - 0.5);
+      for (const name of rest) await this.#do(name);
       await this.#look(usual);
     }
     for (const stranger of this.#strangers) stranger.leave();
@@ -110,7 +112,7 @@ class Siege {
       this.#report.strangers[kind] = (this.#report.strangers[kind] ?? 0) + 1;
     }
     await Promise.all(this.#strangers.map(({ here }) => here));
-    await turns(ENTRANCE); // what they have sent is being looked at
+    await turns(ENTRANCE);
   }
 
   async #do(name: (typeof WORK)[number]): Promise<void> {

@@ -39,6 +39,11 @@ export interface UnarchiveOptions extends CheckOptions {
   readonly verifier?: SnapshotVerifier | undefined;
   /** Refuses what is too large, before anything of it is written if the archive begins with its manifest. */
   readonly limits?: SnapshotLimits | undefined;
+  /**
+   * Called when all of it is here, before it is tried and committed; may have that wait, or throw to refuse it. Nothing
+   * is locked meanwhile.
+   */
+  readonly onReceived?: () => void | Promise<void>;
 }
 
 /**
@@ -68,6 +73,7 @@ export function unarchive(
       index: checkIndex,
       verifier: checkVerifier,
       check: checkFunction,
+      onReceived: checkFunction,
       limits: withMembers<SnapshotLimits>(limitChecks()),
     });
     return new Unarchiver(storage, options, tracker).run(stream);
@@ -139,6 +145,7 @@ class Unarchiver {
         const isNew = !install.has(file.name, chunk); // the sender may not have known
         await writing.add(install.write(file.name, chunk, bytes).then(() => isNew && this.#tracker.add(bytes.length)));
       }
+      await this.#options.onReceived?.();
       throwIfCancelled(signal);
       this.#tracker.phase("commit");
       return await install.commit({ check: this.#options.check });
@@ -162,6 +169,7 @@ class Unarchiver {
       const { digest, signature = meta.signature, seal = meta.seal } = await this.#receive(records, received);
       const whole = { ...meta, ...(signature !== undefined && { signature }), ...(seal !== undefined && { seal }) };
       await verifier?.verify({ index: meta.lastIncludedIndex, digest, meta: whole });
+      await this.#options.onReceived?.();
       this.#tracker.phase("commit");
       return await writer.commit(whole, { digest, check: this.#options.check });
     } catch (error) {

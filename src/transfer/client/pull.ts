@@ -86,6 +86,11 @@ export interface PullOptions extends CheckOptions {
    * Called with the manifest before any chunk is fetched; again if the snapshot is replaced. May throw to refuse it.
    */
   readonly onManifest?: (manifest: SnapshotManifest) => void;
+  /**
+   * Called when all of it is here, before it is tried and committed; may have that wait, or throw to refuse it. Nothing
+   * is locked meanwhile.
+   */
+  readonly onReceived?: () => void | Promise<void>;
 }
 
 /** The checks of {@linkcode PullOptions}. */
@@ -101,6 +106,7 @@ export function pullChecks(): Checks<PullOptions> {
     onFurtherSource: checkFunction,
     onSourceError: checkFunction,
     onManifest: checkFunction,
+    onReceived: checkFunction,
     check: checkFunction,
   };
 }
@@ -267,7 +273,7 @@ class Pull {
 
   /** Installs a snapshot, or says why it cannot be fetched. */
   async #install({ manifest, from }: Found): Promise<Installed> {
-    const { signal, retryFor = RETRY_FOR, concurrency = 3, throttle, check } = this.#options;
+    const { signal, retryFor = RETRY_FOR, concurrency = 3, throttle, check, onReceived } = this.#options;
     const tracker = this.#tracker;
     const install = await this.#storage.install(manifest);
     try {
@@ -280,6 +286,7 @@ class Pull {
         .run();
       const { bytes, reused } = tracker.progress;
       if (failure !== undefined) return { failure, reused, came: bytes - reused };
+      await onReceived?.();
       tracker.phase("commit");
       return { snapshot: await install.commit({ check }), reused, came: bytes - reused };
     } finally {

@@ -18,6 +18,7 @@ import {
   type SnapshotReader,
   type SnapshotSigner,
   type SnapshotStorage,
+  type SnapshotVerifier,
   type SnapshotWriter,
   stale,
   type UnreadableSnapshot,
@@ -35,6 +36,7 @@ import { storageChecks, type StorageOptions } from "./storage_options.ts";
 import type { Trial } from "./trial.ts";
 import { closed, StorageWork } from "./work.ts";
 import { Unreadable } from "./unreadable.ts";
+import { StorageTrust } from "./trust.ts";
 import { StoredWriter } from "./writer.ts";
 
 /**
@@ -57,6 +59,7 @@ export class MediumStorage implements SnapshotStorage {
   readonly #entries: Entries;
   readonly #work = new StorageWork();
   readonly #group: StorageGroup = new StorageGroup();
+  readonly #trust: StorageTrust;
   readonly #closing = new AbortController();
   readonly #listeners = new QuarantineListeners();
   readonly #unreadable = new Unreadable<string>();
@@ -76,16 +79,21 @@ export class MediumStorage implements SnapshotStorage {
     unreadable: readonly (UnreadableSnapshot & { readonly place: string })[] = [],
   ) {
     able("a Medium", "open", "publish", "remove")(medium, "medium");
-    const { retain = 2, onWarning = () => {}, signer, group } = checkOptions(options, storageChecks());
+    const { retain = 2, onWarning = () => {}, signer, verifier, floor = 0n, group } = checkOptions(
+      options,
+      storageChecks(),
+    );
     this.#medium = medium;
     this.retain = retain;
     this.#onWarning = neverThrowing(onWarning);
     this.#signer = signer;
+    this.#trust = new StorageTrust(verifier, floor, this.#onWarning);
     this.#entries = new Entries(
       {
         medium,
         retain,
         group: this.#group,
+        trust: this.#trust,
         signal: this.#closing.signal,
         warn: this.#onWarning,
         found: (index, reason) => this.#listeners.tell(index, reason),
@@ -100,6 +108,10 @@ export class MediumStorage implements SnapshotStorage {
     return this.#group.name;
   }
 
+  get verifier(): SnapshotVerifier | undefined {
+    return this.#trust.verifier;
+  }
+
   bindGroup(group: string): void {
     if (this.#group.bind(group)) this.#entries.tellForeign();
   }
@@ -108,6 +120,7 @@ export class MediumStorage implements SnapshotStorage {
     checkCreateOptions(options);
     this.#work.check();
     return await this.#work.write(async (released) => {
+      await this.#entries.lookAgain();
       await this.#medium.clear(this.#medium.temp);
       this.#work.check();
       const grouping = options.raw === true ? this.#group.offered : this.#group.saved;
@@ -132,8 +145,8 @@ export class MediumStorage implements SnapshotStorage {
       ? this.#unreadable.prefer(good, ({ place }) => place)
       : good.find(({ manifest }) => manifest.index === index);
     if (entry === undefined) {
-      const foreign = this.#entries.foreignAt(index);
-      if (foreign !== undefined) throw this.#group.foreign(foreign.manifest);
+      const refusal = this.#entries.refusalAt(index);
+      if (refusal !== undefined) throw refusal;
       const unlisted = this.#entries.unlisted.find((one) => index === undefined || one.index === index);
       if (unlisted !== undefined) throw unlisted.error;
       throw new SnapshotError(
@@ -185,6 +198,7 @@ export class MediumStorage implements SnapshotStorage {
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
     checkManifest(manifest, "manifest");
     this.#work.check();
+    await this.#trust.check(manifest);
     await this.#entries.lookAgain();
     this.#work.check();
     return await this.#work.receive((released) => {
@@ -202,6 +216,8 @@ export class MediumStorage implements SnapshotStorage {
   async quarantine(index: bigint, reason: string): Promise<boolean> {
     checkIndex(index, "index");
     checkString(reason, "reason");
+    this.#work.check();
+    await this.#entries.lookAgain();
     this.#work.check();
     const entry = this.#entries.good().find(({ manifest }) => manifest.index === index);
     if (entry !== undefined) {
@@ -255,8 +271,9 @@ export class MediumStorage implements SnapshotStorage {
         try {
           const found = await examine(this.#medium, place, index);
           if (!this.#group.isOwn(found.manifest)) throw this.#group.foreign(found.manifest);
+          await this.#trust.check(found.manifest);
           await readAll(this.#medium, found, signal);
-          return infoOf(this.#entries.add(await this.#medium.restore(place, index)));
+          return infoOf(this.#add(await this.#medium.restore(place, index)));
         } catch (error) {
           throwIfCancelled(signal);
           failure ??= error;
@@ -286,13 +303,14 @@ export class MediumStorage implements SnapshotStorage {
   /** Refuses a snapshot that is of another group, not newer than those here, or at the index of another group's. */
   #checkWanted(manifest: SnapshotManifest, grouping: Grouping): void {
     grouping(this.#entries.metas, manifest.meta);
-    const foreign = this.#entries.foreignAt(manifest.index);
-    if (foreign !== undefined) throw this.#group.foreign(foreign.manifest);
+    const refusal = this.#entries.refusalAt(manifest.index);
+    if (refusal !== undefined) throw refusal;
     const [newest] = this.#entries.good();
     if (newest !== undefined && manifest.index <= newest.manifest.index) {
       throw stale(manifest.index, newest.manifest.index);
     }
-    const unlisted = this.#entries.unlisted.find(({ index }) => manifest.index <= index);
+    const inDoubt = [...this.#entries.unlisted, ...this.#entries.undecided];
+    const unlisted = inDoubt.find(({ index }) => manifest.index <= index);
     if (unlisted === undefined) return;
     const { index, error } = unlisted;
     throw new SnapshotError(
@@ -303,12 +321,18 @@ export class MediumStorage implements SnapshotStorage {
     );
   }
 
+  #add(stored: StoredSnapshot): Entry {
+    this.#trust.add(stored.place);
+    return this.#entries.add(stored);
+  }
+
   #publish(place: string, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
     return this.#work.publish(async () => {
+      await this.#trust.check(manifest);
       await this.#entries.lookAgain();
       this.#checkWanted(manifest, grouping);
       await trial.run(this.#medium, { place, manifest });
-      const entry = this.#entries.add(await this.#medium.publish(place, manifest));
+      const entry = this.#add(await this.#medium.publish(place, manifest));
       await this.#entries.retireOld(entry);
       return { info: infoOf(entry), place: entry.place };
     });

@@ -35,7 +35,7 @@ export interface UnarchiveOptions extends CheckOptions {
   readonly signal?: AbortSignal | undefined;
   /** The index that the snapshot must have; any if absent. */
   readonly index?: bigint | undefined;
-  /** Refuses what is not signed by somebody who is trusted. */
+  /** Refuses what is not signed by somebody who is trusted. By default the storage's verifier does, if it has one. */
   readonly verifier?: SnapshotVerifier | undefined;
   /** Refuses what is too large, before anything of it is written if the archive begins with its manifest. */
   readonly limits?: SnapshotLimits | undefined;
@@ -101,7 +101,7 @@ class Unarchiver {
   async run(stream: ReadableStream<Uint8Array>): Promise<SnapshotInfo> {
     const records = decodeRecords(stream, limitOf, this.#options.signal, () => this.#tracker.moved());
     try {
-      const { verifier, limits } = this.#options;
+      const { verifier = this.#storage.verifier, limits } = this.#options;
       const { meta, manifest } = await decodeHead((await records.next()).value, verifier, limits?.files);
       await this.#checkWanted(meta);
       return manifest === undefined ? await this.#create(records, meta) : await this.#install(records, manifest);
@@ -160,7 +160,7 @@ class Unarchiver {
 
   /** Takes in an archive of which nothing is known before its end. */
   async #create(records: AsyncGenerator<ArchiveRecord>, meta: SnapshotMeta): Promise<SnapshotInfo> {
-    const { signal, verifier, limits } = this.#options;
+    const { signal, verifier = this.#storage.verifier, limits } = this.#options;
     this.#tracker.phase("receive");
     const writer = await this.#storage.create({ raw: true });
     const unlink = onAbort(signal, (reason) => void writer.abort(reason).catch(() => {}));

@@ -32,6 +32,7 @@ import {
   type SnapshotReader,
   type SnapshotSeal,
   type SnapshotStorage,
+  type SnapshotVerifier,
   type SnapshotWriter,
   type UnreadableSnapshot,
   type VerifyOptions,
@@ -92,6 +93,10 @@ export class EncryptedStorage implements SnapshotStorage {
 
   get group(): string | undefined {
     return this.#storage.group;
+  }
+
+  get verifier(): SnapshotVerifier | undefined {
+    return this.#storage.verifier;
   }
 
   bindGroup(group: string): void {

@@ -48,7 +48,7 @@ export interface PullOptions extends CheckOptions {
   /** The index of the snapshot; the newest if absent. */
   readonly index?: bigint | undefined;
   /**
-   * Says whose signature is trusted. With it the manifest is taken from any source; without it from those that are not
+   * Says whose signature is trusted; by default the storage's verifier does, if it has one. With it the manifest is taken from any source; without it from those that are not
    * `chunksOnly`.
    */
   readonly verifier?: SnapshotVerifier | undefined;
@@ -242,7 +242,7 @@ class Pull {
 
   /** The newest snapshot of those sources whose word, or signature, is trusted. */
   async #survey(excluded: ReadonlySet<string>): Promise<Found> {
-    const { index, signal, verifier, retryFor = RETRY_FOR } = this.#options;
+    const { index, signal, verifier = this.#storage.verifier, retryFor = RETRY_FOR } = this.#options;
     const asked = this.#sources.filter(({ chunksOnly }) => verifier !== undefined || !chunksOnly);
     if (asked.length === 0) throw new SnapshotError("MALFORMED", "No source's word is taken on what the snapshot is");
     return await survey(asked, {
@@ -256,7 +256,7 @@ class Pull {
   }
 
   async #accept(manifest: SnapshotManifest, source: HttpSource, further: readonly URL[]): Promise<void> {
-    const { verifier, onFurtherSource, timeout = 15_000 } = this.#options;
+    const { verifier = this.#storage.verifier, onFurtherSource, timeout = 15_000 } = this.#options;
     const here = await this.#storage.list();
     checkOffered(this.#storage.group, here, manifest.meta, source.url);
     if (this.#options.index === undefined) checkHeadroom(manifest.meta);

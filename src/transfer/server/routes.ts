@@ -53,7 +53,12 @@ export class Routes {
       write: new FairSemaphore(MAX_WRITES),
     };
     this.#downloads = new Downloads(storage, leases, options.sources ?? (() => []));
-    this.#uploads = new Uploads(storage, { ...options, stallTimeout: this.#stallTimeout });
+    const { verifier = storage.verifier } = options;
+    this.#uploads = new Uploads(storage, {
+      ...options,
+      ...(verifier !== undefined && { verifier }),
+      stallTimeout: this.#stallTimeout,
+    });
   }
 
   /** Answers a request, if it may be made. */

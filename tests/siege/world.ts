@@ -22,7 +22,7 @@ import {
 import { equal, toHex } from "../../src/stream/mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { serve, type Server } from "../../src/transfer/server/serve.ts";
-import { bytesOf } from "../support/harness.ts";
+import { bytesOf, turns } from "../support/harness.ts";
 import { mirrors } from "./mirrors.ts";
 import type { Random } from "../support/random.ts";
 
@@ -31,6 +31,8 @@ const LIMITS = { leaseDuration: 100, stallTimeout: 500 };
 const GROUP = "besieged";
 /** Entries of the state, and bytes of each value. */
 const [KEYS, VALUE] = [256, 4000];
+/** How often a save may meet a snapshot that is being loaded. */
+const MOST_LOADS = 5;
 /** The header by which the handlers tell clients from each other: all of them come from one address here. */
 export const CLIENT = "X-Client";
 
@@ -164,8 +166,16 @@ export class World {
   }
 
   async #saved({ replica }: Besieged): Promise<void> {
-    const { snapshot } = await replica.snapshot({ gap: 1 }).result;
-    this.#taken.add(toHex(snapshot!.digest));
+    for (let loading = 0;; loading++) {
+      try {
+        const { snapshot } = await replica.snapshot({ gap: 1 }).result;
+        return void this.#taken.add(toHex(snapshot!.digest));
+      } catch (error) {
+        // What is all here is loaded, and that is soon over; what still comes is in nobody's way.
+        if (!hasCode(error, "BUSY") || loading === MOST_LOADS) throw error;
+        await turns();
+      }
+    }
   }
 
   /** A client pulls the newest, from the leader and what else says that it has it. */

@@ -17,7 +17,7 @@ import {
   unarchive,
   utf8Codec,
 } from "../../mod.ts";
-import { ChunkMapBuilder, concat, sha256 } from "../../src/stream/mod.ts";
+import { ChunkMapBuilder, concat, sha256, toHex } from "../../src/stream/mod.ts";
 import { SnapshotManifest } from "../../src/snapshot/mod.ts";
 import { archiveMagic, encodeRecord } from "../../src/snapshot/archive/records.ts";
 import { FairSemaphore, type Place } from "../../src/transfer/server/fair_semaphore.ts";
@@ -419,10 +419,16 @@ test("strangers: reading an interrupted install does not take the place of insta
         assert.deepEqual([status, headers.get("Upload-Complete")], [200, "?0"]);
         await body?.cancel();
       }
+      // What has not come is no error of the server's, whoever asks for it.
       storage.install = begin;
+      const again = await storage.install(reader.manifest);
+      const digest = toHex(reader.manifest.digest);
+      const missing = await ask(`/snapshots/${digest}/content`, { headers: { Range: "bytes=70000-70009" } });
+      assert.deepEqual(await code(missing), [503, "UNAVAILABLE"]);
+      await again.close();
       await unarchive(archive(reader), storage).result;
     },
-    {},
+    { onError: (error) => assert.fail(String(error)) },
     storage,
   );
   await reader.close();

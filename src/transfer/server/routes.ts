@@ -15,7 +15,7 @@ import type { DownloadLeases, Selector } from "./download_leases.ts";
 import { Uploads } from "./uploads.ts";
 import { Downloads } from "./downloads.ts";
 import type { SnapshotHandlerOptions } from "./options.ts";
-import { keeping } from "./respond.ts";
+import { keeping, NotHereYet } from "./respond.ts";
 import { problem } from "../wire.ts";
 
 /** See {@linkcode SnapshotHandlerOptions.stallTimeout}. */
@@ -74,7 +74,8 @@ export class Routes {
       await discard(request);
       if (error instanceof Overload) return problem(error, error.status, { "Retry-After": String(error.seconds) });
       const response = isRefusal(error) ? problem(error, error.fields.status ?? 403) : problem(error);
-      if (response.status >= 500 && onError !== undefined) neverThrowing(onError)(error, request);
+      const isOwn = response.status >= 500 && !(error instanceof NotHereYet);
+      if (isOwn && onError !== undefined) neverThrowing(onError)(error, request);
       return response;
     }
   }

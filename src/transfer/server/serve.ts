@@ -32,7 +32,7 @@ export interface ServeOptions {
    * one that has been idle, or else open, for longest. Each takes some 10 to 30 kB. On Bun, where they take a tenth of
    * that, there is no limit.
    *
-   * @default {2048}
+   * @default {1024}
    */
   readonly maxConnections?: number;
 }
@@ -82,7 +82,7 @@ interface BunLike {
  */
 export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
   checkFunction(handler, "handler");
-  const { port, hostname = "127.0.0.1", stallTimeout = 60_000, maxConnections = 2048 } = checkOptions(options, {
+  const { port, hostname = "127.0.0.1", stallTimeout = 60_000, maxConnections = 1024 } = checkOptions(options, {
     port: required(integer(0, 65535)),
     hostname: checkString,
     stallTimeout: duration(1),

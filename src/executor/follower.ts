@@ -351,7 +351,10 @@ export class Follower implements AsyncDisposable {
     this.#state = "connecting";
     const { index, term } = fsm.applied;
     if (log.lastIndex > index) { // an install could not align it
-      throw new SnapshotError("UNAVAILABLE", `The log has entries up to ${log.lastIndex}, and the state up to ${index}`);
+      throw new SnapshotError(
+        "UNAVAILABLE",
+        `The log has entries up to ${log.lastIndex}, and the state up to ${index}`,
+      );
     }
     const isEmpty = log.lastIndex < log.firstIndex || log.lastIndex < index;
     const digest = isEmpty ? undefined : await log.digest!(index);
@@ -450,7 +453,9 @@ export class Follower implements AsyncDisposable {
       for (const [i, other] of this.#sources.entries()) {
         if (other.log === source) continue;
         const last = await other.log.status(stop.signal).then(({ last }) => last, () => 0n);
-        if (last > this.#sourceIndex + BEHIND && last > index) stop.abort(new Behind(source.url, i, other.log.url, last));
+        if (last > this.#sourceIndex + BEHIND && last > index) {
+          stop.abort(new Behind(source.url, i, other.log.url, last));
+        }
       }
     }
   }
@@ -473,10 +478,14 @@ export class Follower implements AsyncDisposable {
     let low = (first > log.firstIndex ? first : log.firstIndex) - 1n;
     if (high < low) return error; // they have no entry in common
     if (await isSame(high)) {
-      return new SnapshotError("UNAVAILABLE", `${source.url} is behind: it has entries up to ${last}, this one ${applied}`, {
-        source: source.url,
-        index: last,
-      });
+      return new SnapshotError(
+        "UNAVAILABLE",
+        `${source.url} is behind: it has entries up to ${last}, this one ${applied}`,
+        {
+          source: source.url,
+          index: last,
+        },
+      );
     }
     if (!await isSame(low)) return error;
     while (high - low > 1n) {

@@ -20,7 +20,7 @@ import { begin, closeGiven } from "./durable.ts";
 import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
 import { systemClock } from "./clock.ts";
-import { Follower, followChecks, type FollowOptions } from "./follower.ts";
+import { followChecks, Follower, type FollowOptions } from "./follower.ts";
 import { closed, FsmCaller } from "./fsm_caller.ts";
 import { askFollowers, Leadership } from "./leadership.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";

@@ -106,7 +106,10 @@ export class LogReader {
       this.#digest = digest;
     } else if (record.kind === "end") {
       if (record.end.last !== this.#next - 1n) {
-        throw this.#error("CORRUPT", `ends with entry ${this.#next - 1n}, and says that ${record.end.last} is its last`);
+        throw this.#error(
+          "CORRUPT",
+          `ends with entry ${this.#next - 1n}, and says that ${record.end.last} is its last`,
+        );
       }
       this.#checkHistory(record.end.digest, record.end.last);
       this.#isWhole = true;

@@ -169,4 +169,3 @@ function queryOf(follower: FollowerName | undefined, more: Record<string, string
   }).toString();
   return query === "" ? "" : `?${query}`;
 }
-

@@ -57,10 +57,14 @@ export class LogRoute {
     const { first, last, group } = this.#log.status();
     if (from < first) return gone(from, first);
     if (from > last + 1n) {
-      throw new SnapshotError("STALE", `This log ends with entry ${last}: there is nothing before ${from} to go on from`, {
-        index: from,
-        expected: last + 1n,
-      });
+      throw new SnapshotError(
+        "STALE",
+        `This log ends with entry ${last}: there is nothing before ${from} to go on from`,
+        {
+          index: from,
+          expected: last + 1n,
+        },
+      );
     }
     const previous = await this.#log.digest(from - 1n);
     if (previous === undefined) return gone(from, this.#log.status().first); // purged meanwhile

@@ -294,6 +294,9 @@ function decodeName(parts: readonly string[]): string {
 
 function notFound(): Response {
   return problem(
-    new SnapshotError("NOT_FOUND", "There is nothing at this address: all that there is begins with /snapshots or /log"),
+    new SnapshotError(
+      "NOT_FOUND",
+      "There is nothing at this address: all that there is begins with /snapshots or /log",
+    ),
   );
 }

@@ -54,6 +54,7 @@ export function checkContext(context: ExecutorContext): ExecutorContext {
     fsm: required(able("an FsmCaller", "exclusive", "prepare", "replace", "listen")),
     storage: required(checkStorage),
     log: required(checkLog),
+    held: checkFunction,
     beginning: () => {},
   }, "context");
 }

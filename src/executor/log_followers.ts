@@ -16,6 +16,8 @@ export class LogFollowers {
   /** By name, the last one that was heard of last. */
   readonly #members = new Map<string, Member>();
 
+  readonly #holds = new Map<string, bigint>();
+
   /** @param clock tells when they were heard of */
   constructor(clock: Pick<Clock, "monotonic">) {
     this.#clock = clock;
@@ -32,9 +34,17 @@ export class LogFollowers {
     }
   }
 
-  /** Forgets one for whom nothing is to be kept any more. */
-  forget(name: string): void {
-    this.#members.delete(name);
+  /** Keeps the log behind an index for somebody, or no longer. */
+  hold(name: string, index: bigint | undefined): void {
+    if (index === undefined) this.#holds.delete(name);
+    else this.#holds.set(name, index);
+  }
+
+  /** The last entry that nobody has held back; absent if nobody holds any. */
+  get held(): bigint | undefined {
+    let lowest: bigint | undefined;
+    for (const index of this.#holds.values()) if (lowest === undefined || index < lowest) lowest = index;
+    return lowest;
   }
 
   /** Returns all, for the rules of a purge. */

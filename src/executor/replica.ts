@@ -100,7 +100,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   readonly machine: M;
   readonly #fsm: FsmCaller;
   readonly #log: AnyLog;
-  readonly #storage: SnapshotStorage;
+  /** The storage of its snapshots. */
+  readonly storage: SnapshotStorage;
   readonly #executor: SnapshotExecutor;
   readonly #notified: NotifiedInstall | undefined;
   /** Applies the log. */
@@ -117,13 +118,13 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     this.machine = machine;
     this.#fsm = fsm;
     this.#log = log;
-    this.#storage = storage;
+    this.storage = storage;
     const leadership = this.#leadership = new Leadership(() => fsm.applied.term);
     const { clock = systemClock(), purge = {} } = options;
     const followers = new LogFollowers(clock);
     const members = () => [...purge.members?.() ?? [], ...followers.members()];
     const executor = new SnapshotExecutor(
-      { fsm, storage, log, beginning },
+      { fsm, storage, log, beginning, held: () => followers.held },
       { ...options, purge: { ...purge, members } },
     );
     this.#executor = executor;
@@ -266,7 +267,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
         log,
         fsm: this.#fsm,
         leadership,
-        group: () => this.#storage.group ?? log.group,
+        group: () => this.storage.group ?? log.group,
         append: (entries) => applier.append(entries),
         install: (sources, options) => this.install(sources, options).result,
         lead: async (term) => {
@@ -299,8 +300,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     const stream = isReadable(from) ? from : undefined;
     if (stream === undefined) listOf(required(checkSource))(from, "from");
     const receiver = isReadable(from)
-      ? archiveReceiver(from, this.#storage, options)
-      : pullReceiver(from, this.#storage, options);
+      ? archiveReceiver(from, this.storage, options)
+      : pullReceiver(from, this.storage, options);
     const install = this.#executor.install(receiver, options.signal);
     if (stream !== undefined) install.result.then(() => discard(stream), (error) => discard(stream, error));
     return install;
@@ -318,7 +319,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     checkSource(target, "target");
     checkPushOptions(options);
     return this.#executor.live(options.signal, (signal, tracker) => {
-      const { group } = this.#storage;
+      const { group } = this.storage;
       return sendLive(this.#fsm, target, { ...options, signal, group }, tracker);
     });
   }
@@ -340,7 +341,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     const { problem } = this.#follower;
     return {
       state: this.#executor.state,
-      group: this.#storage.group,
+      group: this.storage.group,
       appliedIndex: index,
       appliedTerm: term,
       configuration,
@@ -384,7 +385,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       await this.#executor.close();
       await this.#fsm.exclusive(() => this.#fsm.flush());
       await this.#log.close();
-      await this.#storage.close();
+      await this.storage.close();
     })();
   }
 

@@ -69,6 +69,10 @@ export class ReplicaLog implements ServedLog {
     this.#followers.acknowledge(follower, index);
   }
 
+  hold(name: string, index: bigint | undefined): void {
+    this.#followers.hold(name, index);
+  }
+
   supersede(term: bigint, leader?: string): void {
     this.#leadership.supersede(term, leader);
   }

@@ -143,6 +143,18 @@ export function encodeBatch(entries: readonly LogEntry[], previous: Uint8Array):
   return { bytes: framed(2, writer.finish()), previous, last, time, digest };
 }
 
+/**
+ * The digest of the history at an index within a batch.
+ *
+ * @param batch the batch
+ * @param index from the entry before its first up to its last
+ */
+export function historyAt({ entries, previous }: LogBatch, index: bigint): Uint8Array {
+  let digest = previous;
+  for (const entry of entries) if (entry.index <= index) digest = nextDigest(digest, encodeEntry(entry));
+  return digest;
+}
+
 /** Encodes a heartbeat. */
 export function encodeHeartbeat({ last, term, time }: LogHeartbeat): Uint8Array {
   const writer = new BinaryWriter().tag(1, VARINT).int64(last).tag(2, VARINT).int64(term);

@@ -49,6 +49,13 @@ export interface ServedLog {
    */
   acknowledge(follower: string, index: bigint): void;
   /**
+   * Keeps the log behind an index, whatever the rules of its purge say.
+   *
+   * @param name who wants that
+   * @param index the last entry that is not needed; absent to keep it no longer
+   */
+  hold(name: string, index: bigint | undefined): void;
+  /**
    * Is told of another leader, by who may say so: this one takes no proposals any more, if its term is lower.
    *
    * @param term the term of the other

@@ -379,8 +379,9 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   /** Applies what was proposed, ends what is running, and closes log and storage. */
   close(): Promise<void> {
     return this.#closed ??= (async () => {
-      await this.#following?.end();
-      await this.#follower.stop();
+      const following = this.#following?.end();
+      await this.#follower.stop(); // begins in this turn, so that nothing more is taken
+      await following;
       this.#feed?.close();
       await this.#executor.close();
       await this.#fsm.exclusive(() => this.#fsm.flush());

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { able, checkFunction, checkOptions, type Checks, checkString, duration, integer, oneOf } from "../checks.ts";
+import { able, checkFunction, checkOptions, type Checks, duration, integer, oneOf } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import { type Backoff, backoff, neverThrowing, pause } from "../async/mod.ts";
 import { type Bucket, checkKeyPrefix } from "../bucket/mod.ts";

@@ -19,7 +19,7 @@ function someEntries(random: Random, first: bigint): LogEntry[] {
   return Array.from({ length: 1 + random.below(5) }, () => {
     if (random.chance(0.2)) term += 1n;
     const entry: LogEntry = {
-      index: isOdd && random.chance(0.3) ? someNumber(random) & (1n << 63n) - 1n : index,
+      index: isOdd && random.chance(0.3) ? someNumber(random) & (1n << 62n) - 1n : index,
       term: isOdd && random.chance(0.3) ? 0n : term,
       data: someBytes(random, 40),
       ...(random.chance(0.5) && { time: random.below(1e9) }),

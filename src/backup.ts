@@ -6,6 +6,7 @@
  */
 
 export { type BackedUp, Backup, type BackupEvent, type BackupOptions, type BackupStatus } from "./backup/backup.ts";
+export type { Compression } from "./backup/segment.ts";
 export {
   type BackupReport,
   copyBackup,

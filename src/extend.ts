@@ -81,6 +81,7 @@ export {
   type SqlBounds,
   SqlLog,
   type SqlPosition,
+  type SqlDigest,
   type SqlTables,
   type SqlWrite,
 } from "./log/mod.ts";

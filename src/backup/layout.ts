@@ -4,7 +4,7 @@
  * ```text
  * <prefix>snapshots/…                      snapshots: an ObjectStorage
  * <prefix>log/<first entry, 20 digits>     segments of the log: segment.ts
- * <prefix>history/<index, 20 digits>-<snapshot digest>    the digest of the log's history at a snapshot, and its SHA-256
+ * <prefix>history/<index, 20 digits>-<snapshot digest>    the digest of the log's history there, and its SHA-256
  * ```
  *
  * @module

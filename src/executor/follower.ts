@@ -62,7 +62,7 @@ export type FollowerEvent =
  * @category Replica
  */
 export interface FollowOptions {
-  /** The name under which the leader keeps its log for it; a random one by default. Set it so that it stays the same. */
+  /** The name under which the leader keeps its log for it; a random one by default. */
   readonly name?: string;
   /** Its own address, which it gives as the leader's once it is promoted. */
   readonly address?: string;
@@ -151,7 +151,8 @@ interface Followed {
  *
  * @example
  * ```ts
- * import { KeyValueMachine, MemoryLog, MemoryStorage, Replica, snapshotHandler, utf8Codec } from "@snapstream/snapstream";
+ * import { KeyValueMachine, MemoryLog, MemoryStorage, Replica } from "@snapstream/snapstream";
+ * import { snapshotHandler, utf8Codec } from "@snapstream/snapstream";
  *
  * const open = (machine: KeyValueMachine<string>) =>
  *   Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });

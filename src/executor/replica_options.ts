@@ -44,7 +44,7 @@ export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions 
   readonly term?: bigint;
   /**
    * The handlers of replicas that may have been promoted while this one was away. They are asked at the opening: if one
-   * knows of a higher term, this replica takes no proposals (`STALE`). Those that do not answer are not waited for long.
+   * knows of a higher term, this replica takes no proposals (`STALE`). The others are not waited for long.
    */
   readonly followers?: readonly Source[];
   /**

@@ -87,6 +87,7 @@ export {
 export {
   type Beginning,
   type ExecutorContext,
+  type ExecutorFailure,
   FsmCaller,
   type FsmListener,
   type MachineCallback,

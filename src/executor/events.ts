@@ -78,6 +78,23 @@ export type ExecutorEvent =
   | { readonly type: "purgeFailed"; readonly error: unknown };
 
 /**
+ * A failure of an executor: it is retried, or another attempt may be made.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
+export interface ExecutorFailure {
+  /** What failed: taking a snapshot, installing one, or purging the log. */
+  readonly during: "save" | "install" | "purge";
+  /** The time of it, in milliseconds since 1970. */
+  readonly at: number;
+  /** The reason, in words. */
+  readonly reason: string;
+  /** The error itself. */
+  readonly error: unknown;
+}
+
+/**
  * Counts since the executor was made.
  *
  * @category Replica

@@ -64,5 +64,5 @@ export function discard(stream: ReadableStream<Uint8Array>, reason?: unknown): v
 /** Waits for the result of an operation, and passes on its progress. */
 export async function follow<T>(operation: Operation<T>, tracker: Tracker): Promise<T> {
   for await (const progress of operation) tracker.set(progress);
-  return await operation.result;
+  return await operation;
 }

@@ -94,9 +94,9 @@ test("handler: PUT and POST by way of a target", async () => {
       target: {
         snapshot({ gap }) {
           calls.push(gap);
-          return { result: Promise.resolve({ taken, snapshot: info! }) };
+          return Promise.resolve({ taken, snapshot: info! });
         },
-        install: () => ({ result: Promise.reject(new SnapshotError("STALE", "too old")) }),
+        install: () => Promise.reject(new SnapshotError("STALE", "too old")),
       },
     });
     const post = (query: string) => handler(new Request(`http://host/snapshots${query}`, JSON_POST));
@@ -128,10 +128,10 @@ test("handler: PUT and POST by way of a target", async () => {
     await handler.close();
   }, {
     target: {
-      snapshot: () => ({ result: Promise.reject(new Error("not asked")) }),
+      snapshot: () => Promise.reject(new Error("not asked")),
       install(archive, { index }) {
         calls.push(String(index));
-        return { result: bytesOf(archive).then(() => info!) };
+        return bytesOf(archive).then(() => info!);
       },
     },
   });

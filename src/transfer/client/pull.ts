@@ -175,7 +175,7 @@ const MOST_FRUITLESS = 8;
  * const handler = snapshotHandler(there);
  *
  * const here = new MemoryStorage();
- * const { snapshot } = await pull(here, [{ url: "http://there.example", fetch: handler }]).result;
+ * const { snapshot } = await pull(here, [{ url: "http://there.example", fetch: handler }]);
  * console.assert(snapshot.meta.lastIncludedIndex === 9n);
  * await handler.close();
  * ```

@@ -38,15 +38,13 @@ import { BYTES_TYPE, listed, problem } from "../wire.ts";
  * @see {@linkcode snapshotHandler}
  */
 export interface SnapshotTarget {
-  /** Takes a snapshot. */
-  snapshot(options: { gap?: number }): {
-    readonly result: Promise<{ readonly taken: boolean; readonly snapshot?: SnapshotInfo }>;
-  };
+  /** Takes a snapshot, or joins the save that is running. */
+  snapshot(options: { gap?: number }): PromiseLike<{ readonly taken: boolean; readonly snapshot?: SnapshotInfo }>;
   /** Installs an archive. */
   install(
     archive: ReadableStream<Uint8Array>,
     options: { index?: bigint; verifier?: SnapshotVerifier | undefined; limits?: SnapshotLimits },
-  ): { readonly result: Promise<SnapshotInfo> };
+  ): PromiseLike<SnapshotInfo>;
   /** Makes the newest snapshot one that can be sent; called when somebody wants the newest. */
   sendable?(): Promise<void>;
   /** Is told that the log before an index is gone. Absent where only archives are installed. */
@@ -112,10 +110,9 @@ export class Uploads {
       try {
         // The request's signal is left out: a client that goes is seen by its body, and on Deno it fires in any case.
         const options = { index, verifier, limits: this.#admission.limits };
-        const work = target === undefined
-          ? unarchive(archive, this.#storage, options)
-          : target.install(archive, options);
-        const snapshot = await work.result;
+        const snapshot = target === undefined
+          ? await unarchive(archive, this.#storage, options)
+          : await target.install(archive, options);
         const headers = { Location: `/snapshots/${index}/manifest` };
         return () => Response.json(listed(snapshot), { status: 201, headers });
       } finally {
@@ -155,7 +152,7 @@ export class Uploads {
     if (gap !== null && !/^[0-9]{1,15}$/.test(gap)) {
       throw new SnapshotError("MALFORMED", `A gap is a number, not ${gap.slice(0, 100)}`);
     }
-    const { taken, snapshot } = await target.snapshot({ gap: Math.max(creationGap, Number(gap)) }).result;
+    const { taken, snapshot } = await target.snapshot({ gap: Math.max(creationGap, Number(gap)) });
     if (snapshot === undefined) {
       throw new SnapshotError("NOT_FOUND", "There is no snapshot, and too little to take one");
     }

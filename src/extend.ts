@@ -90,6 +90,7 @@ export {
   type ExecutorFailure,
   FsmCaller,
   type FsmListener,
+  type InstallResult,
   type MachineCallback,
   type Prepared,
   purgeIndex,

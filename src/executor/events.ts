@@ -39,6 +39,19 @@ export interface SaveResult {
 }
 
 /**
+ * The result of an install.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
+export interface InstallResult {
+  /** True if nothing was installed, since the state here is as new as what was offered. */
+  readonly upToDate: boolean;
+  /** The snapshot that was installed; the newest one here if it is up to date, and absent if there is none. */
+  readonly snapshot?: SnapshotInfo;
+}
+
+/**
  * An event of an executor.
  *
  * @category Replica

@@ -9,22 +9,22 @@ import type { ReplicaOptions } from "./replica_options.ts";
 import { checkIndex, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
 import { throwIfCancelled } from "../errors.ts";
 import { ownConfiguration, ownContent } from "../log/mod.ts";
-import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
-import { neverThrowing, onEnd, type Operation } from "../async/mod.ts";
+import { isPassed, type SnapshotInfo, type SnapshotMeta, type SnapshotStorage } from "../snapshot/mod.ts";
+import { neverThrowing, onEnd, Operation } from "../async/mod.ts";
 import { checkNotification, type InstallNotification, type NotificationReply, type Source } from "../transfer/mod.ts";
 import { checkSource } from "../transfer/client/mod.ts";
 import { checkInstallOptions, checkPushOptions, checkReplicaOptions } from "./checks.ts";
 import { type AnyLog, entriesOf, isShared } from "./any_log.ts";
 import type { Beginning } from "./counted.ts";
 import { begin, closeGiven } from "./durable.ts";
-import type { SaveResult } from "./events.ts";
+import type { InstallResult, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
 import { closed, FsmCaller } from "./fsm_caller.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
 import { NotifiedInstall } from "./notified.ts";
 import type { SnapshotOptions } from "./options.ts";
 import { OwnLogFollower } from "./own_log.ts";
-import { archiveReceiver, discard, type InstallOptions, pullReceiver } from "./receivers.ts";
+import { archiveReceiver, discard, follow, type InstallOptions, pullReceiver } from "./receivers.ts";
 import { SharedFollower } from "./shared.ts";
 import { type ReplicaStatus, replicaStatus } from "./status.ts";
 
@@ -72,7 +72,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     const install = async (notification: InstallNotification, signal: AbortSignal) => {
       const found = await onNotification?.(notification, signal);
       throwIfCancelled(signal); // it was cancelled meanwhile: nobody would see what is installed now
-      return found && found.sources.length > 0 ? { install: this.install(found.sources, found.options) } : undefined;
+      return found && found.sources.length > 0 ? { install: this.#install(found.sources, found.options) } : undefined;
     };
     this.#notified = onNotification && new NotifiedInstall(fsm, storage, install);
     this.#follower = isShared(log)
@@ -180,9 +180,29 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    *
    * @param from an archive, as it comes from a `PUT`; or the servers to pull from
    * @param options which, and the signal
-   * @returns the install: see {@linkcode SnapshotExecutor.install}
+   * @returns the install, which says `upToDate` if the state here is as new; see {@linkcode SnapshotExecutor.install}
    */
-  install(from: ReadableStream<Uint8Array> | readonly Source[], options: InstallOptions = {}): Operation<SnapshotInfo> {
+  install(
+    from: ReadableStream<Uint8Array> | readonly Source[],
+    options: InstallOptions = {},
+  ): Operation<InstallResult> {
+    const install = this.#install(from, options);
+    return new Operation(async (tracker) => {
+      try {
+        return { upToDate: false, snapshot: await follow(install, tracker) };
+      } catch (error) {
+        if (!isPassed(error, this.#fsm.applied.index)) throw error;
+        const { newest } = this.#executor;
+        return { upToDate: true, ...(newest !== undefined && { snapshot: newest }) };
+      }
+    });
+  }
+
+  /** As {@linkcode install}; fails with `STALE` if the state here is as new. */
+  #install(
+    from: ReadableStream<Uint8Array> | readonly Source[],
+    options: InstallOptions = {},
+  ): Operation<SnapshotInfo> {
     checkInstallOptions(options);
     const stream = isReadable(from) ? from : undefined;
     if (stream === undefined) listOf(required(checkSource))(from, "from");
@@ -200,7 +220,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    *
    * @param target the other node's handler
    * @param options the signal, the rate, who signs, and the key if it is to be stored encrypted there
-   * @returns work that gives what was sent, once it is installed; nothing if there was nothing to save
+   * @returns work that gives what was sent, once it is installed; nothing if there was nothing to save, or the other
+   *   node has a state that is as new
    */
   push(target: Source, options: ReplicaPushOptions = {}): Operation<SnapshotMeta | undefined> {
     checkSource(target, "target");

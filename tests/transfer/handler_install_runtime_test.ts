@@ -28,13 +28,16 @@ async function code(response: Response): Promise<[number, string]> {
   return [response.status, (await response.json()).code];
 }
 
-test("handler: PUT installs, and then is stale", () =>
+test("handler: PUT installs, and then is up to date", () =>
   receiving(async (put, _, storage) => {
     const response = await put("9");
     assert.deepEqual([response.status, response.headers.get("Location")], [201, "/snapshots/9/manifest"]);
     assert.strictEqual((await response.json()).index, "9");
     assert.strictEqual((await storage.list()).length, 1);
-    assert.deepEqual(await code(await put("9")), [409, "STALE"]);
+    const again = await put("9");
+    const { index, upToDate } = await again.json();
+    assert.deepEqual([again.status, index, upToDate], [200, "9", true]);
+    assert.strictEqual((await storage.list()).length, 1);
   }));
 
 test("handler: PUT while another is being received is busy", () =>
@@ -131,7 +134,7 @@ test("handler: PUT and POST by way of a target", async () => {
       snapshot: () => Promise.reject(new Error("not asked")),
       install(archive, { index }) {
         calls.push(String(index));
-        return bytesOf(archive).then(() => info!);
+        return bytesOf(archive).then(() => ({ snapshot: info! }));
       },
     },
   });

@@ -31,7 +31,7 @@ function behindProxy(loads: number, outcome: SnapshotError | undefined, work: (w
           await new Promise((resolve) => setTimeout(resolve, loads));
           if (outcome !== undefined) throw outcome;
         };
-        return unarchive(archive, there, { ...options, check });
+        return unarchive(archive, there, { ...options, check }).then((snapshot) => ({ snapshot }));
       },
     };
     const handler = snapshotHandler(there, { target: replica, allowWrites: true });

@@ -141,7 +141,7 @@ test("strangers: an archive takes no place before its head was seen, was trusted
         snapshot: () => Promise.reject(new Error("not asked")),
         install(stream, options) {
           taken++;
-          return unarchive(stream, storage, options);
+          return unarchive(stream, storage, options).then((snapshot) => ({ snapshot }));
         },
       },
     };

@@ -43,10 +43,10 @@ export interface SnapshotHandler {
  * | `GET /snapshots/{which}/content` | all files, one behind the other in the order of the manifest |
  * | `GET /snapshots/{which}/held` | the chunks that are here: see below |
  * | `GET /snapshots/{which}/archive` | one stream with all of it |
- * | `PUT /snapshots/{index}` | installs an archive: 201; 409 stale or busy; 422 damaged |
+ * | `PUT /snapshots/{index}` | installs an archive: 201; 200 and `upToDate` if the state is as new; 409 busy; 422 damaged |
  * | `GET /snapshots/{index}/install` | how an install ended that was answered with 202: see below |
  * | `PUT /snapshots/{index}/manifest` | offers a snapshot: the chunks that need not be sent, as in `held` |
- * | `POST /snapshots[?gap=N]` | takes one if `creationGap` (or more: `gap`) entries came since: 201; or 200, the old |
+ * | `POST /snapshots[?gap=N]` | takes one, or joins the save that runs, if `creationGap` (or `gap`) entries came: 201; or 200, the old |
  * | `POST /snapshots/notification` | says that the log before an index is gone: see {@linkcode notifyInstall} |
  *
  * `{which}` is an index, a digest in hexadecimal, or `latest`. By its digest, a snapshot that is being received can be

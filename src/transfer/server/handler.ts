@@ -46,7 +46,7 @@ export interface SnapshotHandler {
  * | `PUT /snapshots/{index}` | installs an archive: 201; 200, `upToDate`; 409 busy, or about to be newer; 422 damaged |
  * | `GET /snapshots/{index}/install` | how an install ended that was answered with 202: see below |
  * | `PUT /snapshots/{index}/manifest` | offers a snapshot: the chunks that need not be sent, as in `held` |
- * | `POST /snapshots[?gap=N]` | takes one, or joins a save, if `creationGap` (or `gap`) entries came: 201; 200, the old |
+ * | `POST /snapshots[?gap=N]` | takes one, or joins a save, if `creationGap` or `gap` entries came: 201; 200: the old |
  * | `POST /snapshots/notification` | says that the log before an index is gone: see {@linkcode notifyInstall} |
  *
  * `{which}` is an index, a digest in hexadecimal, or `latest`. By its digest, a snapshot that is being received can be

@@ -29,9 +29,11 @@ import {
   type SnapshotWriter,
   trailerOf,
 } from "../snapshot/mod.ts";
+import { mapAhead } from "../async/mod.ts";
 import { DIGEST_SIZE, equal, toHex } from "../stream/mod.ts";
 import { chooseChunkSize } from "./chunk_size.ts";
 import { FileSink } from "./file_sink.ts";
+import { FileSyncs } from "./file_syncs.ts";
 import { PacedFile } from "./paced_file.ts";
 import type { PlacedSnapshot, Places, Published } from "./medium.ts";
 import { chunkWritten, readChunk } from "./reader.ts";
@@ -40,6 +42,8 @@ import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
 /** More do not fit into a manifest. Counted as they come, since the size of an archive is not known before its end. */
 const MAX_CHUNKS = MAX_MANIFEST_BYTES / DIGEST_SIZE;
+/** Files of another snapshot that are linked and synced at the same time. */
+const REUSED_AT_A_TIME = 8;
 
 /** The part of its storage that a {@linkcode StoredWriter} needs. */
 export interface WriterOwner {
@@ -71,6 +75,7 @@ export class StoredWriter implements SnapshotWriter {
   readonly #open = new Map<string, FileSink>();
   readonly #files = new Map<string, FileInfo>();
   readonly #reusing = new Set<Promise<boolean>>();
+  readonly #syncs = new FileSyncs();
   #chunks = 0;
   #parentIndex: bigint | undefined;
   #seal: ((digest: Uint8Array) => Promise<SnapshotSeal>) | undefined;
@@ -100,7 +105,8 @@ export class StoredWriter implements SnapshotWriter {
       },
       chunkSize === "pieces" ? undefined : chooseChunkSize(chunkSize, size),
       {
-        onClose: async (chunks) => {
+        onClose: async (chunks, file) => {
+          await this.#syncs.add(file);
           const trailer = await trailerOf(chunks, keyGroups, encryption);
           this.#files.set(name, completeFile({ name, ...attributes, ...trailer }, chunks));
           this.#open.delete(name);
@@ -158,8 +164,11 @@ export class StoredWriter implements SnapshotWriter {
         this.#names.add(name);
         taken.push(name);
       }
-      for (const [{ name }, whole] of files) await this.#reuse(whole, name, tell);
-      for (const [{ name }, { chunks }] of files) if (!await this.#keep(name, chunks.size)) return false;
+      const keeping = mapAhead(files, REUSED_AT_A_TIME, async ([{ name }, whole]) => {
+        await this.#reuse(whole, name, tell);
+        return await this.#keep(name, whole.chunks.size);
+      });
+      for await (const kept of keeping) if (!kept) return false;
       complete = true;
     } catch (error) {
       // The file there or its disk is bad: the caller writes the file anew, which succeeds or reports the error.
@@ -259,6 +268,7 @@ export class StoredWriter implements SnapshotWriter {
         );
       }
       const complete = this.#complete(this.#owner.grouped(own));
+      await this.#syncs.durable();
       const files = [...this.#files.values()];
       let manifest = await SnapshotManifest.of(complete, files);
       if (digest !== undefined && !equal(digest, manifest.digest)) {
@@ -299,6 +309,7 @@ export class StoredWriter implements SnapshotWriter {
       try {
         await Promise.all([...this.#open.values()].map((sink) => sink.discard(reason ?? closed())));
         await Promise.allSettled(this.#reusing);
+        await this.#syncs.ended();
         await this.#medium.remove(this.#medium.temp);
       } finally {
         this.#owner.released();

@@ -2,8 +2,10 @@
 
 import { jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { assert, rejects, test } from "../support/harness.ts";
+import { JetStreamLog } from "../../src/jetstream.ts";
 import { bytes, eventually, fill, openLog, STREAM, take, text } from "./kit.ts";
 import { type NatsServer, withNats } from "../support/nats.ts";
+import { overriding } from "../support/overriding.ts";
 
 const never = new AbortController().signal;
 
@@ -208,6 +210,46 @@ test("JetStreamLog: a stream that was made anew is another log", () =>
     await rejects(take(log, 1n, 1), "CORRUPT");
     await rejects(log.refresh(), "CORRUPT");
     await close();
+  }));
+
+// As servers from 2.10 on do in a cluster, if several make a stream at once.
+test("JetStreamLog: a stream that is said to be made at another time is the same log if it has what was seen", () =>
+  withNats(async (server) => {
+    const connection = await server.connect();
+    let isLater = false;
+    const told = overriding(connection, {
+      async request(...args) {
+        const answer = await connection.request(...args);
+        if (!isLater || args[0] !== `$JS.API.STREAM.INFO.${STREAM}`) return answer;
+        const info = { ...answer.json<Record<string, unknown>>(), created: "2030-01-01T00:00:00Z" };
+        return overriding(answer, { data: bytes(JSON.stringify(info)) });
+      },
+    });
+    const open = () => JetStreamLog.open(told, { stream: STREAM, member: "a" });
+    const ways: readonly ((log: JetStreamLog) => Promise<unknown>)[] = [
+      (log) => log.propose({ data: bytes("own") }),
+      (log) => take(log, 1n, 4),
+      () => Promise.resolve(), // it was there when the log was opened
+    ];
+    const manager = await jetstreamManager(connection);
+    for (const see of ways) {
+      const first = await open();
+      await fill(first, 4);
+      const log = await open();
+      await see(log);
+      isLater = true;
+      await log.refresh();
+      assert.equal(log.lastIndex, see === ways[0] ? 5n : 4n);
+      await manager.streams.delete(STREAM);
+      isLater = false;
+      await first.close();
+      const other = await open(); // makes another, which has as many
+      await fill(other, 6, "other");
+      await rejects(log.refresh(), "CORRUPT");
+      await manager.streams.delete(STREAM);
+      for (const it of [log, other]) await it.close();
+    }
+    await connection.close();
   }));
 
 test("JetStreamLog: no JetStream, no permission, no names", async () => {

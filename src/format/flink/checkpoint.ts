@@ -12,7 +12,7 @@ import { KeyedFile } from "./keyed.ts";
 import { Layout, METADATA } from "./layout.ts";
 import type { Metadata, Operator, Subtask } from "./metadata.ts";
 import { openOperator, operatorRecords } from "./operator.ts";
-import { checkTable } from "./rocksdb.ts";
+import { checkDatabaseFile } from "./rocksdb.ts";
 import type { KeyedHead, OperatorHead, State } from "./state_head.ts";
 
 /** The operators whose states are described in the details: each takes reading two heads. */
@@ -186,6 +186,11 @@ export class Checkpoint {
       }
       await this.#verifyTables(subtask, run);
     }
+    const kinds = new Set([...this.#subtasks()].flatMap(([, { keyed }]) => keyed.map(({ kind }) => kind)));
+    if (kinds.has("incremental")) run.unchecked("keys and values in the tables of RocksDB: their ends and indices are");
+    if (kinds.has("changelog")) {
+      run.unchecked("the log of changes since the state was written in full, but for its size");
+    }
     for (const [space, number] of counts) run.checked(`${space}: ${number} records`);
     for (const space of opaque) run.unchecked(`${space}: its serializers are not known`);
   }
@@ -193,9 +198,10 @@ export class Checkpoint {
   async #verifyTables({ keyed }: Subtask, run: Verification): Promise<void> {
     for (const handle of keyed) {
       if (handle.kind !== "incremental") continue;
-      for (const { name, handle: file } of [...handle.shared, ...handle.private]) {
-        if (file === undefined || !name.endsWith(".sst")) continue;
-        await run.attempt(this.#layout.nameOf(file), () => checkTable(this.#layout, file, run.signal));
+      for (const named of [...handle.shared, ...handle.private]) {
+        const { handle: file } = named;
+        if (file === undefined) continue;
+        await run.attempt(this.#layout.nameOf(file), () => checkDatabaseFile(this.#layout, named, run.signal));
         run.tracker.add(file.size);
       }
     }

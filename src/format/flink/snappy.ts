@@ -1,9 +1,10 @@
 /**
  * Snappy in frames, which Flink compresses state with: chunks of at most 64 KiB, each with a CRC-32C. Flink writes
- * these checks and does not look at them; here they are looked at.
+ * these checks and does not look at them; here they are looked at. It writes no chunks that are to be skipped: one is a
+ * chunk whose type was changed.
  *
  * ```text
- * chunk = type u8, length u24le: ff "sNaPpY" begins a stream; 00 crc, compressed; 01 crc, bytes; 80 to fe is skipped
+ * chunk = type u8, length u24le: ff "sNaPpY" begins a stream; 00 crc, compressed; 01 crc, bytes
  * ```
  *
  * @module
@@ -50,8 +51,6 @@ export async function* unframe(
         begun = true;
       } else if (!begun) {
         throw damaged(what, "it is not compressed with Snappy");
-      } else if (type >= 0x80) {
-        await reader.skip(length);
       } else if (type > 1 || length < 4 || length > MAX_COMPRESSED) {
         throw damaged(what, `a chunk has the type ${type} and ${length} bytes`);
       } else {

@@ -9,7 +9,7 @@ import type { FormatEntriesOptions, FormatEntry } from "../format.ts";
 import type { Verification } from "../reader.ts";
 import type { Handle, KeyedHandle } from "./handles.ts";
 import { KeyedFile } from "./keyed.ts";
-import { Layout, METADATA } from "./layout.ts";
+import { type Layout, METADATA } from "./layout.ts";
 import type { Metadata, Operator, Subtask } from "./metadata.ts";
 import { openOperator, operatorRecords } from "./operator.ts";
 import { checkDatabaseFile } from "./rocksdb.ts";
@@ -105,7 +105,8 @@ export class Checkpoint {
         const head = await open();
         if (head !== undefined) heads.push(head);
       } catch (error) {
-        if (!hasCode(error, "CORRUPT", "MALFORMED", "UNSUPPORTED", "NOT_FOUND")) throw error; // verify says what is wrong
+        // What is wrong is said by `verify`.
+        if (!hasCode(error, "CORRUPT", "MALFORMED", "UNSUPPORTED", "NOT_FOUND")) throw error;
       }
     };
     const [list] = operator.subtasks.flatMap((subtask) => subtask.operator);

@@ -1,6 +1,6 @@
 /**
- * The files of a RocksDB in an incremental checkpoint: their ends, and the checks of the blocks that these lead to. Keys
- * and values are not read: no library for tables runs everywhere.
+ * The files of a RocksDB in an incremental checkpoint: their ends, and the checks of the blocks that these lead to.
+ * Keys and values are not read: no library for tables runs everywhere.
  *
  * ```text
  * table  ends with check u8, { offset varint, size varint } twice: of the meta index, and of the index; padding;

@@ -95,11 +95,11 @@ function shortName(className: string): string {
 /** Reads a snapshot, and makes of it what reads values. */
 export function readSerializer(cursor: JavaCursor, depth = 0): Serializer {
   const className = cursor.utf();
-  const version = cursor.i32();
-  return bodyOf(cursor, className, version, depth);
+  cursor.i32(); // its version
+  return bodyOf(cursor, className, depth);
 }
 
-function bodyOf(cursor: JavaCursor, className: string, version: number, depth: number): Serializer {
+function bodyOf(cursor: JavaCursor, className: string, depth: number): Serializer {
   if (depth > MAX_DEPTH) throw cursor.malformed("serializers are in one another too deep");
   const unknown = { name: className, parts: [] };
   if (!className.startsWith("org.apache.flink.")) return unknown;

@@ -64,9 +64,12 @@ export {
   type StoredValue,
 } from "./state/mod.ts";
 export {
+  type LocalFile,
+  type LocalFiles,
   type Medium,
   type MediumFile,
   MediumStorage,
+  type OpenLocalFile,
   type PlacedSnapshot,
   type Places,
   type QuarantinedPlace,
@@ -79,17 +82,19 @@ export {
   type LogProposeOptions,
   type SqlBatch,
   type SqlBounds,
+  type SqlDigest,
   SqlLog,
   type SqlPosition,
-  type SqlDigest,
   type SqlTables,
   type SqlWrite,
 } from "./log/mod.ts";
 export {
   type Beginning,
   type ExecutorContext,
+  type ExecutorFailure,
   FsmCaller,
   type FsmListener,
+  type InstallResult,
   type MachineCallback,
   type Prepared,
   purgeIndex,

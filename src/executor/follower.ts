@@ -340,7 +340,10 @@ export class Follower implements AsyncDisposable {
       const others = this.#sources.filter((other) => other !== source);
       const all = [source, ...others].map(({ given }) => given);
       await this.#context.install(all, { ...this.#options.install, signal: this.#stop.signal });
-      return INSTALLED;
+      if (this.#context.fsm.applied.index + 1n >= (error.fields.expected as bigint)) return INSTALLED;
+      return new SnapshotError("NOT_FOUND", `No source has a snapshot that leads to the log of ${source.log.url}`, {
+        source: source.log.url,
+      });
     } catch (failure) {
       return failure;
     }

@@ -68,7 +68,7 @@ export class LogReader {
         const byte = piece[at++]!;
         this.#length += (byte & 127) * this.#shift;
         this.#shift *= 128;
-        if (this.#length > MAX_RECORD) {
+        if (this.#length > MAX_RECORD || this.#shift > 2 ** 35) {
           throw this.#error("MALFORMED", `announces a record of ${this.#length} bytes or more; ${MAX_RECORD} are read`);
         }
         if (byte > 127) continue;

@@ -17,7 +17,7 @@
  * message Batch {
  *   bytes previous = 1;    // the digest of the history before its first entry
  *   bytes digest = 2;      // the digest with its last entry
- *   repeated bytes entries = 3;    // log/entry_bytes.ts
+ *   bytes entries = 3;     // of each entry: varint length, then log/entry_bytes.ts
  * }
  * message Heartbeat { int64 last = 1; int64 term = 2; int64 time = 3; }     // what the sender has, by its clock
  * message End { int64 last = 1; bytes digest = 2; }
@@ -29,12 +29,11 @@
  * @module
  */
 
-import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { messageOf, SnapshotError } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { equal, toHex } from "../stream/mod.ts";
+import { concat, equal, message, one, toHex } from "../stream/mod.ts";
 import { isDigest, nextDigest } from "./chain.ts";
-import { decodeEntry, encodeEntry, fieldOf, numberOf, timeOf } from "./entry_bytes.ts";
+import { checkedIndex, decodeEntry, encodeEntry } from "./entry_bytes.ts";
 
 /** The media type of a log's stream. */
 export const LOG_TYPE = "application/x-snapstream-log";
@@ -46,8 +45,8 @@ export const BATCH_BYTES: number = 256 * 1024;
 export const BATCH_ENTRIES = 1024;
 
 const VERSION = 1;
-const VARINT = WireType.Varint;
-const BYTES = WireType.LengthDelimited;
+/** A length takes no more bytes. */
+const MAX_LENGTH_BYTES = 5;
 
 /** The first record of a stream. */
 export interface LogHeader {
@@ -96,18 +95,78 @@ export type LogRecord =
   | { readonly kind: "heartbeat"; readonly heartbeat: LogHeartbeat }
   | { readonly kind: "end"; readonly end: LogEnd };
 
-/** Frames a record: its length, the tag of its kind, its message. */
-function framed(kind: number, message: Uint8Array): Uint8Array {
-  const body = new BinaryWriter().tag(kind, BYTES).bytes(message).finish();
-  return new BinaryWriter().bytes(body).finish(); // a length, and as many bytes
+interface HeaderBytes {
+  version?: number;
+  group?: string | undefined;
+  first?: bigint;
+  previous?: Uint8Array;
+  term?: bigint;
+}
+
+interface BatchBytes {
+  previous?: Uint8Array;
+  digest?: Uint8Array;
+  entries?: Uint8Array;
+}
+
+interface HeartbeatBytes {
+  last?: bigint;
+  term?: bigint;
+  time?: bigint;
+}
+
+interface EndBytes {
+  last?: bigint;
+  digest?: Uint8Array;
+}
+
+interface RecordBytes {
+  header?: HeaderBytes;
+  batch?: BatchBytes;
+  heartbeat?: HeartbeatBytes;
+  end?: EndBytes;
+}
+
+const recordFields = () =>
+  message<RecordBytes>({
+    header: one(
+      1,
+      message<HeaderBytes>({
+        version: one(1, "uint32"),
+        group: one(2, "text"),
+        first: one(3, "int64"),
+        previous: one(4, "bytes"),
+        term: one(5, "int64"),
+      }),
+    ),
+    batch: one(
+      2,
+      message<BatchBytes>({ previous: one(1, "bytes"), digest: one(2, "bytes"), entries: one(3, "bytes") }),
+    ),
+    heartbeat: one(
+      3,
+      message<HeartbeatBytes>({ last: one(1, "int64"), term: one(2, "int64"), time: one(3, "int64") }),
+    ),
+    end: one(4, message<EndBytes>({ last: one(1, "int64"), digest: one(2, "bytes") })),
+  });
+let fields: ReturnType<typeof recordFields> | undefined;
+
+/** A length, and as many bytes. */
+function framed(bytes: Uint8Array): Uint8Array[] {
+  const length: number[] = [];
+  let rest = bytes.length;
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) length.push(rest % 0x80 | 0x80);
+  length.push(rest);
+  return [Uint8Array.from(length), bytes];
+}
+
+function record(value: RecordBytes): Uint8Array {
+  return concat(framed((fields ??= recordFields()).encode(value)));
 }
 
 /** Encodes a header. */
 export function encodeHeader({ group, first, previous, term }: LogHeader): Uint8Array {
-  const writer = new BinaryWriter().tag(1, VARINT).uint32(VERSION);
-  if (group !== undefined) writer.tag(2, BYTES).string(group);
-  writer.tag(3, VARINT).int64(first).tag(4, BYTES).bytes(previous).tag(5, VARINT).int64(term);
-  return framed(1, writer.finish());
+  return record({ header: { version: VERSION, group, first, previous, term } });
 }
 
 /** An encoded batch. */
@@ -118,8 +177,6 @@ export interface EncodedBatch {
   readonly previous: Uint8Array;
   /** Its last entry. */
   readonly last: bigint;
-  /** The time of that, if it has one. */
-  readonly time: number | undefined;
   /** The digest of the history with it. */
   readonly digest: Uint8Array;
 }
@@ -132,15 +189,13 @@ export interface EncodedBatch {
  */
 export function encodeBatch(entries: readonly LogEntry[], previous: Uint8Array): EncodedBatch {
   let digest = previous;
-  const encoded = entries.map((entry) => {
+  const encoded = entries.flatMap((entry) => {
     const bytes = encodeEntry(entry);
     digest = nextDigest(digest, bytes);
-    return bytes;
+    return framed(bytes);
   });
-  const writer = new BinaryWriter().tag(1, BYTES).bytes(previous).tag(2, BYTES).bytes(digest);
-  for (const bytes of encoded) writer.tag(3, BYTES).bytes(bytes);
-  const { index: last, time } = entries.at(-1)!;
-  return { bytes: framed(2, writer.finish()), previous, last, time, digest };
+  const bytes = record({ batch: { previous, digest, entries: concat(encoded) } });
+  return { bytes, previous, last: entries.at(-1)!.index, digest };
 }
 
 /**
@@ -157,13 +212,12 @@ export function historyAt({ entries, previous }: LogBatch, index: bigint): Uint8
 
 /** Encodes a heartbeat. */
 export function encodeHeartbeat({ last, term, time }: LogHeartbeat): Uint8Array {
-  const writer = new BinaryWriter().tag(1, VARINT).int64(last).tag(2, VARINT).int64(term);
-  return framed(3, writer.tag(3, VARINT).int64(BigInt(time)).finish());
+  return record({ heartbeat: { last, term, time: BigInt(Math.floor(time)) } });
 }
 
 /** Encodes the end. */
 export function encodeEnd({ last, digest }: LogEnd): Uint8Array {
-  return framed(4, new BinaryWriter().tag(1, VARINT).int64(last).tag(2, BYTES).bytes(digest).finish());
+  return record({ end: { last, digest } });
 }
 
 /**
@@ -175,133 +229,66 @@ export function encodeEnd({ last, digest }: LogEnd): Uint8Array {
  */
 export function decodeRecord(bytes: Uint8Array): LogRecord {
   try {
-    const reader = new BinaryReader(bytes);
-    const kind = fieldOf(reader);
-    const message = new BinaryReader(reader.bytes());
-    if (reader.pos !== reader.len) throw new Error("a record has more than one message");
-    switch (kind) {
-      case 1 << 3 | BYTES:
-        return { kind: "header", header: headerOf(message) };
-      case 2 << 3 | BYTES:
-        return { kind: "batch", batch: batchOf(message) };
-      case 3 << 3 | BYTES:
-        return { kind: "heartbeat", heartbeat: heartbeatOf(message) };
-      case 4 << 3 | BYTES:
-        return { kind: "end", end: endOf(message) };
-      default:
-        throw new SnapshotError("UNSUPPORTED", `The log has a record of kind ${kind >> 3}: use a newer release`);
+    const { header, batch, heartbeat, end } = (fields ??= recordFields()).decode(bytes);
+    const count = [header, batch, heartbeat, end].filter((one) => one !== undefined).length;
+    if (count > 1) throw new Error("a record has more than one message");
+    if (header !== undefined) return { kind: "header", header: headerOf(header) };
+    if (batch !== undefined) return { kind: "batch", batch: batchOf(batch) };
+    if (heartbeat !== undefined) {
+      const time = checkedIndex(heartbeat.time ?? 0n);
+      const last = checkedIndex(heartbeat.last ?? 0n);
+      return { kind: "heartbeat", heartbeat: { last, term: checkedIndex(heartbeat.term ?? 0n), time: Number(time) } };
     }
+    if (end === undefined) {
+      throw new SnapshotError("UNSUPPORTED", "The log has a record of a kind that this release does not know");
+    }
+    if (!isDigest(end.digest)) throw new Error("the end is not whole");
+    return { kind: "end", end: { last: checkedIndex(end.last ?? 0n), digest: end.digest } };
   } catch (error) {
     if (error instanceof SnapshotError) throw error;
     throw new SnapshotError("MALFORMED", `This is no stream of a log: ${messageOf(error)}`, { cause: error });
   }
 }
 
-function headerOf(reader: BinaryReader): LogHeader {
-  let [version, first, term] = [0, 0n, 0n];
-  let [group, previous]: [string | undefined, Uint8Array | undefined] = [undefined, undefined];
-  while (reader.pos < reader.len) {
-    switch (fieldOf(reader)) {
-      case 1 << 3 | VARINT:
-        version = reader.uint32();
-        if (version > VERSION) throw newer(version);
-        break;
-      case 2 << 3 | BYTES:
-        group = reader.string();
-        break;
-      case 3 << 3 | VARINT:
-        first = numberOf(reader);
-        break;
-      case 4 << 3 | BYTES:
-        previous = reader.bytes();
-        break;
-      case 5 << 3 | VARINT:
-        term = numberOf(reader);
-        break;
-      default:
-        throw new Error("its header has a field that this release does not know");
-    }
-  }
-  if (version === 0 || first === 0n || !isDigest(previous)) throw new Error("its header is not whole");
-  return { group, first, previous, term };
-}
-
-function newer(version: number): SnapshotError {
-  return new SnapshotError("UNSUPPORTED", `The log is a stream of version ${version}: use a newer release`, {
-    expected: VERSION,
-    actual: version,
-  });
-}
-
-function batchOf(reader: BinaryReader): LogBatch {
-  const entries: LogEntry[] = [];
-  let [previous, digest]: [Uint8Array | undefined, Uint8Array | undefined] = [undefined, undefined];
-  let computed: Uint8Array | undefined;
-  while (reader.pos < reader.len) {
-    switch (fieldOf(reader)) {
-      case 1 << 3 | BYTES:
-        previous = computed = reader.bytes();
-        break;
-      case 2 << 3 | BYTES:
-        digest = reader.bytes();
-        break;
-      case 3 << 3 | BYTES: {
-        if (!isDigest(previous) || entries.length === BATCH_ENTRIES) throw new Error("a batch is not as it should be");
-        const bytes = reader.bytes();
-        computed = nextDigest(computed!, bytes);
-        entries.push(decodeEntry(bytes));
-        break;
-      }
-      default:
-        throw new Error("a batch has a field that this release does not know");
-    }
-  }
-  const first = entries[0];
-  if (first === undefined || !isDigest(previous) || !isDigest(digest)) throw new Error("a batch is not whole");
-  if (!equal(digest, computed!)) {
-    throw new SnapshotError("CORRUPT", `The entries from ${first.index} on are not those that were sent`, {
-      index: first.index,
-      expected: toHex(digest),
-      actual: toHex(computed!),
+function headerOf({ version = 0, group, first, previous, term = 0n }: HeaderBytes): LogHeader {
+  if (version > VERSION) {
+    throw new SnapshotError("UNSUPPORTED", `The log is a stream of version ${version}: use a newer release`, {
+      expected: VERSION,
+      actual: version,
     });
   }
-  return { entries, previous, digest };
+  if (version === 0 || !isDigest(previous)) throw new Error("its header is not whole");
+  return { group, first: checkedIndex(first, 1n), previous, term: checkedIndex(term) };
 }
 
-function heartbeatOf(reader: BinaryReader): LogHeartbeat {
-  let [last, term, time] = [0n, 0n, 0];
-  while (reader.pos < reader.len) {
-    switch (fieldOf(reader)) {
-      case 1 << 3 | VARINT:
-        last = numberOf(reader);
-        break;
-      case 2 << 3 | VARINT:
-        term = numberOf(reader);
-        break;
-      case 3 << 3 | VARINT:
-        time = timeOf(reader);
-        break;
-      default:
-        throw new Error("a heartbeat has a field that this release does not know");
+function batchOf({ previous, digest, entries: bytes }: BatchBytes): LogBatch {
+  if (!isDigest(previous) || !isDigest(digest) || bytes === undefined) throw new Error("a batch is not whole");
+  const entries: LogEntry[] = [];
+  let computed = previous;
+  for (let at = 0; at < bytes.length;) {
+    let [length, factor] = [0, 1];
+    for (let i = 0;; i++) {
+      const byte = bytes[at++];
+      if (byte === undefined || i === MAX_LENGTH_BYTES) throw new Error("a batch ends within a length");
+      length += (byte & 0x7f) * factor;
+      factor *= 0x80;
+      if (byte < 0x80) break;
     }
-  }
-  return { last, term, time };
-}
-
-function endOf(reader: BinaryReader): LogEnd {
-  let [last, digest]: [bigint, Uint8Array | undefined] = [0n, undefined];
-  while (reader.pos < reader.len) {
-    switch (fieldOf(reader)) {
-      case 1 << 3 | VARINT:
-        last = numberOf(reader);
-        break;
-      case 2 << 3 | BYTES:
-        digest = reader.bytes();
-        break;
-      default:
-        throw new Error("the end has a field that this release does not know");
+    if (at + length > bytes.length || entries.length === BATCH_ENTRIES) {
+      throw new Error("a batch is too long, or too short");
     }
+    const entry = decodeEntry(bytes.subarray(at, at + length));
+    at += length;
+    // Encoded again: what is not encoded so would have another digest at the next follower.
+    computed = nextDigest(computed, encodeEntry(entry));
+    entries.push(entry);
   }
-  if (!isDigest(digest)) throw new Error("the end is not whole");
-  return { last, digest };
+  const [first] = entries;
+  if (first === undefined) throw new Error("a batch is empty");
+  if (equal(digest, computed)) return { entries, previous, digest };
+  throw new SnapshotError("CORRUPT", `The entries from ${first.index} on are not those that were sent`, {
+    index: first.index,
+    expected: toHex(digest),
+    actual: toHex(computed),
+  });
 }

@@ -2,15 +2,18 @@
  * The order of saves, live pushes and installs. Whoever sends a snapshot may be slow, or a stranger: while it comes, saves
  * go on beside it. Only loading it excludes them.
  *
- * | while                                | a save or a push     | an install                                           |
- * | ------------------------------------ | -------------------- | ---------------------------------------------------- |
- * | a save or a push runs                | `BUSY`               | waits until it is committed, or cancels it           |
- * | one with a higher index is received  | runs beside it       | `STALE`                                              |
- * | one with the same index is received  | runs beside it       | joins it; begins with its own source if that fails   |
- * | one with a lower index is received   | runs beside it       | takes over, and keeps the chunks that are here       |
- * | one is received, an index is unknown | runs beside it       | `BUSY`                                               |
- * | one that is streamed is received     | ends it, with `BUSY` | as above                                             |
- * | one is tried, or loaded              | `BUSY`               | waits, or as above while it is only read             |
+ * | while                                | a save               | a push               | an install                                         |
+ * | ------------------------------------ | -------------------- | -------------------- | -------------------------------------------------- |
+ * | a save runs                          | joins it, or `BUSY`  | `BUSY`               | waits until it is committed, or cancels it         |
+ * | a push runs                          | `BUSY`               | `BUSY`               | waits until it is done, or cancels it              |
+ * | one with a higher index is received  | runs beside it       | runs beside it       | `STALE`                                            |
+ * | one with the same index is received  | runs beside it       | runs beside it       | joins it; begins with its own source if that fails |
+ * | one with a lower index is received   | runs beside it       | runs beside it       | takes over, and keeps the chunks that are here     |
+ * | one is received, an index is unknown | runs beside it       | runs beside it       | `BUSY`                                             |
+ * | one that is streamed is received     | ends it, with `BUSY` | runs beside it       | as above                                           |
+ * | one is tried, or loaded              | `BUSY`               | `BUSY`               | waits, or as above while it is only read           |
+ *
+ * A save joins a running one, unless its caller wants it refused; a push does not.
  *
  * @module
  */
@@ -30,6 +33,8 @@ export interface Running {
   readonly stop: AbortController;
   /** The operation; there from its second turn on. */
   readonly operation: () => Operation<unknown>;
+  /** Resolves when it has ended, well or not: whoever waits for that only does not answer for its failure. */
+  readonly ended: Promise<void>;
   /** The index of the snapshot that is installed, if it is known by now. */
   index: bigint | undefined;
   /** True of an install as long as its snapshot comes, if saves run meanwhile: see `Receiver.saves`. */
@@ -75,6 +80,11 @@ export class OneAtATime {
     return inTheWay && busy(inTheWay);
   }
 
+  /** Whether a save runs that others may join. */
+  get isSaving(): boolean {
+    return !this.#isClosed && this.#work?.kind === "save";
+  }
+
   /** Notes what the running operation is doing. */
   enter(state: ExecutorState): void {
     if (this.#state === state || this.#state === "closed") return;
@@ -89,7 +99,7 @@ export class OneAtATime {
     work: (stop: AbortController, tracker: Tracker) => Promise<T>,
   ): Operation<T> {
     const operation: Operation<T> = new Operation((tracker) =>
-      this.#run(kind, { index: undefined }, signal, () => operation, ({ stop }) => work(stop, tracker))
+      this.#run(kind, { index: undefined }, signal, tracker, () => operation, ({ stop }) => work(stop, tracker))
     );
     return operation;
   }
@@ -120,7 +130,7 @@ export class OneAtATime {
           if (index !== undefined) checkNewer(index);
           const running = this.#install ?? this.#work;
           if (running === undefined) {
-            return await this.#run("install", receiver, signal, () => operation, (run) => work(run, tracker));
+            return await this.#run("install", receiver, signal, tracker, () => operation, (run) => work(run, tracker));
           }
           if (running.kind === "install" && this.#state !== "loading") {
             const joined = await this.#meet(running, index, signal);
@@ -128,7 +138,7 @@ export class OneAtATime {
           } else if (running.kind !== "install" && cancelsSaves) {
             running.stop.abort(insteadOfSave());
           }
-          await raceAbort(running.operation().result.catch(() => {}), signal);
+          await raceAbort(running.ended, signal);
         }
       } finally {
         this.#installs--;
@@ -150,7 +160,7 @@ export class OneAtATime {
     const work = this.#work;
     if (work === undefined) return;
     if (cancelsSaves) work.stop.abort(insteadOfSave());
-    await raceAbort(work.operation().result.catch(() => {}), install.stop.signal);
+    await raceAbort(work.ended, install.stop.signal);
   }
 
   /**
@@ -162,7 +172,7 @@ export class OneAtATime {
     const install = this.#install;
     if (install === undefined || !install.isComing || !install.givesWay) return false;
     install.stop.abort(new SnapshotError("BUSY", "A snapshot is saved here, which waits for no other: send it again"));
-    await install.operation().result.catch(() => {});
+    await install.ended;
     return true;
   }
 
@@ -175,7 +185,7 @@ export class OneAtATime {
     this.#isClosed = true;
     const running = [this.#work, this.#install].filter((one) => one !== undefined);
     for (const { kind, stop } of running) if (!keepsSave || kind !== "save") stop.abort(closed("executor"));
-    await Promise.all(running.map(({ operation }) => operation().result.catch(() => {})));
+    await Promise.all(running.map(({ ended }) => ended));
   }
 
   /** Meets an install that is being received: joins it, ends it, or is refused. */
@@ -210,23 +220,26 @@ export class OneAtATime {
     kind: Running["kind"],
     { index, saves }: Pick<Receiver, "index" | "saves">,
     signal: AbortSignal | undefined,
+    tracker: Tracker,
     operation: () => Operation<T>,
     work: (running: Running) => Promise<T>,
   ): Promise<T> {
     const place = kind === "install" ? "install" : "work";
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
     const [isComing, givesWay] = [saves !== undefined, saves === "beside, or instead"];
-    const running: Running = { kind, stop: new AbortController(), operation, index, isComing, givesWay };
+    const running: Running = { kind, stop: new AbortController(), operation, ended, index, isComing, givesWay };
     this.#set(place, running);
     const unlink = onAbort(signal, () => running.stop.abort(cancelled(signal!)));
     let failed = true;
     try {
       await Promise.resolve(); // `operation` is there from now on
-      void this.#report(operation());
+      void this.#report(tracker);
       const result = await work(running);
       failed = false;
       return result;
     } finally {
       unlink();
+      end();
       this.#set(place, undefined);
       this.enter(this.#install !== undefined ? "receiving" : this.#work !== undefined ? "saving" : "idle");
       if (kind !== "save" || !failed) this.#lookFree(); // a save that failed is retried later, or was cancelled
@@ -244,12 +257,8 @@ export class OneAtATime {
   }
 
   /** Makes events of the progress of something. */
-  async #report(operation: Operation<unknown>): Promise<void> {
-    try {
-      for await (const progress of operation) this.#emit({ type: "progress", progress });
-    } catch {
-      // whoever waits for its result sees that
-    }
+  async #report(tracker: Tracker): Promise<void> {
+    for await (const progress of tracker.watch()) this.#emit({ type: "progress", progress });
   }
 }
 

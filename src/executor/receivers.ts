@@ -6,7 +6,8 @@
 
 import type { Operation, Tracker } from "../async/mod.ts";
 import { type SnapshotInfo, type SnapshotLimits, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
-import { pull, type PullOptions, type Source } from "../transfer/mod.ts";
+import type { PullOptions, Source } from "../transfer/mod.ts";
+import { pullNewer } from "../transfer/client/mod.ts";
 import type { Receiver } from "./options.ts";
 
 /**
@@ -50,7 +51,7 @@ export function pullReceiver(
     async receive(signal, tracker, found, check, onReceived) {
       const onManifest = ({ index }: { readonly index: bigint }) => found(index);
       const all = { ...options, signal, onManifest, check, onReceived };
-      return (await follow(pull(storage, sources, all), tracker)).snapshot;
+      return (await follow(pullNewer(storage, sources, all), tracker)).snapshot;
     },
   };
 }
@@ -68,5 +69,5 @@ export function discard(stream: ReadableStream<Uint8Array>, reason?: unknown): v
 /** Waits for the result of an operation, and passes on its progress. */
 export async function follow<T>(operation: Operation<T>, tracker: Tracker): Promise<T> {
   for await (const progress of operation) tracker.set(progress);
-  return await operation.result;
+  return await operation;
 }

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { SnapshotError } from "../../errors.ts";
 import {
   archiveRange,
   archiveSize,

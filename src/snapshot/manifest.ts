@@ -25,7 +25,9 @@ import {
   checkTrusted,
   decodeFile,
   decodeSnapshotExtension,
-  encode,
+  encodeFiles,
+  encodeHead,
+  FILES_A_TURN,
   isExtended,
   malformed,
   type ManifestVerifier,
@@ -36,8 +38,6 @@ import {
 
 /** Files that are read at the same time. */
 const DECODED_AHEAD = 16;
-/** Files that are read before others have their turn. */
-const FILES_A_TURN = 256;
 
 /** Options of {@linkcode SnapshotManifest.decode}. */
 export interface DecodeOptions {
@@ -101,8 +101,10 @@ export class SnapshotManifest {
     const encoder = new TextEncoder();
     const sorted = files.map((file) => ({ file, key: encoder.encode(file.name) }))
       .sort((a, b) => compareBytes(a.key, b.key)).map(({ file }) => file);
-    const digest = await sha256(encode(own, sorted, undefined));
-    const bytes = encode(own, sorted, digest);
+    const extended = isExtended(own, sorted);
+    const described = await encodeFiles(sorted, extended);
+    const digest = await sha256(concat([encodeHead(own, extended, undefined), described]));
+    const bytes = concat([encodeHead(own, extended, digest), described]);
     if (bytes.length > MAX_MANIFEST_BYTES) {
       throw new SnapshotError(
         "MALFORMED",

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { yieldTurn } from "../async/mod.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 import { ChunkMap, concat, DIGEST_SIZE, equal, MAX_CHUNK_SIZE, toHex } from "../stream/mod.ts";
 import {
@@ -22,6 +23,10 @@ import { MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
 export const MAX_MANIFEST_BYTES: number = 64 * 1024 * 1024;
 /** The most files that a snapshot can have. */
 export const MAX_FILES: number = 250_000;
+/** Files that are read or written before others have their turn. */
+export const FILES_A_TURN: number = 256;
+/** The most fields of a manifest that are not files. */
+const MOST_OTHERS = 1024;
 /** Field 2 of `LocalSnapshotPbMeta`, length-delimited. */
 const FILES_TAG = 2 << 3 | 2;
 /**
@@ -43,9 +48,8 @@ export function isExtended(meta: SnapshotMeta, files: readonly FileInfo[]): bool
   return meta.createdAt !== undefined && files.every((file) => file.chunks !== undefined);
 }
 
-/** The encoded manifest; without a digest, the bytes that the digest is computed over. */
-export function encode(meta: SnapshotMeta, files: readonly FileInfo[], digest: Uint8Array | undefined): Uint8Array {
-  const extended = isExtended(meta, files);
+/** The first bytes of a manifest; without a digest, those that the digest is computed over. */
+export function encodeHead(meta: SnapshotMeta, extended: boolean, digest: Uint8Array | undefined): Uint8Array {
   return LOCAL_SNAPSHOT_PB_META.encode({
     meta: {
       lastIncludedIndex: meta.lastIncludedIndex,
@@ -54,8 +58,20 @@ export function encode(meta: SnapshotMeta, files: readonly FileInfo[], digest: U
       oldPeers: [...meta.oldPeers ?? []],
       ...(extended && { extension: encodeSnapshotExtension(meta, digest) }),
     },
-    files: files.map((file) => ({ name: file.name, meta: encodeFileMeta(file, extended) })),
   });
+}
+
+/** The bytes that follow, of its files. Others have their turn meanwhile: a stranger's manifest may have many. */
+export async function encodeFiles(files: readonly FileInfo[], extended: boolean): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for (let i = 0; i < files.length; i += FILES_A_TURN) {
+    if (i > 0) await yieldTurn();
+    const some = files.slice(i, i + FILES_A_TURN);
+    parts.push(LOCAL_SNAPSHOT_PB_META.encode({
+      files: some.map((file) => ({ name: file.name, meta: encodeFileMeta(file, extended) })),
+    }));
+  }
+  return concat(parts);
 }
 
 function encodeSnapshotExtension(meta: SnapshotMeta, digest: Uint8Array | undefined): Uint8Array {
@@ -187,13 +203,19 @@ async function decodeExtension(
   });
 }
 
-/** Refuses a manifest with too many files before it is parsed: five bytes can become half a kilobyte of objects. */
+/**
+ * Refuses a manifest with too many files before it is parsed: five bytes can become half a kilobyte of objects. Of other
+ * fields there is one, and a few more if somebody added some: two million take a second to walk over.
+ */
 export function checkFileCount(bytes: Uint8Array, most: number): void {
   let files = 0;
+  let others = 0;
   for (const { tag } of fieldsOf(bytes)) {
-    if (tag === FILES_TAG && ++files > most) {
+    if (tag !== FILES_TAG) others++;
+    else if (++files > most) {
       throw new SnapshotError("MALFORMED", `The manifest has more than ${most} files`, { expected: most });
     }
+    if (others > MOST_OTHERS) throw malformed(`it has more than ${MOST_OTHERS} fields beside its files`);
   }
 }
 

@@ -4,6 +4,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { FileExtensionSchema, LocalSnapshotPbMetaSchema, SnapshotExtensionSchema } from "../gen/manifest_pb.ts";
 import { FORMAT_VERSION, SnapshotManifest } from "../../src/snapshot/mod.ts";
 import { ChunkMap, concat } from "../../src/stream/mod.ts";
+import { yieldTurn } from "../../src/async/mod.ts";
 import { SnapshotError } from "../../src/errors.ts";
 import { assert, noise, rejects, test } from "../support/harness.ts";
 
@@ -150,4 +151,38 @@ test("hostile manifests: tables of key groups", async () => {
   ) {
     await rejects(SnapshotManifest.decode(manifest({}, { ...file, keyGroups })), "MALFORMED");
   }
+});
+
+test("hostile manifests: fields without end are refused before they are walked over, or anybody is asked", async () => {
+  const verifier = { verify: () => Promise.reject(new Error("asked")) };
+  for (const field of [[0x18, 0], [0x0a, 0], [0x98, 0x7d, 0]]) {
+    const bytes = Uint8Array.from({ length: 1025 * field.length }, (_, i) => field[i % field.length]!);
+    for (const options of [{}, { verifier }]) {
+      assert.match((await rejects(SnapshotManifest.decode(bytes, options), "MALFORMED")).message, /1024 fields/);
+    }
+  }
+});
+
+test("hostile manifests: others have their turn while one of many files is made, and read", async () => {
+  const chunks = await ChunkMap.of(10, { chunkSize: 65_536 }, noise(32, 1));
+  const files = Array.from({ length: 4096 }, (_, i) => ({ name: `${i}`, chunks }));
+  const turnsDuring = async <T>(work: Promise<T>): Promise<[T, number]> => {
+    let [turns, isOver] = [0, false];
+    const counted = (async () => {
+      while (!isOver) {
+        await yieldTurn();
+        turns++;
+      }
+    })();
+    const result = await work;
+    isOver = true;
+    await counted;
+    return [result, turns];
+  };
+  const meta = { lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [], createdAt: 1 };
+  const [made, making] = await turnsDuring(SnapshotManifest.of(meta, files));
+  const [read, reading] = await turnsDuring(SnapshotManifest.decode(made.bytes));
+  assert.deepEqual(read.digest, made.digest);
+  assert.isAtLeast(making, 12);
+  assert.isAtLeast(reading, 24);
 });

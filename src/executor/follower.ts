@@ -186,6 +186,8 @@ export class Follower implements AsyncDisposable {
   #appliedTime: number | undefined;
   #received = { entries: 0, bytes: 0 };
   #isCaughtUp = false;
+  /** True once a source's history was the one here: before that, an entry here may be another than the leader's. */
+  #isOneHistory = false;
   #waiters: { readonly index: bigint; readonly resolve: () => void }[] = [];
 
   /**
@@ -243,7 +245,7 @@ export class Follower implements AsyncDisposable {
     const { signal } = checkOptions(options, { signal: checkSignal });
     throwIfCancelled(signal);
     const wanted = index ?? (await this.#source.log.status(signal ?? this.#stop.signal)).last;
-    if (this.#context.fsm.applied.index >= wanted) return;
+    if (this.#isOneHistory && this.#context.fsm.applied.index >= wanted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiter = { index: wanted, resolve };
     this.#waiters.push(waiter);
@@ -375,6 +377,8 @@ export class Follower implements AsyncDisposable {
           this.#state = "following";
           this.#problem = undefined;
           leadership.follow(source.url);
+          this.#isOneHistory = true;
+          this.#moved();
           this.#tell({ type: "connected", source: source.url, from: index + 1n });
         } else if (record.kind === "batch") {
           await appending; // one batch is appended while the next one comes
@@ -436,7 +440,7 @@ export class Follower implements AsyncDisposable {
   }
 
   #moved(): void {
-    if (this.#waiters.length === 0) return;
+    if (this.#waiters.length === 0 || !this.#isOneHistory) return;
     const { index } = this.#context.fsm.applied;
     for (const waiter of this.#waiters) if (waiter.index <= index) waiter.resolve();
   }

@@ -127,9 +127,10 @@ class Kept {
       log: this.log,
       storage: overriding(storage, {
         close: () => Promise.resolve(),
-        async open(index) {
-          opened.push(index!);
-          if (rotten.has(index!)) throw new SnapshotError("CORRUPT", "It has rotted", { index: index! });
+        async open(choice) {
+          const index = choice as bigint; // a replica names each
+          opened.push(index);
+          if (rotten.has(index)) throw new SnapshotError("CORRUPT", "It has rotted", { index });
           return await storage.open(index);
         },
       }),

@@ -17,6 +17,7 @@ import {
 } from "../../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
+  checkAt,
   checkHeadroom,
   checkOffered,
   type CheckOptions,
@@ -47,6 +48,10 @@ export interface PullOptions extends CheckOptions {
   readonly signal?: AbortSignal | undefined;
   /** The index of the snapshot; the newest if absent. */
   readonly index?: bigint | undefined;
+  /**
+   * The newest snapshot at or before this is taken: an index, or a time in milliseconds since 1970. Not with `index`.
+   */
+  readonly at?: bigint | number | undefined;
   /**
    * Says whose signature is trusted. With it the manifest is taken from any source; without it from those that are not
    * `chunksOnly`.
@@ -93,6 +98,7 @@ export function pullChecks(): Checks<PullOptions> {
   return {
     signal: checkSignal,
     index: checkIndex,
+    at: checkAt,
     verifier: checkVerifier,
     concurrency: integer(1),
     timeout: duration(),
@@ -203,6 +209,12 @@ class Pull {
     this.#options = checkOptions(options, pullChecks());
     this.#tracker = tracker;
     this.#onSourceError = neverThrowing(options.onSourceError ?? (() => {}));
+    if (options.index !== undefined && options.at !== undefined) {
+      throw new SnapshotError(
+        "MALFORMED",
+        "options.index names one snapshot, and options.at another: give one of them",
+      );
+    }
     if (sources.length === 0) throw new SnapshotError("MALFORMED", "There is no source to pull from");
     this.#sources = sources.map((source) => new HttpSource(source, options.timeout ?? 15_000));
   }
@@ -236,11 +248,12 @@ class Pull {
 
   /** The newest snapshot of those sources whose word, or signature, is trusted. */
   async #survey(excluded: ReadonlySet<string>): Promise<Found> {
-    const { index, signal, verifier, retryFor = RETRY_FOR } = this.#options;
+    const { index, at, signal, verifier, retryFor = RETRY_FOR } = this.#options;
     const asked = this.#sources.filter(({ chunksOnly }) => verifier !== undefined || !chunksOnly);
     if (asked.length === 0) throw new SnapshotError("MALFORMED", "No source's word is taken on what the snapshot is");
     return await survey(asked, {
       index,
+      at,
       signal,
       excluded,
       retryFor: excluded.size === 0 ? retryFor : 0,

@@ -93,8 +93,10 @@ export {
 export {
   type Beginning,
   type ExecutorContext,
+  type ExecutorFailure,
   FsmCaller,
   type FsmListener,
+  type InstallResult,
   type MachineCallback,
   type Prepared,
   purgeIndex,

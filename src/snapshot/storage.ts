@@ -195,7 +195,7 @@ export interface QuarantinedSnapshot {
 export interface SnapshotWriter extends AsyncDisposable {
   /**
    * A new file. Several may be written at the same time. The stream's chunks are copied: they may be changed as soon
-   * as their write has resolved. Closing the stream makes the file durable.
+   * as their write has resolved. Closing the stream ends the file; it is durable once the snapshot is committed.
    *
    * @param name see {@linkcode checkName}
    * @param options attributes, and the size if it is known

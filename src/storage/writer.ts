@@ -31,9 +31,11 @@ import {
   type SnapshotWriter,
   trailerOf,
 } from "../snapshot/mod.ts";
+import { mapAhead } from "../async/mod.ts";
 import { DIGEST_SIZE, equal, toHex } from "../stream/mod.ts";
 import { chooseChunkSize } from "./chunk_size.ts";
 import { FileSink } from "./file_sink.ts";
+import { FileSyncs } from "./file_syncs.ts";
 import { PacedFile } from "./paced_file.ts";
 import { InPlaceFile } from "./in_place_file.ts";
 import type { LocalFile, LocalFiles, MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";
@@ -44,6 +46,8 @@ import { writeAll } from "./write_all.ts";
 
 /** More do not fit into a manifest. Counted as they come, since the size of an archive is not known before its end. */
 const MAX_CHUNKS = MAX_MANIFEST_BYTES / DIGEST_SIZE;
+/** Files of another snapshot that are linked and synced at the same time. */
+const REUSED_AT_A_TIME = 8;
 
 /** The part of its storage that a {@linkcode StoredWriter} needs. */
 export interface WriterOwner {
@@ -80,6 +84,7 @@ export class StoredWriter implements SnapshotWriter {
   readonly #counts = new Map<string, number>();
   /** By name: the index of the snapshot that a file was found in. */
   readonly #reused = new Map<string, bigint>();
+  readonly #syncs = new FileSyncs();
   #chunks = 0;
   #seal: ((digest: Uint8Array) => Promise<SnapshotSeal>) | undefined;
   #state: "open" | "committing" | "done" = "open";
@@ -115,7 +120,8 @@ export class StoredWriter implements SnapshotWriter {
       },
       chunkSize === "pieces" ? undefined : chooseChunkSize(chunkSize, size),
       {
-        onClose: async (chunks) => {
+        onClose: async (chunks, file) => {
+          await this.#syncs.add(file);
           const trailer = await trailerOf(chunks, keyGroups, encryption);
           if (this.#open.get(name) !== sink) throw removed(name); // meanwhile
           this.#files.set(name, completeFile({ name, ...attributes, ...trailer }, chunks));
@@ -268,8 +274,11 @@ export class StoredWriter implements SnapshotWriter {
         this.#names.add(name);
         taken.push(name);
       }
-      for (const [{ name }, whole] of files) await this.#reuse(whole, name, tell);
-      for (const [{ name }, { chunks }] of files) if (!await this.#keep(name, chunks.size)) return false;
+      const keeping = mapAhead(files, REUSED_AT_A_TIME, async ([{ name }, whole]) => {
+        await this.#reuse(whole, name, tell);
+        return await this.#keep(name, whole.chunks.size);
+      });
+      for await (const kept of keeping) if (!kept) return false;
       complete = true;
     } catch (error) {
       // The file there or its disk is bad: the caller writes the file anew, which succeeds or reports the error.
@@ -369,6 +378,7 @@ export class StoredWriter implements SnapshotWriter {
         );
       }
       const complete = this.#complete(this.#owner.grouped(own));
+      await this.#syncs.durable();
       const files = [...this.#files.values()];
       let manifest = await SnapshotManifest.of(complete, files);
       if (digest !== undefined && !equal(digest, manifest.digest)) {
@@ -410,6 +420,7 @@ export class StoredWriter implements SnapshotWriter {
       try {
         await Promise.all([...this.#open.values()].map((sink) => sink.discard(reason ?? closed())));
         await Promise.allSettled(this.#running);
+        await this.#syncs.ended();
         await this.#medium.remove(this.#medium.temp);
       } finally {
         this.#owner.released();

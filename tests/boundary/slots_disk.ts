@@ -3,6 +3,7 @@
 import { DirectoryBucket } from "../../src/bucket/directory/bucket.ts";
 import { MemoryStorage, snapshotHandler, type SnapshotStorage, type SnapshotWriter } from "../../mod.ts";
 import { serve } from "../../src/transfer/server/serve.ts";
+import { pullBraft, serveBraft } from "../../src/braft.ts";
 import { sqliteEngine, SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { sourceFiles } from "../../src/format/disk/mod.ts";
@@ -162,5 +163,13 @@ export function serverSlots(): Slot[] {
       isEither(isString, isOne(undefined)),
       (_, v: Any) => serve(handler, { port: 0, hostname: v }),
     ),
+    ...members("serveBraft", (_, it) => serveBraft(it), {
+      ...{ "!port": isInteger(0, 65535), hostname: isString, throttle: isNothing, stallTimeout: isNumber(1) },
+    }, () => ({ port: 0 })),
+    parameter("pullBraft", "uri", isNothing, (_, v: Any) => pullBraft(v, new MemoryStorage())),
+    parameter("pullBraft", "storage", isNothing, (_, v: Any) => pullBraft("remote://127.0.0.1:1/1", v)),
+    ...members("pullBraft", (_, it) => pullBraft("remote://127.0.0.1:1/1", new MemoryStorage(), it), {
+      ...{ signal: isSignal, throttle: isNothing, timeout: isNumber(1) },
+    }),
   ];
 }

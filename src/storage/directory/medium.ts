@@ -156,10 +156,20 @@ export class DirectoryMedium implements Medium {
     }
     await this.#checkOwned();
     await this.#checkNoLinks(place, name);
-    if (mode === "create" && name.includes("/")) await this.#disk.makeDirectory(dirname(path));
-    const opening = this.#disk.open(path, mode);
+    const opening = mode === "create" ? this.#create(path, name) : this.#disk.open(path, mode);
     const file = await (mode === "create" ? this.#checkMade(place, name, opening) : opening);
     return this.#sync.durability === "none" ? new UnsyncedFile(file) : file;
+  }
+
+  /** Makes a file, and its directory if that is what is missing: of many files most find theirs. */
+  async #create(path: string, name: string): Promise<DiskFile> {
+    try {
+      return await this.#disk.open(path, "create");
+    } catch (error) {
+      if (!name.includes("/") || !hasCode(error, "NOT_FOUND")) throw error;
+    }
+    await this.#disk.makeDirectory(dirname(path));
+    return await this.#disk.open(path, "create");
   }
 
   async #openToRead(place: string, name: string): Promise<DiskFile> {

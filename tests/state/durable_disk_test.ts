@@ -229,7 +229,7 @@ placeTest("a newer snapshot is loaded, an older one never is", async (place) => 
   await kept.open(again.machine);
   await check(again, ["another", "ten"], "not an older one");
   assert.deepEqual(kept.opened, []);
-  await rejects(again.state.load(await saved(await stateAfter([]))), "STALE");
+  await rejects(again.state.load(await saved(await stateAfter(["old"]))), "STALE");
   await check(again, ["another", "ten"], "nor by hand");
 });
 

@@ -40,6 +40,7 @@ test("pull at: not with an index, and not older than what is here", () =>
     await rejects(pull(here, sources, { at: 3n, index: 2n }).result, "MALFORMED");
     await pull(here, sources, { at: 5n }).result;
     await rejects(pull(here, sources, { at: 4n }).result, "STALE");
+    assert.isTrue((await pull(here, sources, { at: 6n })).upToDate);
     assert.equal(await take(9n), 9n);
     await here.close();
   }));

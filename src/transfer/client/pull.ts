@@ -170,8 +170,8 @@ const MOST_FRUITLESS = 8;
  *   `chunksOnly` or, with a verifier, that is signed
  * @param options see {@linkcode PullOptions}
  * @returns work that gives the snapshot, or the newest one here if no source has a newer one; fails with `STALE` if
- *   `index` is that of an older one, which is not here, `NOT_FOUND` if no source has any, `UNAVAILABLE` or `TIMEOUT` if one of those cannot be asked, `CORRUPT` if the last one sent wrong
- *   bytes, `FORBIDDEN` if it is of another group or not signed by somebody who is trusted, `CANCELLED`
+ *   `index` or `at` means an older one, which is not here, `NOT_FOUND` if no source has any, `UNAVAILABLE` or `TIMEOUT`
+ *   if one of those cannot be asked, `CORRUPT` if the last one sent wrong bytes, `FORBIDDEN` if it is of another group or not signed by somebody who is trusted, `CANCELLED`
  *
  * @example
  * ```ts
@@ -200,7 +200,8 @@ export function pull(
     } catch (error) {
       if (!hasCode(error, "STALE")) throw error;
       const here = await storage.list();
-      const { index } = options;
+      // With `at` it is the one that was found, or none: an older one here would be another answer.
+      const { index = options.at === undefined ? undefined : (error as SnapshotError).fields.index } = options;
       const snapshot = index === undefined ? here[0] : here.find(({ meta }) => meta.lastIncludedIndex === index);
       if (snapshot === undefined || !isPassed(error, here[0]!.meta.lastIncludedIndex)) throw error;
       return { upToDate: true, snapshot, fetched: 0, reused: 0, sources: [] };

@@ -60,6 +60,7 @@ export {
   type Pair,
   type ProtobufSchema,
   type Readable,
+  type SavedUpTo,
   type StoredList,
   type StoredMap,
   type StoredValue,

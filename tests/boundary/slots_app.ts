@@ -237,6 +237,7 @@ const replicas: Slot[] = [
     gap: isNumber(0),
     signal: isSignal,
     whileSaving: isOne("join", "refuse"),
+    createdAt: isInteger(0),
   }),
   parameter(
     "Replica.install",

@@ -43,6 +43,7 @@ export {
   MAX_MANIFEST_BYTES,
   MAX_NAME_BYTES,
   type PrepareOptions,
+  type SnapshotAt,
   SnapshotContent,
   type SnapshotSeal,
 } from "./snapshot/mod.ts";
@@ -59,6 +60,7 @@ export {
   type Pair,
   type ProtobufSchema,
   type Readable,
+  type SavedUpTo,
   type StoredList,
   type StoredMap,
   type StoredValue,
@@ -73,6 +75,8 @@ export {
   type PlacedSnapshot,
   type Places,
   type QuarantinedPlace,
+  type RetentionFunction,
+  type RetentionLimits,
   type StoredSnapshot,
   type WrittenChunk,
 } from "./storage/mod.ts";

@@ -63,9 +63,12 @@ export {
   type StoredValue,
 } from "./state/mod.ts";
 export {
+  type LocalFile,
+  type LocalFiles,
   type Medium,
   type MediumFile,
   MediumStorage,
+  type OpenLocalFile,
   type PlacedSnapshot,
   type Places,
   type QuarantinedPlace,

@@ -46,7 +46,10 @@ export async function makePackage(directory: string): Promise<string> {
     await command("tar", ["-xzf", raw, "-C", work], work);
     const root = `${work}/package`;
     for (const needless of ["tests", "src/README.md"]) await Deno.remove(`${root}/${needless}`, { recursive: true });
-    for await (const path of filesBelow(root)) if (path.endsWith(".js")) await mend(path);
+    for await (const path of filesBelow(root)) {
+      if (path.endsWith(".js")) await mend(path);
+      else if (path.endsWith(".d.ts")) await nameLibraries(path);
+    }
     await Deno.mkdir(`${root}/bin`);
     await Deno.writeTextFile(`${root}/bin/snapstream.js`, BIN);
     await Deno.chmod(`${root}/bin/snapstream.js`, 0o755);
@@ -97,6 +100,13 @@ async function mend(path: string): Promise<void> {
     source += `\n//# sourceMappingURL=${name}.map\n`;
   }
   await Deno.writeTextFile(path, source);
+}
+
+/** Types of Workers, and of older browsers, have no `AsyncDisposable`: who uses ours need not set `lib` for it. */
+async function nameLibraries(path: string): Promise<void> {
+  const source = await Deno.readTextFile(path);
+  if (!/\b(AsyncDisposable|asyncDispose)\b/.test(source)) return;
+  await Deno.writeTextFile(path, `/// <reference lib="esnext.disposable" />\n${source}`);
 }
 
 function fail(what: string): never {

@@ -1,7 +1,8 @@
 // The npm package: what `deno pack` makes, made into what npm's users expect. `deno task pack` writes it; the tests of
 // the package install it.
 
-import { ROOT } from "./program.ts";
+import { ROOT } from "../suites/program.ts";
+import { installPackages, RUNTIMES } from "../suites/runtimes.ts";
 
 /** What package.json says beside what `deno pack` writes into it. */
 const ABOUT = {
@@ -30,7 +31,23 @@ const INSTEAD: Readonly<Record<string, (names: string) => string>> = {
   },
 };
 
-const BIN = `#!/usr/bin/env node\nimport "../src/cli/main.js";\n`;
+const ESBUILD = { esbuild: "esbuild@0.28.2" };
+/** The folder of what is made for Node. */
+const NODE = "node";
+const BIN = `#!/usr/bin/env node\nimport "../${NODE}/src/cli/main.js";\n`;
+
+/**
+ * Puts the modules together for Node, which needs a millisecond for each file that it opens: what all entries share is
+ * in chunks, so that a class is the same class whatever entry it comes from. Bundlers take the single modules.
+ */
+async function bundleForNode(root: string, { exports }: Manifest): Promise<void> {
+  await installPackages("esbuild", "esbuild", ESBUILD);
+  await command(`${RUNTIMES}/esbuild/node_modules/.bin/esbuild`, [
+    ...Object.values(exports).map((entry) => entry.default),
+    ...["--bundle", "--splitting", "--format=esm", "--packages=external", "--platform=node", "--target=node22"],
+    ...["--sourcemap", "--log-level=warning", `--outdir=${NODE}`, "--outbase=.", "--chunk-names=chunks/[hash]"],
+  ], root);
+}
 
 /**
  * Makes the package.
@@ -50,10 +67,11 @@ export async function makePackage(directory: string): Promise<string> {
       if (path.endsWith(".js")) await mend(path);
       else if (path.endsWith(".d.ts")) await nameLibraries(path);
     }
+    const manifest = JSON.parse(await Deno.readTextFile(`${root}/package.json`)) as Manifest;
+    await bundleForNode(root, manifest);
     await Deno.mkdir(`${root}/bin`);
     await Deno.writeTextFile(`${root}/bin/snapstream.js`, BIN);
     await Deno.chmod(`${root}/bin/snapstream.js`, 0o755);
-    const manifest = JSON.parse(await Deno.readTextFile(`${root}/package.json`));
     await Deno.writeTextFile(`${root}/package.json`, JSON.stringify(described(manifest), undefined, 2) + "\n");
     const args = ["pack", root, "--json", "--ignore-scripts", "--pack-destination", directory];
     const [{ filename }] = JSON.parse(await command("npm", args, work)) as [{ filename: string }];
@@ -66,14 +84,21 @@ export async function makePackage(directory: string): Promise<string> {
 interface Manifest {
   readonly name: string;
   readonly version: string;
+  readonly exports: Readonly<Record<string, { readonly types: string; readonly default: string }>>;
   readonly dependencies: Readonly<Record<string, string>>;
 }
 
-function described({ name, version, dependencies, ...rest }: Manifest): unknown {
+function described({ name, version, exports, dependencies, ...rest }: Manifest): unknown {
   const isPeer = ([name]: [string, string]) => OPTIONAL_PEERS.includes(name);
   const peers = Object.entries(dependencies).filter(isPeer);
   return {
     ...{ name, version, ...ABOUT, ...rest },
+    exports: Object.fromEntries(
+      Object.entries(exports).map(([entry, { types, default: module }]) => [
+        entry,
+        { types, node: module.replace(/^\.\//, `./${NODE}/`), default: module },
+      ]),
+    ),
     dependencies: Object.fromEntries(Object.entries(dependencies).filter((it) => !isPeer(it))),
     peerDependencies: Object.fromEntries(peers),
     peerDependenciesMeta: Object.fromEntries(peers.map(([name]) => [name, { optional: true }])),

@@ -79,7 +79,7 @@ export async function listFormat(
  * const files = blobFiles({ "meta.json": new Blob([meta]), "state.bin": new Blob([]) }, "1-5-1700000000000");
  * const reader = await openFormat(files);
  * console.assert(reader.system === "hashicorp" && reader.meta.lastIncludedIndex === 5n);
- * console.assert((await reader.verify().result).ok);
+ * console.assert((await reader.verify()).ok);
  * await reader.close();
  * ```
  */

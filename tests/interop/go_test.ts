@@ -1,53 +1,9 @@
 // hashicorp/raft 1.7.3, raft-snapshot 1.0.4 and etcd 3.5: they write, we read; we write, they read, and start from it.
 
-import { MemoryStorage, type SnapshotReader } from "../../mod.ts";
-import { detectFormat, type FormatReader, openFormat, type WritableSystem, writeFormat } from "../../src/formats.ts";
-import { sourceFiles } from "../../src/fs.ts";
-import { defaultDisk } from "../../src/fs/mod.ts";
-import { writeFiles } from "../../src/format/disk/mod.ts";
-import { sha256, toHex } from "../../src/stream/mod.ts";
-import { assert, bytesOf, test } from "../support/harness.ts";
+import { assert, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
-import { askGo, statePart } from "./judge.ts";
-
-/** Bytes of the states: one that ends within a block of anything, and one that is large. */
-const SIZES = [0, 100_003, 100 * 1024 * 1024];
-
-async function opened(path: string, system: string): Promise<FormatReader> {
-  const files = await sourceFiles(path);
-  assert.deepInclude(await detectFormat(files), { system, sure: "certain" });
-  const reader = await openFormat(files);
-  const { ok, bad } = await reader.verify().result;
-  assert.isTrue(ok, JSON.stringify(bad));
-  return reader;
-}
-
-/** The state is what the judge wrote; of a large one, its beginning and its end. */
-async function checkState(reader: SnapshotReader, file: string, size: number): Promise<void> {
-  assert.strictEqual(await reader.size(file), size);
-  for (const start of [0, Math.max(size - 1000, 0)]) {
-    const length = Math.min(1000, size);
-    assert.deepEqual(await bytesOf(reader.file(file, { start, end: start + length })), statePart(start, length));
-  }
-}
-
-/** A snapshot of ours with this state. */
-async function ours(size: number, peers: readonly string[]): Promise<SnapshotReader> {
-  const storage = new MemoryStorage();
-  const writer = await storage.create();
-  const target = writer.file("state").getWriter();
-  for (let at = 0; at < size; at += 1024 * 1024) await target.write(statePart(at, Math.min(1024 * 1024, size - at)));
-  await target.close();
-  await writer.commit({ lastIncludedIndex: 4711n, lastIncludedTerm: 12n, peers });
-  return await storage.open();
-}
-
-async function write(reader: SnapshotReader, system: WritableSystem, path: string): Promise<void> {
-  await writeFiles(defaultDisk(), path, writeFormat(reader, { system }));
-}
-
-const PEERS = ["n1:8200:0:0", "10.0.0.2:8200:0:0"];
-const digestOf = async (reader: SnapshotReader, file: string) => toHex(await sha256(await bytesOf(reader.file(file))));
+import { askGo } from "./judge.ts";
+import { checkState, digestOf, opened, ours, PEERS, SIZES, write } from "./kit.ts";
 
 test("interop, hashicorp/raft: its store is read; ours starts it, with all of the state", () =>
   inTemp(async (directory) => {

@@ -3,17 +3,17 @@
 import { serviceOf } from "../suites/files.ts";
 import { onDeno } from "../suites/runners.ts";
 import type { Group } from "../suites/suite.ts";
-import { buildGoJudge, goJudgeInstalled } from "./judge.ts";
+import { buildJudges, judgesInstalled } from "./judge.ts";
 
 /** The group. It takes minutes to build, so that it is run where it is named, or was built. */
 export const suite: Group = {
   name: "interop",
-  needs: "the programs of other systems (Go)",
+  needs: "the programs of other systems (Go, Java, Maven)",
   onRequest: true,
-  installed: goJudgeInstalled,
+  installed: judgesInstalled,
   async install() {
-    console.error("Building hashicorp/raft, raft-snapshot and etcd into .runtimes/interop, for some minutes …");
-    await buildGoJudge();
+    console.error("Building the programs of other systems into .runtimes/interop, for some minutes …");
+    await buildJudges();
   },
   suites: (files) => [onDeno("Interop, Deno", files.filter((file) => serviceOf(file) === "interop"))],
 };

@@ -23,7 +23,7 @@
  * const machine = new KeyValueMachine(utf8Codec());
  * const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });
  * await replica.propose(machine.put("hello", "world"));
- * const { snapshot } = await replica.snapshot().result;
+ * const { snapshot } = await replica.snapshot();
  * console.assert(snapshot?.meta.lastIncludedIndex === 1n);
  * await replica.close();
  * ```
@@ -147,6 +147,10 @@ export {
   type ExecutorMetrics,
   type ExecutorOptions,
   type ExecutorState,
+  Follower,
+  type FollowerEvent,
+  type FollowerStatus,
+  type FollowOptions,
   type InstallOptions,
   type Member,
   type NotifiedSources,

@@ -64,9 +64,12 @@ export {
   type StoredValue,
 } from "./state/mod.ts";
 export {
+  type LocalFile,
+  type LocalFiles,
   type Medium,
   type MediumFile,
   MediumStorage,
+  type OpenLocalFile,
   type PlacedSnapshot,
   type Places,
   type QuarantinedPlace,
@@ -79,6 +82,7 @@ export {
   type LogProposeOptions,
   type SqlBatch,
   type SqlBounds,
+  type SqlDigest,
   SqlLog,
   type SqlPosition,
   type SqlTables,
@@ -87,8 +91,10 @@ export {
 export {
   type Beginning,
   type ExecutorContext,
+  type ExecutorFailure,
   FsmCaller,
   type FsmListener,
+  type InstallResult,
   type MachineCallback,
   type Prepared,
   purgeIndex,

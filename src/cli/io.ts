@@ -61,7 +61,7 @@ function stdoutSink(): WritableStream<Uint8Array> {
 }
 
 async function watch<T>(operation: Operation<T>): Promise<T> {
-  if (!process.stderr.isTTY) return await operation.result;
+  if (!process.stderr.isTTY) return await operation;
   const { default: progress } = await import("cli-progress");
   const bar = new progress.SingleBar({
     stream: process.stderr,
@@ -79,7 +79,7 @@ async function watch<T>(operation: Operation<T>): Promise<T> {
         rate: mebibytes(rate),
       });
     }
-    return await operation.result;
+    return await operation;
   } finally {
     bar.stop();
   }

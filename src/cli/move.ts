@@ -80,7 +80,7 @@ export const pull: Command = {
     const index = parseIndex(options.index);
     const storage = await DirectoryStorage.open(positionals.at(-1)!);
     try {
-      const { snapshot, fetched, reused } = await io.watch(fetchInto(storage, sources, {
+      const { upToDate, snapshot, fetched, reused } = await io.watch(fetchInto(storage, sources, {
         index,
         signal,
         onSourceError: (error) => io.note(error.message),
@@ -88,7 +88,9 @@ export const pull: Command = {
       const found = String(snapshot.meta.lastIncludedIndex);
       io.print(
         json
-          ? JSON.stringify({ index: found, size: snapshot.size, fetched, reused })
+          ? JSON.stringify({ index: found, size: snapshot.size, fetched, reused, upToDate })
+          : upToDate
+          ? `snapshot ${found}: up to date`
           : `snapshot ${found}: ${snapshot.size} bytes, ${fetched} of them fetched, ${reused} here already`,
       );
       return Exit.DONE;

@@ -8,6 +8,7 @@ export { type Clock, systemClock } from "./clock.ts";
 export type { Beginning, UnusableSnapshot } from "./counted.ts";
 export * from "./events.ts";
 export * from "./executor.ts";
+export * from "./follower.ts";
 export { FsmCaller, type FsmListener, type MachineCallback, type Prepared, type Synced } from "./fsm_caller.ts";
 export type { ReplicaPushOptions } from "./live.ts";
 export * from "./options.ts";
@@ -15,5 +16,6 @@ export { type Member, purgeIndex, type PurgeOptions, type PurgeState } from "./p
 export type { InstallOptions } from "./receivers.ts";
 export * from "./replica.ts";
 export * from "./replica_options.ts";
+export type { ReplicaStatus } from "./status.ts";
 export type { RetryOptions, TriggerOptions } from "./triggers.ts";
 export { closeGiven } from "./durable.ts";

@@ -59,6 +59,8 @@ export interface ExecutorContext {
   readonly storage: SnapshotStorage;
   /** The log behind them. Replicas that share one may share a storage: another's snapshot is as good as one's own. */
   readonly log: LogStorage | SharedLog;
+  /** The last entry that may be purged, as others of this process say; by default all may. */
+  readonly held?: () => bigint | undefined;
   /** The snapshots that the machine was loaded from, or could not be; by default none. */
   readonly beginning?: Beginning;
 }
@@ -77,7 +79,14 @@ export interface SnapshotOptions {
    * @default {1}
    */
   readonly gap?: number;
-  /** Cancels it. */
+  /**
+   * While another save runs: joins it, and has the result of that one, whose state may be that of its beginning; or is
+   * refused as `BUSY`.
+   *
+   * @default {"join"}
+   */
+  readonly whileSaving?: "join" | "refuse";
+  /** Cancels it; of a save that was joined, only the wait for it. */
   readonly signal?: AbortSignal;
 }
 

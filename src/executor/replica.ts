@@ -6,60 +6,33 @@
 
 import { checkConfiguration, checkEntry, type Configuration, type LogEntry, type StateMachine } from "../state/mod.ts";
 import type { ReplicaOptions } from "./replica_options.ts";
-import { checkIndex, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
-import { type SnapshotError, throwIfCancelled } from "../errors.ts";
-import { ownConfiguration, ownContent } from "../log/mod.ts";
-import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
-import { neverThrowing, type Operation } from "../async/mod.ts";
+import { checkIndex, checkOptions, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
+import { SnapshotError, throwIfCancelled } from "../errors.ts";
+import { ownConfiguration, ownContent, type ServedLog } from "../log/mod.ts";
+import { isPassed, type SnapshotInfo, type SnapshotMeta, type SnapshotStorage } from "../snapshot/mod.ts";
+import { neverThrowing, onEnd, Operation } from "../async/mod.ts";
 import { checkNotification, type InstallNotification, type NotificationReply, type Source } from "../transfer/mod.ts";
 import { checkSource } from "../transfer/client/mod.ts";
 import { checkInstallOptions, checkPushOptions, checkReplicaOptions } from "./checks.ts";
 import { type AnyLog, entriesOf, isShared } from "./any_log.ts";
-import type { Beginning, UnusableSnapshot } from "./counted.ts";
+import type { Beginning } from "./counted.ts";
 import { begin, closeGiven } from "./durable.ts";
-import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
+import type { InstallResult, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
+import { systemClock } from "./clock.ts";
+import { followChecks, Follower, type FollowOptions } from "./follower.ts";
 import { closed, FsmCaller } from "./fsm_caller.ts";
+import { askFollowers, Leadership } from "./leadership.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
+import { LogFeed } from "./log_feed.ts";
+import { LogFollowers } from "./log_followers.ts";
 import { NotifiedInstall } from "./notified.ts";
 import type { SnapshotOptions } from "./options.ts";
 import { OwnLogFollower } from "./own_log.ts";
-import { archiveReceiver, discard, type InstallOptions, pullReceiver } from "./receivers.ts";
+import { archiveReceiver, discard, follow, type InstallOptions, pullReceiver } from "./receivers.ts";
+import { ReplicaLog } from "./served_log.ts";
 import { SharedFollower } from "./shared.ts";
-
-/**
- * The state of a {@linkcode Replica}.
- *
- * @category Replica
- */
-export interface ReplicaStatus {
-  /** The state of its executor. */
-  readonly state: ExecutorState;
-  /** The name of its group, if it has one. */
-  readonly group: string | undefined;
-  /** The last entry that was applied. */
-  readonly appliedIndex: bigint;
-  /** Its term. */
-  readonly appliedTerm: bigint;
-  /** The members. */
-  readonly configuration: Configuration;
-  /**
-   * The newest snapshot that counts: this replica has saved or loaded it, or tried it, and it was not found bad since.
-   */
-  readonly snapshot: SnapshotInfo | undefined;
-  /** Snapshots in the storage that this replica could not use, and why, newest first. They stay where they are. */
-  readonly unusable: readonly UnusableSnapshot[];
-  /** The first entry of the log. */
-  readonly firstIndex: bigint;
-  /** The last entry of the log. */
-  readonly lastIndex: bigint;
-  /** Bytes of the log. */
-  readonly logBytes: number;
-  /** Counts. */
-  readonly metrics: ExecutorMetrics;
-  /** The reason why nothing of a shared log is applied just now, and what to do; it is retried. */
-  readonly problem?: SnapshotError;
-}
+import { type ReplicaStatus, replicaStatus } from "./status.ts";
 
 /**
  * Ties state machine, log and snapshots. With a `SqliteLog` and a `DirectoryStorage` it is a durable machine in one
@@ -77,7 +50,7 @@ export interface ReplicaStatus {
  * const machine = new KeyValueMachine(utf8Codec());
  * const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });
  * await replica.propose(machine.put("hello", "world"));
- * const { snapshot, syncDuration } = await replica.snapshot().result;
+ * const { snapshot, syncDuration } = await replica.snapshot();
  * console.assert(snapshot?.meta.lastIncludedIndex === 1n && syncDuration < 100);
  * await replica.close();
  * ```
@@ -87,11 +60,17 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   readonly machine: M;
   readonly #fsm: FsmCaller;
   readonly #log: AnyLog;
-  readonly #storage: SnapshotStorage;
+  /** The storage of its snapshots. */
+  readonly storage: SnapshotStorage;
   readonly #executor: SnapshotExecutor;
   readonly #notified: NotifiedInstall | undefined;
   /** Applies the log. */
   readonly #follower: OwnLogFollower | SharedFollower;
+  readonly #leadership: Leadership;
+  readonly #feed: LogFeed | undefined;
+  #following: Follower | undefined;
+  /** The log, as a handler serves it to followers; absent if it is shared with other replicas, who have it anyway. */
+  readonly log: ServedLog | undefined;
   #closed: Promise<void> | undefined;
 
   private constructor(options: ReplicaOptions<M>, fsm: FsmCaller, beginning: Beginning) {
@@ -99,18 +78,35 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     this.machine = machine;
     this.#fsm = fsm;
     this.#log = log;
-    this.#storage = storage;
-    const executor = new SnapshotExecutor({ fsm, storage, log, beginning }, options);
+    this.storage = storage;
+    const leadership = this.#leadership = new Leadership(() => fsm.applied.term);
+    const { clock = systemClock(), purge = {} } = options;
+    const followers = new LogFollowers(clock);
+    const members = () => [...purge.members?.() ?? [], ...followers.members()];
+    const executor = new SnapshotExecutor(
+      { fsm, storage, log, beginning, held: () => followers.held },
+      { ...options, purge: { ...purge, members } },
+    );
     this.#executor = executor;
     const install = async (notification: InstallNotification, signal: AbortSignal) => {
       const found = await onNotification?.(notification, signal);
       throwIfCancelled(signal); // it was cancelled meanwhile: nobody would see what is installed now
-      return found && found.sources.length > 0 ? this.install(found.sources, found.options) : undefined;
+      return found && found.sources.length > 0 ? { install: this.#install(found.sources, found.options) } : undefined;
     };
     this.#notified = onNotification && new NotifiedInstall(fsm, storage, install);
-    this.#follower = isShared(log)
-      ? new SharedFollower({ log, storage, executor, fsm, install })
-      : new OwnLogFollower(log, fsm, term, () => executor.roomWanted());
+    if (isShared(log)) {
+      this.#follower = new SharedFollower({ log, storage, executor, fsm, install });
+      return;
+    }
+    const feed = this.#feed = new LogFeed(log, fsm);
+    this.log = new ReplicaLog({ log, feed, followers, leadership, group: () => storage.group ?? log.group });
+    this.#follower = new OwnLogFollower(log, fsm, {
+      term,
+      now: () => clock.now(),
+      checkLeads: () => leadership.check(),
+      onAppended: (entries) => feed.appended(entries),
+      onFull: () => executor.roomWanted(),
+    });
   }
 
   /**
@@ -139,6 +135,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       const fsm = new FsmCaller(machine);
       replica = new Replica(options, fsm, await begin(fsm, options));
       await replica.#follower.start(signal, neverThrowing(onEvent));
+      await askFollowers(replica.#leadership, options.followers ?? [], signal);
       return replica;
     } catch (error) {
       if (replica !== undefined) {
@@ -160,6 +157,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    */
   async propose(data: Uint8Array): Promise<LogEntry> {
     const own = copyBytes(data, "data"); // it is appended later, and kept
+    this.#leadership.check();
     this.#fsm.validate(own);
     return await this.#follower.propose({ data: own });
   }
@@ -172,6 +170,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   async reconfigure(configuration: Configuration): Promise<LogEntry> {
     if (configuration === undefined) throw unfit("configuration", "an object", configuration);
     checkConfiguration(configuration, "configuration");
+    this.#leadership.check();
     return await this.#follower.propose({ data: new Uint8Array(0), configuration: ownConfiguration(configuration) });
   }
 
@@ -197,7 +196,58 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     return entriesOf(this.#log, from);
   }
 
-  /** Takes a snapshot, while entries go on being applied: see {@linkcode SnapshotExecutor.snapshot}. */
+  /**
+   * Follows other replicas, over `fetch`: installs a snapshot if it must, goes on by their log, and stays on it. From
+   * now on this replica takes no proposals, until it is promoted: see {@linkcode Follower}.
+   *
+   * @param sources the handlers of other replicas (`snapshotHandler` with a `target`), the preferred one first
+   * @param options see {@linkcode FollowOptions}
+   * @throws {SnapshotError} `UNSUPPORTED` if the log is a shared one, or knows no digest of its history; `BUSY` if it
+   *   follows already; `MALFORMED`, `CLOSED`
+   */
+  follow(sources: readonly Source[], options: FollowOptions = {}): Follower {
+    listOf(required(checkSource))(sources, "sources");
+    if (sources.length === 0) throw unfit("sources", "a list of a server or more", sources);
+    checkOptions(options, followChecks());
+    if (this.#closed !== undefined) throw closed("replica");
+    const log = this.#log;
+    if (isShared(log) || !(this.#follower instanceof OwnLogFollower)) {
+      throw new SnapshotError("UNSUPPORTED", "A replica of a shared log applies that: there is nothing else to follow");
+    }
+    if (log.digest === undefined || log.bindDigest === undefined) {
+      throw new SnapshotError("UNSUPPORTED", "This log has no digest and bindDigest, so that it cannot be compared");
+    }
+    if (this.#following !== undefined && this.#leadership.role === "follower") {
+      throw new SnapshotError("BUSY", "This replica follows already: close its follower first");
+    }
+    const applier = this.#follower;
+    const leadership = this.#leadership;
+    return this.#following = new Follower(
+      {
+        log,
+        fsm: this.#fsm,
+        leadership,
+        group: () => this.storage.group ?? log.group,
+        append: (entries) => applier.append(entries),
+        install: (sources, options) => this.install(sources, options),
+        lead: async (term) => {
+          applier.term = term;
+          leadership.lead();
+          const { configuration } = this.#fsm.applied;
+          return await applier.propose({ data: new Uint8Array(0), configuration });
+        },
+      },
+      sources,
+      options,
+    );
+  }
+
+  /**
+   * Takes a snapshot, while entries go on being applied, or joins the save that is running: see
+   * {@linkcode SnapshotExecutor.snapshot}.
+   *
+   * @param options the gap, the signal, and what happens while a save is running
+   */
   snapshot(options?: SnapshotOptions): Operation<SaveResult> {
     return this.#executor.snapshot(options);
   }
@@ -208,17 +258,37 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    *
    * @param from an archive, as it comes from a `PUT`; or the servers to pull from
    * @param options which, and the signal
-   * @returns the install: see {@linkcode SnapshotExecutor.install}
+   * @returns the install, which says `upToDate` if the state here is as new; see {@linkcode SnapshotExecutor.install}
    */
-  install(from: ReadableStream<Uint8Array> | readonly Source[], options: InstallOptions = {}): Operation<SnapshotInfo> {
+  install(
+    from: ReadableStream<Uint8Array> | readonly Source[],
+    options: InstallOptions = {},
+  ): Operation<InstallResult> {
+    const install = this.#install(from, options);
+    return new Operation(async (tracker) => {
+      try {
+        return { upToDate: false, snapshot: await follow(install, tracker) };
+      } catch (error) {
+        if (!isPassed(error, this.#fsm.applied.index)) throw error;
+        const { newest } = this.#executor;
+        return { upToDate: true, ...(newest !== undefined && { snapshot: newest }) };
+      }
+    });
+  }
+
+  /** As {@linkcode install}; fails with `STALE` if the state here is as new. */
+  #install(
+    from: ReadableStream<Uint8Array> | readonly Source[],
+    options: InstallOptions = {},
+  ): Operation<SnapshotInfo> {
     checkInstallOptions(options);
     const stream = isReadable(from) ? from : undefined;
     if (stream === undefined) listOf(required(checkSource))(from, "from");
     const receiver = isReadable(from)
-      ? archiveReceiver(from, this.#storage, options)
-      : pullReceiver(from, this.#storage, options);
+      ? archiveReceiver(from, this.storage, options)
+      : pullReceiver(from, this.storage, options);
     const install = this.#executor.install(receiver, options.signal);
-    if (stream !== undefined) install.result.then(() => discard(stream), (error) => discard(stream, error));
+    if (stream !== undefined) onEnd(install, (error) => discard(stream, error));
     return install;
   }
 
@@ -228,13 +298,14 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    *
    * @param target the other node's handler
    * @param options the signal, the rate, who signs, and the key if it is to be stored encrypted there
-   * @returns work that gives what was sent, once it is installed; nothing if there was nothing to save
+   * @returns work that gives what was sent, once it is installed; nothing if there was nothing to save, or the other
+   *   node has a state that is as new
    */
   push(target: Source, options: ReplicaPushOptions = {}): Operation<SnapshotMeta | undefined> {
     checkSource(target, "target");
     checkPushOptions(options);
     return this.#executor.live(options.signal, (signal, tracker) => {
-      const { group } = this.#storage;
+      const { group } = this.storage;
       return sendLive(this.#fsm, target, { ...options, signal, group }, tracker);
     });
   }
@@ -250,13 +321,14 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     return this.#notified?.notify(notification) ?? { result: "CONF_MISMATCH" };
   }
 
-  /** Returns its state. */
+  /** Returns its state, which is JSON too: see {@linkcode ReplicaStatus.toJSON}. */
   status(): ReplicaStatus {
     const { index, term, configuration } = this.#fsm.applied;
     const { problem } = this.#follower;
-    return {
+    const { lastFailure } = this.#executor;
+    return replicaStatus({
       state: this.#executor.state,
-      group: this.#storage.group,
+      group: this.storage.group,
       appliedIndex: index,
       appliedTerm: term,
       configuration,
@@ -264,10 +336,13 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       unusable: this.#executor.unusable,
       firstIndex: this.#log.firstIndex,
       lastIndex: this.#log.lastIndex,
+      role: this.#leadership.role,
+      ...(this.#leadership.leader !== undefined && { leader: this.#leadership.leader }),
       logBytes: this.#log.byteLength,
       metrics: this.#executor.metrics,
+      ...(lastFailure !== undefined && { lastFailure }),
       ...(problem !== undefined && { problem }),
-    };
+    });
   }
 
   /**
@@ -292,11 +367,14 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   /** Applies what was proposed, ends what is running, and closes log and storage. */
   close(): Promise<void> {
     return this.#closed ??= (async () => {
-      await this.#follower.stop();
+      const following = this.#following?.end();
+      await this.#follower.stop(); // begins in this turn, so that nothing more is taken
+      await following;
+      this.#feed?.close();
       await this.#executor.close();
       await this.#fsm.exclusive(() => this.#fsm.flush());
       await this.#log.close();
-      await this.#storage.close();
+      await this.storage.close();
     })();
   }
 

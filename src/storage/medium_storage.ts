@@ -109,6 +109,7 @@ export class MediumStorage implements SnapshotStorage {
     this.#work.check();
     return await this.#work.write(async (released) => {
       await this.#medium.clear(this.#medium.temp);
+      await this.#entries.lookAgain();
       this.#work.check();
       const grouping = options.raw === true ? this.#group.offered : this.#group.saved;
       return new StoredWriter(this.#medium, {
@@ -125,7 +126,7 @@ export class MediumStorage implements SnapshotStorage {
   async open(index?: bigint): Promise<SnapshotReader> {
     if (index !== undefined) checkIndex(index, "index");
     this.#work.check();
-    await this.#entries.lookAgain();
+    if (!this.#entries.knows(index)) await this.#entries.lookAgain();
     this.#work.check();
     const good = this.#entries.good();
     const entry = index === undefined
@@ -203,6 +204,7 @@ export class MediumStorage implements SnapshotStorage {
     checkIndex(index, "index");
     checkString(reason, "reason");
     this.#work.check();
+    if (!this.#entries.knows(index)) await this.#entries.lookAgain();
     const entry = this.#entries.good().find(({ manifest }) => manifest.index === index);
     if (entry !== undefined) {
       const proof = await this.#prove(entry);

@@ -7,11 +7,15 @@
 import { able, checkIndex, checkOptions, checkString } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
+  checkChoice,
   checkCreateOptions,
   checkManifest,
   checkRestore,
   type CreateOptions,
+  isChosen,
+  noneChosen,
   type QuarantinedSnapshot,
+  type SnapshotAt,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -33,6 +37,7 @@ import { QuarantineListeners } from "./quarantine_listeners.ts";
 import { StoredReader } from "./reader.ts";
 import { type Grouping, StorageGroup } from "./storage_group.ts";
 import { storageChecks, type StorageOptions } from "./storage_options.ts";
+import { Retention } from "./retention.ts";
 import type { Trial } from "./trial.ts";
 import { closed, StorageWork } from "./work.ts";
 import { Unreadable } from "./unreadable.ts";
@@ -45,7 +50,7 @@ import { StoredWriter } from "./writer.ts";
  * | what | evidence |
  * |---|---|
  * | quarantines a snapshot | a chunk, a size or the manifest was read again, by another way, and is wrong as before |
- * | removes an old one | a commit, and as many newer ones as are retained, each just checked and not unreadable |
+ * | removes an old one | a commit, after which the retention keeps others, each just checked and not unreadable |
  * | removes a quarantined one | there are more than four, and it was proven bad once more |
  * | makes a quarantined one a snapshot | all of it was read and verified |
  *
@@ -70,7 +75,7 @@ export class MediumStorage implements SnapshotStorage {
    * @param found what is on it
    * @param options see {@linkcode StorageOptions}
    * @param unreadable what else is on it, and cannot be read now
-   * @throws {SnapshotError} `MALFORMED` if `retain` is not a positive integer, or `group` no name of one
+   * @throws {SnapshotError} `MALFORMED` if `retain` is no retention, or `group` no name of one
    */
   constructor(
     medium: Medium,
@@ -79,19 +84,20 @@ export class MediumStorage implements SnapshotStorage {
     unreadable: readonly (UnreadableSnapshot & { readonly place: string })[] = [],
   ) {
     able("a Medium", "open", "publish", "remove")(medium, "medium");
-    const { retain = 2, onWarning = () => {}, signer, verifier, floor = 0n, group } = checkOptions(
+    const { retain, onWarning = () => {}, signer, verifier, floor = 0n, group } = checkOptions(
       options,
       storageChecks(),
     );
     this.#medium = medium;
-    this.retain = retain;
     this.#onWarning = neverThrowing(onWarning);
+    const retention = new Retention(retain, this.#onWarning);
+    this.retain = retention.count;
     this.#signer = signer;
     this.#trust = new StorageTrust(verifier, floor, this.#onWarning);
     this.#entries = new Entries(
       {
         medium,
-        retain,
+        retention,
         group: this.#group,
         trust: this.#trust,
         signal: this.#closing.signal,
@@ -122,6 +128,7 @@ export class MediumStorage implements SnapshotStorage {
     return await this.#work.write(async (released) => {
       await this.#entries.lookAgain();
       await this.#medium.clear(this.#medium.temp);
+      await this.#entries.lookAgain();
       this.#work.check();
       const grouping = options.raw === true ? this.#group.offered : this.#group.saved;
       return new StoredWriter(this.#medium, {
@@ -135,25 +142,18 @@ export class MediumStorage implements SnapshotStorage {
     });
   }
 
-  async open(index?: bigint): Promise<SnapshotReader> {
-    if (index !== undefined) checkIndex(index, "index");
+  async open(index?: bigint | SnapshotAt): Promise<SnapshotReader> {
+    checkChoice(index);
     this.#work.check();
-    await this.#entries.lookAgain();
+    if (typeof index === "object" || !this.#entries.knows(index)) await this.#entries.lookAgain();
     this.#work.check();
-    const good = this.#entries.good();
-    const entry = index === undefined
-      ? this.#unreadable.prefer(good, ({ place }) => place)
-      : good.find(({ manifest }) => manifest.index === index);
+    const good = this.#entries.good().filter(({ manifest }) => isChosen(manifest.meta, index));
+    const entry = this.#unreadable.prefer(good, ({ place }) => place);
     if (entry === undefined) {
-      const refusal = this.#entries.refusalAt(index);
+      const refusal = typeof index === "object" ? undefined : this.#entries.refusalAt(index);
       if (refusal !== undefined) throw refusal;
-      const unlisted = this.#entries.unlisted.find((one) => index === undefined || one.index === index);
-      if (unlisted !== undefined) throw unlisted.error;
-      throw new SnapshotError(
-        "NOT_FOUND",
-        index === undefined ? "There is no snapshot here" : `There is no snapshot ${index} here`,
-        index === undefined ? {} : { index },
-      );
+      const unlisted = this.#entries.unlisted.find((one) => isChosen({ lastIncludedIndex: one.index }, index));
+      throw unlisted?.error ?? noneChosen(index);
     }
     return this.#reader(entry);
   }
@@ -217,7 +217,7 @@ export class MediumStorage implements SnapshotStorage {
     checkIndex(index, "index");
     checkString(reason, "reason");
     this.#work.check();
-    await this.#entries.lookAgain();
+    if (!this.#entries.knows(index)) await this.#entries.lookAgain();
     this.#work.check();
     const entry = this.#entries.good().find(({ manifest }) => manifest.index === index);
     if (entry !== undefined) {

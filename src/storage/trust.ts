@@ -51,6 +51,11 @@ export class StorageTrust {
     await this.verifier?.verify(manifest);
   }
 
+  /** True if not every snapshot is trusted. */
+  get isLimited(): boolean {
+    return this.verifier !== undefined || this.#floor !== 0n;
+  }
+
   /** Notes a snapshot that was checked, and lies there now. */
   add(key: string): void {
     this.#found.set(key, undefined);
@@ -58,7 +63,7 @@ export class StorageTrust {
 
   /** Looks at all snapshots that lie there. */
   async look(all: readonly Lying[]): Promise<void> {
-    if (this.verifier === undefined && this.#floor === 0n) return;
+    if (!this.isLimited) return;
     const before = [...this.#found.keys()];
     const found: [string, SnapshotError | undefined][] = await Promise.all(all.map(async ({ key, manifest }) => {
       try {
@@ -85,7 +90,7 @@ export class StorageTrust {
 
   /** Reports whether a snapshot is trusted: what was not looked at is not, if it has to be. */
   has(key: string): boolean {
-    if (this.verifier === undefined && this.#floor === 0n) return true;
+    if (!this.isLimited) return true;
     return this.#found.has(key) && this.#found.get(key) === undefined;
   }
 

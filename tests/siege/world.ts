@@ -273,8 +273,8 @@ async function archiveOf(group: string, options: ConstructorParameters<typeof Me
   const writer = await storage.create();
   machine.apply({ index: 1n, term: 1n, data: machine.put("forged", "forged") });
   const task = machine.save();
-  await task.write(writer, new AbortController().signal);
-  task.release();
+  await task!.write(writer, new AbortController().signal);
+  task!.release();
   await writer.commit({ lastIncludedIndex: 1_000_000n, lastIncludedTerm: 1n, peers: [] });
   const reader = await storage.open();
   const bytes = await bytesOf(archive(reader));

@@ -216,8 +216,8 @@ for (const kind of ["described", "streamed"] as const) {
     for (let index = 1n; index <= 9n; index++) saved.apply({ index, term: 1n, data: put });
     const write: Parameters<typeof streamedArchive>[1] = async (writer, signal) => {
       const task = saved.save();
-      await task.write(writer, signal);
-      task.release();
+      await task!.write(writer, signal);
+      task!.release();
     };
     const meta = { lastIncludedIndex: 9n, lastIncludedTerm: 1n, peers: [] };
     await write(writer, new AbortController().signal);

@@ -1,17 +1,19 @@
 /**
- * The order of saves, live pushes and installs. Whoever sends a snapshot may be slow, or a stranger: while it comes, saves
- * go on beside it. Only loading it excludes them.
+ * The order of saves, live pushes and installs. Whoever sends a snapshot may be slow, or a stranger: while it comes,
+ * saves go on beside it. Only loading it excludes them.
  *
- * | while                                | a save               | a push               | an install                                         |
- * | ------------------------------------ | -------------------- | -------------------- | -------------------------------------------------- |
- * | a save runs                          | joins it, or `BUSY`  | `BUSY`               | waits until it is committed, or cancels it         |
- * | a push runs                          | `BUSY`               | `BUSY`               | waits until it is done, or cancels it              |
- * | one with a higher index is received  | runs beside it       | runs beside it       | `STALE`                                            |
- * | one with the same index is received  | runs beside it       | runs beside it       | joins it; begins with its own source if that fails |
- * | one with a lower index is received   | runs beside it       | runs beside it       | takes over, and keeps the chunks that are here     |
- * | one is received, an index is unknown | runs beside it       | runs beside it       | `BUSY`                                             |
- * | one that is streamed is received     | ends it, with `BUSY` | runs beside it       | as above                                           |
- * | one is tried, or loaded              | `BUSY`               | `BUSY`               | waits, or as above while it is only read           |
+ * | while               | a save               | a push         | an install                                         |
+ * | ------------------- | -------------------- | -------------- | -------------------------------------------------- |
+ * | a save runs         | joins it, or `BUSY`  | `BUSY`         | waits until it is committed, or cancels it         |
+ * | a push runs         | `BUSY`               | `BUSY`         | waits until it is done, or cancels it              |
+ * | a snapshot comes    |                      |                |                                                    |
+ * | … with higher index | runs beside it       | runs beside it | `STALE`                                            |
+ * | … with the same one | runs beside it       | runs beside it | joins it; begins with its own source if that fails |
+ * | … with a lower one  | runs beside it       | runs beside it | takes over, and keeps the chunks that are here     |
+ * | … of unknown index  | runs beside it       | runs beside it | `BUSY`                                             |
+ * | … as a stream       | ends it, with `BUSY` | runs beside it | as above                                           |
+ * | one is tried        | `BUSY`               | `BUSY`         | as above while it is only read, then waits         |
+ * | one is loaded       | `BUSY`               | `BUSY`         | waits                                              |
  *
  * A save joins a running one, unless its caller wants it refused; a push does not.
  *

@@ -204,8 +204,8 @@ async function decodeExtension(
 }
 
 /**
- * Refuses a manifest with too many files before it is parsed: five bytes can become half a kilobyte of objects. Of other
- * fields there is one, and a few more if somebody added some: two million take a second to walk over.
+ * Refuses a manifest with too many files before it is parsed: five bytes can become half a kilobyte of objects. Of
+ * other fields there is one, and a few more if somebody added some: two million take a second to walk over.
  */
 export function checkFileCount(bytes: Uint8Array, most: number): void {
   let files = 0;

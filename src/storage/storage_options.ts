@@ -33,8 +33,8 @@ export interface StorageOptions {
   /** Signs every snapshot that is committed here and has no signature; none if absent. */
   readonly signer?: SnapshotSigner;
   /**
-   * Says whose snapshots are trusted, where others may write too (a bucket, a shared disk): others are neither taken in,
-   * from anywhere, nor used, counted, retired or overwritten if they lie here. With it, what is saved here needs a
+   * Says whose snapshots are trusted, where others may write too (a bucket, a shared disk): others are neither taken
+   * in, from anywhere, nor used, counted, retired or overwritten if they lie here. With it, what is saved here needs a
    * `signer` that it trusts. By default all are trusted.
    */
   readonly verifier?: SnapshotVerifier;

@@ -184,15 +184,24 @@ function wrong(what: string): SnapshotError {
   return new SnapshotError("MALFORMED", `A notification, or an answer to one, is not right: its ${what}`);
 }
 
+/** Addresses at which clouds answer the machine itself with its credentials, beside link-local ones. */
+const METADATA_ADDRESSES = /^(100\.100\.100\.200|192\.0\.0\.192|\[fd00:ec2::254\]|\[fd20:ce::254\])$/;
+/** Names of the same. */
+const METADATA_NAMES = /(^|\.)(metadata|instance-data)(\.google\.internal|\.ec2\.internal|\.tencentyun\.com)?$/;
+/** Names that have a link-local address in them: there are public services that answer with that address. */
+const NAMES_WITH_ADDRESS = /(^|[.-])169[.-]254[.-]\d{1,3}[.-]\d{1,3}([.-]|$)|(^|[.-])a9fe[0-9a-f]{4}([.-]|$)/;
+
 /**
  * Reports whether a server of snapshots may be at an address, where nothing else was said: any but those at which
- * clouds answer the machine itself with its credentials (link-local ones), and those that carry a password.
+ * clouds answer the machine itself with its credentials (link-local ones, and names of them), and those that carry a
+ * password. What a name resolves to is not looked up, and may be another thing when it is fetched from: only a list of
+ * one's own hosts (`isSource`) is safe against that.
  */
 export function isUsual({ hostname, username, password }: URL): boolean {
   const host = hostname.toLowerCase().replace(/\.$/, "");
   if (username !== "" || password !== "") return false;
-  return !(/^169\.254\.|^\[fe[89ab]|^\[::ffff:a9fe:|^\[fd00:ec2::254\]$/.test(host) ||
-    /^metadata(\.google\.internal)?$/.test(host));
+  const isLinkLocal = /^169\.254\.|^\[fe[89ab]|^\[::(ffff:(0:)?)?a9fe:|^\[64:ff9b::a9fe:/.test(host);
+  return !isLinkLocal && ![METADATA_ADDRESSES, METADATA_NAMES, NAMES_WITH_ADDRESS].some((they) => they.test(host));
 }
 
 /**

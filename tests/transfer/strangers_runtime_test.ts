@@ -594,13 +594,22 @@ test("strangers: a notification has to be the leader's, and its sources servers"
           "http://[::ffff:169.254.169.254]/",
           "http://0xa9fea9fe/",
         ],
-        ...["http://metadata.google.internal./x", "http://[fd00:ec2::254]/"],
+        ...["http://metadata.google.internal./x", "http://[fd00:ec2::254]/", "http://x.METADATA.google.internal/"],
+        ...["http://instance-data.ec2.internal/", "http://100.100.100.200/", "http://[64:ff9b::169.254.169.254]/"],
+        ...["http://169.254.169.254.nip.io/", "http://a.169-254-169-254.sslip.io/", "http://a9fea9fe.nip.io/"],
       ]
     ) {
       assert.deepEqual(await code(await notify(ask, source)), [403, "FORBIDDEN"], source);
     }
     assert.deepEqual(notified, []);
-    for (const source of ["http://10.0.0.7:8080/", "https://node-1.example/x"]) {
+    for (
+      const source of [
+        "http://10.0.0.7:8080/",
+        "https://node-1.example/x",
+        "http://metadata-1.example/",
+        "http://n169.example/",
+      ]
+    ) {
       assert.strictEqual((await notify(ask, source)).status, 200, source);
     }
   }, { authorize: () => true, target });

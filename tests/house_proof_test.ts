@@ -15,7 +15,8 @@ const FLOORS: readonly (readonly string[])[] = [
   ["log"],
   ["storage", "transfer"],
   ["executor"],
-  ["jetstream", "durable_object", "cli", "testing"],
+  ["jetstream", "durable_object", "testing"],
+  ["cli"],
 ];
 
 interface Dependency {

@@ -180,8 +180,8 @@ export class Entries {
     return (await this.#medium.quarantined()).sort((a, b) => b.at - a.at);
   }
 
-  /** Retires those that are too old after a commit, and lets go what can go. */
-  async retireOld(committed: Entry): Promise<void> {
+  /** Retires those that are too old, after a commit for one, and lets go what can go. */
+  async retireOld(committed?: Entry): Promise<void> {
     for (const old of await this.#old(committed)) old.retired = true;
     await this.#settle();
   }
@@ -190,7 +190,7 @@ export class Entries {
    * Returns the snapshots that are too old: as many newer ones as are retained can be read. Each newer one is checked,
    * since an old one must not be removed in favour of one that cannot be read.
    */
-  async #old(committed: Entry): Promise<Entry[]> {
+  async #old(committed: Entry | undefined): Promise<Entry[]> {
     if (this.good().length <= this.#owner.retain) return [];
     let readable = 0;
     for (const entry of this.good()) {

@@ -5,4 +5,5 @@
  */
 
 export { DirectoryStorage, type DirectoryStorageOptions } from "./storage.ts";
+export { snapshotDirectory } from "../layout.ts";
 export type { Durability } from "./sync.ts";

@@ -31,7 +31,7 @@ import { QuarantineListeners } from "../quarantine_listeners.ts";
 import { StoredReader } from "../reader.ts";
 import type { Trial } from "../trial.ts";
 import { StoredWriter } from "../writer.ts";
-import { checkNewer, type Commit, committed } from "./changes.ts";
+import { checkNewer, type Commit, committed, pruned } from "./changes.ts";
 import { type Collected, Collector } from "./collector.ts";
 import { checkHead, groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
 import { IndexStore } from "./index_store.ts";
@@ -294,6 +294,27 @@ export class ObjectStorage implements SnapshotStorage {
 
   onQuarantine(listener: (index: bigint, reason: string) => void): () => void {
     return this.#listeners.add(listener);
+  }
+
+  /**
+   * Retires the snapshots that are too many, as a commit does; {@linkcode collect} deletes them when their time of
+   * grace is over. A snapshot that could not be read before is read again, and counts only if that succeeds.
+   */
+  async prune(): Promise<void> {
+    this.#work.check();
+    await this.#work.publish(async () => {
+      await this.#evidence.readDoubted();
+      const { retain } = this;
+      await this.#store.update((index) =>
+        pruned(index, {
+          own: (index) => this.#own(index),
+          retain,
+          counts: (id) => !this.#places.unread.has(id),
+          isPinned: (id) => this.#places.isPinned(id),
+          time: this.#time,
+        })
+      );
+    });
   }
 
   /**

@@ -4,6 +4,7 @@
  * @module
  */
 
+export * from "./inquiry.ts";
 export * from "./notify.ts";
 export * from "./pull.ts";
 export * from "./push.ts";

@@ -51,6 +51,8 @@ export interface SnapshotTarget {
   sendable?(): Promise<void>;
   /** Is told that the log before an index is gone. Absent where only archives are installed. */
   notify?(notification: InstallNotification): Promise<NotificationReply>;
+  /** Describes itself for `GET /snapshots/status`; of errors in it only the code is told. */
+  status?(): object;
 }
 
 /** See {@linkcode SnapshotHandlerOptions.creationGap}. */

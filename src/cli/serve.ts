@@ -12,7 +12,7 @@ import { serve as listen } from "../serve.ts";
 import type { SnapshotStorage } from "../snapshot/mod.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { snapshotHandler } from "../transfer/mod.ts";
-import { type Command, Exit, type Invocation, parseNumber, UsageError } from "./command.ts";
+import { type Command, Exit, FLAG, type Invocation, parseNumber, UsageError } from "./command.ts";
 import { FollowingStorage } from "./following.ts";
 import { openPlace, pathOf } from "./place/mod.ts";
 import { TOKEN_OPTIONS, tokenOf } from "./secrets.ts";
@@ -24,28 +24,49 @@ function isSame(given: string, secret: string): boolean {
   return a.length === b.length && timingSafeEqual(a, b); // it throws if their lengths differ
 }
 
+/** Only reading is allowed. A page has no other way to say the token than as a password. */
+function isAllowed({ method, headers }: Request, token: string | undefined): boolean {
+  if (method !== "GET" && method !== "HEAD") return false;
+  const given = headers.get("Authorization") ?? "";
+  return token === undefined || isSame(given, `Bearer ${token}`) || isSame(passwordOf(given), token);
+}
+
+function passwordOf(authorization: string): string {
+  const [, encoded] = /^Basic ([A-Za-z0-9+/=]+)$/.exec(authorization) ?? [];
+  try {
+    return encoded === undefined ? "" : atob(encoded).replace(/^[^:]*:/, "");
+  } catch {
+    return "";
+  }
+}
+
+function askForPassword(): Response {
+  const headers = { "WWW-Authenticate": 'Basic realm="snapstream: the token is the password", charset="UTF-8"' };
+  return new Response("The token is the password\n", { status: 401, headers });
+}
+
 /** `serve PLACE --port P` */
 export const serve: Command = {
-  usage: "PLACE --port P [--host H]",
+  usage: "PLACE --port P [--host H] [--page]",
   summary: "serves the snapshots of a directory or a bucket over HTTP, until Ctrl-C",
   help:
     "Reads only: nothing can be sent to it, and nothing in the place is changed. Beside a running owner it follows: what\n" +
     "is added is seen, and what is being downloaded stays readable though its owner removes it (snapshots of up to 512\n" +
     "files). --host is 127.0.0.1 unless given. With a token only requests with that bearer token pass; it comes from\n" +
-    "--token, --token-file, $SNAPSTREAM_TOKEN or $SNAPSTREAM_TOKEN_FILE.",
+    "--token, --token-file, $SNAPSTREAM_TOKEN or $SNAPSTREAM_TOKEN_FILE. With --page a browser shows what is here at the\n" +
+    "server's address, and asks for the token as a password.",
   positionals: [1, 1],
-  options: { port: "P", host: "H", ...TOKEN_OPTIONS },
+  options: { port: "P", host: "H", page: FLAG, ...TOKEN_OPTIONS },
   async run(invocation) {
-    const { positionals, options, json, signal, io } = invocation;
+    const { positionals, options, flags, json, signal, io } = invocation;
     if (options["port"] === undefined) throw new UsageError("--port takes a number from 0 to 65535");
     const port = parseNumber(options["port"], "port", 0, 65_535);
     const token = await tokenOf(options);
     const [storage, close] = await servedStorage(invocation);
     try {
       const handler = snapshotHandler(storage, {
-        authorize: ({ method, headers }) =>
-          (method === "GET" || method === "HEAD") &&
-          (token === undefined || isSame(headers.get("Authorization") ?? "", `Bearer ${token}`)),
+        authorize: (request) => isAllowed(request, token) || (flags.has("page") && askForPassword()),
+        ...(flags.has("page") && { page: (await import("../page/mod.ts")).page }),
         onError: (error, { url }) => io.note(`${new URL(url).pathname}: ${error}`),
       });
       const server = await listen(handler, {

@@ -81,7 +81,7 @@ export class Routes {
   async #answer(request: Request, connection: unknown): Promise<Response> {
     const { pathname, searchParams } = urlOf(request);
     const [, root, which, what, ...rest] = pathname.split("/");
-    if (root !== "snapshots") return notFound();
+    if (root !== "snapshots") return this.#options.page?.(request) ?? notFound();
     const { client: name = clientOf } = this.#options;
     const client = name(request, connection);
     type Answer = (place: Place) => Promise<Response>;

@@ -1,0 +1,128 @@
+/** @jsxImportSource preact */
+/// <reference lib="dom" />
+/**
+ * The snapshots over time: their indices, and how much of each was new.
+ *
+ * @module
+ */
+
+import type { VNode } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import { colorOf } from "./chunk_map.tsx";
+import { count, size } from "./text.ts";
+
+/** A snapshot in the plot. */
+export interface Moment {
+  /** When it was taken: milliseconds since 1970. */
+  readonly at: number;
+  readonly index: number;
+  /** Bytes in all, and those that the one before it had too. */
+  readonly bytes: number;
+  readonly reused: number;
+}
+
+/** The plot. */
+export function Timeline({ moments }: { readonly moments: readonly Moment[] }): VNode {
+  const place = useRef<HTMLDivElement>(null);
+  const key = moments.map(({ at, reused }) => `${at}/${reused}`).join();
+  useEffect(() => {
+    const element = place.current;
+    if (element === null || moments.length === 0) return;
+    let plot: uPlot | undefined;
+    const draw = () => {
+      plot?.destroy();
+      plot = new uPlot(optionsOf(element), dataOf(moments), element);
+    };
+    draw();
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", draw);
+    addEventListener("resize", draw);
+    return () => {
+      plot?.destroy();
+      dark.removeEventListener("change", draw);
+      removeEventListener("resize", draw);
+    };
+  }, [key]);
+  const newest = moments.at(-1);
+  const label = newest === undefined
+    ? "No snapshots over time"
+    : `${moments.length} snapshots over time; the newest has index ${newest.index}, ` +
+      `${size(newest.bytes)}, of which ${size(newest.reused)} were in the one before`;
+  return <div ref={place} class="plot" role="img" aria-label={label} />;
+}
+
+function dataOf(moments: readonly Moment[]): uPlot.AlignedData {
+  return [
+    moments.map(({ at }) => at / 1000),
+    moments.map(({ bytes }) => bytes),
+    moments.map(({ reused }) => reused),
+    moments.map(({ index }) => index),
+  ];
+}
+
+function optionsOf(element: HTMLElement): uPlot.Options {
+  const [text, line, own, shared, accent] = ["--soft", "--line", "--own", "--shared", "--accent"]
+    .map((name) => colorOf(name, element)) as [string, string, string, string, string];
+  const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
+  const bars = uPlot.paths.bars!({ size: [0.6, 40] });
+  const isNarrow = element.clientWidth < 500;
+  return {
+    width: element.clientWidth,
+    height: 240,
+    cursor: { drag: { x: false, y: false } },
+    scales: {
+      x: {
+        time: true,
+        range: (_, min, max) => [min - Math.max((max - min) / 10, 30), max + Math.max((max - min) / 10, 30)],
+      },
+      bytes: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] },
+      index: {
+        range: (_, min, max) => min === max ? [min - 1, max + 1] : [min - (max - min) / 10, max + (max - min) / 10],
+      },
+    },
+    axes: [
+      { ...axis, space: isNarrow ? 80 : 60 },
+      { ...axis, scale: "bytes", size: 76, values: (_, ticks) => ticks.map(size) },
+      {
+        ...axis,
+        scale: "index",
+        side: 1,
+        size: 64,
+        grid: { show: false },
+        values: (_, ticks) => ticks.map((it) => Number.isInteger(it) ? count(it) : ""),
+      },
+    ],
+    series: [
+      { label: "Time" },
+      {
+        label: "Size",
+        scale: "bytes",
+        fill: own,
+        stroke: own,
+        width: 0,
+        paths: bars,
+        points: { show: false },
+        value: (_, v) => v === null ? "–" : size(v),
+      },
+      {
+        label: "Reused",
+        scale: "bytes",
+        fill: shared,
+        stroke: shared,
+        width: 0,
+        paths: bars,
+        points: { show: false },
+        value: (_, v) => v === null ? "–" : size(v),
+      },
+      {
+        label: "Index",
+        scale: "index",
+        stroke: accent,
+        width: 2,
+        points: { show: true, size: 7, fill: accent },
+        value: (_, v) => v === null ? "–" : count(v),
+      },
+    ],
+  };
+}

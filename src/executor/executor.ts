@@ -8,7 +8,7 @@
 import { able, checkFunction, checkOptions, checkSignal } from "../checks.ts";
 import { hasCode } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import { neverThrowing, Operation, type Tracker } from "../async/mod.ts";
+import { neverThrowing, Operation, type Progress, type Tracker } from "../async/mod.ts";
 import { checkContext, checkSnapshotOptions, executorChecks } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { UnusableSnapshot } from "./counted.ts";
@@ -88,6 +88,11 @@ export class SnapshotExecutor {
   /** The state of the executor. */
   get state(): ExecutorState {
     return this.#runs.state;
+  }
+
+  /** How far the running save, push or install is. */
+  get progress(): Progress | undefined {
+    return this.#runs.progress;
   }
 
   /** Counts. */

@@ -15,7 +15,7 @@
 
 import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import { onAbort, Operation, raceAbort, type Tracker } from "../async/mod.ts";
+import { onAbort, Operation, type Progress, raceAbort, type Tracker } from "../async/mod.ts";
 import type { ExecutorEvent, ExecutorState } from "./events.ts";
 import { closed } from "./fsm_caller.ts";
 
@@ -56,6 +56,11 @@ export class OneAtATime {
   /** The state of the executor. */
   get state(): ExecutorState {
     return this.#state;
+  }
+
+  /** How far the running operation is. */
+  get progress(): Progress | undefined {
+    return this.#running?.operation().progress;
   }
 
   /** The reason why nothing can be started now. */

@@ -10,7 +10,7 @@ import { checkIndex, copyBytes, isReadable, listOf, required, unfit } from "../c
 import { type SnapshotError, throwIfCancelled } from "../errors.ts";
 import { ownConfiguration, ownContent } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
-import { neverThrowing, type Operation } from "../async/mod.ts";
+import { neverThrowing, type Operation, type Progress } from "../async/mod.ts";
 import { checkNotification, type InstallNotification, type NotificationReply, type Source } from "../transfer/mod.ts";
 import { checkSource } from "../transfer/client/mod.ts";
 import { checkInstallOptions, checkPushOptions, checkReplicaOptions } from "./checks.ts";
@@ -57,6 +57,8 @@ export interface ReplicaStatus {
   readonly logBytes: number;
   /** Counts. */
   readonly metrics: ExecutorMetrics;
+  /** How far the running save, push or install is; absent if none runs. */
+  readonly progress?: Progress;
   /** The reason why nothing of a shared log is applied just now, and what to do; it is retried. */
   readonly problem?: SnapshotError;
 }
@@ -254,6 +256,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   status(): ReplicaStatus {
     const { index, term, configuration } = this.#fsm.applied;
     const { problem } = this.#follower;
+    const { progress } = this.#executor;
     return {
       state: this.#executor.state,
       group: this.#storage.group,
@@ -266,6 +269,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       lastIndex: this.#log.lastIndex,
       logBytes: this.#log.byteLength,
       metrics: this.#executor.metrics,
+      ...(progress !== undefined && { progress }),
       ...(problem !== undefined && { problem }),
     };
   }

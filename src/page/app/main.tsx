@@ -8,6 +8,7 @@
 
 import { render, type VNode } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import type { Progress } from "../../async/mod.ts";
 import type { ServerStatus } from "../../transfer/mod.ts";
 import { digestsOf, manifestOf, statusNow } from "./api.ts";
 import { type Shown, Snapshot, useLoaded } from "./snapshot.tsx";
@@ -144,7 +145,7 @@ function List({ status, shown, choose }: {
                   <th scope="col" class="number wide">Term</th>
                   <th scope="col" class="number wide">Files</th>
                   <th scope="col" class="number wide">Chunks</th>
-                  <th scope="col" class="wide">In use</th>
+                  <th scope="col" class="wide text">In use</th>
                 </tr>
               </thead>
               <tbody>
@@ -162,7 +163,7 @@ function List({ status, shown, choose }: {
                       <td class="number wide">{count(one.term)}</td>
                       <td class="number wide">{count(one.files)}</td>
                       <td class="number wide">{count(one.chunks)}</td>
-                      <td class="wide">{one.pinned ? "yes" : "no"}</td>
+                      <td class="wide text">{one.pinned ? "yes" : "no"}</td>
                     </tr>
                   );
                 })}
@@ -258,11 +259,22 @@ function Target({ target }: { readonly target: Fields }): VNode {
   add("Installs", metrics["installs"], count);
   add("Installs that failed", metrics["installFailures"], count);
   add("Entries purged", metrics["purgedEntries"], count);
+  add("Written by the last save", lastSave?.["bytes"], size);
+  add("Reused by the last save", lastSave?.["reused"], size);
   add("Entries waited for the last save", lastSave?.["syncDuration"], duration);
   add("The last save took", lastSave?.["asyncDuration"], duration);
   const problem = target["problem"] as Fields | undefined;
+  const progress = target["progress"] as Progress | undefined;
   return (
     <div>
+      {progress !== undefined && (
+        <Bar
+          label={`Running: ${progress.phase}`}
+          done={progress.bytes}
+          all={progress.total}
+          rate={progress.rate}
+        />
+      )}
       {problem !== undefined && <p class="bad">Nothing is applied just now ({String(problem["code"])}).</p>}
       <dl class="facts">
         {facts.map(([name, value]) => (

@@ -52,6 +52,29 @@ export function Timeline({ moments }: { readonly moments: readonly Moment[] }): 
   return <div ref={place} class="plot" role="img" aria-label={label} />;
 }
 
+/** Steps between the ticks of bytes: 1, 2, 4 … 512 of each unit. */
+const BYTE_STEPS: number[] = Array.from({ length: 50 }, (_, i) => 2 ** i);
+
+/** A range with some room at both ends. */
+function padded(min: number, max: number, least: number): [number, number] {
+  const room = Math.max((max - min) / 10, least);
+  return [min - room, max + room];
+}
+
+/** The times of the ticks as the reader's language writes them; the first also has the day. */
+function times(_: uPlot, ticks: number[], __: number, ___: number, step: number): string[] {
+  const time = new Intl.DateTimeFormat(undefined, {
+    ...(step >= 86_400 ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit" }),
+    ...(step < 60 && { second: "2-digit" }),
+    hourCycle: "h23",
+  });
+  const day = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
+  return ticks.map((at, i) => {
+    const date = new Date(at * 1000);
+    return i === 0 && step < 86_400 ? `${time.format(date)}\n${day.format(date)}` : time.format(date);
+  });
+}
+
 function dataOf(moments: readonly Moment[]): uPlot.AlignedData {
   return [
     moments.map(({ at }) => at / 1000),
@@ -72,18 +95,13 @@ function optionsOf(element: HTMLElement): uPlot.Options {
     height: 240,
     cursor: { drag: { x: false, y: false } },
     scales: {
-      x: {
-        time: true,
-        range: (_, min, max) => [min - Math.max((max - min) / 10, 30), max + Math.max((max - min) / 10, 30)],
-      },
+      x: { time: true, range: (_, min, max) => padded(min, max, min === max ? 60 : 0) },
       bytes: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] },
-      index: {
-        range: (_, min, max) => min === max ? [min - 1, max + 1] : [min - (max - min) / 10, max + (max - min) / 10],
-      },
+      index: { range: (_, min, max) => padded(min, max, min === max ? 1 : 0) },
     },
     axes: [
-      { ...axis, space: isNarrow ? 80 : 60 },
-      { ...axis, scale: "bytes", size: 76, values: (_, ticks) => ticks.map(size) },
+      { ...axis, space: isNarrow ? 90 : 70, values: times },
+      { ...axis, scale: "bytes", size: 76, incrs: BYTE_STEPS, values: (_, ticks) => ticks.map(size) },
       {
         ...axis,
         scale: "index",
@@ -94,7 +112,7 @@ function optionsOf(element: HTMLElement): uPlot.Options {
       },
     ],
     series: [
-      { label: "Time" },
+      { label: "Time", value: (_, at) => at === null ? "–" : new Date(at * 1000).toLocaleString() },
       {
         label: "Size",
         scale: "bytes",

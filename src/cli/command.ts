@@ -6,6 +6,9 @@
 
 import { SnapshotError } from "../errors.ts";
 import type { Io } from "./io.ts";
+import { UsageError } from "./usage_error.ts";
+
+export { UsageError };
 
 /** The exit codes. */
 export const Exit = { DONE: 0, FAILED: 1, WRONG_USE: 2, DAMAGED: 3 } as const;
@@ -44,9 +47,6 @@ export interface Invocation {
   /** Where it writes to. */
   readonly io: Io;
 }
-
-/** A call that makes no sense. */
-export class UsageError extends Error {}
 
 /** Reads an index. */
 export function parseIndex(text: string | undefined): bigint | undefined {

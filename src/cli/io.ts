@@ -6,8 +6,8 @@
 
 import process from "node:process";
 import type { Operation } from "../async/mod.ts";
-import { UsageError } from "./command.ts";
 import { sizeText } from "./text.ts";
+import { UsageError } from "./usage_error.ts";
 
 /** Where a command writes to. */
 export interface Io {

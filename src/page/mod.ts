@@ -4,6 +4,7 @@
  * @module
  */
 
+import { unfit } from "../checks.ts";
 import { ASSETS } from "./gen/assets.ts";
 
 /** Nothing is loaded from elsewhere, nothing is sent elsewhere, and no other page can have it in a frame. */
@@ -26,6 +27,7 @@ const PAGES: Readonly<Record<string, readonly [asset: keyof typeof ASSETS, type:
  *
  * @param request a request that is not for a snapshot
  * @returns the answer; nothing if there is none
+ * @throws {SnapshotError} `MALFORMED` if it is no request
  *
  * @example
  * ```ts
@@ -39,6 +41,7 @@ const PAGES: Readonly<Record<string, readonly [asset: keyof typeof ASSETS, type:
  * ```
  */
 export function page(request: Request): Response | undefined {
+  if (typeof request?.url !== "string") throw unfit("request", "a Request", request);
   const { pathname } = new URL(request.url, "http://localhost");
   const found = Object.hasOwn(PAGES, pathname) ? PAGES[pathname] : undefined;
   if (found === undefined) return undefined;

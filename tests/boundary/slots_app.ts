@@ -26,6 +26,7 @@ import {
   workerOf,
 } from "../../mod.ts";
 import { hashLong, hashString, murmurHash, purgeIndex } from "../../src/extend.ts";
+import { page } from "../../src/page.ts";
 import { META } from "./slots_core.ts";
 import { members, optional, parameter, type Slot } from "./slot.ts";
 import {
@@ -316,6 +317,7 @@ const transfers: Slot[] = [
   ...members("openRemote", (_, it) => openRemote(nowhere, it), {
     ...{ index: isIndex, signal: isSignal, verifier: isNothing, timeout: isNumber(0), ...RETRY },
   }),
+  parameter("page", "request", (v) => v instanceof Request, (_, v: Any) => page(v)),
   parameter("snapshotHandler", "storage", isNothing, (_, v: Any) => snapshotHandler(v)),
   ...members(
     "snapshotHandler",
@@ -341,6 +343,7 @@ const transfers: Slot[] = [
     stallTimeout: isNumber(0),
     client: isFunction,
     sources: isFunction,
+    page: isFunction,
     cors: isEither(isOne("*"), isArrayOf(isString)),
     onError: isFunction,
   }),

@@ -21,7 +21,7 @@ const files = blobFiles({ "meta.json": new Blob([META]), "state.bin": new Blob([
 /** The parameters of `./formats`. */
 export const formatSlots: readonly Slot[] = [
   parameter("blobFiles", "files", isObject, (_, v: Any) => blobFiles(v)),
-  parameter("blobFiles", "files[", isNothing, (_, v: Any) => blobFiles({ a: v })),
+  parameter("blobFiles", "files[", (v) => v instanceof Blob, (_, v: Any) => blobFiles({ a: v })),
   optional("blobFiles", "name", isString, (_, v: Any) => blobFiles(new Blob([]), v)),
   parameter("detectFormat", "files", isNothing, (_, v: Any) => detectFormat(v)),
   parameter("listFormat", "files", isNothing, (_, v: Any) => listFormat(v)),

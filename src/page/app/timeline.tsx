@@ -55,6 +55,10 @@ export function Timeline({ moments }: { readonly moments: readonly Moment[] }): 
 /** Steps between the ticks of bytes: 1, 2, 4 … 512 of each unit. */
 const BYTE_STEPS: number[] = Array.from({ length: 50 }, (_, i) => 2 ** i);
 
+/** Steps between the ticks of times, in seconds: of less than one, several ticks would be shown as the same. */
+const TIME_STEPS: number[] = [1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 21_600, 43_200]
+  .concat([1, 2, 7, 14, 30, 90, 365, 730].map((days) => days * 86_400));
+
 /** A range with some room at both ends. */
 function padded(min: number, max: number, least: number): [number, number] {
   const room = Math.max((max - min) / 10, least);
@@ -85,7 +89,7 @@ function dataOf(moments: readonly Moment[]): uPlot.AlignedData {
 }
 
 function optionsOf(element: HTMLElement): uPlot.Options {
-  const [text, line, own, shared, accent] = ["--soft", "--line", "--own", "--shared", "--accent"]
+  const [text, line, own, shared, curve] = ["--soft", "--line", "--own", "--shared", "--index"]
     .map((name) => colorOf(name, element)) as [string, string, string, string, string];
   const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
   const bars = uPlot.paths.bars!({ size: [0.6, 40] });
@@ -100,7 +104,7 @@ function optionsOf(element: HTMLElement): uPlot.Options {
       index: { range: (_, min, max) => padded(min, max, min === max ? 1 : 0) },
     },
     axes: [
-      { ...axis, space: isNarrow ? 90 : 70, values: times },
+      { ...axis, space: isNarrow ? 90 : 70, incrs: TIME_STEPS, values: times },
       { ...axis, scale: "bytes", size: 76, incrs: BYTE_STEPS, values: (_, ticks) => ticks.map(size) },
       {
         ...axis,
@@ -136,9 +140,9 @@ function optionsOf(element: HTMLElement): uPlot.Options {
       {
         label: "Index",
         scale: "index",
-        stroke: accent,
+        stroke: curve,
         width: 2,
-        points: { show: true, size: 7, fill: accent },
+        points: { show: true, size: 7, fill: curve },
         value: (_, v) => v === null ? "–" : count(v),
       },
     ],

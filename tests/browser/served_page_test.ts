@@ -2,7 +2,7 @@
 // With SCREENSHOTS=DIR it leaves pictures there.
 
 import { readFile, writeFile } from "node:fs/promises";
-import { source as axe } from "axe-core";
+import axe from "axe-core";
 import { snapshotHandler, Throttle } from "../../mod.ts";
 import { page as servedPage } from "../../src/page.ts";
 import { DirectoryStorage } from "../../src/storage/directory/mod.ts";
@@ -154,7 +154,7 @@ for (
         await page.screenshot({ path: `${SCREENSHOTS}/page-${name}.png`, fullPage: true });
       }
       assert.isAtMost(await page.evaluate<number>(`document.documentElement.scrollWidth`), width);
-      await page.evaluate(axe);
+      await page.evaluate(axe.source);
       const found = await page.evaluate<string[]>(
         `axe.run().then(({ violations }) => violations.map(({ id, nodes }) => id + " " + nodes[0].html))`,
       );

@@ -23,7 +23,7 @@
  * const machine = new KeyValueMachine(utf8Codec());
  * const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });
  * await replica.propose(machine.put("hello", "world"));
- * const { snapshot } = await replica.snapshot().result;
+ * const { snapshot } = await replica.snapshot();
  * console.assert(snapshot?.meta.lastIncludedIndex === 1n);
  * await replica.close();
  * ```

@@ -64,9 +64,12 @@ export {
   type StoredValue,
 } from "./state/mod.ts";
 export {
+  type LocalFile,
+  type LocalFiles,
   type Medium,
   type MediumFile,
   MediumStorage,
+  type OpenLocalFile,
   type PlacedSnapshot,
   type Places,
   type QuarantinedPlace,
@@ -87,8 +90,10 @@ export {
 export {
   type Beginning,
   type ExecutorContext,
+  type ExecutorFailure,
   FsmCaller,
   type FsmListener,
+  type InstallResult,
   type MachineCallback,
   type Prepared,
   purgeIndex,

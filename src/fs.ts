@@ -17,4 +17,15 @@
 
 export { DirectoryBucket, type DirectoryBucketOptions } from "./bucket/directory/mod.ts";
 export { sourceFiles, type SourceFilesOptions } from "./format/disk/mod.ts";
-export { DirectoryStorage, type DirectoryStorageOptions, type Durability } from "./storage/directory/mod.ts";
+export type { AddOptions } from "./snapshot/mod.ts";
+export {
+  addFiles,
+  type AddFilesOptions,
+  DirectoryStorage,
+  type DirectoryStorageOptions,
+  type DirectoryWriter,
+  type Durability,
+  extract,
+  type Extracted,
+  type ExtractOptions,
+} from "./storage/directory/mod.ts";

@@ -10,7 +10,7 @@
  *   const storage = await OpfsStorage.open("leaderboard");
  *   const pulling = pull(storage, [url]);
  *   for await (const { bytes, total } of pulling) show(bytes / (total ?? Infinity));
- *   await pulling.result; // STALE if it is here already
+ *   await pulling; // `upToDate` if it was here already
  *   return storage;
  * }
  * ```

@@ -1,4 +1,4 @@
-// Generates gen/ beside the .proto files of src, with buf and protoc-gen-es.
+// Generates tests/gen of the .proto files of src, with buf and protoc-gen-es: what the messages of src are held against.
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const PACKAGES = ["@bufbuild/buf@1.75.0", "@bufbuild/protoc-gen-es@2.17.0"];
@@ -8,7 +8,7 @@ for (const folder of ["snapshot", "state/format", "storage/object"]) {
     version: "v2",
     plugins: [{
       local: "protoc-gen-es",
-      out: `${ROOT}src/${folder}/gen`,
+      out: `${ROOT}tests/gen`,
       opt: ["target=ts", "import_extension=ts", "erasable_syntax=true"],
     }],
   });

@@ -15,7 +15,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["log"],
   ["storage", "transfer"],
   ["executor"],
-  ["jetstream", "durable_object", "testing", "page", "otel"],
+  ["braft", "jetstream", "durable_object", "testing", "page", "otel"],
   ["cli"],
 ];
 

@@ -26,9 +26,15 @@ export interface Progress {
   readonly rate: number;
 }
 
+/** See {@linkcode onEnd}: the class gives it access to itself. */
+let endOf: (operation: Operation<unknown>, ended: (error?: unknown) => void) => void;
+
 /**
- * Work that is running. `result` settles when it ends. Iterating gives its newest progress (a slow watcher skips
- * states, none pile up), ends with the work, and throws the error that the work failed with.
+ * Work that is running. `await` it for its result; iterate it for its newest progress as it happens (a slow watcher
+ * skips states, none pile up): that ends with the work, and throws the error that the work failed with.
+ *
+ * Work that fails while nobody awaits it, its `result` or its progress is an unhandled rejection, as that of any
+ * promise. An `async` function that returns one returns its result.
  *
  * @category Streams
  * @typeParam T the result of the work
@@ -39,15 +45,20 @@ export interface Progress {
  *
  * async function watch<T>(operation: Operation<T>): Promise<T> {
  *   for await (const { phase, bytes, total } of operation) console.log(phase, bytes, total);
- *   return await operation.result;
+ *   return await operation;
  * }
  * console.assert(typeof watch === "function");
  * ```
  */
-export class Operation<T> implements AsyncIterable<Progress> {
-  /** The result of the work; rejects if it fails. Its rejection is never reported as unhandled: it may be ignored. */
+export class Operation<T> implements AsyncIterable<Progress>, PromiseLike<T> {
+  /** The result of the work; rejects if it fails. */
   readonly result: Promise<T>;
+  readonly #work: Promise<T>;
   readonly #tracker: Tracker;
+
+  static {
+    endOf = (operation, ended) => void operation.#work.then(() => ended(), ended);
+  }
 
   /**
    * Starts work.
@@ -57,8 +68,8 @@ export class Operation<T> implements AsyncIterable<Progress> {
   constructor(work: (tracker: Tracker) => Promise<T>) {
     checkFunction(work, "work");
     const tracker = this.#tracker = new Tracker();
-    this.result = (async () => await work(tracker))().finally(() => tracker.end());
-    this.result.catch(() => {});
+    this.#work = (async () => await work(tracker))();
+    this.result = this.#work.finally(() => tracker.end());
   }
 
   /** The progress so far. */
@@ -66,20 +77,39 @@ export class Operation<T> implements AsyncIterable<Progress> {
     return this.#tracker.progress;
   }
 
+  /**
+   * As the `then` of {@linkcode Operation.result}: what `await` calls.
+   *
+   * @param onFulfilled called with the result
+   * @param onRejected called with the error
+   */
+  then<A = T, B = never>(
+    onFulfilled?: ((result: T) => A | PromiseLike<A>) | null,
+    onRejected?: ((error: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return this.result.then(onFulfilled, onRejected);
+  }
+
   /** Progress as it happens. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Progress, void, undefined> {
-    let seen = -1;
-    while (!this.#tracker.ended) {
-      if (seen === this.#tracker.version) {
-        await this.#tracker.changed();
-        continue;
-      }
-      seen = this.#tracker.version;
-      yield this.#tracker.progress;
-    }
-    yield this.#tracker.progress;
+  [Symbol.asyncIterator](): AsyncGenerator<Progress, void, undefined> {
+    this.result.catch(() => {}); // the watcher sees the error at the end, however late it comes there
+    return this.#watch();
+  }
+
+  async *#watch(): AsyncGenerator<Progress, void, undefined> {
+    yield* this.#tracker.watch();
     await this.result;
   }
+}
+
+/**
+ * Tells of the end of work without awaiting it: a failure that nobody else sees is reported as unhandled all the same.
+ *
+ * @param operation the work
+ * @param ended called when it ends, with the error if it failed; must not throw
+ */
+export function onEnd(operation: Operation<unknown>, ended: (error?: unknown) => void): void {
+  endOf(operation, ended);
 }
 
 /** Records the progress of running work. */
@@ -147,6 +177,20 @@ export class Tracker {
     this.#chunks = chunks;
     this.#reused = reused;
     this.phase(phase, total);
+  }
+
+  /** The progress as it happens, up to the end of the work. */
+  async *watch(): AsyncGenerator<Progress, void, undefined> {
+    let seen = -1;
+    while (!this.ended) {
+      if (seen === this.version) {
+        await this.changed();
+        continue;
+      }
+      seen = this.version;
+      yield this.progress;
+    }
+    yield this.progress;
   }
 
   /** Marks the work as over. */

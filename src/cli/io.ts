@@ -119,7 +119,7 @@ function withoutReturns(terminal: NodeJS.WriteStream): NodeJS.WriteStream {
 }
 
 async function watch<T>(operation: Operation<T>): Promise<T> {
-  if (!process.stderr.isTTY) return await operation.result;
+  if (!process.stderr.isTTY) return await operation;
   const { default: progress } = await import("cli-progress");
   const shown = new progress.SingleBar({
     stream: withoutReturns(process.stderr),
@@ -143,7 +143,7 @@ async function watch<T>(operation: Operation<T>): Promise<T> {
         rate: sizeText(rate),
       });
     }
-    return await operation.result;
+    return await operation;
   } finally {
     bar = undefined;
     shown.stop();

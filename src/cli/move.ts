@@ -4,7 +4,6 @@
  * @module
  */
 
-import { hasCode } from "../errors.ts";
 import { writeFiles } from "../format/disk/mod.ts";
 import { defaultDisk } from "../fs/mod.ts";
 import {
@@ -14,7 +13,7 @@ import {
   unarchive as takeIn,
 } from "../snapshot/mod.ts";
 import { pump, toHex } from "../stream/mod.ts";
-import { openRemote, pull as fetchInto, push as sendTo, type SourceOptions } from "../transfer/mod.ts";
+import { pull as fetchInto, push as sendTo, type SourceOptions } from "../transfer/mod.ts";
 import { type Command, Exit, type Invocation, parseIndex, UsageError } from "./command.ts";
 import { withReader } from "./files.ts";
 import { openTarget, parseNamed, pathOf, type PlaceReader, PLACES, serverOf } from "./place/mod.ts";
@@ -122,16 +121,9 @@ function fromPlace(invocation: Invocation, use: (reader: PlaceReader) => Promise
 
 async function send(reader: PlaceReader, server: SourceOptions, { io, json, signal }: Invocation): Promise<number> {
   const index = String(reader.meta.lastIncludedIndex);
-  const upToDate = await isNothingNew(
-    io.watch(sendTo(reader as SnapshotReader, server, { signal })),
-    async () => {
-      const there = await openRemote(server, { index: reader.meta.lastIncludedIndex, signal });
-      await there.close();
-      return toHex(there.manifest.digest) === toHex(reader.manifest.digest);
-    },
-  );
+  const { upToDate } = await io.watch(sendTo(reader as SnapshotReader, server, { signal }));
   if (json) io.print(JSON.stringify({ index, upToDate }));
-  else io.print(upToDate ? `snapshot ${index} is there already` : `snapshot ${index} was installed there`);
+  else io.print(upToDate ? `snapshot ${index}: up to date` : `snapshot ${index} was installed there`);
   return Exit.DONE;
 }
 
@@ -156,24 +148,14 @@ async function fetchTo(
         io.note(message);
       },
     });
-    let result: Awaited<typeof work.result> | undefined;
-    const upToDate = await isNothingNew(io.watch(work).then((it) => result = it), async () => {
-      const list = await target.storage.list();
-      return index === undefined ? list.length > 0 : list.some(({ meta }) => meta.lastIncludedIndex === index);
-    });
-    if (upToDate || result === undefined) {
-      const newest = String(index ?? (await target.storage.list())[0]!.meta.lastIncludedIndex);
-      io.print(
-        json ? JSON.stringify({ index: newest, upToDate }) : `snapshot ${newest} is here already: there is none newer`,
-      );
-      return Exit.DONE;
-    }
-    const { snapshot, fetched, reused } = result;
+    const { upToDate, snapshot, fetched, reused } = await io.watch(work);
     const found = String(snapshot.meta.lastIncludedIndex);
     io.print(
       json
-        ? JSON.stringify({ index: found, size: snapshot.size, fetched, reused })
-        : `snapshot ${found}: ${sizeText(snapshot.size)}, ${sizeText(fetched)} of it fetched, ${
+        ? JSON.stringify({ index: found, size: snapshot.size, fetched, reused, upToDate })
+        : upToDate
+        ? `snapshot ${found}: up to date`
+        : `snapshot ${found}: ${sizeText(snapshot.size)}, ${sizeText(fetched)} fetched, ${
           sizeText(reused)
         } here already`,
     );
@@ -192,7 +174,7 @@ async function into(reader: PlaceReader, to: string, invocation: Invocation): Pr
     const index = reader.meta.lastIncludedIndex;
     const held = await heldBy(storage, reader, signal);
     if (held === "all") {
-      io.print(json ? JSON.stringify({ index: `${index}`, upToDate: true }) : `snapshot ${index} is there already`);
+      io.print(json ? JSON.stringify({ index: `${index}`, upToDate: true }) : `snapshot ${index}: up to date`);
       return Exit.DONE;
     }
     const stream = archiveOf(reader as SnapshotReader, held === undefined ? {} : { held });
@@ -226,15 +208,4 @@ async function intoFile(reader: PlaceReader, path: string, { io, json, signal }:
   const index = String(reader.meta.lastIncludedIndex);
   io.print(json ? JSON.stringify({ index, bytes }) : `snapshot ${index}: an archive of ${sizeText(bytes)}`);
   return Exit.DONE;
-}
-
-/** Reports whether work failed only because there was nothing new to do. */
-async function isNothingNew(work: Promise<unknown>, isThere: () => Promise<boolean>): Promise<boolean> {
-  try {
-    const result = await work as { readonly upToDate?: boolean } | undefined;
-    return result?.upToDate === true;
-  } catch (error) {
-    if (hasCode(error, "STALE") && await isThere().catch(() => false)) return true;
-    throw error;
-  }
 }

@@ -109,7 +109,7 @@ export class DurableReplica<M extends StateMachine> implements AsyncDisposable {
    */
   alarm(): Promise<void> {
     return this.#clock.ring(async (awaited) => {
-      if (awaited) await this.replica.snapshot().result.catch(() => {}); // one is running already, or an event said so
+      if (awaited) await this.replica.snapshot().result.catch(() => {}); // an event said so
       await this.#work.done;
     });
   }

@@ -80,7 +80,7 @@ export function executorChecks(): Checks<ExecutorOptions> {
 
 /** Checks the options of a snapshot. */
 export function checkSnapshotOptions(options: SnapshotOptions): SnapshotOptions {
-  return checkOptions(options, { gap: number(0), signal: checkSignal });
+  return checkOptions(options, { gap: number(0), signal: checkSignal, whileSaving: oneOf("join", "refuse") });
 }
 
 /** Checks the options of an install. */

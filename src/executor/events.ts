@@ -39,6 +39,19 @@ export interface SaveResult {
 }
 
 /**
+ * The result of an install.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
+export interface InstallResult {
+  /** True if nothing was installed, since the state here is as new as what was offered. */
+  readonly upToDate: boolean;
+  /** The snapshot that was installed; the newest one here if it is up to date, and absent if there is none. */
+  readonly snapshot?: SnapshotInfo;
+}
+
+/**
  * An event of an executor.
  *
  * @category Replica
@@ -76,6 +89,23 @@ export type ExecutorEvent =
   | { readonly type: "purged"; readonly index: bigint }
   /** The log could not be purged; the purge is retried with the next snapshot. */
   | { readonly type: "purgeFailed"; readonly error: unknown };
+
+/**
+ * A failure of an executor: it is retried, or another attempt may be made.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
+export interface ExecutorFailure {
+  /** What failed: taking a snapshot, installing one, or purging the log. */
+  readonly during: "save" | "install" | "purge";
+  /** The time of it, in milliseconds since 1970. */
+  readonly at: number;
+  /** The reason, in words. */
+  readonly reason: string;
+  /** The error itself. */
+  readonly error: unknown;
+}
 
 /**
  * Counts since the executor was made.

@@ -72,7 +72,7 @@ export class SnapshotEvidence {
       try {
         if (fsm.canCheck && !all) await this.check(reader, signal);
         else {
-          const { ok, bad } = await reader.verify({ signal }).result;
+          const { ok, bad } = await reader.verify({ signal });
           if (!ok) throw new SnapshotError("UNAVAILABLE", `Snapshot ${index}: ${bad[0]!.message}`, { index });
         }
       } finally {

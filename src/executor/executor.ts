@@ -6,15 +6,16 @@
  */
 
 import { able, checkFunction, checkOptions, checkSignal } from "../checks.ts";
-import { hasCode } from "../errors.ts";
+import { hasCode, messageOf } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import { neverThrowing, Operation, type Progress, type Tracker } from "../async/mod.ts";
+import { neverThrowing, onEnd, Operation, type Progress, raceAbort, type Tracker } from "../async/mod.ts";
 import { checkContext, checkSnapshotOptions, executorChecks } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { UnusableSnapshot } from "./counted.ts";
-import type { ExecutorEvent, ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
+import type { ExecutorEvent, ExecutorFailure, ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotEvidence } from "./evidence.ts";
 import { closed } from "./fsm_caller.ts";
+import { follow } from "./receivers.ts";
 import { Installer } from "./install.ts";
 import { purgeLog } from "./log_purge.ts";
 import { OneAtATime, type Running } from "./one_at_a_time.ts";
@@ -38,6 +39,7 @@ export class SnapshotExecutor {
   readonly #installer: Installer;
   readonly #onEvent: (event: ExecutorEvent) => void;
   readonly #closing = new AbortController();
+  #lastFailure: ExecutorFailure | undefined;
   #metrics: ExecutorMetrics = { saves: 0, saveFailures: 0, installs: 0, installFailures: 0, purgedEntries: 0n };
   #purging: Promise<void> = Promise.resolve();
   /** True if the log was full, or a purge has failed: one is to be retried. */
@@ -100,6 +102,11 @@ export class SnapshotExecutor {
     return this.#metrics;
   }
 
+  /** The failure of a save, an install or a purge that was the last one, whatever has succeeded since. */
+  get lastFailure(): ExecutorFailure | undefined {
+    return this.#lastFailure;
+  }
+
   /** The newest snapshot that counts: saved or loaded here, or tried, and not found bad since. */
   get newest(): SnapshotInfo | undefined {
     return this.#evidence.counted.newest;
@@ -111,14 +118,16 @@ export class SnapshotExecutor {
   }
 
   /**
-   * Takes a snapshot.
+   * Takes a snapshot, or joins the save that is running.
    *
-   * @param options the gap, and the signal
-   * @returns the save; fails with `BUSY` while one is running or being installed, `TIMEOUT` if it takes too long or
+   * @param options the gap, the signal, and what happens while a save is running
+   * @returns the save; fails with `BUSY` while one is being installed or sent, `TIMEOUT` if it takes too long or
    *   stalls, `CLOSED`, and with what the machine or the storage fails with
    */
   snapshot(options: SnapshotOptions = {}): Operation<SaveResult> {
-    const { gap = this.#triggers.gap, signal } = checkSnapshotOptions(options);
+    const { gap = this.#triggers.gap, signal, whileSaving = "join" } = checkSnapshotOptions(options);
+    const saving = this.#runs.isSaving ? this.#saving : undefined;
+    if (saving !== undefined && whileSaving === "join") return this.#join(saving, options);
     const { refusal } = this.#runs;
     if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
     const { index: applied } = this.#context.fsm.applied;
@@ -132,6 +141,18 @@ export class SnapshotExecutor {
       });
     }
     return this.#startSave(signal);
+  }
+
+  #join(saving: Operation<SaveResult>, options: SnapshotOptions): Operation<SaveResult> {
+    const { signal } = options;
+    return new Operation(async (tracker) => {
+      try {
+        return await raceAbort(follow(saving, tracker), signal);
+      } catch (error) {
+        if (!hasCode(error, "CANCELLED") || signal?.aborted) throw error;
+      }
+      return await follow(this.snapshot(options), tracker); // whoever began that save has cancelled it
+    });
   }
 
   /**
@@ -166,6 +187,7 @@ export class SnapshotExecutor {
       try {
         await this.#purge(isFull);
       } catch (error) {
+        this.#failed("purge", error);
         this.#onEvent({ type: "purgeFailed", error });
         this.#isRoomWanted = true;
         this.#isFull ||= isFull;
@@ -187,7 +209,7 @@ export class SnapshotExecutor {
     if (!this.#disk.isActive || this.#closed !== undefined) return;
     const [newest] = await this.#evidence.refresh();
     if (newest !== undefined && this.#disk.leadsOn(newest)) return this.#disk.wanted(newest);
-    await (this.#saving ?? this.snapshot({ gap: 1 })).result;
+    await this.snapshot({ gap: 1 });
   }
 
   /** Takes a last snapshot if it is told to, cancels what is running, and stops. */
@@ -266,8 +288,9 @@ export class SnapshotExecutor {
   #whenDue(): void {
     if (this.#runs.refusal !== undefined) return;
     const isBehind = this.#isBehind();
-    if (isBehind && !this.#disk.isActive) void this.snapshot({ gap: 1 }); // the trigger has said how many
-    else if ((isBehind || this.#isRoomWanted) && !this.#isPurging) void this.purge();
+    if (isBehind && !this.#disk.isActive) {
+      this.snapshot({ gap: 1 }).result.catch(() => {}); // the trigger has said how many; a failure is an event
+    } else if ((isBehind || this.#isRoomWanted) && !this.#isPurging) void this.purge();
   }
 
   #startSave(signal: AbortSignal | undefined): Operation<SaveResult> {
@@ -276,10 +299,9 @@ export class SnapshotExecutor {
       signal,
       (stop, tracker) => this.#watched(stop, tracker, () => this.#save(stop.signal, tracker)),
     );
-    const ended = () => {
+    onEnd(save, () => {
       if (this.#saving === save) this.#saving = undefined;
-    };
-    save.result.then(ended, ended);
+    });
     return save;
   }
 
@@ -314,6 +336,7 @@ export class SnapshotExecutor {
         return notTaken(adopted);
       }
       this.#metrics = { ...this.#metrics, saveFailures: this.#metrics.saveFailures + 1 };
+      this.#failed("save", error);
       this.#onEvent({ type: "saveFailed", error });
       // A cancelled save, or one that `close` ended, is not retried.
       if (this.#closed === undefined && !hasCode(error, "CANCELLED", "CLOSED")) this.#triggers.failed();
@@ -331,9 +354,14 @@ export class SnapshotExecutor {
       return snapshot;
     } catch (error) {
       this.#metrics = { ...this.#metrics, installFailures: this.#metrics.installFailures + 1 };
+      this.#failed("install", error);
       this.#onEvent({ type: "installFailed", error, index: running.index });
       throw error;
     }
+  }
+
+  #failed(during: ExecutorFailure["during"], error: unknown): void {
+    this.#lastFailure = { during, at: this.#clock.now(), reason: messageOf(error), error };
   }
 
   async #purge(isFull: boolean): Promise<void> {

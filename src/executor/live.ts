@@ -34,7 +34,7 @@ interface GroupedPushOptions extends ReplicaPushOptions {
 /**
  * Sends what a machine saves, and releases its view exactly once.
  *
- * @returns the meta of what was sent; nothing if there was nothing to save
+ * @returns the meta of what was sent; nothing if there was nothing to save, or the other side is as new
  */
 export async function sendLive(
   fsm: FsmCaller,
@@ -53,7 +53,7 @@ export async function sendLive(
       ...applied.configuration,
       ...(group !== undefined && { group }),
     };
-    await follow(
+    const { upToDate } = await follow(
       pushLive(
         meta,
         (writer, signal) => {
@@ -65,7 +65,7 @@ export async function sendLive(
       ),
       tracker,
     );
-    return meta;
+    return upToDate ? undefined : meta;
   } finally {
     // If the task still writes its streams have failed. It gets a moment to notice before its view is released.
     if (writing !== undefined) await pause(GRACE, undefined, writing.catch(() => {}));

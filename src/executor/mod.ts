@@ -15,5 +15,6 @@ export { type Member, purgeIndex, type PurgeOptions, type PurgeState } from "./p
 export type { InstallOptions } from "./receivers.ts";
 export * from "./replica.ts";
 export * from "./replica_options.ts";
+export type { ReplicaStatus } from "./status.ts";
 export type { RetryOptions, TriggerOptions } from "./triggers.ts";
 export { closeGiven } from "./durable.ts";

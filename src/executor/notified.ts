@@ -13,11 +13,14 @@ import type { InstallNotification, NotificationReply } from "../transfer/mod.ts"
 import type { FsmCaller } from "./fsm_caller.ts";
 import { follow } from "./receivers.ts";
 
-/** Installs a snapshot; gives nothing if it finds no source. The signal limits the search for one. */
+/**
+ * Begins to install a snapshot; gives nothing if it finds no source. The signal limits the search for one. The install
+ * is a member of what it gives: a promise of the operation itself would be one of its result.
+ */
 export type NotificationInstaller = (
   notification: InstallNotification,
   signal: AbortSignal,
-) => Promise<Operation<SnapshotInfo> | undefined>;
+) => Promise<{ readonly install: Operation<SnapshotInfo> } | undefined>;
 
 /** The longest search for sources, in milliseconds. */
 const LOOK_TIMEOUT = 60_000;
@@ -79,12 +82,12 @@ export class NotifiedInstall {
       try {
         const looking = AbortSignal.timeout(LOOK_TIMEOUT);
         tracker.phase("look");
-        const install = await raceAbort(this.#install(notification, looking), looking);
-        if (install === undefined) {
+        const found = await raceAbort(this.#install(notification, looking), looking);
+        if (found === undefined) {
           this.#outcome = { result: "SNAPSHOT_UNAVAILABLE", reason: "There is no source to install a snapshot from" };
           return undefined;
         }
-        const snapshot = await follow(install, tracker);
+        const snapshot = await follow(found.install, tracker);
         this.#outcome = { result: "SNAPSHOT_INSTALLED", snapshotIndex: snapshot.meta.lastIncludedIndex };
         return snapshot;
       } catch (error) {

@@ -3,12 +3,15 @@
  *
  * | while                                | a save or a push | an install                                              |
  * | ------------------------------------ | ---------------- | ------------------------------------------------------- |
- * | a save or a push runs                | `BUSY`           | waits until it is committed, or cancels it              |
+ * | a save runs                          | joins it, `BUSY` | waits until it is committed, or cancels it              |
+ * | a push runs                          | `BUSY`           | waits until it is done, or cancels it                   |
  * | one with a higher index is received  | `BUSY`           | `STALE`                                                 |
  * | one with the same index is received  | `BUSY`           | joins it                                                |
  * | one with a lower index is received   | `BUSY`           | takes over, and keeps the chunks that are here          |
  * | one is received, an index is unknown | `BUSY`           | `BUSY`                                                  |
  * | one is loaded                        | `BUSY`           | waits                                                   |
+ *
+ * A save joins a running one, unless its caller wants it refused; a push does not.
  *
  * @module
  */
@@ -27,6 +30,8 @@ export interface Running {
   readonly stop: AbortController;
   /** The operation; there from its second turn on. */
   readonly operation: () => Operation<unknown>;
+  /** Resolves when it has ended, well or not: whoever waits for that only does not answer for its failure. */
+  readonly ended: Promise<void>;
   /** The index of the snapshot that is installed, if it is known by now. */
   index: bigint | undefined;
 }
@@ -68,6 +73,11 @@ export class OneAtATime {
     return this.#isClosed ? closed("executor") : this.#running && busy(this.#running);
   }
 
+  /** Whether a save runs that others may join. */
+  get isSaving(): boolean {
+    return !this.#isClosed && this.#running?.kind === "save";
+  }
+
   /** Notes what the running operation is doing. */
   enter(state: ExecutorState): void {
     if (this.#state === state || this.#state === "closed") return;
@@ -82,7 +92,7 @@ export class OneAtATime {
     work: (stop: AbortController, tracker: Tracker) => Promise<T>,
   ): Operation<T> {
     const operation: Operation<T> = new Operation((tracker) =>
-      this.#run(kind, undefined, signal, () => operation, ({ stop }) => work(stop, tracker))
+      this.#run(kind, undefined, signal, tracker, () => operation, ({ stop }) => work(stop, tracker))
     );
     return operation;
   }
@@ -112,7 +122,7 @@ export class OneAtATime {
           if (index !== undefined) checkNewer(index);
           const running = this.#running;
           if (running === undefined) {
-            return await this.#run("install", index, signal, () => operation, (run) => work(run, tracker));
+            return await this.#run("install", index, signal, tracker, () => operation, (run) => work(run, tracker));
           }
           if (running.kind === "install" && this.#state !== "loading") {
             const joined = await this.#meet(running, index, signal);
@@ -120,7 +130,7 @@ export class OneAtATime {
           } else if (running.kind !== "install" && cancelsSaves) {
             running.stop.abort(new SnapshotError("CANCELLED", "A snapshot is installed instead of saving one"));
           }
-          await raceAbort(running.operation().result.catch(() => {}), signal);
+          await raceAbort(running.ended, signal);
         }
       } finally {
         this.#installs--;
@@ -139,7 +149,7 @@ export class OneAtATime {
     this.#isClosed = true;
     const running = this.#running;
     if (!keepsSave || running?.kind !== "save") running?.stop.abort(closed("executor"));
-    await running?.operation().result.catch(() => {});
+    await running?.ended;
   }
 
   /** Meets an install that is being received: joins it, ends it, or is refused. */
@@ -174,21 +184,24 @@ export class OneAtATime {
     kind: Running["kind"],
     index: bigint | undefined,
     signal: AbortSignal | undefined,
+    tracker: Tracker,
     operation: () => Operation<T>,
     work: (running: Running) => Promise<T>,
   ): Promise<T> {
-    const running: Running = { kind, stop: new AbortController(), operation, index };
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+    const running: Running = { kind, stop: new AbortController(), operation, ended, index };
     this.#running = running;
     const unlink = onAbort(signal, () => running.stop.abort(cancelled(signal!)));
     let failed = true;
     try {
       await Promise.resolve(); // `operation` is there from now on
-      void this.#report(operation());
+      void this.#report(tracker);
       const result = await work(running);
       failed = false;
       return result;
     } finally {
       unlink();
+      end();
       this.#running = undefined;
       this.enter("idle");
       if (kind !== "save" || !failed) this.#lookFree(); // a save that failed is retried later, or was cancelled
@@ -201,12 +214,8 @@ export class OneAtATime {
   }
 
   /** Makes events of the progress of something. */
-  async #report(operation: Operation<unknown>): Promise<void> {
-    try {
-      for await (const progress of operation) this.#emit({ type: "progress", progress });
-    } catch {
-      // whoever waits for its result sees that
-    }
+  async #report(tracker: Tracker): Promise<void> {
+    for await (const progress of tracker.watch()) this.#emit({ type: "progress", progress });
   }
 }
 

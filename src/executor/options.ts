@@ -77,7 +77,14 @@ export interface SnapshotOptions {
    * @default {1}
    */
   readonly gap?: number;
-  /** Cancels it. */
+  /**
+   * While another save runs: joins it, and has the result of that one, whose state may be that of its beginning; or is
+   * refused as `BUSY`.
+   *
+   * @default {"join"}
+   */
+  readonly whileSaving?: "join" | "refuse";
+  /** Cancels it; of a save that was joined, only the wait for it. */
   readonly signal?: AbortSignal;
 }
 

@@ -6,7 +6,8 @@
 
 import type { Operation, Tracker } from "../async/mod.ts";
 import { type SnapshotInfo, type SnapshotLimits, type SnapshotStorage, unarchive } from "../snapshot/mod.ts";
-import { pull, type PullOptions, type Source } from "../transfer/mod.ts";
+import type { PullOptions, Source } from "../transfer/mod.ts";
+import { pullNewer } from "../transfer/client/mod.ts";
 import type { Receiver } from "./options.ts";
 
 /**
@@ -46,7 +47,7 @@ export function pullReceiver(
     index: options.index,
     async receive(signal, tracker, found, check) {
       const onManifest = ({ index }: { readonly index: bigint }) => found(index);
-      return (await follow(pull(storage, sources, { ...options, signal, onManifest, check }), tracker)).snapshot;
+      return (await follow(pullNewer(storage, sources, { ...options, signal, onManifest, check }), tracker)).snapshot;
     },
   };
 }
@@ -64,5 +65,5 @@ export function discard(stream: ReadableStream<Uint8Array>, reason?: unknown): v
 /** Waits for the result of an operation, and passes on its progress. */
 export async function follow<T>(operation: Operation<T>, tracker: Tracker): Promise<T> {
   for await (const progress of operation) tracker.set(progress);
-  return await operation.result;
+  return await operation;
 }

@@ -7,61 +7,26 @@
 import { checkConfiguration, checkEntry, type Configuration, type LogEntry, type StateMachine } from "../state/mod.ts";
 import type { ReplicaOptions } from "./replica_options.ts";
 import { checkIndex, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
-import { type SnapshotError, throwIfCancelled } from "../errors.ts";
+import { throwIfCancelled } from "../errors.ts";
 import { ownConfiguration, ownContent } from "../log/mod.ts";
-import type { SnapshotInfo, SnapshotMeta, SnapshotStorage } from "../snapshot/mod.ts";
-import { neverThrowing, type Operation, type Progress } from "../async/mod.ts";
+import { isPassed, type SnapshotInfo, type SnapshotMeta, type SnapshotStorage } from "../snapshot/mod.ts";
+import { neverThrowing, onEnd, Operation } from "../async/mod.ts";
 import { checkNotification, type InstallNotification, type NotificationReply, type Source } from "../transfer/mod.ts";
 import { checkSource } from "../transfer/client/mod.ts";
 import { checkInstallOptions, checkPushOptions, checkReplicaOptions } from "./checks.ts";
 import { type AnyLog, entriesOf, isShared } from "./any_log.ts";
-import type { Beginning, UnusableSnapshot } from "./counted.ts";
+import type { Beginning } from "./counted.ts";
 import { begin, closeGiven } from "./durable.ts";
-import type { ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
+import type { InstallResult, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
 import { closed, FsmCaller } from "./fsm_caller.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
 import { NotifiedInstall } from "./notified.ts";
 import type { SnapshotOptions } from "./options.ts";
 import { OwnLogFollower } from "./own_log.ts";
-import { archiveReceiver, discard, type InstallOptions, pullReceiver } from "./receivers.ts";
+import { archiveReceiver, discard, follow, type InstallOptions, pullReceiver } from "./receivers.ts";
 import { SharedFollower } from "./shared.ts";
-
-/**
- * The state of a {@linkcode Replica}.
- *
- * @category Replica
- */
-export interface ReplicaStatus {
-  /** The state of its executor. */
-  readonly state: ExecutorState;
-  /** The name of its group, if it has one. */
-  readonly group: string | undefined;
-  /** The last entry that was applied. */
-  readonly appliedIndex: bigint;
-  /** Its term. */
-  readonly appliedTerm: bigint;
-  /** The members. */
-  readonly configuration: Configuration;
-  /**
-   * The newest snapshot that counts: this replica has saved or loaded it, or tried it, and it was not found bad since.
-   */
-  readonly snapshot: SnapshotInfo | undefined;
-  /** Snapshots in the storage that this replica could not use, and why, newest first. They stay where they are. */
-  readonly unusable: readonly UnusableSnapshot[];
-  /** The first entry of the log. */
-  readonly firstIndex: bigint;
-  /** The last entry of the log. */
-  readonly lastIndex: bigint;
-  /** Bytes of the log. */
-  readonly logBytes: number;
-  /** Counts. */
-  readonly metrics: ExecutorMetrics;
-  /** How far the running save, push or install is; absent if none runs. */
-  readonly progress?: Progress;
-  /** The reason why nothing of a shared log is applied just now, and what to do; it is retried. */
-  readonly problem?: SnapshotError;
-}
+import { type ReplicaStatus, replicaStatus } from "./status.ts";
 
 /**
  * Ties state machine, log and snapshots. With a `SqliteLog` and a `DirectoryStorage` it is a durable machine in one
@@ -79,7 +44,7 @@ export interface ReplicaStatus {
  * const machine = new KeyValueMachine(utf8Codec());
  * const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });
  * await replica.propose(machine.put("hello", "world"));
- * const { snapshot, syncDuration } = await replica.snapshot().result;
+ * const { snapshot, syncDuration } = await replica.snapshot();
  * console.assert(snapshot?.meta.lastIncludedIndex === 1n && syncDuration < 100);
  * await replica.close();
  * ```
@@ -107,7 +72,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     const install = async (notification: InstallNotification, signal: AbortSignal) => {
       const found = await onNotification?.(notification, signal);
       throwIfCancelled(signal); // it was cancelled meanwhile: nobody would see what is installed now
-      return found && found.sources.length > 0 ? this.install(found.sources, found.options) : undefined;
+      return found && found.sources.length > 0 ? { install: this.#install(found.sources, found.options) } : undefined;
     };
     this.#notified = onNotification && new NotifiedInstall(fsm, storage, install);
     this.#follower = isShared(log)
@@ -199,7 +164,12 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     return entriesOf(this.#log, from);
   }
 
-  /** Takes a snapshot, while entries go on being applied: see {@linkcode SnapshotExecutor.snapshot}. */
+  /**
+   * Takes a snapshot, while entries go on being applied, or joins the save that is running: see
+   * {@linkcode SnapshotExecutor.snapshot}.
+   *
+   * @param options the gap, the signal, and what happens while a save is running
+   */
   snapshot(options?: SnapshotOptions): Operation<SaveResult> {
     return this.#executor.snapshot(options);
   }
@@ -210,9 +180,29 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    *
    * @param from an archive, as it comes from a `PUT`; or the servers to pull from
    * @param options which, and the signal
-   * @returns the install: see {@linkcode SnapshotExecutor.install}
+   * @returns the install, which says `upToDate` if the state here is as new; see {@linkcode SnapshotExecutor.install}
    */
-  install(from: ReadableStream<Uint8Array> | readonly Source[], options: InstallOptions = {}): Operation<SnapshotInfo> {
+  install(
+    from: ReadableStream<Uint8Array> | readonly Source[],
+    options: InstallOptions = {},
+  ): Operation<InstallResult> {
+    const install = this.#install(from, options);
+    return new Operation(async (tracker) => {
+      try {
+        return { upToDate: false, snapshot: await follow(install, tracker) };
+      } catch (error) {
+        if (!isPassed(error, this.#fsm.applied.index)) throw error;
+        const { newest } = this.#executor;
+        return { upToDate: true, ...(newest !== undefined && { snapshot: newest }) };
+      }
+    });
+  }
+
+  /** As {@linkcode install}; fails with `STALE` if the state here is as new. */
+  #install(
+    from: ReadableStream<Uint8Array> | readonly Source[],
+    options: InstallOptions = {},
+  ): Operation<SnapshotInfo> {
     checkInstallOptions(options);
     const stream = isReadable(from) ? from : undefined;
     if (stream === undefined) listOf(required(checkSource))(from, "from");
@@ -220,7 +210,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       ? archiveReceiver(from, this.#storage, options)
       : pullReceiver(from, this.#storage, options);
     const install = this.#executor.install(receiver, options.signal);
-    if (stream !== undefined) install.result.then(() => discard(stream), (error) => discard(stream, error));
+    if (stream !== undefined) onEnd(install, (error) => discard(stream, error));
     return install;
   }
 
@@ -230,7 +220,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    *
    * @param target the other node's handler
    * @param options the signal, the rate, who signs, and the key if it is to be stored encrypted there
-   * @returns work that gives what was sent, once it is installed; nothing if there was nothing to save
+   * @returns work that gives what was sent, once it is installed; nothing if there was nothing to save, or the other
+   *   node has a state that is as new
    */
   push(target: Source, options: ReplicaPushOptions = {}): Operation<SnapshotMeta | undefined> {
     checkSource(target, "target");
@@ -252,12 +243,13 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     return this.#notified?.notify(notification) ?? { result: "CONF_MISMATCH" };
   }
 
-  /** Returns its state. */
+  /** Returns its state, which is JSON too: see {@linkcode ReplicaStatus.toJSON}. */
   status(): ReplicaStatus {
     const { index, term, configuration } = this.#fsm.applied;
     const { problem } = this.#follower;
+    const { lastFailure } = this.#executor;
     const { progress } = this.#executor;
-    return {
+    return replicaStatus({
       state: this.#executor.state,
       group: this.#storage.group,
       appliedIndex: index,
@@ -270,8 +262,9 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       logBytes: this.#log.byteLength,
       metrics: this.#executor.metrics,
       ...(progress !== undefined && { progress }),
+      ...(lastFailure !== undefined && { lastFailure }),
       ...(problem !== undefined && { problem }),
-    };
+    });
   }
 
   /**

@@ -179,16 +179,16 @@ export class SharedFollower {
       const { lastIncludedIndex } = snapshot.meta;
       if (lastIncludedIndex <= fsm.applied.index || lastIncludedIndex + 1n < index) break;
       try {
-        await executor.install(storedReceiver(snapshot), signal).result;
+        await executor.install(storedReceiver(snapshot), signal);
         return;
       } catch (error) {
         if (signal.aborted) throw error;
         failure ??= { error }; // an older one, or one from elsewhere, may do
       }
     }
-    const installing = await install({ term: 1n, firstAvailable: { index, term: 1n } }, signal);
-    if (installing === undefined) throw failure === undefined ? new Error("no source for one is known") : failure.error;
-    await installing.result;
+    const begun = await install({ term: 1n, firstAvailable: { index, term: 1n } }, signal);
+    if (begun === undefined) throw failure === undefined ? new Error("no source for one is known") : failure.error;
+    await begun.install;
   }
 
   #stuck(purged: SnapshotError, cause: unknown): SnapshotError {

@@ -67,6 +67,10 @@ export interface FormatEntry {
   readonly key: unknown;
   /** The value. */
   readonly value: unknown;
+  /** The key within the value of `key`, of a map that is stored key by key. */
+  readonly field?: unknown;
+  /** What the value is for beside the key, such as Flink's windows. */
+  readonly namespace?: unknown;
   /** The key group, where the format has them. */
   readonly keyGroup?: number;
 }

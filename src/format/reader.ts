@@ -51,6 +51,8 @@ export interface Verification {
   readonly signal: AbortSignal | undefined;
   /** Notes something that was checked. */
   checked(line: string): void;
+  /** Notes something that cannot be checked. */
+  unchecked(line: string): void;
   /** Notes something bad. */
   bad(file: string, message: string): void;
   /** Runs a part, and notes what it throws as bad. */
@@ -134,8 +136,8 @@ export class ForeignReader implements FormatReader {
   verify(options: VerifyOptions = {}): Operation<FormatVerifyResult> {
     return new Operation<FormatVerifyResult>(async (tracker) => {
       const { signal } = checkVerifyOptions(options);
-      const { files, unchecked } = this.#snapshot;
-      const checked = [...this.#snapshot.checked];
+      const { files } = this.#snapshot;
+      const [checked, unchecked] = [[...this.#snapshot.checked], [...this.#snapshot.unchecked]];
       const bad: BadChunk[] = [];
       const note = (file: string, message: string) => {
         if (bad.length < MAX_LISTED_BAD) bad.push({ file, message });
@@ -167,6 +169,7 @@ export class ForeignReader implements FormatReader {
         tracker,
         signal,
         checked: (line) => void checked.push(line),
+        unchecked: (line) => void unchecked.push(line),
         bad: note,
         attempt,
       });

@@ -10,13 +10,14 @@ import type { SourceFiles } from "./files.ts";
 import type { Detection, Format, FormatReader, FormatSnapshot, OpenFormatOptions, System } from "./format.ts";
 import { braft, jraft } from "./braft/mod.ts";
 import { etcd, etcdSnap } from "./etcd/mod.ts";
+import { flink } from "./flink/mod.ts";
 import { consul, hashicorp } from "./hashicorp/mod.ts";
 import { ratis } from "./ratis/mod.ts";
 import { redis } from "./redis/mod.ts";
 import { sqlite } from "./sqlite/mod.ts";
 
 /** In the order in which they are tried: those with a magic of their own first. */
-const FORMATS: readonly Format[] = [consul, redis, sqlite, etcd, hashicorp, ratis, braft, jraft, etcdSnap];
+const FORMATS: readonly Format[] = [flink, consul, redis, sqlite, etcd, hashicorp, ratis, braft, jraft, etcdSnap];
 
 /** The systems whose snapshots can be read. */
 export const SYSTEMS: readonly System[] = FORMATS.map(({ system }) => system);
@@ -78,7 +79,7 @@ export async function listFormat(
  * const files = blobFiles({ "meta.json": new Blob([meta]), "state.bin": new Blob([]) }, "1-5-1700000000000");
  * const reader = await openFormat(files);
  * console.assert(reader.system === "hashicorp" && reader.meta.lastIncludedIndex === 5n);
- * console.assert((await reader.verify().result).ok);
+ * console.assert((await reader.verify()).ok);
  * await reader.close();
  * ```
  */

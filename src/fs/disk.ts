@@ -36,6 +36,20 @@ export interface Disk {
   /** Gives a file a second name. Returns whether this file system can do that. */
   link(from: string, to: string): Promise<boolean>;
 
+  /**
+   * Copies a file as the file system can do it without reading and writing it (a reflink); the copy must not exist.
+   * Absent where that is never possible.
+   *
+   * @returns whether this file system can do that
+   */
+  clone?(from: string, to: string): Promise<boolean>;
+
+  /**
+   * A text that changes when a file is written to or replaced, as far as the system notes it: its identity, size and
+   * time of change. Absent, or nothing, where only {@linkcode stat} says that.
+   */
+  version?(path: string): Promise<string | undefined>;
+
   /** Removes a file, or a directory with everything in it; nothing happens if it is not there. */
   remove(path: string): Promise<void>;
 

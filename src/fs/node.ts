@@ -7,6 +7,7 @@
 
 import { constants } from "node:fs";
 import {
+  copyFile,
   type FileHandle,
   link,
   lstat,
@@ -23,6 +24,9 @@ import { SnapshotError } from "../errors.ts";
 import type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "./disk.ts";
 import { onDisk, systemCode } from "./errors.ts";
 import { lockFile } from "./lock.ts";
+
+/** What systems say that cannot clone a file, or not to there. */
+const CANNOT_CLONE = ["ENOTSUP", "EOPNOTSUPP", "EXDEV", "EINVAL", "ENOSYS", "ENOTTY", "EPERM"];
 
 /** The disk of Node and Bun. */
 export class NodeDisk implements Disk {
@@ -79,6 +83,31 @@ export class NodeDisk implements Disk {
         if (["EPERM", "EXDEV", "ENOTSUP", "EOPNOTSUPP", "EMLINK", "ENOSYS"].includes(systemCode(error) ?? "")) {
           return false;
         }
+        throw error;
+      }
+    });
+  }
+
+  clone(from: string, to: string): Promise<boolean> {
+    const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = constants;
+    return onDisk("clone", from, async () => {
+      try {
+        await copyFile(from, to, COPYFILE_EXCL | COPYFILE_FICLONE_FORCE);
+        return true;
+      } catch (error) {
+        if (CANNOT_CLONE.includes(systemCode(error) ?? "")) return false;
+        throw error;
+      }
+    });
+  }
+
+  version(path: string): Promise<string | undefined> {
+    return onDisk("look at", path, async () => {
+      try {
+        const { dev, ino, size, mtimeNs } = await lstat(path, { bigint: true });
+        return `${dev}:${ino}:${size}:${mtimeNs}`; // the time of the inode's change is not: a new link changes it too
+      } catch (error) {
+        if (["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return undefined;
         throw error;
       }
     });

@@ -4,14 +4,14 @@
  * @module
  */
 
-import { jetstream, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { jetstream, type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { checkIndex, checkOptions, checkSignal, checkString, duration, integer, required } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { type Backoff, backoff, LONGEST_WAIT, raceAbort } from "../async/mod.ts";
-import { TERM } from "./entry.ts";
-import { isNoStream, isSilent, passes, wrap } from "./errors.ts";
+import { MESSAGE_ID, TERM } from "./entry.ts";
+import { isNoMessage, isNoStream, isSilent, passes, wrap } from "./errors.ts";
 import { followStream } from "./follow.ts";
 import { checkConnection, JetStreamConnection } from "./connection.ts";
 import { Members } from "./members.ts";
@@ -45,6 +45,13 @@ export interface JetStreamLogOptions {
 const PATIENCE = 30_000;
 /** The longest wait if nobody answers for JetStream at all, in milliseconds. */
 const SILENT = 2000;
+/** An entry that this log knows to be in its stream: by the id of its message, or by the server's time of it. */
+interface Witness {
+  readonly index: bigint;
+  readonly id?: string;
+  readonly time?: string;
+}
+
 /** The pause before a retry: the first one, and the longest, in milliseconds. */
 const RETRY: Backoff = { first: 50, longest: 1000 };
 
@@ -82,6 +89,7 @@ export class JetStreamLog implements SharedLog {
   readonly #beat: ReturnType<typeof setInterval>;
   readonly #stop: AbortController = new AbortController();
   #bounds: StreamBounds;
+  #witness: Witness | undefined;
   #closed: Promise<void> | undefined;
 
   private constructor(
@@ -90,7 +98,7 @@ export class JetStreamLog implements SharedLog {
     stream: LogStream,
     members: Members,
     proposals: Proposals,
-    bounds: StreamBounds,
+    info: StreamInfo,
     memberTimeout: number,
   ) {
     this.#connection = connection;
@@ -98,7 +106,8 @@ export class JetStreamLog implements SharedLog {
     this.#stream = stream;
     this.#members = members;
     this.#proposals = proposals;
-    this.#bounds = bounds;
+    this.#bounds = boundsOf(info);
+    this.#witness = witnessOf(info);
     const wait = Math.min(memberTimeout / 4, LONGEST_WAIT);
     this.#beat = setInterval(() => members.beat().catch(() => {}), wait); // a later one makes up for a failure
   }
@@ -152,14 +161,14 @@ export class JetStreamLog implements SharedLog {
     const members = await raceAbort(Members.open(client, manager, stream, member, memberTimeout), signal);
     await raceAbort(members.join(boundsOf(await manager.streams.info(name)).first), signal);
     // Read again: the bounds hold only from here on, now that nothing this member needs is purged.
-    const bounds = boundsOf(await raceAbort(manager.streams.info(name), signal));
+    const info = await raceAbort(manager.streams.info(name), signal);
     return new JetStreamLog(
       connection,
       manager,
       stream,
       members,
       new Proposals(connection, manager, stream),
-      bounds,
+      info,
       memberTimeout,
     );
   }
@@ -188,8 +197,8 @@ export class JetStreamLog implements SharedLog {
     entry: Pick<LogEntry, "data" | "configuration">,
     options: LogProposeOptions = {},
   ): Promise<LogEntry> {
-    const proposed = await this.#proposals.propose(entry, options);
-    this.#saw(proposed.index);
+    const { id, entry: proposed } = await this.#proposals.propose(entry, options);
+    this.#saw(proposed.index, id);
     return proposed;
   }
 
@@ -204,7 +213,7 @@ export class JetStreamLog implements SharedLog {
         bounds: () => this.#look(),
         received: ({ id, entry }) => {
           this.#proposals.seen(id, entry.index);
-          this.#saw(entry.index);
+          this.#saw(entry.index, id);
         },
       },
       from,
@@ -254,9 +263,9 @@ export class JetStreamLog implements SharedLog {
     const { name, created } = this.#stream;
     const info = await this.#manager.streams.info(name);
     const now = checkStream(info);
-    // If members of a cluster make it at once, some are told an earlier time than the one that stays. As long as no
-    // entry was seen in it, nothing is lost.
-    if (now.created !== created && this.#bounds.last === 0n) this.#stream = now;
+    // Members of a cluster that make it at once are one stream, whose time the server sets with each of them: some are
+    // told an earlier one than that which stays. It is the same as long as it has what was seen in it.
+    if (now.created !== created && (this.#bounds.last === 0n || await this.#hasWitness())) this.#stream = now;
     else if (now.created !== created) {
       throw new SnapshotError(
         "CORRUPT",
@@ -264,12 +273,32 @@ export class JetStreamLog implements SharedLog {
         { source: name, expected: created, actual: now.created },
       );
     }
+    this.#witness = witnessOf(info) ?? this.#witness;
     return this.#bounds = boundsOf(info);
   }
 
-  #saw(index: bigint): void {
+  /** Whether the stream has an entry that was seen in this log. One that is gone proves nothing. */
+  async #hasWitness(): Promise<boolean> {
+    const { index, id, time } = this.#witness ?? {};
+    if (index === undefined) return false;
+    try {
+      const found = await this.#manager.streams.getMessage(this.#stream.name, { seq: Number(index) });
+      if (found === null) return false;
+      return id === undefined ? found.timestamp === time : found.header.get(MESSAGE_ID) === id;
+    } catch (error) {
+      if (isNoMessage(error)) return false;
+      throw error;
+    }
+  }
+
+  #saw(index: bigint, id: string): void {
+    if (index >= (this.#witness?.index ?? 0n)) this.#witness = { index, id };
     if (index > this.#bounds.last) this.#bounds = { ...this.#bounds, last: index };
   }
+}
+
+function witnessOf({ state }: StreamInfo): Witness | undefined {
+  return state.messages === 0 ? undefined : { index: BigInt(state.last_seq), time: String(state.last_ts) };
 }
 
 function noJetStream(stream: string, cause: unknown): SnapshotError {

@@ -9,7 +9,7 @@ import { createInbox, type Subscription } from "@nats-io/nats-core";
 import { checkIndex, checkOptions, checkSignal } from "../checks.ts";
 import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { headersOf, MESSAGE_ID, TERM } from "./entry.ts";
+import { headersOf, MESSAGE_ID, type Received, TERM } from "./entry.ts";
 import { acknowledged, Interrupted, isNoMessage, isSilent, isWrongSequence, passes, wrap } from "./errors.ts";
 import type { JetStreamConnection } from "./connection.ts";
 import { type Backoff, backoff, onAbort, Semaphore } from "../async/mod.ts";
@@ -81,11 +81,11 @@ export class Proposals {
     });
   }
 
-  /** Sends an entry: see {@linkcode SharedLog.propose}. */
+  /** Sends an entry: see {@linkcode SharedLog.propose}. Returns it with the id of its message. */
   async propose(
     proposed: Pick<LogEntry, "data" | "configuration">,
     options: LogProposeOptions = {},
-  ): Promise<LogEntry> {
+  ): Promise<Received> {
     const entry = ownContent(proposed, "entry"); // it may be sent later, and several times
     checkOptions(options, { expectedLastIndex: checkIndex, signal: checkSignal });
     throwIfCancelled(options.signal);
@@ -93,7 +93,9 @@ export class Proposals {
     const waiting = this.#semaphore.take(options.signal);
     if (waiting !== undefined) await waiting;
     try {
-      return { ...entry, index: await this.#send(entry, options), term: TERM };
+      const key = String(++this.#count);
+      const index = await this.#send(key, entry, options);
+      return { entry: { ...entry, index, term: TERM }, id: this.#idOf(key) };
     } finally {
       this.#semaphore.leave();
     }
@@ -134,12 +136,16 @@ export class Proposals {
     );
   }
 
+  #idOf(key: string): string {
+    return `${this.#session}.${key}`;
+  }
+
   /** Sends a message until it is known to be appended, or refused, or for too long. */
   async #send(
+    key: string,
     entry: Pick<LogEntry, "data" | "configuration">,
     options: LogProposeOptions,
   ): Promise<bigint> {
-    const key = String(++this.#count);
     const pending: Pending = { due: 0, index: undefined, settle: () => {} };
     const deadline = performance.now() + this.#stream.duplicateWindow / 2;
     let uncertain = false;
@@ -194,7 +200,7 @@ export class Proposals {
       };
       const unlink = onAbort(signal, () => pending.settle(cancelled(signal!)));
       const headers = headersOf(configuration);
-      headers.set(MESSAGE_ID, `${this.#session}.${key}`);
+      headers.set(MESSAGE_ID, this.#idOf(key));
       headers.set(STREAM, this.#stream.name);
       if (expectedLastIndex !== undefined) headers.set(LAST, String(expectedLastIndex));
       try {
@@ -214,7 +220,7 @@ export class Proposals {
     const get = () => this.#manager.streams.getMessage(name, { seq: Number(expectedLastIndex! + 1n) });
     try {
       const found = await this.#connection.ask(get, signal, false);
-      return found === null ? undefined : found.header.get(MESSAGE_ID) === `${this.#session}.${key}`;
+      return found === null ? undefined : found.header.get(MESSAGE_ID) === this.#idOf(key);
     } catch (error) {
       if (isNoMessage(error) || passes(error)) return undefined; // it is still being copied, or was purged
       throw wrap(error, "read", name);

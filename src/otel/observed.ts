@@ -5,7 +5,7 @@
  */
 
 import { checkOptions, checkString, unfit } from "../checks.ts";
-import type { Operation } from "../async/mod.ts";
+import { onEnd, type Operation } from "../async/mod.ts";
 import { Instruments, telemetryChecks, type TelemetryOptions } from "./instruments.ts";
 
 /** Options of {@linkcode observed}. */
@@ -35,7 +35,8 @@ export function observed<O extends Operation<unknown>>(name: string, operation: 
   if (typeof operation?.result?.then !== "function") throw unfit("operation", "an Operation", operation);
   const instruments = new Instruments(checkOptions(options, telemetryChecks()));
   const begun = instruments.begin(name);
-  operation.result.then(() => {
+  onEnd(operation, (error) => {
+    if (error !== undefined) return begun.failed(error);
     const { bytes, reused, chunks } = operation.progress;
     instruments.moved(name, bytes - reused, reused);
     begun.succeeded({
@@ -43,6 +44,6 @@ export function observed<O extends Operation<unknown>>(name: string, operation: 
       "snapstream.bytes.reused": reused,
       "snapstream.chunks": chunks,
     });
-  }, (error) => begun.failed(error));
+  });
   return operation;
 }

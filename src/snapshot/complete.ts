@@ -27,7 +27,7 @@ import type { SnapshotReader } from "./storage.ts";
  * const machine = new KeyValueMachine(utf8Codec());
  * const replica = await Replica.open({ machine, log: new MemoryLog(), storage });
  * await replica.propose(machine.put("hello", "world"));
- * await replica.snapshot().result;
+ * await replica.snapshot();
  * const reader = await storage.open();
  * console.assert((await completeManifest(reader)).verifiable);
  * await reader.close();

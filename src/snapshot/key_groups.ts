@@ -4,10 +4,9 @@
  * @module
  */
 
-import { create } from "@bufbuild/protobuf";
 import { checkOptions, type Checks, integer, isOf, required, unfit } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
-import { type KeyGroups, KeyGroupsSchema } from "./gen/manifest_pb.ts";
+import type { KeyGroupsMessage } from "./messages.ts";
 import type { KeyGroupOffsets } from "./meta.ts";
 
 /** The most key groups that there can be: Flink's upper bound of the maximum parallelism. */
@@ -16,12 +15,12 @@ export const MAX_KEY_GROUPS: number = 32_768;
 export const MAX_KEY_GROUPS_BYTES: number = MAX_KEY_GROUPS * 8 + 32;
 
 /** Encodes key groups as a message. */
-export function keyGroupsMessage({ first, last, offsets }: KeyGroupOffsets): KeyGroups {
-  return create(KeyGroupsSchema, { first, last, offsets: Array.from(offsets, (offset) => BigInt(offset)) });
+export function keyGroupsMessage({ first, last, offsets }: KeyGroupOffsets): KeyGroupsMessage {
+  return { first, last, offsets: Array.from(offsets, (offset) => BigInt(offset)) };
 }
 
 /** Decodes key groups from a message; see {@linkcode checkKeyGroups}. */
-export function keyGroupsOf({ first, last, offsets }: KeyGroups, size: number): KeyGroupOffsets {
+export function keyGroupsOf({ first = 0, last = 0, offsets = [] }: KeyGroupsMessage, size: number): KeyGroupOffsets {
   return checkKeyGroups({ first, last, offsets: Float64Array.from(offsets, Number) }, size);
 }
 

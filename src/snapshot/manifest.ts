@@ -11,15 +11,14 @@
  * @module
  */
 
-import { fromBinary, isFieldSet } from "@bufbuild/protobuf";
 import { able, checkBytes, checkOptions, checkString, integer, listOf, required } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { InFlight, yieldTurn } from "../async/mod.ts";
 import { checkChunkMap, compareBytes, concat, equal, sha256, toHex, u32 } from "../stream/mod.ts";
-import { LocalSnapshotPbMetaSchema, SnapshotMetaSchema } from "./gen/manifest_pb.ts";
 import { SnapshotContent } from "./content.ts";
 import { attributeChecks, checkEncryption, checkMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
 import { checkKeyGroups } from "./key_groups.ts";
+import { LOCAL_SNAPSHOT_PB_META } from "./messages.ts";
 import { checkNames } from "./names.ts";
 import {
   checkFileCount,
@@ -28,7 +27,6 @@ import {
   decodeSnapshotExtension,
   encode,
   isExtended,
-  KNOWN_ONLY,
   malformed,
   type ManifestVerifier,
   MAX_FILES,
@@ -137,24 +135,20 @@ export class SnapshotManifest {
     }
     checkFileCount(bytes, mostFiles ?? MAX_FILES);
     if (verifier !== undefined) await checkTrusted(bytes, verifier);
-    const message = parse(() => fromBinary(LocalSnapshotPbMetaSchema, bytes, KNOWN_ONLY));
-    const { field } = SnapshotMetaSchema;
-    if (
-      message.meta === undefined || !isFieldSet(message.meta, field.lastIncludedIndex) ||
-      !isFieldSet(message.meta, field.lastIncludedTerm)
-    ) {
+    const message = parse(() => LOCAL_SNAPSHOT_PB_META.decode(bytes));
+    const { lastIncludedIndex, lastIncludedTerm, peers = [], oldPeers = [], extension: own } = message.meta ?? {};
+    if (lastIncludedIndex === undefined || lastIncludedTerm === undefined) {
       throw malformed("it does not say which index and term it is of");
     }
-    const extension = decodeSnapshotExtension(message.meta.extension);
+    const extension = decodeSnapshotExtension(own ?? new Uint8Array(0));
     const files: FileInfo[] = [];
     const decoding = new InFlight<FileInfo>(); // each waits for a digest
-    for (const [i, file] of message.files.entries()) {
+    for (const [i, file] of (message.files ?? []).entries()) {
       if (i % FILES_A_TURN === FILES_A_TURN - 1) await yieldTurn();
       decoding.add(decodeFile(file, extension !== undefined));
       if (decoding.size >= DECODED_AHEAD) files.push(await decoding.next());
     }
     while (decoding.size > 0) files.push(await decoding.next());
-    const { lastIncludedIndex, lastIncludedTerm, peers, oldPeers } = message.meta;
     const manifest = await SnapshotManifest.of({
       lastIncludedIndex,
       lastIncludedTerm,

@@ -4,19 +4,18 @@
  * @module
  */
 
-import { create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
 import { messageOf, SnapshotError } from "../errors.ts";
 import { ChunkMap, concat, DIGEST_SIZE, equal, MAX_CHUNK_SIZE, toHex } from "../stream/mod.ts";
 import {
-  FileExtensionSchema,
-  FileSource,
-  LocalFileMetaSchema,
-  type LocalSnapshotPbMeta,
-  LocalSnapshotPbMetaSchema,
-  SnapshotExtensionSchema,
-} from "./gen/manifest_pb.ts";
-import { checkEncryption, type FileInfo, type SnapshotMeta } from "./meta.ts";
-import { type FileTrailer, readTrailer, trailerFields } from "./trailer.ts";
+  FILE_EXTENSION,
+  type FileMessage,
+  LOCAL_SNAPSHOT_PB_META,
+  type LocalFileMetaMessage,
+  SNAPSHOT_EXTENSION,
+  SOURCES,
+} from "./messages.ts";
+import type { FileInfo, SnapshotMeta } from "./meta.ts";
+import { encryptionOf, type FileTrailer, readTrailer, trailerFields } from "./trailer.ts";
 import { MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
 
 /** The largest manifest: 64 MiB, which is two million chunks. */
@@ -33,8 +32,6 @@ export const FORMAT_VERSION: number = 2;
 
 /** The first byte of either extension: field 1 as a varint. A field 1000 that begins otherwise is somebody else's. */
 const EXTENSION_TAG = 0x08;
-/** Unknown fields are dropped: they are not written again, and each of two bytes would become an object. */
-export const KNOWN_ONLY = { readUnknownFields: false } as const;
 
 /** Decides whether a manifest is trusted, before its files are looked at. */
 export interface ManifestVerifier {
@@ -49,58 +46,50 @@ export function isExtended(meta: SnapshotMeta, files: readonly FileInfo[]): bool
 /** The encoded manifest; without a digest, the bytes that the digest is computed over. */
 export function encode(meta: SnapshotMeta, files: readonly FileInfo[], digest: Uint8Array | undefined): Uint8Array {
   const extended = isExtended(meta, files);
-  return toBinary(
-    LocalSnapshotPbMetaSchema,
-    create(LocalSnapshotPbMetaSchema, {
-      meta: {
-        lastIncludedIndex: meta.lastIncludedIndex,
-        lastIncludedTerm: meta.lastIncludedTerm,
-        peers: [...meta.peers],
-        oldPeers: [...meta.oldPeers ?? []],
-        ...(extended && { extension: encodeSnapshotExtension(meta, digest) }),
-      },
-      files: files.map((file) => ({ name: file.name, meta: encodeFileMeta(file, extended) })),
-    }),
-  );
+  return LOCAL_SNAPSHOT_PB_META.encode({
+    meta: {
+      lastIncludedIndex: meta.lastIncludedIndex,
+      lastIncludedTerm: meta.lastIncludedTerm,
+      peers: [...meta.peers],
+      oldPeers: [...meta.oldPeers ?? []],
+      ...(extended && { extension: encodeSnapshotExtension(meta, digest) }),
+    },
+    files: files.map((file) => ({ name: file.name, meta: encodeFileMeta(file, extended) })),
+  });
 }
 
 function encodeSnapshotExtension(meta: SnapshotMeta, digest: Uint8Array | undefined): Uint8Array {
   const { group, signature } = meta;
   const seal = digest && meta.seal; // it covers the digest, as the signature does, and so cannot be part of it
-  return toBinary(
-    SnapshotExtensionSchema,
-    create(SnapshotExtensionSchema, {
-      formatVersion: group === undefined && seal === undefined ? 1 : 2,
-      createdAt: BigInt(meta.createdAt!),
-      ...(meta.writer !== undefined && { writer: meta.writer }),
-      ...(meta.parentIndex !== undefined && { parentIndex: meta.parentIndex }),
-      ...(group !== undefined && { group }),
-      ...(digest !== undefined && { digest, ...(signature !== undefined && { signature }) }),
-      ...(seal !== undefined && { seal: { keyId: seal.keyId, mac: seal.mac } }),
-    }),
-  );
+  return SNAPSHOT_EXTENSION.encode({
+    formatVersion: group === undefined && seal === undefined ? 1 : 2,
+    createdAt: BigInt(meta.createdAt!),
+    ...(meta.writer !== undefined && { writer: meta.writer }),
+    ...(meta.parentIndex !== undefined && { parentIndex: meta.parentIndex }),
+    ...(group !== undefined && { group }),
+    ...(digest !== undefined && { digest, ...(signature !== undefined && { signature }) }),
+    ...(seal !== undefined && { seal: { keyId: seal.keyId, mac: seal.mac } }),
+  });
 }
 
-function encodeFileMeta({ userMeta, source, checksum, chunks, ...trailer }: FileInfo, extended: boolean) {
+function encodeFileMeta(
+  { userMeta, source, checksum, chunks, ...trailer }: FileInfo,
+  extended: boolean,
+): LocalFileMetaMessage {
   return {
     ...(userMeta !== undefined && { userMeta }),
-    ...(source !== undefined && {
-      source: source === "local" ? FileSource.LOCAL : FileSource.REFERENCE,
-    }),
+    ...(source !== undefined && { source: SOURCES.indexOf(source) }),
     ...(checksum !== undefined && { checksum }),
     ...(extended && {
-      extension: toBinary(
-        FileExtensionSchema,
-        create(FileExtensionSchema, {
-          size: BigInt(chunks!.size),
-          ...("chunkSize" in chunks!.chunking
-            ? { chunkSize: chunks!.chunking.chunkSize }
-            : { chunkLengths: [...chunks!.chunking.chunkLengths] }),
-          chunkDigests: chunks!.digests,
-          root: chunks!.root,
-          ...trailerFields(trailer),
-        }),
-      ),
+      extension: FILE_EXTENSION.encode({
+        size: BigInt(chunks!.size),
+        ...("chunkSize" in chunks!.chunking
+          ? { chunkSize: chunks!.chunking.chunkSize }
+          : { chunkLengths: [...chunks!.chunking.chunkLengths] }),
+        chunkDigests: chunks!.digests,
+        root: chunks!.root,
+        ...trailerFields(trailer),
+      }),
     }),
   };
 }
@@ -112,7 +101,7 @@ function encodeFileMeta({ userMeta, source, checksum, chunks, ...trailer }: File
  * @throws {SnapshotError} `MALFORMED`, `UNSUPPORTED`
  */
 export function groupOfManifest(bytes: Uint8Array): string | undefined {
-  const { meta } = parse(() => fromBinary(LocalSnapshotPbMetaSchema, bytes, KNOWN_ONLY));
+  const { meta } = parse(() => LOCAL_SNAPSHOT_PB_META.decode(bytes));
   return decodeSnapshotExtension(meta?.extension ?? new Uint8Array(0))?.fields.group;
 }
 
@@ -120,34 +109,26 @@ export function decodeSnapshotExtension(
   bytes: Uint8Array,
 ): { fields: Partial<SnapshotMeta>; digest: Uint8Array } | undefined {
   if (bytes[0] !== EXTENSION_TAG) return undefined;
-  const message = parse(() => fromBinary(SnapshotExtensionSchema, bytes, KNOWN_ONLY));
-  if (message.formatVersion > FORMAT_VERSION) {
+  const { formatVersion = 0, createdAt = 0n, digest = new Uint8Array(0), seal, ...rest } = parse(() =>
+    SNAPSHOT_EXTENSION.decode(bytes)
+  );
+  if (formatVersion > FORMAT_VERSION) {
     throw new SnapshotError(
       "UNSUPPORTED",
-      `The manifest has format version ${message.formatVersion}; this release reads up to ${FORMAT_VERSION}`,
-      { expected: FORMAT_VERSION, actual: message.formatVersion },
+      `The manifest has format version ${formatVersion}; this release reads up to ${FORMAT_VERSION}`,
+      { expected: FORMAT_VERSION, actual: formatVersion },
     );
   }
-  const has = (field: "writer" | "parentIndex" | "group" | "signature") =>
-    isFieldSet(message, SnapshotExtensionSchema.field[field]);
   return {
-    fields: {
-      createdAt: Number(message.createdAt),
-      ...(has("writer") && { writer: message.writer }),
-      ...(has("parentIndex") && { parentIndex: message.parentIndex }),
-      ...(has("group") && { group: message.group }),
-      ...(has("signature") && { signature: message.signature }),
-      ...(message.seal !== undefined && { seal: checkEncryption(message.seal) }),
-    },
-    digest: message.digest,
+    fields: { createdAt: Number(createdAt), ...rest, ...(seal !== undefined && { seal: encryptionOf(seal) }) },
+    digest,
   };
 }
 
-export async function decodeFile(file: LocalSnapshotPbMeta["files"][number], extended: boolean): Promise<FileInfo> {
-  const { name, meta } = file;
-  const has = (field: "userMeta" | "source" | "checksum") =>
-    meta !== undefined && isFieldSet(meta, LocalFileMetaSchema.field[field]);
-  const extension = await decodeExtension(name, meta?.extension ?? new Uint8Array(0));
+export async function decodeFile({ name = "", meta = {} }: FileMessage, extended: boolean): Promise<FileInfo> {
+  const { userMeta, checksum } = meta;
+  const source = SOURCES[meta.source ?? -1];
+  const extension = await decodeExtension(name, meta.extension ?? new Uint8Array(0));
   if ((extension !== undefined) !== extended) {
     throw new SnapshotError(
       "CORRUPT",
@@ -159,9 +140,9 @@ export async function decodeFile(file: LocalSnapshotPbMeta["files"][number], ext
   }
   return {
     name,
-    ...(has("userMeta") && { userMeta: meta!.userMeta }),
-    ...(has("source") && { source: meta!.source === FileSource.LOCAL ? "local" : "reference" }),
-    ...(has("checksum") && { checksum: meta!.checksum }),
+    ...(userMeta !== undefined && { userMeta }),
+    ...(source !== undefined && { source }),
+    ...(checksum !== undefined && { checksum }),
     ...extension,
   };
 }
@@ -172,11 +153,20 @@ async function decodeExtension(
 ): Promise<Required<Pick<FileInfo, "chunks">> & FileTrailer | undefined> {
   if (bytes[0] !== EXTENSION_TAG) return undefined;
   checkLists(file, bytes);
-  const message = parse(() => fromBinary(FileExtensionSchema, bytes, KNOWN_ONLY));
-  if (message.compression !== "") {
+  const none = new Uint8Array(0);
+  const {
+    size = 0n,
+    chunkSize = 0,
+    chunkLengths = [],
+    chunkDigests = none,
+    root = none,
+    compression = "",
+    ...trailer
+  } = parse(() => FILE_EXTENSION.decode(bytes));
+  if (compression !== "") {
     throw new SnapshotError("UNSUPPORTED", `${JSON.stringify(file)} was written by a newer release`, { file });
   }
-  const longest = message.chunkLengths.reduce((max, length) => Math.max(max, length), message.chunkSize);
+  const longest = chunkLengths.reduce((max, length) => Math.max(max, length), chunkSize);
   if (longest > MAX_CHUNK_SIZE) {
     throw new SnapshotError("MALFORMED", `${JSON.stringify(file)} has chunks of ${longest} bytes`, {
       file,
@@ -185,19 +175,14 @@ async function decodeExtension(
     });
   }
   const chunks = await ChunkMap.of(
-    Number(message.size),
-    message.chunkSize > 0 ? { chunkSize: message.chunkSize } : { chunkLengths: Uint32Array.from(message.chunkLengths) },
-    message.chunkDigests,
+    Number(size),
+    chunkSize > 0 ? { chunkSize } : { chunkLengths: Uint32Array.from(chunkLengths) },
+    chunkDigests,
   );
-  if (equal(chunks.root, message.root)) {
-    return {
-      chunks,
-      ...readTrailer(message, chunks.size),
-    };
-  }
+  if (equal(chunks.root, root)) return { chunks, ...readTrailer(trailer, chunks.size) };
   throw new SnapshotError("CORRUPT", `The chunk digests of ${JSON.stringify(file)} do not give its root digest`, {
     file,
-    expected: toHex(message.root),
+    expected: toHex(root),
     actual: toHex(chunks.root),
   });
 }
@@ -216,7 +201,7 @@ export function checkFileCount(bytes: Uint8Array, most: number): void {
 export async function checkTrusted(bytes: Uint8Array, verifier: ManifestVerifier): Promise<void> {
   const others: Uint8Array[] = [];
   for (const { tag, begin, end } of fieldsOf(bytes)) if (tag !== FILES_TAG) others.push(bytes.subarray(begin, end));
-  const { meta } = parse(() => fromBinary(LocalSnapshotPbMetaSchema, concat(others), KNOWN_ONLY));
+  const { meta } = parse(() => LOCAL_SNAPSHOT_PB_META.decode(concat(others)));
   const { lastIncludedIndex = 0n, lastIncludedTerm = 0n, peers = [] } = meta ?? {};
   const { fields, digest = new Uint8Array(DIGEST_SIZE) } =
     decodeSnapshotExtension(meta?.extension ?? new Uint8Array(0)) ?? {};
@@ -229,13 +214,13 @@ export async function checkTrusted(bytes: Uint8Array, verifier: ManifestVerifier
 
 /** Refuses lists that are too long before they are parsed: a byte of them can become forty. */
 function checkLists(file: string, bytes: Uint8Array): void {
-  const { chunkLengths, chunkDigests, keyGroups } = FileExtensionSchema.field;
+  const { chunkLengths, chunkDigests, keyGroups } = FILE_EXTENSION.fields;
   const sizes = new Map<number, number>();
   for (const { tag, size } of fieldsOf(bytes)) {
     const field = Math.floor(tag / 8);
     sizes.set(field, (sizes.get(field) ?? 0) + size);
   }
-  const sizeOf = ({ number }: { number: number }) => sizes.get(number) ?? 0;
+  const sizeOf = (field: { readonly number: number } | undefined) => sizes.get(field!.number) ?? 0;
   // A length takes up to four bytes (4 MiB), and comes with a digest.
   if (sizeOf(chunkLengths) <= sizeOf(chunkDigests) * 4 / DIGEST_SIZE && sizeOf(keyGroups) <= MAX_KEY_GROUPS_BYTES) {
     return;

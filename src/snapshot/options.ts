@@ -21,6 +21,7 @@ import { checkChunkSize } from "../stream/mod.ts";
 import { SnapshotManifest } from "./manifest.ts";
 import { attributeChecks, type FileOptions } from "./meta.ts";
 import type {
+  AddOptions,
   ByteRange,
   CommitOptions,
   CreateOptions,
@@ -50,6 +51,11 @@ export function checkFileOptions(options: FileOptions): FileOptions {
 /** Checks the options of `SnapshotWriter.commit`. */
 export function checkCommitOptions(options: CommitOptions): CommitOptions {
   return checkOptions(options, { digest: checkBytes, check: checkFunction });
+}
+
+/** Checks the options of `SnapshotWriter.add`. */
+export function checkAddOptions(options: AddOptions): AddOptions {
+  return checkOptions(options, { immutable: checkBoolean });
 }
 
 /** Checks the options of `SnapshotReader.file`, and returns the range. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SnapshotError } from "../errors.ts";
+import { hasCode, SnapshotError } from "../errors.ts";
 
 /** The error for a snapshot that is not newer than the newest. */
 export function stale(index: bigint, newest: bigint): SnapshotError {
@@ -13,4 +13,9 @@ export function stale(index: bigint, newest: bigint): SnapshotError {
     `Snapshot ${index} is not newer than snapshot ${newest}, which is here`,
     { index, actual: newest },
   );
+}
+
+/** Whether an error says of a snapshot that it is not newer than an index: that there is nothing new to install. */
+export function isPassed(error: unknown, index: bigint): boolean {
+  return hasCode(error, "STALE") && error.index !== undefined && error.index <= index;
 }

@@ -193,7 +193,7 @@ export interface QuarantinedSnapshot {
 export interface SnapshotWriter extends AsyncDisposable {
   /**
    * A new file. Several may be written at the same time. The stream's chunks are copied: they may be changed as soon
-   * as their write has resolved. Closing the stream makes the file durable.
+   * as their write has resolved. Closing the stream ends the file; it is durable once the snapshot is committed.
    *
    * @param name see {@linkcode checkName}
    * @param options attributes, and the size if it is known
@@ -213,7 +213,34 @@ export interface SnapshotWriter extends AsyncDisposable {
   reuse(files: readonly FileInfo[]): Promise<boolean>;
 
   /**
-   * The description of a file that was written to its end, or reused.
+   * Puts a file that is on the disk already into the snapshot, or all files of a directory and of those below it; or
+   * none of them, if it fails. Absent where the storage is on no disk, or encrypts: `addFiles` of
+   * `@snapstream/snapstream/fs` takes every writer.
+   *
+   * @param path a file or a directory; no symbolic link is followed
+   * @param name its name in the snapshot, a prefix for those of a directory; by default the last part of the path.
+   *   Empty: the files of a directory have no prefix
+   * @param options whether it may be linked
+   * @returns the files, by name
+   * @throws {SnapshotError} `NOT_FOUND`; `MALFORMED` for a FIFO, a device, a symbolic link, or a name that is not
+   *   allowed or there already; `BUSY` if a file changes meanwhile
+   */
+  add?(path: string, name?: string, options?: AddOptions): Promise<FileInfo[]>;
+
+  /**
+   * Takes a file out of the snapshot again: one that was written, reused or added, also one whose stream was aborted or
+   * is still open, which fails then. Its name is free afterwards.
+   *
+   * @param name which
+   * @throws {SnapshotError} `NOT_FOUND` if there is none, or it is just being reused
+   */
+  remove(name: string): Promise<void>;
+
+  /** The files that were written to their end, reused or added, in the order in which that was. */
+  files(): FileInfo[];
+
+  /**
+   * The description of a file that was written to its end, reused or added.
    *
    * @throws {SnapshotError} `NOT_FOUND`
    */
@@ -246,7 +273,19 @@ export interface SnapshotWriter extends AsyncDisposable {
 }
 
 /** The part of a writer for code that writes files and does not commit them. */
-export type FileWriter = Pick<SnapshotWriter, "file" | "reuse" | "info" | "sealWith">;
+export type FileWriter = Pick<SnapshotWriter, "file" | "reuse" | "info" | "sealWith" | "add">;
+
+/** Options of {@linkcode SnapshotWriter.add}. */
+export interface AddOptions {
+  /**
+   * True if the files are never written to again (those of a RocksDB checkpoint; not a log that grows): they get a
+   * second name in the storage then, a hard link, which takes no room. Otherwise they are cloned where the file system
+   * can do that, or copied.
+   *
+   * @default {false}
+   */
+  readonly immutable?: boolean;
+}
 
 /**
  * Options of {@linkcode SnapshotStorage.create}.

@@ -4,12 +4,11 @@
  * @module
  */
 
-import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { messageOf, SnapshotError } from "../errors.ts";
 import { type ChunkMap, equal } from "../stream/mod.ts";
-import { type FileExtension, FileExtensionSchema } from "./gen/manifest_pb.ts";
 import { checkKeyGroups, keyGroupsMessage, keyGroupsOf, MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
-import { checkEncryption, type FileInfo, type FileOptions } from "./meta.ts";
+import { type EncryptionMessage, FILE_EXTENSION, type FileExtensionMessage } from "./messages.ts";
+import { checkEncryption, type FileEncryption, type FileInfo, type FileOptions } from "./meta.ts";
 
 /** The trailer of a file. */
 export type FileTrailer = Pick<FileInfo, "keyGroups" | "encryption">;
@@ -32,7 +31,7 @@ export async function trailerOf(
 }
 
 /** The trailer's fields in a file's message. */
-export function trailerFields({ keyGroups, encryption }: FileTrailer): MessageInitShape<typeof FileExtensionSchema> {
+export function trailerFields({ keyGroups, encryption }: FileTrailer): FileExtensionMessage {
   return {
     ...(keyGroups !== undefined && { keyGroups: keyGroupsMessage(keyGroups) }),
     ...(encryption !== undefined && { encryption: { keyId: encryption.keyId, mac: encryption.mac } }),
@@ -44,16 +43,21 @@ export function trailerFields({ keyGroups, encryption }: FileTrailer): MessageIn
  *
  * @throws {SnapshotError} `MALFORMED`
  */
-export function readTrailer({ keyGroups, encryption }: FileExtension, size: number): FileTrailer {
+export function readTrailer({ keyGroups, encryption }: FileExtensionMessage, size: number): FileTrailer {
   return {
     ...(keyGroups !== undefined && { keyGroups: keyGroupsOf(keyGroups, size) }),
-    ...(encryption !== undefined && { encryption: checkEncryption(encryption) }),
+    ...(encryption !== undefined && { encryption: encryptionOf(encryption) }),
   };
+}
+
+/** The encryption, or the seal, of a message. */
+export function encryptionOf({ keyId = "", mac = new Uint8Array(0) }: EncryptionMessage): FileEncryption {
+  return checkEncryption({ keyId, mac });
 }
 
 /** Encodes a trailer, for an archive. */
 export function encodeTrailer(trailer: FileTrailer): Uint8Array {
-  return toBinary(FileExtensionSchema, create(FileExtensionSchema, trailerFields(trailer)));
+  return FILE_EXTENSION.encode(trailerFields(trailer));
 }
 
 /**
@@ -63,7 +67,7 @@ export function encodeTrailer(trailer: FileTrailer): Uint8Array {
  */
 export function decodeTrailer(bytes: Uint8Array): FileTrailer {
   try {
-    const trailer = readTrailer(fromBinary(FileExtensionSchema, bytes), Number.MAX_SAFE_INTEGER);
+    const trailer = readTrailer(FILE_EXTENSION.decode(bytes), Number.MAX_SAFE_INTEGER);
     // Some changes mean nothing to protobuf, but are damage all the same.
     if (equal(bytes, encodeTrailer(trailer))) return trailer;
   } catch (error) {

@@ -55,7 +55,7 @@ export interface BytesMachineOptions {
  * });
  * const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });
  * await replica.propose(new TextEncoder().encode("Ada"));
- * await replica.snapshot().result;
+ * await replica.snapshot();
  * console.assert(votes.Ada === 1);
  * await replica.close();
  * ```

@@ -13,6 +13,8 @@ import { PacedFile } from "./paced_file.ts";
 
 /** The size of one write: several chunks, since a call costs the same for 256 KiB as for 1 MiB. */
 const BLOCK_SIZE = 1024 * 1024;
+/** The size of a file's first block, while nothing says that the file is larger. */
+const FIRST_BLOCK_SIZE = 16 * 1024;
 /** The bytes hashed and written at once, besides the block being filled: six blocks, or fewer of large chunks. */
 const BYTES_IN_FLIGHT = 6 * BLOCK_SIZE;
 /** The most chunks in a block: a million digests computed at once take gigabytes, and minutes. */
@@ -26,8 +28,8 @@ interface WrittenBlock {
 
 /** The events that a {@linkcode FileSink} reports to its owner. */
 export interface FileSinkEvents {
-  /** The file is complete, durable and closed. */
-  onClose(chunks: ChunkMap): Promise<void>;
+  /** The file is complete. It is the owner's from now on, who makes it durable and closes it. */
+  onClose(chunks: ChunkMap, file: PacedFile): Promise<void>;
   /** So many bytes were taken in. */
   readonly onBytes: ((bytes: number) => void) | undefined;
   /** So many chunks were written; throws if they are too many. */
@@ -91,13 +93,29 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
   /** Takes in a piece, which need not end where a chunk does. */
   async #writePiece(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length;) {
-      this.#block ??= this.#free.pop() ?? new Uint8Array(this.#blockSize);
+      this.#block = this.#blockFor(bytes.length - at);
       const taken = Math.min(this.#blockSize - this.#filled, bytes.length - at);
       this.#block.set(at === 0 && taken === bytes.length ? bytes : bytes.subarray(at, at + taken), this.#filled);
       this.#filled += taken;
       at += taken;
       if (this.#filled === this.#blockSize) await this.#flush();
     }
+  }
+
+  /** The block being filled, with room for more of so many bytes. */
+  #blockFor(length: number): Uint8Array {
+    const block = this.#block;
+    if (block === undefined) return this.#newBlock(length);
+    if (block.length === this.#blockSize || this.#filled + length <= block.length) return block;
+    const whole = new Uint8Array(this.#blockSize);
+    whole.set(block.subarray(0, this.#filled));
+    return whole;
+  }
+
+  /** A file's first block is short until the file is known to have more: of many files most are small. */
+  #newBlock(length: number): Uint8Array {
+    if (this.#position === 0 && length <= FIRST_BLOCK_SIZE) return new Uint8Array(FIRST_BLOCK_SIZE);
+    return this.#free.pop() ?? new Uint8Array(this.#blockSize);
   }
 
   /** Takes in a piece that is a chunk. */
@@ -113,7 +131,7 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
       (this.#filled + bytes.length > this.#block.length || this.#ends.length === MAX_BLOCK_CHUNKS);
     if (isFull) await this.#flush();
     const block = this.#block ??= bytes.length <= this.#blockSize
-      ? this.#free.pop() ?? new Uint8Array(this.#blockSize)
+      ? this.#newBlock(bytes.length)
       : new Uint8Array(bytes.length);
     block.set(bytes, this.#filled);
     this.#ends.push(this.#filled += bytes.length);
@@ -130,10 +148,9 @@ export class FileSink implements UnderlyingSink<Uint8Array> {
       if (this.#filled > 0) this.#dispatch();
       while (this.#running.size > 0) await this.#settle();
       const chunks = await this.#chunks.build();
-      await this.#file!.sync();
-      await this.#file!.close();
+      const file = this.#file!;
       this.#opening = this.#file = undefined;
-      await this.#events.onClose(chunks);
+      await this.#events.onClose(chunks, file);
     } catch (error) {
       await this.discard();
       throw error;

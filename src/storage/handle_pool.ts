@@ -30,8 +30,11 @@ export class HandlePool {
     this.#open = open;
   }
 
-  /** Runs `verb` on a file, which is opened if it is not open. */
-  async use<T>(name: string, verb: (file: PacedFile) => Promise<T>): Promise<T> {
+  /**
+   * Runs `verb` on a file, which is opened if it is not open. If it says that the file is complete, the file is made
+   * durable, and closed unless somebody else is using it.
+   */
+  async use(name: string, verb: (file: PacedFile) => Promise<boolean>): Promise<void> {
     const handle: Handle = this.#handles.get(name) ?? {
       file: this.#open(name).then((file) => new PacedFile(file)),
       users: 0,
@@ -40,24 +43,26 @@ export class HandlePool {
     this.#handles.set(name, handle);
     this.#durable.delete(name);
     handle.users++;
+    let isComplete = false;
     try {
-      return await verb(await handle.file);
+      const file = await handle.file;
+      isComplete = await verb(file);
+      if (isComplete) await file.sync();
     } catch (error) {
       await handle.file.catch(() => this.#handles.delete(name));
       throw error;
     } finally {
       if (--handle.users === 0) handle.onIdle?.();
-      await this.#shrink();
+      if (!isComplete) await this.#shrink();
     }
+    if (!isComplete || handle.users > 0 || this.#handles.get(name) !== handle) return;
+    this.#durable.add(name);
+    await this.#close(name);
   }
 
   /** Makes a file durable and closes it, if nobody else is using it. */
   async finish(name: string): Promise<void> {
-    if (this.#durable.has(name)) return;
-    await this.use(name, (file) => file.sync());
-    if ((this.#handles.get(name)?.users ?? 0) > 0) return;
-    this.#durable.add(name);
-    await this.#close(name);
+    if (!this.#durable.has(name)) await this.use(name, () => Promise.resolve(true));
   }
 
   /** Reports whether a file could not be made durable; such a file is closed, to be written anew. */

@@ -18,7 +18,7 @@ import {
   type SnapshotInstall,
   type SnapshotManifest,
 } from "../snapshot/mod.ts";
-import { InFlight } from "../async/mod.ts";
+import { InFlight, mapAhead } from "../async/mod.ts";
 import { type ChunkMap, ChunkSet, equal, sha256, streamFrom, toHex } from "../stream/mod.ts";
 import { HandlePool } from "./handle_pool.ts";
 import { type Incoming, type IncomingChunk, IncomingChunks } from "./incoming.ts";
@@ -30,6 +30,8 @@ import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
 /** Chunks verified at the same time while looking for those that are here. */
 const IN_FLIGHT = 4;
+/** Files made durable at the same time, if they were found here. */
+const SYNCS_IN_FLIGHT = 16;
 /** The number of interrupted installs that are kept: see `leftovers.ts`. */
 const MAX_UNFINISHED = 4;
 
@@ -276,17 +278,14 @@ export class StoredInstall implements SnapshotInstall {
     this.#check();
     await this.#durably(file, async () => {
       const { begun } = file;
-      await this.#handles.use(
-        name,
-        (handle) => handle.write(bytes, file.chunks.offset(chunk), chunkWritten(file.chunks, chunk)),
-      );
-      if (file.begun !== begun) {
+      await this.#handles.use(name, async (handle) => {
+        await handle.write(bytes, file.chunks.offset(chunk), chunkWritten(file.chunks, chunk));
+        if (file.begun === begun) return this.#mark(file, chunk) === 0;
         throw new SnapshotError("UNAVAILABLE", `${JSON.stringify(name)} is begun anew, since it could not be synced`, {
           file: name,
           chunk,
         });
-      }
-      if (this.#mark(file, chunk) === 0) await this.#handles.finish(name);
+      });
     });
   }
 
@@ -312,7 +311,10 @@ export class StoredInstall implements SnapshotInstall {
     try {
       await Promise.allSettled(this.#running); // chunks that came twice
       // Files that were found here too: they may be in the page cache only, written by a process that was killed.
-      for (const [name, file] of this.#files) await this.#durably(file, () => this.#handles.finish(name));
+      const finishing = mapAhead(this.#files, SYNCS_IN_FLIGHT, ([name, file]) => {
+        return this.#durably(file, () => this.#handles.finish(name));
+      });
+      for await (const _ of finishing);
       const { info, place } = await this.#owner.publish(this.#place, this.manifest, trial);
       this.#place = place; // reads of what was received continue from there
       this.#state = "committed";

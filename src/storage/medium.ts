@@ -74,10 +74,57 @@ export interface Published {
   readonly place: string;
 }
 
+/** A file on a disk, outside of the places of a storage. */
+export interface LocalFile {
+  /** Its path. */
+  readonly path: string;
+  /** Its name in the snapshot. */
+  readonly name: string;
+}
+
+/** An open {@linkcode LocalFile}. */
+export interface OpenLocalFile {
+  /** Its size when it was opened, in bytes. */
+  readonly size: number;
+  /** Reads as {@linkcode MediumFile.read} does. */
+  read(buffer: Uint8Array, position: number): Promise<number>;
+  /**
+   * Fails if the file is not the one that was opened any more, as far as the system notes it.
+   *
+   * @throws {SnapshotError} `BUSY`
+   */
+  checkUnchanged(): Promise<void>;
+  /** Closes it. */
+  close(): Promise<void>;
+}
+
+/** Files on a disk that a medium can put into its places. */
+export interface LocalFiles {
+  /**
+   * Lists a file, or the files of a directory and of those below it, by name.
+   *
+   * @param path the file or directory
+   * @param name its name in the snapshot; see `SnapshotWriter.add`
+   * @throws {SnapshotError} `NOT_FOUND`; `MALFORMED` for anything else than files and directories, symbolic links too
+   */
+  list(path: string, name: string | undefined): Promise<LocalFile[]>;
+  /** Opens one to read it. */
+  open(path: string): Promise<OpenLocalFile>;
+  /**
+   * Puts a file into a place without reading it: as a second name of the file where `link` permits that, else as a
+   * clone.
+   *
+   * @returns whether that can be done
+   */
+  put(path: string, place: string, name: string, link: boolean): Promise<boolean>;
+}
+
 /** Places with files. A place holds a snapshot, complete or being built; the medium chooses its name. */
 export interface Places {
   /** The place for the one snapshot that is being written. */
   readonly temp: string;
+  /** The files on the disk that the places are on. Absent where there is no disk. */
+  readonly local?: LocalFiles;
   /** The place for receiving this snapshot. */
   installPlace(manifest: SnapshotManifest): string;
   /** The places that earlier installs left, with their manifests. */

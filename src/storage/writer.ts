@@ -4,10 +4,12 @@
  * @module
  */
 
-import { checkFunction, checkString } from "../checks.ts";
+import { checkFunction, checkPath, checkString } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
 import {
+  type AddOptions,
   attributesOf,
+  checkAddOptions,
   checkCommitOptions,
   checkFileOptions,
   checkFiles,
@@ -29,17 +31,23 @@ import {
   type SnapshotWriter,
   trailerOf,
 } from "../snapshot/mod.ts";
+import { mapAhead } from "../async/mod.ts";
 import { DIGEST_SIZE, equal, toHex } from "../stream/mod.ts";
 import { chooseChunkSize } from "./chunk_size.ts";
 import { FileSink } from "./file_sink.ts";
+import { FileSyncs } from "./file_syncs.ts";
 import { PacedFile } from "./paced_file.ts";
-import type { PlacedSnapshot, Places, Published } from "./medium.ts";
+import { InPlaceFile } from "./in_place_file.ts";
+import type { LocalFile, LocalFiles, MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";
 import { chunkWritten, readChunk } from "./reader.ts";
 import { Trial } from "./trial.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
+import { writeAll } from "./write_all.ts";
 
 /** More do not fit into a manifest. Counted as they come, since the size of an archive is not known before its end. */
 const MAX_CHUNKS = MAX_MANIFEST_BYTES / DIGEST_SIZE;
+/** Files of another snapshot that are linked and synced at the same time. */
+const REUSED_AT_A_TIME = 8;
 
 /** The part of its storage that a {@linkcode StoredWriter} needs. */
 export interface WriterOwner {
@@ -70,13 +78,19 @@ export class StoredWriter implements SnapshotWriter {
   readonly #names = new NameSet();
   readonly #open = new Map<string, FileSink>();
   readonly #files = new Map<string, FileInfo>();
-  readonly #reusing = new Set<Promise<boolean>>();
+  /** What a commit and an abort wait for. */
+  readonly #running = new Set<Promise<unknown>>();
+  /** The chunks of each file. */
+  readonly #counts = new Map<string, number>();
+  /** By name: the index of the snapshot that a file was found in. */
+  readonly #reused = new Map<string, bigint>();
+  readonly #syncs = new FileSyncs();
   #chunks = 0;
-  #parentIndex: bigint | undefined;
   #seal: ((digest: Uint8Array) => Promise<SnapshotSeal>) | undefined;
   #state: "open" | "committing" | "done" = "open";
   #aborted: Promise<void> | undefined;
   #committing: Promise<SnapshotInfo> | undefined;
+  readonly add?: NonNullable<SnapshotWriter["add"]>;
 
   /**
    * @param medium has an empty place for it
@@ -85,9 +99,15 @@ export class StoredWriter implements SnapshotWriter {
   constructor(medium: Places, owner: WriterOwner) {
     this.#medium = medium;
     this.#owner = owner;
+    const { local } = medium;
+    if (local !== undefined) this.add = (path, name, options) => this.#add(local, path, name, options);
   }
 
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
+    return this.#stream(name, options, () => this.#medium.open(this.#medium.temp, name, "create"));
+  }
+
+  #stream(name: string, options: FileOptions, open: () => Promise<MediumFile>): WritableStream<Uint8Array> {
     const { size, chunkSize, keyGroups, encryption } = checkFileOptions(options);
     const attributes = attributesOf(options);
     const sink = new FileSink(
@@ -96,18 +116,21 @@ export class StoredWriter implements SnapshotWriter {
         if (this.#state !== "open") throw closed();
         this.#names.add(name);
         this.#open.set(name, sink);
-        return this.#medium.open(this.#medium.temp, name, "create");
+        return open();
       },
       chunkSize === "pieces" ? undefined : chooseChunkSize(chunkSize, size),
       {
-        onClose: async (chunks) => {
+        onClose: async (chunks, file) => {
+          await this.#syncs.add(file);
           const trailer = await trailerOf(chunks, keyGroups, encryption);
+          if (this.#open.get(name) !== sink) throw removed(name); // meanwhile
           this.#files.set(name, completeFile({ name, ...attributes, ...trailer }, chunks));
           this.#open.delete(name);
         },
         onBytes: this.#owner.options.onBytes,
         onChunks: (chunks) => {
-          this.#chunks += chunks;
+          if (this.#open.get(name) !== sink) return; // it was removed
+          this.#count(name, chunks);
           if (this.#chunks <= MAX_CHUNKS) return;
           throw new SnapshotError("MALFORMED", `A snapshot has at most ${MAX_CHUNKS} chunks: use larger ones`, {
             file: name,
@@ -117,6 +140,104 @@ export class StoredWriter implements SnapshotWriter {
       },
     );
     return new WritableStream(sink);
+  }
+
+  #count(name: string, chunks: number): void {
+    this.#chunks += chunks;
+    this.#counts.set(name, (this.#counts.get(name) ?? 0) + chunks);
+  }
+
+  /** Adds all of the files, or none. */
+  async #add(
+    local: LocalFiles,
+    path: string,
+    name: string | undefined,
+    options: AddOptions = {},
+  ): Promise<FileInfo[]> {
+    checkPath(path, "path");
+    if (name !== undefined) checkString(name, "name");
+    const { immutable = false } = checkAddOptions(options);
+    if (this.#state !== "open") throw closed();
+    const added: string[] = [];
+    try {
+      for (const file of await local.list(path, name)) {
+        await this.#addFile(local, file, immutable);
+        added.push(file.name);
+      }
+      return added.map((as) => this.info(as));
+    } catch (error) {
+      if (this.#state === "open") { for (const as of added) await this.remove(as); }
+      throw error;
+    }
+  }
+
+  async #addFile(local: LocalFiles, { path, name }: LocalFile, link: boolean): Promise<void> {
+    const source = await local.open(path);
+    try {
+      let stored: MediumFile | undefined;
+      let begun = false; // false still if the name is not allowed, or that of another file
+      const stream = this.#stream(name, { size: source.size }, async () => {
+        begun = true;
+        stored = await this.#put(local, path, name, link);
+        return stored === undefined ? await this.#medium.open(this.#medium.temp, name, "create") : stored;
+      });
+      try {
+        await writeAll(stream, () => stored ?? source, source.size);
+        await source.checkUnchanged();
+      } catch (error) {
+        if (begun) await this.#withdraw(name, error);
+        throw error;
+      }
+    } finally {
+      await source.close();
+    }
+  }
+
+  /** Puts a file into the snapshot without reading it. Returns nothing if it has to be copied. */
+  async #put(local: LocalFiles, path: string, name: string, link: boolean): Promise<MediumFile | undefined> {
+    const { temp } = this.#medium;
+    if (!await local.put(path, temp, name, link)) return undefined;
+    try {
+      return new InPlaceFile(await this.#medium.open(temp, name, "update"));
+    } catch (error) {
+      await this.#medium.unlink(temp, name);
+      if (hasCode(error, "FORBIDDEN")) return undefined; // one that may only be read cannot be synced: it is copied
+      throw error;
+    }
+  }
+
+  async remove(name: string): Promise<void> {
+    checkString(name, "The name of a file");
+    if (this.#state !== "open") throw closed();
+    if (!this.#open.has(name) && !this.#files.has(name)) throw notWritten(name);
+    await this.#withdraw(name, removed(name));
+  }
+
+  /** A commit and an abort wait for it. */
+  async #withdraw(name: string, reason: unknown): Promise<void> {
+    const sink = this.#open.get(name);
+    this.#chunks -= this.#counts.get(name) ?? 0;
+    for (const kept of [this.#open, this.#files, this.#reused, this.#counts]) kept.delete(name);
+    await this.#run(async () => {
+      await sink?.discard(reason);
+      if (this.#state === "done") return; // its place is removed as a whole
+      await this.#medium.unlink(this.#medium.temp, name);
+      this.#names.delete(name);
+    });
+  }
+
+  async #run<T>(work: () => Promise<T>): Promise<T> {
+    const running = work();
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  files(): FileInfo[] {
+    return [...this.#files.values()];
   }
 
   async reuse(files: readonly FileInfo[]): Promise<boolean> {
@@ -129,17 +250,12 @@ export class StoredWriter implements SnapshotWriter {
       if (same === undefined) return false;
       found.push([file, same]);
     }
-    const reusing = this.#reuseAll(found);
-    this.#reusing.add(reusing);
-    try {
-      if (!await reusing) return false;
-    } finally {
-      this.#reusing.delete(reusing);
-    }
+    if (!await this.#run(() => this.#reuseAll(found))) return false;
     for (const [file, { index, chunks }] of found) {
       // With the chunks of the other snapshot, since the root does not determine their lengths.
       this.#files.set(file.name, completeFile(file, chunks));
-      if (index > (this.#parentIndex ?? 0n)) this.#parentIndex = index;
+      this.#count(file.name, chunks.count);
+      this.#reused.set(file.name, index);
     }
     return true;
   }
@@ -158,8 +274,11 @@ export class StoredWriter implements SnapshotWriter {
         this.#names.add(name);
         taken.push(name);
       }
-      for (const [{ name }, whole] of files) await this.#reuse(whole, name, tell);
-      for (const [{ name }, { chunks }] of files) if (!await this.#keep(name, chunks.size)) return false;
+      const keeping = mapAhead(files, REUSED_AT_A_TIME, async ([{ name }, whole]) => {
+        await this.#reuse(whole, name, tell);
+        return await this.#keep(name, whole.chunks.size);
+      });
+      for await (const kept of keeping) if (!kept) return false;
       complete = true;
     } catch (error) {
       // The file there or its disk is bad: the caller writes the file anew, which succeeds or reports the error.
@@ -229,7 +348,7 @@ export class StoredWriter implements SnapshotWriter {
   info(name: string): FileInfo {
     const found = this.#files.get(checkString(name, "The name of a file"));
     if (found !== undefined) return found;
-    throw new SnapshotError("NOT_FOUND", `No file ${JSON.stringify(name)} was written to its end`, { file: name });
+    throw notWritten(name);
   }
 
   sealWith(seal: (digest: Uint8Array) => Promise<SnapshotSeal>): void {
@@ -248,17 +367,18 @@ export class StoredWriter implements SnapshotWriter {
       const own = checkMeta(meta); // before the first await: the caller may change it afterwards
       const { digest } = checkCommitOptions(options);
       const [unclosed] = this.#open.keys();
-      await Promise.allSettled(this.#reusing);
+      await Promise.allSettled(this.#running);
       if (unclosed !== undefined) {
         throw new SnapshotError(
           "MALFORMED",
-          `${JSON.stringify(unclosed)} was not written to its end: close its stream`,
+          `${JSON.stringify(unclosed)} was not written to its end: close its stream, or remove it`,
           {
             file: unclosed,
           },
         );
       }
       const complete = this.#complete(this.#owner.grouped(own));
+      await this.#syncs.durable();
       const files = [...this.#files.values()];
       let manifest = await SnapshotManifest.of(complete, files);
       if (digest !== undefined && !equal(digest, manifest.digest)) {
@@ -287,8 +407,9 @@ export class StoredWriter implements SnapshotWriter {
   }
 
   #complete(meta: SnapshotMeta): SnapshotMeta {
-    const parent = this.#parentIndex;
-    return completeMeta({ ...(parent !== undefined && { parentIndex: parent }), ...meta }, Date.now());
+    let parentIndex = 0n;
+    for (const index of this.#reused.values()) if (index > parentIndex) parentIndex = index;
+    return completeMeta({ ...(parentIndex > 0n && { parentIndex }), ...meta }, Date.now());
   }
 
   abort(reason?: unknown): Promise<void> {
@@ -298,7 +419,8 @@ export class StoredWriter implements SnapshotWriter {
     return this.#aborted = (async () => {
       try {
         await Promise.all([...this.#open.values()].map((sink) => sink.discard(reason ?? closed())));
-        await Promise.allSettled(this.#reusing);
+        await Promise.allSettled(this.#running);
+        await this.#syncs.ended();
         await this.#medium.remove(this.#medium.temp);
       } finally {
         this.#owner.released();
@@ -310,6 +432,14 @@ export class StoredWriter implements SnapshotWriter {
   [Symbol.asyncDispose](): Promise<void> {
     return this.abort();
   }
+}
+
+function notWritten(name: string): SnapshotError {
+  return new SnapshotError("NOT_FOUND", `No file ${JSON.stringify(name)} was written to its end`, { file: name });
+}
+
+function removed(name: string): SnapshotError {
+  return new SnapshotError("CLOSED", `${JSON.stringify(name)} was removed from the snapshot`, { file: name });
 }
 
 function closed(): SnapshotError {

@@ -14,6 +14,7 @@ export * from "./content_defined.ts";
 export * from "./digest.ts";
 export * from "./digest_index.ts";
 export * from "./from.ts";
+export * from "./message.ts";
 export * from "./byte_buffer.ts";
 export * from "./progress.ts";
 export * from "./pump.ts";

@@ -15,6 +15,8 @@ export const PROTOBUF_TYPE = "application/x-protobuf";
 export const JSON_TYPE = "application/json";
 /** The media type of an archive, and of files. */
 export const BYTES_TYPE = "application/octet-stream";
+/** The content type of an error (RFC 9457). */
+export const PROBLEM_TYPE = "application/problem+json";
 
 /**
  * A snapshot in the list that a {@linkcode snapshotHandler} gives as JSON.
@@ -183,7 +185,7 @@ export function problem(error: unknown, status?: number, headers: HeadersInit = 
     }),
     { status: chosen, headers },
   );
-  response.headers.set("Content-Type", "application/problem+json");
+  response.headers.set("Content-Type", PROBLEM_TYPE);
   response.headers.set("Cache-Control", "no-store"); // something absent now may be here soon
   return response;
 }

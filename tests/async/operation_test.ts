@@ -1,6 +1,6 @@
 import { SnapshotError } from "../../src/errors.ts";
-import { Operation, type Progress } from "../../src/async/mod.ts";
-import { assert, gate, rejects, test, turns } from "../support/harness.ts";
+import { onEnd, Operation, type Progress } from "../../src/async/mod.ts";
+import { assert, gate, rejects, test, turns, unhandled } from "../support/harness.ts";
 
 test("Operation: gives its result, and iterates to its end", async () => {
   const operation = new Operation<number>(async (tracker) => {
@@ -77,12 +77,29 @@ test("Operation: several watchers, also after the end", async () => {
   assert.strictEqual(await last(), 3);
 });
 
-// Deno's runner fails a test, and Node ends the process, on a rejection that nobody handles.
-test("Operation: that nobody looks at a failure is no unhandled rejection", async () => {
-  new Operation<void>(() => Promise.reject(new Error("nobody looks")));
-  const watched = new Operation<void>(() => Promise.reject(new Error("nobody looks")));
-  watched[Symbol.asyncIterator]();
-  await turns();
+test("Operation: await gives its result, or throws what it failed with", async () => {
+  assert.strictEqual(await new Operation<number>(async () => 7), 7);
+  assert.strictEqual(await (async () => new Operation<number>(async () => 8))(), 8);
+  await rejects(async () => await new Operation<void>(() => Promise.reject(new SnapshotError("BUSY", "no"))), "BUSY");
+});
+
+test("Operation: a failure that nobody awaits is an unhandled rejection like any other", async () => {
+  const error = new Error("nobody looks");
+  const failing = () => new Operation<void>(() => Promise.reject(error));
+  let ended = 0;
+  const watched = (operation: Operation<void>) => onEnd(operation, () => ended++);
+  assert.deepEqual(await unhandled(() => void failing()), [error]);
+  assert.deepEqual(await unhandled(() => watched(failing())), [error]); // only told of its end
+  assert.strictEqual(ended, 1);
+  for (
+    const handled of [
+      () => failing().then(() => {}, () => {}),
+      () => failing().result.catch(() => {}),
+      () => void failing()[Symbol.asyncIterator](), // its consumer may be slow to come to the end
+    ]
+  ) {
+    assert.deepEqual(await unhandled(handled), []);
+  }
 });
 
 test("Operation: work that throws before it gives a promise rejects the result", async () => {

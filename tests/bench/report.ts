@@ -57,6 +57,58 @@ export async function seconds(work: () => Promise<unknown>): Promise<number> {
 }
 
 /**
+ * Measures several things in rounds, one after the other in each, so that all share what else the machine does. What is
+ * compared are the medians of the quotients within a round.
+ */
+export class Rounds {
+  readonly #after: () => Promise<unknown>;
+  readonly #wall = new Map<string, number[]>();
+  readonly #cpu = new Map<string, number[]>();
+
+  /** @param after cleans up behind each of them */
+  constructor(after: () => Promise<unknown> = () => Promise.resolve()) {
+    this.#after = after;
+  }
+
+  /** Measures all, so many times, after a round that does not count; every other round goes backwards. */
+  async run(rounds: number, works: Readonly<Record<string, () => Promise<unknown>>>): Promise<void> {
+    for (let round = 0; round <= rounds; round++) {
+      const order = Object.entries(works);
+      for (const [name, work] of round % 2 === 0 ? order : order.reverse()) {
+        const before = process.cpuUsage();
+        const took = await seconds(work);
+        const { user, system } = process.cpuUsage(before);
+        await this.#after();
+        if (round === 0) continue;
+        (this.#wall.get(name) ?? this.#wall.set(name, []).get(name)!).push(took);
+        (this.#cpu.get(name) ?? this.#cpu.set(name, []).get(name)!).push((user + system) / 1e6);
+      }
+    }
+  }
+
+  /** How long it took, in seconds. */
+  median(name: string): number {
+    return median(this.#wall.get(name)!);
+  }
+
+  /** The processor time of this process that it took, in seconds. */
+  cpu(name: string): number {
+    return median(this.#cpu.get(name)!);
+  }
+
+  /** How long one took in relation to another, within a round. */
+  ratio(one: string, other: string): number {
+    return median(this.#wall.get(one)!.map((took, round) => took / this.#wall.get(other)![round]!));
+  }
+
+  /** Says how far the rounds of one thing lay apart, at the worst: (slowest - quickest) / median. */
+  reportNoise(bench: string): void {
+    const spread = [...this.#wall.values()].map((took) => (Math.max(...took) - Math.min(...took)) / median(took));
+    report(bench, "noise: spread of the rounds / median", Math.max(...spread), "ratio");
+  }
+}
+
+/**
  * Writes a file and removes it again, so that what is measured next finds as many free pages as it needs. A virtual
  * machine takes pages that are free for a second or two from its guest, and giving them back costs four times what
  * writing does: without this, whoever comes right after a removal would win.

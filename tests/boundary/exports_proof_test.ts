@@ -29,6 +29,7 @@ const REASONS: Readonly<Record<string, readonly string[]>> = {
     ...["SnapshotError", "hasCode", "ChunkMap.corrupt", "writer.abort"],
     ...["Tracker.phase", "Tracker.add", "Tracker.reuse", "Tracker.set"],
   ],
+  "as a promise's: what is no function is passed over": ["Operation.then"],
   "it is no part of the type that is given": ["writer.begin", "writer.end"],
   "a replica and its executor call it between two applies, for each entry, with what they have checked": [
     ...["FsmCaller.listen", "FsmCaller.begin", "FsmCaller.exclusive", "FsmCaller.fail", "FsmCaller.apply"],

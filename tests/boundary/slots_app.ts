@@ -236,7 +236,11 @@ const replicas: Slot[] = [
     ({ replica }, v: Any) => replica.append([{ ...entry, index: 2n, term: v }]),
   ),
   parameter("Replica.entries", "from", isIndex, ({ replica }, v: Any) => replica.entries(v)),
-  ...members("Replica.snapshot", ({ replica }, it) => replica.snapshot(it), { gap: isNumber(0), signal: isSignal }),
+  ...members("Replica.snapshot", ({ replica }, it) => replica.snapshot(it), {
+    gap: isNumber(0),
+    signal: isSignal,
+    whileSaving: isOne("join", "refuse"),
+  }),
   parameter(
     "Replica.install",
     "from",

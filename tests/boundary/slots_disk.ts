@@ -1,11 +1,13 @@
 // The parameters of what needs a disk, in a directory.
 
 import { DirectoryBucket } from "../../src/bucket/directory/bucket.ts";
-import { MemoryStorage, snapshotHandler, type SnapshotStorage } from "../../mod.ts";
+import { MemoryStorage, snapshotHandler, type SnapshotStorage, type SnapshotWriter } from "../../mod.ts";
 import { serve } from "../../src/transfer/server/serve.ts";
+import { pullBraft, serveBraft } from "../../src/braft.ts";
 import { sqliteEngine, SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { sourceFiles } from "../../src/format/disk/mod.ts";
+import { addFiles, extract } from "../../src/storage/directory/mod.ts";
 import { members, parameter, type Slot } from "./slot.ts";
 import {
   isArrayOf,
@@ -41,7 +43,42 @@ export function storageSlots(directory: string, storage: SnapshotStorage): Slot[
       await writer.abort();
     }
   };
+  const adding = async (add: (writer: Required<SnapshotWriter>) => unknown) => {
+    const writer = await storage.create() as Required<SnapshotWriter>;
+    try {
+      return await add(writer);
+    } finally {
+      await writer.abort();
+    }
+  };
+  const extracting = async (path: Any, options?: Any) => {
+    await using reader = await storage.open();
+    return await extract(reader, path, options);
+  };
+  const passing = { file: () => new WritableStream(), info: () => ({ name: "f" }) };
   return [
+    ...members("DirectoryStorage.create", async (_, it) => await (await storage.create(it)).abort(), {
+      ...{ onBytes: isFunction, onReused: isFunction, raw: isBoolean },
+    }),
+    parameter("addFiles", "writer", isNothing, (_, v: Any) => addFiles(v, directory)),
+    parameter("addFiles", "path", isPath, (_, v: Any) => addFiles(passing, v)),
+    parameter("addFiles", "name", isEither(isString, isOne(undefined)), (_, v: Any) => addFiles(passing, "/no", v)),
+    ...members("addFiles", (_, it) => addFiles(passing, `${directory}/none`, "f", it), {
+      ...{ immutable: isBoolean, disk: isNothing },
+    }),
+    parameter("extract", "reader", isNothing, (_, v: Any) => extract(v, `${directory}/out`)),
+    parameter("extract", "directory", isPath, (_, v) => extracting(v)),
+    ...members("extract", (_, it) => extracting(directory, it), { signal: isSignal, disk: isNothing }),
+    parameter("writer.add", "path", isPath, (_, v: Any) => adding((it) => it.add(v))),
+    parameter(
+      ...["writer.add", "name"] as const,
+      isEither(isString, isOne(undefined)),
+      (_, v: Any) => adding((it) => it.add(`${directory}/none`, v)),
+    ),
+    ...members("writer.add", (_, v: Any) => adding((it) => it.add(`${directory}/none`, "f", v)), {
+      immutable: isBoolean,
+    }),
+    parameter("writer.remove", "file", isString, (_, v: Any) => adding((it) => it.remove(v))),
     parameter("sourceFiles", "path", isPath, (_, v: Any) => sourceFiles(v)),
     ...members("sourceFiles", (_, it) => sourceFiles(`${directory}/new`, it), { disk: isNothing }),
     parameter("DirectoryStorage.open", "root", isPath, (_, v: Any) => DirectoryStorage.open(v)),
@@ -119,5 +156,13 @@ export function serverSlots(): Slot[] {
       isEither(isString, isOne(undefined)),
       (_, v: Any) => serve(handler, { port: 0, hostname: v }),
     ),
+    ...members("serveBraft", (_, it) => serveBraft(it), {
+      ...{ "!port": isInteger(0, 65535), hostname: isString, throttle: isNothing, stallTimeout: isNumber(1) },
+    }, () => ({ port: 0 })),
+    parameter("pullBraft", "uri", isNothing, (_, v: Any) => pullBraft(v, new MemoryStorage())),
+    parameter("pullBraft", "storage", isNothing, (_, v: Any) => pullBraft("remote://127.0.0.1:1/1", v)),
+    ...members("pullBraft", (_, it) => pullBraft("remote://127.0.0.1:1/1", new MemoryStorage(), it), {
+      ...{ signal: isSignal, throttle: isNothing, timeout: isNumber(1) },
+    }),
   ];
 }

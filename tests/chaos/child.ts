@@ -10,11 +10,10 @@ for (;;) {
   try {
     const operation = pull(storage, [url], { timeout: 500, retryFor: 100 });
     console.log("begun");
-    await operation.result;
+    await operation; // up to date if it was killed after the commit
     break;
   } catch (error) {
     if (!(error instanceof SnapshotError)) throw error;
-    if (error.code === "STALE") break; // it was killed after the commit
     console.log(`error ${error.code}`);
   }
 }

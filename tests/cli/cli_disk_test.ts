@@ -218,7 +218,10 @@ test("cli: serve, pull, and Ctrl-C", async () => {
       await refused.body?.cancel();
     }
     const pulled = await run(["pull", url, `${directory}/b`, "--token", "secret", "--json"]);
-    assert.deepEqual(JSON.parse(text(pulled)), { index: "8", size: 2_000_000, fetched: 2_000_000, reused: 0 });
+    const result = { index: "8", size: 2_000_000, fetched: 2_000_000, reused: 0, upToDate: false };
+    assert.deepEqual(JSON.parse(text(pulled)), result);
+    const again = await run(["pull", url, `${directory}/b`, "--token", "secret"]);
+    assert.deepEqual([again.code, text(again)], [0, "snapshot 8: up to date\n"]);
     assert.equal((await run(["verify", `${directory}/b`])).code, 0);
     const put = await fetch(`${url}/snapshots/9`, {
       method: "PUT",

@@ -259,7 +259,7 @@ async function act(process: Process, action: Action, state: State, next: State):
       await replica.propose(DATA);
       break;
     case "save": {
-      const asked = process.ask(({ stop }) => replica.snapshot({ signal: stop.signal }));
+      const asked = process.ask(({ stop }) => replica.snapshot({ signal: stop.signal, whileSaving: "refuse" }));
       if (next.running !== state.running) process.owner = asked;
       break;
     }

@@ -19,8 +19,8 @@ test("a Node process pulls from a Durable Object, and goes on with its entries",
     for (let i = 0; i < 20; i++) await counter.add(`word${i}`);
     await counter.snapshot();
     const node = await open(new MemoryStorage());
-    const { meta } = await node.install([counter.url]).result;
-    assert.equal(meta.lastIncludedIndex, 20n);
+    const { snapshot } = await node.install([counter.url]);
+    assert.equal(snapshot?.meta.lastIncludedIndex, 20n);
     assert.deepEqual(node.machine.counts, await counter.counts());
     await node.close();
   }));

@@ -85,11 +85,13 @@ async function demo(root: string): Promise<void> {
   const { server, handler } = await serveNode(leader, storage);
   const { replica: follower } = await openNode(`${root}/follower`);
   begun = performance.now();
-  const installed = await watch(follower.install([server.url]));
+  const { snapshot: installed } = await watch(follower.install([server.url]));
   const installDuration = performance.now() - begun;
   const entries = await catchUp(follower, server.url);
   say(
-    `  snapshot ${number(installed.meta.lastIncludedIndex)} in ${ms(installDuration)}, then ${number(entries)} entries`,
+    `  snapshot ${number(installed!.meta.lastIncludedIndex)} in ${ms(installDuration)}, then ${
+      number(entries)
+    } entries`,
   );
   claim("both states have the same digest", await stateDigest(follower.machine) === await stateDigest(leader.machine));
   Object.assign(figures, { installDuration, caughtUp: entries });

@@ -4,15 +4,70 @@ import type { SnapshotInfo } from "../../mod.ts";
 import { assert, gate, rejects, test, turns } from "../support/harness.ts";
 import { onBench } from "../support/probe.ts";
 
-test("saving: another save is BUSY until it is over", () =>
+test("saving: another save joins it, and has its result and progress", () =>
   onBench(async (bench) => {
     const held = gate();
     bench.machine.onWrite = (_writer, _signal, write) => held.promise.then(write);
     await bench.apply(3);
     const first = bench.executor.snapshot();
-    await rejects(bench.executor.snapshot().result, "BUSY"); // in the same turn
+    const second = bench.executor.snapshot(); // in the same turn
     await turns();
-    await rejects(bench.executor.snapshot().result, "BUSY");
+    const third = bench.executor.snapshot({ gap: 1000 }); // how little is new does not matter: it runs
+    await turns();
+    assert.equal(third.progress.phase, "save");
+    await bench.apply(1);
+    held.open();
+    const { taken, snapshot } = await first;
+    assert.isTrue(taken);
+    assert.equal(snapshot?.meta.lastIncludedIndex, 3n);
+    assert.strictEqual(await second, await first);
+    assert.strictEqual(await third, await first);
+    assert.deepEqual((await bench.storage.list()).map(({ meta }) => meta.lastIncludedIndex), [3n]);
+    assert.equal((await bench.executor.snapshot()).snapshot?.meta.lastIncludedIndex, 4n); // that one is over
+  }));
+
+test("saving: who has joined can leave, and the save goes on", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    bench.machine.onWrite = (_writer, _signal, write) => held.promise.then(write);
+    await bench.apply(3);
+    const first = bench.executor.snapshot();
+    const stop = new AbortController();
+    const second = bench.executor.snapshot({ signal: stop.signal });
+    await turns();
+    stop.abort();
+    await rejects(second, "CANCELLED");
+    held.open();
+    assert.isTrue((await first).taken);
+  }));
+
+test("saving: who began it can cancel it, and who has joined takes a snapshot all the same", () =>
+  onBench(async (bench) => {
+    let count = 0;
+    bench.machine.onWrite = (_writer, signal, write) =>
+      count++ > 0 ? write() : new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    await bench.apply(3);
+    const stop = new AbortController();
+    const first = bench.executor.snapshot({ signal: stop.signal });
+    const others = [bench.executor.snapshot(), bench.executor.snapshot()];
+    await turns();
+    stop.abort();
+    await rejects(first, "CANCELLED");
+    const [one, other] = await Promise.all(others);
+    assert.isTrue(one!.taken);
+    assert.strictEqual(one, other);
+    assert.equal(count, 2);
+  }));
+
+test("saving: another save is BUSY until it is over, if that is asked for", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    bench.machine.onWrite = (_writer, _signal, write) => held.promise.then(write);
+    await bench.apply(3);
+    const first = bench.executor.snapshot();
+    await rejects(bench.executor.snapshot({ whileSaving: "refuse" }), "BUSY"); // in the same turn
+    await turns();
+    await rejects(bench.executor.snapshot({ whileSaving: "refuse" }), "BUSY");
     held.open();
     assert.isTrue((await first.result).taken);
     await bench.apply(1);

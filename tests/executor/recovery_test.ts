@@ -1,7 +1,15 @@
 // What a replica does with what it finds, and with what is installed into it.
 
 import fc from "fast-check";
-import { archive, type MemoryLog, MemoryStorage, type Replica, SnapshotError } from "../../mod.ts";
+import {
+  archive,
+  hasCode,
+  type MemoryLog,
+  MemoryStorage,
+  type Replica,
+  SnapshotError,
+  snapshotHandler,
+} from "../../mod.ts";
 import { assert, gate, pieces, rejects, test, turns } from "../support/harness.ts";
 import { bytes, entries, fill, open, type Parts, parts } from "../support/parts.ts";
 import { commit, Probe, readText } from "../support/probe.ts";
@@ -172,9 +180,9 @@ test("install: what is refused is not read any further", async () => {
   await fill(replica, 5);
   let reason: unknown;
   const stream = new ReadableStream<Uint8Array>({ cancel: (why) => void (reason = why) });
-  const error = await rejects(replica.install(stream, { index: 5n }).result, "STALE");
+  assert.deepEqual(await replica.install(stream, { index: 5n }), { upToDate: true }); // by the log: it has no snapshot
   await turns();
-  assert.equal(reason, error);
+  assert.isTrue(hasCode(reason, "STALE"));
   await replica.close();
 });
 
@@ -182,7 +190,7 @@ test("install: an archive that turns out to be old changes neither state nor log
   const replica = await open(parts());
   await fill(replica, 5);
   const { state } = replica.machine;
-  await rejects(replica.install(await sent(4n)).result, "STALE");
+  assert.isTrue((await replica.install(await sent(4n))).upToDate);
   await replica.propose(bytes("y"));
   assert.equal(replica.machine.state, `${state}6:y `);
   assert.isTrue((await replica.snapshot().result).taken);
@@ -310,4 +318,22 @@ test("recovery: of a snapshot that others' retention took after it was listed, t
   await third.close();
   await made.log.purge(3n);
   await rejects(() => open(made), "NOT_FOUND");
+});
+
+test("install: from servers that have nothing newer it is up to date, by the log or by a snapshot", async () => {
+  const there = new MemoryStorage();
+  await commit(there, { lastIncludedIndex: 4n });
+  const handler = snapshotHandler(there);
+  const replica = await open(parts());
+  await fill(replica, 5);
+  const { state } = replica.machine;
+  const install = () => replica.install([{ url: "http://there", fetch: handler }]);
+  assert.deepEqual(await install(), { upToDate: true });
+  const { snapshot } = await replica.snapshot();
+  assert.deepEqual(await install(), { upToDate: true, snapshot: snapshot! });
+  assert.equal(replica.machine.state, state);
+  await commit(there, { lastIncludedIndex: 6n });
+  const installed = await install();
+  assert.deepEqual([installed.upToDate, installed.snapshot?.meta.lastIncludedIndex], [false, 6n]);
+  await Promise.all([replica.close(), handler.close()]);
 });

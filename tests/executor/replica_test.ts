@@ -1,6 +1,8 @@
 // A replica in memory: its log, and who else it bears with.
 
-import type { LogEntry } from "../../mod.ts";
+import { type LogEntry, MemoryLog, MemoryStorage, Replica, SnapshotError } from "../../mod.ts";
+import { toHex } from "../../src/stream/mod.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { assert, gate, rejects, test, turns } from "../support/harness.ts";
 import { bytes, entries, open, parts } from "../support/parts.ts";
 import { Probe } from "../support/probe.ts";
@@ -193,4 +195,31 @@ test("close: what was proposed is applied, what comes later is CLOSED, and closi
   await closing;
   assert.equal(replica.machine.state, "1:1 2:2 3:3 ");
   await rejects(replica.snapshot().result, "CLOSED");
+});
+
+test("status: the last failure with its time and reason, until another; as JSON too", async () => {
+  const clock = new FakeClock();
+  const machine = new Probe();
+  const failing = new SnapshotError("NO_SPACE", "The disk is full");
+  machine.onWrite = () => Promise.reject(failing);
+  const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage(), clock });
+  assert.isUndefined(replica.status().lastFailure);
+  await replica.propose(new Uint8Array(3));
+  await rejects(replica.snapshot(), "NO_SPACE");
+  const at = clock.now();
+  const failure = { during: "save", at, reason: "The disk is full", error: failing } as const;
+  assert.deepEqual(replica.status().lastFailure, failure);
+  machine.onWrite = (_writer, _signal, write) => write();
+  const { snapshot } = await replica.snapshot();
+  const json = JSON.parse(JSON.stringify(replica.status()));
+  assert.equal(json.appliedIndex, "1");
+  assert.equal(json.snapshot.meta.lastIncludedIndex, "1");
+  assert.equal(json.snapshot.digest, toHex(snapshot!.digest));
+  assert.equal(json.metrics.lastSave.snapshot.digest, toHex(snapshot!.digest));
+  assert.deepEqual(json.lastFailure, {
+    ...failure,
+    error: { name: "SnapshotError", code: "NO_SPACE", message: "The disk is full" },
+  });
+  assert.deepEqual(structuredClone({ ...replica.status() }).appliedIndex, 1n); // `toJSON` is in nobody's way
+  await replica.close();
 });

@@ -1,5 +1,6 @@
 // Snapshots of etcd, written by the real program.
 
+import { KeyedState, stringKeys, utf8Codec } from "../../mod.ts";
 import { detectFormat, openFormat } from "../../src/formats.ts";
 import { sourceFiles } from "../../src/fs.ts";
 import { cutsThatPass, filesOf, fixture, FIXTURES, flipsThatPass, verified } from "../support/format_files.ts";
@@ -46,6 +47,21 @@ test("formats, etcd: keys come revision by revision, a deleted one without a val
   const meta = await Array.fromAsync(reader.entries({ space: "meta" }));
   assert.deepEqual(meta.map(({ key }) => text(key)), ["consistent_index"]);
   await reader.close();
+});
+
+test("formats, etcd: its keys become keyed state of our own", async () => {
+  const reader = await openFormat(await sourceFiles(`${FIXTURES}/etcd/snap.db`));
+  const state = new KeyedState({ keys: stringKeys() });
+  const values = state.value("value", utf8Codec());
+  const text = new TextDecoder();
+  for await (const { key, value } of reader.entries()) {
+    const name = text.decode(key as Uint8Array);
+    if (value === undefined) values.delete(name);
+    else values.set(name, text.decode(value as Uint8Array));
+  }
+  await reader.close();
+  assert.strictEqual(state.size, 34);
+  assert.strictEqual(values.get("key35"), "value number 35");
 });
 
 test("formats, etcd: every change is found by the digest, and each length that it is cut to", async () => {

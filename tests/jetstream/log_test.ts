@@ -1,18 +1,28 @@
 // A stream as a log: what is written is there, and what must not be is said.
 
-import { jetstream, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
+import { jetstream, type JetStreamManager, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { assert, rejects, test } from "../support/harness.ts";
+import { JetStreamLog } from "../../src/jetstream.ts";
 import { bytes, eventually, fill, openLog, STREAM, take, text } from "./kit.ts";
 import { type NatsServer, withNats } from "../support/nats.ts";
+import { overriding } from "../support/overriding.ts";
 
 const never = new AbortController().signal;
 
 /** Makes a stream that is not as the library makes it. */
-async function makeStream(server: NatsServer, config: Partial<StreamConfig>): Promise<void> {
+async function makeStream(server: NatsServer, config: Partial<StreamConfig>, name = STREAM): Promise<void> {
   const connection = await server.connect();
   const manager = await jetstreamManager(connection);
-  await manager.streams.add({ name: STREAM, subjects: [`${STREAM}.log`], ...config });
+  await manager.streams.add({ name, subjects: [`${name}.log`], ...config });
   await connection.close();
+}
+
+/** Makes the stream anew, with nothing in it: servers from 2.10 on may find a deleted one's messages again. */
+async function makeAnew(manager: JetStreamManager): Promise<void> {
+  for (let last = 1; last > 0;) {
+    await manager.streams.delete(STREAM);
+    last = (await manager.streams.add({ name: STREAM, subjects: [`${STREAM}.log`] })).state.last_seq;
+  }
 }
 
 test("JetStreamLog: what is proposed has the sequence as its index, and is there again from any entry on", () =>
@@ -140,14 +150,12 @@ test("JetStreamLog: a stream that could lose entries is refused, with the reason
       [{ no_ack: true }, /no_ack/],
       [{ duplicate_window: 100e6 }, /duplicate_window/],
     ];
-    for (const [config, reason] of unfit) {
-      await makeStream(server, config as Partial<StreamConfig>);
-      const error = await rejects(openLog(server), "UNSUPPORTED");
+    for (const [number, [config, reason]] of unfit.entries()) {
+      const stream = `${STREAM}-${number}`;
+      await makeStream(server, config as Partial<StreamConfig>, stream);
+      const error = await rejects(openLog(server, "a", { stream }), "UNSUPPORTED");
       assert.match(error.message, reason);
-      assert.equal(error.source, STREAM);
-      const connection = await server.connect();
-      await (await jetstreamManager(connection)).streams.delete(STREAM);
-      await connection.close();
+      assert.equal(error.source, stream);
     }
   }));
 
@@ -203,11 +211,50 @@ test("JetStreamLog: a stream that was made anew is another log", () =>
     const { log, connection, close } = await openLog(server);
     await fill(log, 3);
     const manager = await jetstreamManager(connection);
-    await manager.streams.delete(STREAM);
-    await manager.streams.add({ name: STREAM, subjects: [`${STREAM}.log`] });
+    await makeAnew(manager);
     await rejects(take(log, 1n, 1), "CORRUPT");
     await rejects(log.refresh(), "CORRUPT");
     await close();
+  }));
+
+// As servers from 2.10 on do in a cluster, if several make a stream at once.
+test("JetStreamLog: a stream that is said to be made at another time is the same log if it has what was seen", () =>
+  withNats(async (server) => {
+    const connection = await server.connect();
+    let isLater = false;
+    const told = overriding(connection, {
+      async request(...args) {
+        const answer = await connection.request(...args);
+        if (!isLater || args[0] !== `$JS.API.STREAM.INFO.${STREAM}`) return answer;
+        const info = { ...answer.json<Record<string, unknown>>(), created: "2030-01-01T00:00:00Z" };
+        return overriding(answer, { data: bytes(JSON.stringify(info)) });
+      },
+    });
+    const open = () => JetStreamLog.open(told, { stream: STREAM, member: "a" });
+    const ways: readonly ((log: JetStreamLog) => Promise<unknown>)[] = [
+      (log) => log.propose({ data: bytes("own") }),
+      (log) => take(log, 1n, 4),
+      () => Promise.resolve(), // it was there when the log was opened
+    ];
+    const manager = await jetstreamManager(connection);
+    for (const see of ways) {
+      const first = await open();
+      await fill(first, 4);
+      const log = await open();
+      await see(log);
+      isLater = true;
+      await log.refresh();
+      assert.equal(log.lastIndex, see === ways[0] ? 5n : 4n);
+      await makeAnew(manager);
+      isLater = false;
+      await first.close();
+      const other = await open();
+      await fill(other, 6, "other");
+      await rejects(log.refresh(), "CORRUPT");
+      await makeAnew(manager);
+      for (const it of [log, other]) await it.close();
+    }
+    await connection.close();
   }));
 
 test("JetStreamLog: no JetStream, no permission, no names", async () => {

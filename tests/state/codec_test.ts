@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { bytesCodec, cborCodec, type Codec, jsonCodec, protobufCodec, utf8Codec } from "../../mod.ts";
-import { type StateHead, StateHeadSchema } from "../../src/state/format/gen/state_head_pb.ts";
+import { type StateHead, StateHeadSchema } from "../gen/state_head_pb.ts";
 import { Block } from "../../src/state/codecs/block.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 

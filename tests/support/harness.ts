@@ -74,7 +74,7 @@ export async function runAll(
 
 /** Waits for a `SnapshotError` with a code, and returns it. */
 export async function rejects(
-  work: Promise<unknown> | (() => unknown),
+  work: PromiseLike<unknown> | (() => unknown),
   code: SnapshotErrorCode,
 ): Promise<SnapshotError> {
   try {
@@ -118,6 +118,38 @@ export function gate<T = void>(): { readonly promise: Promise<T>; open(value: T)
   let open!: (value: T) => void;
   const promise = new Promise<T>((resolve) => open = resolve);
   return { promise, open };
+}
+
+/** The reasons of the promises that are rejected by some work and that nobody handles. */
+export async function unhandled(work: () => unknown): Promise<unknown[]> {
+  const reasons: unknown[] = [];
+  const { process } = globalThis as { process?: { on?: Listen; off?: Listen } };
+  const stop = typeof process?.on === "function"
+    ? listening(process.on, process.off!, process, "unhandledRejection", (reason) => reasons.push(reason))
+    : listening(
+      addEventListener as Listen,
+      removeEventListener as Listen,
+      globalThis,
+      "unhandledrejection",
+      (event) => {
+        (event as PromiseRejectionEvent).preventDefault();
+        reasons.push((event as PromiseRejectionEvent).reason);
+      },
+    );
+  try {
+    await work();
+    await turns(3);
+    return reasons;
+  } finally {
+    stop();
+  }
+}
+
+type Listen = (name: string, listener: (it: unknown) => void) => void;
+
+function listening(on: Listen, off: Listen, self: unknown, name: string, listener: (it: unknown) => void): () => void {
+  on.call(self, name, listener);
+  return () => off.call(self, name, listener);
 }
 
 /** Lets everything run that needs no input or output; digests that were begun end, too, however busy the machine is. */

@@ -28,13 +28,16 @@ async function code(response: Response): Promise<[number, string]> {
   return [response.status, (await response.json()).code];
 }
 
-test("handler: PUT installs, and then is stale", () =>
+test("handler: PUT installs, and then is up to date", () =>
   receiving(async (put, _, storage) => {
     const response = await put("9");
     assert.deepEqual([response.status, response.headers.get("Location")], [201, "/snapshots/9/manifest"]);
     assert.strictEqual((await response.json()).index, "9");
     assert.strictEqual((await storage.list()).length, 1);
-    assert.deepEqual(await code(await put("9")), [409, "STALE"]);
+    const again = await put("9");
+    const { index, upToDate } = await again.json();
+    assert.deepEqual([again.status, index, upToDate], [200, "9", true]);
+    assert.strictEqual((await storage.list()).length, 1);
   }));
 
 test("handler: PUT while another is being received is busy", () =>
@@ -94,9 +97,9 @@ test("handler: PUT and POST by way of a target", async () => {
       target: {
         snapshot({ gap }) {
           calls.push(gap);
-          return { result: Promise.resolve({ taken, snapshot: info! }) };
+          return Promise.resolve({ taken, snapshot: info! });
         },
-        install: () => ({ result: Promise.reject(new SnapshotError("STALE", "too old")) }),
+        install: () => Promise.reject(new SnapshotError("STALE", "too old")),
       },
     });
     const post = (query: string) => handler(new Request(`http://host/snapshots${query}`, JSON_POST));
@@ -128,10 +131,10 @@ test("handler: PUT and POST by way of a target", async () => {
     await handler.close();
   }, {
     target: {
-      snapshot: () => ({ result: Promise.reject(new Error("not asked")) }),
+      snapshot: () => Promise.reject(new Error("not asked")),
       install(archive, { index }) {
         calls.push(String(index));
-        return { result: bytesOf(archive).then(() => info!) };
+        return bytesOf(archive).then(() => ({ snapshot: info! }));
       },
     },
   });

@@ -26,15 +26,13 @@ function behindProxy(loads: number, outcome: SnapshotError | undefined, work: (w
     const there = new MemoryStorage();
     const replica: SnapshotTarget = {
       snapshot: () => assert.fail(),
-      install: (archive, options) => ({
-        result: (async () => {
-          const check = async () => {
-            await new Promise((resolve) => setTimeout(resolve, loads));
-            if (outcome !== undefined) throw outcome;
-          };
-          return await unarchive(archive, there, { ...options, check }).result;
-        })(),
-      }),
+      install(archive, options) {
+        const check = async () => {
+          await new Promise((resolve) => setTimeout(resolve, loads));
+          if (outcome !== undefined) throw outcome;
+        };
+        return unarchive(archive, there, { ...options, check }).then((snapshot) => ({ snapshot }));
+      },
     };
     const handler = snapshotHandler(there, { target: replica, allowWrites: true });
     const asked: string[] = [];

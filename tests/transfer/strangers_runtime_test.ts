@@ -138,10 +138,10 @@ test("strangers: an archive takes no place before its head was seen, was trusted
       verifier,
       stallTimeout: 20,
       target: {
-        snapshot: () => ({ result: Promise.reject(new Error("not asked")) }),
+        snapshot: () => Promise.reject(new Error("not asked")),
         install(stream, options) {
           taken++;
-          return unarchive(stream, storage, options);
+          return unarchive(stream, storage, options).then((snapshot) => ({ snapshot }));
         },
       },
     };
@@ -467,8 +467,8 @@ test("strangers: what a client sees speaks of what it sent, and of no path of th
     }, {
       allowWrites: true,
       target: {
-        snapshot: () => ({ result: Promise.reject(error) }),
-        install: () => ({ result: Promise.reject(error) }),
+        snapshot: () => Promise.reject(error),
+        install: () => Promise.reject(error),
       },
     });
   }
@@ -504,8 +504,8 @@ test("strangers: a client that breaks off is no error of the server", async () =
 test("strangers: a notification has to be the leader's, and its sources servers", async () => {
   const notified: string[] = [];
   const target = {
-    snapshot: () => ({ result: Promise.reject(new Error("not asked")) }),
-    install: () => ({ result: Promise.reject(new Error("not asked")) }),
+    snapshot: () => Promise.reject(new Error("not asked")),
+    install: () => Promise.reject(new Error("not asked")),
     notify({ sources = [] }: { readonly sources?: readonly string[] }) {
       notified.push(...sources);
       return Promise.resolve({ result: "IN_PROGRESS" as const });

@@ -105,7 +105,7 @@ test("survey: the newest is taken, whoever answers first", async () => {
   }
 });
 
-test("survey: STALE only if all are", () =>
+test("survey: up to date only if all say so, or have none", () =>
   inWorld(async ({ from, here, pull }) => {
     await save(here, 8n, { state: STATE });
     const [lagging, same, away, leader] = [
@@ -115,8 +115,13 @@ test("survey: STALE only if all are", () =>
       await from("leader", 9n),
     ];
     const empty = sourceOf("empty", new MemoryStorage());
-    await rejects(pull([lagging, same]).result, "STALE");
-    await rejects(pull([empty, lagging]).result, "STALE");
+    for (const sources of [[lagging, same], [empty, lagging]]) {
+      const { upToDate, snapshot } = await pull(sources);
+      assert.deepEqual([upToDate, snapshot.meta.lastIncludedIndex], [true, 8n]);
+    }
+    const at = (index: bigint) => pull([lagging, same], { index });
+    assert.isTrue((await at(8n)).upToDate);
+    await rejects(at(7n), "STALE"); // it is not here, and cannot be installed any more
     await rejects(pull([lagging, away]).result, "UNAVAILABLE"); // nobody knows what that one has
     await pull([lagging, same, leader]).result;
     await isWhole(here, 9n);

@@ -143,3 +143,11 @@ export function crc32(kind: "castagnoli" | "ieee"): RunningCrc {
     },
   };
 }
+
+/** A CRC-32C as RocksDB and Snappy store it. */
+export function maskedCrc(bytes: Uint8Array): number {
+  const crc = crc32("castagnoli");
+  crc.update(bytes);
+  const value = Number(crc.value);
+  return ((value >>> 15 | value << 17) + 0xa282_ead8) >>> 0;
+}

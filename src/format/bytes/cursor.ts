@@ -14,6 +14,8 @@ export class Cursor {
   readonly #what: string;
   /** Where the next read begins. */
   at: number;
+  /** Whether a read went beyond the end: of bytes that are a part, more may help. */
+  ended = false;
 
   /**
    * @param bytes what to read
@@ -40,7 +42,10 @@ export class Cursor {
   }
 
   #move(count: number): number {
-    if (count < 0 || count > this.left) throw this.malformed(`it ends where ${count} bytes more should be`);
+    if (count < 0 || count > this.left) {
+      this.ended = true;
+      throw this.malformed(`it ends where ${count} bytes more should be`);
+    }
     const at = this.at;
     this.at += count;
     return at;

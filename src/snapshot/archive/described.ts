@@ -48,7 +48,7 @@ export interface ArchiveOptions {
  *
  * const there = new MemoryStorage();
  * const reader = await here.open();
- * const { meta } = await unarchive(archive(reader), there).result;
+ * const { meta } = await unarchive(archive(reader), there);
  * await reader.close();
  * console.assert(meta.lastIncludedIndex === 7n);
  * ```

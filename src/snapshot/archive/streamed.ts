@@ -83,7 +83,7 @@ export interface StreamedArchiveOptions {
  * const stream = streamedArchive(meta, async (writer) => {
  *   await ReadableStream.from([new TextEncoder().encode("state")]).pipeTo(writer.file("state"));
  * });
- * const { size } = await unarchive(stream, new MemoryStorage()).result;
+ * const { size } = await unarchive(stream, new MemoryStorage());
  * console.assert(size === 5);
  * ```
  */

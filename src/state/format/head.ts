@@ -19,11 +19,9 @@
  * @module
  */
 
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { messageOf, SnapshotError } from "../../errors.ts";
 import type { SnapshotReader } from "../../snapshot/mod.ts";
-import { ByteBuffer, concat, u32 } from "../../stream/mod.ts";
-import { Kind, type StateHead, StateHeadSchema } from "./gen/state_head_pb.ts";
+import { ByteBuffer, concat, list, type Message, message, one, u32 } from "../../stream/mod.ts";
 import { checkRange, type KeyGroupRange } from "../key_groups.ts";
 
 const MAGIC = "SSKS";
@@ -64,7 +62,50 @@ export interface Head {
   readonly buildsUpon: Uint8Array | undefined;
 }
 
-const KINDS: Readonly<Record<StateKind, Kind>> = { value: Kind.VALUE, list: Kind.LIST, map: Kind.MAP };
+/** `Kind` of state_head.proto, of which 0 is none. */
+const KINDS: Readonly<Record<StateKind, number>> = { value: 1, list: 2, map: 3 };
+
+interface StateMessage {
+  name?: string;
+  kind?: number;
+  codec?: string;
+  version?: number;
+  userKeys?: string;
+}
+
+/** `StateHead` of state_head.proto; what is 0 or empty is absent. */
+export interface StateHeadMessage {
+  maxParallelism?: number;
+  first?: number;
+  last?: number;
+  keys?: string;
+  states?: StateMessage[];
+  buildsUpon?: Uint8Array;
+}
+
+export const STATE_HEAD: Message<StateHeadMessage> = message({
+  maxParallelism: one(1, "uint32"),
+  first: one(2, "uint32"),
+  last: one(3, "uint32"),
+  keys: one(4, "text"),
+  states: list(
+    5,
+    message<StateMessage>({
+      name: one(1, "text"),
+      kind: one(2, "enum"),
+      codec: one(3, "text"),
+      version: one(4, "uint32"),
+      userKeys: one(5, "text"),
+    }),
+  ),
+  buildsUpon: one(6, "bytes"),
+});
+
+/** Leaves out what is 0 or empty, as proto3 does. */
+function withoutDefaults<T extends object>(fields: T): T {
+  const said = Object.entries(fields).filter(([, value]) => value !== 0 && value !== "");
+  return Object.fromEntries(said) as T;
+}
 
 /**
  * A header as bytes.
@@ -82,18 +123,15 @@ export function encodeHead({ maxParallelism, range, keys, states, buildsUpon }: 
       } cannot be saved: a name has half of a surrogate pair, or ${version} is no version`,
     );
   }
-  const message = toBinary(
-    StateHeadSchema,
-    create(StateHeadSchema, {
-      maxParallelism,
-      ...range,
-      keys,
-      states: states.map(({ kind, ...state }) => ({ ...state, kind: KINDS[kind] })),
-      ...(buildsUpon !== undefined && { buildsUpon }),
-    }),
-  );
-  if (message.length > MAX_HEAD) throw malformed("it has more states than a header can hold");
-  return concat([new TextEncoder().encode(MAGIC), Uint8Array.of(VERSION), u32(message.length), message]);
+  const bytes = STATE_HEAD.encode(withoutDefaults({
+    maxParallelism,
+    ...range,
+    keys,
+    states: states.map(({ kind, ...state }) => withoutDefaults({ ...state, kind: KINDS[kind] })),
+    ...(buildsUpon !== undefined && { buildsUpon }),
+  }));
+  if (bytes.length > MAX_HEAD) throw malformed("it has more states than a header can hold");
+  return concat([new TextEncoder().encode(MAGIC), Uint8Array.of(VERSION), u32(bytes.length), bytes]);
 }
 
 /**
@@ -137,19 +175,19 @@ export function decodeHead(bytes: Uint8Array, name: string): Head {
   }
   const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(MAGIC.length + 1);
   if (FRAME + length !== bytes.length) throw malformed(`its header does not end where its key groups begin`, name);
-  let message: StateHead;
+  let head: StateHeadMessage;
   try {
-    message = fromBinary(StateHeadSchema, bytes.subarray(FRAME));
+    head = STATE_HEAD.decode(bytes.subarray(FRAME));
   } catch (error) {
     throw malformed(messageOf(error), name, error);
   }
-  return headOf(message, name);
+  return headOf(head, name);
 }
 
-function headOf(message: StateHead, file: string): Head {
-  const { maxParallelism, first, last, keys, buildsUpon } = message;
+function headOf(head: StateHeadMessage, file: string): Head {
+  const { maxParallelism = 0, first = 0, last = 0, keys = "", buildsUpon = new Uint8Array(0) } = head;
   checkRange({ first, last }, maxParallelism);
-  const states = message.states.map(({ name, kind, codec, version, userKeys }) => {
+  const states = (head.states ?? []).map(({ name = "", kind = 0, codec = "", version = 0, userKeys = "" }) => {
     const [known] = Object.entries(KINDS).find(([, it]) => it === kind) ?? [];
     if (known !== undefined) return { name, kind: known as StateKind, codec, version, userKeys };
     throw new SnapshotError(

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { resolve } from "node:path";
 import { dirname, join } from "@std/path";
 import { hasCode, SnapshotError } from "../../errors.ts";
 import type { Disk, DiskFile, DiskLock } from "../../fs/mod.ts";
@@ -20,6 +21,7 @@ import {
 import { InFlight } from "../../async/mod.ts";
 import { equal } from "../../stream/mod.ts";
 import type { DirectorySync } from "./sync.ts";
+import { listLocal, openLocal } from "./local_files.ts";
 import { decodeManifest } from "../evidence.ts";
 import {
   corruptDirectory,
@@ -30,7 +32,15 @@ import {
   TEMP,
   trashDirectory,
 } from "../layout.ts";
-import type { Medium, MediumFile, PlacedSnapshot, QuarantinedPlace, StoredSnapshot } from "../medium.ts";
+import type {
+  LocalFile,
+  LocalFiles,
+  Medium,
+  MediumFile,
+  PlacedSnapshot,
+  QuarantinedPlace,
+  StoredSnapshot,
+} from "../medium.ts";
 import { missing } from "../reader.ts";
 
 /** The number of files that are checked at the same time. */
@@ -45,6 +55,7 @@ const MAX_KINDS = 1000;
  */
 export class DirectoryMedium implements Medium {
   readonly temp: string = TEMP;
+  readonly local: LocalFiles;
   readonly #disk: Disk;
   readonly #root: string;
   readonly #sync: DirectorySync;
@@ -63,6 +74,36 @@ export class DirectoryMedium implements Medium {
     this.#root = root;
     this.#sync = sync;
     this.#lock = lock;
+    this.local = {
+      list: (path, name) => this.#listLocal(path, name),
+      open: (path) => openLocal(disk, path),
+      put: (path, place, name, link) => this.#put(path, place, name, link),
+    };
+  }
+
+  async #listLocal(path: string, name: string | undefined): Promise<LocalFile[]> {
+    const [added, root] = [`${resolve(path)}/`, `${resolve(this.#root)}/`];
+    if (!added.startsWith(root) && !root.startsWith(added)) return await listLocal(this.#disk, path, name);
+    throw new SnapshotError(
+      "MALFORMED",
+      `${path} is in the storage at ${this.#root}, or has it in it: a snapshot of itself would never end. Files of ` +
+        `earlier snapshots are reused`,
+      { file: path },
+    );
+  }
+
+  async #put(path: string, place: string, name: string, link: boolean): Promise<boolean> {
+    await this.#checkOwned();
+    const target = this.#path(place, checkName(name));
+    await this.#checkNoLinks(place, name);
+    if (name.includes("/")) await this.#disk.makeDirectory(dirname(target));
+    if (!link || !await this.#checkMade(place, name, this.#disk.link(path, target))) {
+      const cloning = this.#disk.clone?.(path, target) ?? Promise.resolve(false);
+      if (!await this.#checkMade(place, name, cloning)) return false;
+    }
+    if ((await this.#disk.stat(target))?.kind === "file") return true;
+    await this.#disk.remove(target); // another thing took the file's path since it was looked at
+    return false;
   }
 
   installPlace(manifest: SnapshotManifest): string {
@@ -115,10 +156,20 @@ export class DirectoryMedium implements Medium {
     }
     await this.#checkOwned();
     await this.#checkNoLinks(place, name);
-    if (mode === "create" && name.includes("/")) await this.#disk.makeDirectory(dirname(path));
-    const opening = this.#disk.open(path, mode);
+    const opening = mode === "create" ? this.#create(path, name) : this.#disk.open(path, mode);
     const file = await (mode === "create" ? this.#checkMade(place, name, opening) : opening);
     return this.#sync.durability === "none" ? new UnsyncedFile(file) : file;
+  }
+
+  /** Makes a file, and its directory if that is what is missing: of many files most find theirs. */
+  async #create(path: string, name: string): Promise<DiskFile> {
+    try {
+      return await this.#disk.open(path, "create");
+    } catch (error) {
+      if (!name.includes("/") || !hasCode(error, "NOT_FOUND")) throw error;
+    }
+    await this.#disk.makeDirectory(dirname(path));
+    return await this.#disk.open(path, "create");
   }
 
   async #openToRead(place: string, name: string): Promise<DiskFile> {

@@ -9,7 +9,7 @@ import { checkBoolean, checkOptions, checkPath, duration, oneOf } from "../../ch
 import { hasCode, SnapshotError } from "../../errors.ts";
 import { checkDisk, defaultDisk, type Disk } from "../../fs/mod.ts";
 import { neverThrowing } from "../../async/mod.ts";
-import type { DamagedSnapshot, UnreadableSnapshot } from "../../snapshot/mod.ts";
+import type { CreateOptions, DamagedSnapshot, SnapshotWriter, UnreadableSnapshot } from "../../snapshot/mod.ts";
 import { DirectoryMedium } from "./medium.ts";
 import { DirectorySync, type Durability } from "./sync.ts";
 import { examine, isProof } from "../evidence.ts";
@@ -43,6 +43,9 @@ export interface DirectoryStorageOptions extends StorageOptions {
   readonly disk?: Disk;
 }
 
+/** The writer of a {@linkcode DirectoryStorage}: it takes in files that are on a disk. */
+export type DirectoryWriter = SnapshotWriter & Required<Pick<SnapshotWriter, "add">>;
+
 /**
  * A directory of snapshots, laid out as braft's: a real braft storage can be opened, and braft can open this one.
  * One process at a time has it open.
@@ -75,6 +78,11 @@ export class DirectoryStorage extends MediumStorage {
   /** The bytes that can still be written to its file system, where that is known. */
   freeSpace(): Promise<number | undefined> {
     return this.#freeSpace();
+  }
+
+  /** Begins a snapshot, as every storage does; its writer has {@linkcode SnapshotWriter.add}. */
+  override async create(options: CreateOptions = {}): Promise<DirectoryWriter> {
+    return await super.create(options) as DirectoryWriter; // its medium has files, so its writer adds them
   }
 
   /** The durability in effect: the one that was asked for, or less where the file system cannot do that. */

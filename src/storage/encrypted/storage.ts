@@ -212,6 +212,14 @@ class PassingWriter implements SnapshotWriter {
     return this.writer.reuse(files);
   }
 
+  remove(name: string): Promise<void> {
+    return this.writer.remove(name);
+  }
+
+  files(): FileInfo[] {
+    return this.writer.files();
+  }
+
   info(name: string): FileInfo {
     return this.writer.info(name);
   }
@@ -301,11 +309,16 @@ class DecryptedInstall implements SnapshotInstall {
 
 /** Accepts only files that are encrypted already. */
 class CheckedWriter extends PassingWriter {
-  readonly #names: string[] = [];
+  readonly #names = new Set<string>();
 
   override file(name: string, options?: FileOptions): WritableStream<Uint8Array> {
-    this.#names.push(name);
+    this.#names.add(name);
     return super.file(name, options);
+  }
+
+  override async remove(name: string): Promise<void> {
+    await super.remove(name);
+    this.#names.delete(name);
   }
 
   override async commit(meta: SnapshotMeta, options: CommitOptions = {}): Promise<SnapshotInfo> {

@@ -8,18 +8,10 @@
  * @module
  */
 
-import { create, fromBinary, isFieldSet, toBinary } from "@bufbuild/protobuf";
 import { messageOf, SnapshotError } from "../../errors.ts";
 import { groupOfManifest, type SnapshotInfo, SnapshotManifest, type SnapshotMeta } from "../../snapshot/mod.ts";
 import { concat, DIGEST_SIZE, equal, sha256, toHex } from "../../stream/mod.ts";
-import {
-  type KeptSnapshot as KeptMessage,
-  KeptSnapshotSchema,
-  type Lease as LeaseMessage,
-  type Lease_Kind,
-  LeaseSchema,
-  ObjectIndexSchema,
-} from "./gen/object_pb.ts";
+import { type KeptMessage, type LeaseMessage, OBJECT_INDEX } from "./messages.ts";
 
 /** The version that this release writes, and the highest that it reads. */
 const FORMAT_VERSION = 1;
@@ -146,37 +138,30 @@ const KINDS = ["write", "install", "read"] as const;
 
 /** Returns the bytes of an index. */
 export async function encodeIndex(index: ObjectIndex): Promise<Uint8Array> {
-  const body = toBinary(
-    ObjectIndexSchema,
-    create(ObjectIndexSchema, {
-      formatVersion: FORMAT_VERSION,
-      epoch: index.epoch,
-      generation: index.generation,
-      snapshots: index.snapshots.map(encodeKept),
-      retired: index.retired.map(encodeKept),
-      quarantined: index.quarantined.map(encodeKept),
-      leases: index.leases.map(encodeLease),
-      heeded: [...index.heeded],
-    }),
-  );
+  const body = OBJECT_INDEX.encode({
+    formatVersion: FORMAT_VERSION,
+    epoch: index.epoch,
+    generation: index.generation,
+    snapshots: index.snapshots.map(encodeKept),
+    retired: index.retired.map(encodeKept),
+    quarantined: index.quarantined.map(encodeKept),
+    leases: index.leases.map(encodeLease),
+    heeded: [...index.heeded],
+  });
   return concat([await sha256(body), body]);
 }
 
 function encodeKept({ size, retiredAt, ...kept }: KeptSnapshot): KeptMessage {
-  return create(KeptSnapshotSchema, {
-    ...kept,
-    size: BigInt(size),
-    ...(retiredAt !== undefined && { retiredAt: BigInt(retiredAt) }),
-  });
+  return { ...kept, size: BigInt(size), ...(retiredAt !== undefined && { retiredAt: BigInt(retiredAt) }) };
 }
 
 function encodeLease({ kind, activeUntil, expiresAt, ...lease }: Lease): LeaseMessage {
-  return create(LeaseSchema, {
+  return {
     ...lease,
-    kind: KINDS.indexOf(kind) as Lease_Kind,
+    kind: KINDS.indexOf(kind),
     activeUntil: BigInt(activeUntil),
     expiresAt: BigInt(expiresAt),
-  });
+  };
 }
 
 /**
@@ -198,25 +183,28 @@ export async function decodeIndex(bytes: Uint8Array, key: string): Promise<Objec
   }
   let message;
   try {
-    message = fromBinary(ObjectIndexSchema, body);
+    message = OBJECT_INDEX.decode(body);
   } catch (error) {
     throw new SnapshotError("CORRUPT", `${key} is no index: ${messageOf(error)}`, { file: key, cause: error });
   }
-  if (message.formatVersion !== FORMAT_VERSION) {
-    throw new SnapshotError("UNSUPPORTED", `${key} has format version ${message.formatVersion}`, {
+  const { formatVersion = 0 } = message;
+  if (formatVersion !== FORMAT_VERSION) {
+    throw new SnapshotError("UNSUPPORTED", `${key} has format version ${formatVersion}`, {
       file: key,
       expected: FORMAT_VERSION,
-      actual: message.formatVersion,
+      actual: formatVersion,
     });
   }
+  const { epoch = "", generation = 0n, snapshots = [], retired = [], quarantined = [], leases = [], heeded = [] } =
+    message;
   const index = {
-    epoch: message.epoch,
-    generation: message.generation,
-    snapshots: message.snapshots.map(decodeKept),
-    retired: message.retired.map(decodeKept),
-    quarantined: message.quarantined.map(decodeKept),
-    leases: message.leases.map(decodeLease),
-    heeded: message.heeded,
+    epoch,
+    generation,
+    snapshots: snapshots.map(decodeKept),
+    retired: retired.map(decodeKept),
+    quarantined: quarantined.map(decodeKept),
+    leases: leases.map(decodeLease),
+    heeded,
   };
   const wrong = allKept(index).find((kept) => !isKept(kept)) ?? index.leases.find((lease) => !isLease(lease));
   if (wrong === undefined && index.generation < 2n ** 63n) return index;
@@ -239,36 +227,25 @@ function isLease({ id, activeUntil, expiresAt }: Lease): boolean {
   return LEASE.test(id) && [activeUntil, expiresAt].every(Number.isSafeInteger);
 }
 
-function decodeKept(message: KeptMessage): KeptSnapshot {
-  const has = (field: "suspect" | "retiredAt" | "retiredIn" | "reason") =>
-    isFieldSet(message, KeptSnapshotSchema.field[field]);
-  const { id, index, head, digest, size, files, chunks, objectDigest } = message;
+const NO_BYTES: Uint8Array = new Uint8Array(0);
+
+function decodeKept({ size = 0n, retiredAt, ...message }: KeptMessage): KeptSnapshot {
+  const { id = "", index = 0n, head = NO_BYTES, digest = NO_BYTES, files = 0, chunks = 0, objectDigest = NO_BYTES } =
+    message;
   return {
-    id,
-    index,
-    head,
-    digest,
-    size: Number(size),
-    files,
-    chunks,
-    objectDigest,
-    ...(has("suspect") && { suspect: message.suspect }),
-    ...(has("retiredAt") && { retiredAt: Number(message.retiredAt) }),
-    ...(has("retiredIn") && { retiredIn: message.retiredIn }),
-    ...(has("reason") && { reason: message.reason }),
+    ...message,
+    ...{ id, index, head, digest, size: Number(size), files, chunks, objectDigest },
+    ...(retiredAt !== undefined && { retiredAt: Number(retiredAt) }),
   };
 }
 
-function decodeLease(message: LeaseMessage): Lease {
-  const has = (field: "since" | "digest" | "index") => isFieldSet(message, LeaseSchema.field[field]);
+function decodeLease({ id = "", kind = 0, activeUntil = 0n, expiresAt = 0n, ...message }: LeaseMessage): Lease {
   return {
-    id: message.id,
-    kind: KINDS[message.kind] ?? "write",
-    activeUntil: Number(message.activeUntil),
-    expiresAt: Number(message.expiresAt),
-    ...(has("since") && { since: message.since }),
-    ...(has("digest") && { digest: message.digest }),
-    ...(has("index") && { index: message.index }),
+    ...message,
+    id,
+    kind: KINDS[kind] ?? "write",
+    activeUntil: Number(activeUntil),
+    expiresAt: Number(expiresAt),
   };
 }
 

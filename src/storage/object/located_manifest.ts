@@ -4,10 +4,9 @@
  * @module
  */
 
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { messageOf, SnapshotError } from "../../errors.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
-import { StoredManifestSchema } from "./gen/object_pb.ts";
+import { STORED_MANIFEST } from "./messages.ts";
 
 /** The largest object with a manifest: that of two million chunks, none beside another. */
 export const MAX_STORED_MANIFEST_BYTES: number = MAX_MANIFEST_BYTES + 64 * 1024 * 1024;
@@ -87,16 +86,13 @@ export class LocatedManifest {
       }
       next = offset + content.length(i);
     }
-    return toBinary(
-      StoredManifestSchema,
-      create(StoredManifestSchema, {
-        manifest: this.manifest.bytes,
-        packs: [...this.packs],
-        runPacks: runPacks!,
-        runOffsets: runOffsets!,
-        runChunks: runChunks!,
-      }),
-    );
+    return STORED_MANIFEST.encode({
+      manifest: this.manifest.bytes,
+      packs: [...this.packs],
+      runPacks: runPacks!,
+      runOffsets: runOffsets!,
+      runChunks: runChunks!,
+    });
   }
 
   /**
@@ -109,13 +105,14 @@ export class LocatedManifest {
   static async decode(bytes: Uint8Array, name: string): Promise<LocatedManifest> {
     let message;
     try {
-      message = fromBinary(StoredManifestSchema, bytes);
+      message = STORED_MANIFEST.decode(bytes);
     } catch (error) {
       throw malformed(name, messageOf(error));
     }
-    const manifest = await SnapshotManifest.decode(message.manifest);
+    const manifest = await SnapshotManifest.decode(message.manifest ?? new Uint8Array(0));
     const { content } = manifest;
-    const { packs, runPacks, runOffsets, runChunks } = message;
+    const { runPacks = [], runOffsets = [], runChunks = [] } = message;
+    const packs = (message.packs ?? []).map(({ name = "", size = 0 }) => ({ name, size }));
     if (runPacks.length !== runOffsets.length || runPacks.length !== runChunks.length) {
       throw malformed(name, "its runs do not fit each other");
     }
@@ -134,12 +131,7 @@ export class LocatedManifest {
       }
     }
     if (chunk < content.count) throw malformed(name, `it places ${chunk} of ${content.count} chunks`);
-    return new LocatedManifest(
-      manifest,
-      packs.map(({ name, size }) => ({ name, size })),
-      chunkPacks,
-      chunkOffsets,
-    );
+    return new LocatedManifest(manifest, packs, chunkPacks, chunkOffsets);
   }
 }
 

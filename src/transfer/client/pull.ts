@@ -15,13 +15,14 @@ import {
   listOf,
   required,
 } from "../../checks.ts";
-import { SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { hasCode, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
   checkHeadroom,
   checkOffered,
   type CheckOptions,
   checkStorage,
   checkVerifier,
+  isPassed,
   type SnapshotInfo,
   type SnapshotManifest,
   type SnapshotStorage,
@@ -111,7 +112,9 @@ export function pullChecks(): Checks<PullOptions> {
  * @category Transfer
  */
 export interface PullResult {
-  /** The snapshot, in the storage. */
+  /** True if nothing was fetched, since no source has a newer snapshot than is here. */
+  readonly upToDate: boolean;
+  /** The snapshot, in the storage; the newest one there if it is up to date. */
   readonly snapshot: SnapshotInfo;
   /** Bytes that were fetched and kept. */
   readonly fetched: number;
@@ -160,8 +163,8 @@ const MOST_FRUITLESS = 8;
  * @param sources where from; all are asked at once, and the newest snapshot is taken that is named by one that is not
  *   `chunksOnly` or, with a verifier, that is signed
  * @param options see {@linkcode PullOptions}
- * @returns work that gives the snapshot; fails with `STALE` if no source has a newer one than is here, `NOT_FOUND` if
- *   none has any, `UNAVAILABLE` or `TIMEOUT` if one of those cannot be asked, `CORRUPT` if the last one sent wrong
+ * @returns work that gives the snapshot, or the newest one here if no source has a newer one; fails with `STALE` if
+ *   `index` is that of an older one, which is not here, `NOT_FOUND` if no source has any, `UNAVAILABLE` or `TIMEOUT` if one of those cannot be asked, `CORRUPT` if the last one sent wrong
  *   bytes, `FORBIDDEN` if it is of another group or not signed by somebody who is trusted, `CANCELLED`
  *
  * @example
@@ -175,7 +178,7 @@ const MOST_FRUITLESS = 8;
  * const handler = snapshotHandler(there);
  *
  * const here = new MemoryStorage();
- * const { snapshot } = await pull(here, [{ url: "http://there.example", fetch: handler }]).result;
+ * const { snapshot } = await pull(here, [{ url: "http://there.example", fetch: handler }]);
  * console.assert(snapshot.meta.lastIncludedIndex === 9n);
  * await handler.close();
  * ```
@@ -184,6 +187,26 @@ export function pull(
   storage: SnapshotStorage,
   sources: readonly Source[],
   options: PullOptions = {},
+): Operation<PullResult> {
+  return new Operation(async (tracker) => {
+    try {
+      return await new Pull(storage, sources, options, tracker).run();
+    } catch (error) {
+      if (!hasCode(error, "STALE")) throw error;
+      const here = await storage.list();
+      const { index } = options;
+      const snapshot = index === undefined ? here[0] : here.find(({ meta }) => meta.lastIncludedIndex === index);
+      if (snapshot === undefined || !isPassed(error, here[0]!.meta.lastIncludedIndex)) throw error;
+      return { upToDate: true, snapshot, fetched: 0, reused: 0, sources: [] };
+    }
+  });
+}
+
+/** As {@linkcode pull}; fails with `STALE` if no source has a newer one. For callers with a state beside the storage. */
+export function pullNewer(
+  storage: SnapshotStorage,
+  sources: readonly Source[],
+  options: PullOptions,
 ): Operation<PullResult> {
   return new Operation((tracker) => new Pull(storage, sources, options, tracker).run());
 }
@@ -224,7 +247,9 @@ class Pull {
       this.#tracker.restart();
       const { snapshot, failure, reused, came } = await this.#install(found);
       fetched += came;
-      if (snapshot !== undefined) return { snapshot, fetched, reused, sources: this.#peers.map(reportOf) };
+      if (snapshot !== undefined) {
+        return { upToDate: false, snapshot, fetched, reused, sources: this.#peers.map(reportOf) };
+      }
       fruitless = came > 0 ? 0 : fruitless + 1;
       first ??= failure;
       // Retired meanwhile, or bad there: the newest other one is fetched in its stead.

@@ -70,10 +70,15 @@ export interface PushOptions {
  * @param reader the snapshot; to be kept open meanwhile
  * @param target where to
  * @param options the signal, the rate, and how patient to be
- * @returns work that gives nothing, and has succeeded when the other side has verified all of it, made it durable, and
- *   installed it; fails with the other side's error: `STALE`, `BUSY`, `CORRUPT`, `NO_SPACE`, `FORBIDDEN` …
+ * @returns work that has succeeded when the other side has verified all of it, made it durable, and installed it, or
+ *   is `upToDate`: it has a state that is as new; fails with the other side's error: `BUSY`, `CORRUPT`, `NO_SPACE`,
+ *   `FORBIDDEN`, `STALE` if it is about to install a newer one …
  */
-export function push(reader: SnapshotReader, target: Source, options: PushOptions = {}): Operation<void> {
+export function push(
+  reader: SnapshotReader,
+  target: Source,
+  options: PushOptions = {},
+): Operation<{ readonly upToDate: boolean }> {
   return new Operation((tracker) => new Push(reader, target, options, tracker).run());
 }
 
@@ -100,15 +105,15 @@ export function livePushChecks(): Checks<LivePushOptions> {
  * @param write writes its files: a `SaveTask`'s `write`, for one
  * @param target where to
  * @param options the signal, the rate, and who signs
- * @returns work that has succeeded when the other side has installed it; fails with the other side's error, or with
- *   that of `write`
+ * @returns work that has succeeded when the other side has installed it, or is `upToDate`: it has a state that is as
+ *   new; fails with the other side's error, or with that of `write`
  */
 export function pushLive(
   meta: SnapshotMeta,
   write: WriteFiles,
   target: Source,
   options: LivePushOptions = {},
-): Operation<void> {
+): Operation<{ readonly upToDate: boolean }> {
   return new Operation(async (tracker) => {
     const { signal, signer, timeout = 120_000 } = checkOptions(options, livePushChecks());
     checkFunction(write, "write");
@@ -117,7 +122,8 @@ export function pushLive(
     const content = streamedArchive(own, write, { signal, signer });
     const server = new HttpSource(target, timeout);
     await server.settle(`/snapshots/${own.lastIncludedIndex}`, signal);
-    await put(server, own.lastIncludedIndex, content, options, tracker);
+    const { upToDate } = await put(server, own.lastIncludedIndex, content, options, tracker);
+    return { upToDate };
   });
 }
 
@@ -143,7 +149,7 @@ class Push {
     this.#tracker = tracker;
   }
 
-  async run(): Promise<void> {
+  async run(): Promise<{ readonly upToDate: boolean }> {
     const { signal, retryFor = RETRY_FOR } = this.#options;
     const budget = new RetryBudget(retryFor);
     let sent = -1;
@@ -163,7 +169,7 @@ class Push {
     }
   }
 
-  async #send(again: boolean): Promise<void> {
+  async #send(again: boolean): Promise<{ readonly upToDate: boolean }> {
     const { manifest } = this.#reader;
     this.#tracker.restart();
     this.#tracker.phase("offer", manifest.size);
@@ -173,8 +179,8 @@ class Push {
       try {
         held = await this.#offer();
       } catch (error) {
-        if (!(again && hasCode(error, "STALE") && await this.#isInstalled())) throw error;
-        held = new ChunkSet(content.count); // all of it is there; sending also asks whether it was loaded
+        if (!hasCode(error, "STALE")) throw error;
+        held = new ChunkSet(content.count); // none is wanted; sending asks whether what is there was loaded
         for (let i = 0; i < content.count; i++) held.add(i);
       }
       for (let i = 0; i < content.count; i++) if (held.has(i)) this.#tracker.reuse(content.length(i));
@@ -186,9 +192,10 @@ class Push {
     const installed = await put(this.#server, manifest.index, content, this.#options, this.#tracker, onFailure)
       .catch(async (error) => {
         if (!(again && hasCode(error, "STALE") && await this.#isInstalled())) throw error;
-        return { digest: toHex(manifest.digest) }; // only the answer was lost
+        return { digest: toHex(manifest.digest), upToDate: false }; // only the answer was lost
       });
-    if (installed.digest === toHex(manifest.digest) || !manifest.verifiable) return;
+    const { upToDate } = installed;
+    if (upToDate || installed.digest === toHex(manifest.digest) || !manifest.verifiable) return { upToDate };
     throw new SnapshotError("UNAVAILABLE", `${this.#server.url} says that it has installed another snapshot`, {
       source: this.#server.url,
       index: manifest.index,

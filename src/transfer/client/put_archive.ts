@@ -8,7 +8,7 @@ import { messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { pause, type Tracker } from "../../async/mod.ts";
 import { progress, type Throttle, throttled } from "../../stream/mod.ts";
 import { type BodyWatch, readLimited } from "../body.ts";
-import { BYTES_TYPE, responseError } from "../wire.ts";
+import { BYTES_TYPE, PROBLEM_TYPE, responseError } from "../wire.ts";
 import type { HttpSource } from "./http_source.ts";
 import { RETRY_FOR, RetryBudget } from "./retry_budget.ts";
 
@@ -81,7 +81,8 @@ async function outcome(server: HttpSource, index: bigint, signal: AbortSignal | 
     try {
       said = await server.exchange(`/snapshots/${index}/install`, {}, signal, async (response, watch) => {
         // The question was answered: with the error that the install failed with.
-        if (response.status === 200) return { failure: await responseError(response, server.url, watch) };
+        const isError = response.headers.get("Content-Type")?.startsWith(PROBLEM_TYPE);
+        if (response.status === 200 && isError) return { failure: await responseError(response, server.url, watch) };
         return { installed: await outcomeOf(response, watch, server, index) };
       });
     } catch (error) {
@@ -112,20 +113,30 @@ async function outcomeOf(
 ): Promise<Installed | undefined> {
   if (response.status === 202) return undefined;
   // A proxy's 200 is not an acknowledgement: a server that has installed it says which snapshot.
-  if (response.status === 201) return parseInstalled(await readLimited(response, MAX_ANSWER, watch), index);
+  if (response.status === 201 || isUpToDate(response)) {
+    return parseInstalled(await readLimited(response, MAX_ANSWER, watch), index);
+  }
   throw await responseError(response, server.url, watch);
 }
 
 /** The reply of the other side about a snapshot that it has installed. */
 interface Installed {
   readonly digest?: unknown;
+  /** True if it has installed nothing, since its state is as new. */
+  readonly upToDate: boolean;
+}
+
+/** Whether an answer may say that there was nothing to install. */
+function isUpToDate({ status, headers }: Response): boolean {
+  return status === 200 && headers.get("Content-Type")?.startsWith("application/json") === true;
 }
 
 /** Reads which snapshot the other side says that it has installed. */
 function parseInstalled(bytes: Uint8Array, index: bigint): Installed {
   try {
-    const said = JSON.parse(new TextDecoder().decode(bytes)) as { readonly index?: unknown; readonly digest?: unknown };
-    if (said.index === String(index)) return said;
+    const { index: said, digest, upToDate } = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
+    if (upToDate === true) return { digest, upToDate };
+    if (said === String(index)) return { digest, upToDate: false };
   } catch {
     // said below
   }

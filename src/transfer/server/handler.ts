@@ -44,10 +44,10 @@ export interface SnapshotHandler {
  * | `GET /snapshots/{which}/content` | all files, one behind the other in the order of the manifest |
  * | `GET /snapshots/{which}/held` | the chunks that are here: see below |
  * | `GET /snapshots/{which}/archive` | one stream with all of it |
- * | `PUT /snapshots/{index}` | installs an archive: 201; 409 stale or busy; 422 damaged |
+ * | `PUT /snapshots/{index}` | installs an archive: 201; 200, `upToDate`; 409 busy, or about to be newer; 422 damaged |
  * | `GET /snapshots/{index}/install` | how an install ended that was answered with 202: see below |
  * | `PUT /snapshots/{index}/manifest` | offers a snapshot: the chunks that need not be sent, as in `held` |
- * | `POST /snapshots[?gap=N]` | takes one if `creationGap` (or more: `gap`) entries came since: 201; or 200, the old |
+ * | `POST /snapshots[?gap=N]` | takes one, or joins a save, if `creationGap` or `gap` entries came: 201; 200: the old |
  * | `POST /snapshots/notification` | says that the log before an index is gone: see {@linkcode notifyInstall} |
  *
  * `{which}` is an index, a digest in hexadecimal, or `latest`. By its digest, a snapshot that is being received can be
@@ -56,8 +56,8 @@ export interface SnapshotHandler {
  * manifest, names further sources. `held` has a bit for each chunk of the content, the lowest first, set if the chunk
  * is here; and behind these, if the snapshot is being received, as many for the chunks that are here or on their way.
  * A `PUT` with `Prefer: respond-async` (RFC 7240) is answered with 202 if its install takes long; then
- * `/snapshots/{index}/install` answers 202 while it goes on, 201 once it has succeeded, and 200 with a problem document
- * if it failed.
+ * `/snapshots/{index}/install` answers 202 while it goes on, as the `PUT` would have been once it has succeeded, and
+ * 200 with a problem document if it failed.
  * Every `GET` can be a `HEAD`, has a strong `ETag`, and knows `If-None-Match`, `Range` (one or several) and `If-Range`;
  * `Repr-Digest` and `Content-Digest` (RFC 9530) are there where the SHA-256 is known. Errors are problem documents (RFC
  * 9457) with a member `code`.

@@ -47,8 +47,8 @@ export class Installs {
   }
 
   /**
-   * Answers how an install ended that was answered with 202: 202 while it goes on, 201 as the install would have been
-   * answered, and 200 with the problem document if it failed.
+   * Answers how an install ended that was answered with 202: 202 while it goes on, 201 or 200 as the install would have
+   * been answered, and 200 with the problem document if it failed.
    */
   status(index: bigint): Response {
     const outcome = this.#outcomes.get(index);
@@ -62,7 +62,7 @@ export class Installs {
     } catch (error) {
       response = problem(error);
     }
-    return response.status === 201 ? response : new Response(response.body, { headers: response.headers });
+    return response.status < 300 ? response : new Response(response.body, { headers: response.headers });
   }
 }
 

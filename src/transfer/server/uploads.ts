@@ -6,6 +6,7 @@
 
 import { SnapshotError } from "../../errors.ts";
 import {
+  isPassed,
   MAX_MANIFEST_BYTES,
   type SnapshotInfo,
   type SnapshotLimits,
@@ -13,6 +14,7 @@ import {
   type SnapshotStorage,
   type SnapshotVerifier,
   unarchive,
+  type UnarchiveOptions,
 } from "../../snapshot/mod.ts";
 import { type Throttle, throttled } from "../../stream/mod.ts";
 import { readLimited } from "../body.ts";
@@ -38,15 +40,13 @@ import { BYTES_TYPE, listed, problem } from "../wire.ts";
  * @see {@linkcode snapshotHandler}
  */
 export interface SnapshotTarget {
-  /** Takes a snapshot. */
-  snapshot(options: { gap?: number }): {
-    readonly result: Promise<{ readonly taken: boolean; readonly snapshot?: SnapshotInfo }>;
-  };
-  /** Installs an archive. */
+  /** Takes a snapshot, or joins the save that is running. */
+  snapshot(options: { gap?: number }): PromiseLike<{ readonly taken: boolean; readonly snapshot?: SnapshotInfo }>;
+  /** Installs an archive, or says `upToDate` if the state here is as new. */
   install(
     archive: ReadableStream<Uint8Array>,
     options: { index?: bigint; verifier?: SnapshotVerifier | undefined; limits?: SnapshotLimits },
-  ): { readonly result: Promise<SnapshotInfo> };
+  ): PromiseLike<{ readonly upToDate?: boolean; readonly snapshot?: SnapshotInfo }>;
   /** Makes the newest snapshot one that can be sent; called when somebody wants the newest. */
   sendable?(): Promise<void>;
   /** Is told that the log before an index is gone. Absent where only archives are installed. */
@@ -114,10 +114,11 @@ export class Uploads {
       try {
         // The request's signal is left out: a client that goes is seen by its body, and on Deno it fires in any case.
         const options = { index, verifier, limits: this.#admission.limits };
-        const work = target === undefined
-          ? unarchive(archive, this.#storage, options)
-          : target.install(archive, options);
-        const snapshot = await work.result;
+        const { upToDate = false, snapshot } = target === undefined
+          ? await this.#takeIn(archive, options)
+          : await target.install(archive, options);
+        if (upToDate) return () => Response.json({ upToDate, ...(snapshot && listed(snapshot)) });
+        if (snapshot === undefined) throw new SnapshotError("UNAVAILABLE", "The target does not say what it has");
         const headers = { Location: `/snapshots/${index}/manifest` };
         return () => Response.json(listed(snapshot), { status: 201, headers });
       } finally {
@@ -126,6 +127,17 @@ export class Uploads {
       }
     } catch (error) {
       return () => refusal(error, sent);
+    }
+  }
+
+  /** Takes an archive into the storage. */
+  async #takeIn(archive: ReadableStream<Uint8Array>, options: UnarchiveOptions) {
+    try {
+      return { snapshot: await unarchive(archive, this.#storage, options) };
+    } catch (error) {
+      const [newest] = await this.#storage.list();
+      if (newest === undefined || !isPassed(error, newest.meta.lastIncludedIndex)) throw error;
+      return { upToDate: true, snapshot: newest };
     }
   }
 
@@ -157,7 +169,7 @@ export class Uploads {
     if (gap !== null && !/^[0-9]{1,15}$/.test(gap)) {
       throw new SnapshotError("MALFORMED", `A gap is a number, not ${gap.slice(0, 100)}`);
     }
-    const { taken, snapshot } = await target.snapshot({ gap: Math.max(creationGap, Number(gap)) }).result;
+    const { taken, snapshot } = await target.snapshot({ gap: Math.max(creationGap, Number(gap)) });
     if (snapshot === undefined) {
       throw new SnapshotError("NOT_FOUND", "There is no snapshot, and too little to take one");
     }

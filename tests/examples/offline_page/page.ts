@@ -38,12 +38,12 @@ async function refresh(storage: OpfsStorage): Promise<string> {
       progress.value = bytes;
       status.textContent = `${phase}: ${bytes.toLocaleString("en")} of ${total?.toLocaleString("en")} bytes`;
     }
-    const { fetched, reused } = await pulling.result;
+    const { upToDate, fetched, reused } = await pulling;
+    if (upToDate) return "up to date";
     await restore(storage);
     return `fetched ${fetched.toLocaleString("en")} bytes, ${reused.toLocaleString("en")} were here`;
   } catch (error) {
     if (!(error instanceof SnapshotError)) throw error;
-    if (error.code === "STALE") return "up to date";
     if (error.code === "UNAVAILABLE") return "offline";
     throw error;
   } finally {

@@ -21,6 +21,11 @@ const SEEDS: readonly (readonly [path: string, name: string])[] = [
   ["sqlite/small.db", "small.db"],
   ["jraft", "snapshot_10"],
   ["braft/nested/storage", "storage"],
+  ["flink/1.20-heap", "savepoint"],
+  ["flink/1.20-canonical-snappy", "savepoint"],
+  ["flink/2.1-heap", "savepoint"],
+  ["flink/1.20-kryo-canonical", "savepoint"],
+  ["flink/1.20-rocksdb", "job"],
 ];
 
 /** Whatever is taken is verified, read and listed; whatever is refused, is refused with a `SnapshotError`. */
@@ -55,9 +60,9 @@ export const formats: Target = {
         const bytes = await bytesOf(reader.file(name));
         law(bytes.length === await reader.size(name), "a file has its size");
       }
-      if (reader.system === "etcd") {
+      if (reader.system === "etcd" || (reader.system === "flink" && ok)) {
         for await (const { space } of reader.entries()) {
-          law(space === "key", "its space");
+          law(reader.system === "flink" ? space.includes("/") : space === "key", "its space");
         }
       }
       await reader.close();

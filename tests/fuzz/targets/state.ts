@@ -13,7 +13,7 @@ import {
   stringKeys,
   utf8Codec,
 } from "../../../mod.ts";
-import { StateHeadSchema } from "../../../src/state/format/gen/state_head_pb.ts";
+import { StateHeadSchema } from "../../gen/state_head_pb.ts";
 import { equal } from "../../../src/stream/mod.ts";
 import type { Random } from "../../support/random.ts";
 import { mutate, someBytes, someNumber } from "../mutate.ts";

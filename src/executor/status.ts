@@ -1,0 +1,75 @@
+/**
+ * The state of a replica, for programs and as JSON.
+ *
+ * @module
+ */
+
+import type { Progress } from "../async/mod.ts";
+import { SnapshotError } from "../errors.ts";
+import type { SnapshotInfo } from "../snapshot/mod.ts";
+import type { Configuration } from "../state/mod.ts";
+import { toHex } from "../stream/mod.ts";
+import type { UnusableSnapshot } from "./counted.ts";
+import type { ExecutorFailure, ExecutorMetrics, ExecutorState } from "./events.ts";
+
+/**
+ * The state of a {@linkcode Replica}.
+ *
+ * @category Replica
+ * @see {@linkcode Replica}
+ */
+export interface ReplicaStatus {
+  /** The state of its executor. */
+  readonly state: ExecutorState;
+  /** The name of its group, if it has one. */
+  readonly group: string | undefined;
+  /** The last entry that was applied. */
+  readonly appliedIndex: bigint;
+  /** Its term. */
+  readonly appliedTerm: bigint;
+  /** The members. */
+  readonly configuration: Configuration;
+  /**
+   * The newest snapshot that counts: this replica has saved or loaded it, or tried it, and it was not found bad since.
+   */
+  readonly snapshot: SnapshotInfo | undefined;
+  /** Snapshots in the storage that this replica could not use, and why, newest first. They stay where they are. */
+  readonly unusable: readonly UnusableSnapshot[];
+  /** The first entry of the log. */
+  readonly firstIndex: bigint;
+  /** The last entry of the log. */
+  readonly lastIndex: bigint;
+  /** Bytes of the log. */
+  readonly logBytes: number;
+  /** Counts. */
+  readonly metrics: ExecutorMetrics;
+  /** The last save, install or purge that failed, when and why, whatever has succeeded since. */
+  readonly lastFailure?: ExecutorFailure;
+  /** How far the running save, push or install is; absent if none runs. */
+  readonly progress?: Progress;
+  /** The reason why nothing of a shared log is applied just now, and what to do; it is retried. */
+  readonly problem?: SnapshotError;
+  /**
+   * Returns what `JSON.stringify` writes of it: integers of more than 53 bits as strings, digests in hexadecimal, errors
+   * as their name, code and message.
+   */
+  toJSON(): Record<string, unknown>;
+}
+
+/** Makes a status of its members. `toJSON` is not enumerable: the status can be cloned, compared and spread. */
+export function replicaStatus(members: Omit<ReplicaStatus, "toJSON">): ReplicaStatus {
+  const toJSON = () => plain(members) as Record<string, unknown>;
+  return Object.defineProperty({ ...members }, "toJSON", { value: toJSON }) as ReplicaStatus;
+}
+
+/** A value as one that JSON has. */
+function plain(value: unknown): unknown {
+  if (typeof value === "bigint") return String(value);
+  if (value instanceof Uint8Array) return toHex(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Error) {
+    return { name: value.name, ...(value instanceof SnapshotError && { code: value.code }), message: value.message };
+  }
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, plain(member)]));
+}

@@ -82,6 +82,7 @@ export {
   type LogProposeOptions,
   type SqlBatch,
   type SqlBounds,
+  type SqlDigest,
   SqlLog,
   type SqlPosition,
   type SqlTables,

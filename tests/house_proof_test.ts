@@ -15,7 +15,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["log"],
   ["storage", "transfer"],
   ["executor"],
-  ["braft", "jetstream", "durable_object", "testing", "page", "otel"],
+  ["braft", "jetstream", "durable_object", "backup", "testing", "page", "otel"],
   ["cli"],
 ];
 

@@ -16,6 +16,7 @@ import {
   checkSignal,
   duration,
   has,
+  listOf,
   number,
   oneOf,
   required,
@@ -23,7 +24,7 @@ import {
 } from "../checks.ts";
 import { checkGroup, checkStorage, limitChecks, type SnapshotLimits } from "../snapshot/mod.ts";
 import { checkKey } from "../storage/encrypted/mod.ts";
-import { livePushChecks, pullChecks } from "../transfer/client/mod.ts";
+import { checkSource, livePushChecks, pullChecks } from "../transfer/client/mod.ts";
 import { checkMachine } from "./fsm_caller.ts";
 import type { ReplicaPushOptions } from "./live.ts";
 import type { ExecutorContext, ExecutorOptions, SnapshotOptions } from "./options.ts";
@@ -41,6 +42,7 @@ export function checkReplicaOptions<M extends StateMachine>(options: ReplicaOpti
     group: checkGroup,
     configuration: checkConfiguration,
     term: checkIndex,
+    followers: listOf(required(checkSource)),
     onNotification: checkFunction,
     signal: checkSignal,
   });
@@ -52,6 +54,7 @@ export function checkContext(context: ExecutorContext): ExecutorContext {
     fsm: required(able("an FsmCaller", "exclusive", "prepare", "replace", "listen")),
     storage: required(checkStorage),
     log: required(checkLog),
+    held: checkFunction,
     beginning: () => {},
   }, "context");
 }

@@ -28,12 +28,28 @@ interface Pending {
   readonly reject: (error: unknown) => void;
 }
 
+/** The surroundings of an {@linkcode OwnLogFollower}. */
+export interface OwnLogContext {
+  /** The term of proposed entries; by default that of the last one. */
+  readonly term: bigint | undefined;
+  /** The time: milliseconds since 1970. */
+  now(): number;
+  /** Throws if this replica takes no proposals. */
+  checkLeads(): void;
+  /** Is called with entries that are durable now. */
+  onAppended(entries: readonly LogEntry[]): void;
+  /** Is called if the log has no room. */
+  onFull(): void;
+}
+
 /** Appends to a log, and applies it. */
 export class OwnLogFollower {
   readonly #log: LogStorage;
   readonly #fsm: FsmCaller;
-  readonly #term: bigint | undefined;
-  readonly #onFull: () => void;
+  readonly #context: OwnLogContext;
+  #term: bigint | undefined;
+  /** The time of the last entry. */
+  #time = 0;
   readonly #turns = new Turns();
   #queue: Pending[] = [];
   #draining: Promise<void> | undefined;
@@ -44,14 +60,18 @@ export class OwnLogFollower {
   /**
    * @param log the log
    * @param fsm applies its entries
-   * @param term the term of proposed entries; by default that of the last one
-   * @param onFull is called if the log has no room
+   * @param context what else it works with
    */
-  constructor(log: LogStorage, fsm: FsmCaller, term: bigint | undefined, onFull: () => void) {
+  constructor(log: LogStorage, fsm: FsmCaller, context: OwnLogContext) {
     this.#log = log;
     this.#fsm = fsm;
+    this.#context = context;
+    this.#term = context.term;
+  }
+
+  /** Sets the term of what is proposed from now on. */
+  set term(term: bigint) {
     this.#term = term;
-    this.#onFull = onFull;
   }
 
   /**
@@ -67,6 +87,7 @@ export class OwnLogFollower {
     await fsm.exclusive(async () => { // a trigger may be set off
       for await (const entry of log.entries(fsm.applied.index + 1n)) {
         await fsm.apply(entry);
+        this.#time = entry.time ?? this.#time;
         if (!this.#turns.step()) continue;
         await this.#turns.turn();
         throwIfCancelled(signal);
@@ -81,8 +102,10 @@ export class OwnLogFollower {
   /** Appends an entry; resolves once it was applied. */
   async propose(entry: Pick<LogEntry, "data" | "configuration">): Promise<LogEntry> {
     const [proposed] = await this.#enqueue((last) => {
+      this.#context.checkLeads(); // here, so that nothing is appended that was queued before somebody else led
       const term = this.#term ?? (last.term > 0n ? last.term : 1n);
-      return [{ ...entry, index: last.index + 1n, term }];
+      this.#time = Math.max(this.#time, Math.floor(this.#context.now()));
+      return [{ ...entry, index: last.index + 1n, term, time: this.#time }];
     });
     return proposed!;
   }
@@ -142,13 +165,15 @@ export class OwnLogFollower {
         }
       }
       await this.#log.append(all);
+      this.#context.onAppended(all);
+      this.#time = all.at(-1)?.time ?? this.#time;
       for (const [pending, entries] of accepted) {
         for (const entry of entries) await fsm.apply(entry);
         pending.resolve(entries);
       }
     } catch (error) {
       for (const pending of batch) pending.reject(error); // but for those that were settled
-      if (hasCode(error, "NO_SPACE") && fsm.failure === undefined) this.#onFull();
+      if (hasCode(error, "NO_SPACE") && fsm.failure === undefined) this.#context.onFull();
     }
   }
 }

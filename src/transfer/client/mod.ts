@@ -5,6 +5,7 @@
  */
 
 export * from "./inquiry.ts";
+export { type FollowerName, LogPurged, type LogRequest, LogSource } from "./log_source.ts";
 export * from "./notify.ts";
 export * from "./pull.ts";
 export * from "./push.ts";

@@ -127,6 +127,10 @@ function linesOf(status: ServerStatus): string[] {
     const whole = size === undefined ? "" : ` of ${sizeText(size)} (${shareText(sent, size)})`;
     lines.push(`sending ${path}: ${sizeText(sent)}${whole}, ${sizeText(Math.round(sent / seconds))}/s`);
   }
+  for (const { name, index, silence } of status.log?.followers ?? []) {
+    const behind = BigInt(status.log!.last) - BigInt(index);
+    lines.push(`follower ${name}: has ${index}, ${behind} behind, heard of ${ageText(0, silence)}`);
+  }
   for (const [name, value] of Object.entries(target)) {
     if (value !== null && typeof value !== "object") lines.push(`${name}: ${value}`);
   }

@@ -67,6 +67,14 @@ export interface ServerStatus {
   readonly unfinished: readonly { readonly index: string; readonly size: number }[];
   /** The content that is being sent. */
   readonly transfers: readonly ServerTransfer[];
+  /** The log, if it is served: its first and last entry, and its followers, the last one heard of first. */
+  readonly log?: {
+    readonly first: string;
+    readonly last: string;
+    readonly role: string;
+    /** `silence` is the time since a follower was heard of, in milliseconds. */
+    readonly followers: readonly { readonly name: string; readonly index: string; readonly silence: number }[];
+  };
   /** What the target says of itself: a `Replica`'s state, indices, metrics and progress. */
   readonly target?: Readonly<Record<string, unknown>>;
 }

@@ -41,8 +41,8 @@ function withPage(work: (served: Served) => Promise<void>, throttle?: Throttle):
       await save(storage, 2000n, [1, 2, 3, 5]);
       const status = () => ({ state: "idle", appliedIndex: 2010n, lastIndex: 2012n, firstIndex: 1n, logBytes: 5000 });
       const target = {
-        snapshot: () => ({ result: Promise.resolve({ taken: false }) }),
-        install: () => ({ result: Promise.reject(new Error("not here")) }),
+        snapshot: () => Promise.resolve({ taken: false }),
+        install: () => Promise.reject(new Error("not here")),
         status,
       };
       const handler = snapshotHandler(storage, { page: servedPage, target, ...(throttle && { throttle }) });

@@ -1,6 +1,15 @@
 // The page as a handler answers it, and the status that it shows.
 
-import { MemoryStorage, SnapshotError, snapshotHandler, type SnapshotHandlerOptions } from "../../mod.ts";
+import {
+  KeyValueMachine,
+  MemoryLog,
+  MemoryStorage,
+  Replica,
+  SnapshotError,
+  snapshotHandler,
+  type SnapshotHandlerOptions,
+  utf8Codec,
+} from "../../mod.ts";
 import { page } from "../../src/page.ts";
 import { assert, pieces, test } from "../support/harness.ts";
 
@@ -61,9 +70,10 @@ test("status: what is here, what is received, and of errors the code only", asyn
   await writer.commit({ lastIncludedIndex: 7n, lastIncludedTerm: 1n, peers: [] });
   const problem = new SnapshotError("UNAVAILABLE", "cannot read /home/somebody/secret");
   const target = {
-    snapshot: () => ({ result: Promise.resolve({ taken: false }) }),
-    install: () => ({ result: Promise.reject(new Error("not here")) }),
+    snapshot: () => Promise.resolve({ taken: false }),
+    install: () => Promise.reject(new Error("not here")),
     status: () => ({
+      reason: "no /home/somebody/secret",
       appliedIndex: 9n,
       digest: Uint8Array.of(1, 255),
       problem,
@@ -113,4 +123,19 @@ test("status: an answer that is on its way is counted, and is gone at its end", 
   await handler(new Request("http://localhost/snapshots/8/content"));
   assert.deepEqual(await transfers(), [], "one that was refused is none");
   await handler.close();
+});
+
+test("status: the log of a replica, its followers, and how far they are", async () => {
+  const machine = new KeyValueMachine(utf8Codec());
+  const storage = new MemoryStorage();
+  const replica = await Replica.open({ machine, log: new MemoryLog(), storage });
+  for (let i = 0; i < 5; i++) await replica.propose(machine.put(`${i}`, "value"));
+  replica.log!.acknowledge("b", 2n);
+  replica.log!.acknowledge("c", 5n);
+  const { log, target } = await (await ask({ target: replica }, "/snapshots/status", {}, storage)).json();
+  assert.deepInclude(log, { first: "1", last: "5", role: "leader" });
+  const followers = log.followers as readonly { readonly name: string; readonly index: string }[];
+  assert.deepEqual(followers.map(({ name, index }) => [name, index]), [["c", "5"], ["b", "2"]]);
+  assert.deepInclude(target, { state: "idle", appliedIndex: "5" });
+  await replica.close();
 });

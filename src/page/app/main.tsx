@@ -215,6 +215,7 @@ function Activity(
         />
       ))}
       {target !== undefined && <Target target={target} />}
+      {status.log !== undefined && <Log log={status.log} />}
     </section>
   );
 }
@@ -237,6 +238,43 @@ function Bar({ label, done, all, rate }: {
   );
 }
 
+/** The log that is served, and how far behind its followers are. */
+function Log({ log }: { readonly log: NonNullable<ServerStatus["log"]> }): VNode {
+  const { first, last, role, followers } = log;
+  return (
+    <div>
+      <h3>Log</h3>
+      <p>{count(first)} to {count(last)}, served by the {role}.</p>
+      {followers.length === 0
+        ? <p class="soft">Nobody follows it.</p>
+        : (
+          <div class="scroll" tabIndex={0} role="region" aria-label="Followers">
+            <table>
+              <thead>
+                <tr>
+                  <th scope="col">Follower</th>
+                  <th scope="col" class="number">Has</th>
+                  <th scope="col" class="number">Behind</th>
+                  <th scope="col" class="number">Heard of</th>
+                </tr>
+              </thead>
+              <tbody>
+                {followers.map(({ name, index, silence }) => (
+                  <tr key={name}>
+                    <th scope="row" class="name">{name}</th>
+                    <td class="number">{count(index)}</td>
+                    <td class="number">{count(BigInt(last) > BigInt(index) ? BigInt(last) - BigInt(index) : 0n)}</td>
+                    <td class="number">{age(0, silence)}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        )}
+    </div>
+  );
+}
+
 type Fields = Readonly<Record<string, unknown>>;
 
 /** What a replica says of itself. */
@@ -253,6 +291,7 @@ function Target({ target }: { readonly target: Fields }): VNode {
     add("Entries not yet applied", BigInt(target["lastIndex"]) - BigInt(target["appliedIndex"]), count);
     add("Log", `${count(String(target["firstIndex"]))} to ${count(target["lastIndex"])}`, String);
   }
+  const failure = target["lastFailure"] as Fields | undefined;
   add("Bytes of the log", target["logBytes"], size);
   add("Saves", metrics["saves"], count);
   add("Saves that failed", metrics["saveFailures"], count);
@@ -275,6 +314,7 @@ function Target({ target }: { readonly target: Fields }): VNode {
           rate={progress.rate}
         />
       )}
+      {failure !== undefined && <Failure failure={failure} />}
       {problem !== undefined && <p class="bad">Nothing is applied just now ({String(problem["code"])}).</p>}
       <dl class="facts">
         {facts.map(([name, value]) => (
@@ -285,6 +325,16 @@ function Target({ target }: { readonly target: Fields }): VNode {
         ))}
       </dl>
     </div>
+  );
+}
+
+/** The last failure of a replica; it may be long over. */
+function Failure({ failure }: { readonly failure: Fields }): VNode {
+  const { at, during, error } = failure as { readonly at: number; readonly during: string; readonly error?: Fields };
+  return (
+    <p class="soft">
+      The last failure: {during} ({String(error?.["code"])}), {new Date(at).toLocaleString()}.
+    </p>
   );
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { ServedLog } from "../../log/mod.ts";
 import type { SnapshotInstall, SnapshotStorage } from "../../snapshot/mod.ts";
 import { toHex } from "../../stream/mod.ts";
 import { listed, type ServerStatus, type ServerTransfer } from "../wire.ts";
@@ -64,6 +65,7 @@ export async function statusOfServer(
     ...(installing !== undefined && { installing: installOf(installing) }),
     unfinished: (await storage.unfinished()).map(({ index, size }) => ({ index: String(index), size })),
     transfers: transfers.running,
+    ...(target?.log !== undefined && { log: logOf(target.log) }),
     ...(target?.status !== undefined && { target: plainOf(target.status()) as Record<string, unknown> }),
   };
 }
@@ -76,8 +78,25 @@ function installOf(install: SnapshotInstall): NonNullable<ServerStatus["installi
   return { index: String(index), digest: toHex(digest), size: content.size, held: bytes };
 }
 
+/** The most followers that are named. */
+const MAX_NAMED = 100;
+
+function logOf(log: ServedLog): NonNullable<ServerStatus["log"]> {
+  const { first, last, role } = log.status();
+  const followers = (log.followers?.() ?? []).slice(0, MAX_NAMED);
+  return {
+    first: String(first),
+    last: String(last),
+    role,
+    followers: followers.map(({ name, matchIndex, silence }) => ({ name, index: String(matchIndex), silence })),
+  };
+}
+
 /** The deepest that a status is looked into. */
 const MAX_DEPTH = 6;
+
+/** Texts about errors, which speak of the server's disk. */
+const TEXTS = ["reason", "message", "stack"];
 
 /** A value as JSON has it: numbers that are too large as text, bytes in hexadecimal, of errors only the code. */
 function plainOf(value: unknown, depth = 0): unknown {
@@ -87,5 +106,9 @@ function plainOf(value: unknown, depth = 0): unknown {
   if (value instanceof Uint8Array) return toHex(value);
   if (Array.isArray(value)) return value.map((one) => plainOf(one, depth + 1));
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, plainOf(one, depth + 1)]));
+  return Object.fromEntries(
+    Object.entries(value).filter(([name]) => !TEXTS.includes(name)).map((
+      [name, one],
+    ) => [name, plainOf(one, depth + 1)]),
+  );
 }

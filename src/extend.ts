@@ -78,8 +78,12 @@ export {
 } from "./storage/mod.ts";
 export {
   checkFollows,
+  type EncodedBatch,
   type EntryRow,
+  type KnownFollower,
   type LogProposeOptions,
+  type LogStatus,
+  type ServedLog,
   type SqlBatch,
   type SqlBounds,
   type SqlDigest,

@@ -30,19 +30,19 @@ export interface TelemetryOptions {
    *
    * @default {{}}
    */
-  readonly attributes?: Attributes;
-  /** Makes the spans; by default that of the SDK which was registered. */
-  readonly tracer?: Tracer;
-  /** Makes the metrics; by default that of the SDK which was registered. */
-  readonly meter?: Meter;
+  readonly attributes?: Readonly<Record<string, string | number | boolean>>;
+  /** Makes the spans: a `TracerProvider` of the SDK; by default the one that was registered. */
+  readonly tracerProvider?: { getTracer(name: string): unknown };
+  /** Makes the metrics: a `MeterProvider` of the SDK; by default the one that was registered. */
+  readonly meterProvider?: { getMeter(name: string): unknown };
 }
 
 /** The checks of these options. */
 export function telemetryChecks(): Checks<TelemetryOptions> {
   return {
     attributes: withMembers({}),
-    tracer: able("a Tracer", "startSpan"),
-    meter: able("a Meter", "createHistogram", "createCounter", "createObservableGauge"),
+    tracerProvider: able("a TracerProvider", "getTracer"),
+    meterProvider: able("a MeterProvider", "getMeter"),
   };
 }
 
@@ -59,10 +59,11 @@ export class Instruments {
 
   /** @param options who takes what is recorded */
   constructor(options: TelemetryOptions) {
-    const { attributes = {}, tracer = trace.getTracer(SCOPE), meter = metrics.getMeter(SCOPE) } = options;
+    const { attributes = {}, tracerProvider = trace, meterProvider = metrics } = options;
+    const meter = meterProvider.getMeter(SCOPE) as Meter;
     this.attributes = attributes;
     this.meter = meter;
-    this.#tracer = tracer;
+    this.#tracer = tracerProvider.getTracer(SCOPE) as Tracer;
     const advice = { explicitBucketBoundaries: SECONDS };
     this.#duration = meter.createHistogram("snapstream.operation.duration", {
       description: "How long saves, installs, purges, pulls and pushes take",

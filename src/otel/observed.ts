@@ -4,8 +4,8 @@
  * @module
  */
 
-import { checkOptions, checkString, unfit } from "../checks.ts";
-import { onEnd, type Operation } from "../async/mod.ts";
+import { checkOptions, checkString, isOf, unfit } from "../checks.ts";
+import { onEnd, Operation } from "../async/mod.ts";
 import { Instruments, telemetryChecks, type TelemetryOptions } from "./instruments.ts";
 
 /** Options of {@linkcode observed}. */
@@ -32,7 +32,7 @@ export type ObservedOptions = TelemetryOptions;
 export function observed<O extends Operation<unknown>>(name: string, operation: O, options: ObservedOptions = {}): O {
   checkString(name, "name");
   if (!/^[a-z][a-z_]{0,31}$/.test(name)) throw unfit("name", "a word of small letters", name);
-  if (typeof operation?.result?.then !== "function") throw unfit("operation", "an Operation", operation);
+  if (!isOf(operation, Operation)) throw unfit("operation", "an Operation", operation);
   const instruments = new Instruments(checkOptions(options, telemetryChecks()));
   const begun = instruments.begin(name);
   onEnd(operation, (error) => {

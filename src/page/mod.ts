@@ -4,7 +4,7 @@
  * @module
  */
 
-import { unfit } from "../checks.ts";
+import { has, unfit } from "../checks.ts";
 import { ASSETS } from "./gen/assets.ts";
 
 /** Nothing is loaded from elsewhere, nothing is sent elsewhere, and no other page can have it in a frame. */
@@ -41,7 +41,7 @@ const PAGES: Readonly<Record<string, readonly [asset: keyof typeof ASSETS, type:
  * ```
  */
 export function page(request: Request): Response | undefined {
-  if (typeof request?.url !== "string") throw unfit("request", "a Request", request);
+  if (!has(request, "clone", "function")) throw unfit("request", "a Request", request);
   const { pathname } = new URL(request.url, "http://localhost");
   const found = Object.hasOwn(PAGES, pathname) ? PAGES[pathname] : undefined;
   if (found === undefined) return undefined;

@@ -56,7 +56,7 @@ import type { World } from "./world.ts";
 type Any = any;
 
 /** Of OpenTelemetry. */
-const telemetry = { attributes: isObject, tracer: isNothing, meter: isNothing };
+const telemetry = { attributes: isObject, tracerProvider: isNothing, meterProvider: isNothing };
 const entry = { index: 3n, term: 1n, data: new Uint8Array(1) };
 const isIterable: Right = (v) =>
   v instanceof Uint8Array ||
@@ -325,7 +325,12 @@ const transfers: Slot[] = [
   ...members("openRemote", (_, it) => openRemote(nowhere, it), {
     ...{ index: isIndex, signal: isSignal, verifier: isNothing, timeout: isNumber(0), ...RETRY },
   }),
-  parameter("observed", "name", isNothing, (_, v: Any) => observed(v, new Operation(() => Promise.resolve()))),
+  parameter(
+    "observed",
+    "name",
+    (v) => typeof v === "string" && /^[a-z][a-z_]*$/.test(v),
+    (_, v: Any) => observed(v, new Operation(() => Promise.resolve())),
+  ),
   parameter("observed", "operation", (v) => v instanceof Operation, (_, v: Any) => observed("pull", v)),
   ...members("observed", (_, it) => observed("pull", new Operation(() => Promise.resolve()), it), telemetry),
   ...members("replicaTelemetry", (_, it) => replicaTelemetry(it), telemetry),

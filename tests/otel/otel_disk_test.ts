@@ -43,7 +43,7 @@ function sdk() {
   const reader = new AskedReader();
   const meters = new MeterProvider({ readers: [reader] });
   return {
-    options: { tracer: tracers.getTracer("test"), meter: meters.getMeter("test"), attributes: { replica: "a" } },
+    options: { tracerProvider: tracers, meterProvider: meters, attributes: { replica: "a" } },
     spans: (): readonly ReadableSpan[] => exporter.getFinishedSpans(),
     /** The metrics as Prometheus gets them. */
     async text(): Promise<string> {
@@ -167,7 +167,7 @@ test("otel: without an SDK nothing happens; what is no operation is refused", as
   assert.strictEqual(await operation.result, 5);
   assert.throws(() => observed("pull", {} as Operation<void>), SnapshotError);
   assert.throws(() => observed("a name", operation), SnapshotError);
-  assert.throws(() => replicaTelemetry({ tracer: {} as never }), SnapshotError);
+  assert.throws(() => replicaTelemetry({ tracerProvider: {} as never }), SnapshotError);
 });
 
 test("otel: the example serves what its dashboard asks for", () =>

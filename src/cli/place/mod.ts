@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DirectoryBucket } from "../../bucket/directory/mod.ts";
 import type { Bucket } from "../../bucket/mod.ts";
-import { SnapshotError } from "../../errors.ts";
+import { hasCode, SnapshotError } from "../../errors.ts";
 import { sourceFiles } from "../../format/disk/mod.ts";
 import { detectFormat } from "../../format/mod.ts";
 import { defaultDisk } from "../../fs/mod.ts";
@@ -263,10 +263,19 @@ async function s3Bucket(url: URL): Promise<NamedBucket> {
   const prefix = prefixOf(url.pathname);
   return {
     name: `${url.protocol}//${url.hostname}/${prefix}`,
-    bucket: new S3Bucket(s3Options(url)),
+    bucket: wellFormed(() => new S3Bucket(s3Options(url))),
     prefix,
     close: () => Promise.resolve(),
   };
+}
+
+/** What the command line says wrongly is wrong use, and not damage. */
+function wellFormed<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw hasCode(error, "MALFORMED") ? new UsageError(error.message) : error;
+  }
 }
 
 /** `nats://user:password@host:port/bucket/prefix`; the bucket is not made for being looked at. */

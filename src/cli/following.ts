@@ -10,6 +10,7 @@ import { defaultDisk, type Disk } from "../fs/mod.ts";
 import type {
   CreateOptions,
   QuarantinedSnapshot,
+  SnapshotAt,
   SnapshotInfo,
   SnapshotInstall,
   SnapshotManifest,
@@ -85,7 +86,7 @@ export class FollowingStorage implements SnapshotStorage {
     });
   }
 
-  async open(index?: bigint): Promise<SnapshotReader> {
+  async open(index?: bigint | SnapshotAt): Promise<SnapshotReader> {
     for (let tries = 1;; tries++) {
       await this.#look();
       try {
@@ -103,7 +104,7 @@ export class FollowingStorage implements SnapshotStorage {
   }
 
   /** Opens a snapshot, and all of its files, so that they can be read whatever becomes of their names. */
-  async #openIn(view: View, index: bigint | undefined): Promise<SnapshotReader> {
+  async #openIn(view: View, index: bigint | SnapshotAt | undefined): Promise<SnapshotReader> {
     view.readers++;
     let reader: SnapshotReader | undefined;
     try {

@@ -13,7 +13,6 @@ import {
   notifyInstall,
   openRemote,
   Operation,
-  protobufCodec,
   pull,
   push,
   pushLive,
@@ -26,6 +25,7 @@ import {
   versioned,
   workerOf,
 } from "../../mod.ts";
+import { protobufCodec } from "../../src/protobuf.ts";
 import { hashLong, hashString, murmurHash, purgeIndex } from "../../src/extend.ts";
 import { observed, replicaTelemetry } from "../../src/otel.ts";
 import { page } from "../../src/page.ts";
@@ -178,9 +178,11 @@ const EXECUTOR: Readonly<Record<string, Right>> = {
   clock: isNothing,
   onEvent: isFunction,
 };
+const isAt: Right = (v) => isIndex(v) || isNumber(0)(v);
 const PULL: Readonly<Record<string, Right>> = {
   signal: isSignal,
   index: isIndex,
+  at: isAt,
   verifier: isNothing,
   concurrency: isInteger(1),
   timeout: isNumber(0),
@@ -240,6 +242,7 @@ const replicas: Slot[] = [
     gap: isNumber(0),
     signal: isSignal,
     whileSaving: isOne("join", "refuse"),
+    createdAt: isInteger(0),
   }),
   parameter(
     "Replica.install",

@@ -13,11 +13,11 @@ import { type HeldLease, withoutLease } from "./leases.ts";
 import type { SharedTime } from "./shared_time.ts";
 
 /** Which snapshots are kept. */
-export interface Retention {
+export interface Retaining {
   /** The snapshots of the group, the newest first; throws if a commit is of another group. */
   own(index: ObjectIndex): readonly KeptSnapshot[];
-  /** How many are kept. */
-  readonly retain: number;
+  /** Returns those of the snapshots that count, the newest first, that the retention does not keep. */
+  old(counting: readonly KeptSnapshot[]): readonly KeptSnapshot[];
   /** Reports whether a snapshot counts as one of them: it can be read. */
   counts(id: string): boolean;
   /** Reports whether a snapshot is being read here, and stays. */
@@ -26,7 +26,7 @@ export interface Retention {
 }
 
 /** A commit. */
-export interface Commit extends Retention {
+export interface Commit extends Retaining {
   readonly kept: KeptSnapshot;
   /** The lease under which it was written. */
   readonly lease: Pick<HeldLease, "id" | "since">;
@@ -64,7 +64,7 @@ export function committed(index: ObjectIndex, commit: Commit): Partial<ObjectInd
 }
 
 /** Returns the index without the snapshots that are too many, which are retired; nothing if there are none. */
-export function pruned(index: ObjectIndex, retention: Retention): Partial<ObjectIndex> | undefined {
+export function pruned(index: ObjectIndex, retention: Retaining): Partial<ObjectIndex> | undefined {
   const old = tooOld(retention.own(index), retention);
   if (old.length === 0) return undefined;
   return {
@@ -73,8 +73,8 @@ export function pruned(index: ObjectIndex, retention: Retention): Partial<Object
   };
 }
 
-function tooOld(own: readonly KeptSnapshot[], { counts, retain, isPinned }: Retention): KeptSnapshot[] {
-  return own.filter(({ id }) => counts(id)).slice(retain).filter(({ id }) => !isPinned(id));
+function tooOld(own: readonly KeptSnapshot[], { counts, old, isPinned }: Retaining): KeptSnapshot[] {
+  return old(own.filter(({ id }) => counts(id))).filter(({ id }) => !isPinned(id));
 }
 
 /**

@@ -8,7 +8,7 @@
 import { able, checkFunction, checkOptions, checkSignal } from "../checks.ts";
 import { hasCode, messageOf } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import { neverThrowing, onEnd, Operation, raceAbort, type Tracker } from "../async/mod.ts";
+import { neverThrowing, onEnd, Operation, type Progress, raceAbort, type Tracker } from "../async/mod.ts";
 import { checkContext, checkSnapshotOptions, executorChecks } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { UnusableSnapshot } from "./counted.ts";
@@ -91,6 +91,11 @@ export class SnapshotExecutor {
   /** The state of the executor. */
   get state(): ExecutorState {
     return this.#runs.state;
+  }
+
+  /** How far the running save, push or install is. */
+  get progress(): Progress | undefined {
+    return this.#runs.progress;
   }
 
   /** Counts. */

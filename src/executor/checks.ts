@@ -17,6 +17,7 @@ import {
   duration,
   has,
   integer,
+  listOf,
   number,
   oneOf,
   required,
@@ -24,7 +25,7 @@ import {
 } from "../checks.ts";
 import { checkGroup, checkStorage, limitChecks, type SnapshotLimits } from "../snapshot/mod.ts";
 import { checkKey } from "../storage/encrypted/mod.ts";
-import { livePushChecks, pullChecks } from "../transfer/client/mod.ts";
+import { checkSource, livePushChecks, pullChecks } from "../transfer/client/mod.ts";
 import { checkMachine } from "./fsm_caller.ts";
 import type { ReplicaPushOptions } from "./live.ts";
 import type { ExecutorContext, ExecutorOptions, SnapshotOptions } from "./options.ts";
@@ -42,6 +43,7 @@ export function checkReplicaOptions<M extends StateMachine>(options: ReplicaOpti
     group: checkGroup,
     configuration: checkConfiguration,
     term: checkIndex,
+    followers: listOf(required(checkSource)),
     onNotification: checkFunction,
     signal: checkSignal,
   });
@@ -53,6 +55,7 @@ export function checkContext(context: ExecutorContext): ExecutorContext {
     fsm: required(able("an FsmCaller", "exclusive", "prepare", "replace", "listen")),
     storage: required(checkStorage),
     log: required(checkLog),
+    held: checkFunction,
     beginning: () => {},
   }, "context");
 }

@@ -59,6 +59,8 @@ export interface ExecutorContext {
   readonly storage: SnapshotStorage;
   /** The log behind them. Replicas that share one may share a storage: another's snapshot is as good as one's own. */
   readonly log: LogStorage | SharedLog;
+  /** The last entry that may be purged, as others of this process say; by default all may. */
+  readonly held?: () => bigint | undefined;
   /** The snapshots that the machine was loaded from, or could not be; by default none. */
   readonly beginning?: Beginning;
 }

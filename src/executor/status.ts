@@ -38,6 +38,13 @@ export interface ReplicaStatus {
   readonly firstIndex: bigint;
   /** The last entry of the log. */
   readonly lastIndex: bigint;
+  /**
+   * Whether it takes proposals: a `"leader"` does; a `"follower"` applies another's log; one that is `"superseded"` has
+   * learned of another leader of a later term.
+   */
+  readonly role: "leader" | "follower" | "superseded";
+  /** The address of the leader, if another one leads and it is known. */
+  readonly leader?: string;
   /** Bytes of the log. */
   readonly logBytes: number;
   /** Counts. */
@@ -47,8 +54,8 @@ export interface ReplicaStatus {
   /** The reason why nothing of a shared log is applied just now, and what to do; it is retried. */
   readonly problem?: SnapshotError;
   /**
-   * Returns what `JSON.stringify` writes of it: integers of more than 53 bits as strings, digests in hexadecimal, errors
-   * as their name, code and message.
+   * Returns what `JSON.stringify` writes of it: indices as strings, digests in hexadecimal, errors as their
+   * name, code and message.
    */
   toJSON(): Record<string, unknown>;
 }

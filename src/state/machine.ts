@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkBytes, checkIndex, checkOptions, checkText, listOf, required } from "../checks.ts";
+import { checkBytes, checkIndex, checkOptions, checkText, integer, listOf, required } from "../checks.ts";
 import type { FileWriter, SnapshotInfo, SnapshotReader } from "../snapshot/mod.ts";
 
 /**
@@ -35,6 +35,11 @@ export interface LogEntry {
   readonly data: Uint8Array;
   /** Set if the entry changes the membership and is no command: the machine does not see it. */
   readonly configuration?: Configuration;
+  /**
+   * When it was appended, by the clock of who did: milliseconds since 1970, and never less than the one before it.
+   * Absent if that is not known.
+   */
+  readonly time?: number;
 }
 
 /**
@@ -222,5 +227,6 @@ export function checkEntry(entry: LogEntry, what: string): void {
     term: required(checkIndex),
     data: required(checkBytes),
     configuration: checkConfiguration,
+    time: integer(0),
   }, what);
 }

@@ -115,6 +115,7 @@ export class MediumStorage implements SnapshotStorage {
     this.#work.check();
     return await this.#work.write(async (released) => {
       await this.#medium.clear(this.#medium.temp);
+      await this.#entries.lookAgain();
       this.#work.check();
       const grouping = options.raw === true ? this.#group.offered : this.#group.saved;
       return new StoredWriter(this.#medium, {
@@ -131,7 +132,7 @@ export class MediumStorage implements SnapshotStorage {
   async open(index?: bigint | SnapshotAt): Promise<SnapshotReader> {
     checkChoice(index);
     this.#work.check();
-    await this.#entries.lookAgain();
+    if (!this.#entries.knows(index)) await this.#entries.lookAgain();
     this.#work.check();
     const good = this.#entries.good().filter(({ manifest }) => isChosen(manifest.meta, index));
     const entry = this.#unreadable.prefer(good, ({ place }) => place);
@@ -202,6 +203,7 @@ export class MediumStorage implements SnapshotStorage {
     checkIndex(index, "index");
     checkString(reason, "reason");
     this.#work.check();
+    if (!this.#entries.knows(index)) await this.#entries.lookAgain();
     const entry = this.#entries.good().find(({ manifest }) => manifest.index === index);
     if (entry !== undefined) {
       const proof = await this.#prove(entry);

@@ -12,7 +12,6 @@ import {
   MemoryStorage,
   notifyInstall,
   openRemote,
-  protobufCodec,
   pull,
   push,
   pushLive,
@@ -25,6 +24,7 @@ import {
   versioned,
   workerOf,
 } from "../../mod.ts";
+import { protobufCodec } from "../../src/protobuf.ts";
 import { hashLong, hashString, murmurHash, purgeIndex } from "../../src/extend.ts";
 import { META } from "./slots_core.ts";
 import { members, optional, parameter, type Slot } from "./slot.ts";

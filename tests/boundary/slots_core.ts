@@ -364,6 +364,7 @@ const constructing: Slot[] = [
   parameter("ObjectStorage.open", "bucket", isNothing, (_, v: Any) => ObjectStorage.open(v)),
   ...members("ObjectStorage.open", async (_, it) => (await ObjectStorage.open(new MemoryBucket(), it)).close(), {
     ...options,
+    onFailing: isFunction,
     prefix: (v) => isText(v) && (v as string).length <= 1000,
     packSize: isInteger(4194304, 2 ** 30),
     grace: isNumber(0),

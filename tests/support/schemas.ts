@@ -1,7 +1,6 @@
 // Three releases of a program, each with a newer schema of the same state, and machines of each.
 
 import {
-  cborCodec,
   type Codec,
   commandCodec,
   type DurablyApplied,
@@ -20,6 +19,7 @@ import {
   type ValueState,
   versioned,
 } from "../../mod.ts";
+import { cborCodec } from "../../src/cbor.ts";
 import type { StoredValue } from "../../src/extend.ts";
 
 /** A value in the schema of a release; it says of itself which. */

@@ -112,6 +112,32 @@ for (const name of ["node22", "node24", "bun"] as const) {
   });
 }
 
+/** Opens a replica whose triggers have timers, one of them after a save that has failed, and closes nothing. */
+const UNCLOSED = `
+import { KeyValueMachine, MemoryLog, MemoryStorage, Replica, utf8Codec } from "LIBRARY";
+const machine = new KeyValueMachine(utf8Codec());
+const storage = new MemoryStorage();
+const replica = await Replica.open({ machine, log: new MemoryLog(), storage, triggers: { interval: 60_000 } });
+await replica.propose(machine.put("hello", "world"));
+storage.create = () => Promise.reject(new Error("not now"));
+await replica.snapshot().result.catch((error) => console.log(error.message));
+`;
+
+for (const name of ["node24", "bun", "deno"] as const) {
+  test(`package: a replica that is not closed keeps no process alive: ${name}`, async () => {
+    const { directory } = await packed();
+    const library = name === "deno" ? new URL("../../mod.ts", import.meta.url).href : "@snapstream/snapstream";
+    const program = `${directory}/unclosed-${name}.js`;
+    await Deno.writeTextFile(program, UNCLOSED.replace("LIBRARY", library));
+    const deno = ["run", "--quiet", "--no-check", `--config=${new URL("../../deno.json", import.meta.url).pathname}`];
+    const { code, stdout } = await new Deno.Command(name === "deno" ? Deno.execPath() : await runtime(name), {
+      args: name === "deno" ? [...deno, "--no-lock", program] : [program],
+      cwd: directory,
+    }).output(); // it never ends if a timer holds it
+    assert.deepEqual([code, new TextDecoder().decode(stdout)], [0, "not now\n"]);
+  });
+}
+
 test("package: the command is there", async () => {
   const project = await packed();
   const { bin } = JSON.parse(await Deno.readTextFile(`${project.root}/package.json`));

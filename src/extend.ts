@@ -43,6 +43,7 @@ export {
   MAX_MANIFEST_BYTES,
   MAX_NAME_BYTES,
   type PrepareOptions,
+  type SnapshotAt,
   SnapshotContent,
   type SnapshotSeal,
 } from "./snapshot/mod.ts";
@@ -58,6 +59,7 @@ export {
   murmurHash,
   type Pair,
   type Readable,
+  type SavedUpTo,
   type StoredList,
   type StoredMap,
   type StoredValue,
@@ -72,6 +74,8 @@ export {
   type PlacedSnapshot,
   type Places,
   type QuarantinedPlace,
+  type RetentionFunction,
+  type RetentionLimits,
   type StoredSnapshot,
   type WrittenChunk,
 } from "./storage/mod.ts";
@@ -81,6 +85,7 @@ export {
   type LogProposeOptions,
   type SqlBatch,
   type SqlBounds,
+  type SqlDigest,
   SqlLog,
   type SqlPosition,
   type SqlTables,

@@ -15,7 +15,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["log"],
   ["storage", "transfer"],
   ["executor"],
-  ["braft", "jetstream", "durable_object", "cli", "testing"],
+  ["braft", "jetstream", "durable_object", "backup", "cli", "testing"],
 ];
 
 interface Dependency {

@@ -12,6 +12,7 @@ import {
   type EntryRow,
   type SqlBatch,
   type SqlBounds,
+  type SqlDigest,
   SqlLog,
   type SqlTables,
   type SqlWrite,
@@ -23,7 +24,7 @@ import type { DurableSqlStorage, SqlRow, SqlValue } from "./sql_storage.ts";
 /** Entries read at once: 4 MiB at most, since a row has no more than `FIRST_PART` bytes of data. */
 const READ_BATCH = 256;
 /** Entries written with one statement, which may have 100 values: takes half the time of one by one. */
-const WRITE_BATCH = 16;
+const WRITE_BATCH = 14;
 /** Entries dropped in one transaction: other work gets its turn in between. */
 const PURGE_BATCH = 10_000n;
 /** The table of the entries; names of a log's tables begin with `snapstream_`, all others are the object's own. */
@@ -94,12 +95,18 @@ class DurableObjectTables implements SqlTables<DurableRow> {
     this.#transaction("open", () => {
       storage.sql.exec(`
         CREATE TABLE IF NOT EXISTS ${TABLE} (idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, data BLOB NOT NULL,
-          rest INTEGER NOT NULL, configuration TEXT, total INTEGER NOT NULL);
+          rest INTEGER NOT NULL, configuration TEXT, total INTEGER NOT NULL, time INTEGER);
         CREATE TABLE IF NOT EXISTS snapstream_base (id INTEGER PRIMARY KEY CHECK (id = 0), idx INTEGER NOT NULL,
           term INTEGER NOT NULL, total INTEGER NOT NULL);
         INSERT OR IGNORE INTO snapstream_base VALUES (0, 0, 0, 0);
         CREATE TABLE IF NOT EXISTS snapstream_group (id INTEGER PRIMARY KEY CHECK (id = 0), name TEXT NOT NULL);
+        CREATE TABLE IF NOT EXISTS snapstream_digest (id INTEGER PRIMARY KEY CHECK (id = 0), idx INTEGER NOT NULL,
+          digest BLOB NOT NULL);
       `);
+      const columns = storage.sql.exec(`SELECT name FROM pragma_table_info('${TABLE}')`).toArray();
+      if (!columns.some(({ name }) => name === "time")) { // a release before this one made none
+        storage.sql.exec(`ALTER TABLE ${TABLE} ADD COLUMN time INTEGER`);
+      }
       DataParts.create(storage);
     });
     this.#totalBefore = totalOf(this.#one("SELECT total FROM snapstream_base")?.["total"], TABLE);
@@ -129,17 +136,33 @@ class DurableObjectTables implements SqlTables<DurableRow> {
     });
   }
 
+  digest(): SqlDigest | undefined {
+    const row = this.#one("SELECT CAST(idx AS TEXT) AS idx, digest FROM snapstream_digest");
+    if (row === undefined) return undefined;
+    const digest = row["digest"];
+    return { idx: integerOf(row["idx"]), digest: digest instanceof ArrayBuffer ? new Uint8Array(digest) : undefined };
+  }
+
+  setDigest(index: bigint, digest: Uint8Array): void {
+    this.#transaction("append to", () => this.#writeDigest(index, digest));
+  }
+
+  #writeDigest(index: bigint, digest: Uint8Array): void {
+    this.#storage.sql.exec("INSERT OR REPLACE INTO snapstream_digest VALUES (0, ?, ?)", String(index), digest);
+  }
+
   rows(from: bigint): DurableRow[] {
     const rows = this.#query(
-      `SELECT ${POSITION}, data, rest, configuration FROM ${TABLE} WHERE idx >= ? ORDER BY ${TABLE}.idx LIMIT ?`,
+      `SELECT ${POSITION}, data, rest, configuration, time FROM ${TABLE} WHERE idx >= ? ORDER BY ${TABLE}.idx LIMIT ?`,
       String(from),
       READ_BATCH,
     );
-    return rows.map(({ data, configuration, rest, ...position }) => ({
+    return rows.map(({ data, configuration, rest, time, ...position }) => ({
       ...positionOf(position)!,
       data: data instanceof ArrayBuffer ? new Uint8Array(data) : undefined,
       configuration,
       rest,
+      time: typeof time === "number" && Number.isSafeInteger(time) ? BigInt(time) : time,
     }));
   }
 
@@ -156,15 +179,15 @@ class DurableObjectTables implements SqlTables<DurableRow> {
     this.#transaction("append to", () => {
       for (let at = 0; at < entries.length; at += WRITE_BATCH) {
         const rows: SqlValue[][] = [];
-        for (const { index, term, data, configuration } of entries.slice(at, at + WRITE_BATCH)) {
+        for (const { index, term, data, configuration, time = null } of entries.slice(at, at + WRITE_BATCH)) {
           total += data.length;
           const rest = this.#parts.write(index, data);
           const peers = configuration === undefined ? null : JSON.stringify(configuration);
-          rows.push([String(index), String(term), data.subarray(0, FIRST_PART), rest, peers, total]);
+          rows.push([String(index), String(term), data.subarray(0, FIRST_PART), rest, peers, total, time]);
         }
-        const values = rows.map(() => "(?, ?, ?, ?, ?, ?)").join();
+        const values = rows.map(() => "(?, ?, ?, ?, ?, ?, ?)").join();
         this.#storage.sql.exec(
-          `INSERT INTO ${TABLE} (idx, term, data, rest, configuration, total) VALUES ${values}`,
+          `INSERT INTO ${TABLE} (idx, term, data, rest, configuration, total, time) VALUES ${values}`,
           ...rows.flat(),
         );
       }
@@ -179,10 +202,11 @@ class DurableObjectTables implements SqlTables<DurableRow> {
     return { upTo, bytes: totalOf(total, TABLE, this.#totalBefore) - this.#totalBefore };
   }
 
-  drop({ upTo, bytes }: SqlBatch, term: bigint): void {
+  drop({ upTo, bytes }: SqlBatch, term: bigint, digest: Uint8Array | undefined): void {
     this.#replace("purge", upTo, term, this.#totalBefore + bytes, () => {
       this.#storage.sql.exec(`DELETE FROM ${TABLE} WHERE idx <= ?`, String(upTo));
       this.#parts.drop(upTo);
+      if (digest !== undefined) this.#writeDigest(upTo, digest);
     });
   }
 

@@ -16,6 +16,8 @@ import {
   checkSignal,
   duration,
   has,
+  integer,
+  listOf,
   number,
   oneOf,
   required,
@@ -23,7 +25,7 @@ import {
 } from "../checks.ts";
 import { checkGroup, checkStorage, limitChecks, type SnapshotLimits } from "../snapshot/mod.ts";
 import { checkKey } from "../storage/encrypted/mod.ts";
-import { livePushChecks, pullChecks } from "../transfer/client/mod.ts";
+import { checkSource, livePushChecks, pullChecks } from "../transfer/client/mod.ts";
 import { checkMachine } from "./fsm_caller.ts";
 import type { ReplicaPushOptions } from "./live.ts";
 import type { ExecutorContext, ExecutorOptions, SnapshotOptions } from "./options.ts";
@@ -41,6 +43,7 @@ export function checkReplicaOptions<M extends StateMachine>(options: ReplicaOpti
     group: checkGroup,
     configuration: checkConfiguration,
     term: checkIndex,
+    followers: listOf(required(checkSource)),
     onNotification: checkFunction,
     signal: checkSignal,
   });
@@ -52,6 +55,7 @@ export function checkContext(context: ExecutorContext): ExecutorContext {
     fsm: required(able("an FsmCaller", "exclusive", "prepare", "replace", "listen")),
     storage: required(checkStorage),
     log: required(checkLog),
+    held: checkFunction,
     beginning: () => {},
   }, "context");
 }
@@ -80,7 +84,12 @@ export function executorChecks(): Checks<ExecutorOptions> {
 
 /** Checks the options of a snapshot. */
 export function checkSnapshotOptions(options: SnapshotOptions): SnapshotOptions {
-  return checkOptions(options, { gap: number(0), signal: checkSignal, whileSaving: oneOf("join", "refuse") });
+  return checkOptions(options, {
+    gap: number(0),
+    signal: checkSignal,
+    whileSaving: oneOf("join", "refuse"),
+    createdAt: integer(0),
+  });
 }
 
 /** Checks the options of an install. */

@@ -81,9 +81,12 @@ export async function purgeLog(
     if (options.upToSnapshotIndex === "newest") return await byNewest();
     return await byOldest() ?? (isFull ? await byNewest() : undefined);
   };
-  const index = disk !== undefined ? byDisk(disk) : await bySnapshots();
-  if (index === undefined) return undefined;
+  const may = disk !== undefined ? byDisk(disk) : await bySnapshots();
+  if (may === undefined) return undefined;
   const { firstIndex } = log;
+  const held = context.held?.() ?? may;
+  const index = held < may ? held : may;
+  if (index < firstIndex) return undefined;
   await log.purge(index);
   return { index, entries: log.firstIndex - firstIndex };
 }

@@ -14,6 +14,12 @@ import { Turns } from "./turns.ts";
 /** The most proposals that are appended and applied in one go. */
 const BATCH = 1024;
 
+/**
+ * The microtasks without a further proposal after which a batch is taken. Those whose commands were just applied propose
+ * their next ones within so many, and would else each find a write begun that has only the first of them.
+ */
+const QUIET = 16;
+
 /** The interval at which a replay reports its progress, in milliseconds. */
 const TELL_EVERY = 100;
 
@@ -28,12 +34,28 @@ interface Pending {
   readonly reject: (error: unknown) => void;
 }
 
+/** The surroundings of an {@linkcode OwnLogFollower}. */
+export interface OwnLogContext {
+  /** The term of proposed entries; by default that of the last one. */
+  readonly term: bigint | undefined;
+  /** The time: milliseconds since 1970. */
+  now(): number;
+  /** Throws if this replica takes no proposals. */
+  checkLeads(): void;
+  /** Is called with entries that are durable now. */
+  onAppended(entries: readonly LogEntry[]): void;
+  /** Is called if the log has no room. */
+  onFull(): void;
+}
+
 /** Appends to a log, and applies it. */
 export class OwnLogFollower {
   readonly #log: LogStorage;
   readonly #fsm: FsmCaller;
-  readonly #term: bigint | undefined;
-  readonly #onFull: () => void;
+  readonly #context: OwnLogContext;
+  #term: bigint | undefined;
+  /** The time of the last entry. */
+  #time = 0;
   readonly #turns = new Turns();
   #queue: Pending[] = [];
   #draining: Promise<void> | undefined;
@@ -44,14 +66,18 @@ export class OwnLogFollower {
   /**
    * @param log the log
    * @param fsm applies its entries
-   * @param term the term of proposed entries; by default that of the last one
-   * @param onFull is called if the log has no room
+   * @param context what else it works with
    */
-  constructor(log: LogStorage, fsm: FsmCaller, term: bigint | undefined, onFull: () => void) {
+  constructor(log: LogStorage, fsm: FsmCaller, context: OwnLogContext) {
     this.#log = log;
     this.#fsm = fsm;
+    this.#context = context;
+    this.#term = context.term;
+  }
+
+  /** Sets the term of what is proposed from now on. */
+  set term(term: bigint) {
     this.#term = term;
-    this.#onFull = onFull;
   }
 
   /**
@@ -67,6 +93,7 @@ export class OwnLogFollower {
     await fsm.exclusive(async () => { // a trigger may be set off
       for await (const entry of log.entries(fsm.applied.index + 1n)) {
         await fsm.apply(entry);
+        this.#time = entry.time ?? this.#time;
         if (!this.#turns.step()) continue;
         await this.#turns.turn();
         throwIfCancelled(signal);
@@ -81,8 +108,10 @@ export class OwnLogFollower {
   /** Appends an entry; resolves once it was applied. */
   async propose(entry: Pick<LogEntry, "data" | "configuration">): Promise<LogEntry> {
     const [proposed] = await this.#enqueue((last) => {
+      this.#context.checkLeads(); // here, so that nothing is appended that was queued before somebody else led
       const term = this.#term ?? (last.term > 0n ? last.term : 1n);
-      return [{ ...entry, index: last.index + 1n, term }];
+      this.#time = Math.max(this.#time, Math.floor(this.#context.now()));
+      return [{ ...entry, index: last.index + 1n, term, time: this.#time }];
     });
     return proposed!;
   }
@@ -112,13 +141,23 @@ export class OwnLogFollower {
 
   /** Appends and applies what is queued; what is queued meanwhile goes with the next batch. */
   async #drain(): Promise<void> {
-    await Promise.resolve(); // all that is proposed in this turn goes together
-    while (this.#queue.length > 0) {
+    for (;;) {
+      await this.#gather();
+      if (this.#queue.length === 0) break;
       const batch = this.#queue.splice(0, BATCH);
       await this.#fsm.exclusive(() => this.#appendAndApply(batch));
       if (this.#turns.step()) await this.#turns.turn();
     }
     this.#draining = undefined; // in the turn that saw the queue empty, so that nothing is queued that nobody takes
+  }
+
+  /** Waits until nobody proposes any more in this turn: all that is proposed by then goes together. */
+  async #gather(): Promise<void> {
+    let known: number;
+    do {
+      known = this.#queue.length;
+      for (let i = 0; i < QUIET; i++) await undefined;
+    } while (this.#queue.length > known && this.#queue.length < BATCH);
   }
 
   async #appendAndApply(batch: readonly Pending[]): Promise<void> {
@@ -142,13 +181,15 @@ export class OwnLogFollower {
         }
       }
       await this.#log.append(all);
+      this.#context.onAppended(all);
+      this.#time = all.at(-1)?.time ?? this.#time;
       for (const [pending, entries] of accepted) {
         for (const entry of entries) await fsm.apply(entry);
         pending.resolve(entries);
       }
     } catch (error) {
       for (const pending of batch) pending.reject(error); // but for those that were settled
-      if (hasCode(error, "NO_SPACE") && fsm.failure === undefined) this.#onFull();
+      if (hasCode(error, "NO_SPACE") && fsm.failure === undefined) this.#context.onFull();
     }
   }
 }

@@ -6,9 +6,9 @@
 
 import { checkConfiguration, checkEntry, type Configuration, type LogEntry, type StateMachine } from "../state/mod.ts";
 import type { ReplicaOptions } from "./replica_options.ts";
-import { checkIndex, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
-import { throwIfCancelled } from "../errors.ts";
-import { ownConfiguration, ownContent } from "../log/mod.ts";
+import { checkIndex, checkOptions, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
+import { SnapshotError, throwIfCancelled } from "../errors.ts";
+import { ownConfiguration, ownContent, type ServedLog } from "../log/mod.ts";
 import { isPassed, type SnapshotInfo, type SnapshotMeta, type SnapshotStorage } from "../snapshot/mod.ts";
 import { neverThrowing, onEnd, Operation } from "../async/mod.ts";
 import { checkNotification, type InstallNotification, type NotificationReply, type Source } from "../transfer/mod.ts";
@@ -19,12 +19,18 @@ import type { Beginning } from "./counted.ts";
 import { begin, closeGiven } from "./durable.ts";
 import type { InstallResult, SaveResult } from "./events.ts";
 import { SnapshotExecutor } from "./executor.ts";
+import { systemClock } from "./clock.ts";
+import { followChecks, Follower, type FollowOptions } from "./follower.ts";
 import { closed, FsmCaller } from "./fsm_caller.ts";
+import { askFollowers, Leadership } from "./leadership.ts";
 import { type ReplicaPushOptions, sendLive } from "./live.ts";
+import { LogFeed } from "./log_feed.ts";
+import { LogFollowers } from "./log_followers.ts";
 import { NotifiedInstall } from "./notified.ts";
 import type { SnapshotOptions } from "./options.ts";
 import { OwnLogFollower } from "./own_log.ts";
 import { archiveReceiver, discard, follow, type InstallOptions, pullReceiver } from "./receivers.ts";
+import { ReplicaLog } from "./served_log.ts";
 import { SharedFollower } from "./shared.ts";
 import { type ReplicaStatus, replicaStatus } from "./status.ts";
 
@@ -55,11 +61,17 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   readonly machine: M;
   readonly #fsm: FsmCaller;
   readonly #log: AnyLog;
-  readonly #storage: SnapshotStorage;
+  /** The storage of its snapshots. */
+  readonly storage: SnapshotStorage;
   readonly #executor: SnapshotExecutor;
   readonly #notified: NotifiedInstall | undefined;
   /** Applies the log. */
   readonly #follower: OwnLogFollower | SharedFollower;
+  readonly #leadership: Leadership;
+  readonly #feed: LogFeed | undefined;
+  #following: Follower | undefined;
+  /** The log, as a handler serves it to followers; absent if it is shared with other replicas, who have it anyway. */
+  readonly log: ServedLog | undefined;
   #closed: Promise<void> | undefined;
 
   private constructor(options: ReplicaOptions<M>, fsm: FsmCaller, beginning: Beginning) {
@@ -67,8 +79,15 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     this.machine = machine;
     this.#fsm = fsm;
     this.#log = log;
-    this.#storage = storage;
-    const executor = new SnapshotExecutor({ fsm, storage, log, beginning }, options);
+    this.storage = storage;
+    const leadership = this.#leadership = new Leadership(() => fsm.applied.term);
+    const { clock = systemClock(), purge = {} } = options;
+    const followers = new LogFollowers(clock);
+    const members = () => [...purge.members?.() ?? [], ...followers.members()];
+    const executor = new SnapshotExecutor(
+      { fsm, storage, log, beginning, held: () => followers.held },
+      { ...options, purge: { ...purge, members } },
+    );
     this.#executor = executor;
     const install = async (notification: InstallNotification, signal: AbortSignal) => {
       const found = await onNotification?.(notification, signal);
@@ -76,9 +95,19 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       return found && found.sources.length > 0 ? { install: this.#install(found.sources, found.options) } : undefined;
     };
     this.#notified = onNotification && new NotifiedInstall(fsm, storage, install);
-    this.#follower = isShared(log)
-      ? new SharedFollower({ log, storage, executor, fsm, install })
-      : new OwnLogFollower(log, fsm, term, () => executor.roomWanted());
+    if (isShared(log)) {
+      this.#follower = new SharedFollower({ log, storage, executor, fsm, install });
+      return;
+    }
+    const feed = this.#feed = new LogFeed(log, fsm);
+    this.log = new ReplicaLog({ log, feed, followers, leadership, group: () => storage.group ?? log.group });
+    this.#follower = new OwnLogFollower(log, fsm, {
+      term,
+      now: () => clock.now(),
+      checkLeads: () => leadership.check(),
+      onAppended: (entries) => feed.appended(entries),
+      onFull: () => executor.roomWanted(),
+    });
   }
 
   /**
@@ -107,6 +136,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       const fsm = new FsmCaller(machine);
       replica = new Replica(options, fsm, await begin(fsm, options));
       await replica.#follower.start(signal, neverThrowing(onEvent));
+      await askFollowers(replica.#leadership, options.followers ?? [], signal);
       return replica;
     } catch (error) {
       if (replica !== undefined) {
@@ -128,6 +158,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    */
   async propose(data: Uint8Array): Promise<LogEntry> {
     const own = copyBytes(data, "data"); // it is appended later, and kept
+    this.#leadership.check();
     this.#fsm.validate(own);
     return await this.#follower.propose({ data: own });
   }
@@ -140,6 +171,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   async reconfigure(configuration: Configuration): Promise<LogEntry> {
     if (configuration === undefined) throw unfit("configuration", "an object", configuration);
     checkConfiguration(configuration, "configuration");
+    this.#leadership.check();
     return await this.#follower.propose({ data: new Uint8Array(0), configuration: ownConfiguration(configuration) });
   }
 
@@ -163,6 +195,54 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   entries(from: bigint): AsyncIterable<LogEntry> {
     checkIndex(from, "from");
     return entriesOf(this.#log, from);
+  }
+
+  /**
+   * Follows other replicas, over `fetch`: installs a snapshot if it must, goes on by their log, and stays on it. From
+   * now on this replica takes no proposals, until it is promoted: see {@linkcode Follower}.
+   *
+   * @param sources the handlers of other replicas (`snapshotHandler` with a `target`), the preferred one first
+   * @param options see {@linkcode FollowOptions}
+   * @throws {SnapshotError} `UNSUPPORTED` if the log is a shared one, or knows no digest of its history; `BUSY` if it
+   *   follows already; `MALFORMED`, `CLOSED`
+   */
+  follow(sources: readonly Source[], options: FollowOptions = {}): Follower {
+    listOf(required(checkSource))(sources, "sources");
+    if (sources.length === 0) throw unfit("sources", "a list of a server or more", sources);
+    checkOptions(options, followChecks());
+    if (this.#closed !== undefined) throw closed("replica");
+    const log = this.#log;
+    if (isShared(log) || !(this.#follower instanceof OwnLogFollower)) {
+      throw new SnapshotError("UNSUPPORTED", "A replica of a shared log applies that: there is nothing else to follow");
+    }
+    if (log.digest === undefined || log.bindDigest === undefined) {
+      throw new SnapshotError("UNSUPPORTED", "This log has no digest and bindDigest, so that it cannot be compared");
+    }
+    const before = this.#following;
+    if (before !== undefined && before.status().state !== "stopped") {
+      throw new SnapshotError("BUSY", "This replica follows already: close its follower first");
+    }
+    void before?.end(); // whom it told that it leads need not be told any more
+    const applier = this.#follower;
+    const leadership = this.#leadership;
+    return this.#following = new Follower(
+      {
+        log,
+        fsm: this.#fsm,
+        leadership,
+        group: () => this.storage.group ?? log.group,
+        append: (entries) => applier.append(entries),
+        install: (sources, options) => this.install(sources, options),
+        lead: async (term) => {
+          applier.term = term;
+          leadership.lead();
+          const { configuration } = this.#fsm.applied;
+          return await applier.propose({ data: new Uint8Array(0), configuration });
+        },
+      },
+      sources,
+      options,
+    );
   }
 
   /**
@@ -208,8 +288,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     const stream = isReadable(from) ? from : undefined;
     if (stream === undefined) listOf(required(checkSource))(from, "from");
     const receiver = isReadable(from)
-      ? archiveReceiver(from, this.#storage, options)
-      : pullReceiver(from, this.#storage, options);
+      ? archiveReceiver(from, this.storage, options)
+      : pullReceiver(from, this.storage, options);
     const install = this.#executor.install(receiver, options.signal);
     if (stream !== undefined) onEnd(install, (error) => discard(stream, error));
     return install;
@@ -228,7 +308,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     checkSource(target, "target");
     checkPushOptions(options);
     return this.#executor.live(options.signal, (signal, tracker) => {
-      const { group } = this.#storage;
+      const { group } = this.storage;
       return sendLive(this.#fsm, target, { ...options, signal, group }, tracker);
     });
   }
@@ -251,7 +331,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     const { lastFailure } = this.#executor;
     return replicaStatus({
       state: this.#executor.state,
-      group: this.#storage.group,
+      group: this.storage.group,
       appliedIndex: index,
       appliedTerm: term,
       configuration,
@@ -259,6 +339,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       unusable: this.#executor.unusable,
       firstIndex: this.#log.firstIndex,
       lastIndex: this.#log.lastIndex,
+      role: this.#leadership.role,
+      ...(this.#leadership.leader !== undefined && { leader: this.#leadership.leader }),
       logBytes: this.#log.byteLength,
       metrics: this.#executor.metrics,
       ...(lastFailure !== undefined && { lastFailure }),
@@ -288,11 +370,14 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   /** Applies what was proposed, ends what is running, and closes log and storage. */
   close(): Promise<void> {
     return this.#closed ??= (async () => {
-      await this.#follower.stop();
+      const following = this.#following?.end();
+      await this.#follower.stop(); // begins in this turn, so that nothing more is taken
+      await following;
+      this.#feed?.close();
       await this.#executor.close();
       await this.#fsm.exclusive(() => this.#fsm.flush());
       await this.#log.close();
-      await this.#storage.close();
+      await this.storage.close();
     })();
   }
 

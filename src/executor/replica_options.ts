@@ -43,6 +43,11 @@ export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions 
   /** The term of proposed entries. By default the last one that is known, and 1 at first. A shared log has its own. */
   readonly term?: bigint;
   /**
+   * The handlers of replicas that may have been promoted while this one was away. They are asked at the opening: if one
+   * knows of a higher term, this replica takes no proposals (`STALE`). The others are not waited for long.
+   */
+  readonly followers?: readonly Source[];
+  /**
    * Returns the sources to install a snapshot from; nothing if there are none. Called when a leader says that it no
    * longer has the next entries ({@linkcode Replica.notify}), or when they were purged from a shared log. Absent: the
    * replica takes no notifications.

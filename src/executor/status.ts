@@ -38,6 +38,13 @@ export interface ReplicaStatus {
   readonly firstIndex: bigint;
   /** The last entry of the log. */
   readonly lastIndex: bigint;
+  /**
+   * Whether it takes proposals: a `"leader"` does; a `"follower"` applies another's log; one that is `"superseded"` has
+   * learned of another leader of a later term.
+   */
+  readonly role: "leader" | "follower" | "superseded";
+  /** The address of the leader, if another one leads and it is known. */
+  readonly leader?: string;
   /** Bytes of the log. */
   readonly logBytes: number;
   /** Counts. */

@@ -5,7 +5,7 @@
  */
 
 import { checkConfiguration, type Configuration, type LogEntry } from "../state/mod.ts";
-import { checkBytes, checkIndex, copyBytes, unfit } from "../checks.ts";
+import { checkBytes, checkIndex, copyBytes, integer, unfit } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 
 /**
@@ -53,6 +53,22 @@ export interface LogStorage extends AsyncDisposable {
   /** The term of an entry, also of the one before the first if that was purged; nothing if it is not known. */
   term(index: bigint): Promise<bigint | undefined>;
 
+  /**
+   * The digest of all entries up to and with an index, and of what came before the log: see `log/chain.ts`. A log that
+   * has this can be followed and backed up. From the first call on the log keeps it, whatever is purged.
+   *
+   * @param index from the one before the first entry up to the last
+   * @returns nothing if the log does not have that index
+   */
+  digest?(index: bigint): Promise<Uint8Array | undefined>;
+
+  /**
+   * Notes the digest of what came before a log that has no entries, as the one says who has those.
+   *
+   * @throws {SnapshotError} `STALE` if the log has entries
+   */
+  bindDigest?(digest: Uint8Array): Promise<void>;
+
   /** Drops all entries up to and including an index, at most up to the last; no effect if they are gone already. */
   purge(index: bigint): Promise<void>;
 
@@ -82,7 +98,7 @@ export function checkFollows(
   checkIndex(lastTerm, "lastTerm");
   const checked: LogEntry[] = [];
   for (const entry of entries as readonly LogEntry[]) { // not map, which skips holes
-    const { index, term, data: given, configuration } = membersOf(entry, "An item of entries");
+    const { index, term, data: given, configuration, time } = membersOf(entry, "An item of entries");
     checkIndex(index, "The index of an entry");
     checkIndex(term, "The term of an entry");
     if (index !== lastIndex + 1n) {
@@ -107,7 +123,14 @@ export function checkFollows(
     lastTerm = term;
     const data = checkBytes(given, "The data of an entry");
     checkConfiguration(configuration, "The configuration of an entry");
-    checked.push({ index, term, data, ...(configuration !== undefined && { configuration }) });
+    if (time !== undefined) integer(0)(time, "The time of an entry");
+    checked.push({
+      index,
+      term,
+      data,
+      ...(configuration !== undefined && { configuration }),
+      ...(time !== undefined && { time }),
+    });
   }
   return checked;
 }
@@ -116,8 +139,8 @@ export function checkFollows(
 function membersOf<T extends Partial<LogEntry>>(entry: T, what: string): T {
   if (typeof entry !== "object" || entry === null) throw unfit(what, "a LogEntry", entry);
   try {
-    const { index, term, data, configuration } = entry;
-    return { index, term, data, configuration } as T;
+    const { index, term, data, configuration, time } = entry;
+    return { index, term, data, configuration, time } as T;
   } catch (cause) {
     throw new SnapshotError("MALFORMED", `${what} cannot be read: ${messageOf(cause)}`, { cause });
   }
@@ -125,13 +148,18 @@ function membersOf<T extends Partial<LogEntry>>(entry: T, what: string): T {
 
 /** The content of an entry, checked, and copied since the caller may change the original. */
 export function ownContent(
-  entry: Pick<LogEntry, "data" | "configuration">,
+  entry: Pick<LogEntry, "data" | "configuration" | "time">,
   what: string,
-): Pick<LogEntry, "data" | "configuration"> {
-  const { data, configuration } = membersOf(entry, what);
+): Pick<LogEntry, "data" | "configuration" | "time"> {
+  const { data, configuration, time } = membersOf(entry, what);
   const own = copyBytes(data, `${what}.data`);
   checkConfiguration(configuration, `${what}.configuration`);
-  return configuration === undefined ? { data: own } : { data: own, configuration: ownConfiguration(configuration) };
+  if (time !== undefined) integer(0)(time, `${what}.time`);
+  return {
+    data: own,
+    ...(configuration !== undefined && { configuration: ownConfiguration(configuration) }),
+    ...(time !== undefined && { time }),
+  };
 }
 
 /** A copy of a checked configuration. */

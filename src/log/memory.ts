@@ -5,8 +5,10 @@
  */
 
 import { checkIndex } from "../checks.ts";
+import { SnapshotError } from "../errors.ts";
 import { boundGroup } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
+import { baseDigest, checkDigest, LogChain } from "./chain.ts";
 import { checkFollows, type LogStorage, ownContent, purged } from "./log.ts";
 
 /**
@@ -21,6 +23,7 @@ export class MemoryLog implements LogStorage {
   #termBefore = 0n;
   #byteLength = 0;
   #group: string | undefined;
+  #chain: LogChain | undefined;
 
   get group(): string | undefined {
     return this.#group;
@@ -65,14 +68,34 @@ export class MemoryLog implements LogStorage {
     return this.#entries[Number(index - this.#firstIndex)]?.term;
   }
 
+  async digest(index: bigint): Promise<Uint8Array | undefined> {
+    checkIndex(index, "index");
+    const before = this.#firstIndex - 1n;
+    if (index < before || index > this.lastIndex) return undefined;
+    this.#chain ??= new LogChain(before, baseDigest(before, this.#termBefore));
+    return await this.#chain.at(index, (from) => this.entries(from));
+  }
+
+  async bindDigest(digest: Uint8Array): Promise<void> {
+    const own = checkDigest(digest);
+    if (this.#entries.length > 0) throw new SnapshotError("STALE", "The log has entries: their history is known");
+    this.#chain = new LogChain(this.#firstIndex - 1n, own);
+  }
+
   async purge(index: bigint): Promise<void> {
     checkIndex(index, "index");
+    const target = index < this.lastIndex ? index : this.lastIndex;
+    const digest = target < this.#firstIndex
+      ? undefined
+      : await this.#chain?.at(target, (from) => this.entries(from)).catch(() => undefined); // reset meanwhile
     const count = Math.min(Number(index - this.#firstIndex) + 1, this.#entries.length);
     if (count <= 0) return;
     const dropped = this.#entries.splice(0, count);
     this.#firstIndex += BigInt(count);
     this.#termBefore = dropped.at(-1)!.term;
     for (const { data } of dropped) this.#byteLength -= data.length;
+    if (digest !== undefined) this.#chain!.rebase(this.#firstIndex - 1n, digest);
+    else this.#chain = undefined;
   }
 
   async reset(index: bigint, term: bigint): Promise<void> {
@@ -81,6 +104,7 @@ export class MemoryLog implements LogStorage {
     this.#entries = [];
     this.#firstIndex = index + 1n;
     this.#termBefore = term;
+    this.#chain = undefined;
     this.#byteLength = 0;
   }
 

@@ -5,9 +5,10 @@
  */
 
 import { checkIndex } from "../checks.ts";
-import { SnapshotError } from "../errors.ts";
+import { hasCode, SnapshotError } from "../errors.ts";
 import { boundGroup, checkGroup } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
+import { baseDigest, checkDigest, isDigest, LogChain } from "./chain.ts";
 import { checkFollows, type LogStorage, purged } from "./log.ts";
 import { damaged, entryOf, type EntryRow, groupOfRow, numberOf } from "./sql_rows.ts";
 
@@ -17,6 +18,14 @@ export interface SqlPosition {
   readonly idx?: unknown;
   /** The term. */
   readonly term?: unknown;
+}
+
+/** A digest as the database gives it. */
+export interface SqlDigest {
+  /** The index. */
+  readonly idx?: unknown;
+  /** The digest. */
+  readonly digest?: unknown;
 }
 
 /** The bounds of a log when it is opened. */
@@ -55,6 +64,10 @@ export interface SqlTables<R extends EntryRow = EntryRow> {
   group(): Readonly<Record<string, unknown>> | undefined;
   /** Writes the name of the group, which there is none of. */
   setGroup(name: string): void;
+  /** Reads the digest that was kept of what comes before the first entry, and that index; absent if none was. */
+  digest(): SqlDigest | undefined;
+  /** Keeps that digest. */
+  setDigest(index: bigint, digest: Uint8Array): void;
   /** Reads a few rows from an index on, in order. */
   rows(from: bigint): readonly R[];
   /** Reads what a row leaves out of an entry. */
@@ -71,8 +84,8 @@ export interface SqlTables<R extends EntryRow = EntryRow> {
    * @param last the last that there is
    */
   batch(first: bigint, target: bigint, last: bigint): SqlBatch;
-  /** Drops the first entries; `term` is the term of the last of them. */
-  drop(batch: SqlBatch, term: bigint): void;
+  /** Drops the first entries; `term` is the term of the last of them, `digest` that of all up to it, if it is kept. */
+  drop(batch: SqlBatch, term: bigint, digest: Uint8Array | undefined): void;
   /** Drops all entries; `index` and `term` come before the next one. */
   clear(index: bigint, term: bigint): void;
   /**
@@ -97,6 +110,8 @@ export abstract class SqlLog implements LogStorage {
   #group: string | undefined;
   #resets = 0;
   #closed = false;
+  /** The digests of the history, as far as somebody asked for one. */
+  #chain: LogChain | undefined;
 
   /**
    * Reads the bounds and the group.
@@ -119,6 +134,9 @@ export abstract class SqlLog implements LogStorage {
       throw damaged(name, `entry ${this.#firstIndex} is missing`, this.#firstIndex);
     }
     this.#group = groupOfRow(tables.group(), name);
+    const { idx, digest } = tables.digest() ?? {};
+    // A program that knows of no digests may have purged since: what was kept then is of no use.
+    if (idx === before && isDigest(digest)) this.#chain = new LogChain(before, digest);
   }
 
   /** The group whose entries these are, if the tables say it. */
@@ -187,6 +205,27 @@ export abstract class SqlLog implements LogStorage {
     return this.#termOf(index);
   }
 
+  async digest(index: bigint): Promise<Uint8Array | undefined> {
+    checkIndex(index, "index");
+    this.#check();
+    if (index < this.#firstIndex - 1n || index > this.#lastIndex) return undefined;
+    return await this.#kept().at(index, (from) => this.entries(from));
+  }
+
+  async bindDigest(digest: Uint8Array): Promise<void> {
+    const own = checkDigest(digest);
+    this.#check();
+    if (this.#lastIndex >= this.#firstIndex) {
+      throw new SnapshotError("STALE", `The log ${this.#tables.name} has entries: their history is known`, {
+        index: this.#lastIndex,
+      });
+    }
+    const before = this.#firstIndex - 1n;
+    this.#tables.setDigest(before, own);
+    this.#chain = new LogChain(before, own);
+    await this.#tables.written("append to");
+  }
+
   async purge(index: bigint): Promise<void> {
     checkIndex(index, "index");
     const target = index < this.#lastIndex ? index : this.#lastIndex;
@@ -196,9 +235,14 @@ export abstract class SqlLog implements LogStorage {
       const batch = this.#tables.batch(this.#firstIndex, target, this.#lastIndex);
       const { upTo } = batch;
       const term = this.#termOf(upTo);
-      this.#tables.drop(batch, term);
+      const digest = await this.#digestBeforePurge(upTo, () => this.#resets !== resets);
+      if (this.#resets !== resets) return;
+      this.#check();
+      this.#tables.drop(batch, term, digest);
       this.#firstIndex = upTo + 1n;
       this.#termBefore = term;
+      if (digest === undefined) this.#chain = undefined;
+      else this.#chain!.rebase(upTo, digest);
       await this.#tables.written(upTo < target ? "drop" : "purge");
     }
   }
@@ -208,6 +252,7 @@ export abstract class SqlLog implements LogStorage {
     checkIndex(term, "term");
     this.#check();
     this.#tables.clear(index, term);
+    this.#chain = undefined;
     this.#resets++;
     this.#firstIndex = index + 1n;
     this.#lastIndex = index;
@@ -231,6 +276,26 @@ export abstract class SqlLog implements LogStorage {
   #check(): void {
     if (this.#closed) throw new SnapshotError("CLOSED", "The log was closed");
     this.#tables.check();
+  }
+
+  /** The digests of the history, which are kept from now on. */
+  #kept(): LogChain {
+    if (this.#chain !== undefined) return this.#chain;
+    const before = this.#firstIndex - 1n;
+    const digest = baseDigest(before, this.#termBefore);
+    this.#tables.setDigest(before, digest);
+    return this.#chain = new LogChain(before, digest);
+  }
+
+  /** The digest up to an entry that is to be purged; nothing if none are kept, or an entry before it is damaged. */
+  async #digestBeforePurge(index: bigint, wasReset: () => boolean): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#chain?.at(index, (from) => this.entries(from));
+    } catch (error) {
+      // What a snapshot has need not be readable here.
+      if (hasCode(error, "CORRUPT") || wasReset()) return undefined;
+      throw error;
+    }
   }
 
   #termOf(index: bigint): bigint {

@@ -9,7 +9,7 @@ import { checkGroup, MAX_INDEX } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry } from "../state/mod.ts";
 
 /** A row of the table of entries; in a file that was damaged, of any types. */
-export type EntryRow = Readonly<Record<"idx" | "term" | "data" | "configuration", unknown>>;
+export type EntryRow = Readonly<Record<"idx" | "term" | "data" | "configuration" | "time", unknown>>;
 
 /** Returns an index or a term out of a row; throws if anything else stands there. */
 export function numberOf(value: unknown, what: string, path: string, least = 0n): bigint {
@@ -28,11 +28,17 @@ export function numberOf(value: unknown, what: string, path: string, least = 0n)
  */
 export function entryOf(row: EntryRow | undefined, index: bigint, leastTerm: bigint, path: string): LogEntry {
   if (row?.idx !== index) throw damaged(path, `entry ${index} is missing`, index);
-  const { data, configuration } = row;
+  const { data, configuration, time } = row;
   const term = numberOf(row.term, `the term of entry ${index}`, path, leastTerm);
   if (!(data instanceof Uint8Array)) throw damaged(path, `entry ${index} has no bytes`, index);
-  if (configuration === null) return { index, term, data };
-  return { index, term, data, configuration: configurationOf(configuration, index, path) };
+  if (configuration === null && time === null) return { index, term, data };
+  return {
+    index,
+    term,
+    data,
+    ...(configuration !== null && { configuration: configurationOf(configuration, index, path) }),
+    ...(time !== null && { time: Number(numberOf(time, `the time of entry ${index}`, path)) }),
+  };
 }
 
 /** The name of the group, if there is a row with one. */

@@ -23,7 +23,7 @@ import { hasCode, SnapshotError } from "../errors.ts";
 import { defaultDisk } from "../fs/mod.ts";
 import { checkGroup } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { type SqlBatch, type SqlBounds, SqlLog, type SqlTables, type SqlWrite } from "./sql.ts";
+import { type SqlBatch, type SqlBounds, type SqlDigest, SqlLog, type SqlTables, type SqlWrite } from "./sql.ts";
 import { type EntryRow, numberOf, wrap } from "./sql_rows.ts";
 import { LogSpace } from "./sqlite_space.ts";
 
@@ -94,11 +94,14 @@ export class SqliteLog extends SqlLog {
       opened.exec(`
         BEGIN IMMEDIATE;
         CREATE TABLE IF NOT EXISTS entries
-          (idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, data BLOB NOT NULL, configuration TEXT);
+          (idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, data BLOB NOT NULL, configuration TEXT, time INTEGER);
         CREATE TABLE IF NOT EXISTS base
           (id INTEGER PRIMARY KEY CHECK (id = 0), idx INTEGER NOT NULL, term INTEGER NOT NULL);
         INSERT OR IGNORE INTO base VALUES (0, 0, 0);
         CREATE TABLE IF NOT EXISTS log_group (id INTEGER PRIMARY KEY CHECK (id = 0), name TEXT NOT NULL);
+        CREATE TABLE IF NOT EXISTS log_digest
+          (id INTEGER PRIMARY KEY CHECK (id = 0), idx INTEGER NOT NULL, digest BLOB NOT NULL);
+        ${hasTime(opened) ? "" : "ALTER TABLE entries ADD COLUMN time INTEGER;"}
         COMMIT;
       `);
       await space.trim(() => true, true); // a crash may have come in between
@@ -156,10 +159,10 @@ class SqliteTables implements SqlTables {
     this.#file = fileAt(path);
     // On Node 22 bytes of which there are none are bound as NULL.
     this.#insert = database.prepare(
-      "INSERT INTO entries (idx, term, data, configuration) VALUES (?, ?, ifnull(?, x''), ?)",
+      "INSERT INTO entries (idx, term, data, configuration, time) VALUES (?, ?, ifnull(?, x''), ?, ?)",
     );
     this.#select = database.prepare(
-      "SELECT idx, term, data, configuration FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?",
+      "SELECT idx, term, data, configuration, time FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?",
     );
     this.#select.setReadBigInts(true);
     this.#sizes = database.prepare("SELECT length(data) AS size FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?");
@@ -182,6 +185,18 @@ class SqliteTables implements SqlTables {
       "name the group of",
       () => this.#database.prepare("INSERT INTO log_group VALUES (0, ?)").run(name),
     );
+  }
+
+  digest(): SqlDigest | undefined {
+    return this.#one("SELECT idx, digest FROM log_digest");
+  }
+
+  setDigest(index: bigint, digest: Uint8Array): void {
+    this.#transaction("append to", () => this.#writeDigest(index, digest));
+  }
+
+  #writeDigest(index: bigint, digest: Uint8Array): void {
+    this.#database.prepare("INSERT OR REPLACE INTO log_digest VALUES (0, ?, ?)").run(index, digest);
   }
 
   rows(from: bigint): EntryRow[] {
@@ -209,8 +224,9 @@ class SqliteTables implements SqlTables {
   insert(entries: readonly LogEntry[]): void {
     this.#space.fill(() =>
       this.#transaction("append to", () => {
-        for (const { index, term, data, configuration } of entries) {
-          this.#insert.run(index, term, data, configuration === undefined ? null : JSON.stringify(configuration));
+        for (const { index, term, data, configuration, time = null } of entries) {
+          const members = configuration === undefined ? null : JSON.stringify(configuration);
+          this.#insert.run(index, term, data, members, time);
         }
       })
     );
@@ -232,11 +248,12 @@ class SqliteTables implements SqlTables {
     return { upTo: numberOf(batch?.["upTo"], "its first index", this.name), bytes: Number(batch!["bytes"]) };
   }
 
-  drop({ upTo, bytes }: SqlBatch, term: bigint): void {
+  drop({ upTo, bytes }: SqlBatch, term: bigint, digest: Uint8Array | undefined): void {
     this.#space.free(() =>
       this.#transaction("purge", () => {
         this.#database.prepare("DELETE FROM entries WHERE idx <= ?").run(upTo);
         this.#database.prepare("UPDATE base SET idx = ?, term = ?").run(upTo, term);
+        if (digest !== undefined) this.#writeDigest(upTo, digest);
       })
     );
     this.byteLength -= bytes;
@@ -306,6 +323,12 @@ class SqliteTables implements SqlTables {
       { file: this.name },
     );
   }
+}
+
+/** Reports whether entries have a column for their time, or will have: a release before this one made none. */
+function hasTime(database: DatabaseSync): boolean {
+  const columns = database.prepare("PRAGMA table_info(entries)").all() as { readonly name: string }[];
+  return columns.length === 0 || columns.some(({ name }) => name === "time");
 }
 
 /** Identifies the file at a path by device and inode; nothing if there is none, or it may not be looked at. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkBytes, checkIndex, checkOptions, checkText, listOf, required } from "../checks.ts";
+import { checkBytes, checkIndex, checkOptions, checkText, integer, listOf, required } from "../checks.ts";
 import type { FileWriter, SnapshotInfo, SnapshotReader } from "../snapshot/mod.ts";
 
 /**
@@ -35,6 +35,11 @@ export interface LogEntry {
   readonly data: Uint8Array;
   /** Set if the entry changes the membership and is no command: the machine does not see it. */
   readonly configuration?: Configuration;
+  /**
+   * When it was appended, by the clock of who did: milliseconds since 1970, and never less than the one before it.
+   * Absent if that is not known.
+   */
+  readonly time?: number;
 }
 
 /**
@@ -171,6 +176,12 @@ export interface StateMachine {
  */
 export interface SaveTask {
   /**
+   * The last entry whose effects the view has, for a machine that saves an earlier state than that of the last entry
+   * applied (one that applies in batches, or saves what another process has). By default the last that was applied.
+   */
+  readonly upTo?: SavedUpTo | undefined;
+
+  /**
    * Writes the view that was taken. Called once at the most.
    *
    * @param writer where to; committed by the caller
@@ -193,6 +204,16 @@ export interface SaveTask {
   release(): void;
 }
 
+/** The last entry whose effects a saved state has: see {@linkcode SaveTask.upTo}. */
+export interface SavedUpTo {
+  /** Its index: not beyond the last entry that was applied. */
+  readonly index: bigint;
+  /** Its term. */
+  readonly term: bigint;
+  /** The members at that index; by default those at the last entry that was applied. */
+  readonly configuration?: Configuration | undefined;
+}
+
 /** Checks the members that an entry names, if it names any. */
 export function checkConfiguration(value: unknown, what: string): void {
   if (value === undefined) return;
@@ -206,5 +227,6 @@ export function checkEntry(entry: LogEntry, what: string): void {
     term: required(checkIndex),
     data: required(checkBytes),
     configuration: checkConfiguration,
+    time: integer(0),
   }, what);
 }

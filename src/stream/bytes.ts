@@ -42,7 +42,7 @@ export function u32(value: number): Uint8Array {
 }
 
 /** A big-endian 64-bit number. */
-export function u64(value: number): Uint8Array {
+export function u64(value: number | bigint): Uint8Array {
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
   return bytes;

@@ -19,5 +19,6 @@ export * from "./byte_buffer.ts";
 export * from "./progress.ts";
 export * from "./pump.ts";
 export * from "./search.ts";
+export * from "./sha256_now.ts";
 export * from "./throttle.ts";
 export * from "./verified.ts";

@@ -10,6 +10,7 @@ import { encrypted } from "./targets/encrypted.ts";
 import { httpRequest } from "./targets/http_request.ts";
 import { httpResponse } from "./targets/http_response.ts";
 import { install } from "./targets/install.ts";
+import { logStream } from "./targets/log_stream.ts";
 import { keyGroups } from "./targets/key_groups.ts";
 import { manifest } from "./targets/manifest.ts";
 import { names } from "./targets/names.ts";
@@ -20,6 +21,6 @@ import { verified } from "./targets/verified.ts";
 
 /** The targets that need no disk. */
 export const edgeTargets: readonly Target[] = [
-  ...[boundary, names, ranges, keyGroups, chunkMap, codecs, commands, signature, verified],
+  ...[boundary, names, ranges, keyGroups, chunkMap, codecs, commands, signature, verified, logStream],
   ...[manifest, archiveTarget, state, install, encrypted, httpRequest, httpResponse, bucket],
 ];

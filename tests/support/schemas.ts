@@ -144,7 +144,7 @@ export class KeyedUsers extends OwnMachine implements Users {
     this.map.set(key, "it", user);
   }
 
-  save(): SaveTask {
+  save(): SaveTask | undefined {
     return this.state.save();
   }
 
@@ -198,7 +198,7 @@ export class StoredUsers extends OwnMachine implements Users {
     return this.state.check(reader);
   }
 
-  save(): SaveTask {
+  save(): SaveTask | undefined {
     return this.state.save();
   }
 

@@ -7,6 +7,7 @@
 
 import { md5 } from "@noble/hashes/legacy.js";
 import { sha256 } from "@noble/hashes/sha2.js";
+import { nativeCrypto } from "../../stream/mod.ts";
 
 /** A digest that is computed as bytes come. */
 export interface RunningHash {
@@ -14,10 +15,6 @@ export interface RunningHash {
   update(bytes: Uint8Array): void;
   /** The digest of all bytes; to be called once, last. */
   digest(): Uint8Array;
-}
-
-interface NativeCrypto {
-  createHash(name: string): { update(bytes: Uint8Array): unknown; digest(): Uint8Array };
 }
 
 /**
@@ -36,14 +33,4 @@ export function runningHash(name: "md5" | "sha256"): RunningHash {
 /** The same without anything native. */
 export function portableHash(name: "md5" | "sha256"): RunningHash {
   return name === "md5" ? md5.create() : sha256.create();
-}
-
-/** The runtime's own module, where there is one: not an import, so that the rest runs without it. */
-function nativeCrypto(): NativeCrypto | undefined {
-  const { process } = globalThis as { process?: { getBuiltinModule?: (name: string) => unknown } };
-  try {
-    return process?.getBuiltinModule?.("node:crypto") as NativeCrypto | undefined;
-  } catch {
-    return undefined; // a runtime that has `process` and not this
-  }
 }

@@ -53,6 +53,11 @@ function duplicates(header: string | null, base: string): URL[] {
   return found;
 }
 
+/** An address with the query of its source: `?token=…`, beside what a request asks for. */
+function withSearch(url: string, search: string): string {
+  return search === "" || !url.includes("?") ? url + search : `${url}&${search.slice(1)}`;
+}
+
 /** A server, and requests to it. */
 export class HttpSource {
   /** Its address, for messages: without password and query. */
@@ -112,13 +117,19 @@ export class HttpSource {
   }
 
   /** The snapshots that the server has, newest first. */
-  async list(signal: AbortSignal | undefined): Promise<readonly Pick<ListedSnapshot, "index" | "digest">[]> {
+  async list(
+    signal: AbortSignal | undefined,
+  ): Promise<readonly Pick<ListedSnapshot, "index" | "digest" | "createdAt">[]> {
     return await this.#get("/snapshots", { Accept: JSON_TYPE }, signal, async (response, watch) => {
       if (response.status !== 200) throw await responseError(response, this.url, watch);
       const bytes = await readLimited(response, MAX_LIST, watch);
       try {
         const list = JSON.parse(new TextDecoder().decode(bytes)) as readonly ListedSnapshot[];
-        return list.map(({ index, digest }) => ({ index: String(BigInt(index)), digest: String(digest) }));
+        return list.map(({ index, digest, createdAt }) => ({
+          index: String(BigInt(index)),
+          digest: String(digest),
+          ...(typeof createdAt === "number" && { createdAt }),
+        }));
       } catch (error) {
         throw unexpected(response, this.url, "a list of snapshots", error);
       }
@@ -281,7 +292,7 @@ export class HttpSource {
   async #fetch(path: string, { headers, ...init }: ExchangeInit, { signal }: BodyWatch): Promise<Response> {
     const { fetch: own = (request: Request) => fetch(request), redirects = [] } = this.#options;
     let { base, isHome } = this.#moved ?? { base: this.url, isHome: true };
-    let url = base + path + (isHome ? this.#home.search : "");
+    let url = withSearch(base + path, isHome ? this.#home.search : "");
     for (let count = 0; count <= MOST_REDIRECTS; count++) {
       const all = isHome ? new Headers(this.#headers) : new Headers();
       for (const [name, value] of Object.entries(headers ?? {})) all.set(name, value);
@@ -295,7 +306,8 @@ export class HttpSource {
       const to = redirectOf(response, { method: init.method ?? "GET", url }, this.#home, redirects);
       isHome = to.isHome;
       const shown = withoutSecrets(to.url);
-      base = shown.endsWith(path) ? shown.slice(0, -path.length) : "";
+      const [plain = path] = path.split("?", 1);
+      base = shown.endsWith(plain) ? shown.slice(0, -plain.length) : "";
       const lasts = init.method !== undefined || response.status === 301 || response.status === 308;
       if (base !== "" && lasts) this.#moved = { base, isHome };
       if (init.body instanceof ReadableStream) {

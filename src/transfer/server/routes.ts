@@ -15,6 +15,7 @@ import type { DownloadLeases, Selector } from "./download_leases.ts";
 import { Uploads } from "./uploads.ts";
 import { Downloads } from "./downloads.ts";
 import type { SnapshotHandlerOptions } from "./options.ts";
+import { LogRoute } from "./log_route.ts";
 import { keeping } from "./respond.ts";
 import { problem } from "../wire.ts";
 
@@ -23,6 +24,8 @@ const STALL_TIMEOUT = 60_000;
 
 /** Small answers at a time: lists, manifests, and how far an upload is. */
 const MAX_LOOKS = 64;
+/** Followers of the log at a time. */
+const MAX_FOLLOWERS = 256;
 /** Uploads, offers and commands at a time. */
 const MAX_WRITES = 8;
 /** An answer of so many bytes is sent without anybody waiting for it. */
@@ -30,14 +33,18 @@ const SMALL_ANSWER = 64 * 1024;
 /** The types of bodies that a form of any page can send without being asked. */
 const FORM_TYPES = /^(application\/x-www-form-urlencoded|multipart\/form-data|text\/plain)\b|^$/i;
 
+/** What a request costs: small answers, content, changes, and streams that do not end. */
+type Cost = "look" | "read" | "write" | "follow";
+
 /** Finds the answer to a request, and a place for it. */
 export class Routes {
   readonly #options: SnapshotHandlerOptions;
   readonly #stallTimeout: number;
-  /** Reads never take the places of writes, nor large answers those of small ones. */
-  readonly #places: { readonly read: FairSemaphore; readonly look: FairSemaphore; readonly write: FairSemaphore };
+  /** Reads never take the places of writes, nor large answers those of small ones, nor what goes on for ever any. */
+  readonly #places: Readonly<Record<Cost, FairSemaphore>>;
   readonly #downloads: Downloads;
   readonly #uploads: Uploads;
+  readonly #log: LogRoute | undefined;
 
   /**
    * @param storage has the snapshots
@@ -51,7 +58,9 @@ export class Routes {
       read: new FairSemaphore(options.maxTransfers ?? 32),
       look: new FairSemaphore(MAX_LOOKS),
       write: new FairSemaphore(MAX_WRITES),
+      follow: new FairSemaphore(MAX_FOLLOWERS),
     };
+    this.#log = options.target?.log && new LogRoute(options.target.log);
     this.#downloads = new Downloads(storage, leases, options.sources ?? (() => []));
     this.#uploads = new Uploads(storage, { ...options, stallTimeout: this.#stallTimeout });
   }
@@ -77,9 +86,10 @@ export class Routes {
   async #answer(request: Request, connection: unknown): Promise<Response> {
     const { pathname, searchParams } = urlOf(request);
     const [, root, which, what, ...rest] = pathname.split("/");
-    if (root !== "snapshots") return notFound();
     const { client: name = clientOf } = this.#options;
     const client = name(request, connection);
+    if (root === "log" && what === undefined) return await this.#answerLog(request, which, searchParams, client);
+    if (root !== "snapshots") return notFound();
     type Answer = (place: Place) => Promise<Response>;
     const look = (answer: Answer) => () => this.#placed("look", client, answer);
     const read = (answer: Answer) => () => this.#placed("read", client, answer);
@@ -141,10 +151,41 @@ export class Routes {
     }
   }
 
+  async #answerLog(
+    request: Request,
+    which: string | undefined,
+    query: URLSearchParams,
+    client: string,
+  ): Promise<Response> {
+    const log = this.#log;
+    if (log === undefined) throw new SnapshotError("NOT_FOUND", "No log is served here");
+    if (which === "leader") {
+      return await byMethod(request, {
+        POST: async () => {
+          this.#checkWrite(request);
+          return await this.#placed("write", client, async (place) => {
+            await this.#checkLeader(request);
+            return await log.supersede(request, this.#stallTimeout, place);
+          });
+        },
+      });
+    }
+    if (which !== undefined && which !== "") return notFound();
+    const cost = !query.has("from") ? "look" : query.has("wait") ? "follow" : "read";
+    return await byMethod(request, {
+      GET: () => this.#placed(cost, client, () => log.get(request, this.#allowsWrites)),
+    });
+  }
+
+  /** True if clients are trusted with more than reading. */
+  get #allowsWrites(): boolean {
+    const { authorize, allowWrites = authorize !== undefined } = this.#options;
+    return allowWrites;
+  }
+
   /** Refuses a write that nobody allowed, or that a page of another site can make without asking. */
   #checkWrite({ method, headers }: Request): void {
-    const { authorize, allowWrites = authorize !== undefined } = this.#options;
-    if (!allowWrites) throw refused("Nothing can be written here", 403);
+    if (!this.#allowsWrites) throw refused("Nothing can be written here", 403);
     if (method === "POST" && FORM_TYPES.test((headers.get("Content-Type") ?? "").trim())) {
       throw refused("A POST has to say Content-Type: application/json, which no form can", 415);
     }
@@ -157,7 +198,7 @@ export class Routes {
   }
 
   /** Answers when there is room, and keeps the room until the answer was sent. */
-  async #placed(kind: "read" | "look" | "write", client: string, answer: (place: Place) => Promise<Response>) {
+  async #placed(kind: Cost, client: string, answer: (place: Place) => Promise<Response>) {
     const { throttle } = this.#options;
     const place = await this.#places[kind].enter(client);
     try {
@@ -169,7 +210,7 @@ export class Routes {
         return response;
       }
       const leave = async () => place.leave();
-      if (body === null || throttle === undefined || kind !== "read") {
+      if (body === null || throttle === undefined || kind === "look") {
         return keeping(response, leave, this.#stallTimeout, place);
       }
       const throttledBody = body.pipeThrough(throttled(throttle));
@@ -253,6 +294,9 @@ function decodeName(parts: readonly string[]): string {
 
 function notFound(): Response {
   return problem(
-    new SnapshotError("NOT_FOUND", "There is nothing at this address: all that there is begins with /snapshots"),
+    new SnapshotError(
+      "NOT_FOUND",
+      "There is nothing at this address: all that there is begins with /snapshots or /log",
+    ),
   );
 }

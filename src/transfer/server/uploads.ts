@@ -16,6 +16,7 @@ import {
   unarchive,
   type UnarchiveOptions,
 } from "../../snapshot/mod.ts";
+import type { ServedLog } from "../../log/mod.ts";
 import { type Throttle, throttled } from "../../stream/mod.ts";
 import { readLimited } from "../body.ts";
 import {
@@ -49,6 +50,8 @@ export interface SnapshotTarget {
   ): PromiseLike<{ readonly upToDate?: boolean; readonly snapshot?: SnapshotInfo }>;
   /** Makes the newest snapshot one that can be sent; called when somebody wants the newest. */
   sendable?(): Promise<void>;
+  /** The log behind the snapshots, for followers; absent where there is none that can be followed. */
+  readonly log?: ServedLog | undefined;
   /** Is told that the log before an index is gone. Absent where only archives are installed. */
   notify?(notification: InstallNotification): Promise<NotificationReply>;
 }
@@ -195,12 +198,13 @@ export class Uploads {
   }
 }
 
-function bodyOf(body: IncomingBody | undefined): Pick<Body, "body"> {
+/** The body that a message reader takes. */
+export function bodyOf(body: IncomingBody | undefined): Pick<Body, "body"> {
   return { body: body?.stream ?? null } as Pick<Body, "body">;
 }
 
 /** Answers with a client error if the upload is wrong, or not from somebody who is trusted; throws any other error. */
-function refusal(error: unknown, body: IncomingBody | undefined): Response {
+export function refusal(error: unknown, body: IncomingBody | undefined): Response {
   const failure = body?.failure;
   if (failure instanceof Overload) throw failure;
   if (failure !== undefined) return problem(failure, failure.fields.status, { Connection: "close" });

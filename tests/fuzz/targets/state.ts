@@ -52,7 +52,7 @@ const PLAIN = /^\d\/(text|bytes)\//;
 
 async function save(state: KeyedState<string>, storage: MemoryStorage, index: bigint): Promise<SnapshotReader> {
   const writer = await storage.create();
-  const task = state.save();
+  const task = state.save()!;
   await task.write(writer, new AbortController().signal);
   task.committed?.(await writer.commit({ ...META, lastIncludedIndex: index }));
   task.release();

@@ -1,0 +1,477 @@
+/**
+ * Restoring out of a backup: the newest snapshot before a point, and the log after it up to there.
+ *
+ * @module
+ */
+
+import { able, checkIndex, checkOptions, type Checks, checkSignal, integer } from "../checks.ts";
+import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { Operation, type Tracker, yieldTurn } from "../async/mod.ts";
+import { type Bucket, checkKeyPrefix } from "../bucket/mod.ts";
+import { historyAt, type LogBatch, type LogStorage } from "../log/mod.ts";
+import { checkStorage, type SnapshotInfo, type SnapshotReader, type SnapshotStorage } from "../snapshot/mod.ts";
+import { asReplica, type LogEntry, type StateMachine } from "../state/mod.ts";
+import { ObjectStorage } from "../storage/object/mod.ts";
+import { equal } from "../stream/mod.ts";
+import { pull, snapshotHandler } from "../transfer/mod.ts";
+import { BackupBucket, type ListedSegment, snapshotsPrefix } from "./layout.ts";
+import { readSegment } from "./segment.ts";
+
+/** Entries that are appended to a log at once. */
+const APPENDED_AT_ONCE = 1024;
+
+/**
+ * Options of {@linkcode restoreBackup} and {@linkcode copyBackup}.
+ */
+export interface RestoreBackupOptions {
+  /**
+   * The prefix of all keys: that of the backup.
+   *
+   * @default {""}
+   */
+  readonly prefix?: string;
+  /** The last entry that is restored. By default the newest; not together with `time`. */
+  readonly index?: bigint;
+  /** Entries that were appended up to then are restored: milliseconds since 1970. */
+  readonly time?: number;
+  /** Cancels it. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The point to which a backup was restored.
+ */
+export interface RestoredPoint {
+  /** The last entry. */
+  readonly index: bigint;
+  /** Its term. */
+  readonly term: bigint;
+  /** When it was appended: milliseconds since 1970; absent if it is in the snapshot, or that is not known. */
+  readonly time: number | undefined;
+  /** The snapshot that it began with; absent if all came from the log. */
+  readonly snapshot: SnapshotInfo | undefined;
+  /** The entries after it. */
+  readonly entries: bigint;
+}
+
+/** Checks the options. */
+function checkRestoreOptions(options: RestoreBackupOptions): RestoreBackupOptions {
+  const checks: Checks<RestoreBackupOptions> = {
+    prefix: checkKeyPrefix,
+    index: checkIndex,
+    time: integer(0),
+    signal: checkSignal,
+  };
+  const { index, time } = checkOptions(options, checks);
+  if (index === undefined || time === undefined) return options;
+  throw new SnapshotError("MALFORMED", "A backup is restored to an index or to a time, not to both");
+}
+
+/**
+ * Restores a machine to any point of a backup: by default the newest. Every byte was verified before the machine sees
+ * it, and that the entries follow the snapshot. If it fails, the machine may have a part of it: use a new one.
+ *
+ * @param machine the machine; it has no state yet
+ * @param bucket has the backup
+ * @param options which point
+ * @returns the point, which is before the wanted time, or at the wanted index
+ * @throws {SnapshotError} `NOT_FOUND` if there is no backup, or it has no such point; `CORRUPT` if something is damaged
+ *   or missing on the way there; whatever the machine fails with
+ *
+ * @example See {@linkcode Backup}
+ * ```ts
+ * import { KeyValueMachine, utf8Codec } from "@snapstream/snapstream";
+ * import { restoreBackup } from "@snapstream/snapstream/backup";
+ * import { MemoryBucket } from "@snapstream/snapstream/object";
+ *
+ * const machine = new KeyValueMachine(utf8Codec());
+ * const error = await restoreBackup(machine, new MemoryBucket()).catch((error) => error);
+ * console.assert(error.code === "NOT_FOUND");
+ * ```
+ */
+export async function restoreBackup(
+  machine: Pick<StateMachine, "load" | "apply">,
+  bucket: Bucket,
+  options: RestoreBackupOptions = {},
+): Promise<RestoredPoint> {
+  able("a StateMachine", "load", "apply")(machine, "machine");
+  return await restore(bucket, options, {
+    load: (reader) => asReplica(() => machine.load(reader)),
+    async take(entries) {
+      for (const entry of entries) {
+        if (entry.configuration === undefined) await asReplica(() => machine.apply(entry));
+      }
+    },
+  });
+}
+
+/**
+ * Copies a backup, up to any point of it, into a storage and a log, from which a replica can be opened: its snapshot,
+ * and the entries after it.
+ *
+ * @param bucket has the backup
+ * @param to the storage and the log, which must be empty
+ * @param options which point
+ * @returns the point
+ * @throws {SnapshotError} as {@linkcode restoreBackup}; `STALE` if storage or log are not empty
+ *
+ * @example
+ * ```ts
+ * import { MemoryLog, MemoryStorage } from "@snapstream/snapstream";
+ * import { copyBackup } from "@snapstream/snapstream/backup";
+ * import { MemoryBucket } from "@snapstream/snapstream/object";
+ *
+ * const to = { storage: new MemoryStorage(), log: new MemoryLog() };
+ * const error = await copyBackup(new MemoryBucket(), to).catch((error) => error);
+ * console.assert(error.code === "NOT_FOUND");
+ * ```
+ */
+export async function copyBackup(
+  bucket: Bucket,
+  to: { readonly storage: SnapshotStorage; readonly log: LogStorage },
+  options: RestoreBackupOptions = {},
+): Promise<RestoredPoint> {
+  const { storage, log } = to;
+  checkStorage(storage, "to.storage");
+  able("a LogStorage", "append", "entries", "reset")(log, "to.log");
+  const [snapshot] = await storage.list();
+  if (snapshot !== undefined || log.lastIndex > 0n) {
+    throw new SnapshotError("STALE", "There is state already where the backup is to go: use a new storage and log", {
+      index: snapshot?.meta.lastIncludedIndex ?? log.lastIndex,
+    });
+  }
+  return await restore(bucket, options, {
+    async copy(from, { meta }) {
+      const handler = snapshotHandler(from);
+      try {
+        const source = { url: "http://localhost", fetch: (request: Request) => handler(request) };
+        const { lastIncludedIndex: index, lastIncludedTerm: term } = meta;
+        await pull(storage, [source], { index, signal: options.signal, retryFor: 0 }).result;
+        await log.reset(index, term);
+      } finally {
+        await handler.close();
+      }
+    },
+    async begin(digest) {
+      await log.bindDigest?.(digest);
+    },
+    take: (entries) => log.append(entries),
+  });
+}
+
+/** Where a backup is restored to. */
+interface Target {
+  /** Loads the snapshot; or else `copy`. */
+  load?(reader: SnapshotReader): Promise<void>;
+  /** Copies the snapshot. */
+  copy?(from: SnapshotStorage, snapshot: SnapshotInfo): Promise<void>;
+  /** Is told the digest of the history before the first entry. */
+  begin?(digest: Uint8Array): Promise<void>;
+  /** Takes entries, in order. */
+  take(entries: readonly LogEntry[]): Promise<void>;
+}
+
+async function restore(bucket: Bucket, options: RestoreBackupOptions, target: Target): Promise<RestoredPoint> {
+  able("a Bucket", "get", "put", "delete", "list")(bucket, "bucket");
+  const { prefix = "", signal } = checkRestoreOptions(options);
+  throwIfCancelled(signal);
+  const objects = new BackupBucket(bucket, prefix);
+  const storage = await ObjectStorage.open(bucket, {
+    prefix: snapshotsPrefix(prefix),
+    retain: Number.MAX_SAFE_INTEGER,
+  });
+  try {
+    const segments = await objects.segments(signal);
+    const snapshot = await base(storage, segments, options, target);
+    return await follow(objects, segments, snapshot, options, target);
+  } finally {
+    await storage.close();
+  }
+}
+
+/** Loads the newest snapshot that is not behind the point, and that can be loaded. */
+async function base(
+  storage: ObjectStorage,
+  segments: readonly ListedSegment[],
+  { index, time, signal }: RestoreBackupOptions,
+  target: Target,
+): Promise<SnapshotInfo | undefined> {
+  let failure: unknown;
+  for (const snapshot of await storage.list()) {
+    const { lastIncludedIndex, createdAt = 0 } = snapshot.meta;
+    // All that a snapshot has was appended before it was taken.
+    if (index !== undefined && lastIncludedIndex > index || time !== undefined && createdAt > time) continue;
+    try {
+      if (target.copy !== undefined) await target.copy(storage, snapshot);
+      else {
+        const reader = await storage.open(lastIncludedIndex);
+        try {
+          await target.load!(reader);
+        } finally {
+          await reader.close();
+        }
+      }
+      return snapshot;
+    } catch (error) {
+      if (signal?.aborted || !hasCode(error, "CORRUPT", "UNAVAILABLE", "NOT_FOUND")) throw error;
+      failure ??= error; // an older one and the log after it give the same state
+    }
+  }
+  const [unreadable] = await storage.unreadable();
+  if (segments[0]?.first === 1n) return undefined;
+  if (failure !== undefined) throw failure;
+  if (unreadable !== undefined) throw unreadable.error;
+  const what = index !== undefined ? `entry ${index}` : time !== undefined ? new Date(time).toISOString() : "it";
+  throw new SnapshotError(
+    "NOT_FOUND",
+    segments.length === 0
+      ? "There is no backup in this bucket, at this prefix"
+      : `The backup does not reach back to ${what}: there is no snapshot from before`,
+  );
+}
+
+/** Takes the entries after the snapshot, up to the point. */
+async function follow(
+  objects: BackupBucket,
+  segments: readonly ListedSegment[],
+  snapshot: SnapshotInfo | undefined,
+  { index: upTo, time: until, signal }: RestoreBackupOptions,
+  target: Target,
+): Promise<RestoredPoint> {
+  let index = snapshot?.meta.lastIncludedIndex ?? 0n;
+  let term = snapshot?.meta.lastIncludedTerm ?? 0n;
+  let time: number | undefined;
+  const first = index + 1n;
+  const history = snapshot && await objects.history({ index, digest: snapshot.digest });
+  let isOver = false;
+  let hasBegun = false;
+  for await (const batch of batches(objects, segments, first, signal)) {
+    if (isOver) break;
+    const last = batch.entries.at(-1)!;
+    if (last.index < index) continue;
+    if (!hasBegun) {
+      const digest = historyAt(batch, index);
+      if (history !== undefined) checkHistory(history, digest, index);
+      await target.begin?.(digest);
+      hasBegun = true;
+    }
+    const after = batch.entries.filter((entry) => entry.index > index);
+    const past = after.findIndex((entry) =>
+      entry.index > (upTo ?? entry.index) || (entry.time ?? 0) > (until ?? Infinity)
+    );
+    const wanted = past < 0 ? after : after.slice(0, past);
+    for (let at = 0; at < wanted.length; at += APPENDED_AT_ONCE) {
+      await target.take(wanted.slice(at, at + APPENDED_AT_ONCE));
+    }
+    const end = wanted.at(-1);
+    if (end !== undefined) ({ index, term, time } = end);
+    isOver = index < last.index || index === upTo;
+    await yieldTurn();
+    throwIfCancelled(signal);
+  }
+  if (upTo !== undefined && index < upTo) {
+    throw new SnapshotError("NOT_FOUND", `The backup goes up to entry ${index}, not to ${upTo}`, {
+      index: upTo,
+      actual: index,
+    });
+  }
+  return { index, term, time, snapshot, entries: index - (first - 1n) };
+}
+
+/** The batches from the one on that has an entry, each verified against the one before it. */
+async function* batches(
+  objects: BackupBucket,
+  segments: readonly ListedSegment[],
+  from: bigint,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<LogBatch, void, undefined> {
+  const start = segments.findLastIndex(({ first }) => first <= from);
+  if (start < 0) {
+    if (segments.length === 0) return;
+    throw missing(from, segments[0]!.first - 1n);
+  }
+  let next = segments[start]!.first;
+  let digest: Uint8Array | undefined;
+  for (const { first, key } of segments.slice(start)) {
+    throwIfCancelled(signal);
+    if (first > next) throw missing(next, first - 1n);
+    if (first < next) {
+      throw new SnapshotError("CORRUPT", `${objects.name(key)} begins before the segment in front of it ends`, {
+        file: objects.name(key),
+        index: first,
+      });
+    }
+    const stream = await objects.segment(first);
+    if (stream === undefined) throw missing(first, first);
+    try {
+      for (const batch of readSegment(stream, { first, previous: digest, source: objects.name(key) })) {
+        yield batch;
+        ({ digest } = batch);
+        next = batch.entries.at(-1)!.index + 1n;
+      }
+    } catch (error) {
+      if (!hasCode(error, "STALE")) throw error;
+      throw new SnapshotError("CORRUPT", `${objects.name(key)} does not follow the segment before it`, {
+        file: objects.name(key),
+        index: first,
+        cause: error,
+      });
+    }
+  }
+}
+
+function missing(first: bigint, last: bigint): SnapshotError {
+  return new SnapshotError("CORRUPT", `Entries ${first} to ${last} are missing in the backup`, {
+    index: first,
+    actual: last,
+  });
+}
+
+function checkHistory(known: Uint8Array, said: Uint8Array, index: bigint): void {
+  if (equal(known, said)) return;
+  throw new SnapshotError("CORRUPT", `The log of the backup does not lead on from its snapshot ${index}`, { index });
+}
+
+/**
+ * The result of {@linkcode verifyBackup}.
+ */
+export interface BackupReport {
+  /** Snapshots, all of whose bytes are right. */
+  readonly snapshots: number;
+  /** Segments that are right. */
+  readonly segments: number;
+  /** The entries in them. */
+  readonly entries: bigint;
+  /** The first point that can be restored; absent if none can. */
+  readonly first: bigint | undefined;
+  /** The last. */
+  readonly last: bigint | undefined;
+  /** What is wrong, each with its file or index. */
+  readonly problems: readonly SnapshotError[];
+}
+
+/**
+ * Reads and verifies all of a backup: every byte, that no segment is missing or in another's place, and that the log
+ * leads on from each snapshot.
+ *
+ * @param bucket has the backup
+ * @param options the prefix, and the signal
+ * @returns work that gives what is there, and what is wrong with it
+ * @throws {SnapshotError} `NOT_FOUND` if there is no backup; what the bucket fails with
+ *
+ * @example
+ * ```ts
+ * import { MemoryBucket } from "@snapstream/snapstream/object";
+ * import { verifyBackup } from "@snapstream/snapstream/backup";
+ *
+ * const error = await verifyBackup(new MemoryBucket()).result.catch((error) => error);
+ * console.assert(error.code === "NOT_FOUND");
+ * ```
+ */
+export function verifyBackup(
+  bucket: Bucket,
+  options: Pick<RestoreBackupOptions, "prefix" | "signal"> = {},
+): Operation<BackupReport> {
+  able("a Bucket", "get", "put", "delete", "list")(bucket, "bucket");
+  const { prefix = "", signal } = checkOptions(options, { prefix: checkKeyPrefix, signal: checkSignal });
+  return new Operation(async (tracker) => {
+    const objects = new BackupBucket(bucket, prefix);
+    const storage = await ObjectStorage.open(bucket, {
+      prefix: snapshotsPrefix(prefix),
+      retain: Number.MAX_SAFE_INTEGER,
+    });
+    try {
+      return await verify(objects, storage, tracker, signal);
+    } finally {
+      await storage.close();
+    }
+  });
+}
+
+async function verify(
+  objects: BackupBucket,
+  storage: ObjectStorage,
+  tracker: Tracker,
+  signal: AbortSignal | undefined,
+): Promise<BackupReport> {
+  const problems: SnapshotError[] = [];
+  const note = (error: unknown) => {
+    throwIfCancelled(signal);
+    if (!(error instanceof SnapshotError)) throw error;
+    problems.push(error);
+  };
+  const listed = await storage.list();
+  const segments = await objects.segments(signal);
+  if (listed.length === 0 && segments.length === 0) {
+    const [unreadable] = await storage.unreadable();
+    throw unreadable?.error ?? new SnapshotError("NOT_FOUND", "There is no backup in this bucket, at this prefix");
+  }
+  tracker.phase("verify", listed.reduce((sum, { size }) => sum + size, segments.reduce((sum, s) => sum + s.size, 0)));
+  const histories = new Map<bigint, Uint8Array>();
+  let good = 0;
+  for (const { meta: { lastIncludedIndex: index }, digest, size } of listed) {
+    try {
+      const reader = await storage.open(index);
+      try {
+        await reader.verify(signal === undefined ? {} : { signal }).result;
+      } finally {
+        await reader.close();
+      }
+      const history = await objects.history({ index, digest });
+      if (history !== undefined) histories.set(index, history);
+      good++;
+    } catch (error) {
+      note(error);
+    }
+    tracker.add(size);
+  }
+  for (const { error } of await storage.unreadable()) note(error);
+  let [right, entries] = [0, 0n];
+  let end: { readonly next: bigint; readonly digest: Uint8Array } | undefined;
+  for (const { first, key, size } of segments) {
+    try {
+      if (end !== undefined && end.next !== first) note(missing(end.next, first - 1n));
+      const previous = end?.next === first ? end.digest : undefined;
+      const stream = await objects.segment(first);
+      if (stream === undefined) throw missing(first, first);
+      for (const batch of readSegment(stream, { first, previous, source: objects.name(key) })) {
+        const before = batch.entries[0]!.index - 1n;
+        for (const [index, history] of histories) {
+          if (index < before || index > batch.entries.at(-1)!.index) continue;
+          checkHistory(history, historyAt(batch, index), index);
+          histories.delete(index);
+        }
+        end = { next: before + BigInt(batch.entries.length) + 1n, digest: batch.digest };
+        entries += BigInt(batch.entries.length);
+      }
+      right++;
+    } catch (error) {
+      note(
+        hasCode(error, "STALE")
+          ? new SnapshotError(
+            "CORRUPT",
+            `${objects.name(key)} does not follow the segment before it: ${messageOf(error)}`,
+            {
+              file: objects.name(key),
+              index: first,
+            },
+          )
+          : error,
+      );
+      end = undefined;
+    }
+    tracker.add(size);
+    await yieldTurn();
+  }
+  const oldest = listed.at(-1)?.meta.lastIncludedIndex;
+  const newest = listed[0]?.meta.lastIncludedIndex ?? 0n;
+  const last = end === undefined ? newest : end.next - 1n;
+  return {
+    snapshots: good,
+    segments: right,
+    entries,
+    first: segments[0]?.first === 1n ? 1n : oldest,
+    last: (last > newest ? last : newest) || undefined,
+    problems,
+  };
+}

@@ -1,0 +1,125 @@
+/**
+ * The snapshots of a backup: copied from the replica, and collected with the segments that they make unneeded.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import type { ServedLog } from "../log/mod.ts";
+import type { SnapshotInfo, SnapshotStorage } from "../snapshot/mod.ts";
+import type { ObjectStorage } from "../storage/object/mod.ts";
+import { toHex } from "../stream/mod.ts";
+import { pull, snapshotHandler } from "../transfer/mod.ts";
+import type { BackupBucket } from "./layout.ts";
+
+/** The parts that snapshots are copied between. */
+export interface BackupSnapshotsParts {
+  /** The storage of the replica. */
+  readonly from: SnapshotStorage;
+  /** The storage in the bucket. */
+  readonly to: ObjectStorage;
+  /** The other objects in the bucket. */
+  readonly objects: BackupBucket;
+  /** The log of the replica. */
+  readonly log: ServedLog;
+}
+
+/** How long snapshots are kept. */
+export interface SnapshotRetention {
+  /** So many. */
+  readonly retain: number;
+  /** And those that are needed to restore any point of so many milliseconds. */
+  readonly keep: number;
+}
+
+/** Copies snapshots into a bucket. */
+export class BackupSnapshots {
+  readonly #parts: BackupSnapshotsParts;
+  readonly #retention: SnapshotRetention;
+  #newest: bigint | undefined;
+
+  /**
+   * @param parts from where to where
+   * @param retention how many are kept
+   */
+  constructor(parts: BackupSnapshotsParts, retention: SnapshotRetention) {
+    this.#parts = parts;
+    this.#retention = retention;
+  }
+
+  /** The newest one that is known to be in the bucket. */
+  get newest(): bigint | undefined {
+    return this.#newest;
+  }
+
+  /**
+   * Copies the newest snapshot, if it is not there yet: of what earlier ones have nothing is sent.
+   *
+   * @returns the newest one in the bucket; nothing if there is none
+   */
+  async copy(signal?: AbortSignal): Promise<bigint | undefined> {
+    const { from, to } = this.#parts;
+    const [newest] = await from.list();
+    if (newest !== undefined && newest.meta.lastIncludedIndex === this.#newest) return this.#newest;
+    const [there] = await to.list();
+    if (newest !== undefined && (there === undefined || isBehind(there, newest))) {
+      const handler = snapshotHandler(from);
+      try {
+        const source = { url: "http://localhost", fetch: (request: Request) => handler(request) };
+        const index = newest.meta.lastIncludedIndex;
+        const { snapshot } = await pull(to, [source], { index, signal, retryFor: 0 }).result;
+        await this.#noteHistory(snapshot);
+      } finally {
+        await handler.close();
+      }
+    } else if (there !== undefined) await this.#noteHistory(there);
+    return this.#newest = newest?.meta.lastIncludedIndex ?? there?.meta.lastIncludedIndex;
+  }
+
+  /** Notes which history of the log leads to a snapshot, as long as the log knows it. */
+  async #noteHistory({ meta: { lastIncludedIndex: index }, digest }: SnapshotInfo): Promise<void> {
+    const { objects, log } = this.#parts;
+    const history = await log.digest(index);
+    if (history !== undefined) await objects.putHistory({ index, digest }, history);
+  }
+
+  /**
+   * Deletes the segments that no snapshot needs, and snapshots that are too many or too old.
+   *
+   * @param uploaded the last entry in the bucket
+   */
+  async collect(uploaded: bigint): Promise<void> {
+    const { to, objects } = this.#parts;
+    const { retain, keep } = this.#retention;
+    const snapshots = await to.list();
+    if (snapshots.length < retain) return;
+    let oldest = snapshots[retain - 1]!;
+    if (keep > 0) { // the newest of those that are older than that, or else all
+      const since = Date.now() - keep;
+      oldest = snapshots.slice(retain - 1).find(({ meta }) => (meta.createdAt ?? 0) <= since) ?? snapshots.at(-1)!;
+    }
+    const { lastIncludedIndex: base } = oldest.meta;
+    if (base > uploaded) return; // the segments up to there are still to come
+    const segments = await objects.segments();
+    // A segment is needed if it has an entry behind the oldest snapshot: if the next one begins later than that.
+    const unneeded = segments.filter((_, i) => i + 1 < segments.length && segments[i + 1]!.first <= base + 1n);
+    const histories = (await objects.histories()).filter(({ index }) => index < base);
+    await objects.delete([...unneeded, ...histories].map(({ key }) => key));
+  }
+
+  /** Closes the storage in the bucket. */
+  async close(): Promise<void> {
+    await this.#parts.to.close();
+  }
+}
+
+function isBehind(there: SnapshotInfo, newest: SnapshotInfo): boolean {
+  const [a, b] = [there.meta, newest.meta];
+  if (a.lastIncludedIndex < b.lastIncludedIndex) return true;
+  if (a.lastIncludedIndex > b.lastIncludedIndex || toHex(there.digest) === toHex(newest.digest)) return false;
+  throw new SnapshotError(
+    "STALE",
+    `The bucket has another snapshot ${a.lastIncludedIndex} than this replica: begin anew with another prefix`,
+    { index: a.lastIncludedIndex },
+  );
+}

@@ -1,0 +1,589 @@
+/**
+ * A follower: a replica that applies the log of another, over `fetch`.
+ *
+ * @module
+ */
+
+import {
+  checkFunction,
+  checkIndex,
+  checkOptions,
+  type Checks,
+  checkSignal,
+  checkText,
+  duration,
+  withMembers,
+} from "../checks.ts";
+import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { type Backoff, backoff, LinkedAbort, neverThrowing, pause, raceAbort } from "../async/mod.ts";
+import type { LogHeader, LogRecord, LogStorage } from "../log/mod.ts";
+import type { LogEntry } from "../state/mod.ts";
+import { toHex } from "../stream/mod.ts";
+import { LogPurged, LogSource, type Source } from "../transfer/mod.ts";
+import { pullChecks } from "../transfer/client/mod.ts";
+import type { FsmCaller } from "./fsm_caller.ts";
+import type { Leadership } from "./leadership.ts";
+import type { InstallOptions } from "./receivers.ts";
+
+/** The longest silence of a source, in milliseconds; it says something every two seconds. */
+const TIMEOUT = 10_000;
+/** The waits before all sources are tried again. */
+const RETRY: Backoff = { first: 100, longest: 5000, jitter: [0.75, 1.25] };
+/** The waits before a former leader is told again that it is one. */
+const TELL: Backoff = { first: 500, longest: 30_000, jitter: [0.75, 1.25] };
+/** How often a source is told what is durable here, and how often the other sources are looked at; milliseconds. */
+const ACKNOWLEDGE = 1000;
+const LOOK = 10_000;
+/** A source that has so many entries fewer than another one has fallen behind. */
+const BEHIND = 1024n;
+
+/**
+ * An event of a {@linkcode Follower}.
+ *
+ * @category Replica
+ */
+export type FollowerEvent =
+  /** A source is followed. */
+  | { readonly type: "connected"; readonly source: string; readonly from: bigint }
+  /** A source is not followed any more: another one is, or it is tried again. */
+  | { readonly type: "disconnected"; readonly source: string; readonly error: unknown }
+  /** The next entries were purged: a snapshot is installed. */
+  | { readonly type: "installing"; readonly source: string; readonly first: bigint }
+  /** All entries that the source is known to have were applied. */
+  | { readonly type: "caughtUp"; readonly index: bigint }
+  /** This replica leads now. */
+  | { readonly type: "promoted"; readonly term: bigint; readonly index: bigint }
+  /** A former source knows of this leader now. */
+  | { readonly type: "told"; readonly source: string; readonly term: bigint };
+
+/**
+ * Options of {@linkcode Replica.follow}.
+ *
+ * @category Replica
+ */
+export interface FollowOptions {
+  /** The name under which the leader keeps its log for it; a random one by default. */
+  readonly name?: string;
+  /** Its own address, which it gives as the leader's once it is promoted. */
+  readonly address?: string;
+  /**
+   * The longest silence of a source, in milliseconds. 0 for no limit.
+   *
+   * @default {10000}
+   */
+  readonly timeout?: number;
+  /** Options of installs: a verifier, a throttle, limits. */
+  readonly install?: Omit<InstallOptions, "signal" | "index">;
+  /** Called with each event. Its errors are ignored. */
+  readonly onEvent?: (event: FollowerEvent) => void;
+}
+
+/**
+ * The state of a {@linkcode Follower}.
+ *
+ * @category Replica
+ */
+export interface FollowerStatus {
+  /** What it does. */
+  readonly state: "connecting" | "following" | "installing" | "stopped";
+  /** The source that it follows, or tries to. */
+  readonly source: string | undefined;
+  /** The last entry that was applied, which is durable here. */
+  readonly appliedIndex: bigint;
+  /** The last entry that the source is known to have. */
+  readonly sourceIndex: bigint;
+  /** How far behind it is. Not known, and 0, before a source has answered. */
+  readonly lag: {
+    /** Entries. */
+    readonly entries: bigint;
+    /** Bytes of their data, by the average of those that came. */
+    readonly bytes: number;
+    /** Milliseconds by the clock of the source since the last applied entry was appended; 0 if it is behind nothing. */
+    readonly duration: number;
+  };
+  /** Why no source can be followed just now; it is retried. */
+  readonly problem?: SnapshotError;
+}
+
+/** The surroundings of a {@linkcode Follower}. */
+export interface FollowerContext {
+  /** The log of the replica. */
+  readonly log: LogStorage;
+  /** Applies its entries. */
+  readonly fsm: FsmCaller;
+  /** Its role. */
+  readonly leadership: Leadership;
+  /** Its group, if it has one. */
+  group(): string | undefined;
+  /** Appends entries of another replica, and applies them. */
+  append(entries: readonly LogEntry[]): Promise<void>;
+  /** Installs a snapshot. */
+  install(sources: readonly Source[], options: InstallOptions): PromiseLike<unknown>;
+  /** Appends the first entry of a term, which says that it has begun. */
+  lead(term: bigint): Promise<LogEntry>;
+}
+
+/** Checks the options of a follower. */
+export function followChecks(): Checks<FollowOptions> {
+  const { signal: _, onManifest: __, ...install } = pullChecks();
+  return {
+    name: checkText,
+    address: checkText,
+    timeout: duration(),
+    install: withMembers<Omit<InstallOptions, "signal" | "index">>(
+      { ...install, limits: () => {} } as Checks<Omit<InstallOptions, "signal" | "index">>,
+    ),
+    onEvent: checkFunction,
+  };
+}
+
+/** One of the sources. */
+interface Followed {
+  readonly given: Source;
+  readonly log: LogSource;
+}
+
+/**
+ * Follows other replicas: installs a snapshot if it must, goes on by their log, and stays on it. Every batch is proven
+ * to be of the history that is here before it is appended. While it runs, the replica takes no proposals.
+ *
+ * @category Replica
+ *
+ * @example
+ * ```ts
+ * import { KeyValueMachine, MemoryLog, MemoryStorage, Replica } from "@snapstream/snapstream";
+ * import { snapshotHandler, utf8Codec } from "@snapstream/snapstream";
+ *
+ * const open = (machine: KeyValueMachine<string>) =>
+ *   Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });
+ * const [first, second] = [new KeyValueMachine(utf8Codec()), new KeyValueMachine(utf8Codec())];
+ * const leader = await open(first);
+ * const handler = snapshotHandler(new MemoryStorage(), { target: leader });
+ * const replica = await open(second);
+ * const follower = replica.follow([{ url: "http://leader", fetch: (request) => handler(request) }]);
+ *
+ * const { index } = await leader.propose(first.put("hello", "world"));
+ * await follower.caughtUp(index);
+ * console.assert(second.get("hello") === "world");
+ * await Promise.all([replica.close(), leader.close(), handler.close()]);
+ * ```
+ */
+export class Follower implements AsyncDisposable {
+  readonly #context: FollowerContext;
+  readonly #options: FollowOptions;
+  readonly #sources: readonly Followed[];
+  readonly #name: string;
+  readonly #tell: (event: FollowerEvent) => void;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+  /** The one to be tried next. */
+  #at = 0;
+  #state: FollowerStatus["state"] = "connecting";
+  #problem: SnapshotError | undefined;
+  #sourceIndex = 0n;
+  /** The source's clock, and ours when it said so. */
+  #sourceTime: { readonly time: number; readonly at: number } | undefined;
+  #appliedTime: number | undefined;
+  #received = { entries: 0, bytes: 0 };
+  #isCaughtUp = false;
+  /** True once a source's history was the one here: before that, an entry here may be another than the leader's. */
+  #isOneHistory = false;
+  #waiters: { readonly index: bigint; readonly resolve: () => void }[] = [];
+
+  /**
+   * Begins to follow.
+   *
+   * @param context the replica
+   * @param sources whom to follow, the preferred one first
+   * @param options see {@linkcode FollowOptions}
+   */
+  constructor(context: FollowerContext, sources: readonly Source[], options: FollowOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#sources = sources.map((given) => ({
+      given,
+      log: new LogSource(given, options.timeout ?? TIMEOUT),
+    }));
+    this.#name = options.name ?? crypto.randomUUID();
+    this.#tell = neverThrowing(options.onEvent ?? (() => {}));
+    context.leadership.follow(this.#source.log.url);
+    const moved = () => this.#moved();
+    context.fsm.listen({ applied: moved, loaded: moved });
+    this.#running = this.#run();
+  }
+
+  get #source(): Followed {
+    return this.#sources[this.#at]!;
+  }
+
+  /** Returns its state. */
+  status(): FollowerStatus {
+    const { index } = this.#context.fsm.applied;
+    const entries = this.#sourceIndex > index ? this.#sourceIndex - index : 0n;
+    const each = this.#received.entries === 0 ? 0 : this.#received.bytes / this.#received.entries;
+    const { time = 0, at = 0 } = this.#sourceTime ?? {};
+    const since = this.#appliedTime === undefined ? 0 : time + performance.now() - at - this.#appliedTime;
+    return {
+      state: this.#state,
+      source: this.#state === "stopped" ? undefined : this.#source.log.url,
+      appliedIndex: index,
+      sourceIndex: this.#sourceIndex,
+      lag: { entries, bytes: Math.round(Number(entries) * each), duration: entries === 0n ? 0 : Math.max(since, 0) },
+      ...(this.#problem !== undefined && { problem: this.#problem }),
+    };
+  }
+
+  /**
+   * Waits until an entry was applied here: to read one's own writes.
+   *
+   * @param index the entry; by default the last one that the source has now
+   * @param options the signal
+   * @throws {SnapshotError} `CLOSED` if it is stopped before, `CANCELLED`; what the source fails with
+   */
+  async caughtUp(index?: bigint, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    if (index !== undefined) checkIndex(index, "index");
+    const { signal } = checkOptions(options, { signal: checkSignal });
+    throwIfCancelled(signal);
+    const wanted = index ?? (await this.#source.log.status(signal ?? this.#stop.signal)).last;
+    if (this.#isOneHistory && this.#context.fsm.applied.index >= wanted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiter = { index: wanted, resolve };
+    this.#waiters.push(waiter);
+    try {
+      await raceAbort(raceAbort(promise, this.#stop.signal), signal);
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new SnapshotError("CLOSED", `It was stopped before entry ${wanted} was applied`, { index: wanted });
+    } finally {
+      const at = this.#waiters.indexOf(waiter);
+      if (at >= 0) this.#waiters.splice(at, 1);
+    }
+  }
+
+  /**
+   * Stops following, and makes the replica the leader: its first entry, which changes no state, has a term above all
+   * that are known here, and is durable when this resolves. The former sources are told as soon as they answer; one
+   * that still leads takes no proposals any more then. What only they have, and had not sent, is not here.
+   *
+   * @param options a higher term, if others may have been promoted that this one has not heard of
+   * @returns the entry
+   * @throws {SnapshotError} `MALFORMED` if the term is not above all that are known, `CLOSED`, `NO_SPACE`
+   */
+  async promote(options: { readonly term?: bigint } = {}): Promise<LogEntry> {
+    const { leadership } = this.#context;
+    const { term = leadership.term + 1n } = checkOptions(options, { term: checkIndex });
+    await this.close();
+    if (term <= leadership.term) {
+      throw new SnapshotError("MALFORMED", `Term ${term} is not above ${leadership.term}, which is known here`, {
+        expected: leadership.term + 1n,
+        actual: term,
+      });
+    }
+    const entry = await this.#context.lead(term);
+    this.#tell({ type: "promoted", term, index: entry.index });
+    for (const source of this.#sources) void this.#supersede(source, term);
+    return entry;
+  }
+
+  /** Stops following. The replica takes no proposals, unless it is promoted. */
+  async close(): Promise<void> {
+    this.#stop.abort(new SnapshotError("CLOSED", "The follower was stopped"));
+    await this.#running;
+  }
+
+  /** As {@linkcode close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Follows one source after the other, until it is stopped. */
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    let failures = 0;
+    while (!signal.aborted) {
+      const source = this.#source;
+      const before = this.#context.fsm.applied.index;
+      let error: unknown;
+      try {
+        await this.#follow(source);
+        error = new SnapshotError("UNAVAILABLE", `${source.log.url} has ended its log: it is closed, or restarts`, {
+          source: source.log.url,
+        });
+      } catch (failure) {
+        error = failure;
+      }
+      if (signal.aborted) break;
+      error = await this.#installFor(error, source) ?? error;
+      if (signal.aborted) break;
+      if (this.#context.fsm.applied.index > before) failures = 0;
+      if (error === INSTALLED) continue;
+      this.#tell({ type: "disconnected", source: source.log.url, error });
+      this.#state = "connecting";
+      this.#problem = asError(error);
+      if (error instanceof Behind) {
+        this.#at = error.other;
+        continue;
+      }
+      this.#at = (this.#at + 1) % this.#sources.length;
+      // All sources are tried at once; then it waits.
+      const rounds = Math.floor(++failures / this.#sources.length);
+      if (failures % this.#sources.length === 0) await pause(backoff(rounds - 1, RETRY, error), signal).catch(() => {});
+    }
+    this.#state = "stopped";
+  }
+
+  /** Installs a snapshot if that is what the failure asks for. Returns what is to be told instead of it. */
+  async #installFor(error: unknown, source: Followed): Promise<unknown> {
+    if (hasCode(error, "STALE")) return await this.#explain(error, source).catch(() => undefined);
+    if (!(error instanceof LogPurged)) return undefined;
+    this.#state = "installing";
+    this.#tell({ type: "installing", source: source.log.url, first: error.fields.expected as bigint });
+    try {
+      this.#checkTerm((await source.log.status(this.#stop.signal)).term, source.log.url);
+      // The snapshot is that of the log that is to be followed: of the others only chunks are taken, which are verified.
+      const others = this.#sources.filter((other) => other !== source).map(({ given }) => chunksOf(given));
+      await this.#context.install([source.given, ...others], {
+        ...this.#options.install,
+        signal: this.#stop.signal,
+      });
+      if (this.#context.fsm.applied.index + 1n >= (error.fields.expected as bigint)) return INSTALLED;
+      return new SnapshotError("NOT_FOUND", `No source has a snapshot that leads to the log of ${source.log.url}`, {
+        source: source.log.url,
+      });
+    } catch (failure) {
+      return failure;
+    }
+  }
+
+  /** Follows one source, until it fails or another one is to be followed. */
+  async #follow({ log: source }: Followed): Promise<void> {
+    const { log, fsm, leadership } = this.#context;
+    this.#state = "connecting";
+    const { index, term } = fsm.applied;
+    if (log.lastIndex > index) { // an install could not align it
+      throw new SnapshotError(
+        "UNAVAILABLE",
+        `The log has entries up to ${log.lastIndex}, and the state up to ${index}`,
+      );
+    }
+    const isEmpty = log.lastIndex < log.firstIndex || log.lastIndex < index;
+    const digest = isEmpty ? undefined : await log.digest!(index);
+    const stop = new LinkedAbort(this.#stop.signal);
+    const follower = () => ({ name: this.#name, durable: fsm.applied.index });
+    const reporting = this.#report(source, stop).catch(() => {});
+    let appending: Promise<void> = Promise.resolve();
+    let isCurrent = false;
+    try {
+      const group = this.#context.group();
+      const request = { from: index + 1n, digest, group, wait: true, follower: follower() };
+      await source.read(request, stop.signal, async (record) => {
+        if (record.kind === "header") {
+          await this.#begin(record.header, isEmpty && index > 0n ? term : undefined, isEmpty);
+        } else if (record.kind === "batch") {
+          if (!isCurrent) {
+            throw new SnapshotError("MALFORMED", `${source.url} does not say what it has before it sends it`);
+          }
+          await appending; // one batch is appended while the next one comes
+          appending = this.#append(record);
+          appending.catch((error) => stop.abort(error));
+        } else if (record.kind === "heartbeat") {
+          this.#checkTerm(record.heartbeat.term, source.url);
+          this.#heard(record.heartbeat);
+          if (isCurrent) return;
+          isCurrent = true;
+          this.#state = "following";
+          this.#problem = undefined;
+          leadership.follow(source.url);
+          this.#isOneHistory = true;
+          this.#moved();
+          this.#tell({ type: "connected", source: source.url, from: index + 1n });
+        }
+      });
+      await appending;
+    } catch (error) {
+      await appending; // a failure to append says more than that the stream was aborted for it
+      throw stop.signal.aborted && !this.#stop.signal.aborted ? stop.signal.reason : error;
+    } finally {
+      stop.abort(new SnapshotError("CLOSED", "The stream has ended"));
+      stop.unlink();
+      await reporting;
+    }
+  }
+
+  /** Takes the source's word on the history before the first entry here, if this one has none. */
+  async #begin({ previous, term }: LogHeader, expected: bigint | undefined, isEmpty: boolean): Promise<void> {
+    const { log, fsm } = this.#context;
+    if (!isEmpty) return;
+    const { index } = fsm.applied;
+    if (expected !== undefined && term !== expected) {
+      throw new SnapshotError("STALE", `Entry ${index} has term ${term} at the source, and ${expected} here`, {
+        index,
+        expected,
+        actual: term,
+      });
+    }
+    if (log.lastIndex < index) await log.reset(index, fsm.applied.term);
+    await log.bindDigest!(previous);
+  }
+
+  async #append(record: Extract<LogRecord, { readonly kind: "batch" }>): Promise<void> {
+    const { entries } = record.batch;
+    const { index, time, term } = entries.at(-1)!;
+    await this.#context.append(entries);
+    for (const { data } of entries) this.#received.bytes += data.length;
+    this.#received.entries += entries.length;
+    this.#appliedTime = time;
+    this.#context.leadership.hear(term);
+    if (index > this.#sourceIndex) this.#sourceIndex = index;
+    this.#lookWhetherCaughtUp();
+  }
+
+  /** Refuses a source that does not know of the latest leader: it may be the former one, or follow that. */
+  #checkTerm(term: bigint, source: string): void {
+    const { term: known } = this.#context.leadership;
+    if (term >= known) return;
+    throw new SnapshotError(
+      "STALE",
+      `${source} knows of term ${term}, and term ${known} has begun: it is no leader now`,
+      {
+        source,
+        expected: known,
+        actual: term,
+      },
+    );
+  }
+
+  #heard({ last, term, time }: { readonly last: bigint; readonly term: bigint; readonly time: number }): void {
+    this.#sourceIndex = last;
+    this.#sourceTime = { time, at: performance.now() };
+    this.#context.leadership.hear(term);
+    this.#lookWhetherCaughtUp();
+  }
+
+  #lookWhetherCaughtUp(): void {
+    const { index } = this.#context.fsm.applied;
+    const was = this.#isCaughtUp;
+    this.#isCaughtUp = index >= this.#sourceIndex;
+    if (this.#isCaughtUp && !was) this.#tell({ type: "caughtUp", index });
+  }
+
+  #moved(): void {
+    if (this.#waiters.length === 0 || !this.#isOneHistory) return;
+    const { index } = this.#context.fsm.applied;
+    for (const waiter of this.#waiters) if (waiter.index <= index) waiter.resolve();
+  }
+
+  /** Tells the source what is durable here, and looks for one that is further, as long as it is followed. */
+  async #report(source: LogSource, stop: LinkedAbort): Promise<void> {
+    let told = this.#context.fsm.applied.index;
+    let looked = performance.now();
+    while (!stop.signal.aborted) {
+      await pause(ACKNOWLEDGE, stop.signal);
+      const { index } = this.#context.fsm.applied;
+      const isDue = performance.now() - looked >= LOOK;
+      if (index > told || isDue) {
+        await source.status(stop.signal, { name: this.#name, durable: index }).then(() => told = index, () => {});
+      }
+      if (!isDue) continue;
+      looked = performance.now();
+      for (const [i, other] of this.#sources.entries()) {
+        if (other.log === source) continue;
+        const last = await other.log.status(stop.signal).then(({ last }) => last, () => 0n);
+        if (last > this.#sourceIndex + BEHIND && last > index) {
+          stop.abort(new Behind(source.url, i, other.log.url, last));
+        }
+      }
+    }
+  }
+
+  /**
+   * Finds out why a source's history is not the one that is here: it may only be behind.
+   *
+   * @returns the error to be shown
+   */
+  async #explain(error: SnapshotError, { log: source }: Followed): Promise<SnapshotError> {
+    const { log, fsm, leadership } = this.#context;
+    const { signal } = this.#stop;
+    const { first, last, term } = await source.status(signal);
+    if (term < leadership.term) return error; // that it is behind, or was superseded, is reason enough
+    leadership.hear(term);
+    const { index: applied } = fsm.applied;
+    const isSame = async (index: bigint) => {
+      const [own, other] = await Promise.all([log.digest!(index), source.digest(index, signal)]);
+      return own !== undefined && other === toHex(own);
+    };
+    let high = last < applied ? last : applied;
+    let low = (first > log.firstIndex ? first : log.firstIndex) - 1n;
+    if (high < low) return error; // they have no entry in common
+    if (await isSame(high)) {
+      return new SnapshotError(
+        "UNAVAILABLE",
+        `${source.url} is behind: it has entries up to ${last}, this one ${applied}`,
+        {
+          source: source.url,
+          index: last,
+        },
+      );
+    }
+    if (!await isSame(low)) return error;
+    while (high - low > 1n) {
+      const middle = (low + high) / 2n;
+      if (await isSame(middle)) low = middle;
+      else high = middle;
+    }
+    return new SnapshotError(
+      "STALE",
+      `Entries ${high} to ${applied} here are not in the log of ${source.url}, which has others from ${high} on: they ` +
+        `were appended here after it had become another's turn to lead. They stay as they are, and nothing is mixed in. ` +
+        `Look at them, move log and storage of this replica away, and follow with new ones`,
+      { source: source.url, index: high, actual: applied, cause: error },
+    );
+  }
+
+  /** Tells a former source who leads, until it has heard it or the replica is closed. */
+  async #supersede({ log: source }: Followed, term: bigint): Promise<void> {
+    const { signal } = this.#closing;
+    for (let tries = 0; !signal.aborted; tries++) {
+      try {
+        const { term: known } = await source.supersede(term, this.#options.address, signal);
+        if (known >= term) return this.#tell({ type: "told", source: source.url, term });
+      } catch {
+        // It does not answer, or does not take this one's word: its operator may change that.
+      }
+      await pause(backoff(tries, TELL), signal).catch(() => {});
+    }
+  }
+
+  readonly #closing = new AbortController();
+
+  /** Ends what goes on after a promotion: the replica is closed. */
+  async end(): Promise<void> {
+    this.#closing.abort(new SnapshotError("CLOSED", "The replica was closed"));
+    await this.close();
+  }
+}
+
+/** A source of which only chunks are taken. */
+function chunksOf(source: Source): Source {
+  const options = typeof source === "string" || source instanceof URL ? { url: source } : source;
+  return { ...options, chunksOnly: true };
+}
+
+/** The result of a failure for which a snapshot was installed. */
+const INSTALLED = Symbol("installed");
+
+/** A source has fallen behind another one. */
+class Behind extends SnapshotError {
+  /** The number of the other. */
+  readonly other: number;
+
+  constructor(source: string, other: number, url: string, last: bigint) {
+    super("UNAVAILABLE", `${source} has fallen behind: ${url} has entries up to ${last}`, { source, index: last });
+    this.other = other;
+  }
+}
+
+function asError(error: unknown): SnapshotError {
+  if (error instanceof SnapshotError) return error;
+  return new SnapshotError("UNAVAILABLE", `The log cannot be followed: ${messageOf(error)}`, { cause: error });
+}

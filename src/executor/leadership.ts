@@ -1,0 +1,120 @@
+/**
+ * Who takes proposals. There is one writer: terms say which, and nothing here elects one.
+ *
+ * | role | takes proposals | becomes another by |
+ * |---|---|---|
+ * | leader | yes | `follow`; the word of who may speak as the leader, or of its followers at an opening: superseded |
+ * | follower | no | `promote`: leader, in a higher term |
+ * | superseded | no, until it is opened anew | `follow` |
+ *
+ * @module
+ */
+
+import { pause } from "../async/mod.ts";
+import { SnapshotError } from "../errors.ts";
+import { LogSource, type Source } from "../transfer/mod.ts";
+
+/** The longest that an opening waits for its followers, in milliseconds. */
+const ASK_TIMEOUT = 3000;
+
+/** The role of a replica. */
+export type Role = "leader" | "follower" | "superseded";
+
+/** Keeps the role of a replica. */
+export class Leadership {
+  readonly #ownTerm: () => bigint;
+  #role: Role = "leader";
+  #leader: string | undefined;
+  /** The highest term that was heard of from who may say so. */
+  #heard = 0n;
+
+  /** @param ownTerm the term of the last entry here */
+  constructor(ownTerm: () => bigint) {
+    this.#ownTerm = ownTerm;
+  }
+
+  /** The role. */
+  get role(): Role {
+    return this.#role;
+  }
+
+  /** The address of the leader, as far as it is known. */
+  get leader(): string | undefined {
+    return this.#leader;
+  }
+
+  /** The highest term that is known. */
+  get term(): bigint {
+    const own = this.#ownTerm();
+    return own > this.#heard ? own : this.#heard;
+  }
+
+  /** Notes that another one is followed. */
+  follow(leader: string | undefined): void {
+    this.#role = "follower";
+    this.#leader = leader;
+  }
+
+  /** Notes a term of which one that is followed knows. */
+  hear(term: bigint): void {
+    if (term > this.#heard) this.#heard = term;
+  }
+
+  /** Notes that this one leads. */
+  lead(): void {
+    this.#role = "leader";
+    this.#leader = undefined;
+  }
+
+  /** Is told of another leader; a term that is not higher changes nothing. */
+  supersede(term: bigint, leader: string | undefined): void {
+    if (term <= this.term) return;
+    this.#heard = term;
+    this.#leader = leader;
+    if (this.#role === "leader") this.#role = "superseded";
+  }
+
+  /**
+   * Refuses a proposal that belongs elsewhere.
+   *
+   * @throws {SnapshotError} `FORBIDDEN` at a follower, `STALE` at one that was superseded; `source` is the leader
+   */
+  check(): void {
+    if (this.#role === "leader") return;
+    const leader = this.#leader;
+    const where = leader === undefined ? "the leader, whose address is not known here" : leader;
+    const fields = leader === undefined ? {} : { source: leader };
+    if (this.#role === "follower") {
+      throw new SnapshotError("FORBIDDEN", `This replica follows another and takes no proposals: propose to ${where}`, {
+        ...fields,
+      });
+    }
+    throw new SnapshotError(
+      "STALE",
+      `Another replica leads in term ${this.#heard}, and this one, whose term is ${this.#ownTerm()}, takes no ` +
+        `proposals any more: propose to ${where}`,
+      { ...fields, expected: this.#heard, actual: this.#ownTerm() },
+    );
+  }
+}
+
+/**
+ * Asks followers whether one of them leads by now, for a replica that was away.
+ *
+ * @param leadership learns of a higher term
+ * @param followers the followers; those that do not answer in time are not waited for
+ * @param signal cancels it
+ */
+export async function askFollowers(
+  leadership: Leadership,
+  followers: readonly Source[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (followers.length === 0) return;
+  const asking = followers.map(async (follower) => {
+    const source = new LogSource(follower, ASK_TIMEOUT);
+    const { term, role, leader } = await source.status(signal);
+    leadership.supersede(term, role === "leader" ? source.url : leader);
+  });
+  await pause(ASK_TIMEOUT, signal, Promise.allSettled(asking));
+}

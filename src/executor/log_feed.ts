@@ -1,0 +1,177 @@
+/**
+ * The log of a replica, as followers and backups read it: durable entries in batches, each made once for all of them.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import { BATCH_BYTES, BATCH_ENTRIES, encodeBatch, type EncodedBatch, type LogStorage, purged } from "../log/mod.ts";
+import type { LogEntry } from "../state/mod.ts";
+import type { FsmCaller } from "./fsm_caller.ts";
+
+/** Batches are kept for other readers up to so many bytes. */
+const KEPT_BYTES = 8 * 1024 * 1024;
+/** Entries that were appended last are kept up to so many bytes, so that readers need not read the disk. */
+const RECENT_BYTES = 4 * 1024 * 1024;
+/** Digests are kept of so many batches. */
+const KEPT_DIGESTS = 1024;
+/** What an entry costs beside its data, about. */
+const ENTRY_BYTES = 64;
+
+/** Reads the log behind a replica. */
+export class LogFeed {
+  readonly #log: LogStorage;
+  readonly #fsm: FsmCaller;
+  /** The last entry of which it is known that it is durable. */
+  #durable = 0n;
+  /** The entries that were appended last, without a gap. */
+  #recent: LogEntry[] = [];
+  #recentBytes = 0;
+  /** By their first entry, the oldest first. */
+  readonly #batches = new Map<bigint, Promise<EncodedBatch>>();
+  /** The digests with which batches ended. */
+  readonly #digests = new Map<bigint, Uint8Array>();
+  #batchBytes = 0;
+  /** Counts replacements of the log: what was made before one is of no use. */
+  #generation = 0;
+  #changed: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
+  #isRead = false;
+  #isClosed = false;
+
+  /**
+   * @param log the log
+   * @param fsm applies its entries: what was applied is durable
+   */
+  constructor(log: LogStorage, fsm: FsmCaller) {
+    this.#log = log;
+    this.#fsm = fsm;
+    fsm.listen({ loaded: () => this.#replaced() });
+  }
+
+  /** The last entry that is durable. */
+  get last(): bigint {
+    const { index } = this.#fsm.applied;
+    const durable = index > this.#durable ? index : this.#durable;
+    return durable < this.#log.lastIndex ? durable : this.#log.lastIndex;
+  }
+
+  /** Takes entries that are durable now. */
+  appended(entries: readonly LogEntry[]): void {
+    const last = entries.at(-1);
+    if (last === undefined) return;
+    this.#durable = last.index;
+    if (this.#isRead) this.#keep(entries);
+    this.#changed?.resolve();
+    this.#changed = undefined;
+  }
+
+  /** Ends the waits for more. */
+  close(): void {
+    this.#isClosed = true;
+    this.#changed?.resolve();
+  }
+
+  /** See `ServedLog.appended`. */
+  async wait(index: bigint): Promise<void> {
+    while (this.last <= index && !this.#isClosed) {
+      this.#changed ??= Promise.withResolvers<void>();
+      await this.#changed.promise;
+    }
+  }
+
+  /** See `ServedLog.batch`. */
+  async batch(from: bigint, upTo?: bigint): Promise<EncodedBatch | undefined> {
+    if (from < this.#log.firstIndex) throw purged(from, this.#log.firstIndex);
+    const { last } = this;
+    if (from > last) return undefined;
+    this.#isRead = true;
+    const kept = this.#batches.get(from);
+    if (kept !== undefined) {
+      const batch = await kept;
+      if (upTo === undefined || batch.last <= upTo) return batch;
+    }
+    if (upTo !== undefined && upTo < last) return await this.#make(from, upTo);
+    const making = this.#make(from, last);
+    this.#batches.set(from, making);
+    const generation = this.#generation;
+    const forget = () => {
+      if (this.#batches.get(from) === making) this.#batches.delete(from);
+    };
+    try {
+      const batch = await making;
+      if (this.#generation !== generation) forget();
+      else this.#bound(batch.bytes.length);
+      return batch;
+    } catch (error) {
+      forget();
+      throw error;
+    }
+  }
+
+  async #make(from: bigint, last: bigint): Promise<EncodedBatch> {
+    const entries: LogEntry[] = [];
+    let bytes = 0;
+    for await (const entry of this.#read(from)) {
+      if (entry.index > last) break;
+      bytes += entry.data.length + ENTRY_BYTES;
+      if (entries.length > 0 && bytes > BATCH_BYTES) break;
+      entries.push(entry);
+      if (entries.length === BATCH_ENTRIES) break;
+    }
+    const generation = this.#generation;
+    const previous = this.#digests.get(from - 1n) ?? await this.#log.digest!(from - 1n);
+    if (entries.length === 0 || previous === undefined) {
+      throw new SnapshotError("UNAVAILABLE", `The log no longer has entry ${from}`, { index: from });
+    }
+    const batch = encodeBatch(entries, previous);
+    if (this.#generation === generation) {
+      if (this.#digests.size === KEPT_DIGESTS) this.#digests.clear();
+      this.#digests.set(batch.last, batch.digest);
+    }
+    return batch;
+  }
+
+  #read(from: bigint): Iterable<LogEntry> | AsyncIterable<LogEntry> {
+    const first = this.#recent[0]?.index;
+    if (first === undefined || from < first) return this.#log.entries(from);
+    return this.#recent.slice(Number(from - first), Number(from - first) + BATCH_ENTRIES);
+  }
+
+  #keep(entries: readonly LogEntry[]): void {
+    if (this.#recent.length > 0 && this.#recent.at(-1)!.index + 1n !== entries[0]!.index) this.#forget();
+    for (const entry of entries) {
+      this.#recent.push(entry);
+      this.#recentBytes += entry.data.length + ENTRY_BYTES;
+    }
+    if (this.#recentBytes <= RECENT_BYTES) return;
+    let count = 0;
+    while (this.#recentBytes > RECENT_BYTES / 2 && count < this.#recent.length) {
+      this.#recentBytes -= this.#recent[count++]!.data.length + ENTRY_BYTES;
+    }
+    this.#recent.splice(0, count);
+  }
+
+  #bound(bytes: number): void {
+    this.#batchBytes += bytes;
+    if (this.#batchBytes <= KEPT_BYTES) return;
+    // All at once: who follows closely needs the newest only, and that is made again from recent entries.
+    this.#batches.clear();
+    this.#batchBytes = 0;
+  }
+
+  #forget(): void {
+    this.#recent = [];
+    this.#recentBytes = 0;
+  }
+
+  /** A snapshot took the place of what was here. */
+  #replaced(): void {
+    this.#generation++;
+    this.#digests.clear();
+    this.#batches.clear();
+    this.#batchBytes = 0;
+    this.#forget();
+    this.#changed?.resolve();
+    this.#changed = undefined;
+  }
+}

@@ -1,0 +1,259 @@
+// Backups of a replica in a bucket, and what is restored out of them.
+
+import {
+  KeyValueMachine,
+  MemoryLog,
+  MemoryStorage,
+  Replica,
+  type ReplicaOptions,
+  SnapshotError,
+  utf8Codec,
+} from "../../mod.ts";
+import { Backup, type BackupEvent, copyBackup, restoreBackup, verifyBackup } from "../../src/backup.ts";
+import { type Bucket, MemoryBucket } from "../../src/object.ts";
+import { passing } from "../support/passing_bucket.ts";
+import { assert, rejects, test } from "../support/harness.ts";
+
+type Machine = KeyValueMachine<string>;
+
+async function within(
+  work: (
+    it: { readonly replica: Replica<Machine>; readonly machine: Machine; readonly bucket: MemoryBucket },
+  ) => Promise<void>,
+  options: Partial<ReplicaOptions<Machine>> = {},
+): Promise<void> {
+  const machine: Machine = new KeyValueMachine(utf8Codec());
+  const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage(), ...options });
+  try {
+    await work({ replica, machine, bucket: new MemoryBucket() });
+  } finally {
+    await replica.close();
+  }
+}
+
+function put(replica: Replica<Machine>, count: number, from = 0): Promise<unknown> {
+  return Promise.all(Array.from({ length: count }, (_, i) => {
+    return replica.propose(replica.machine.put(`k${from + i}`, `v${from + i}`));
+  }));
+}
+
+async function restored(bucket: Bucket, options: Parameters<typeof restoreBackup>[2] = {}) {
+  const machine: Machine = new KeyValueMachine(utf8Codec());
+  return { machine, point: await restoreBackup(machine, bucket, options) };
+}
+
+test("any entry of a backup can be restored, with and without a snapshot before it", async () => {
+  await within(async ({ replica, bucket }) => {
+    const backup = await Backup.start(replica, bucket, { interval: 0 });
+    await put(replica, 30);
+    await backup.flush();
+    await replica.snapshot().result;
+    await put(replica, 30, 30);
+    await backup.flush();
+    await backup.close();
+    for (const index of [1n, 29n, 30n, 31n, 59n, 60n]) {
+      const { machine, point } = await restored(bucket, { index });
+      assert.equal(point.index, index);
+      assert.equal(machine.size, Number(index));
+      assert.equal(machine.get(`k${index - 1n}`), `v${index - 1n}`);
+    }
+    const error = await rejects(restored(bucket, { index: 61n }), "NOT_FOUND");
+    assert.equal(error.fields.actual, 60n);
+  });
+});
+
+test("a snapshot is copied, and the restore begins with it", async () => {
+  await within(async ({ replica, bucket }) => {
+    await put(replica, 30);
+    await replica.snapshot().result;
+    const copied = Promise.withResolvers<void>();
+    const onEvent = ({ type }: BackupEvent) => type === "copied" && copied.resolve();
+    const backup = await Backup.start(replica, bucket, { onEvent });
+    await put(replica, 5, 30);
+    await copied.promise;
+    await backup.close();
+    const { machine, point } = await restored(bucket);
+    assert.equal(point.snapshot?.meta.lastIncludedIndex, 30n);
+    assert.deepEqual([point.index, point.entries, machine.get("k34")], [35n, 5n, "v34"]);
+    const report = await verifyBackup(bucket).result;
+    assert.deepEqual(report.problems, []);
+    assert.deepEqual([report.snapshots, report.entries, report.first, report.last], [1, 35n, 1n, 35n]);
+  });
+});
+
+test("entries are restored by the time of their append", async () => {
+  let now = 1_000_000;
+  const clock = { now: () => now, monotonic: () => performance.now(), after: () => () => {} };
+  await within(async ({ replica, bucket }) => {
+    const backup = await Backup.start(replica, bucket, { interval: 0 });
+    for (let i = 0; i < 10; i++) {
+      now = 1_000_000 + 1000 * i;
+      await put(replica, 1, i);
+    }
+    await backup.close();
+    const { point } = await restored(bucket, { time: 1_004_500 });
+    assert.deepEqual([point.index, point.time], [5n, 1_004_000]);
+    assert.equal((await restored(bucket, { time: 999_999 })).point.index, 0n);
+    assert.equal((await restored(bucket, { time: 9_999_999 })).point.index, 10n);
+  }, { clock });
+});
+
+test("a backup goes on where an earlier one ended, and another history ends it", async () => {
+  await within(async ({ replica, bucket }) => {
+    await put(replica, 5);
+    await (await Backup.start(replica, bucket)).close();
+    await put(replica, 5, 5);
+    const again = await Backup.start(replica, bucket);
+    await again.close();
+    assert.equal(again.status().uploadedIndex, 10n);
+    assert.equal((await restored(bucket)).point.index, 10n);
+    await within(async ({ replica: other }) => {
+      await put(other, 20, 100);
+      await rejects(Backup.start(other, bucket), "STALE");
+    });
+    await within(async ({ replica: other }) => {
+      await put(other, 2, 0);
+      await rejects(Backup.start(other, bucket), "STALE");
+    });
+  });
+});
+
+test("of two writers to one backup one ends", async () => {
+  await within(async ({ replica: one, bucket }) => {
+    await within(async ({ replica: two }) => {
+      const ended = Promise.withResolvers<SnapshotError>();
+      const first = await Backup.start(one, bucket, { interval: 0 });
+      const second = await Backup.start(two, bucket, {
+        interval: 0,
+        onEvent: (event) => event.type === "ended" && ended.resolve(event.error),
+      });
+      await put(one, 3);
+      await first.flush();
+      await put(two, 3, 50);
+      assert.equal((await ended.promise).code, "STALE");
+      await put(one, 3, 3);
+      await first.flush();
+      await Promise.all([first.close(), second.close()]);
+      const { machine } = await restored(bucket);
+      assert.deepEqual([machine.size, machine.get("k50")], [6, undefined]);
+    });
+  });
+});
+
+test("the log is not purged past what is in the bucket", async () => {
+  let isUp = false;
+  await within(async ({ replica, bucket }) => {
+    const flaky = passing(bucket, {
+      put: (key, body, options) =>
+        isUp || !key.startsWith("log/")
+          ? bucket.put(key, body, options)
+          : Promise.reject(new SnapshotError("UNAVAILABLE", "down")),
+    });
+    const failed = Promise.withResolvers<void>();
+    const onEvent = ({ type }: BackupEvent) => type === "failed" && failed.resolve();
+    const backup = await Backup.start(replica, flaky, { interval: 0, onEvent });
+    await put(replica, 100);
+    await failed.promise;
+    await replica.snapshot().result;
+    assert.equal(replica.status().firstIndex, 1n);
+    assert.equal(backup.status().problem?.code, "UNAVAILABLE");
+    isUp = true;
+    await backup.flush();
+    await replica.purge();
+    assert.equal(replica.status().firstIndex, 101n);
+    await backup.close();
+    assert.equal((await restored(bucket)).point.index, 100n);
+  }, { purge: { gap: 1, upToSnapshotIndex: "newest" } });
+});
+
+test("every byte that changes, every object that is missing or in another's place is found", async () => {
+  await within(async ({ replica, bucket }) => {
+    const backup = await Backup.start(replica, bucket, { interval: 0 });
+    for (let i = 0; i < 4; i++) {
+      await put(replica, 3, 3 * i);
+      await backup.flush();
+    }
+    await backup.close();
+    const { objects } = await bucket.list({ prefix: "log/" });
+    assert.equal(objects.length, 4);
+    const copy = async (changed: (key: string, bytes: Uint8Array) => Uint8Array | undefined) => {
+      const other = new MemoryBucket();
+      for (const { key } of (await bucket.list()).objects) {
+        const bytes = new Uint8Array(await new Response((await bucket.get(key))!.body as BodyInit).arrayBuffer());
+        const kept = changed(key, bytes);
+        if (kept !== undefined) await other.put(key, kept);
+      }
+      return other;
+    };
+    const [, second, third] = objects.map(({ key }) => key);
+    const size = objects[1]!.size;
+    for (let at = 0; at < size; at += 7) {
+      const flipped = await copy((key, bytes) => {
+        if (key === second) bytes[at]! ^= 1;
+        return bytes;
+      });
+      assert((await verifyBackup(flipped).result).problems.length > 0, `byte ${at}`);
+      const error = await restored(flipped).catch((error) => error);
+      assert(error instanceof SnapshotError && ["CORRUPT", "UNSUPPORTED"].includes(error.code), `byte ${at}: ${error}`);
+    }
+    const gone = await copy((key, bytes) => key === second ? undefined : bytes);
+    assert.deepEqual((await verifyBackup(gone).result).problems.map(({ code, index }) => [code, index]), [[
+      "CORRUPT",
+      4n,
+    ]]);
+    await rejects(restored(gone), "CORRUPT");
+    const kept = new Map<string, Uint8Array>();
+    await copy((key, bytes) => kept.set(key, bytes).get(key));
+    const swapped = await copy((key, bytes) => key === second ? kept.get(third!)! : bytes);
+    assert((await verifyBackup(swapped).result).problems.length > 0);
+    assert.equal((await restored(swapped).catch((error) => error)).code, "MALFORMED");
+  });
+});
+
+test("a backup is copied into a storage and a log, from which a replica goes on", async () => {
+  await within(async ({ replica, bucket }) => {
+    await put(replica, 20);
+    await replica.snapshot().result;
+    const copied = Promise.withResolvers<void>();
+    const onEvent = ({ type }: BackupEvent) => type === "copied" && copied.resolve();
+    const backup = await Backup.start(replica, bucket, { onEvent });
+    await put(replica, 20, 20);
+    await copied.promise;
+    await backup.close();
+    const to = { storage: new MemoryStorage(), log: new MemoryLog() };
+    const point = await copyBackup(bucket, to, { index: 33n });
+    assert.deepEqual([point.index, to.log.firstIndex, to.log.lastIndex], [33n, 21n, 33n]);
+    const machine: Machine = new KeyValueMachine(utf8Codec());
+    const again = await Replica.open({ machine, ...to });
+    assert.equal(machine.size, 33);
+    assert.deepEqual(await again.log!.digest(33n), await replica.log!.digest(33n));
+    await rejects(copyBackup(bucket, to), "STALE");
+    await again.close();
+  });
+});
+
+test("segments are collected once a snapshot makes them unneeded", async () => {
+  await within(async ({ replica, bucket }) => {
+    const copies: bigint[] = [];
+    let copied = Promise.withResolvers<void>();
+    const onEvent = (event: BackupEvent) => {
+      if (event.type !== "copied") return;
+      copies.push(event.index);
+      copied.resolve();
+      copied = Promise.withResolvers<void>();
+    };
+    const backup = await Backup.start(replica, bucket, { interval: 0, retain: 1, onEvent });
+    for (let i = 0; i < 3; i++) {
+      await put(replica, 10, 10 * i);
+      await backup.flush();
+      const next = copied.promise;
+      await replica.snapshot().result;
+      await next;
+    }
+    await put(replica, 5, 30);
+    await backup.close();
+    assert.deepEqual(copies, [10n, 20n, 30n]);
+    assert.equal((await restored(bucket)).point.index, 35n);
+    await rejects(restored(bucket, { index: 5n }), "NOT_FOUND");
+  });
+});

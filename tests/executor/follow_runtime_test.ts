@@ -1,0 +1,263 @@
+// Replicas that follow another one: the log over fetch, installs, promotion, and histories that are not one.
+
+import {
+  Follower,
+  type FollowerEvent,
+  hasCode,
+  KeyValueMachine,
+  type KeyValueMachine as Machine,
+  MemoryLog,
+  MemoryStorage,
+  Replica,
+  type ReplicaOptions,
+  snapshotHandler,
+  type SnapshotHandlerOptions,
+  type SourceOptions,
+  utf8Codec,
+} from "../../mod.ts";
+import { assert, rejects, test } from "../support/harness.ts";
+
+type Node = {
+  readonly machine: Machine<string>;
+  readonly log: MemoryLog;
+  readonly storage: MemoryStorage;
+  readonly replica: Replica<Machine<string>>;
+  readonly source: SourceOptions;
+  /** True: it answers. */
+  isUp: boolean;
+  close(): Promise<void>;
+};
+
+async function node(
+  name: string,
+  options: Partial<ReplicaOptions<Machine<string>>> = {},
+  served: SnapshotHandlerOptions = { allowWrites: true },
+): Promise<Node> {
+  const machine = new KeyValueMachine(utf8Codec());
+  const log = new MemoryLog();
+  const storage = new MemoryStorage();
+  const replica = await Replica.open({ machine, log, storage, ...options });
+  const handler = snapshotHandler(storage, { target: replica, ...served });
+  const it: Node = {
+    machine,
+    log,
+    storage,
+    replica,
+    isUp: true,
+    source: {
+      url: `http://${name}`,
+      fetch: (request) => it.isUp ? handler(request) : Promise.reject(new TypeError("connection refused")),
+    },
+    async close() {
+      await handler.close();
+      await replica.close();
+    },
+  };
+  return it;
+}
+
+function put({ replica, machine }: Node, count: number, from = 0): Promise<unknown> {
+  return Promise.all(
+    Array.from({ length: count }, (_, i) => replica.propose(machine.put(`k${from + i}`, `v${from + i}`))),
+  );
+}
+
+async function within(nodes: readonly Node[], work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } finally {
+    for (const node of nodes) await node.close();
+  }
+}
+
+/** Resolves at the first event that fits. */
+function until(events: FollowerEvent[], wanted: (event: FollowerEvent) => boolean): {
+  readonly seen: Promise<FollowerEvent>;
+  readonly onEvent: (event: FollowerEvent) => void;
+} {
+  const { promise, resolve } = Promise.withResolvers<FollowerEvent>();
+  const onEvent = (event: FollowerEvent) => {
+    events.push(event);
+    if (wanted(event)) resolve(event);
+  };
+  return { seen: promise, onEvent };
+}
+
+test("a follower has what its leader has, old and new, and says so", async () => {
+  const [leader, second] = [await node("leader"), await node("second")];
+  await within([leader, second], async () => {
+    await put(leader, 3000);
+    const follower = second.replica.follow([leader.source]);
+    await follower.caughtUp();
+    await put(leader, 10, 3000);
+    await follower.caughtUp(3010n);
+    assert.equal(second.machine.get("k3009"), "v3009");
+    assert.deepEqual(await second.log.digest(3010n), await leader.log.digest(3010n));
+    const { lag, state, appliedIndex } = follower.status();
+    assert.deepEqual({ lag, state, appliedIndex }, {
+      lag: { entries: 0n, bytes: 0, duration: 0 },
+      state: "following",
+      appliedIndex: 3010n,
+    });
+  });
+});
+
+test("a follower takes no proposals, and says who leads", async () => {
+  const [leader, second] = [await node("leader"), await node("second")];
+  await within([leader, second], async () => {
+    const follower = second.replica.follow([leader.source]);
+    const error = await rejects(second.replica.propose(second.machine.put("a", "b")), "FORBIDDEN");
+    assert.equal(error.source, "http://leader");
+    await follower.close();
+    await rejects(second.replica.propose(second.machine.put("a", "b")), "FORBIDDEN");
+    assert.equal(second.replica.status().role, "follower");
+  });
+});
+
+test("who is far behind installs a snapshot first, and goes on by the log", async () => {
+  const [leader, second] = [
+    await node("leader", { purge: { upToSnapshotIndex: "newest", gap: 1 } }),
+    await node("second"),
+  ];
+  await within([leader, second], async () => {
+    await put(leader, 100);
+    await leader.replica.snapshot().result;
+    await put(leader, 50, 100);
+    assert.equal(leader.log.firstIndex, 101n);
+    const events: FollowerEvent[] = [];
+    const { onEvent } = until(events, () => false);
+    const follower = second.replica.follow([leader.source], { onEvent });
+    await follower.caughtUp(150n);
+    assert.deepEqual([second.machine.get("k7"), second.machine.get("k149")], ["v7", "v149"]);
+    assert.equal(second.log.firstIndex, 101n);
+    assert.deepEqual(events.map(({ type }) => type), ["installing", "connected", "caughtUp"]);
+    assert.deepEqual(await second.log.digest(150n), await leader.log.digest(150n));
+  });
+});
+
+test("a follower is followed", async () => {
+  const [leader, second, third] = [await node("leader"), await node("second"), await node("third")];
+  await within([leader, second, third], async () => {
+    await put(leader, 10);
+    second.replica.follow([leader.source]);
+    const follower = third.replica.follow([second.source]);
+    await follower.caughtUp(10n);
+    await put(leader, 10, 10);
+    await follower.caughtUp(20n);
+    assert.equal(third.machine.get("k19"), "v19");
+  });
+});
+
+test("if a source fails another one is followed, and nothing comes twice", async () => {
+  const [leader, second, third] = [await node("leader"), await node("second"), await node("third")];
+  await within([leader, second, third], async () => {
+    await put(leader, 10);
+    await second.replica.follow([leader.source]).caughtUp(10n);
+    const events: FollowerEvent[] = [];
+    const { seen, onEvent } = until(events, (event) => event.type === "connected" && event.source === "http://leader");
+    second.isUp = true;
+    const follower = third.replica.follow([second.source, leader.source], { onEvent });
+    await follower.caughtUp(10n);
+    second.isUp = false;
+    await second.close(); // ends its streams
+    await seen;
+    await put(leader, 10, 10);
+    await follower.caughtUp(20n);
+    assert.equal(third.log.lastIndex, 20n);
+    assert.equal(third.machine.get("k19"), "v19");
+  });
+});
+
+test("a promoted follower leads, and the former leader takes no more", async () => {
+  const [first, second] = [await node("first"), await node("second")];
+  await within([first, second], async () => {
+    await put(first, 5);
+    const { seen, onEvent } = until([], ({ type }) => type === "told");
+    const follower = second.replica.follow([first.source], { onEvent, address: "http://second" });
+    await follower.caughtUp(5n);
+    const entry = await follower.promote();
+    assert.deepEqual([entry.index, entry.term], [6n, 2n]);
+    assert.equal((await second.replica.propose(second.machine.put("new", "one"))).term, 2n);
+    await seen;
+    const error = await rejects(first.replica.propose(first.machine.put("old", "one")), "STALE");
+    assert.equal(error.source, "http://second");
+    assert.equal(first.log.lastIndex, 5n);
+    await first.replica.follow([second.source]).caughtUp(7n);
+    assert.equal(first.machine.get("new"), "one");
+    assert.equal(first.replica.status().appliedTerm, 2n);
+  });
+});
+
+test("what only a former leader had is never mixed in, and is named", async () => {
+  const [first, second] = [await node("first"), await node("second")];
+  await within([first, second], async () => {
+    await put(first, 5);
+    const follower = second.replica.follow([first.source]);
+    await follower.caughtUp(5n);
+    await follower.close();
+    await put(first, 3, 100); // 6 to 8, which the other does not get
+    first.isUp = false;
+    await follower.promote();
+    await put(second, 10, 200);
+    const events: FollowerEvent[] = [];
+    const { seen, onEvent } = until(events, (event) => event.type === "disconnected" && hasCode(event.error, "STALE"));
+    const back = first.replica.follow([second.source], { onEvent });
+    const event = await seen;
+    const error = (event as { readonly error: unknown }).error;
+    assert(hasCode(error, "STALE") && error.index === 6n && error.fields.actual === 8n, String(error));
+    assert.equal(back.status().problem?.code, "STALE");
+    assert.equal(first.log.lastIndex, 8n);
+    assert.equal(first.machine.get("k102"), "v102");
+    assert.equal(first.machine.get("k200"), undefined);
+  });
+});
+
+test("a leader that was away learns at its opening that another one leads", async () => {
+  const [first, second] = [await node("first"), await node("second")];
+  await within([first, second], async () => {
+    await put(first, 5);
+    const follower = second.replica.follow([first.source]);
+    await follower.caughtUp(5n);
+    first.isUp = false;
+    await follower.promote();
+    await first.close();
+    const log = new MemoryLog();
+    const storage = new MemoryStorage();
+    const machine = new KeyValueMachine(utf8Codec());
+    const again = await Replica.open({ machine, log, storage, followers: [second.source] });
+    const error = await rejects(again.propose(machine.put("a", "b")), "STALE");
+    assert.equal(error.source, "http://second");
+    await again.close();
+  });
+});
+
+test("nobody dethrones a leader by a word, unless he may write", async () => {
+  const leader = await node("leader", {}, {});
+  await within([leader], async () => {
+    const body = JSON.stringify({ term: "9", leader: "http://evil" });
+    const headers = { "Content-Type": "application/json" };
+    const response = await leader.source.fetch!(
+      new Request("http://leader/log/leader", { method: "POST", body, headers }),
+    );
+    assert.equal(response.status, 403);
+    await response.body?.cancel();
+    await leader.source.fetch!(new Request("http://leader/log?follower=x&durable=0")).then((answer) => answer.text());
+    await put(leader, 1);
+  });
+});
+
+test("the log is kept for followers that may be heard, and not for others", async () => {
+  for (const allowWrites of [true, false]) {
+    const leader = await node("leader", { purge: { upToSnapshotIndex: false, gap: 1 } }, { allowWrites });
+    await within([leader], async () => {
+      await leader.source.fetch!(new Request("http://leader/log?follower=x&durable=5")).then((answer) => answer.text());
+      for (let i = 0; i < 3; i++) {
+        await put(leader, 20, 20 * i);
+        await leader.replica.snapshot().result;
+      }
+      assert.equal(leader.log.firstIndex, allowWrites ? 6n : 41n);
+    });
+  }
+});
+
+test("a Follower is made by a replica", () => assert.equal(typeof Follower, "function"));

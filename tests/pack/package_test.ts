@@ -60,6 +60,7 @@ const WORLDS: Readonly<Record<string, { types: string[]; lib: string[]; entries:
 for (const version of Object.keys(TOOLS).filter((name) => name.startsWith("ts"))) {
   for (const [world, { types, lib, entries }] of Object.entries(WORLDS)) {
     for (const [module, moduleResolution] of [["nodenext", "nodenext"], ["esnext", "bundler"]] as const) {
+      if (moduleResolution === "bundler" && ["ts5.8", "ts5.9"].includes(version)) continue; // both ends do
       test(`package: its types compile with TypeScript ${version.slice(2)}, ${moduleResolution}, ${world}`, async () => {
         const project = await packed();
         const name = `${version}-${moduleResolution}-${types.join().replaceAll(/\W/g, "")}`;

@@ -174,8 +174,8 @@ async function makeUnlessThere(path: string, mayBeMissing: boolean): Promise<boo
 }
 
 /**
- * SQLite without the warning of Node 22 that it is experimental: whoever opens a directory has not asked for SQLite, and
- * the lock uses nothing that has changed. Nothing else can warn meanwhile, since it is loaded in one turn.
+ * SQLite without the warning of Node 22 that it is experimental: whoever opens a directory has not asked for SQLite,
+ * and the lock uses nothing that has changed. Nothing else can warn meanwhile, since it is loaded in one turn.
  */
 async function quietSqlite(): Promise<typeof import("node:sqlite")> {
   const { emitWarning, getBuiltinModule } = process;

@@ -11,7 +11,7 @@ import { countTests } from "./suites/table.ts";
 
 const USAGE = `deno task test [GROUP or FILE …] [--runtime NAME] [--filter WORDS] [--slow]
 
-  GROUP            deno, node, bun, workerd, pack, edge, browser, jetstream, s3; none: all of them; or jsr
+  GROUP            deno, node, bun, workerd, pack, edge, browser, jetstream, s3, interop; none: all of them; or jsr
   FILE             a test file, or a folder of them: on Deno, or on --runtime
   --runtime NAME   deno, node22, node24, bun, workerd, workerd-nodejs, chromium, firefox
   --filter WORDS   only tests that have this in their name; on Deno, if neither group nor runtime is named

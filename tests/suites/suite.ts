@@ -46,6 +46,8 @@ export interface Group {
   installed?(): Promise<boolean>;
   /** Gets it: into `.runtimes`, or Debian's packages. */
   install?(): Promise<void>;
+  /** Gets it only where the group is named: it takes too long for a run of all. */
+  readonly onRequest?: boolean;
   /** Its suites, of all test files. */
   suites(files: readonly string[]): readonly Suite[];
 }

@@ -9,11 +9,15 @@ import { type Bucket, checkBucket, RetryingBucket } from "../../bucket/mod.ts";
 import { checkIndex, checkOptions, checkSignal, checkString } from "../../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../../errors.ts";
 import {
+  checkChoice,
   checkCreateOptions,
   checkManifest,
   checkRestore,
   type CreateOptions,
+  isChosen,
+  noneChosen,
   type QuarantinedSnapshot,
+  type SnapshotAt,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -29,6 +33,7 @@ import type { Published } from "../medium.ts";
 import { type Grouping, StorageGroup } from "../storage_group.ts";
 import { QuarantineListeners } from "../quarantine_listeners.ts";
 import { StoredReader } from "../reader.ts";
+import { Retention } from "../retention.ts";
 import type { Trial } from "../trial.ts";
 import { StoredWriter } from "../writer.ts";
 import { BackgroundTasks, type FailingTask } from "./background.ts";
@@ -73,6 +78,7 @@ const UNPROTECTED = "A snapshot that is being read may be collected, since no le
  */
 export class ObjectStorage implements SnapshotStorage {
   readonly retain: number;
+  readonly #retention: Retention;
   readonly #bucket: RetryingBucket;
   readonly #store: IndexStore;
   readonly #leases: Leases;
@@ -96,7 +102,7 @@ export class ObjectStorage implements SnapshotStorage {
 
   private constructor(bucket: Bucket, options: ObjectStorageOptions) {
     const {
-      retain = 2,
+      retain,
       onWarning = () => {},
       onFailing = () => {},
       signer,
@@ -106,8 +112,9 @@ export class ObjectStorage implements SnapshotStorage {
       keepInstalls = 7 * 24 * 3600_000,
     } = checkObjectOptions(options);
     checkBucket(bucket, "bucket");
-    this.retain = retain;
     this.#onWarning = neverThrowing(onWarning);
+    this.#retention = new Retention(retain, this.#onWarning);
+    this.retain = this.#retention.count;
     this.#background = new BackgroundTasks(this.#onWarning, onFailing);
     this.#signer = signer;
     this.#grace = grace;
@@ -185,20 +192,19 @@ export class ObjectStorage implements SnapshotStorage {
     });
   }
 
-  async open(index?: bigint): Promise<SnapshotReader> {
-    if (index !== undefined) checkIndex(index, "index");
+  async open(index?: bigint | SnapshotAt): Promise<SnapshotReader> {
+    checkChoice(index);
     this.#work.check();
     const current = await this.#store.read();
     const own = this.#own(current);
-    const kept = index === undefined ? this.#evidence.prefer(own) : own.find((kept) => kept.index === index);
+    const infos = typeof index === "object" ? await this.#infos(own) : undefined;
+    const kept = this.#evidence.prefer(own.filter((kept) => {
+      return isChosen(infos?.get(kept.id)?.meta ?? { lastIncludedIndex: kept.index }, index);
+    }));
     if (kept === undefined) {
       const foreign = current.snapshots.find((kept) => kept.index === index);
       if (foreign !== undefined) throw this.#group.foreign(groupedOf(foreign));
-      throw new SnapshotError(
-        "NOT_FOUND",
-        index === undefined ? "There is no snapshot here" : `There is no snapshot ${index} here`,
-        index === undefined ? {} : { index },
-      );
+      throw noneChosen(index);
     }
     this.#places.pin(kept.id);
     try {
@@ -212,6 +218,10 @@ export class ObjectStorage implements SnapshotStorage {
       if (hasCode(error, "CORRUPT")) await this.#evidence.quarantine(kept.id, error.message);
       throw error;
     }
+  }
+
+  async #infos(snapshots: readonly KeptSnapshot[]): Promise<Map<string, SnapshotInfo>> {
+    return new Map(await Promise.all(snapshots.map(async (kept) => [kept.id, await infoOf(kept, false)] as const)));
   }
 
   #reader(id: string, manifest: SnapshotManifest, generation: bigint): StoredReader {
@@ -356,6 +366,11 @@ export class ObjectStorage implements SnapshotStorage {
       await this.#evidence.readDoubted();
       const { mayCollect } = this.#collector;
       let isDue = false;
+      const info = await infoOf(kept, false);
+      const infos = this.#retention.isCount ? new Map<string, SnapshotInfo>() : await this.#infos(
+        this.#own(await this.#store.read()),
+      );
+      infos.set(kept.id, info);
       work.mayBeCommitted = true;
       const commit: Commit = {
         kept,
@@ -365,7 +380,12 @@ export class ObjectStorage implements SnapshotStorage {
           grouping(own.map(groupedOf), groupedOf(kept).meta);
           return own;
         },
-        retain: this.retain,
+        // A snapshot that another process committed meanwhile is not known yet, and stays.
+        old: (counting) => {
+          const known = this.#retention.isCount ? counting : counting.filter(({ id }) => infos.has(id));
+          const stays = new Set(this.#retention.kept(known, ({ id }) => infos.get(id)!));
+          return known.filter((one) => !stays.has(one));
+        },
         counts: (id) => !this.#places.unread.has(id),
         isPinned: (id) => this.#places.isPinned(id),
         next: (index) => this.#leases.next(index),
@@ -384,7 +404,7 @@ export class ObjectStorage implements SnapshotStorage {
       this.#leases.committed();
       this.#places.committed(place, kept, located);
       if (mayCollect) this.#collector.collectLater(isDue, this.#closing.signal);
-      return { info: await infoOf(kept, false), place: kept.id };
+      return { info, place: kept.id };
     });
   }
 

@@ -14,6 +14,12 @@ import { Turns } from "./turns.ts";
 /** The most proposals that are appended and applied in one go. */
 const BATCH = 1024;
 
+/**
+ * The microtasks without a further proposal after which a batch is taken. Those whose commands were just applied propose
+ * their next ones within so many, and would else each find a write begun that has only the first of them.
+ */
+const QUIET = 16;
+
 /** The interval at which a replay reports its progress, in milliseconds. */
 const TELL_EVERY = 100;
 
@@ -135,13 +141,23 @@ export class OwnLogFollower {
 
   /** Appends and applies what is queued; what is queued meanwhile goes with the next batch. */
   async #drain(): Promise<void> {
-    await Promise.resolve(); // all that is proposed in this turn goes together
-    while (this.#queue.length > 0) {
+    for (;;) {
+      await this.#gather();
+      if (this.#queue.length === 0) break;
       const batch = this.#queue.splice(0, BATCH);
       await this.#fsm.exclusive(() => this.#appendAndApply(batch));
       if (this.#turns.step()) await this.#turns.turn();
     }
     this.#draining = undefined; // in the turn that saw the queue empty, so that nothing is queued that nobody takes
+  }
+
+  /** Waits until nobody proposes any more in this turn: all that is proposed by then goes together. */
+  async #gather(): Promise<void> {
+    let known: number;
+    do {
+      known = this.#queue.length;
+      for (let i = 0; i < QUIET; i++) await undefined;
+    } while (this.#queue.length > known && this.#queue.length < BATCH);
   }
 
   async #appendAndApply(batch: readonly Pending[]): Promise<void> {

@@ -5,13 +5,28 @@
  * @module
  */
 
-import { checkIndex, checkOptions, checkString, integer, isOf, listOf, required, unfit } from "../checks.ts";
+import {
+  checkBoolean,
+  checkIndex,
+  checkOptions,
+  checkString,
+  integer,
+  isOf,
+  listOf,
+  required,
+  unfit,
+} from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 import { checkManifest, type SnapshotInfo, type SnapshotMeta, type UnreadableSnapshot } from "../snapshot/mod.ts";
-import { examine, isProof, MAX_QUARANTINED, readAll } from "./evidence.ts";
+import { mapAhead } from "../async/mod.ts";
+import { aboutSnapshot, examine, isProof, MAX_QUARANTINED, readAll } from "./evidence.ts";
 import type { Medium, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
 import type { StoredReader } from "./reader.ts";
+import type { Retention } from "./retention.ts";
 import type { StorageGroup } from "./storage_group.ts";
+
+/** Snapshots that are looked at at the same time. */
+const LOOKS_IN_FLIGHT = 8;
 
 /** Checks a snapshot that is said to be on a medium. */
 function checkStored(value: unknown, what: string): void {
@@ -30,6 +45,7 @@ function checkUnreadable(value: unknown, what: string): void {
     error: required((error, what) => {
       if (!isOf(error, SnapshotError)) throw unfit(what, "a SnapshotError", error);
     }),
+    isUnseen: checkBoolean,
   }, what);
 }
 
@@ -49,15 +65,17 @@ export interface Entry extends StoredSnapshot {
   unread?: Set<string>;
 }
 
-/** A snapshot that could not be read or understood when the storage was opened. */
+/** A snapshot that could not be read or understood when the storage was opened, or was not looked at then. */
 export interface UnreadablePlace extends UnreadableSnapshot {
   readonly place: string;
+  /** True if nobody has looked at it yet, since newer ones are good. */
+  readonly isUnseen?: boolean;
 }
 
 /** The storage, as far as its snapshots need it. */
 export interface EntriesOwner {
   readonly medium: Medium;
-  readonly retain: number;
+  readonly retention: Retention;
   readonly group: StorageGroup;
   /** Cancels reading when the storage closes. */
   readonly signal: AbortSignal;
@@ -74,6 +92,8 @@ export class Entries {
   #entries: Entry[];
   /** Snapshots that could not be read at opening, nor since. */
   #unlisted: readonly UnreadablePlace[];
+  /** True if one was found bad: those that are looked at later are suspect too. */
+  #isDoubted = false;
   /** Attempts to read them again, one after the other. */
   #looking: Promise<void> = Promise.resolve();
   /** The moves and removals that waited for readers to close. */
@@ -130,21 +150,47 @@ export class Entries {
     return this.good().map(({ manifest }) => manifest);
   }
 
-  /** Retries the snapshots that could not be read: each belongs to the storage as soon as it can be read. */
+  /**
+   * Reports whether a snapshot can be opened without a look at the others: it is good, and if no index is given, newer
+   * than all that were not looked at.
+   */
+  knows(index: bigint | undefined): boolean {
+    const good = this.good();
+    if (index !== undefined) return good.some(({ manifest }) => manifest.index === index);
+    const [newest] = good;
+    return newest !== undefined && this.#unlisted.every((one) => one.index < newest.manifest.index);
+  }
+
+  /**
+   * Looks at the snapshots that nobody has looked at, and again at those that could not be read: each belongs to the
+   * storage as soon as it can be read.
+   */
   lookAgain(): Promise<void> {
     if (this.#unlisted.length === 0) return Promise.resolve();
     return this.#looking = this.#looking.then(async () => {
+      const found: Entry[] = [];
       const left: UnreadablePlace[] = [];
-      for (const one of this.#unlisted) {
-        try {
-          this.tellForeign([this.add(await examine(this.#medium, one.place, one.index))]);
-        } catch (error) {
-          if (isProof(error) && await this.#quarantineUnlisted(one, error)) continue;
-          left.push(error instanceof SnapshotError ? { ...one, error } : one);
-        }
+      for await (const seen of mapAhead(this.#unlisted, LOOKS_IN_FLIGHT, (one) => this.#look(one))) {
+        if (seen === undefined) continue;
+        if ("manifest" in seen) found.push({ ...seen, readers: new Set(), ...(this.#isDoubted && { suspect: true }) });
+        else left.push(seen);
       }
+      this.#entries = [...this.#entries, ...found].sort(newestFirst);
       this.#unlisted = left;
+      this.tellForeign(found);
     });
+  }
+
+  /** Looks at one that is not listed. Returns nothing if it is quarantined now. */
+  async #look(one: UnreadablePlace): Promise<StoredSnapshot | UnreadablePlace | undefined> {
+    try {
+      return await examine(this.#medium, one.place, one.index);
+    } catch (error) {
+      if (!(error instanceof SnapshotError)) return one;
+      if (isProof(error) && await this.#quarantineUnlisted(one, error)) return undefined;
+      if (one.isUnseen) this.#owner.warn(aboutSnapshot(error, one.index)); // of the others the opening has warned
+      return { place: one.place, index: one.index, error };
+    }
   }
 
   /** Quarantines a snapshot that can be read now and is bad. Returns whether that succeeded. */
@@ -163,6 +209,7 @@ export class Entries {
     if (entry.bad !== undefined || !this.#entries.includes(entry)) return;
     entry.bad = reason;
     for (const other of this.#entries) other.suspect = true;
+    this.#isDoubted = true;
     const { index } = entry.manifest;
     this.#owner.found(index, reason);
     this.#warnBad(index, reason);
@@ -187,17 +234,28 @@ export class Entries {
   }
 
   /**
-   * Returns the snapshots that are too old: as many newer ones as are retained can be read. Each newer one is checked,
-   * since an old one must not be removed in favour of one that cannot be read.
+   * Returns the snapshots that are too old. Each that is kept is checked first, since an old one must not be removed in
+   * favour of one that cannot be read; then the choice is made again among the others.
    */
   async #old(committed: Entry): Promise<Entry[]> {
-    if (this.good().length <= this.#owner.retain) return [];
-    let readable = 0;
-    for (const entry of this.good()) {
-      if (readable >= this.#owner.retain && entry.unread === undefined) continue;
-      if (entry === committed || await this.#canBeRead(entry)) readable++;
+    if (this.#kept(this.good()).length === this.good().length) return [];
+    const checked = new Set([committed]);
+    const check = async (entry: Entry) => {
+      checked.add(entry);
+      await this.#canBeRead(entry);
+    };
+    for (const entry of this.good()) if (entry.unread !== undefined && entry !== committed) await check(entry);
+    for (;;) {
+      const countable = this.#countable();
+      const kept = new Set(this.#kept(countable));
+      const next = countable.find((entry) => kept.has(entry) && !checked.has(entry));
+      if (next === undefined) return countable.filter((entry) => !kept.has(entry));
+      await check(next);
     }
-    return this.#countable().slice(this.#owner.retain);
+  }
+
+  #kept(entries: readonly Entry[]): readonly Entry[] {
+    return this.#owner.retention.kept(entries, infoOf);
   }
 
   /** Checks a snapshot, and reads those of its files that could not be read before. */
@@ -237,7 +295,9 @@ export class Entries {
 
   /** Quarantines bad snapshots and removes old ones that have no reader. Errors are only reported as warnings. */
   async #settle(): Promise<void> {
-    const old = this.#countable().slice(this.#owner.retain);
+    const isRetiring = this.#entries.some(({ retired }) => retired);
+    const kept = new Set(isRetiring ? this.#kept(this.#countable()) : []);
+    const old = this.#countable().filter((entry) => !kept.has(entry));
     const going = this.#entries.filter((entry) =>
       entry.readers.size === 0 && (entry.bad !== undefined || (entry.retired && old.includes(entry)))
     );

@@ -53,6 +53,11 @@ export async function decodeManifest(bytes: Uint8Array, path: string): Promise<S
   }
 }
 
+/** Returns a warning about a snapshot. */
+export function aboutSnapshot(error: SnapshotError, index: bigint): SnapshotError {
+  return new SnapshotError(error.code, error.message, { ...error.fields, index, cause: error });
+}
+
 /** Reports whether an error of {@linkcode examine} or {@linkcode readAll} proves that a snapshot is bad. */
 export function isProof(error: unknown): error is SnapshotError {
   return hasCode(error, "CORRUPT", "MALFORMED");

@@ -32,6 +32,25 @@ test("propose: one after the other, with any number of turns between, none is fo
   await replica.close();
 });
 
+test("propose: those who propose again as soon as they are answered share each write, however few they are", async () => {
+  for (const callers of [2, 3, 8, 33]) {
+    const made = parts();
+    let writes = 0;
+    const append = made.log.append.bind(made.log);
+    made.log.append = (entries) => {
+      writes++;
+      return append(entries);
+    };
+    const replica = await open(made);
+    const handler = async (i: number) => (await replica.propose(bytes(`${i}`))).index; // as in a server
+    await Promise.all(Array.from({ length: callers }, async () => {
+      for (let i = 0; i < 50; i++) await handler(i);
+    }));
+    assert.deepEqual([replica.status().lastIndex, writes], [BigInt(50 * callers), 50]);
+    await replica.close();
+  }
+});
+
 test("propose: a machine that applies slowly is never called twice at a time", async () => {
   const machine = new Probe(); // it throws if it is
   machine.onApply = () => Promise.resolve();

@@ -31,6 +31,8 @@ export interface Suite {
   readonly runtime: string;
   /** The test files that belong to it. */
   readonly files: readonly string[];
+  /** Says why it cannot run here, if it cannot: then it is skipped, and its tests counted. */
+  lacks?(): string | undefined;
   /** Runs tests: its own, or any others that its runtime can run. */
   run(selection: Selection, run: Run): Promise<Outcome>;
 }

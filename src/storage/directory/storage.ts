@@ -12,11 +12,14 @@ import { neverThrowing } from "../../async/mod.ts";
 import type { CreateOptions, DamagedSnapshot, SnapshotWriter, UnreadableSnapshot } from "../../snapshot/mod.ts";
 import { DirectoryMedium } from "./medium.ts";
 import { DirectorySync, type Durability } from "./sync.ts";
-import { examine, isProof } from "../evidence.ts";
+import { aboutSnapshot, examine, isProof } from "../evidence.ts";
 import { indexOfDirectory, isInstall, isTrash, LOCK, snapshotDirectory, TEMP } from "../layout.ts";
 import type { StoredSnapshot } from "../medium.ts";
 import { MediumStorage } from "../medium_storage.ts";
 import { storageChecks, type StorageOptions } from "../storage_options.ts";
+
+/** Good snapshots that an opening looks for; older ones are looked at when they are asked for. */
+const LOOKED_AT = 8;
 
 /** Options of {@linkcode DirectoryStorage.open}. */
 export interface DirectoryStorageOptions extends StorageOptions {
@@ -50,12 +53,13 @@ export type DirectoryWriter = SnapshotWriter & Required<Pick<SnapshotWriter, "ad
  * A directory of snapshots, laid out as braft's: a real braft storage can be opened, and braft can open this one.
  * One process at a time has it open.
  *
- * Opening sweeps what a crash left, and checks the manifest and the sizes of every snapshot. One that is proven bad is
+ * Opening sweeps what a crash left, and checks the manifest and the sizes of the newest eight snapshots; those of older
+ * ones are checked before anything else depends on them. One that is proven bad is
  * quarantined, renamed to `corrupt-…`, and the next older is used. One that cannot be read or understood now stays in
  * place, with a warning: see {@linkcode MediumStorage.unreadable}. Nothing that may be good is moved or deleted.
  */
 export class DirectoryStorage extends MediumStorage {
-  /** The snapshots that were proven bad when the storage was opened. */
+  /** The snapshots that were proven bad when the storage was opened; later ones are told to `onWarning`. */
   readonly damaged: readonly DamagedSnapshot[];
   readonly #sync: DirectorySync;
   readonly #freeSpace: () => Promise<number | undefined>;
@@ -122,22 +126,26 @@ export class DirectoryStorage extends MediumStorage {
       const found: StoredSnapshot[] = [];
       const unreadable: UnreadableSnapshot[] = [];
       const damaged: DamagedSnapshot[] = [];
-      for (const { name, kind } of await disk.list(root)) {
-        const index = indexOfDirectory(name);
-        if (index === undefined || kind !== "directory") continue; // not ours: left alone
+      const unseen: (UnreadableSnapshot & { readonly isUnseen: true })[] = [];
+      for (const { name, index } of await snapshotsIn(disk, root)) {
+        // Those of a storage that others change are looked at at once: later they may be gone.
+        if (found.length >= LOOKED_AT && !readOnly) {
+          unseen.push({ index, error: notLookedAt(index), isUnseen: true });
+          continue;
+        }
         try {
           found.push(await examine(medium, name, index));
         } catch (error) {
           if (!(error instanceof SnapshotError)) throw error;
           if (readOnly && await isGone(disk, `${root}/${name}`)) continue; // its owner removed it since
-          warn(about(error, index));
+          warn(aboutSnapshot(error, index));
           // Only a snapshot that is proven bad is moved. An unreadable one may be good, and the newest.
           if (!isProof(error)) unreadable.push({ index, error });
           else {
             damaged.push({ index, error });
             await medium.quarantine(name, index).catch((error) => {
               unreadable.push({ index, error }); // as long as it stays in place
-              warn(about(error, index));
+              warn(aboutSnapshot(error, index));
             });
           }
         }
@@ -146,7 +154,7 @@ export class DirectoryStorage extends MediumStorage {
         medium,
         sync,
         found,
-        unreadable,
+        [...unreadable, ...unseen],
         damaged,
         options,
         async () => await disk.freeSpace?.(root),
@@ -156,6 +164,20 @@ export class DirectoryStorage extends MediumStorage {
       throw error;
     }
   }
+}
+
+/** The snapshots of a root, newest first. */
+async function snapshotsIn(disk: Disk, root: string): Promise<{ readonly name: string; readonly index: bigint }[]> {
+  const found = (await disk.list(root)).flatMap(({ name, kind }) => {
+    const index = indexOfDirectory(name);
+    return index === undefined || kind !== "directory" ? [] : [{ name, index }]; // others are not ours: left alone
+  });
+  return found.sort((a, b) => a.index > b.index ? -1 : 1);
+}
+
+/** Stands for the error of a snapshot until it is looked at. */
+function notLookedAt(index: bigint): SnapshotError {
+  return new SnapshotError("UNAVAILABLE", `Snapshot ${index} was not looked at yet`, { index });
 }
 
 /**
@@ -207,11 +229,6 @@ async function sweep(
       warn(error);
     }
   }
-}
-
-/** Returns a warning about a snapshot. */
-function about(error: SnapshotError, index: bigint): SnapshotError {
-  return new SnapshotError(error.code, error.message, { ...error.fields, index, cause: error });
 }
 
 async function isGone(disk: Disk, path: string): Promise<boolean> {

@@ -214,7 +214,7 @@ export function checkWritable(value: unknown, what: string): void {
 }
 
 /** Reports whether a value is a key of Web Crypto. */
-export function isCryptoKey(value: unknown): value is CryptoKey {
+export function isCryptoKey(value: unknown): value is Parameters<typeof crypto.subtle.verify>[1] {
   return has(value, "extractable", "boolean") && tagOf(value as object) === "CryptoKey";
 }
 

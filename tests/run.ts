@@ -11,7 +11,7 @@ import { countTests } from "./suites/table.ts";
 
 const USAGE = `deno task test [GROUP or FILE …] [--runtime NAME] [--filter WORDS] [--slow]
 
-  GROUP            deno, node, bun, workerd, pack, edge, browser, jetstream, s3; none: all of them; or jsr
+  GROUP            deno, node, bun, workerd, pack, edge, browser, jetstream, s3, interop; none: all of them; or jsr
   FILE             a test file, or a folder of them: on Deno, or on --runtime
   --runtime NAME   deno, node22, node24, bun, workerd, workerd-nodejs, chromium
   --filter WORDS   only tests that have this in their name; on Deno, if neither group nor runtime is named
@@ -48,18 +48,32 @@ async function suitesOf(names: readonly string[]): Promise<Request> {
     const { name, needs, installed } = group;
     if (names.length > 0) await ready(group);
     if (await installed?.() === false) {
-      const missing = files.filter((file) => serviceOf(file) === name);
-      const count = [...(await countTests(missing)).values()].reduce((sum, count) => sum + count, 0);
+      const count = await sumOf(files.filter((file) => serviceOf(file) === name));
       console.log(`-- ${name}: ${count} tests not run. They need ${needs}; deno task test:${name} gets it`);
       skipped += count;
-    } else for (const suite of group.suites(files)) suites.push([suite, suite.files]);
+      continue;
+    }
+    for (const suite of group.suites(files)) {
+      const lacks = suite.lacks?.();
+      if (lacks === undefined) suites.push([suite, suite.files]);
+      else {
+        const count = await sumOf(suite.files);
+        console.log(`-- ${suite.title}: ${count} tests not run. ${lacks}`);
+        skipped += count;
+      }
+    }
   }
   return { suites, skipped };
+}
+
+async function sumOf(files: readonly string[]): Promise<number> {
+  return [...(await countTests(files)).values()].reduce((sum, count) => sum + count, 0);
 }
 
 /** The tests of some files, each by the suites of its group that run on a runtime. */
 async function suitesWith(chosen: readonly string[], runtime: string): Promise<Request> {
   const suites: [Suite, readonly string[]][] = [];
+  let skipped = 0;
   const byGroup = Map.groupBy(chosen, (file) => serviceOf(file));
   for (const [service, files] of byGroup) {
     const group = service === undefined
@@ -73,10 +87,14 @@ async function suitesWith(chosen: readonly string[], runtime: string): Promise<R
     const others = files.filter((file) => !on.some((suite) => suite.files.includes(file)));
     for (const suite of on.length === 0 ? [first] : on) {
       const own = files.filter((file) => suite.files.includes(file)).concat(suite === first ? others : []);
-      if (own.length > 0) suites.push([suite, own]);
+      const lacks = suite.lacks?.();
+      if (lacks !== undefined && own.length > 0) {
+        console.log(`-- ${suite.title}: not run. ${lacks}`);
+        skipped += await sumOf(own);
+      } else if (own.length > 0) suites.push([suite, own]);
     }
   }
-  return { suites, skipped: 0 };
+  return { suites, skipped };
 }
 
 function groupOf(name: string): Group {

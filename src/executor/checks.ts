@@ -16,6 +16,7 @@ import {
   checkSignal,
   duration,
   has,
+  integer,
   listOf,
   number,
   oneOf,
@@ -83,7 +84,12 @@ export function executorChecks(): Checks<ExecutorOptions> {
 
 /** Checks the options of a snapshot. */
 export function checkSnapshotOptions(options: SnapshotOptions): SnapshotOptions {
-  return checkOptions(options, { gap: number(0), signal: checkSignal, whileSaving: oneOf("join", "refuse") });
+  return checkOptions(options, {
+    gap: number(0),
+    signal: checkSignal,
+    whileSaving: oneOf("join", "refuse"),
+    createdAt: integer(0),
+  });
 }
 
 /** Checks the options of an install. */

@@ -120,7 +120,7 @@ export class SnapshotExecutor {
    *   stalls, `CLOSED`, and with what the machine or the storage fails with
    */
   snapshot(options: SnapshotOptions = {}): Operation<SaveResult> {
-    const { gap = this.#triggers.gap, signal, whileSaving = "join" } = checkSnapshotOptions(options);
+    const { gap = this.#triggers.gap, signal, whileSaving = "join", createdAt } = checkSnapshotOptions(options);
     const saving = this.#runs.isSaving ? this.#saving : undefined;
     if (saving !== undefined && whileSaving === "join") return this.#join(saving, options);
     const { refusal } = this.#runs;
@@ -135,7 +135,7 @@ export class SnapshotExecutor {
         return notTaken(this.newest);
       });
     }
-    return this.#startSave(signal);
+    return this.#startSave(signal, createdAt);
   }
 
   #join(saving: Operation<SaveResult>, options: SnapshotOptions): Operation<SaveResult> {
@@ -288,11 +288,11 @@ export class SnapshotExecutor {
     } else if ((isBehind || this.#isRoomWanted) && !this.#isPurging) void this.purge();
   }
 
-  #startSave(signal: AbortSignal | undefined): Operation<SaveResult> {
+  #startSave(signal: AbortSignal | undefined, createdAt?: number): Operation<SaveResult> {
     const save = this.#saving = this.#runs.start(
       "save",
       signal,
-      (stop, tracker) => this.#watched(stop, tracker, () => this.#save(stop.signal, tracker)),
+      (stop, tracker) => this.#watched(stop, tracker, () => this.#save(stop.signal, tracker, createdAt)),
     );
     onEnd(save, () => {
       if (this.#saving === save) this.#saving = undefined;
@@ -311,9 +311,9 @@ export class SnapshotExecutor {
     }
   }
 
-  async #save(signal: AbortSignal, tracker: Tracker): Promise<SaveResult> {
+  async #save(signal: AbortSignal, tracker: Tracker, createdAt: number | undefined): Promise<SaveResult> {
     try {
-      const result = await this.#saver.run(signal, tracker);
+      const result = await this.#saver.run(signal, tracker, createdAt);
       this.#triggers.succeeded();
       if (result.taken) {
         this.#evidence.counted.add(result.snapshot!);

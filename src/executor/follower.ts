@@ -186,6 +186,8 @@ export class Follower implements AsyncDisposable {
   #appliedTime: number | undefined;
   #received = { entries: 0, bytes: 0 };
   #isCaughtUp = false;
+  /** True once a source's history was the one here: before that, an entry here may be another than the leader's. */
+  #isOneHistory = false;
   #waiters: { readonly index: bigint; readonly resolve: () => void }[] = [];
 
   /**
@@ -243,7 +245,7 @@ export class Follower implements AsyncDisposable {
     const { signal } = checkOptions(options, { signal: checkSignal });
     throwIfCancelled(signal);
     const wanted = index ?? (await this.#source.log.status(signal ?? this.#stop.signal)).last;
-    if (this.#context.fsm.applied.index >= wanted) return;
+    if (this.#isOneHistory && this.#context.fsm.applied.index >= wanted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiter = { index: wanted, resolve };
     this.#waiters.push(waiter);
@@ -337,9 +339,13 @@ export class Follower implements AsyncDisposable {
     this.#state = "installing";
     this.#tell({ type: "installing", source: source.log.url, first: error.fields.expected as bigint });
     try {
-      const others = this.#sources.filter((other) => other !== source);
-      const all = [source, ...others].map(({ given }) => given);
-      await this.#context.install(all, { ...this.#options.install, signal: this.#stop.signal });
+      this.#checkTerm((await source.log.status(this.#stop.signal)).term, source.log.url);
+      // The snapshot is that of the log that is to be followed: of the others only chunks are taken, which are verified.
+      const others = this.#sources.filter((other) => other !== source).map(({ given }) => chunksOf(given));
+      await this.#context.install([source.given, ...others], {
+        ...this.#options.install,
+        signal: this.#stop.signal,
+      });
       if (this.#context.fsm.applied.index + 1n >= (error.fields.expected as bigint)) return INSTALLED;
       return new SnapshotError("NOT_FOUND", `No source has a snapshot that leads to the log of ${source.log.url}`, {
         source: source.log.url,
@@ -366,21 +372,32 @@ export class Follower implements AsyncDisposable {
     const follower = () => ({ name: this.#name, durable: fsm.applied.index });
     const reporting = this.#report(source, stop).catch(() => {});
     let appending: Promise<void> = Promise.resolve();
+    let isCurrent = false;
     try {
       const group = this.#context.group();
       const request = { from: index + 1n, digest, group, wait: true, follower: follower() };
       await source.read(request, stop.signal, async (record) => {
         if (record.kind === "header") {
           await this.#begin(record.header, isEmpty && index > 0n ? term : undefined, isEmpty);
-          this.#state = "following";
-          this.#problem = undefined;
-          leadership.follow(source.url);
-          this.#tell({ type: "connected", source: source.url, from: index + 1n });
         } else if (record.kind === "batch") {
+          if (!isCurrent) {
+            throw new SnapshotError("MALFORMED", `${source.url} does not say what it has before it sends it`);
+          }
           await appending; // one batch is appended while the next one comes
           appending = this.#append(record);
           appending.catch((error) => stop.abort(error));
-        } else if (record.kind === "heartbeat") this.#heard(record.heartbeat);
+        } else if (record.kind === "heartbeat") {
+          this.#checkTerm(record.heartbeat.term, source.url);
+          this.#heard(record.heartbeat);
+          if (isCurrent) return;
+          isCurrent = true;
+          this.#state = "following";
+          this.#problem = undefined;
+          leadership.follow(source.url);
+          this.#isOneHistory = true;
+          this.#moved();
+          this.#tell({ type: "connected", source: source.url, from: index + 1n });
+        }
       });
       await appending;
     } catch (error) {
@@ -421,6 +438,21 @@ export class Follower implements AsyncDisposable {
     this.#lookWhetherCaughtUp();
   }
 
+  /** Refuses a source that does not know of the latest leader: it may be the former one, or follow that. */
+  #checkTerm(term: bigint, source: string): void {
+    const { term: known } = this.#context.leadership;
+    if (term >= known) return;
+    throw new SnapshotError(
+      "STALE",
+      `${source} knows of term ${term}, and term ${known} has begun: it is no leader now`,
+      {
+        source,
+        expected: known,
+        actual: term,
+      },
+    );
+  }
+
   #heard({ last, term, time }: { readonly last: bigint; readonly term: bigint; readonly time: number }): void {
     this.#sourceIndex = last;
     this.#sourceTime = { time, at: performance.now() };
@@ -436,7 +468,7 @@ export class Follower implements AsyncDisposable {
   }
 
   #moved(): void {
-    if (this.#waiters.length === 0) return;
+    if (this.#waiters.length === 0 || !this.#isOneHistory) return;
     const { index } = this.#context.fsm.applied;
     for (const waiter of this.#waiters) if (waiter.index <= index) waiter.resolve();
   }
@@ -470,9 +502,11 @@ export class Follower implements AsyncDisposable {
    * @returns the error to be shown
    */
   async #explain(error: SnapshotError, { log: source }: Followed): Promise<SnapshotError> {
-    const { log, fsm } = this.#context;
+    const { log, fsm, leadership } = this.#context;
     const { signal } = this.#stop;
-    const { first, last } = await source.status(signal);
+    const { first, last, term } = await source.status(signal);
+    if (term < leadership.term) return error; // that it is behind, or was superseded, is reason enough
+    leadership.hear(term);
     const { index: applied } = fsm.applied;
     const isSame = async (index: bigint) => {
       const [own, other] = await Promise.all([log.digest!(index), source.digest(index, signal)]);
@@ -527,6 +561,12 @@ export class Follower implements AsyncDisposable {
     this.#closing.abort(new SnapshotError("CLOSED", "The replica was closed"));
     await this.close();
   }
+}
+
+/** A source of which only chunks are taken. */
+function chunksOf(source: Source): Source {
+  const options = typeof source === "string" || source instanceof URL ? { url: source } : source;
+  return { ...options, chunksOnly: true };
 }
 
 /** The result of a failure for which a snapshot was installed. */

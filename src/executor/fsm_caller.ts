@@ -4,11 +4,11 @@
  * @module
  */
 
-import { able, checkBoolean, checkIndex, checkOptions, checkString, required } from "../checks.ts";
+import { able, checkBoolean, checkIndex, checkOptions, type Checks, checkString, required } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { SnapshotMeta, SnapshotReader } from "../snapshot/mod.ts";
 import { type Applied, asReplica, checkConfiguration, type DurablyApplied, type LogEntry } from "../state/mod.ts";
-import type { SaveTask, StateMachine } from "../state/mod.ts";
+import type { SavedUpTo, SaveTask, StateMachine } from "../state/mod.ts";
 import { raceAbort } from "../async/mod.ts";
 
 /** A callback of the machine about a past event. */
@@ -30,6 +30,10 @@ export interface Prepared {
   readonly task: SaveTask | undefined;
   /** The last applied entry that the save includes. */
   readonly applied: Applied;
+  /** The last entry whose effects the saved state has: that one, or an earlier one if the machine says so. */
+  readonly saved: Applied;
+  /** The time of the synchronous part, in milliseconds since 1970. */
+  readonly takenAt: number;
   /** {@linkcode FsmCaller.appliedBytes} at that entry. */
   readonly appliedBytes: number;
   /** Its length in milliseconds. */
@@ -177,15 +181,22 @@ export class FsmCaller {
    * The synchronous part of a save, between two applies.
    *
    * @param signal cancels it; a view that was taken by then is released
+   * @param now the wall clock
    */
-  async prepare(signal: AbortSignal): Promise<Prepared> {
+  async prepare(signal: AbortSignal, now: () => number = Date.now): Promise<Prepared> {
     const preparing = this.exclusive(() => {
       throwIfCancelled(signal);
       this.checkRunning(); // an entry may be half applied
-      const start = performance.now();
+      const [start, takenAt] = [performance.now(), now()];
       const task = checkTask(asReplica(() => this.#machine.save()));
       const duration = performance.now() - start;
-      return { task, applied: this.#applied, appliedBytes: this.#appliedBytes, duration };
+      const applied = this.#applied;
+      try {
+        return { task, applied, saved: savedBy(task, applied), takenAt, appliedBytes: this.#appliedBytes, duration };
+      } catch (error) {
+        this.release(task!);
+        throw error;
+      }
     });
     try {
       return await raceAbort(preparing, signal);
@@ -356,6 +367,26 @@ export function checkMachine(value: unknown, what: string): void {
 function checkTask(task: SaveTask | undefined): SaveTask | undefined {
   if (task !== undefined) able("a SaveTask", "write", "release")(task, "What the machine's save gives");
   return task;
+}
+
+/** The last entry that a saved state has, checked: a later one would let the log go with what the state lacks. */
+function savedBy(task: SaveTask | undefined, applied: Applied): Applied {
+  const upTo = task?.upTo;
+  if (upTo === undefined) return applied;
+  const checks: Checks<SavedUpTo> = {
+    index: required(checkIndex),
+    term: required(checkIndex),
+    configuration: checkConfiguration,
+  };
+  const { index, term, configuration = applied.configuration } = checkOptions(upTo, checks, "The task's upTo");
+  const isPossible = index === applied.index ? term === applied.term : index < applied.index && term <= applied.term;
+  if (isPossible && index > 0n) return { index, term, configuration };
+  throw new SnapshotError(
+    "MALFORMED",
+    `The machine says that it saves its state up to entry ${index} of term ${term}, and entry ${applied.index} of term ` +
+      `${applied.term} is the last that was applied to it`,
+    { index, expected: applied.index, actual: index },
+  );
 }
 
 function notApplied({ index }: LogEntry, cause: unknown): SnapshotError {

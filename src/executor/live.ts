@@ -43,14 +43,15 @@ export async function sendLive(
   tracker: Tracker,
 ): Promise<SnapshotMeta | undefined> {
   const { encryptionKey, group, ...rest } = options;
-  const { task, applied } = await fsm.prepare(options.signal);
+  const { task, saved, takenAt } = await fsm.prepare(options.signal);
   if (task === undefined) return undefined;
   let writing: Promise<void> | undefined;
   try {
     const meta = {
-      lastIncludedIndex: applied.index,
-      lastIncludedTerm: applied.term,
-      ...applied.configuration,
+      lastIncludedIndex: saved.index,
+      lastIncludedTerm: saved.term,
+      ...saved.configuration,
+      createdAt: takenAt,
       ...(group !== undefined && { group }),
     };
     const { upToDate } = await follow(

@@ -86,6 +86,12 @@ export interface SnapshotOptions {
    * @default {"join"}
    */
   readonly whileSaving?: "join" | "refuse";
+  /**
+   * The time that the snapshot says it was taken, in milliseconds since 1970: of what the caller knows better, such as
+   * the time of an event that its state is for. By default that of the synchronous part of the save. Of a save that is
+   * joined, the time stands.
+   */
+  readonly createdAt?: number;
   /** Cancels it; of a save that was joined, only the wait for it. */
   readonly signal?: AbortSignal;
 }

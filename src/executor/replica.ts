@@ -217,9 +217,11 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     if (log.digest === undefined || log.bindDigest === undefined) {
       throw new SnapshotError("UNSUPPORTED", "This log has no digest and bindDigest, so that it cannot be compared");
     }
-    if (this.#following !== undefined && this.#leadership.role === "follower") {
+    const before = this.#following;
+    if (before !== undefined && before.status().state !== "stopped") {
       throw new SnapshotError("BUSY", "This replica follows already: close its follower first");
     }
+    void before?.end(); // whom it told that it leads need not be told any more
     const applier = this.#follower;
     const leadership = this.#leadership;
     return this.#following = new Follower(

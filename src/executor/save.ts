@@ -24,7 +24,7 @@ export class Saver {
   readonly #clock: Clock;
   /** The bytes that had been applied when the state was saved last, as `FsmCaller.appliedBytes`. */
   savedBytes = 0;
-  /** The last entry that was applied when the machine had nothing to save. */
+  /** The last entry that was applied when the machine had nothing to save, or saved an earlier state. */
   emptyIndex = 0n;
   /** The clean-up that a cancelled save has left. */
   #leaving: Promise<void> = Promise.resolve();
@@ -40,8 +40,12 @@ export class Saver {
     this.#clock = clock;
   }
 
-  /** Takes a snapshot. After any failure nothing is left of it. */
-  async run(signal: AbortSignal, tracker: Tracker): Promise<SaveResult> {
+  /**
+   * Takes a snapshot. After any failure nothing is left of it.
+   *
+   * @param createdAt the time that its meta gets; by default that of the synchronous part
+   */
+  async run(signal: AbortSignal, tracker: Tracker, createdAt: number | undefined): Promise<SaveResult> {
     const { fsm } = this.#context;
     const [top] = await this.#evidence.refresh(signal);
     const { index: now } = fsm.applied;
@@ -51,15 +55,21 @@ export class Saver {
     let reusedChunks = 0;
     const writer = await this.#create(signal, tracker, (chunks) => reusedChunks += chunks);
     try {
-      const { task, applied, appliedBytes, duration } = await fsm.prepare(signal);
+      const { task, applied, saved, takenAt, appliedBytes, duration } = await fsm.prepare(
+        signal,
+        () => this.#clock.now(),
+      );
       const start = performance.now();
-      const snapshot = task && await this.#save(task, applied, writer, signal, tracker);
+      // A machine that lags behind what was applied may have nothing that the newest snapshot does not have.
+      const isNew = saved.index === applied.index || saved.index > (top?.meta.lastIncludedIndex ?? 0n);
+      if (!isNew) fsm.release(task!);
+      const snapshot = isNew && task !== undefined
+        ? await this.#save(task, saved, createdAt ?? takenAt, writer, signal, tracker)
+        : undefined;
       const asyncDuration = performance.now() - start;
       this.savedBytes = appliedBytes;
-      if (snapshot === undefined) {
-        this.emptyIndex = applied.index;
-        return notTaken(this.#evidence.counted.newest, duration);
-      }
+      if (snapshot === undefined || saved.index < applied.index) this.emptyIndex = applied.index;
+      if (snapshot === undefined) return notTaken(this.#evidence.counted.newest, duration);
       const { bytes, reused } = tracker.progress;
       const figures = { bytes: bytes - reused, chunks: snapshot.chunks - reusedChunks, reused };
       return { taken: true, snapshot, syncDuration: duration, asyncDuration, ...figures };
@@ -105,6 +115,7 @@ export class Saver {
   async #save(
     task: SaveTask,
     { index, term, configuration }: Applied,
+    createdAt: number,
     writer: SnapshotWriter,
     signal: AbortSignal,
     tracker: Tracker,
@@ -116,7 +127,12 @@ export class Saver {
       await this.#write(task, writer, signal);
       throwIfCancelled(signal);
       tracker.phase("commit");
-      const snapshot = await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: term, ...configuration });
+      const snapshot = await writer.commit({
+        lastIncludedIndex: index,
+        lastIncludedTerm: term,
+        ...configuration,
+        createdAt,
+      });
       // The snapshot exists from here on, even if the callback fails: a failure now would have it taken again.
       void fsm.callBack("committed", () => task.committed?.(snapshot));
       return snapshot;

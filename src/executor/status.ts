@@ -54,8 +54,8 @@ export interface ReplicaStatus {
   /** The reason why nothing of a shared log is applied just now, and what to do; it is retried. */
   readonly problem?: SnapshotError;
   /**
-   * Returns what `JSON.stringify` writes of it: integers of more than 53 bits as strings, digests in hexadecimal, errors
-   * as their name, code and message.
+   * Returns what `JSON.stringify` writes of it: indices as strings, digests in hexadecimal, errors as their
+   * name, code and message.
    */
   toJSON(): Record<string, unknown>;
 }

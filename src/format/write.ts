@@ -6,15 +6,19 @@
 
 import { checkOptions, checkString, listOf, oneOf, required, withMembers } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
-import { checkReader, type SnapshotReader } from "../snapshot/mod.ts";
+import { checkReader, MANIFEST_NAME, type SnapshotReader } from "../snapshot/mod.ts";
 import { streamFrom, toHex } from "../stream/mod.ts";
+import { encodeJraftManifest } from "./braft/mod.ts";
 import { crc64 } from "./bytes/crc.ts";
 import { runningHash } from "./bytes/hash.ts";
+import { snapName, snapOfState } from "./etcd/mod.ts";
 import type { FormatReader } from "./format.ts";
 import { archiveOfState, encodeHashicorpMeta, type HashicorpMeta, type HashicorpServer } from "./hashicorp/mod.ts";
 
 /** The systems whose format can be written. */
-export const WRITABLE_SYSTEMS: readonly ["consul", "hashicorp", "ratis"] = ["consul", "hashicorp", "ratis"];
+export const WRITABLE_SYSTEMS: readonly ["consul", "etcd-snap", "hashicorp", "jraft", "ratis"] = [
+  ...["consul", "etcd-snap", "hashicorp", "jraft", "ratis"] as const,
+];
 
 /** A system whose format can be written. */
 export type WritableSystem = typeof WRITABLE_SYSTEMS[number];
@@ -23,11 +27,11 @@ export type WritableSystem = typeof WRITABLE_SYSTEMS[number];
 export interface WriteFormatOptions {
   /** The system that is to load it. */
   readonly system: WritableSystem;
-  /** The file that is the state; by default the only one. */
+  /** The file that is the state; by default the only one. JRaft takes all of them, unless one is named. */
   readonly file?: string;
   /**
-   * The servers of a HashiCorp raft's configuration. By default those that the snapshot has, or its peers, as voters
-   * whose identifiers are their addresses.
+   * The servers of a HashiCorp raft's configuration, or of etcd's. By default those that the snapshot has, or its peers,
+   * as voters whose identifiers are their addresses. Etcd's identifiers are hexadecimal numbers of 64 bits.
    */
   readonly servers?: readonly HashicorpServer[];
 }
@@ -42,12 +46,14 @@ export interface WrittenFile {
 
 /**
  * Makes of a snapshot what another system loads: HashiCorp raft's `FileSnapshotStore`, an archive that Consul restores,
- * or Ratis's snapshot with its MD5. Nothing is held in memory; digests are computed on the way.
+ * Ratis's snapshot with its MD5, a directory of JRaft, or etcd's `.snap`. Nothing is held in memory; digests are
+ * computed on the way, but for etcd, whose check stands before the state: that is read twice.
  *
  * @param reader the snapshot, kept open meanwhile
  * @param options the system, and the file that is the state
  * @returns the files, one after the other; the one that makes it valid comes last
- * @throws {SnapshotError} `MALFORMED` if it has several files and none was named, `NOT_FOUND` if it has no such file
+ * @throws {SnapshotError} `MALFORMED` if it has several files and none was named, or a member of etcd is no number;
+ *   `NOT_FOUND` if it has no such file
  *
  * @example
  * ```ts
@@ -82,8 +88,11 @@ export async function* writeFormat(
       address: required(checkString),
     })),
   });
+  if (system === "jraft") return yield* jraftFiles(reader, options.file);
   const file = stateOf(reader, options.file);
-  if (system === "ratis") yield* ratisFiles(reader, file);
+  if (system === "etcd-snap") {
+    yield { name: snapName(reader), content: streamFrom(snapOfState(reader, file, options.servers)) };
+  } else if (system === "ratis") yield* ratisFiles(reader, file);
   else if (system === "hashicorp") yield* storeFiles(reader, file, options.servers);
   else {
     const meta = await hashicorpMeta(reader, file, options.servers);
@@ -131,6 +140,31 @@ async function* ratisFiles(reader: SnapshotReader, file: string): AsyncGenerator
   yield { name: `${name}.md5`, content: streamFrom([new TextEncoder().encode(line)]) };
 }
 
+async function* jraftFiles(
+  reader: SnapshotReader,
+  file: string | undefined,
+): AsyncGenerator<WrittenFile, void, undefined> {
+  const { manifest: { files }, meta: { lastIncludedIndex } } = reader;
+  const written = file === undefined ? files : [reader.info(stateOf(reader, file))];
+  const directory = `snapshot_${lastIncludedIndex}`;
+  for (const { name } of written) {
+    const size = await reader.size(name);
+    let length = 0;
+    yield {
+      name: `${directory}/${name}`,
+      content: streamFrom(watched(reader.file(name), (piece) => length += piece.length)),
+    };
+    checkRead(length, size, name);
+  }
+  const manifest = encodeJraftManifest(reader, written, withoutRoles);
+  yield { name: `${directory}/${MANIFEST_NAME}`, content: streamFrom([manifest]) };
+}
+
+/** braft's peers have an index, and a role, behind the port; to others these mean something else, or nothing. */
+function withoutRoles(peers: readonly string[]): string[] {
+  return peers.map((peer) => /^([^:]+:\d+|\[[^\]]*\]:\d+)(?::\d+){1,2}$/.exec(peer)?.[1] ?? peer);
+}
+
 async function* storeFiles(
   reader: SnapshotReader,
   file: string,
@@ -167,14 +201,12 @@ async function hashicorpMeta(
   const { lastIncludedIndex: index, lastIncludedTerm: term, peers, createdAt = 0 } = reader.meta;
   const { details = {} } = reader as Partial<FormatReader>;
   const own = details.servers as readonly HashicorpServer[] | undefined;
-  // braft's peers have an index, and a role, behind the port.
-  const addresses = peers.map((peer) => /^([^:]+:\d+|\[[^\]]*\]:\d+)(?::\d+){1,2}$/.exec(peer)?.[1] ?? peer);
   return {
     version: 1,
     id: `${term}-${index}-${createdAt}`,
     index,
     term,
-    servers: given ?? own ?? addresses.map((address) => ({ suffrage: "voter", id: address, address })),
+    servers: given ?? own ?? withoutRoles(peers).map((address) => ({ suffrage: "voter", id: address, address })),
     configurationIndex: typeof details.configurationIndex === "bigint" ? details.configurationIndex : index,
     size: await reader.size(file),
     crc: undefined,

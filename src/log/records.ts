@@ -33,7 +33,7 @@ import { messageOf, SnapshotError } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { concat, equal, message, one, toHex } from "../stream/mod.ts";
 import { isDigest, nextDigest } from "./chain.ts";
-import { checkedIndex, decodeEntry, encodeEntry } from "./entry_bytes.ts";
+import { checkedIndex, decodeEntry, encodeEntry, EntryWriter } from "./entry_bytes.ts";
 
 /** The media type of a log's stream. */
 export const LOG_TYPE = "application/x-snapstream-log";
@@ -189,12 +189,12 @@ export interface EncodedBatch {
  */
 export function encodeBatch(entries: readonly LogEntry[], previous: Uint8Array): EncodedBatch {
   let digest = previous;
-  const encoded = entries.flatMap((entry) => {
-    const bytes = encodeEntry(entry);
-    digest = nextDigest(digest, bytes);
-    return framed(bytes);
-  });
-  const bytes = record({ batch: { previous, digest, entries: concat(encoded) } });
+  const writer = new EntryWriter(64 * entries.length);
+  for (const entry of entries) {
+    const { start, end } = writer.add(entry);
+    digest = nextDigest(digest, writer.bytes.subarray(start, end));
+  }
+  const bytes = record({ batch: { previous, digest, entries: writer.bytes } });
   return { bytes, previous, last: entries.at(-1)!.index, digest };
 }
 
@@ -264,6 +264,7 @@ function headerOf({ version = 0, group, first, previous, term = 0n }: HeaderByte
 function batchOf({ previous, digest, entries: bytes }: BatchBytes): LogBatch {
   if (!isDigest(previous) || !isDigest(digest) || bytes === undefined) throw new Error("a batch is not whole");
   const entries: LogEntry[] = [];
+  const writer = new EntryWriter(bytes.length + 8);
   let computed = previous;
   for (let at = 0; at < bytes.length;) {
     let [length, factor] = [0, 1];
@@ -280,7 +281,8 @@ function batchOf({ previous, digest, entries: bytes }: BatchBytes): LogBatch {
     const entry = decodeEntry(bytes.subarray(at, at + length));
     at += length;
     // Encoded again: what is not encoded so would have another digest at the next follower.
-    computed = nextDigest(computed, encodeEntry(entry));
+    const { start, end } = writer.add(entry);
+    computed = nextDigest(computed, writer.bytes.subarray(start, end));
     entries.push(entry);
   }
   const [first] = entries;

@@ -49,7 +49,10 @@ export interface SnapshotMeta {
   readonly peers: readonly string[];
   /** While the membership is changing (joint consensus): the members before. */
   readonly oldPeers?: readonly string[];
-  /** When it was taken: milliseconds since 1970. Filled in by a commit. */
+  /**
+   * When it was taken: milliseconds since 1970. A save gives the time of its synchronous part; a commit fills in its own
+   * if there is none.
+   */
   readonly createdAt?: number;
   /** The software that wrote it. Filled in by a commit. */
   readonly writer?: string;

@@ -5,6 +5,7 @@
  */
 
 export * from "./archive/mod.ts";
+export * from "./at.ts";
 export * from "./complete.ts";
 export * from "./content.ts";
 export { trailerOf } from "./trailer.ts";

@@ -65,7 +65,7 @@ export interface SnapshotVerifier {
  */
 export interface TrustedKey {
   /** The key: a `CryptoKey` of Ed25519, or its 32 bytes. */
-  readonly publicKey: CryptoKey | Uint8Array;
+  readonly publicKey: Parameters<typeof crypto.subtle.verify>[1] | Uint8Array;
   /**
    * The end of its use, in milliseconds since 1970: a snapshot that says that it was taken later is refused. For a key
    * that is being replaced. (Whoever has the key can backdate a snapshot: remove a key that was lost.)
@@ -101,7 +101,12 @@ const SIGNATURE_SIZE = 64;
  * await reader.close();
  * ```
  */
-export function ed25519Signer(keys: Pick<CryptoKeyPair, "privateKey" | "publicKey">): SnapshotSigner {
+export function ed25519Signer(
+  keys: {
+    readonly privateKey: Parameters<typeof crypto.subtle.verify>[1];
+    readonly publicKey: Parameters<typeof crypto.subtle.verify>[1];
+  },
+): SnapshotSigner {
   const { privateKey, publicKey } = checkOptions(keys, {
     privateKey: required(checkCryptoKey),
     publicKey: required(checkCryptoKey),
@@ -165,7 +170,7 @@ function checkPublicKey(value: unknown, what: string): void {
   throw new SnapshotError("MALFORMED", `${what} must be a CryptoKey or ${PUBLIC_KEY_SIZE} bytes, but has ${length}`);
 }
 
-async function rawKey(key: CryptoKey | Uint8Array): Promise<Uint8Array> {
+async function rawKey(key: Parameters<typeof crypto.subtle.verify>[1] | Uint8Array): Promise<Uint8Array> {
   return isCryptoKey(key) ? new Uint8Array(await crypto.subtle.exportKey("raw", key)) : checkBytes(key, "publicKey");
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { SnapshotAt } from "./at.ts";
 import type { FileInfo, FileOptions, SnapshotMeta, SnapshotSeal } from "./meta.ts";
 import type { SnapshotError } from "../errors.ts";
 import type { Operation } from "../async/mod.ts";
@@ -17,7 +18,7 @@ import type { SnapshotManifest } from "./manifest.ts";
  * @see {@linkcode MemoryStorage}
  */
 export interface SnapshotStorage extends AsyncDisposable {
-  /** The number of snapshots that are kept, beside pinned ones. */
+  /** The number of snapshots that are kept at least, beside pinned ones. */
   readonly retain: number;
 
   /**
@@ -45,11 +46,12 @@ export interface SnapshotStorage extends AsyncDisposable {
   /**
    * Opens a snapshot, and pins it: it is not deleted before its reader is closed.
    *
-   * @param index which one; if absent the newest good one, or the one before it while that cannot be read
+   * @param index which one; `{ at }` for the newest at or before an index or a time; if absent the newest good one. Of
+   *   several the one before the newest is opened while that cannot be read
    * @throws {SnapshotError} `NOT_FOUND` if there is none, `CORRUPT` if it is damaged, `FORBIDDEN` if it is of another
    *   group, `CLOSED`
    */
-  open(index?: bigint): Promise<SnapshotReader>;
+  open(index?: bigint | SnapshotAt): Promise<SnapshotReader>;
 
   /**
    * Lists the good snapshots of the storage's group, newest first. One that could not be read when the storage was

@@ -135,7 +135,7 @@ export class KeyValueMachine<V> implements StateMachine {
   }
 
   /** Takes a view in constant time; the returned task writes it. */
-  save(): SaveTask {
+  save(): SaveTask | undefined {
     return this.#state.save();
   }
 

@@ -176,6 +176,12 @@ export interface StateMachine {
  */
 export interface SaveTask {
   /**
+   * The last entry whose effects the view has, for a machine that saves an earlier state than that of the last entry
+   * applied (one that applies in batches, or saves what another process has). By default the last that was applied.
+   */
+  readonly upTo?: SavedUpTo | undefined;
+
+  /**
    * Writes the view that was taken. Called once at the most.
    *
    * @param writer where to; committed by the caller
@@ -196,6 +202,16 @@ export interface SaveTask {
    * called a second after a write was told to stop, even if the write has not ended.
    */
   release(): void;
+}
+
+/** The last entry whose effects a saved state has: see {@linkcode SaveTask.upTo}. */
+export interface SavedUpTo {
+  /** Its index: not beyond the last entry that was applied. */
+  readonly index: bigint;
+  /** Its term. */
+  readonly term: bigint;
+  /** The members at that index; by default those at the last entry that was applied. */
+  readonly configuration?: Configuration | undefined;
 }
 
 /** Checks the members that an entry names, if it names any. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { able, checkIndex, checkOptions, checkSignal, checkText, listOf } from "../checks.ts";
+import { able, checkIndex, checkOptions, checkSignal, checkText, integer, listOf } from "../checks.ts";
 import { throwIfCancelled } from "../errors.ts";
 import { checkStorage, type SnapshotInfo, type SnapshotMeta, type SnapshotStorage } from "../snapshot/mod.ts";
 import type { StateMachine } from "./machine.ts";
@@ -15,7 +15,10 @@ import type { StateMachine } from "./machine.ts";
  * @category State
  */
 export interface SaveOptions {
-  /** The index of the snapshot; by default the one after the newest in the storage, or 1. */
+  /**
+   * The index of the snapshot; by default that of the machine's {@linkcode SaveTask.upTo}, or the one after the newest
+   * in the storage, or 1.
+   */
   readonly index?: bigint;
   /** Its term; by default that of the newest in the storage, or 1. */
   readonly term?: bigint;
@@ -25,6 +28,8 @@ export interface SaveOptions {
    * @default {[]}
    */
   readonly peers?: readonly string[];
+  /** The time that the snapshot says it was taken, in milliseconds since 1970; by default that of the call. */
+  readonly createdAt?: number;
   /** Cancels it: nothing is left of it then. */
   readonly signal?: AbortSignal;
 }
@@ -74,13 +79,15 @@ export async function save(
 ): Promise<SnapshotInfo | undefined> {
   able("a StateMachine", "save")(machine, "machine");
   checkStorage(storage, "storage");
-  const { signal = new AbortController().signal, index, term, peers = [] } = checkOptions(options, {
+  const { signal = new AbortController().signal, index, term, peers, createdAt } = checkOptions(options, {
     index: checkIndex,
     term: checkIndex,
     peers: listOf(checkText),
+    createdAt: integer(0),
     signal: checkSignal,
   });
   throwIfCancelled(signal);
+  const takenAt = Date.now();
   const task = machine.save();
   if (task === undefined) return undefined;
   try {
@@ -92,9 +99,10 @@ export async function save(
       await task.write(writer, signal);
       throwIfCancelled(signal);
       const snapshot = await writer.commit({
-        lastIncludedIndex: index ?? lastIncludedIndex + 1n,
-        lastIncludedTerm: term ?? lastIncludedTerm,
-        peers,
+        lastIncludedIndex: index ?? task.upTo?.index ?? lastIncludedIndex + 1n,
+        lastIncludedTerm: term ?? task.upTo?.term ?? lastIncludedTerm,
+        ...(peers === undefined ? task.upTo?.configuration ?? { peers: [] } : { peers }),
+        createdAt: createdAt ?? takenAt,
       });
       task.committed?.(snapshot);
       return snapshot;

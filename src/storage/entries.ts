@@ -22,6 +22,7 @@ import { mapAhead } from "../async/mod.ts";
 import { aboutSnapshot, examine, isProof, MAX_QUARANTINED, readAll } from "./evidence.ts";
 import type { Medium, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
 import type { StoredReader } from "./reader.ts";
+import type { Retention } from "./retention.ts";
 import type { StorageGroup } from "./storage_group.ts";
 
 /** Snapshots that are looked at at the same time. */
@@ -74,7 +75,7 @@ export interface UnreadablePlace extends UnreadableSnapshot {
 /** The storage, as far as its snapshots need it. */
 export interface EntriesOwner {
   readonly medium: Medium;
-  readonly retain: number;
+  readonly retention: Retention;
   readonly group: StorageGroup;
   /** Cancels reading when the storage closes. */
   readonly signal: AbortSignal;
@@ -233,17 +234,28 @@ export class Entries {
   }
 
   /**
-   * Returns the snapshots that are too old: as many newer ones as are retained can be read. Each newer one is checked,
-   * since an old one must not be removed in favour of one that cannot be read.
+   * Returns the snapshots that are too old. Each that is kept is checked first, since an old one must not be removed in
+   * favour of one that cannot be read; then the choice is made again among the others.
    */
   async #old(committed: Entry): Promise<Entry[]> {
-    if (this.good().length <= this.#owner.retain) return [];
-    let readable = 0;
-    for (const entry of this.good()) {
-      if (readable >= this.#owner.retain && entry.unread === undefined) continue;
-      if (entry === committed || await this.#canBeRead(entry)) readable++;
+    if (this.#kept(this.good()).length === this.good().length) return [];
+    const checked = new Set([committed]);
+    const check = async (entry: Entry) => {
+      checked.add(entry);
+      await this.#canBeRead(entry);
+    };
+    for (const entry of this.good()) if (entry.unread !== undefined && entry !== committed) await check(entry);
+    for (;;) {
+      const countable = this.#countable();
+      const kept = new Set(this.#kept(countable));
+      const next = countable.find((entry) => kept.has(entry) && !checked.has(entry));
+      if (next === undefined) return countable.filter((entry) => !kept.has(entry));
+      await check(next);
     }
-    return this.#countable().slice(this.#owner.retain);
+  }
+
+  #kept(entries: readonly Entry[]): readonly Entry[] {
+    return this.#owner.retention.kept(entries, infoOf);
   }
 
   /** Checks a snapshot, and reads those of its files that could not be read before. */
@@ -283,7 +295,9 @@ export class Entries {
 
   /** Quarantines bad snapshots and removes old ones that have no reader. Errors are only reported as warnings. */
   async #settle(): Promise<void> {
-    const old = this.#countable().slice(this.#owner.retain);
+    const isRetiring = this.#entries.some(({ retired }) => retired);
+    const kept = new Set(isRetiring ? this.#kept(this.#countable()) : []);
+    const old = this.#countable().filter((entry) => !kept.has(entry));
     const going = this.#entries.filter((entry) =>
       entry.readers.size === 0 && (entry.bad !== undefined || (entry.retired && old.includes(entry)))
     );

@@ -7,11 +7,15 @@
 import { able, checkIndex, checkOptions, checkString } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
+  checkChoice,
   checkCreateOptions,
   checkManifest,
   checkRestore,
   type CreateOptions,
+  isChosen,
+  noneChosen,
   type QuarantinedSnapshot,
+  type SnapshotAt,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -32,6 +36,7 @@ import { QuarantineListeners } from "./quarantine_listeners.ts";
 import { StoredReader } from "./reader.ts";
 import { type Grouping, StorageGroup } from "./storage_group.ts";
 import { storageChecks, type StorageOptions } from "./storage_options.ts";
+import { Retention } from "./retention.ts";
 import type { Trial } from "./trial.ts";
 import { closed, StorageWork } from "./work.ts";
 import { Unreadable } from "./unreadable.ts";
@@ -43,7 +48,7 @@ import { StoredWriter } from "./writer.ts";
  * | what | evidence |
  * |---|---|
  * | quarantines a snapshot | a chunk, a size or the manifest was read again, by another way, and is wrong as before |
- * | removes an old one | a commit, and as many newer ones as are retained, each just checked and not unreadable |
+ * | removes an old one | a commit, after which the retention keeps others, each just checked and not unreadable |
  * | removes a quarantined one | there are more than four, and it was proven bad once more |
  * | makes a quarantined one a snapshot | all of it was read and verified |
  *
@@ -67,7 +72,7 @@ export class MediumStorage implements SnapshotStorage {
    * @param found what is on it
    * @param options see {@linkcode StorageOptions}
    * @param unreadable what else is on it, and cannot be read now
-   * @throws {SnapshotError} `MALFORMED` if `retain` is not a positive integer, or `group` no name of one
+   * @throws {SnapshotError} `MALFORMED` if `retain` is no retention, or `group` no name of one
    */
   constructor(
     medium: Medium,
@@ -76,15 +81,16 @@ export class MediumStorage implements SnapshotStorage {
     unreadable: readonly (UnreadableSnapshot & { readonly place: string })[] = [],
   ) {
     able("a Medium", "open", "publish", "remove")(medium, "medium");
-    const { retain = 2, onWarning = () => {}, signer, group } = checkOptions(options, storageChecks());
+    const { retain, onWarning = () => {}, signer, group } = checkOptions(options, storageChecks());
     this.#medium = medium;
-    this.retain = retain;
     this.#onWarning = neverThrowing(onWarning);
+    const retention = new Retention(retain, this.#onWarning);
+    this.retain = retention.count;
     this.#signer = signer;
     this.#entries = new Entries(
       {
         medium,
-        retain,
+        retention,
         group: this.#group,
         signal: this.#closing.signal,
         warn: this.#onWarning,
@@ -123,25 +129,18 @@ export class MediumStorage implements SnapshotStorage {
     });
   }
 
-  async open(index?: bigint): Promise<SnapshotReader> {
-    if (index !== undefined) checkIndex(index, "index");
+  async open(index?: bigint | SnapshotAt): Promise<SnapshotReader> {
+    checkChoice(index);
     this.#work.check();
     if (!this.#entries.knows(index)) await this.#entries.lookAgain();
     this.#work.check();
-    const good = this.#entries.good();
-    const entry = index === undefined
-      ? this.#unreadable.prefer(good, ({ place }) => place)
-      : good.find(({ manifest }) => manifest.index === index);
+    const good = this.#entries.good().filter(({ manifest }) => isChosen(manifest.meta, index));
+    const entry = this.#unreadable.prefer(good, ({ place }) => place);
     if (entry === undefined) {
-      const foreign = this.#entries.foreignAt(index);
+      const foreign = typeof index === "object" ? undefined : this.#entries.foreignAt(index);
       if (foreign !== undefined) throw this.#group.foreign(foreign.manifest);
-      const unlisted = this.#entries.unlisted.find((one) => index === undefined || one.index === index);
-      if (unlisted !== undefined) throw unlisted.error;
-      throw new SnapshotError(
-        "NOT_FOUND",
-        index === undefined ? "There is no snapshot here" : `There is no snapshot ${index} here`,
-        index === undefined ? {} : { index },
-      );
+      const unlisted = this.#entries.unlisted.find((one) => isChosen({ lastIncludedIndex: one.index }, index));
+      throw unlisted?.error ?? noneChosen(index);
     }
     return this.#reader(entry);
   }

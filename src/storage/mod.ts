@@ -8,4 +8,5 @@ export { checkKey, decryptedReader, EncryptedStorage, encryptedWriter, type Encr
 export { MemoryStorage } from "./memory.ts";
 export type * from "./medium.ts";
 export { MediumStorage } from "./medium_storage.ts";
+export type { RetentionFunction, RetentionLimits } from "./retention.ts";
 export type { StorageOptions } from "./storage_options.ts";

@@ -4,9 +4,10 @@
  * @module
  */
 
-import { checkFunction, type Checks, integer } from "../checks.ts";
+import { checkFunction, type Checks } from "../checks.ts";
 import type { SnapshotError } from "../errors.ts";
 import { checkGroup, checkSigner, type SnapshotSigner } from "../snapshot/mod.ts";
+import { checkRetain, type RetentionFunction, type RetentionLimits } from "./retention.ts";
 
 /**
  * Options of every storage.
@@ -16,11 +17,13 @@ import { checkGroup, checkSigner, type SnapshotSigner } from "../snapshot/mod.ts
  */
 export interface StorageOptions {
   /**
-   * The number of snapshots that are kept, 1 or more. Snapshots that are pinned are kept in addition.
+   * The snapshots that are kept when a new one is committed: their number, 1 or more; or limits of number and age
+   * (`{ count: 2, age: 24 * 3600_000 }`); or a function that chooses from the list. The newest is kept in any case, and
+   * snapshots that are pinned are kept in addition.
    *
    * @default {2}
    */
-  readonly retain?: number;
+  readonly retain?: number | RetentionLimits | RetentionFunction;
   /**
    * The group whose snapshots these are: it is in the meta of each that is saved, and others are refused
    * (`FORBIDDEN`). If absent, the group of the newest snapshot that has one. Snapshots without a group are older than
@@ -38,5 +41,5 @@ export interface StorageOptions {
 
 /** The checks of the options of every storage. */
 export function storageChecks(): Checks<StorageOptions> {
-  return { retain: integer(1), group: checkGroup, signer: checkSigner, onWarning: checkFunction };
+  return { retain: checkRetain, group: checkGroup, signer: checkSigner, onWarning: checkFunction };
 }

@@ -1,8 +1,8 @@
 /**
  * Protobuf messages by a table of their fields: the few kinds that the formats here use, without a runtime of
- * descriptors, which was half of what a page had to load. What it writes is byte for byte what protoc's code writes, and
- * what it reads is what that reads; only that a wire type that is not the field's, or a field that ends outside of its
- * message, is an error here.
+ * descriptors, which was half of what a page had to load. What it writes is byte for byte what protoc's code writes,
+ * and what it reads is what that reads; only that a wire type that is not the field's, or a field that ends outside of
+ * its message, is an error here.
  *
  * ```text
  * message = field*      field = tag value      tag = varint: number << 3 | wire type

@@ -47,6 +47,44 @@ export function saveCases(add: AddCase, make: MakeStorage): void {
     await save(storage, 1n, { state: bytes(10, 1) });
   });
 
+  add("the newest at or before an index or a time is opened", async (storage) => {
+    for (const [index, createdAt] of [[3n, 1000], [7n, 3000]] as const) {
+      const writer = await storage.create();
+      await write(writer.file("state"), bytes(10, Number(index)));
+      await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: [], createdAt });
+    }
+    const cases = [[3n, 3n], [6n, 3n], [7n, 7n], [99n, 7n], [1000, 3n], [2999, 3n], [3000, 7n], [
+      Infinity,
+      7n,
+    ]] as const;
+    for (const [at, index] of cases) {
+      const reader = await storage.open({ at });
+      same(reader.meta.lastIncludedIndex, index, `at or before ${at}`);
+      await reader.close();
+    }
+    for (const at of [2n, 0n, 999, 0]) await fails(() => storage.open({ at }), "NOT_FOUND");
+  });
+
+  add("a file that is taken out of a snapshot is not in it, and its name is free", async (storage) => {
+    const writer = await storage.create();
+    await write(writer.file("whole"), bytes(300_000, 1));
+    await writer.file("aborted").abort(new Error("no more"));
+    const sink = writer.file("open").getWriter();
+    sink.closed.catch(() => {});
+    await sink.write(bytes(300_000, 2));
+    for (const name of ["whole", "aborted", "open"]) await writer.remove(name);
+    same(writer.files().length, 0, "files");
+    await fails(() => writer.remove("whole"), "NOT_FOUND");
+    await fails(() => sink.write(bytes(1, 1)).then(() => sink.close()), "CLOSED");
+    await write(writer.file("open"), bytes(70_000, 3));
+    same(writer.files().map(({ name }) => name).join(), "open", "files");
+    same((await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] })).files, 1, "files");
+    const reader = await storage.open();
+    check(equal(await read(reader.file("open")), bytes(70_000, 3)), "the content is that of the last");
+    check((await reader.verify().result).ok, "it verifies");
+    await reader.close();
+  });
+
   add("one is written at a time", async (storage) => {
     const [first, second] = await Promise.allSettled([storage.create(), storage.create()]);
     same(first!.status, "fulfilled", "the first");

@@ -7,10 +7,14 @@ import type { Finding } from "./report.ts";
 
 const HERE = new URL(".", import.meta.url).pathname;
 const ROOT = new URL("../..", import.meta.url).pathname;
+<<<<<<< HEAD
 const BENCHES = ["save", "files", "pull", "transfer", "pause", "cow", "memory", "state", "propose", "object"];
+=======
+const BENCHES = "save files pull transfer pause cow memory state object follow versitygw".split(" ");
+>>>>>>> main
 /** What is measured by several programs. */
 const PARTS: Readonly<Record<string, readonly string[]>> = { object: ["object", "durable_object", "jetstream"] };
-const CHILDREN = ["pull_server", "memory_child", "transfer_node"];
+const CHILDREN = ["pull_server", "memory_child", "transfer_node", "follow_child"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -24,7 +28,7 @@ const names = asked.flatMap((name) => PARTS[name] ?? [name]);
 
 /** The command that runs a module on the runtime. */
 async function commandFor(name: string): Promise<[program: string, args: string[]]> {
-  if (values.runtime === "deno" || PARTS["object"]!.includes(name)) { // which start servers as Deno does
+  if (values.runtime === "deno" || name === "versitygw" || PARTS["object"]!.includes(name)) { // which start servers as Deno does
     return [Deno.execPath(), [
       "run",
       "--allow-all",

@@ -41,7 +41,7 @@ async function inMemory(size: number, directory: string): Promise<void> {
     const time = await seconds(async () => {
       const writer = await storage.create();
       const start = performance.now();
-      const task = from.save();
+      const task = from.save()!;
       pauses.push(performance.now() - start);
       await task.write(writer, new AbortController().signal);
       info = await writer.commit({ lastIncludedIndex: ++index, lastIncludedTerm: 1n, peers: [] });
@@ -92,7 +92,7 @@ async function inMemory(size: number, directory: string): Promise<void> {
   for (let round = 0; round < 100; round++) { // and of saves that come to nothing
     for (let i = 0; i < 1000; i++) values.set(keyOf(random(size)), valueOf(i));
     const start = performance.now();
-    const task = state.save();
+    const task = state.save()!;
     pauses.push(performance.now() - start);
     task.release();
   }

@@ -12,7 +12,6 @@ import {
   MemoryStorage,
   notifyInstall,
   openRemote,
-  protobufCodec,
   pull,
   push,
   pushLive,
@@ -25,6 +24,7 @@ import {
   versioned,
   workerOf,
 } from "../../mod.ts";
+import { protobufCodec } from "../../src/protobuf.ts";
 import { hashLong, hashString, murmurHash, purgeIndex } from "../../src/extend.ts";
 import { META } from "./slots_core.ts";
 import { members, optional, parameter, type Slot } from "./slot.ts";
@@ -173,9 +173,11 @@ const EXECUTOR: Readonly<Record<string, Right>> = {
   clock: isNothing,
   onEvent: isFunction,
 };
+const isAt: Right = (v) => isIndex(v) || isNumber(0)(v);
 const PULL: Readonly<Record<string, Right>> = {
   signal: isSignal,
   index: isIndex,
+  at: isAt,
   verifier: isNothing,
   concurrency: isInteger(1),
   timeout: isNumber(0),
@@ -235,6 +237,7 @@ const replicas: Slot[] = [
     gap: isNumber(0),
     signal: isSignal,
     whileSaving: isOne("join", "refuse"),
+    createdAt: isInteger(0),
   }),
   parameter(
     "Replica.install",

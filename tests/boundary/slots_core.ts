@@ -267,7 +267,21 @@ const storing: Slot[] = storages.flatMap(([of, open]) => [
   ...members(`${of}.create`, async (world, it) => (await open(world).create(it)).abort(), {
     ...{ onBytes: isFunction, onReused: isFunction, raw: isBoolean },
   }),
-  optional(`${of}.open`, "index", isIndex, async (world, v: Any) => (await open(world).open(v)).close()),
+  optional(
+    `${of}.open`,
+    "index",
+    isEither(isIndex, isObject),
+    async (world, v: Any) => (await open(world).open(v)).close(),
+  ),
+  ...members(
+    `${of}.open`,
+    async (world, it) => (await open(world).open(it)).close(),
+    {
+      at: (v) => isIndex(v) || isNumber(0)(v),
+    },
+    () => ({}),
+    "index",
+  ).slice(0, 1),
   parameter(`${of}.install`, "manifest", isNothing, (world, v: Any) => open(world).install(v)),
   parameter(`${of}.onQuarantine`, "listener", isFunction, (world, v: Any) => open(world).onQuarantine(v)()),
   parameter(`${of}.quarantine`, "index", isIndex, (world, v: Any) => open(world).quarantine(v, "no reason")),
@@ -326,7 +340,7 @@ const installing: Slot[] = [
   parameter("install.file", "", isString, (world, v) => onInstall(world, (it) => it.file(v))),
 ];
 
-const options = { retain: isInteger(1), signer: isNothing, onWarning: isFunction };
+const options = { retain: isEither(isInteger(1), isFunction), signer: isNothing, onWarning: isFunction };
 const constructing: Slot[] = [
   ...members("MemoryStorage", (_, it) => new MemoryStorage(it).close(), options),
   parameter("EncryptedStorage", "storage", isNothing, (_, v: Any) => new EncryptedStorage(v, [KEY])),
@@ -350,6 +364,7 @@ const constructing: Slot[] = [
   parameter("ObjectStorage.open", "bucket", isNothing, (_, v: Any) => ObjectStorage.open(v)),
   ...members("ObjectStorage.open", async (_, it) => (await ObjectStorage.open(new MemoryBucket(), it)).close(), {
     ...options,
+    onFailing: isFunction,
     prefix: (v) => isText(v) && (v as string).length <= 1000,
     packSize: isInteger(4194304, 2 ** 30),
     grace: isNumber(0),

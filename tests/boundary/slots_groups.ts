@@ -180,7 +180,7 @@ const executors: Slot[] = [
   ),
   parameter("FsmCaller", "machine", isNothing, (_, v: Any) => new FsmCaller(v)),
   ...members("SnapshotExecutor.snapshot", (_, it) => onExecutor((executor) => executor.snapshot(it)), {
-    ...{ gap: isNumber(0), signal: isSignal, whileSaving: isOne("join", "refuse") },
+    ...{ gap: isNumber(0), signal: isSignal, whileSaving: isOne("join", "refuse"), createdAt: isInteger(0) },
   }),
   parameter("SnapshotExecutor.install", "receiver", isNothing, (_, v: Any) => onExecutor((it) => it.install(v))),
   parameter(

@@ -20,6 +20,7 @@ import { members, optional, parameter, type Slot } from "./slot.ts";
 import {
   isArrayOf,
   isBytes,
+  isEither,
   isFunction,
   isGroup,
   isIndex,
@@ -142,7 +143,13 @@ const services: Slot[] = [
   ),
   parameter("OpfsStorage.open", "directory", (v) => isString(v) || v === undefined, (_, v: Any) => OpfsStorage.open(v)),
   ...members("OpfsStorage.open", (_, it) => OpfsStorage.open("here", it), {
-    ...{ retain: isInteger(1), group: isGroup, signer: isNothing, onWarning: isFunction, keepInstalls: isNumber(0) },
+    ...{
+      retain: isEither(isInteger(1), isFunction),
+      group: isGroup,
+      signer: isNothing,
+      onWarning: isFunction,
+      keepInstalls: isNumber(0),
+    },
   }).map(({ without: _, ...slot }) => slot), // there is no OPFS here
   parameter("levelEngine", "database", isNothing, (_, v: Any) => levelEngine(v)),
   parameter("rocksEngine", "database", isNothing, (_, v: Any) => rocksEngine(v)),

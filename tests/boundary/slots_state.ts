@@ -81,6 +81,7 @@ const alone: Slot[] = [
     index: isIndex,
     term: isIndex,
     peers: isArrayOf(isText),
+    createdAt: isInteger(0),
     signal: isSignal,
   }),
   parameter("restore", "machine", isNothing, (_, v: Any) => restore(v, new MemoryStorage())),

@@ -41,7 +41,7 @@ async function sent(index: bigint): Promise<ReadableStream<Uint8Array>> {
   }
   const storage = new MemoryStorage();
   const writer = await storage.create();
-  const task = machine.save();
+  const task = machine.save()!;
   await task.write(writer, new AbortController().signal);
   task.release();
   await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: [] });

@@ -22,7 +22,7 @@ export class CountingMachine implements StateMachine {
     this.#counts.set(word, (this.#counts.get(word) ?? 0) + 1);
   }
 
-  save(): SaveTask {
+  save(): SaveTask | undefined {
     return this.#state.save();
   }
 

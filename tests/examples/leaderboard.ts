@@ -43,7 +43,7 @@ class Leaderboard implements StateMachine {
     this.#points.set(player, (this.#points.get(player) ?? 0) + points);
   }
 
-  save(): SaveTask {
+  save(): SaveTask | undefined {
     return this.#state.save();
   }
 

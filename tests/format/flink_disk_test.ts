@@ -1,6 +1,7 @@
 // Checkpoints and savepoints that Flink wrote: versions 1.15 to 2.1, both layouts of keyed state, compressed and not.
 
-import { cborCodec, KeyedState, keyGroupOf, keyGroupRange, stringKeys } from "../../mod.ts";
+import { KeyedState, keyGroupOf, keyGroupRange, stringKeys } from "../../mod.ts";
+import { cborCodec } from "../../src/cbor.ts";
 import { hashString } from "../../src/extend.ts";
 import { detectFormat, type FormatEntry, listFormat, openFormat, type SourceFiles } from "../../src/formats.ts";
 import { sourceFiles } from "../../src/fs.ts";

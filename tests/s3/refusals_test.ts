@@ -48,6 +48,7 @@ test("S3: what it refuses has the code that the contract says", async () => {
     [400, "InvalidArgument", "MALFORMED"],
     [400, "KeyTooLongError", "MALFORMED"],
     [400, "EntityTooLarge", "MALFORMED"],
+    [409, "ObjectParentIsFile", "MALFORMED"],
     [400, "SomethingNewThatIsWrong", "MALFORMED"],
     [400, "ExpiredToken", "FORBIDDEN"],
     [400, "AuthorizationHeaderMalformed", "FORBIDDEN"],

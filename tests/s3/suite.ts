@@ -1,70 +1,52 @@
-// The suite of S3: moto's server, out of PyPI, in a Python environment of its own.
+// The suite of S3: moto's server, which is a double of it, and servers that people run.
 
+import { existsSync } from "node:fs";
 import { serviceOf } from "../suites/files.ts";
 import { onDeno } from "../suites/runners.ts";
 import { BUILD, bundle, imports, onNode, onWorkerd } from "../suites/program.ts";
-import { installPython, pythonInstalled } from "../suites/python.ts";
-import { runtime } from "../suites/runtimes.ts";
+import { runtime, RUNTIMES } from "../suites/runtimes.ts";
 import type { Group, Selection, Suite } from "../suites/suite.ts";
 import { workerdCommand } from "../suites/workerd.ts";
-import { startServer, VENV } from "../support/s3_server.ts";
-
-/** What the server consists of, without what it needs for all else that it can be. Pinned, as in runtimes.ts. */
-const PACKAGES = [
-  "moto==5.2.5",
-  "Flask==3.1.3",
-  "flask-cors==6.0.5",
-  "Jinja2==3.1.6",
-  "MarkupSafe==3.0.4",
-  "PyYAML==6.0.3",
-  "Werkzeug==3.1.9",
-  "blinker==1.9.0",
-  "boto3==1.44.5",
-  "botocore==1.44.5",
-  "certifi==2026.10.18",
-  "cffi==2.1.1",
-  "charset-normalizer==3.5.2",
-  "click==8.5.1",
-  "cryptography==50.0.2",
-  "idna==3.20",
-  "itsdangerous==2.2.0",
-  "jmespath==1.1.0",
-  "py-partiql-parser==0.6.3",
-  "pycparser==3.12",
-  "python-dateutil==2.9.0.post0",
-  "requests==2.34.2",
-  "responses==0.26.3",
-  "s3transfer==0.19.3",
-  "six==1.17.0",
-  "urllib3==2.8.0",
-  "xmltodict==1.0.4",
-];
+import { moto, type S3Kind, s3rver, seaweedfs, versitygw } from "../support/s3_kinds.ts";
 
 /** The tests that run on each runtime: every bucket's. */
 const EVERYWHERE = ["tests/s3/s3_test.ts"];
+/** The tests of what is relied upon, for each kind of server. */
+const ON_EACH = ["tests/s3/history_test.ts", "tests/s3/s3_test.ts", "tests/s3/storage_test.ts"];
+/** The tests of a server that does not do what is relied upon. */
+const UNHEEDING = ["tests/s3/unheeding_test.ts"];
+/** The servers that not every machine can have. */
+const OTHERS = [versitygw, seaweedfs, s3rver];
 
 /** The group. Each of its suites has a server of its own. */
 export const suite: Group = {
   name: "s3",
   needs: "moto's S3 server (pip install moto)",
-  installed: () => Promise.resolve(pythonInstalled(VENV, PACKAGES)),
+  installed: () => Promise.resolve(moto.installed() && OTHERS.every((kind) => kind.installed() || lacks(kind))),
   async install() {
-    console.error("Installing moto's S3 server into .runtimes/s3 …");
-    await installPython(VENV, PACKAGES);
+    for (const kind of [moto, ...OTHERS]) {
+      if (kind.installed()) continue;
+      console.error(`Installing ${kind.title} into .runtimes …`);
+      await kind.install().catch(async (error) => {
+        if (kind === moto) throw error;
+        await Deno.writeTextFile(lackingPath(kind), String(error.message));
+      });
+    }
   },
   suites: (files) => [
-    {
-      ...onDeno("S3, Deno", files.filter((file) => serviceOf(file) === "s3")),
-      run: (selection, run) =>
-        withServer((server) => onDeno("S3, Deno", selection.files, { env: { S3_SERVER: server } }).run(selection, run)),
-    },
+    onServer(moto, "S3, Deno", files.filter((file) => serviceOf(file) === "s3" && !UNHEEDING.includes(file))),
+    onServer(versitygw, "S3 of versitygw, Deno", ON_EACH),
+    onServer(seaweedfs, "S3 of SeaweedFS, Deno", ON_EACH),
+    onServer(s3rver, "S3 of s3rver, Deno", UNHEEDING),
     ...(["node24", "bun"] as const).map((name): Suite => ({
       title: `S3, ${name === "bun" ? "Bun" : "Node 24"}`,
       runtime: name,
       files: EVERYWHERE,
       run: (selection, run) =>
-        withServer(async (server) =>
-          await run(await runtime(name), [await program(name, "deno", server, selection, onNode(selection))])
+        withServer(
+          moto,
+          async (server) =>
+            await run(await runtime(name), [await program(name, "deno", server, selection, onNode(selection))]),
         ),
     })),
     {
@@ -72,7 +54,7 @@ export const suite: Group = {
       runtime: "workerd",
       files: EVERYWHERE,
       run: (selection, run) =>
-        withServer(async (server) => {
+        withServer(moto, async (server) => {
           const path = await program("workerd", "browser", server, selection, onWorkerd(selection));
           return await run(...await workerdCommand(path, { network: true }));
         }),
@@ -80,11 +62,31 @@ export const suite: Group = {
   ],
 };
 
+/** Tests on Deno, with a server of a kind. */
+function onServer(kind: S3Kind, title: string, files: readonly string[]): Suite {
+  return {
+    ...onDeno(title, files),
+    lacks: () => kind.installed() ? undefined : `${kind.title}: ${lacks(kind) ?? "it is not installed"}`,
+    run: (selection, run) =>
+      withServer(kind, (server) => onDeno(title, selection.files, { env: { S3_SERVER: server } }).run(selection, run)),
+  };
+}
+
+/** Where it is said why a server cannot be had on this machine. */
+function lackingPath({ title }: S3Kind): string {
+  return `${RUNTIMES}/no ${title}`;
+}
+
+/** Why a server cannot be had on this machine, if that was tried. */
+function lacks(kind: S3Kind): string | undefined {
+  return existsSync(lackingPath(kind)) ? Deno.readTextFileSync(lackingPath(kind)) : undefined;
+}
+
 /** Runs something with a server, which it is told of as JSON. */
-async function withServer<T>(work: (server: string) => Promise<T>): Promise<T> {
-  const { stop, ...server } = await startServer();
+async function withServer<T>(kind: S3Kind, work: (server: string) => Promise<T>): Promise<T> {
+  const { stop, ...server } = await kind.start();
   try {
-    return await work(JSON.stringify(server));
+    return await work(JSON.stringify({ ...server, kind: kind.title }));
   } finally {
     await stop();
   }

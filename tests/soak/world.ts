@@ -42,7 +42,7 @@ export class SoakMachine implements StateMachine {
     const { mischief } = this;
     this.mischief = undefined;
     this.views++;
-    const task = this.#machine.save();
+    const task = this.#machine.save()!;
     return {
       async write(writer, signal) {
         if (mischief === undefined) return await task.write(writer, signal);

@@ -2,7 +2,6 @@
 
 import {
   bytesCodec,
-  cborCodec,
   type Codec,
   intKeys,
   jsonCodec,
@@ -13,6 +12,7 @@ import {
   utf8Codec,
   versioned,
 } from "../../mod.ts";
+import { cborCodec } from "../../src/cbor.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 import { saved } from "../support/states.ts";
 

@@ -1,6 +1,8 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
-import { bytesCodec, cborCodec, type Codec, jsonCodec, protobufCodec, utf8Codec } from "../../mod.ts";
+import { bytesCodec, type Codec, jsonCodec, utf8Codec } from "../../mod.ts";
+import { cborCodec } from "../../src/cbor.ts";
+import { protobufCodec } from "../../src/protobuf.ts";
 import { type StateHead, StateHeadSchema } from "../gen/state_head_pb.ts";
 import { Block } from "../../src/state/codecs/block.ts";
 import { assert, rejects, test } from "../support/harness.ts";

@@ -34,7 +34,7 @@ test("a save is of the moment it was begun", async () => {
   const machine = new KeyValueMachine(utf8Codec());
   apply(machine, machine.put("a", "1"));
   const before = await bytesOf((await saved(machine)).file("state/0000"));
-  const task = machine.save();
+  const task = machine.save()!;
   apply(machine, machine.put("a", "2"));
   apply(machine, machine.put("b", "2"));
   const storage = new MemoryStorage();
@@ -114,7 +114,7 @@ test("a load that fails leaves the old state, wherever the file ends", async () 
   const bytes = await bytesOf(right.file("state/0000"));
   const machine = new KeyValueMachine(utf8Codec());
   apply(machine, machine.put("old", "state"));
-  const view = machine.save();
+  const view = machine.save()!;
   const cut = (length: number) => {
     const offsets = keyGroups!.offsets.map((offset) => Math.min(offset, length));
     return holding({ "state/0000": { bytes: bytes.slice(0, length), keyGroups: { ...keyGroups!, offsets } } });

@@ -7,8 +7,11 @@ import {
   type KeyedStateOptions,
   type KeyGroupRange,
   keyGroupRange,
+  KeyValueMachine,
   longKeys,
+  MemoryLog,
   MemoryStorage,
+  Replica,
   type SaveTask,
   type SnapshotReader,
   type SnapshotStorage,
@@ -90,6 +93,48 @@ const TYPES: [string, KeyCodec<unknown>, fc.Arbitrary<unknown>][] = [
 
 type Step = { readonly ops: readonly Op<unknown>[]; readonly then: "save" | "fail" | "cancel" | "late" | "reload" };
 
+test("keyed state: one that never held anything gives nothing to save, one that is empty again does", async () => {
+  const state = new KeyedState({ keys: stringKeys() });
+  const value = state.value("v", utf8Codec());
+  assert.isUndefined(state.save());
+  assert.isFalse(value.delete("a")); // of what is not there
+  assert.isUndefined(state.save());
+  value.set("a", "1");
+  value.delete("a");
+  const reader = await saved(state);
+  const loaded = new KeyedState({ keys: stringKeys() });
+  loaded.value("v", utf8Codec());
+  await loaded.load(reader);
+  assert.isDefined(loaded.save()); // there is a snapshot of it
+  const worker = new KeyedState({ keys: stringKeys(), range: keyGroupRange(128, 2, 1) });
+  assert.isDefined(worker.save()); // who rescales needs each range
+  const cleared = new KeyedState({ keys: stringKeys() });
+  cleared.clear();
+  assert.isDefined(cleared.save());
+  for (const one of [state, loaded, worker, cleared]) await one.close();
+});
+
+test("a machine that never held anything: a save is an event, and asked again after the next entry", async () => {
+  const events: string[] = [];
+  const machine = new KeyValueMachine(utf8Codec());
+  const replica = await Replica.open({
+    machine,
+    log: new MemoryLog(),
+    storage: new MemoryStorage(),
+    triggers: { interval: 0 },
+    onEvent: ({ type }) => void (/ToSave|saved/.test(type) && events.push(type)),
+  });
+  assert.isFalse((await replica.snapshot()).taken);
+  await replica.propose(machine.delete("none"));
+  for (let i = 0; i < 2; i++) assert.isFalse((await replica.snapshot()).taken); // asked twice, the machine once
+  assert.isUndefined(await replica.push({ url: "http://nowhere", fetch: () => Promise.reject(new Error("asked")) }));
+  assert.deepEqual(events, ["nothingToSave"]);
+  await replica.propose(machine.put("a", "1"));
+  assert.isTrue((await replica.snapshot()).taken);
+  assert.deepEqual(events, ["nothingToSave", "saved"]);
+  await replica.close();
+});
+
 for (const [type, keys, key] of TYPES) {
   test(`keyed state: whatever is done, saved, not saved and loaded, a snapshot is the state of its time (${type})`, async () => {
     const then = fc.constantFrom<Step["then"]>("save", "save", "save", "fail", "cancel", "late", "reload");
@@ -105,8 +150,12 @@ for (const [type, keys, key] of TYPES) {
         for (const { ops, then } of steps) {
           for (const op of ops) carryOut(bench, op);
           const content = structuredClone(bench.content);
+          const task = bench.state.save();
+          if (task === undefined) {
+            assert.deepEqual(content, new Bench<unknown>(options).content); // nothing was ever in it
+            continue;
+          }
           if (then === "fail") {
-            const task = bench.state.save();
             const writer = await storage.create();
             await task.write(writer, new AbortController().signal);
             await writer.abort();
@@ -114,10 +163,9 @@ for (const [type, keys, key] of TYPES) {
             continue;
           }
           if (then === "cancel") {
-            bench.state.save().release();
+            task.release();
             continue;
           }
-          const task = bench.state.save();
           if (then === "late") {
             for (const op of ops.slice(0, 3)) carryOut(bench, { ...op, do: "delete" } as Op<unknown>);
           }
@@ -284,7 +332,7 @@ for (const meanwhile of ["another save commits", "it is cleared", "it is loaded"
     bench.value.delete("a");
     bench.list.add("a", "more");
     const { content } = bench;
-    const late = bench.state.save();
+    const late = bench.state.save()!;
     if (meanwhile === "another save commits") await saveTo(bench.state, storage, 2n);
     else if (meanwhile === "it is cleared") bench.state.clear();
     else {
@@ -305,7 +353,7 @@ test("keyed state: an update that begins a save, or clears the state, comes afte
   let task: SaveTask | undefined;
   assert.equal(
     bench.value.update("a", (value) => {
-      task = bench.state.save();
+      task = bench.state.save()!;
       return value! + 1;
     }),
     2,
@@ -333,7 +381,7 @@ test("keyed state: two states in one snapshot, the name of the one beginning lik
     const writer = await storage.create();
     for (const [i, bench] of benches.entries()) {
       for (let key = 0; key < (index === 1n ? 100 : 3); key++) bench.value.set(`${key}`, i);
-      const task = bench.state.save();
+      const task = bench.state.save()!;
       await task.write(writer, new AbortController().signal);
       task.release();
     }
@@ -349,13 +397,13 @@ test("keyed state: two states in one snapshot, the name of the one beginning lik
 test("keyed state: a list is shared with the views that saw it shorter", async () => {
   const bench = new Bench({ keys: stringKeys() });
   bench.list.add("a", "1");
-  const first = bench.state.save();
+  const first = bench.state.save()!;
   bench.list.add("a", "2");
-  const second = bench.state.save();
+  const second = bench.state.save()!;
   bench.list.set("a", bench.list.get("a").slice(0, 1));
   bench.list.add("a", "3");
   const lists: string[][] = [];
-  for (const task of [first, second, bench.state.save()]) {
+  for (const task of [first, second, bench.state.save()!]) {
     const storage = new MemoryStorage();
     await commit(task, storage, 1n);
     const loaded = new Bench({ keys: stringKeys() });

@@ -123,15 +123,15 @@ test("keyed state: saving a closed one is CLOSED; closing gives up the save that
   for (let i = 0; i < 1000; i++) value.set(`key ${i}`, "x".repeat(2000));
   const storage = new MemoryStorage();
   const writer = await storage.create();
-  const task = state.save();
-  const waiting = state.save();
+  const task = state.save()!;
+  const waiting = state.save()!;
   const written = task.write(writer, new AbortController().signal);
   const [closed] = await Promise.allSettled([state.close(), rejects(written, "CLOSED")]);
   assert.equal(closed.status, "fulfilled");
   await rejects(waiting.write(writer, new AbortController().signal), "CLOSED");
   await writer.abort();
   task.release();
-  await rejects(() => state.save(), "CLOSED");
+  await rejects(() => state.save()!, "CLOSED");
   await rejects(state.load(), "CLOSED");
   assert.equal(value.get("key 1")?.length, 2000);
 });
@@ -145,7 +145,7 @@ test("keyed state: a save that is cancelled while its writer is stalled stops, a
     file: () => new WritableStream({ write: () => new Promise(() => {}), abort: aborted.open }, { highWaterMark: 0 }),
   } as Partial<SnapshotWriter> as SnapshotWriter;
   const stop = new AbortController();
-  const task = state.save();
+  const task = state.save()!;
   const written = task.write(stalled, stop.signal);
   queueMicrotask(() => stop.abort("enough"));
   const error = await rejects(written, "CANCELLED");
@@ -157,7 +157,7 @@ test("keyed state: a save that is cancelled while its writer is stalled stops, a
 test("a save's tasks: what was written, or begun to be, is not written again: its view is gone", async () => {
   const state = new KeyedState({ keys: stringKeys() });
   state.value("value", utf8Codec()).set("a", "x");
-  const task = state.save();
+  const task = state.save()!;
   const storage = new MemoryStorage();
   for (const code of [undefined, "CLOSED"] as const) {
     const writer = await storage.create();

@@ -38,7 +38,7 @@ class Forgetful implements Users {
     else this.#users.set(key, this.#codec.decode(Uint8Array.from(bytes)));
   }
 
-  save(): SaveTask {
+  save(): SaveTask | undefined {
     return this.#state.save();
   }
 

@@ -1,7 +1,6 @@
 // Two releases of a program on one log and its snapshots; states that are not declared any more.
 
 import {
-  cborCodec,
   type Codec,
   commandCodec,
   jsonCodec,
@@ -16,6 +15,7 @@ import {
   utf8Codec,
   versioned,
 } from "../../mod.ts";
+import { cborCodec } from "../../src/cbor.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 import { CODECS, KeyValueUsers, LastingStorage, type Release, userOf } from "../support/schemas.ts";
 import { saved, saveTo } from "../support/states.ts";

@@ -422,7 +422,9 @@ test("sealed: a replica goes by what was sealed, whatever a list says", async ()
     const storage = new EncryptedStorage(new MemoryStorage({ group: "users" }), [KEY]);
     for (const index of [1n, 2n]) {
       const writer = await storage.create();
-      const task = new KeyValueMachine(utf8Codec()).save();
+      const machine = new KeyValueMachine(utf8Codec());
+      await machine.apply({ index, term: 1n, data: machine.put("a", "b") });
+      const task = machine.save()!;
       await task.write(writer, new AbortController().signal);
       await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: ["right"] });
       task.release();

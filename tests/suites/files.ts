@@ -24,8 +24,8 @@ const KINDS = [
  */
 export type Kind = typeof KINDS[number][1];
 
-/** The folders whose tests need a server or a browser: each has a `suite.ts`, and no other suite runs what is in it. */
-export const SERVICES = ["edge", "browser", "jetstream", "s3"] as const;
+/** The folders whose tests need a server, a browser or bundlers: each has a `suite.ts`, and no other suite runs them. */
+export const SERVICES = ["pack", "edge", "browser", "jetstream", "s3", "interop"] as const;
 
 /** The kind of a file; `undefined` for one that has no tests. */
 export function kindOf(file: string): Kind | undefined {

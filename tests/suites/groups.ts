@@ -2,7 +2,6 @@
 
 import { ofKinds, SERVICES } from "./files.ts";
 import { realStdConfig } from "./jsr.ts";
-import { packSuites } from "./pack.ts";
 import { ROOT } from "./program.ts";
 import { onDeno, onNodeOrBun, onWorkerd } from "./runners.ts";
 import type { Group } from "./suite.ts";
@@ -40,7 +39,6 @@ const GROUPS: readonly Group[] = [
       onWorkerd("workerd with nodejs_compat", true, ofKinds(files, "runtime")),
     ],
   },
-  { name: "pack", suites: () => packSuites() },
 ];
 
 /**

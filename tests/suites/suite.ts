@@ -31,6 +31,8 @@ export interface Suite {
   readonly runtime: string;
   /** The test files that belong to it. */
   readonly files: readonly string[];
+  /** Says why it cannot run here, if it cannot: then it is skipped, and its tests counted. */
+  lacks?(): string | undefined;
   /** Runs tests: its own, or any others that its runtime can run. */
   run(selection: Selection, run: Run): Promise<Outcome>;
 }
@@ -44,6 +46,8 @@ export interface Group {
   installed?(): Promise<boolean>;
   /** Gets it: into `.runtimes`, or Debian's packages. */
   install?(): Promise<void>;
+  /** Gets it only where the group is named: it takes too long for a run of all. */
+  readonly onRequest?: boolean;
   /** Its suites, of all test files. */
   suites(files: readonly string[]): readonly Suite[];
 }

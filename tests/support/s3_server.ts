@@ -2,18 +2,10 @@
 
 import { AwsClient } from "aws4fetch";
 import { readXml } from "../../src/bucket/s3/xml.ts";
+import type { S3Server } from "./s3_where.ts";
 
 /** The directory of its Python. */
 export const VENV: string = new URL("../../.runtimes/s3", import.meta.url).pathname;
-
-/** Where it is, and who may ask. */
-export interface S3Server {
-  readonly endpoint: string;
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  /** Ends it. */
-  stop(): Promise<void>;
-}
 
 const POLICY = { Version: "2012-10-17", Statement: [{ Effect: "Allow", Action: "s3:*", Resource: "*" }] };
 

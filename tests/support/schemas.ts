@@ -1,7 +1,6 @@
 // Three releases of a program, each with a newer schema of the same state, and machines of each.
 
 import {
-  cborCodec,
   type Codec,
   commandCodec,
   type DurablyApplied,
@@ -20,6 +19,7 @@ import {
   type ValueState,
   versioned,
 } from "../../mod.ts";
+import { cborCodec } from "../../src/cbor.ts";
 import type { StoredValue } from "../../src/extend.ts";
 
 /** A value in the schema of a release; it says of itself which. */
@@ -144,7 +144,7 @@ export class KeyedUsers extends OwnMachine implements Users {
     this.map.set(key, "it", user);
   }
 
-  save(): SaveTask {
+  save(): SaveTask | undefined {
     return this.state.save();
   }
 
@@ -198,7 +198,7 @@ export class StoredUsers extends OwnMachine implements Users {
     return this.state.check(reader);
   }
 
-  save(): SaveTask {
+  save(): SaveTask | undefined {
     return this.state.save();
   }
 

@@ -31,6 +31,12 @@ const CODES: Readonly<Record<string, SnapshotErrorCode>> = {
   InvalidRange: "MALFORMED",
   InvalidURI: "MALFORMED",
   KeyTooLongError: "MALFORMED",
+  // Where keys are paths of a file system, none goes on below another: not a 409 of contention.
+  ExistingObjectIsDirectory: "MALFORMED",
+  ExistingObjectIsFile: "MALFORMED",
+  ObjectParentIsFile: "MALFORMED",
+  XMinioObjectExistsAsDirectory: "MALFORMED",
+  XMinioParentIsObject: "MALFORMED",
   NotImplemented: "UNSUPPORTED",
   MethodNotAllowed: "UNSUPPORTED",
   BadDigest: "UNAVAILABLE",

@@ -19,9 +19,9 @@ import { Cursor, protobufFields } from "../bytes/cursor.ts";
 import { runningHash } from "../bytes/hash.ts";
 import { readBlocks, readSmall, readStart, type SourceFiles } from "../files.ts";
 import type { Format, FormatSnapshot, System } from "../format.ts";
+import { JRAFT } from "./jraft_writer.ts";
 import { chosen, ForeignReader, type FormatFile, type RunningCheck } from "../reader.ts";
 
-const JRAFT = "jraft.LocalSnapshotPbMeta";
 /** The directory of a snapshot: braft's has twenty digits. */
 const DIRECTORY = /^snapshot_(\d{1,20})$/;
 
@@ -167,6 +167,8 @@ function formatOf(system: System & ("braft" | "jraft"), description: string): Fo
     open: (files, index) => open(files, index, system),
   };
 }
+
+export { encodeJraftManifest } from "./jraft_writer.ts";
 
 /** braft, and Snapstream itself. */
 export const braft: Format = formatOf("braft", "braft snapshot (and Snapstream's own)");

@@ -6,3 +6,4 @@
 
 export { etcd } from "./backend.ts";
 export { etcdSnap } from "./raft_snapshot.ts";
+export { snapName, snapOfState } from "./snap_writer.ts";

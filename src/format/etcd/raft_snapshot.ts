@@ -13,8 +13,8 @@ import { hasCode, SnapshotError } from "../../errors.ts";
 import { crc32 } from "../bytes/crc.ts";
 import { Cursor, protobufFields } from "../bytes/cursor.ts";
 import { readBlocks, readExactly, type SourceFile, type SourceFiles, withFile } from "../files.ts";
-import type { Format } from "../format.ts";
-import { ForeignReader, type RunningCheck } from "../reader.ts";
+import type { Format, FormatSnapshot } from "../format.ts";
+import { chosen, ForeignReader, type RunningCheck } from "../reader.ts";
 
 /** The name of the state in the snapshot. */
 export const STATE = "state";
@@ -23,6 +23,8 @@ const NAME = /^[0-9a-f]{16}-[0-9a-f]{16}\.snap$/;
 const HEAD = 32;
 /** The most bytes of what follows the state: the numbers of the members. */
 const MAX_METADATA = 1024 * 1024;
+/** The most files of a directory that are looked at; etcd keeps five. */
+const MAX_FILES = 1000;
 
 /** A `.snap` file, laid out. */
 interface Layout {
@@ -96,19 +98,48 @@ function crcOf({ crc, before, after }: Layout, file: string): RunningCheck {
   };
 }
 
-const layoutOf = (files: SourceFiles) =>
-  withFile(files, files.entries[0]!.name, (file) => layOut(file, files.entries[0]!.name));
+/** The `.snap` files of a directory, newest first, as their names say; or the file that was given. */
+function namesOf({ isDirectory, entries }: SourceFiles): string[] {
+  const names = entries.map(({ name }) => name);
+  if (!isDirectory) return names;
+  const last = (name: string) => name.split("/").at(-1)!;
+  return names.filter((name) => NAME.test(last(name))).sort((a, b) => last(a) < last(b) ? 1 : -1).slice(0, MAX_FILES);
+}
+
+const layoutOf = (files: SourceFiles, name: string) => withFile(files, name, (file) => layOut(file, name));
+
+interface Found extends FormatSnapshot {
+  readonly layout: Layout;
+}
+
+/** Those that can be read, as etcd passes over a file that it cannot; the error of the first if there is none. */
+async function list(files: SourceFiles): Promise<Found[]> {
+  const found: Found[] = [];
+  let first: unknown;
+  for (const name of namesOf(files)) {
+    try {
+      const layout = await layoutOf(files, name);
+      const { index, term, start, end } = layout;
+      found.push({ index, term, size: end - start, name, layout });
+    } catch (error) {
+      if (!hasCode(error, "MALFORMED", "CORRUPT")) throw error;
+      first ??= error;
+    }
+  }
+  if (found.length === 0 && first !== undefined) throw first;
+  return found;
+}
 
 /** The `.snap` files of etcd. */
 export const etcdSnap: Format = {
   system: "etcd-snap",
   async detect(files) {
-    const [file] = files.entries;
-    if (files.isDirectory || file === undefined) return undefined;
-    const named = NAME.test(file.name);
+    const [name] = namesOf(files);
+    if (name === undefined) return undefined;
+    const named = NAME.test(name.split("/").at(-1)!);
     const description = "etcd raft snapshot (.snap)";
     try {
-      const { index, term } = await layoutOf(files);
+      const { index, term } = await layoutOf(files, name);
       if (index === 0n || term === 0n) return undefined;
       return { system: "etcd-snap", sure: named ? "certain" : "likely", description };
     } catch (error) {
@@ -116,17 +147,10 @@ export const etcdSnap: Format = {
       return named ? { system: "etcd-snap", sure: "likely", description } : undefined;
     }
   },
-  async list(files) {
-    const { index, term, start, end } = await layoutOf(files);
-    return [{ index, term, size: end - start, name: files.entries[0]!.name }];
-  },
+  list,
   async open(files, wanted) {
-    const layout = await layoutOf(files);
+    const { name, layout } = chosen(await list(files), wanted, "etcd-snap");
     const { index, term, start, end, voters, learners } = layout;
-    const { name } = files.entries[0]!;
-    if (wanted !== undefined && wanted !== index) {
-      throw new SnapshotError("NOT_FOUND", `It is of index ${index}, not ${wanted}`, { index: wanted });
-    }
     const hex = (ids: readonly bigint[]) => ids.map((id) => id.toString(16));
     return await ForeignReader.of({
       system: "etcd-snap",

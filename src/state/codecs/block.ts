@@ -55,12 +55,12 @@ export class Block {
   }
 }
 
-/** The decoders of a {@linkcode Block}. */
+/** The decoders of a {@linkcode Block}. (Where there are types of Node only, `TextDecoder` is the name of no type.) */
 export interface Decoders {
   /** The decoder of UTF-8; fatal. */
-  readonly utf8: TextDecoder;
+  readonly utf8: InstanceType<typeof TextDecoder>;
   /** The decoder of Latin-1. */
-  readonly latin1: TextDecoder;
+  readonly latin1: InstanceType<typeof TextDecoder>;
 }
 
 /** New decoders. */

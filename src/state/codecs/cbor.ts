@@ -22,7 +22,7 @@ const Tag = { BIGINT: 2, NEGATIVE_BIGINT: 3 } as const;
  *
  * @example
  * ```ts
- * import { cborCodec } from "@snapstream/snapstream";
+ * import { cborCodec } from "@snapstream/snapstream/cbor";
  *
  * const codec = cborCodec<{ id: bigint; picture: Uint8Array }>();
  * const { id } = codec.decode(codec.encode({ id: 2n ** 60n, picture: Uint8Array.of(1) }));

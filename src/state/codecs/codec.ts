@@ -121,7 +121,8 @@ export interface VersionedOptions {
  *
  * @example Another codec takes the place of the one before
  * ```ts
- * import { cborCodec, jsonCodec, versioned } from "@snapstream/snapstream";
+ * import { jsonCodec, versioned } from "@snapstream/snapstream";
+ * import { cborCodec } from "@snapstream/snapstream/cbor";
  *
  * const old = jsonCodec<{ name: string }>();
  * const users = versioned(cborCodec<{ name: string }>(), 1, (bytes) => old.decode(bytes), { replaces: [old.name] });

@@ -33,7 +33,8 @@ export interface ProtobufSchema {
  * @example
  * ```ts
  * import { StringValueSchema } from "@bufbuild/protobuf/wkt";
- * import { KeyValueMachine, protobufCodec } from "@snapstream/snapstream";
+ * import { KeyValueMachine } from "@snapstream/snapstream";
+ * import { protobufCodec } from "@snapstream/snapstream/protobuf";
  *
  * const machine = new KeyValueMachine(protobufCodec(StringValueSchema)); // or a schema of your own
  * console.assert(machine.size === 0);

@@ -62,6 +62,11 @@ export class Groups {
     return group;
   }
 
+  /** True if nothing was ever written to any. */
+  get isUntouched(): boolean {
+    return this.#groups.every((group) => group === undefined);
+  }
+
   /** All groups that there are. */
   *[Symbol.iterator](): IterableIterator<Group> {
     for (const group of this.#groups) if (group !== undefined) yield group;

@@ -55,7 +55,7 @@ interface Committed {
  *
  *   const storage = new MemoryStorage();
  *   const writer = await storage.create();
- *   const task = state.save();
+ *   const task = state.save()!; // of one of several workers there always is one
  *   await task.write(writer, new AbortController().signal);
  *   await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
  *   task.release();
@@ -77,6 +77,8 @@ export class KeyedState<K> {
   readonly #tasks = new SaveTasks("state");
   #groups: Groups;
   #committed: Committed | undefined;
+  /** True if all entries were cleared, or loaded, at some time. */
+  #isReplaced = false;
 
   /**
    * Makes an empty state.
@@ -158,12 +160,16 @@ export class KeyedState<K> {
   /**
    * The synchronous part of a save: takes a view, in constant time.
    *
-   * @returns the rest of the save; writes nothing if there are no entries
+   * @returns the rest of the save; nothing if there never was an entry, neither put nor loaded. What has none any more
+   *   is saved, since its snapshot replaces what there was; and so is always the state of one worker of several, since
+   *   who rescales needs a snapshot of each key group
    * @throws {SnapshotError} `CLOSED`
    */
-  save(): SaveTask {
+  save(): SaveTask | undefined {
     this.#tasks.check();
     const groups = this.#groups;
+    const isWhole = this.range.last - this.range.first + 1 === this.maxParallelism;
+    if (isWhole && !this.#isReplaced && groups.isUntouched) return undefined;
     const view = groups.view();
     const mark = this.#incremental && groups.view(); // to be compared with by the next save, if this one succeeds
     const committed = this.#committed;
@@ -261,6 +267,7 @@ export class KeyedState<K> {
 
   #replace(groups: Groups): void {
     this.#groups = groups;
+    this.#isReplaced = true;
     this.#setCommitted(undefined);
   }
 

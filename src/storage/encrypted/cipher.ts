@@ -41,7 +41,7 @@ export interface EncryptionKey {
   /** Its name in manifests; 1 to 256 characters, not secret. */
   readonly id: string;
   /** The secret: at least 32 random bytes, or a `CryptoKey` for HKDF that may derive keys. */
-  readonly secret: Uint8Array | CryptoKey;
+  readonly secret: Uint8Array | Parameters<typeof crypto.subtle.verify>[1];
 }
 
 const IV_SIZE = 12;
@@ -204,7 +204,7 @@ export class Keyring {
   }
 }
 
-async function deriveKeys(secret: Uint8Array | CryptoKey) {
+async function deriveKeys(secret: Uint8Array | Parameters<typeof crypto.subtle.verify>[1]) {
   const { subtle } = crypto;
   const base = isCryptoKey(secret)
     ? secret

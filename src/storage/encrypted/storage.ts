@@ -23,8 +23,10 @@ import {
   type FileInfo,
   type FileOptions,
   type FileWriter,
+  isChosen,
   type PrepareOptions,
   type QuarantinedSnapshot,
+  type SnapshotAt,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -109,12 +111,12 @@ export class EncryptedStorage implements SnapshotStorage {
     return options.raw === true ? new CheckedWriter(writer, this.#keys) : new EncryptedWriter(writer, this.#keys);
   }
 
-  async open(index?: bigint): Promise<SnapshotReader> {
+  async open(index?: bigint | SnapshotAt): Promise<SnapshotReader> {
     const stored = await this.#storage.open(index);
     try {
       return await this.#decrypted(stored, index);
     } catch (error) {
-      if (index !== undefined || !hasCode(error, "FORBIDDEN")) throw error;
+      if (typeof index === "bigint" || !hasCode(error, "FORBIDDEN")) throw error;
       // An older snapshot may be readable.
       for (const { meta: { lastIncludedIndex } } of await this.#storage.list()) {
         if (lastIncludedIndex >= stored.manifest.index) continue;
@@ -128,14 +130,15 @@ export class EncryptedStorage implements SnapshotStorage {
     }
   }
 
-  async #decrypted(stored: SnapshotReader, index: bigint | undefined): Promise<EncryptedReader> {
+  async #decrypted(stored: SnapshotReader, index: bigint | SnapshotAt | undefined): Promise<EncryptedReader> {
     const reader = new EncryptedReader(stored, this.#keys, () => this.#closed);
     try {
       await reader.check();
-      if (index === undefined || reader.manifest.index === index) return reader;
-      throw new SnapshotError("FORBIDDEN", `What lies as snapshot ${index} was sealed as ${reader.manifest.index}`, {
-        index,
-        expected: index,
+      if (isChosen(reader.meta, index)) return reader;
+      const asked = typeof index === "object" ? index.at! : index!;
+      throw new SnapshotError("FORBIDDEN", `What lies as snapshot ${asked} was sealed as ${reader.manifest.index}`, {
+        index: stored.manifest.index,
+        expected: asked,
         actual: reader.manifest.index,
       });
     } catch (error) {

@@ -19,8 +19,8 @@ export interface Commit {
   readonly lease: Pick<HeldLease, "id" | "since">;
   /** The snapshots of its group, the newest first; throws if it is of another group. */
   own(index: ObjectIndex): readonly KeptSnapshot[];
-  /** How many are kept. */
-  readonly retain: number;
+  /** Returns those of the snapshots that count, the newest first, that the retention does not keep. */
+  old(counting: readonly KeptSnapshot[]): readonly KeptSnapshot[];
   /** Reports whether a snapshot counts as one of them: it can be read. */
   counts(id: string): boolean;
   /** Reports whether a snapshot is being read here, and stays. */
@@ -50,7 +50,7 @@ export function committed(index: ObjectIndex, commit: Commit): Partial<ObjectInd
     );
   }
   const counting = [kept, ...own].filter(({ id }) => commit.counts(id));
-  const old = counting.slice(commit.retain).filter(({ id }) => !commit.isPinned(id));
+  const old = commit.old(counting).filter(({ id }) => !commit.isPinned(id));
   const next = commit.next(index);
   const { leases } = withoutLease(index, id);
   return {

@@ -6,6 +6,7 @@
 
 import { throwIfCancelled } from "../../errors.ts";
 import { InFlight } from "../../async/mod.ts";
+import type { BackgroundTasks } from "./background.ts";
 import type { IndexStore } from "./index_store.ts";
 import { allKept, type KeptSnapshot, type Lease, type ObjectIndex } from "./index.ts";
 import { CHECKS } from "./conditions.ts";
@@ -46,22 +47,22 @@ export interface CollectorParts {
 /** Collects for one storage: after commits, now and then, and when it is asked to. */
 export class Collector {
   readonly #parts: CollectorParts;
-  readonly #warn: (what: string, error: unknown) => void;
+  readonly #background: BackgroundTasks;
   /** The names of the packs of manifests that were read already, by the snapshots' ids. */
   readonly #packsOf = new Map<string, readonly string[]>();
   /** The time of the last collection that came to its end, by `performance.now()`. */
   #collected = -Infinity;
   #isCollecting = false;
-  /** The collections after commits that failed since then. */
-  #failed = 0;
+  /** True if the last collection after a commit failed. */
+  #hasFailed = false;
 
   /**
    * @param parts the storage
-   * @param warn is told of a collection that fails
+   * @param background runs the collections after commits
    */
-  constructor(parts: CollectorParts, warn: (what: string, error: unknown) => void) {
+  constructor(parts: CollectorParts, background: BackgroundTasks) {
     this.#parts = parts;
-    this.#warn = warn;
+    this.#background = background;
   }
 
   /** Collects. */
@@ -80,20 +81,17 @@ export class Collector {
   }
 
   /** Collects after a commit that left something to collect. If that fails it is done after the next one. */
-  async collectNow(isDue: boolean, signal: AbortSignal): Promise<void> {
-    if (this.#isCollecting || !isDue && this.#failed === 0) return;
+  collectLater(isDue: boolean, signal: AbortSignal): void {
+    if (this.#isCollecting || !isDue && !this.#hasFailed) return;
     this.#isCollecting = true;
-    try {
-      await this.collect(signal);
+    const collecting = this.collect(signal).then(() => {
       this.#collected = performance.now();
-      this.#failed = 0;
-    } catch (error) {
-      if (signal.aborted) return;
-      this.#failed++;
-      this.#warn(`What is not needed any more could not be deleted, ${this.#failed} times in a row`, error);
-    } finally {
-      this.#isCollecting = false;
-    }
+      this.#hasFailed = false;
+    }).catch((error) => {
+      this.#hasFailed = true;
+      throw error;
+    }).finally(() => this.#isCollecting = false);
+    this.#background.run("collect", "What is not needed any more could not be deleted", collecting);
   }
 }
 

@@ -7,6 +7,7 @@
 import { LONGEST_WAIT } from "../../async/mod.ts";
 import { SnapshotError } from "../../errors.ts";
 import { toHex } from "../../stream/mod.ts";
+import type { BackgroundTasks } from "./background.ts";
 import type { IndexStore } from "./index_store.ts";
 import { type Lease, type ObjectIndex, randomName } from "./index.ts";
 import type { SharedTime } from "./shared_time.ts";
@@ -34,7 +35,7 @@ type Taken = Lease & { readonly since: bigint };
 export class Leases {
   readonly #store: IndexStore;
   readonly #time: SharedTime;
-  readonly #warn: (what: string, error: unknown) => void;
+  readonly #background: BackgroundTasks;
   /** A lease for the next snapshot. */
   #spare: Pick<Taken, "id" | "since" | "activeUntil"> | undefined;
   /** The time of the last commit, by `performance.now()`. */
@@ -43,12 +44,12 @@ export class Leases {
   /**
    * @param store the index that they are in
    * @param time says until when they count
-   * @param warn is told of each renewal that fails
+   * @param background is told of each renewal
    */
-  constructor(store: IndexStore, time: SharedTime, warn: (what: string, error: unknown) => void) {
+  constructor(store: IndexStore, time: SharedTime, background: BackgroundTasks) {
     this.#store = store;
     this.#time = time;
-    this.#warn = warn;
+    this.#background = background;
   }
 
   /**
@@ -191,7 +192,6 @@ export class Leases {
 
   #hold({ id, since, activeUntil: until }: Pick<Taken, "id" | "since" | "activeUntil">): HeldLease {
     let released = false;
-    let failed = 0;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const renew = async () => {
       try {
@@ -202,10 +202,10 @@ export class Leases {
           return replace(index, id, { ...lease, activeUntil });
         });
         until = this.#time.latest() + LEASE_TIME / 2; // at least
-        failed = 0;
+        this.#background.succeeded("renew");
       } catch (error) {
         // Retried at the next renewal; if the lease is lost meanwhile, the commit fails.
-        if (!released) this.#warn(`The lease ${id} could not be renewed, ${++failed} times in a row`, error);
+        if (!released) this.#background.failed("renew", `The lease ${id} could not be renewed`, error);
       }
       if (!released) timer = setTimeout(renew, RENEW_EVERY);
     };

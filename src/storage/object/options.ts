@@ -5,8 +5,9 @@
  */
 
 import { checkKeyPrefix } from "../../bucket/mod.ts";
-import { checkOptions, duration, integer } from "../../checks.ts";
+import { checkFunction, checkOptions, duration, integer } from "../../checks.ts";
 import { MAX_CHUNK_SIZE } from "../../stream/mod.ts";
+import type { FailingTask } from "./background.ts";
 import { storageChecks, type StorageOptions } from "../storage_options.ts";
 
 /** The size of the largest packs: four of them are in memory. */
@@ -41,6 +42,11 @@ export interface ObjectStorageOptions extends StorageOptions {
    * @default {604800000}
    */
   readonly keepInstalls?: number;
+  /**
+   * Called when a background task has failed ten times in a row, and after each ten more: deleting what is not needed
+   * any more, renewing a lease. Each single failure is a warning, and {@linkcode ObjectStorage.failing} has them all.
+   */
+  readonly onFailing?: (task: FailingTask) => void;
 }
 
 /** Checks the options. */
@@ -51,5 +57,6 @@ export function checkObjectOptions(options: ObjectStorageOptions): ObjectStorage
     packSize: integer(MAX_CHUNK_SIZE, MAX_PACK_SIZE),
     grace: duration(),
     keepInstalls: duration(),
+    onFailing: checkFunction,
   });
 }

@@ -8,6 +8,7 @@ import { hasCode, SnapshotError } from "../../errors.ts";
 import { type ByteRange, MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
 import { sha256 } from "../../stream/mod.ts";
 import type { MediumFile, PlacedSnapshot, Places } from "../medium.ts";
+import type { BackgroundTasks } from "./background.ts";
 import type { IndexStore } from "./index_store.ts";
 import { allKept, checkDigest, keptOf, type KeptSnapshot, type Lease, type ObjectIndex, randomName } from "./index.ts";
 import { type HeldLease, installPlace, isInstallOf, type Leases } from "./leases.ts";
@@ -38,6 +39,9 @@ interface Work {
   mayBeCommitted: boolean;
 }
 
+/** What is said of a lease that could not be dropped. */
+export const UNRELEASED = "A lease could not be dropped, and runs out later";
+
 /** The places in a bucket, for the writer, the readers and the install of a storage. */
 export class ObjectPlaces implements Places {
   readonly temp = "temp";
@@ -47,6 +51,7 @@ export class ObjectPlaces implements Places {
   readonly #packSize: number;
   readonly #keepInstalls: number;
   readonly #time: SharedTime;
+  readonly #background: BackgroundTasks;
   readonly #work = new Map<string, Work>();
   readonly #manifests = new Map<string, Promise<LocatedManifest>>();
   readonly #contents = new Map<string, PackedContent>();
@@ -65,6 +70,7 @@ export class ObjectPlaces implements Places {
    * @param packSize bytes of a pack
    * @param keepInstalls how long an interrupted install is kept, in milliseconds
    * @param time says which leases are over
+   * @param background runs what nobody waits for
    */
   constructor(
     bucket: RetryingBucket,
@@ -73,6 +79,7 @@ export class ObjectPlaces implements Places {
     packSize: number,
     keepInstalls: number,
     time: SharedTime,
+    background: BackgroundTasks,
   ) {
     this.#bucket = bucket;
     this.#store = store;
@@ -80,6 +87,7 @@ export class ObjectPlaces implements Places {
     this.#packSize = packSize;
     this.#keepInstalls = keepInstalls;
     this.#time = time;
+    this.#background = background;
   }
 
   /** Returns the snapshot that is being written or received in a place. */
@@ -150,7 +158,7 @@ export class ObjectPlaces implements Places {
       return work;
     } catch (error) {
       lease.release();
-      await this.#leases.drop(lease).catch(() => {}); // if that fails, it runs out
+      await this.#leases.drop(lease).catch((error) => this.#background.failed("release", UNRELEASED, error));
       throw error;
     }
   }
@@ -264,7 +272,9 @@ export class ObjectPlaces implements Places {
     this.#work.delete(place);
     lease.release();
     this.#remember(id, Promise.resolve(located));
-    if (place !== this.temp) void this.#bucket.delete([`installs/${lease.id}`]).catch(() => {}); // else it is collected
+    if (place === this.temp) return;
+    const what = "What is left of an install could not be deleted, and is collected later";
+    this.#background.run("release", what, this.#bucket.delete([`installs/${lease.id}`]));
   }
 
   /**

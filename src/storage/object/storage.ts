@@ -9,11 +9,15 @@ import { type Bucket, checkBucket, RetryingBucket } from "../../bucket/mod.ts";
 import { checkIndex, checkOptions, checkSignal, checkString } from "../../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../../errors.ts";
 import {
+  checkChoice,
   checkCreateOptions,
   checkManifest,
   checkRestore,
   type CreateOptions,
+  isChosen,
+  noneChosen,
   type QuarantinedSnapshot,
+  type SnapshotAt,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -29,8 +33,10 @@ import type { Published } from "../medium.ts";
 import { type Grouping, StorageGroup } from "../storage_group.ts";
 import { QuarantineListeners } from "../quarantine_listeners.ts";
 import { StoredReader } from "../reader.ts";
+import { Retention } from "../retention.ts";
 import type { Trial } from "../trial.ts";
 import { StoredWriter } from "../writer.ts";
+import { BackgroundTasks, type FailingTask } from "./background.ts";
 import { checkNewer, type Commit, committed } from "./changes.ts";
 import { type Collected, Collector } from "./collector.ts";
 import { checkHead, groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
@@ -38,13 +44,12 @@ import { IndexStore } from "./index_store.ts";
 import { Leases } from "./leases.ts";
 import { ObjectEvidence } from "./object_evidence.ts";
 import { checkObjectOptions, type ObjectStorageOptions } from "./options.ts";
-import { ObjectPlaces } from "./places.ts";
+import { ObjectPlaces, UNRELEASED } from "./places.ts";
 import { closed, StorageWork } from "../work.ts";
 import { SharedTime } from "./shared_time.ts";
 
 /** What is said if a snapshot that is being read could not be protected. */
 const UNPROTECTED = "A snapshot that is being read may be collected, since no lease could be taken";
-
 /**
  * Snapshots in a bucket, which any number of processes may use at the same time. Chunks are kept by their digests, in
  * packs of some MiB: a chunk that an earlier snapshot has is not uploaded again. A commit is one conditional put of the
@@ -73,6 +78,7 @@ const UNPROTECTED = "A snapshot that is being read may be collected, since no le
  */
 export class ObjectStorage implements SnapshotStorage {
   readonly retain: number;
+  readonly #retention: Retention;
   readonly #bucket: RetryingBucket;
   readonly #store: IndexStore;
   readonly #leases: Leases;
@@ -88,8 +94,7 @@ export class ObjectStorage implements SnapshotStorage {
   readonly #work = new StorageWork();
   /** Pending while the last install is being left. */
   #leaving: Promise<void> = Promise.resolve();
-  /** Background tasks. */
-  readonly #background = new Set<Promise<void>>();
+  readonly #background: BackgroundTasks;
   readonly #collector: Collector;
   readonly #closing = new AbortController();
   readonly #listeners = new QuarantineListeners();
@@ -97,8 +102,9 @@ export class ObjectStorage implements SnapshotStorage {
 
   private constructor(bucket: Bucket, options: ObjectStorageOptions) {
     const {
-      retain = 2,
+      retain,
       onWarning = () => {},
+      onFailing = () => {},
       signer,
       prefix = "",
       packSize = 8 * 1024 * 1024,
@@ -106,21 +112,31 @@ export class ObjectStorage implements SnapshotStorage {
       keepInstalls = 7 * 24 * 3600_000,
     } = checkObjectOptions(options);
     checkBucket(bucket, "bucket");
-    this.retain = retain;
     this.#onWarning = neverThrowing(onWarning);
+    this.#retention = new Retention(retain, this.#onWarning);
+    this.retain = this.#retention.count;
+    this.#background = new BackgroundTasks(this.#onWarning, onFailing);
     this.#signer = signer;
     this.#grace = grace;
     this.#bucket = new RetryingBucket(bucket, prefix);
     this.#store = new IndexStore(this.#bucket);
-    this.#leases = new Leases(this.#store, this.#time, (what, error) => this.#warn("UNAVAILABLE", what, error));
-    this.#places = new ObjectPlaces(this.#bucket, this.#store, this.#leases, packSize, keepInstalls, this.#time);
+    this.#leases = new Leases(this.#store, this.#time, this.#background);
+    this.#places = new ObjectPlaces(
+      this.#bucket,
+      this.#store,
+      this.#leases,
+      packSize,
+      keepInstalls,
+      this.#time,
+      this.#background,
+    );
     this.#collector = new Collector({
       bucket: this.#bucket,
       store: this.#store,
       manifest: (kept) => this.#places.manifest(kept),
       grace,
       time: this.#time,
-    }, (what, error) => this.#warn("UNAVAILABLE", what, error));
+    }, this.#background);
     this.#evidence = new ObjectEvidence({
       places: this.#places,
       store: this.#store,
@@ -176,20 +192,19 @@ export class ObjectStorage implements SnapshotStorage {
     });
   }
 
-  async open(index?: bigint): Promise<SnapshotReader> {
-    if (index !== undefined) checkIndex(index, "index");
+  async open(index?: bigint | SnapshotAt): Promise<SnapshotReader> {
+    checkChoice(index);
     this.#work.check();
     const current = await this.#store.read();
     const own = this.#own(current);
-    const kept = index === undefined ? this.#evidence.prefer(own) : own.find((kept) => kept.index === index);
+    const infos = typeof index === "object" ? await this.#infos(own) : undefined;
+    const kept = this.#evidence.prefer(own.filter((kept) => {
+      return isChosen(infos?.get(kept.id)?.meta ?? { lastIncludedIndex: kept.index }, index);
+    }));
     if (kept === undefined) {
       const foreign = current.snapshots.find((kept) => kept.index === index);
       if (foreign !== undefined) throw this.#group.foreign(groupedOf(foreign));
-      throw new SnapshotError(
-        "NOT_FOUND",
-        index === undefined ? "There is no snapshot here" : `There is no snapshot ${index} here`,
-        index === undefined ? {} : { index },
-      );
+      throw noneChosen(index);
     }
     this.#places.pin(kept.id);
     try {
@@ -205,18 +220,25 @@ export class ObjectStorage implements SnapshotStorage {
     }
   }
 
+  async #infos(snapshots: readonly KeptSnapshot[]): Promise<Map<string, SnapshotInfo>> {
+    return new Map(await Promise.all(snapshots.map(async (kept) => [kept.id, await infoOf(kept, false)] as const)));
+  }
+
   #reader(id: string, manifest: SnapshotManifest, generation: bigint): StoredReader {
     const staying = this.#leases.stay(
       generation,
       this.#grace / 2,
-      (error) => this.#warn("UNAVAILABLE", UNPROTECTED, error),
+      (error) => this.#background.failed("protect", UNPROTECTED, error),
     );
     const reader = new StoredReader(this.#places, { place: id, manifest }, {
-      found: (error) => this.#inBackground(this.#evidence.quarantine(id, error.message)),
+      found: (error) => {
+        const what = "A snapshot that was found bad could not be quarantined";
+        this.#background.run("quarantine", what, this.#evidence.quarantine(id, error.message));
+      },
       unreadable: (file) => this.#evidence.doubt(id, file),
       released: () => {
         if (!this.#readers.delete(reader)) return;
-        this.#inBackground(staying());
+        this.#background.run("release", UNRELEASED, staying());
         this.#places.unpin(id);
       },
     });
@@ -256,7 +278,8 @@ export class ObjectStorage implements SnapshotStorage {
         publish: (place, manifest, trial) => this.#publish(place, manifest, trial, this.#group.offered),
         released: () => {
           released();
-          this.#inBackground(this.#leaving = this.#places.leave(place));
+          this.#leaving = this.#places.leave(place);
+          this.#background.run("release", "An install could not be left to be resumed", this.#leaving);
         },
       });
     });
@@ -311,8 +334,24 @@ export class ObjectStorage implements SnapshotStorage {
     this.#work.check();
     const signal = this.#signalOf(options);
     // The lease of a closed reader is dropped in the background: what it kept becomes garbage only then.
-    await raceAbort(Promise.all(this.#background), signal);
+    await raceAbort(this.#background.settled(), signal);
     return await this.#collector.collect(signal);
+  }
+
+  /**
+   * Returns the background tasks that failed the last time: the bucket refuses them, or does not answer. They are done
+   * again later, and a task that succeeds is none of them any more.
+   *
+   * @example
+   * ```ts
+   * import { MemoryBucket, ObjectStorage } from "@snapstream/snapstream/object";
+   *
+   * await using storage = await ObjectStorage.open(new MemoryBucket());
+   * console.assert(storage.failing().length === 0);
+   * ```
+   */
+  failing(): readonly FailingTask[] {
+    return this.#background.failing;
   }
 
   #signalOf({ signal }: { readonly signal?: AbortSignal }): AbortSignal {
@@ -327,6 +366,11 @@ export class ObjectStorage implements SnapshotStorage {
       await this.#evidence.readDoubted();
       const { mayCollect } = this.#collector;
       let isDue = false;
+      const info = await infoOf(kept, false);
+      const infos = this.#retention.isCount ? new Map<string, SnapshotInfo>() : await this.#infos(
+        this.#own(await this.#store.read()),
+      );
+      infos.set(kept.id, info);
       work.mayBeCommitted = true;
       const commit: Commit = {
         kept,
@@ -336,7 +380,12 @@ export class ObjectStorage implements SnapshotStorage {
           grouping(own.map(groupedOf), groupedOf(kept).meta);
           return own;
         },
-        retain: this.retain,
+        // A snapshot that another process committed meanwhile is not known yet, and stays.
+        old: (counting) => {
+          const known = this.#retention.isCount ? counting : counting.filter(({ id }) => infos.has(id));
+          const stays = new Set(this.#retention.kept(known, ({ id }) => infos.get(id)!));
+          return known.filter((one) => !stays.has(one));
+        },
         counts: (id) => !this.#places.unread.has(id),
         isPinned: (id) => this.#places.isPinned(id),
         next: (index) => this.#leases.next(index),
@@ -354,15 +403,15 @@ export class ObjectStorage implements SnapshotStorage {
       });
       this.#leases.committed();
       this.#places.committed(place, kept, located);
-      if (mayCollect) this.#inBackground(this.#collector.collectNow(isDue, this.#closing.signal));
-      return { info: await infoOf(kept, false), place: kept.id };
+      if (mayCollect) this.#collector.collectLater(isDue, this.#closing.signal);
+      return { info, place: kept.id };
     });
   }
 
   close(): Promise<void> {
     return this.#work.close(() => [...this.#readers], async () => {
       this.#closing.abort(closed()); // now: a commit that had begun could still read what it needs
-      while (this.#background.size > 0) await Promise.all(this.#background);
+      await this.#background.close();
     });
   }
 
@@ -380,13 +429,6 @@ export class ObjectStorage implements SnapshotStorage {
       this.#told.add(kept.id);
       return false;
     });
-  }
-
-  #inBackground(work: Promise<unknown>): void {
-    const done: Promise<void> = work.then(() => {}, (error) => {
-      if (!this.#work.isClosed) this.#warn("UNAVAILABLE", "Something was left to be done later", error);
-    }).finally(() => this.#background.delete(done));
-    this.#background.add(done);
   }
 
   #warn(code: "CORRUPT" | "UNAVAILABLE", what: string, cause?: unknown, index?: bigint): void {

@@ -117,13 +117,19 @@ export class HttpSource {
   }
 
   /** The snapshots that the server has, newest first. */
-  async list(signal: AbortSignal | undefined): Promise<readonly Pick<ListedSnapshot, "index" | "digest">[]> {
+  async list(
+    signal: AbortSignal | undefined,
+  ): Promise<readonly Pick<ListedSnapshot, "index" | "digest" | "createdAt">[]> {
     return await this.#get("/snapshots", { Accept: JSON_TYPE }, signal, async (response, watch) => {
       if (response.status !== 200) throw await responseError(response, this.url, watch);
       const bytes = await readLimited(response, MAX_LIST, watch);
       try {
         const list = JSON.parse(new TextDecoder().decode(bytes)) as readonly ListedSnapshot[];
-        return list.map(({ index, digest }) => ({ index: String(BigInt(index)), digest: String(digest) }));
+        return list.map(({ index, digest, createdAt }) => ({
+          index: String(BigInt(index)),
+          digest: String(digest),
+          ...(typeof createdAt === "number" && { createdAt }),
+        }));
       } catch (error) {
         throw unexpected(response, this.url, "a list of snapshots", error);
       }

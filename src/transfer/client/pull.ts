@@ -17,6 +17,7 @@ import {
 } from "../../checks.ts";
 import { hasCode, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
+  checkAt,
   checkHeadroom,
   checkOffered,
   type CheckOptions,
@@ -48,6 +49,10 @@ export interface PullOptions extends CheckOptions {
   readonly signal?: AbortSignal | undefined;
   /** The index of the snapshot; the newest if absent. */
   readonly index?: bigint | undefined;
+  /**
+   * The newest snapshot at or before this is taken: an index, or a time in milliseconds since 1970. Not with `index`.
+   */
+  readonly at?: bigint | number | undefined;
   /**
    * Says whose signature is trusted. With it the manifest is taken from any source; without it from those that are not
    * `chunksOnly`.
@@ -94,6 +99,7 @@ export function pullChecks(): Checks<PullOptions> {
   return {
     signal: checkSignal,
     index: checkIndex,
+    at: checkAt,
     verifier: checkVerifier,
     concurrency: integer(1),
     timeout: duration(),
@@ -164,8 +170,9 @@ const MOST_FRUITLESS = 8;
  *   `chunksOnly` or, with a verifier, that is signed
  * @param options see {@linkcode PullOptions}
  * @returns work that gives the snapshot, or the newest one here if no source has a newer one; fails with `STALE` if
- *   `index` is that of an older one, which is not here, `NOT_FOUND` if no source has any, `UNAVAILABLE` or `TIMEOUT` if one of those cannot be asked, `CORRUPT` if the last one sent wrong
- *   bytes, `FORBIDDEN` if it is of another group or not signed by somebody who is trusted, `CANCELLED`
+ *   `index` or `at` means an older one, which is not here, `NOT_FOUND` if no source has any, `UNAVAILABLE` or `TIMEOUT`
+ *   if one of those cannot be asked, `CORRUPT` if the last one sent wrong bytes, `FORBIDDEN` if it is of another group or
+ *   not signed by somebody who is trusted, `CANCELLED`
  *
  * @example
  * ```ts
@@ -194,7 +201,8 @@ export function pull(
     } catch (error) {
       if (!hasCode(error, "STALE")) throw error;
       const here = await storage.list();
-      const { index } = options;
+      // With `at` it is the one that was found, or none: an older one here would be another answer.
+      const { index = options.at === undefined ? undefined : (error as SnapshotError).fields.index } = options;
       const snapshot = index === undefined ? here[0] : here.find(({ meta }) => meta.lastIncludedIndex === index);
       if (snapshot === undefined || !isPassed(error, here[0]!.meta.lastIncludedIndex)) throw error;
       return { upToDate: true, snapshot, fetched: 0, reused: 0, sources: [] };
@@ -202,7 +210,7 @@ export function pull(
   });
 }
 
-/** As {@linkcode pull}; fails with `STALE` if no source has a newer one. For callers with a state beside the storage. */
+/** As {@linkcode pull}; fails with `STALE` if no source has a newer one: for callers with a state of their own. */
 export function pullNewer(
   storage: SnapshotStorage,
   sources: readonly Source[],
@@ -226,6 +234,12 @@ class Pull {
     this.#options = checkOptions(options, pullChecks());
     this.#tracker = tracker;
     this.#onSourceError = neverThrowing(options.onSourceError ?? (() => {}));
+    if (options.index !== undefined && options.at !== undefined) {
+      throw new SnapshotError(
+        "MALFORMED",
+        "options.index names one snapshot, and options.at another: give one of them",
+      );
+    }
     if (sources.length === 0) throw new SnapshotError("MALFORMED", "There is no source to pull from");
     this.#sources = sources.map((source) => new HttpSource(source, options.timeout ?? 15_000));
   }
@@ -261,11 +275,12 @@ class Pull {
 
   /** The newest snapshot of those sources whose word, or signature, is trusted. */
   async #survey(excluded: ReadonlySet<string>): Promise<Found> {
-    const { index, signal, verifier, retryFor = RETRY_FOR } = this.#options;
+    const { index, at, signal, verifier, retryFor = RETRY_FOR } = this.#options;
     const asked = this.#sources.filter(({ chunksOnly }) => verifier !== undefined || !chunksOnly);
     if (asked.length === 0) throw new SnapshotError("MALFORMED", "No source's word is taken on what the snapshot is");
     return await survey(asked, {
       index,
+      at,
       signal,
       excluded,
       retryFor: excluded.size === 0 ? retryFor : 0,

@@ -29,7 +29,7 @@ export interface SourceOptions {
    */
   readonly url: string | URL;
   /** Sent with each request: `Authorization`, for one. They go to the address's own host only: see `redirects`. */
-  readonly headers?: HeadersInit;
+  readonly headers?: NonNullable<ConstructorParameters<typeof Headers>[0]>;
   /**
    * Makes requests; the runtime's `fetch` by default. The place to add to each request a token that is renewed, or a
    * signature. Called again, with the new address, for a redirect that is followed.

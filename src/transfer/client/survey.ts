@@ -5,7 +5,7 @@
  */
 
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
-import type { SnapshotManifest } from "../../snapshot/mod.ts";
+import { isChosen, noneChosen, type SnapshotManifest } from "../../snapshot/mod.ts";
 import { LinkedAbort, pause } from "../../async/mod.ts";
 import { toHex } from "../../stream/mod.ts";
 import type { HttpSource } from "./http_source.ts";
@@ -23,6 +23,8 @@ export interface SurveyOptions {
   readonly signal: AbortSignal | undefined;
   /** The index of the snapshot; the newest if absent. */
   readonly index: bigint | undefined;
+  /** The newest at or before this index or time is taken, if present. */
+  readonly at?: bigint | number | undefined;
   /** For how long a source may fail, in milliseconds. */
   readonly retryFor: number;
   /** Digests, in hexadecimal, of snapshots that turned out to be bad there: older ones are asked for in their stead. */
@@ -92,14 +94,16 @@ export async function survey(sources: readonly HttpSource[], options: SurveyOpti
 /** Asks one source, for as long as it may fail. */
 async function ask(
   source: HttpSource,
-  { index, retryFor, excluded, accept, report }: SurveyOptions,
+  { index, at, retryFor, excluded, accept, report }: SurveyOptions,
   signal: AbortSignal,
   failed: () => void,
 ): Promise<SnapshotManifest> {
   const budget = new RetryBudget(retryFor);
   for (;;) {
     try {
-      const { manifest, further } = await source.manifest(index, signal);
+      const { manifest, further } = at === undefined
+        ? await source.manifest(index, signal)
+        : await atOrBefore(source, at, excluded, signal);
       const chosen = excluded.has(toHex(manifest.digest)) ? await older(source, excluded, signal) : manifest;
       await accept(chosen, source, further);
       return chosen;
@@ -112,6 +116,27 @@ async function ask(
       await pause(wait, signal);
     }
   }
+}
+
+/** The newest snapshot of a source at or before an index or a time that is not excluded. */
+async function atOrBefore(
+  source: HttpSource,
+  at: bigint | number,
+  excluded: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<ReturnType<HttpSource["manifest"]>> {
+  const choice = { at };
+  for (const { index, digest, createdAt } of await source.list(signal)) {
+    const said = { lastIncludedIndex: BigInt(index), ...(createdAt !== undefined && { createdAt }) };
+    if (excluded.has(digest) || !isChosen(said, choice)) continue;
+    const found = await source.manifest(said.lastIncludedIndex, signal);
+    if (isChosen(found.manifest.meta, choice)) return found;
+    throw new SnapshotError("MALFORMED", `${source.url} lists snapshot ${index} with another time than it has`, {
+      source: source.url,
+      index: said.lastIncludedIndex,
+    });
+  }
+  throw noneChosen(choice, source.url);
 }
 
 /** The newest snapshot of a source that is not excluded. */

@@ -2,7 +2,6 @@
 
 import {
   bytesCodec,
-  cborCodec,
   type Codec,
   intKeys,
   jsonCodec,
@@ -12,6 +11,7 @@ import {
   utf8Codec,
   versioned,
 } from "../../../mod.ts";
+import { cborCodec } from "../../../src/cbor.ts";
 import { equal } from "../../../src/stream/mod.ts";
 import { mutate } from "../mutate.ts";
 import { law, must, type Target } from "../target.ts";

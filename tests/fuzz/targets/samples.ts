@@ -98,7 +98,7 @@ export async function manifests(): Promise<Uint8Array[]> {
   const value = state.value("v", utf8Codec());
   for (const key of ["a", "b", "c", "d", "e"]) value.set(key, key.repeat(10));
   const writer = await keyed.create();
-  const task = state.save();
+  const task = state.save()!;
   await task.write(writer, new AbortController().signal);
   await writer.commit(META);
   task.release();

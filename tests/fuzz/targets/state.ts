@@ -3,7 +3,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import {
   bytesCodec,
-  cborCodec,
   jsonCodec,
   KeyedState,
   type KeyGroupRange,
@@ -13,6 +12,7 @@ import {
   stringKeys,
   utf8Codec,
 } from "../../../mod.ts";
+import { cborCodec } from "../../../src/cbor.ts";
 import { StateHeadSchema } from "../../gen/state_head_pb.ts";
 import { equal } from "../../../src/stream/mod.ts";
 import type { Random } from "../../support/random.ts";
@@ -52,7 +52,7 @@ const PLAIN = /^\d\/(text|bytes)\//;
 
 async function save(state: KeyedState<string>, storage: MemoryStorage, index: bigint): Promise<SnapshotReader> {
   const writer = await storage.create();
-  const task = state.save();
+  const task = state.save()!;
   await task.write(writer, new AbortController().signal);
   task.committed?.(await writer.commit({ ...META, lastIncludedIndex: index }));
   task.release();

@@ -1,0 +1,128 @@
+// Followers and backups: how much of a leader's rate they keep up with, how far behind they are, what they cost it, and
+// how quickly one that was away catches up, beside a replay of the same log. `--long` in the environment variable
+// `FOLLOW` for a million entries.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { KeyValueMachine, Replica, snapshotHandler, utf8Codec } from "../../mod.ts";
+import { Backup, restoreBackup } from "../../src/backup.ts";
+import { DirectoryBucket } from "../../src/fs.ts";
+import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { SqliteLog } from "../../src/log/sqlite.ts";
+import { serve } from "../../src/transfer/server/serve.ts";
+import { startModule } from "./child.ts";
+import { median, report, seconds } from "./report.ts";
+
+const COUNT = process.env["FOLLOW"] === "long" ? 1_000_000 : 50_000;
+const ROUND = 10_000;
+const ROUNDS = 5;
+const IN_FLIGHT = 32;
+const VALUE = "v".repeat(80);
+
+const root = await mkdtemp(`${tmpdir()}/snapstream-follow-`);
+
+async function open(name: string) {
+  const machine = new KeyValueMachine(utf8Codec());
+  const log = await SqliteLog.open(`${root}/${name}.db`);
+  const storage = await DirectoryStorage.open(`${root}/${name}`);
+  return await Replica.open({ machine, log, storage });
+}
+
+type Opened = Awaited<ReturnType<typeof open>>;
+
+let written = 0;
+async function propose(replica: Opened, count: number, inFlight = IN_FLIGHT): Promise<void> {
+  let left = count;
+  await Promise.all(Array.from({ length: inFlight }, async () => {
+    while (left-- > 0) await replica.propose(replica.machine.put(`k${written++ % 100_000}`, VALUE));
+  }));
+}
+
+/** A follower in a process of its own. */
+async function startFollower(url: string, name: string) {
+  const directory = `${root}/${name}`;
+  await import("node:fs/promises").then(({ mkdir }) => mkdir(directory, { recursive: true }));
+  const child = startModule("follow_child", url, directory);
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  await lines.next();
+  return {
+    /** Waits until it has an entry; says how far behind it was. */
+    async reached(index: bigint): Promise<{ readonly p50: number; readonly p99: number }> {
+      child.stdin!.write(`${index}\n`);
+      return JSON.parse((await lines.next()).value!);
+    },
+    end: () => child.stdin!.end(),
+  };
+}
+
+try {
+  const leader = await open("leader");
+  const handler = snapshotHandler(leader.storage, { target: leader, allowWrites: true });
+  const server = await serve(handler, { port: 0 });
+  const last = () => leader.status().lastIndex;
+
+  // What a leader does alone, with a follower, and with a backup, in rounds.
+  const [alone, followed, backedUp]: number[][] = [[], [], []];
+  const bucket = await DirectoryBucket.open(`${root}/bucket`);
+  for (let round = 0; round <= ROUNDS; round++) {
+    const a = ROUND / await seconds(() => propose(leader, ROUND));
+    const follower = await startFollower(server.url, "follower");
+    await follower.reached(last());
+    const b = ROUND / await seconds(async () => {
+      await propose(leader, ROUND);
+      await follower.reached(last());
+    });
+    follower.end();
+    const backup = await Backup.start(leader, bucket);
+    await backup.flush();
+    const c = ROUND / await seconds(() => propose(leader, ROUND));
+    await backup.close();
+    if (round === 0) continue;
+    alone!.push(a);
+    followed!.push(b / a);
+    backedUp!.push(c / a);
+  }
+  report("follow", "a leader alone, 32 in flight", median(alone!), "entries/s");
+  report("follow", "until a follower has all, of that rate", median(followed!), "x", { atLeast: 0.7 });
+  report("follow", "a leader with a backup, of that rate", median(backedUp!), "x", { atLeast: 0.9 });
+
+  const follower = await startFollower(server.url, "follower");
+  await follower.reached(last());
+  const began = performance.now();
+  for (let i = 0; i < 10_000; i++) {
+    const wait = began + i - performance.now();
+    if (wait > 1) await new Promise((resolve) => setTimeout(resolve, wait));
+    void leader.propose(leader.machine.put(`k${i}`, VALUE));
+  }
+  const { p50, p99 } = await follower.reached(last());
+  report("follow", "lag at 1,000 commands a second, median", p50, "ms");
+  report("follow", "lag at 1,000 commands a second, p99", p99, "ms", { atMost: 20 });
+  follower.end();
+
+  await propose(leader, Math.max(COUNT - Number(last()), 0), 1024);
+  const entries = Number(last());
+  const backup = await Backup.start(leader, bucket);
+  await backup.flush();
+  await backup.close();
+  await server.close();
+  await handler.close();
+  await leader.close();
+  const replay = entries / await seconds(async () => await (await open("leader")).close());
+  report("follow", `replay of ${entries} entries`, replay, "entries/s");
+  const again = await open("leader");
+  const other = snapshotHandler(again.storage, { target: again });
+  const serving = await serve(other, { port: 0 });
+  const late = await startFollower(serving.url, "late");
+  const caught = entries / await seconds(() => late.reached(BigInt(entries)));
+  report("follow", "catching up, to the disk, of a replay's rate", caught / replay, "x", { atLeast: 0.8 });
+  late.end();
+  await serving.close();
+  await other.close();
+  await again.close();
+  const restored = entries / await seconds(() => restoreBackup(new KeyValueMachine(utf8Codec()), bucket));
+  report("follow", "restoring from a directory's bucket, of a replay's rate", restored / replay, "x", { atLeast: 0.7 });
+} finally {
+  await rm(root, { recursive: true, force: true });
+}

@@ -132,7 +132,7 @@ export class MediumStorage implements SnapshotStorage {
   async open(index?: bigint | SnapshotAt): Promise<SnapshotReader> {
     checkChoice(index);
     this.#work.check();
-    if (!this.#entries.knows(index)) await this.#entries.lookAgain();
+    if (typeof index === "object" || !this.#entries.knows(index)) await this.#entries.lookAgain();
     this.#work.check();
     const good = this.#entries.good().filter(({ manifest }) => isChosen(manifest.meta, index));
     const entry = this.#unreadable.prefer(good, ({ place }) => place);

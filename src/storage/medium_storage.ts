@@ -203,7 +203,7 @@ export class MediumStorage implements SnapshotStorage {
     checkIndex(index, "index");
     checkString(reason, "reason");
     this.#work.check();
-    if (!this.#entries.knows(index)) await this.#entries.lookAgain();
+    if (typeof index === "object" || !this.#entries.knows(index)) await this.#entries.lookAgain();
     const entry = this.#entries.good().find(({ manifest }) => manifest.index === index);
     if (entry !== undefined) {
       const proof = await this.#prove(entry);

@@ -185,7 +185,7 @@ test("formats, flink: an incremental checkpoint of RocksDB: its files, shared on
     const changed = bytes!.slice();
     const end = textOf(bytes!).lastIndexOf("\xf7\xcf\xf4\x85\xb7\x41\xe2\x88");
     if (end >= 0) changed[end + 4]! ^= 1; // the magic of a table
-    else if (/^(?!# )[^]*leveldb\.Bytewise/.test(textOf(bytes!))) changed[changed.length - 4]! ^= 1; // a record of a log
+    else if (/^(?!# )[^]*leveldb\.Bytewise/.test(textOf(bytes!))) changed[changed.length - 4]! ^= 1; // of a log
     else continue; // OPTIONS, CURRENT, and operator state, which have no checks
     assert.isTrue(await isFoundBad(filesOf({ ...less, [name]: changed }, "job")), `${name}, changed`);
     if (end < 0) continue;
@@ -247,7 +247,7 @@ test("formats, flink: a state file that is cut short is found", async () => {
 test("formats, flink: each changed byte of what is compressed is found", async () => {
   const contents = savepoint("1.20-heap-snappy");
   const [name] = Object.entries(contents).sort(([, a], [, b]) => b.length - a.length)[0]!;
-  const head = textOf(contents[name]!).indexOf("sNaPpY") - 8; // the number of the first group, and the beginning of a stream
+  const head = textOf(contents[name]!).indexOf("sNaPpY") - 8; // the number of the first group, and of a stream
   assert.isAbove(head, 1000);
   const passed = await flipsThatPass(contents, name, "savepoint", 29);
   assert.deepEqual(passed.filter((at) => at >= head), []);

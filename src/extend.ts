@@ -83,6 +83,7 @@ export {
   checkFollows,
   type EncodedBatch,
   type EntryRow,
+  type KnownFollower,
   type LogProposeOptions,
   type LogStatus,
   type ServedLog,

@@ -5,10 +5,10 @@
  * @module
  */
 
-import { able, checkFunction, checkOptions, checkSignal } from "../checks.ts";
+import { able, checkFunction, checkOptions, checkSignal, timeLimit } from "../checks.ts";
 import { hasCode, messageOf } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import { neverThrowing, onEnd, Operation, raceAbort, type Tracker } from "../async/mod.ts";
+import { neverThrowing, onEnd, Operation, type Progress, raceAbort, type Tracker } from "../async/mod.ts";
 import { checkContext, checkSnapshotOptions, executorChecks } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { UnusableSnapshot } from "./counted.ts";
@@ -68,7 +68,7 @@ export class SnapshotExecutor {
     this.#runs = new OneAtATime(this.#onEvent, () => this.#triggers.applied(this.#triggerState()));
     this.#evidence = new SnapshotEvidence(context, this.#onEvent, (index) => this.#onLost(index));
     this.#saver = new Saver(context, this.#evidence, this.#clock, () => this.#runs.makeRoom());
-    this.#disk = new DiskBased(context, this.#clock, options.purge?.safeIndexTimeout ?? SAFE_INDEX_TIMEOUT);
+    this.#disk = new DiskBased(context, this.#clock, timeLimit(options.purge?.safeIndexTimeout ?? SAFE_INDEX_TIMEOUT));
     this.#installer = new Installer(
       context,
       this.#evidence,
@@ -91,6 +91,11 @@ export class SnapshotExecutor {
   /** The state of the executor. */
   get state(): ExecutorState {
     return this.#runs.state;
+  }
+
+  /** How far the running save, push or install is. */
+  get progress(): Progress | undefined {
+    return this.#runs.progress;
   }
 
   /** Counts. */

@@ -20,7 +20,7 @@
 
 import { cancelled, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import { onAbort, Operation, raceAbort, type Tracker } from "../async/mod.ts";
+import { onAbort, Operation, type Progress, raceAbort, type Tracker } from "../async/mod.ts";
 import type { Receiver } from "./options.ts";
 import type { ExecutorEvent, ExecutorState } from "./events.ts";
 import { closed } from "./fsm_caller.ts";
@@ -71,6 +71,11 @@ export class OneAtATime {
   /** The state of the executor. */
   get state(): ExecutorState {
     return this.#state;
+  }
+
+  /** How far the running operation is: the work, if an install runs beside it. */
+  get progress(): Progress | undefined {
+    return (this.#work ?? this.#install)?.operation().progress;
   }
 
   /** The reason why no save or push can be started now. */

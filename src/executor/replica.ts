@@ -329,6 +329,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     const { index, term, configuration } = this.#fsm.applied;
     const { problem } = this.#follower;
     const { lastFailure } = this.#executor;
+    const { progress } = this.#executor;
     return replicaStatus({
       state: this.#executor.state,
       group: this.storage.group,
@@ -343,6 +344,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       ...(this.#leadership.leader !== undefined && { leader: this.#leadership.leader }),
       logBytes: this.#log.byteLength,
       metrics: this.#executor.metrics,
+      ...(progress !== undefined && { progress }),
       ...(lastFailure !== undefined && { lastFailure }),
       ...(problem !== undefined && { problem }),
     });

@@ -257,8 +257,8 @@ export class Entries {
     return (await this.#medium.quarantined()).sort((a, b) => b.at - a.at);
   }
 
-  /** Retires those that are too old after a commit, and lets go what can go. */
-  async retireOld(committed: Entry): Promise<void> {
+  /** Retires those that are too old, after a commit for one, and lets go what can go. */
+  async retireOld(committed?: Entry): Promise<void> {
     for (const old of await this.#old(committed)) old.retired = true;
     await this.#settle();
   }
@@ -267,9 +267,9 @@ export class Entries {
    * Returns the snapshots that are too old. Each that is kept is checked first, since an old one must not be removed in
    * favour of one that cannot be read; then the choice is made again among the others.
    */
-  async #old(committed: Entry): Promise<Entry[]> {
+  async #old(committed: Entry | undefined): Promise<Entry[]> {
     if (this.#kept(this.good()).length === this.good().length) return [];
-    const checked = new Set([committed]);
+    const checked = new Set<Entry | undefined>([committed]);
     const check = async (entry: Entry) => {
       checked.add(entry);
       await this.#canBeRead(entry);

@@ -287,6 +287,16 @@ export class MediumStorage implements SnapshotStorage {
     return this.#listeners.add(listener);
   }
 
+  /**
+   * Removes the snapshots that are too many, as a commit does: those found when the storage was opened stay until then.
+   * As many newer ones as are retained are looked at first, and must be readable.
+   */
+  async prune(): Promise<void> {
+    this.#work.check();
+    await this.#entries.lookAgain();
+    await this.#work.publish(() => this.#entries.retireOld());
+  }
+
   close(): Promise<void> {
     this.#closing.abort(closed());
     return this.#work.close(() => this.#entries.all.flatMap(({ readers }) => [...readers]), async () => {

@@ -39,7 +39,7 @@ import type { Trial } from "../trial.ts";
 import { StorageTrust } from "../trust.ts";
 import { StoredWriter } from "../writer.ts";
 import { BackgroundTasks, type FailingTask } from "./background.ts";
-import { checkNewer, type Commit, committed } from "./changes.ts";
+import { checkNewer, type Commit, committed, pruned } from "./changes.ts";
 import { type Collected, Collector } from "./collector.ts";
 import { checkHead, groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
 import { IndexStore } from "./index_store.ts";
@@ -331,6 +331,28 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   /**
+   * Retires the snapshots that are too many, as a commit does; {@linkcode collect} deletes them when their time of
+   * grace is over. A snapshot that could not be read before is read again, and counts only if that succeeds.
+   */
+  async prune(): Promise<void> {
+    this.#work.check();
+    await this.#work.publish(async () => {
+      await this.#evidence.readDoubted();
+      const infos = await this.#knownInfos();
+      await this.#trusted(await this.#store.read());
+      await this.#store.update((index) =>
+        pruned(index, {
+          own: (index) => this.#own(index),
+          old: (counting) => this.#old(counting, infos),
+          counts: (id) => !this.#places.unread.has(id) && this.#trust.has(id),
+          isPinned: (id) => this.#places.isPinned(id),
+          time: this.#time,
+        })
+      );
+    });
+  }
+
+  /**
    * Deletes objects that are not needed any more: those of retired snapshots whose time of grace is over, and those
    * that crashed processes left. Also done after commits, if there is something to collect. Any number of processes may
    * collect at the same time.
@@ -369,6 +391,18 @@ export class ObjectStorage implements SnapshotStorage {
     return signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
   }
 
+  /** The descriptions of the snapshots that are here now, by their ids; none if only their number counts. */
+  async #knownInfos(): Promise<Map<string, SnapshotInfo>> {
+    return this.#retention.isCount ? new Map() : await this.#infos(this.#own(await this.#store.read()));
+  }
+
+  /** Those that are not kept. A snapshot that another process committed meanwhile is not known yet, and stays. */
+  #old(counting: readonly KeptSnapshot[], infos: ReadonlyMap<string, SnapshotInfo>): readonly KeptSnapshot[] {
+    const known = this.#retention.isCount ? counting : counting.filter(({ id }) => infos.has(id));
+    const stays = new Set(this.#retention.kept(known, ({ id }) => infos.get(id)!));
+    return known.filter((one) => !stays.has(one));
+  }
+
   #publish(place: string, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
     return this.#work.publish(async () => {
       await this.#trust.check(manifest);
@@ -381,9 +415,7 @@ export class ObjectStorage implements SnapshotStorage {
       const { mayCollect } = this.#collector;
       let isDue = false;
       const info = await infoOf(kept, false);
-      const infos = this.#retention.isCount ? new Map<string, SnapshotInfo>() : await this.#infos(
-        this.#own(await this.#store.read()),
-      );
+      const infos = await this.#knownInfos();
       infos.set(kept.id, info);
       work.mayBeCommitted = true;
       const commit: Commit = {
@@ -394,12 +426,7 @@ export class ObjectStorage implements SnapshotStorage {
           grouping(own.map(groupedOf), groupedOf(kept).meta);
           return own;
         },
-        // A snapshot that another process committed meanwhile is not known yet, and stays.
-        old: (counting) => {
-          const known = this.#retention.isCount ? counting : counting.filter(({ id }) => infos.has(id));
-          const stays = new Set(this.#retention.kept(known, ({ id }) => infos.get(id)!));
-          return known.filter((one) => !stays.has(one));
-        },
+        old: (counting) => this.#old(counting, infos),
         counts: (id) => !this.#places.unread.has(id) && this.#trust.has(id),
         isPinned: (id) => this.#places.isPinned(id),
         next: (index) => this.#leases.next(index),

@@ -156,7 +156,10 @@ test("package: NATS is not installed for those who use none, and who imports its
   assert.match(new TextDecoder().decode(stderr), /Cannot find package '@nats-io\//);
 });
 
-test("package: on Node, an import of the library opens few files, and no other package", async () => {
+/** The packages that the core opens; what hashes at once where there is no native module. */
+const OPENED = ["@noble/hashes/sha2.js"];
+
+test("package: on Node, an import of the library opens few files, and hardly another package", async () => {
   const { root } = await packed();
   const seen = new Set<string>();
   const visit = async (file: string) => {
@@ -165,6 +168,7 @@ test("package: on Node, an import of the library opens few files, and no other p
     for (
       const [, from] of (await Deno.readTextFile(file)).matchAll(/^(?:import|export|\}) ?(?:[^"';]*from )?"([^"]+)"/gm)
     ) {
+      if (OPENED.includes(from!)) continue;
       assert.match(from!, /^\.{1,2}\//, `${file} imports ${from}`);
       await visit(new URL(from!, `file://${file}`).pathname);
     }
@@ -177,12 +181,12 @@ test("package: on Node, an import of the library opens few files, and no other p
 /** Bytes, minified and with gzip, of what is made with the package; within 5 %. */
 const SIZES: Readonly<Record<string, readonly [source: string, bytes: number]>> = {
   "a CowMap": [`export { CowMap } from "@snapstream/snapstream";`, 2430],
-  "a pull into memory": [`export { MemoryStorage, pull } from "@snapstream/snapstream";`, 32_500],
-  "a handler": [`export { snapshotHandler } from "@snapstream/snapstream";`, 24_100],
+  "a pull into memory": [`export { MemoryStorage, pull } from "@snapstream/snapstream";`, 35_000],
+  "a handler": [`export { snapshotHandler } from "@snapstream/snapstream";`, 31_100],
   "the room of the example": [
     `export { DurableReplica } from "@snapstream/snapstream/durable-object";
      export { ObjectStorage, R2Bucket } from "@snapstream/snapstream/object";`,
-    69_700,
+    84_900,
   ],
 };
 

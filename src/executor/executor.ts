@@ -67,12 +67,13 @@ export class SnapshotExecutor {
     this.#onEvent = neverThrowing(options.onEvent ?? (() => {})); // a listener's mistake must not stop a save
     this.#runs = new OneAtATime(this.#onEvent, () => this.#triggers.applied(this.#triggerState()));
     this.#evidence = new SnapshotEvidence(context, this.#onEvent, (index) => this.#onLost(index));
-    this.#saver = new Saver(context, this.#evidence, this.#clock);
+    this.#saver = new Saver(context, this.#evidence, this.#clock, () => this.#runs.makeRoom());
     this.#disk = new DiskBased(context, this.#clock, options.purge?.safeIndexTimeout ?? SAFE_INDEX_TIMEOUT);
     this.#installer = new Installer(
       context,
       this.#evidence,
       (stop, tracker) => watchWork("install", stop, tracker, this.#clock, options),
+      (run) => this.#runs.exclude(run, options.whileSaving === "cancel"),
       () => this.#runs.enter("loading"),
     );
     this.#triggers = new Triggers(options.triggers ?? {}, options.retry ?? {}, this.#clock, () => this.#whenDue());
@@ -121,7 +122,7 @@ export class SnapshotExecutor {
    * Takes a snapshot, or joins the save that is running.
    *
    * @param options the gap, the signal, and what happens while a save is running
-   * @returns the save; fails with `BUSY` while one is being installed or sent, `TIMEOUT` if it takes too long or
+   * @returns the save; fails with `BUSY` while one is being loaded or sent, `TIMEOUT` if it takes too long or
    *   stalls, `CLOSED`, and with what the machine or the storage fails with
    */
   snapshot(options: SnapshotOptions = {}): Operation<SaveResult> {
@@ -170,7 +171,7 @@ export class SnapshotExecutor {
     able("a Receiver", "receive")(receiver, "receiver");
     if (signal !== undefined) checkSignal(signal, "signal");
     return this.#runs.install(
-      receiver.index,
+      receiver,
       signal,
       this.#options.whileSaving === "cancel",
       (index) => this.#installer.checkNewer(index),

@@ -64,7 +64,7 @@ export interface SnapshotHandlerOptions {
    * @default {1024}
    */
   readonly creationGap?: number;
-  /** Refuses uploads that are not signed by somebody who is trusted. */
+  /** Refuses uploads that are not signed by somebody who is trusted. By default the storage's, if it has one. */
   readonly verifier?: SnapshotVerifier;
   /**
    * The time for which a snapshot is kept after the last request of a download, in milliseconds. A client keeps two,

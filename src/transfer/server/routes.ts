@@ -16,7 +16,7 @@ import { Uploads } from "./uploads.ts";
 import { Downloads } from "./downloads.ts";
 import type { SnapshotHandlerOptions } from "./options.ts";
 import { LogRoute } from "./log_route.ts";
-import { keeping } from "./respond.ts";
+import { keeping, NotHereYet } from "./respond.ts";
 import { statusOfServer, Transfers } from "./status.ts";
 import { problem } from "../wire.ts";
 
@@ -66,7 +66,12 @@ export class Routes {
     };
     this.#log = options.target?.log && new LogRoute(options.target.log);
     this.#downloads = new Downloads(storage, leases, options.sources ?? (() => []));
-    this.#uploads = new Uploads(storage, { ...options, stallTimeout: this.#stallTimeout });
+    const { verifier = storage.verifier } = options;
+    this.#uploads = new Uploads(storage, {
+      ...options,
+      ...(verifier !== undefined && { verifier }),
+      stallTimeout: this.#stallTimeout,
+    });
   }
 
   /** Answers a request, if it may be made. */
@@ -82,7 +87,8 @@ export class Routes {
       await discard(request);
       if (error instanceof Overload) return problem(error, error.status, { "Retry-After": String(error.seconds) });
       const response = isRefusal(error) ? problem(error, error.fields.status ?? 403) : problem(error);
-      if (response.status >= 500 && onError !== undefined) neverThrowing(onError)(error, request);
+      const isOwn = response.status >= 500 && !(error instanceof NotHereYet);
+      if (isOwn && onError !== undefined) neverThrowing(onError)(error, request);
       return response;
     }
   }

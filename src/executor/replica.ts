@@ -38,7 +38,8 @@ import { type ReplicaStatus, replicaStatus } from "./status.ts";
  * Ties state machine, log and snapshots. With a `SqliteLog` and a `DirectoryStorage` it is a durable machine in one
  * process, without a server.
  *
- * What was acknowledged is in the newest good snapshot or in the log after it, whatever crashes when.
+ * What was acknowledged is in the newest good snapshot or in the log after it, whatever crashes when. One that is not
+ * closed does not keep a process alive by the timers of its triggers; what runs, or is open, may.
  *
  * @category Replica
  * @typeParam M the state machine

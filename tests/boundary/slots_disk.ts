@@ -167,7 +167,7 @@ export function serverSlots(): Slot[] {
       (_, v: Any) => serve(handler, { port: 0, hostname: v }),
     ),
     ...members("serveBraft", (_, it) => serveBraft(it), {
-      ...{ "!port": isInteger(0, 65535), hostname: isString, throttle: isNothing, stallTimeout: isNumber(1) },
+      ...{ "!port": isInteger(0, 65535), hostname: isString, throttle: isNothing, stallTimeout: isNumber(0) },
     }, () => ({ port: 0 })),
     parameter("pullBraft", "uri", isNothing, (_, v: Any) => pullBraft(v, new MemoryStorage())),
     parameter("pullBraft", "storage", isNothing, (_, v: Any) => pullBraft("remote://127.0.0.1:1/1", v)),

@@ -178,8 +178,8 @@ const MOST_FRUITLESS = 8;
  * @param options see {@linkcode PullOptions}
  * @returns work that gives the snapshot, or the newest one here if no source has a newer one; fails with `STALE` if
  *   `index` or `at` means an older one, which is not here, `NOT_FOUND` if no source has any, `UNAVAILABLE` or `TIMEOUT`
- *   if one of those cannot be asked, `CORRUPT` if the last one sent wrong bytes, `FORBIDDEN` if it is of another group or
- *   not signed by somebody who is trusted, `CANCELLED`
+ *   if one of those cannot be asked, `CORRUPT` if the last one sent wrong bytes, `FORBIDDEN` if it is of another group
+ *   or not signed by somebody who is trusted, `CANCELLED`
  *
  * @example
  * ```ts

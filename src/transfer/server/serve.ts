@@ -22,7 +22,7 @@ export interface ServeOptions {
   readonly hostname?: string;
   /**
    * The longest time for which a client may send nothing of its request's headers, or take nothing of what it is
-   * sent, in milliseconds. Then its connection is closed. On Bun it is rounded to seconds, and is at most 255 of them.
+   * sent, in milliseconds; 0 for no limit. Then its connection is closed. On Bun it is rounded to seconds, at most 255.
    *
    * @default {60000}
    */
@@ -82,17 +82,18 @@ interface BunLike {
  */
 export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
   checkFunction(handler, "handler");
-  const { port, hostname = "127.0.0.1", stallTimeout = 60_000, maxConnections = 1024 } = checkOptions(options, {
+  const { port, hostname = "127.0.0.1", stallTimeout: given = 60_000, maxConnections = 1024 } = checkOptions(options, {
     port: required(integer(0, 65535)),
     hostname: checkString,
-    stallTimeout: duration(1),
+    stallTimeout: duration(),
     maxConnections: integer(1),
   });
+  const stallTimeout = given === Infinity ? 0 : given; // the timers of a server know 0 only
   const url = (actual: number) => `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${actual}`;
   const { Bun } = globalThis as { Bun?: BunLike };
   if (Bun !== undefined) {
     // No limit on a body: it is 128 MiB by default.
-    const seconds = Math.min(Math.max(Math.round(stallTimeout / 1000), 1), 255);
+    const seconds = stallTimeout === 0 ? 0 : Math.min(Math.max(Math.round(stallTimeout / 1000), 1), 255);
     const server = Bun.serve({
       port,
       hostname,
@@ -113,7 +114,7 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   const { createServer } = await import("node:http");
   const connections = new Connections(maxConnections);
   const server = createServer(
-    { connectionsCheckingInterval: Math.min(stallTimeout, 10_000) },
+    { connectionsCheckingInterval: stallTimeout === 0 ? 10_000 : Math.min(stallTimeout, 10_000) },
     (request, response) => {
       response.once("close", connections.answering(request.socket));
       void answer(handler, request, response);

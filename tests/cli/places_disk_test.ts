@@ -139,10 +139,10 @@ test("cli: copy between directories, archives, buckets and servers; what is ther
     const refused = await run(["push", root, server.url], { env });
     assert.strictEqual(refused.code, 1);
     assert.match(refused.stderr, /^snapstream: [^\n]+\n$/);
+    const barred = await run(["pull", server.url, `${directory}/f`]);
+    assert.strictEqual(barred.code, 1);
+    assert.match(barred.stderr, /^snapstream: [^\n]+\n$/, "one line a failure");
     assert.strictEqual(await server.stop(), 0);
-    const away = await run(["pull", server.url, `${directory}/f`], { env });
-    assert.strictEqual(away.code, 1);
-    assert.match(away.stderr, /^snapstream: [^\n]+\n$/, "one line a failure");
   }));
 
 test("cli: prune removes all but the newest, once those were verified", () =>
@@ -229,3 +229,32 @@ test("cli: completions name every command and option", async () => {
     for (const word of ["unarchive", "token-file", "interval", "keep"]) assert.include(script, word, shell);
   }
 });
+
+test("cli: serve --page asks a browser for the token as a password, and shows the page to who has it", () =>
+  inTemp(async (directory) => {
+    await saveParts(`${directory}/a`, 1n, [1]);
+    const server = await serving([`${directory}/a`, "--page"], { SNAPSTREAM_TOKEN: "two words" });
+    const status = async (path: string, authorization?: string) => {
+      const headers: HeadersInit = authorization === undefined ? {} : { Authorization: authorization };
+      const response = await fetch(`${server.url}${path}`, { headers });
+      await response.body?.cancel();
+      return `${response.status} ${response.headers.get("WWW-Authenticate")?.slice(0, 6) ?? ""}`;
+    };
+    for (
+      const wrong of [undefined, `Basic ${btoa("me:two")}`, "Basic !", `Basic ${btoa("two words")}x`, "Bearer two"]
+    ) {
+      assert.strictEqual(await status("/", wrong), "401 Basic ", wrong);
+      assert.strictEqual(await status("/snapshots", wrong), "401 Basic ", wrong);
+    }
+    for (const right of [`Basic ${btoa("anybody:two words")}`, "Bearer two words"]) {
+      for (const path of ["/", "/page/app.js", "/snapshots/status"]) {
+        assert.strictEqual(await status(path, right), "200 ");
+      }
+    }
+    await server.stop();
+    const without = await serving([`${directory}/a`]);
+    const response = await fetch(`${without.url}/`);
+    await response.body?.cancel();
+    assert.strictEqual(response.status, 404, "off unless it is asked for");
+    await without.stop();
+  }));

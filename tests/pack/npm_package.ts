@@ -19,7 +19,8 @@ const ABOUT = {
 };
 
 /** Packages that only users of one entry have, because they hand over a connection or generated code of theirs. */
-const OPTIONAL_PEERS = ["@nats-io/jetstream", "@nats-io/kv", "@nats-io/nats-core"];
+const OPTIONAL_PEERS = ["@nats-io/jetstream", "@nats-io/kv", "@nats-io/nats-core", "@nats-io/transport-node"]
+  .concat("@opentelemetry/api");
 
 /** What stands for a package of @std where npm installs it, which has none: the same of Node's own. */
 const INSTEAD: Readonly<Record<string, (names: string) => string>> = {

@@ -37,7 +37,9 @@ test("package: it has what it needs, and nothing of the tests, of JSR, or of the
   assert.isNotEmpty(manifest.description);
   assert.isNotEmpty(manifest.keywords);
   const all = { ...manifest.dependencies, ...manifest.peerDependencies };
-  assert.isEmpty(Object.keys(all).filter((name) => name.includes("std") || name.startsWith("@nats-io/transport")));
+  assert.isEmpty(Object.keys(all).filter((name) => name.includes("std")));
+  const own = Object.keys(manifest.dependencies);
+  assert.isEmpty(own.filter((name) => /^@nats-io|^@opentelemetry|^preact$|^uplot$/.test(name)), "not for everybody");
   assert.hasAllKeys(manifest.peerDependenciesMeta, Object.keys(manifest.peerDependencies));
 });
 
@@ -48,7 +50,7 @@ test("package: publint and attw have nothing to say", async () => {
 });
 
 /** The entries by the types that they need. */
-const ANYWHERE = ["", "/extend", "/object", "/durable-object", "/opfs", "/formats", "/cbor"];
+const ANYWHERE = ["", "/extend", "/object", "/durable-object", "/opfs", "/formats", "/cbor", "/page"];
 const ON_NODE = ["/fs", "/sqlite", "/serve", "/testing", "/cli", "/protobuf"];
 
 const WORLDS: Readonly<Record<string, { types: string[]; lib: string[]; entries: string[] }>> = {

@@ -282,7 +282,10 @@ function wellFormed<T>(make: () => T): T {
 async function natsBucket(url: URL, purpose: "look" | "write"): Promise<NamedBucket> {
   const [name = "", ...rest] = url.pathname.split("/").filter((part) => part !== "");
   if (name === "") throw new UsageError("A bucket in NATS is nats://SERVER/BUCKET or nats://SERVER/BUCKET/PREFIX");
-  const { connectNats } = await import("./nats.ts");
+  const { connectNats } = await import("./nats.ts").catch((error) => {
+    const packages = "@nats-io/jetstream @nats-io/kv @nats-io/nats-core @nats-io/transport-node";
+    throw new SnapshotError("UNSUPPORTED", `NATS wants packages of its own: npm install ${packages}`, { cause: error });
+  });
   const connection = await connectNats(url, name, purpose === "look");
   const prefix = prefixOf(rest.join("/"));
   return { name: `nats://${url.host}/${name}/${prefix}`, prefix, ...connection };

@@ -13,7 +13,7 @@ const USAGE = `deno task test [GROUP or FILE …] [--runtime NAME] [--filter WOR
 
   GROUP            deno, node, bun, workerd, pack, edge, browser, jetstream, s3, interop; none: all of them; or jsr
   FILE             a test file, or a folder of them: on Deno, or on --runtime
-  --runtime NAME   deno, node22, node24, bun, workerd, workerd-nodejs, chromium
+  --runtime NAME   deno, node22, node24, bun, workerd, workerd-nodejs, chromium, firefox
   --filter WORDS   only tests that have this in their name; on Deno, if neither group nor runtime is named
   --std DIR        for jsr: a checkout of the real packages of @std; else they come from JSR
   --slow           the twenty slowest tests, at the end`;

@@ -1,14 +1,15 @@
 // Has a page, or a worker of it, run the tests of a module, from Node.
 
 import { startBrowser } from "./chromium.ts";
+import { type DrivenPage, startFirefox } from "./firefox.ts";
 import { startSite } from "./site.ts";
 
 /** Runs a module of tests, and shows what it says; the last line says how many passed. Returns how many failed. */
 export async function runByItself(module: string, where: "page" | "worker"): Promise<number> {
   const site = await startSite();
-  const browser = await startBrowser();
+  const browser = process.env.FIREFOX === undefined ? await startBrowser() : await startFirefox();
   try {
-    const page = await browser.page();
+    const page: DrivenPage = await browser.page();
     const ended = new Promise<number>((resolve, reject) => {
       page.on("console", (message) => {
         console.log(message.text());

@@ -9,17 +9,20 @@ import type { Group, Selection, Suite } from "../suites/suite.ts";
 /** It brings no browser along without its install script. */
 const PACKAGES = { "playwright-core": "playwright-core@1.65.1" };
 const CHROMIUM = "/usr/bin/chromium";
+const FIREFOX = "/usr/bin/firefox-esr";
+/** What depends on the browser's OPFS; where a crash can cut is a matter of our own code, and takes Firefox minutes. */
+const IN_FIREFOX = ["tests/browser/page/opfs_test.ts"];
 
 /** The group. */
 export const suite: Group = {
   name: "browser",
-  needs: "Chromium (apt-get install chromium) and playwright-core (npm)",
-  installed: () => Promise.resolve(existsSync(CHROMIUM) && packagesInstalled("browser", PACKAGES)),
+  needs: "Chromium and Firefox (apt-get install chromium firefox-esr) and playwright-core (npm)",
+  installed: () => Promise.resolve([CHROMIUM, FIREFOX].every(existsSync) && packagesInstalled("browser", PACKAGES)),
   async install(): Promise<void> {
-    if (!existsSync(CHROMIUM)) {
-      console.error("Installing Chromium …");
+    if (![CHROMIUM, FIREFOX].every(existsSync)) {
+      console.error("Installing Chromium and Firefox …");
       await command("apt-get", ["update"]);
-      await command("apt-get", ["install", "-y", "--no-install-recommends", "chromium"]);
+      await command("apt-get", ["install", "-y", "--no-install-recommends", "chromium", "firefox-esr"]);
     }
     await installPackages("browser", PACKAGES["playwright-core"], PACKAGES);
   },
@@ -31,15 +34,23 @@ export const suite: Group = {
       byItself("Chromium, a page", "page", "runtime", ofKinds(files, "runtime")),
       byItself("Chromium writing as Safari, OPFS in a page", "page", "opfs_page", inPage),
       byItself("Chromium, OPFS in a worker", "worker", "opfs_worker", inPage),
+      byItself("Firefox, OPFS in a page", "page", "opfs_firefox_page", IN_FIREFOX, { FIREFOX }),
+      byItself("Firefox, OPFS in a worker", "worker", "opfs_firefox_worker", IN_FIREFOX, { FIREFOX }),
     ];
   },
 };
 
 /** Tests that a page, or a dedicated worker of it, runs by itself. */
-function byItself(title: string, where: "page" | "worker", module: string, files: readonly string[]): Suite {
+function byItself(
+  title: string,
+  where: "page" | "worker",
+  module: string,
+  files: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Suite {
   return {
     title,
-    runtime: "chromium",
+    runtime: "FIREFOX" in env ? "firefox" : "chromium",
     files,
     async run(selection, run) {
       await bundle(`browser/${module}`, "browser", [
@@ -54,7 +65,7 @@ function byItself(title: string, where: "page" | "worker", module: string, files
         `import { runByItself } from "${ROOT}tests/browser/drive.ts";`,
         `process.exitCode = await runByItself("${module}", "${where}") > 0 ? 1 : 0;`,
       ]);
-      return await run(await runtime("node24"), [driver], environment());
+      return await run(await runtime("node24"), [driver], { ...environment(), ...env });
     },
   };
 }

@@ -75,8 +75,10 @@ export const versitygw: S3Kind = {
   async install() {
     const directory = at("versitygw");
     await Deno.mkdir(directory, { recursive: true });
-    const go = new Deno.Command("go", { args: ["install", VERSITYGW], env: { GOBIN: directory }, stderr: "piped" });
-    const { success, stderr } = await go.output().catch((error) => {
+    const build = async () =>
+      await new Deno.Command("go", { args: ["install", VERSITYGW], env: { GOBIN: directory }, stderr: "piped" })
+        .output();
+    const { success, stderr } = await build().catch((error) => {
       throw error instanceof Deno.errors.NotFound ? new Error("There is no Go here, which builds versitygw") : error;
     });
     if (!success) throw new Error(`Go cannot build versitygw:\n${new TextDecoder().decode(stderr).slice(-2000)}`);

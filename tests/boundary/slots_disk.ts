@@ -91,7 +91,12 @@ export function storageSlots(directory: string, storage: SnapshotStorage): Slot[
         disk: isNothing,
         group: isGroup,
       },
-      ...{ durability: isOne("full", "file", "none"), readOnly: isBoolean, keepInstalls: isNumber(0) },
+      ...{
+        durability: isOne("full", "file", "none"),
+        readOnly: isBoolean,
+        keepInstalls: isNumber(0),
+        temp: (v) => isPath(v) || v === undefined,
+      },
     }),
     parameter("writer.file", "written", isBytes, (_, v) => write({}, v)),
     parameter("writer.file, pieces", "written", isBytes, (_, v) => write({ chunkSize: "pieces" }, v)),

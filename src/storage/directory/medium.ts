@@ -60,6 +60,7 @@ export class DirectoryMedium implements Medium {
   readonly #root: string;
   readonly #sync: DirectorySync;
   readonly #lock: DiskLock | undefined;
+  readonly #tempPath: string | undefined;
   /** By kind of difference: whether this file system takes names that differ only so for the same. */
   readonly #merges = new Map<string, boolean>();
 
@@ -68,12 +69,14 @@ export class DirectoryMedium implements Medium {
    * @param root the directory
    * @param sync makes names durable
    * @param lock that of the root; absent if the root must not be changed
+   * @param tempPath where snapshots are written, if not in the root
    */
-  constructor(disk: Disk, root: string, sync: DirectorySync, lock: DiskLock | undefined) {
+  constructor(disk: Disk, root: string, sync: DirectorySync, lock: DiskLock | undefined, tempPath?: string) {
     this.#disk = disk;
     this.#root = root;
     this.#sync = sync;
     this.#lock = lock;
+    this.#tempPath = tempPath;
     this.local = {
       list: (path, name) => this.#listLocal(path, name),
       open: (path) => openLocal(disk, path),
@@ -269,6 +272,7 @@ export class DirectoryMedium implements Medium {
     try {
       await this.#disk.rename(this.#path(place), this.#path(final));
       await this.#sync.sync(this.#root);
+      if (place === TEMP && this.#tempPath !== undefined) await this.#sync.sync(dirname(this.#tempPath));
     } catch (error) {
       // An unacknowledged snapshot must not be found later, nor be in the way of the next attempt. A disk that reports
       // an error may still have renamed it.
@@ -440,6 +444,7 @@ export class DirectoryMedium implements Medium {
   }
 
   #path(...parts: string[]): string {
+    if (this.#tempPath !== undefined && parts[0] === TEMP) return join(this.#tempPath, ...parts.slice(1));
     return join(this.#root, ...parts);
   }
 }

@@ -12,6 +12,7 @@ import { neverThrowing } from "../../async/mod.ts";
 import type { CreateOptions, DamagedSnapshot, SnapshotWriter, UnreadableSnapshot } from "../../snapshot/mod.ts";
 import { DirectoryMedium } from "./medium.ts";
 import { DirectorySync, type Durability } from "./sync.ts";
+import { tempPath } from "./temp.ts";
 import { aboutSnapshot, examine, isProof } from "../evidence.ts";
 import { indexOfDirectory, isInstall, isTrash, LOCK, snapshotDirectory, TEMP } from "../layout.ts";
 import type { StoredSnapshot } from "../medium.ts";
@@ -42,6 +43,11 @@ export interface DirectoryStorageOptions extends StorageOptions {
    * @default {604800000}
    */
   readonly keepInstalls?: number;
+  /**
+   * A directory in which snapshots are written before they are committed (Ratis: `getTmpDir`), on the file system of the
+   * root. It is made, and what a crash left of this storage's in it is swept. By default `temp` in the root.
+   */
+  readonly temp?: string;
   /** The disk; by default that of the runtime. */
   readonly disk?: Disk;
 }
@@ -103,17 +109,18 @@ export class DirectoryStorage extends MediumStorage {
    *
    * @param root the directory
    * @param options see {@linkcode DirectoryStorageOptions}
-   * @throws {SnapshotError} `BUSY` if a process has it open, `FORBIDDEN` if it may not be read, `NOT_FOUND` if it is
+   * @throws {SnapshotError} `UNSUPPORTED` if `temp` is on another device; `BUSY` if a process has it open, `FORBIDDEN` if it may not be read, `NOT_FOUND` if it is
    *   not there and opened read-only
    */
   static async open(root: string, options: DirectoryStorageOptions = {}): Promise<DirectoryStorage> {
     checkPath(root, "root");
-    const { disk = defaultDisk(), durability = "full", readOnly = false, keepInstalls = 7 * 24 * 3600 * 1000 } =
+    const { disk = defaultDisk(), durability = "full", readOnly = false, keepInstalls = 7 * 24 * 3600 * 1000, temp } =
       checkOptions(options, {
         ...storageChecks(),
         durability: oneOf("full", "file", "none"),
         readOnly: checkBoolean,
         keepInstalls: duration(),
+        temp: checkPath,
         disk: checkDisk,
       });
     const warn = neverThrowing(options.onWarning ?? (() => {}));
@@ -121,8 +128,16 @@ export class DirectoryStorage extends MediumStorage {
     if (!readOnly) await makeRoot(disk, root, sync);
     const lock = readOnly ? undefined : await disk.lock(`${root}/${LOCK}`);
     try {
-      const medium = new DirectoryMedium(disk, root, sync, lock);
-      if (!readOnly) await sweep(disk, root, medium, sync, keepInstalls, warn);
+      const hasTemp = temp !== undefined && !readOnly;
+      const medium = new DirectoryMedium(
+        disk,
+        root,
+        sync,
+        lock,
+        hasTemp ? await tempPath(disk, root, temp) : undefined,
+      );
+      if (hasTemp) await medium.remove(medium.temp);
+      if (!readOnly) await sweep(disk, root, new DirectoryMedium(disk, root, sync, lock), sync, keepInstalls, warn);
       const found: StoredSnapshot[] = [];
       const unreadable: UnreadableSnapshot[] = [];
       const damaged: DamagedSnapshot[] = [];

@@ -81,8 +81,12 @@ export {
 } from "./storage/mod.ts";
 export {
   checkFollows,
+  type EncodedBatch,
   type EntryRow,
+  type KnownFollower,
   type LogProposeOptions,
+  type LogStatus,
+  type ServedLog,
   type SqlBatch,
   type SqlBounds,
   type SqlDigest,
@@ -95,6 +99,10 @@ export {
   type Beginning,
   type ExecutorContext,
   type ExecutorFailure,
+  type FollowerContext,
+  type FollowerEvent,
+  type FollowerStatus,
+  type FollowOptions,
   FsmCaller,
   type FsmListener,
   type MachineCallback,

@@ -4,6 +4,7 @@
 
 import { LOCK } from "./suites/program.ts";
 import { wrongInHouse } from "./support/house_words.ts";
+import { assetsModule } from "./page.ts";
 import { readmeWithTable } from "./suites/table.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
@@ -61,6 +62,8 @@ await examples();
 await step("publish, dry run", "publish", "--dry-run", "--allow-dirty");
 const wrong = await wrongInHouse(ROOT);
 say("words and comments of the house", wrong.length === 0, wrong.join("\n"));
+const page = await Deno.readTextFile(`${ROOT}src/page/gen/assets.ts`) === await assetsModule();
+say("the page in src/page/gen", page, "It is not what src/page/app and src make: deno task page makes it anew");
 const { is, should } = await readmeWithTable();
 say("the table of tests/README.md", is === should, "It is not what the code says: deno task table writes it anew");
 console.log(`${failed === 0 ? "all good" : `${failed} failed`}`);

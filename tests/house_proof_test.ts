@@ -15,7 +15,8 @@ const FLOORS: readonly (readonly string[])[] = [
   ["log"],
   ["storage", "transfer"],
   ["executor"],
-  ["braft", "jetstream", "durable_object", "backup", "cli", "testing"],
+  ["braft", "jetstream", "durable_object", "backup", "testing", "page", "otel"],
+  ["cli"],
 ];
 
 interface Dependency {

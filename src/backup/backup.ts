@@ -217,7 +217,8 @@ export class Backup implements AsyncDisposable {
    */
   static async start(replica: BackedUp, bucket: Bucket, options: BackupOptions = {}): Promise<Backup> {
     able("a Bucket", "get", "put", "delete", "list")(bucket, "bucket");
-    checkStorage(replica?.storage, "replica.storage");
+    able("a replica", "status")(replica, "replica");
+    checkStorage(replica.storage, "replica.storage");
     checkBackupOptions(options);
     const { log, storage } = replica;
     if (log === undefined) {

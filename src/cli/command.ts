@@ -6,9 +6,15 @@
 
 import { SnapshotError } from "../errors.ts";
 import type { Io } from "./io.ts";
+import { UsageError } from "./usage_error.ts";
+
+export { UsageError };
 
 /** The exit codes. */
 export const Exit = { DONE: 0, FAILED: 1, WRONG_USE: 2, DAMAGED: 3 } as const;
+
+/** The value's name of an option that takes none. */
+export const FLAG = "";
 
 /** A command of the command line. */
 export interface Command {
@@ -20,7 +26,7 @@ export interface Command {
   readonly help: string;
   /** The least and the most arguments that it takes. */
   readonly positionals: readonly [least: number, most: number];
-  /** Its options, beside `--json` and `--help`; all take a value. */
+  /** Its options, beside `--json` and `--help`, and the names of their values; {@linkcode FLAG} if one takes none. */
   readonly options: Readonly<Record<string, string>>;
   /** Runs it, and returns the exit code. */
   run(invocation: Invocation): Promise<number>;
@@ -32,6 +38,8 @@ export interface Invocation {
   readonly positionals: readonly string[];
   /** The options that were given. */
   readonly options: Readonly<Record<string, string | undefined>>;
+  /** The options without a value that were given. */
+  readonly flags: ReadonlySet<string>;
   /** True if JSON is asked for. */
   readonly json: boolean;
   /** Fires on Ctrl-C. */
@@ -40,9 +48,6 @@ export interface Invocation {
   readonly io: Io;
 }
 
-/** A call that makes no sense. */
-export class UsageError extends Error {}
-
 /** Reads an index. */
 export function parseIndex(text: string | undefined): bigint | undefined {
   if (text === undefined) return undefined;
@@ -50,9 +55,21 @@ export function parseIndex(text: string | undefined): bigint | undefined {
   return BigInt(text);
 }
 
+/** Reads a whole number of an option. */
+export function parseNumber(text: string, name: string, least: number, most: number): number {
+  const number = /^[0-9]{1,15}$/.test(text) ? Number(text) : NaN;
+  if (number >= least && number <= most) return number;
+  throw new UsageError(`--${name} takes a number from ${least} to ${most}, not ${JSON.stringify(text)}`);
+}
+
 /** The exit code of an error. */
 export function exitCodeOf(error: unknown): number {
   return error instanceof SnapshotError && (error.code === "CORRUPT" || error.code === "MALFORMED")
     ? Exit.DAMAGED
     : Exit.FAILED;
+}
+
+/** JSON has no bigint. */
+export function plain(_: string, value: unknown): unknown {
+  return typeof value === "bigint" ? String(value) : value;
 }

@@ -6,6 +6,8 @@
 
 import process from "node:process";
 import type { Operation } from "../async/mod.ts";
+import { sizeText } from "./text.ts";
+import { UsageError } from "./usage_error.ts";
 
 /** Where a command writes to. */
 export interface Io {
@@ -13,21 +15,49 @@ export interface Io {
   print(line: string): void;
   /** A line for the person at the terminal. */
   note(line: string): void;
-  /** Standard input. */
+  /** Lines in the place of those that were shown last, on a terminal; elsewhere one more line, if it is another. */
+  redraw(lines: readonly string[], plain: string): void;
+  /** Standard input, unless somebody would have to type it. */
   stdin(): ReadableStream<Uint8Array>;
-  /** Standard output, for bytes. */
-  stdout(): WritableStream<Uint8Array>;
+  /** Standard output, for bytes. To a terminal nothing goes but text, and that only if text is expected. */
+  stdout(kind: "text" | "binary"): WritableStream<Uint8Array>;
   /** Waits for work, and shows how far it is if somebody is looking. */
   watch<T>(operation: Operation<T>): Promise<T>;
 }
 
+/** The bar that is shown: a message goes above it. */
+let bar: { redraw(): void } | undefined;
+
 /** The input and output of the process. */
 export function processIo(): Io {
+  // Whoever reads only the first lines (`| head`) has what he wants: that is no failure.
+  process.stdout.on("error", () => {});
+  process.stderr.on("error", () => {});
+  let drawn = 0;
+  let last = "";
   return {
     print: (line) => void process.stdout.write(`${escaped(line)}\n`),
-    note: (line) => void process.stderr.write(`${escaped(line)}\n`),
-    // Not by their numbers: a non-blocking one (a pipe that somebody else set so) would give EAGAIN.
-    stdin: () => ReadableStream.from(process.stdin),
+    note(line) {
+      process.stderr.write(`${bar === undefined ? "" : "\r\x1b[K"}${escaped(line)}\n`);
+      bar?.redraw();
+    },
+    redraw(lines, plain) {
+      if (!process.stdout.isTTY) {
+        if (plain !== last) process.stdout.write(`${escaped(plain)}\n`);
+        last = plain;
+        return;
+      }
+      const { columns = 80, rows = 24 } = process.stdout;
+      const cut = lines.slice(0, Math.max(rows - 1, 1)).map((line) => escaped(line).slice(0, Math.max(columns - 1, 1)));
+      const up = drawn > 0 ? `\x1b[${drawn}A` : "";
+      process.stdout.write(`${up}\r\x1b[J${cut.join("\n")}\n`);
+      drawn = cut.length;
+    },
+    stdin() {
+      if (process.stdin.isTTY) throw new UsageError("Standard input is a terminal: give it a file (< FILE)");
+      // Not by their numbers: a non-blocking one (a pipe that somebody else set so) would give EAGAIN.
+      return ReadableStream.from(process.stdin);
+    },
     stdout: stdoutSink,
     watch,
   };
@@ -51,40 +81,71 @@ export function shown(name: string): string {
 }
 
 /** Standard output as a sink: a write is done when all of it was taken. */
-function stdoutSink(): WritableStream<Uint8Array> {
+function stdoutSink(kind: "text" | "binary"): WritableStream<Uint8Array> {
   const { stdout } = process;
-  stdout.on("error", () => {}); // the reader has gone: the write that saw it says so
+  if (stdout.isTTY && kind === "binary") {
+    throw new UsageError("Standard output is a terminal: send it to a file (> FILE)");
+  }
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const write = (bytes: Uint8Array | string) =>
+    new Promise<void>((resolve, reject) => void stdout.write(bytes, (error) => error ? reject(error) : resolve()));
   return new WritableStream<Uint8Array>({
-    write: (bytes) =>
-      new Promise((resolve, reject) => void stdout.write(bytes, (error) => error ? reject(error) : resolve())),
+    async write(bytes) {
+      if (!stdout.isTTY) return await write(bytes);
+      let text: string;
+      try {
+        text = decoder.decode(bytes, { stream: true });
+      } catch {
+        throw new UsageError("This is no text, and standard output is a terminal: send it to a file (> FILE)");
+      }
+      if (text.includes("\0")) {
+        throw new UsageError("This is no text, and standard output is a terminal: send it to a file (> FILE)");
+      }
+      await write(escaped(text));
+    },
+  });
+}
+
+/**
+ * A terminal without the sequences that save and restore the position of the cursor: the bar would return in the end to
+ * where it began, over the messages that were written since.
+ */
+function withoutReturns(terminal: NodeJS.WriteStream): NodeJS.WriteStream {
+  // deno-lint-ignore no-control-regex
+  const returns = /\x1b[78]/g;
+  return Object.create(terminal, {
+    write: { value: (text: string) => terminal.write(text.replace(returns, "")) },
   });
 }
 
 async function watch<T>(operation: Operation<T>): Promise<T> {
   if (!process.stderr.isTTY) return await operation;
   const { default: progress } = await import("cli-progress");
-  const bar = new progress.SingleBar({
-    stream: process.stderr,
-    format: "{phase} [{bar}] {percentage} % | {done} of {all} MiB | {rate} MiB/s",
+  const shown = new progress.SingleBar({
+    stream: withoutReturns(process.stderr),
+    format: "{phase} [{bar}] {percentage} % | {done} of {all} | {rate}/s",
     hideCursor: true,
+    clearOnComplete: true, // the result says what was done
+    fps: 10,
   }, progress.Presets.shades_classic);
-  bar.start(1, 0, { phase: "", done: 0, all: "?", rate: 0 });
+  const values = { phase: "", done: sizeText(0), all: "?", rate: sizeText(0) };
+  shown.start(1, 0, values);
+  let at = 0;
+  bar = { redraw: () => shown.update(at) };
   try {
     for await (const { phase, bytes, total, rate } of operation) {
-      bar.setTotal(Math.max(total ?? bytes, 1));
-      bar.update(bytes, {
+      shown.setTotal(Math.max(total ?? bytes, 1));
+      at = bytes;
+      shown.update(bytes, {
         phase,
-        done: mebibytes(bytes),
-        all: total === undefined ? "?" : mebibytes(total),
-        rate: mebibytes(rate),
+        done: sizeText(bytes),
+        all: total === undefined ? "?" : sizeText(total),
+        rate: sizeText(rate),
       });
     }
     return await operation;
   } finally {
-    bar.stop();
+    bar = undefined;
+    shown.stop();
   }
-}
-
-function mebibytes(bytes: number): string {
-  return (bytes / 1024 / 1024).toFixed(1);
 }

@@ -1,171 +1,211 @@
 /**
- * Commands that move snapshots: `serve`, `pull`, `archive`, `unarchive`, `restore`.
+ * Commands that move snapshots: `pull`, `push`, `copy`, `archive`, `unarchive`.
  *
  * @module
  */
 
-import { timingSafeEqual } from "@std/crypto/timing-safe-equal";
-import { onAbort } from "../async/mod.ts";
-import { messageOf } from "../errors.ts";
-import { archive as archiveOf, unarchive as takeIn } from "../snapshot/mod.ts";
-import { DirectoryStorage } from "../storage/directory/mod.ts";
-import { pump } from "../stream/mod.ts";
-import { checkSource, pull as fetchInto, snapshotHandler } from "../transfer/mod.ts";
-import { serve as listen } from "../serve.ts";
-import { openFormat } from "../format/mod.ts";
-import { type Command, Exit, parseIndex, UsageError } from "./command.ts";
-import { foreignFiles } from "./foreign.ts";
+import { writeFiles } from "../format/disk/mod.ts";
+import { defaultDisk } from "../fs/mod.ts";
+import {
+  archive as archiveOf,
+  type SnapshotReader,
+  type SnapshotStorage,
+  unarchive as takeIn,
+} from "../snapshot/mod.ts";
+import { pump, toHex } from "../stream/mod.ts";
+import { pull as fetchInto, push as sendTo, type SourceOptions } from "../transfer/mod.ts";
+import { type Command, Exit, type Invocation, parseIndex, UsageError } from "./command.ts";
+import { withReader } from "./files.ts";
+import { openTarget, parseNamed, pathOf, type PlaceReader, PLACES, serverOf } from "./place/mod.ts";
+import { TOKEN_HELP, TOKEN_OPTIONS } from "./secrets.ts";
+import { sizeText } from "./text.ts";
 
-/** Compares a secret in a time that does not tell how much of it is right. */
-function isSame(given: string, secret: string): boolean {
-  const encoder = new TextEncoder();
-  const [a, b] = [encoder.encode(given), encoder.encode(secret)];
-  return a.length === b.length && timingSafeEqual(a, b); // it throws if their lengths differ
-}
-
-/** `serve DIR --port P` */
-export const serve: Command = {
-  usage: "DIR --port P [--host H] [--token T]",
-  summary: "serves the snapshots of a directory over HTTP, until Ctrl-C",
-  help:
-    "Reads only: nothing can be sent to it, and nothing in the directory is changed. What is added to the directory\n" +
-    "later is not seen. --host is 127.0.0.1 unless given; with --token only requests with that bearer token pass.",
-  positionals: [1, 1],
-  options: { port: "P", host: "H", token: "T" },
-  async run({ positionals, options, json, signal, io }) {
-    const port = Number(options.port ?? NaN);
-    if (!Number.isInteger(port) || port < 0 || port > 65_535) {
-      throw new UsageError("--port takes a number from 0 to 65535");
-    }
-    const storage = await DirectoryStorage.open(positionals[0]!, { readOnly: true });
-    try {
-      const { token } = options;
-      const handler = snapshotHandler(storage, {
-        authorize: ({ method, headers }) =>
-          (method === "GET" || method === "HEAD") &&
-          (token === undefined || isSame(headers.get("Authorization") ?? "", `Bearer ${token}`)),
-        onError: (error, { url }) => io.note(`${new URL(url).pathname}: ${error}`),
-      });
-      const server = await listen(handler, { port, ...(options.host !== undefined && { hostname: options.host }) });
-      io.print(json ? JSON.stringify({ url: server.url }) : `Serving ${positionals[0]} at ${server.url}`);
-      await new Promise((resolve) => onAbort(signal, resolve));
-      await server.close();
-      await handler.close();
-      return Exit.DONE;
-    } finally {
-      await storage.close();
-    }
-  },
-};
-
-/** `pull URL… DIR` */
+/** `pull URL… TO` */
 export const pull: Command = {
-  usage: "URL… DIR [--index I] [--token T]",
+  usage: "URL… TO [--index I]",
   summary: "fetches the newest snapshot from one or more servers",
   help:
     "Can be stopped at any time, and resumes where it was when it is called again. The servers must be servers of\n" +
-    "one group: all are asked, and the newest snapshot is fetched.",
+    "one group: all are asked, and the newest snapshot is fetched. If that is here already, all is well. TO is a\n" +
+    `directory or a bucket.\n\n${TOKEN_HELP}`,
   positionals: [2, Infinity],
-  options: { index: "I", token: "T" },
-  async run({ positionals, options, json, signal, io }) {
-    const headers: HeadersInit = options.token === undefined ? {} : { Authorization: `Bearer ${options.token}` };
-    const sources = positionals.slice(0, -1).map((url) => {
-      try {
-        checkSource({ url, headers }, "URL"); // its message shows no password
-      } catch (error) {
-        throw new UsageError(messageOf(error));
-      }
-      return { url, headers };
-    });
-    const index = parseIndex(options.index);
-    const storage = await DirectoryStorage.open(positionals.at(-1)!);
-    try {
-      const { upToDate, snapshot, fetched, reused } = await io.watch(fetchInto(storage, sources, {
-        index,
-        signal,
-        onSourceError: (error) => io.note(error.message),
-      }));
-      const found = String(snapshot.meta.lastIncludedIndex);
-      io.print(
-        json
-          ? JSON.stringify({ index: found, size: snapshot.size, fetched, reused, upToDate })
-          : upToDate
-          ? `snapshot ${found}: up to date`
-          : `snapshot ${found}: ${snapshot.size} bytes, ${fetched} of them fetched, ${reused} here already`,
-      );
-      return Exit.DONE;
-    } finally {
-      await storage.close();
+  options: { index: "I", ...TOKEN_OPTIONS },
+  async run(invocation) {
+    const { positionals, options } = invocation;
+    const sources: SourceOptions[] = [];
+    for (const url of positionals.slice(0, -1)) {
+      const source = await serverOf(url, invocation);
+      if (source === undefined) throw new UsageError(`${url} is no address of a server (http: or https:)`);
+      sources.push(source);
     }
+    return await fetchTo(positionals.at(-1)!, sources, parseIndex(options["index"]), invocation);
   },
 };
 
-/** `archive PATH [INDEX] > FILE` */
-export const archive: Command = {
-  usage: "PATH [INDEX] > FILE",
-  summary: "writes a snapshot as one stream to standard output",
-  help: "The newest, or the one that is named; also of another system. Nothing at the path is changed.",
-  positionals: [1, 2],
-  options: {},
-  async run({ positionals, signal, io }) {
-    const index = parseIndex(positionals[1]);
-    const files = await foreignFiles(positionals[0]!);
-    if (files !== undefined) {
-      const reader = await openFormat(files, index === undefined ? {} : { index });
-      await pump(archiveOf(reader), io.stdout(), { signal });
-      return Exit.DONE;
-    }
-    const storage = await DirectoryStorage.open(positionals[0]!, { readOnly: true });
-    try {
-      const reader = await storage.open(index);
-      try {
-        await pump(archiveOf(reader), io.stdout(), { signal });
-      } finally {
-        await reader.close();
-      }
-      return Exit.DONE;
-    } finally {
-      await storage.close();
-    }
-  },
-};
-
-/** `restore DIR INDEX` */
-export const restore: Command = {
-  usage: "DIR INDEX",
-  summary: "makes a quarantined snapshot one again, if it verifies",
-  help: "Reads all of it first: what is bad stays where it is (exit code 3). `ls` names those that are quarantined.",
+/** `push PLACE URL` */
+export const push: Command = {
+  usage: "PLACE URL [--index I]",
+  summary: "sends a snapshot to a server, which installs it",
+  help: `Only chunks that the server does not have are sent. PLACE is as of ls.\n\n${TOKEN_HELP}`,
   positionals: [2, 2],
-  options: {},
-  async run({ positionals, json, signal, io }) {
-    const index = parseIndex(positionals[1])!;
-    const storage = await DirectoryStorage.open(positionals[0]!, { onWarning: ({ message }) => io.note(message) });
-    try {
-      const { size } = await storage.restore(index, { signal });
-      io.print(json ? JSON.stringify({ index: String(index), size }) : `snapshot ${index}: ${size} bytes`);
-      return Exit.DONE;
-    } finally {
-      await storage.close();
-    }
+  options: { index: "I", ...TOKEN_OPTIONS },
+  async run(invocation) {
+    const server = await serverOf(invocation.positionals[1]!, invocation);
+    if (server === undefined) throw new UsageError("push sends to a server (http: or https:): see copy");
+    return await fromPlace(invocation, (reader) => send(reader, server, invocation));
   },
 };
 
-/** `unarchive DIR < FILE` */
+/** `copy FROM TO` */
+export const copy: Command = {
+  usage: "FROM TO [--index I]",
+  summary: "copies a snapshot from any place to any other",
+  help: `FROM is ${PLACES}. TO is a directory, a bucket or a server, or an archive if it ends with .snap.\n` +
+    `Everything is verified on the way, and what TO has already is not moved.\n\n${TOKEN_HELP}`,
+  positionals: [2, 2],
+  options: { index: "I", ...TOKEN_OPTIONS },
+  async run(invocation) {
+    const { positionals: [from, to], options } = invocation;
+    const toServer = await serverOf(to!, invocation);
+    if (toServer !== undefined) return await fromPlace(invocation, (reader) => send(reader, toServer, invocation));
+    if (/\.snap$/i.test(to!)) return await fromPlace(invocation, (reader) => intoFile(reader, pathOf(to!), invocation));
+    const named = parseNamed(from!, options["index"]);
+    const fromServer = await serverOf(named.place, invocation);
+    if (fromServer !== undefined) return await fetchTo(to!, [fromServer], named.index, invocation); // it can resume
+    return await fromPlace(invocation, (reader) => into(reader, to!, invocation));
+  },
+};
+
+/** `archive PLACE [INDEX] > FILE` */
+export const archive: Command = {
+  usage: "PLACE [INDEX] > FILE",
+  summary: "writes a snapshot as one stream to standard output",
+  help: `The newest, or the one that is named; also of another system. PLACE is as of ls.\n\n${TOKEN_HELP}`,
+  positionals: [1, 2],
+  options: TOKEN_OPTIONS,
+  async run(invocation) {
+    const { positionals, signal, io } = invocation;
+    const output = io.stdout("binary");
+    return await withReader(invocation, positionals[0]!, positionals[1], async (reader) => {
+      await pump(archiveOf(reader as SnapshotReader), output, { signal });
+      return Exit.DONE;
+    });
+  },
+};
+
+/** `unarchive TO < FILE` */
 export const unarchive: Command = {
-  usage: "DIR < FILE",
-  summary: "takes a snapshot from standard input into a directory",
-  help: "All or nothing: an archive that is cut short or damaged leaves the directory as it was (exit code 3).",
+  usage: "TO [< FILE]",
+  summary: "takes a snapshot from standard input into a directory or a bucket",
+  help: "All or nothing: an archive that is cut short or damaged leaves it as it was (exit code 3).",
   positionals: [1, 1],
   options: {},
-  async run({ positionals, json, signal, io }) {
-    const storage = await DirectoryStorage.open(positionals[0]!);
+  async run(invocation) {
+    const { positionals, json, signal, io } = invocation;
+    const input = io.stdin();
+    const target = await openTarget(positionals[0]!, invocation);
     try {
-      const { meta, size } = await io.watch(takeIn(io.stdin(), storage, { signal }));
+      const { meta, size } = await io.watch(takeIn(input, target.storage, { signal }));
       const index = String(meta.lastIncludedIndex);
       io.print(json ? JSON.stringify({ index, size }) : `snapshot ${index}: ${size} bytes`);
       return Exit.DONE;
     } finally {
-      await storage.close();
+      await target.close();
     }
   },
 };
+
+function fromPlace(invocation: Invocation, use: (reader: PlaceReader) => Promise<number>): Promise<number> {
+  return withReader(invocation, invocation.positionals[0]!, invocation.options["index"], use);
+}
+
+async function send(reader: PlaceReader, server: SourceOptions, { io, json, signal }: Invocation): Promise<number> {
+  const index = String(reader.meta.lastIncludedIndex);
+  const { upToDate } = await io.watch(sendTo(reader as SnapshotReader, server, { signal }));
+  if (json) io.print(JSON.stringify({ index, upToDate }));
+  else io.print(upToDate ? `snapshot ${index}: up to date` : `snapshot ${index} was installed there`);
+  return Exit.DONE;
+}
+
+/** Fetches from servers, and resumes what was interrupted. */
+async function fetchTo(
+  to: string,
+  sources: readonly SourceOptions[],
+  index: bigint | undefined,
+  invocation: Invocation,
+): Promise<number> {
+  const { io, json, signal } = invocation;
+  const target = await openTarget(to, invocation);
+  const told = new Set<string>();
+  try {
+    const work = fetchInto(target.storage, sources, {
+      index,
+      signal,
+      // Of one server the last error, which ends it, says it all.
+      onSourceError({ message }) {
+        if (sources.length === 1 || told.has(message)) return; // a retry that fails alike says nothing new
+        told.add(message);
+        io.note(message);
+      },
+    });
+    const { upToDate, snapshot, fetched, reused } = await io.watch(work);
+    const found = String(snapshot.meta.lastIncludedIndex);
+    io.print(
+      json
+        ? JSON.stringify({ index: found, size: snapshot.size, fetched, reused, upToDate })
+        : upToDate
+        ? `snapshot ${found}: up to date`
+        : `snapshot ${found}: ${sizeText(snapshot.size)}, ${sizeText(fetched)} fetched, ${
+          sizeText(reused)
+        } here already`,
+    );
+    return Exit.DONE;
+  } finally {
+    await target.close();
+  }
+}
+
+/** Copies into a storage: only chunks that it does not have. */
+async function into(reader: PlaceReader, to: string, invocation: Invocation): Promise<number> {
+  const { io, json, signal } = invocation;
+  const target = await openTarget(to, invocation);
+  try {
+    const { storage } = target;
+    const index = reader.meta.lastIncludedIndex;
+    const held = await heldBy(storage, reader, signal);
+    if (held === "all") {
+      io.print(json ? JSON.stringify({ index: `${index}`, upToDate: true }) : `snapshot ${index}: up to date`);
+      return Exit.DONE;
+    }
+    const stream = archiveOf(reader as SnapshotReader, held === undefined ? {} : { held });
+    const { size } = await io.watch(takeIn(stream, storage, { signal }));
+    io.print(json ? JSON.stringify({ index: `${index}`, size }) : `snapshot ${index}: ${sizeText(size)}`);
+    return Exit.DONE;
+  } finally {
+    await target.close();
+  }
+}
+
+/** The chunks of a snapshot that a storage has; `"all"` if the snapshot itself is there. */
+async function heldBy(storage: SnapshotStorage, { manifest }: PlaceReader, signal: AbortSignal) {
+  const digest = toHex(manifest.digest);
+  if ((await storage.list()).some((one) => toHex(one.digest) === digest)) return "all";
+  if (!manifest.verifiable) return undefined;
+  const install = await storage.install(manifest);
+  try {
+    await install.prepare({ signal });
+    return install.held();
+  } finally {
+    await install.close();
+  }
+}
+
+async function intoFile(reader: PlaceReader, path: string, { io, json, signal }: Invocation): Promise<number> {
+  const one = async function* () {
+    yield { name: "", content: archiveOf(reader as SnapshotReader) };
+  };
+  const bytes = await writeFiles(defaultDisk(), path, one(), signal);
+  const index = String(reader.meta.lastIncludedIndex);
+  io.print(json ? JSON.stringify({ index, bytes }) : `snapshot ${index}: an archive of ${sizeText(bytes)}`);
+  return Exit.DONE;
+}

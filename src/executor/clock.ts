@@ -23,9 +23,10 @@ export interface Clock {
    *
    * @param ms milliseconds from now
    * @param callback is called once
+   * @param isBackground true if nobody waits for it: a process need not stay alive for it
    * @returns cancels the call
    */
-  after(ms: number, callback: () => void): () => void;
+  after(ms: number, callback: () => void, isBackground?: boolean): () => void;
 }
 
 /**
@@ -47,11 +48,19 @@ export function systemClock(): Clock {
   return {
     now: () => Date.now(),
     monotonic: () => performance.now(),
-    after(ms, callback) {
+    after(ms, callback, isBackground) {
       duration()(ms, "ms");
       checkFunction(callback, "callback");
       const timer = setTimeout(callback, Math.min(ms, LONGEST_WAIT));
+      if (isBackground === true) letGo(timer);
       return () => clearTimeout(timer);
     },
   };
+}
+
+/** Lets a process end before a timer, where processes end by themselves: on Node and Bun, and on Deno. */
+function letGo(timer: unknown): void {
+  (timer as { unref?(): void }).unref?.();
+  const { Deno } = globalThis as { Deno?: { unrefTimer?(timer: unknown): void } };
+  if (typeof timer === "number") Deno?.unrefTimer?.(timer);
 }

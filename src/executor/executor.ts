@@ -5,10 +5,10 @@
  * @module
  */
 
-import { able, checkFunction, checkOptions, checkSignal } from "../checks.ts";
+import { able, checkFunction, checkOptions, checkSignal, timeLimit } from "../checks.ts";
 import { hasCode, messageOf } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import { neverThrowing, onEnd, Operation, raceAbort, type Tracker } from "../async/mod.ts";
+import { neverThrowing, onEnd, Operation, type Progress, raceAbort, type Tracker } from "../async/mod.ts";
 import { checkContext, checkSnapshotOptions, executorChecks } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { UnusableSnapshot } from "./counted.ts";
@@ -67,12 +67,13 @@ export class SnapshotExecutor {
     this.#onEvent = neverThrowing(options.onEvent ?? (() => {})); // a listener's mistake must not stop a save
     this.#runs = new OneAtATime(this.#onEvent, () => this.#triggers.applied(this.#triggerState()));
     this.#evidence = new SnapshotEvidence(context, this.#onEvent, (index) => this.#onLost(index));
-    this.#saver = new Saver(context, this.#evidence, this.#clock);
-    this.#disk = new DiskBased(context, this.#clock, options.purge?.safeIndexTimeout ?? SAFE_INDEX_TIMEOUT);
+    this.#saver = new Saver(context, this.#evidence, this.#clock, () => this.#runs.makeRoom());
+    this.#disk = new DiskBased(context, this.#clock, timeLimit(options.purge?.safeIndexTimeout ?? SAFE_INDEX_TIMEOUT));
     this.#installer = new Installer(
       context,
       this.#evidence,
       (stop, tracker) => watchWork("install", stop, tracker, this.#clock, options),
+      (run) => this.#runs.exclude(run, options.whileSaving === "cancel"),
       () => this.#runs.enter("loading"),
     );
     this.#triggers = new Triggers(options.triggers ?? {}, options.retry ?? {}, this.#clock, () => this.#whenDue());
@@ -90,6 +91,11 @@ export class SnapshotExecutor {
   /** The state of the executor. */
   get state(): ExecutorState {
     return this.#runs.state;
+  }
+
+  /** How far the running save, push or install is. */
+  get progress(): Progress | undefined {
+    return this.#runs.progress;
   }
 
   /** Counts. */
@@ -116,7 +122,7 @@ export class SnapshotExecutor {
    * Takes a snapshot, or joins the save that is running.
    *
    * @param options the gap, the signal, and what happens while a save is running
-   * @returns the save; fails with `BUSY` while one is being installed or sent, `TIMEOUT` if it takes too long or
+   * @returns the save; fails with `BUSY` while one is being loaded or sent, `TIMEOUT` if it takes too long or
    *   stalls, `CLOSED`, and with what the machine or the storage fails with
    */
   snapshot(options: SnapshotOptions = {}): Operation<SaveResult> {
@@ -165,7 +171,7 @@ export class SnapshotExecutor {
     able("a Receiver", "receive")(receiver, "receiver");
     if (signal !== undefined) checkSignal(signal, "signal");
     return this.#runs.install(
-      receiver.index,
+      receiver,
       signal,
       this.#options.whileSaving === "cancel",
       (index) => this.#installer.checkNewer(index),

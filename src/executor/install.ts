@@ -19,6 +19,7 @@ export class Installer {
   readonly #evidence: SnapshotEvidence;
   readonly #watch: (stop: AbortController, tracker: Tracker) => () => void;
   readonly #onLoading: () => void;
+  readonly #exclude: (run: Running) => Promise<void>;
   /** A snapshot that was received, and could not be loaded yet. */
   #unloaded: SnapshotInfo | undefined;
 
@@ -26,17 +27,20 @@ export class Installer {
    * @param context machine, storage and log
    * @param evidence the evidence about the snapshots there
    * @param watch watches over the progress; returns what ends that
+   * @param exclude excludes saves from now on, and waits for the one that runs
    * @param onLoading is called when it cannot be cancelled any more
    */
   constructor(
     context: ExecutorContext,
     evidence: SnapshotEvidence,
     watch: (stop: AbortController, tracker: Tracker) => () => void,
+    exclude: (run: Running) => Promise<void>,
     onLoading: () => void,
   ) {
     this.#context = context;
     this.#evidence = evidence;
     this.#watch = watch;
+    this.#exclude = exclude;
     this.#onLoading = onLoading;
   }
 
@@ -63,6 +67,7 @@ export class Installer {
     const { counted } = this.#evidence;
     const trial = new TrialLoad(this.#context);
     const snapshot = this.#unloadedAt(run.index) ?? await this.#receive(run, receiver, tracker, trial);
+    await this.#exclude(run);
     const { lastIncludedIndex: index } = snapshot.meta;
     const { index: applied } = this.#context.fsm.applied;
     if (trial.isLoaded) {
@@ -88,6 +93,13 @@ export class Installer {
     const found = (index: bigint) => {
       this.checkNewer(index);
       run.index = index;
+      run.isComing = receiver.saves !== undefined;
+    };
+    // Before the commit begins: a save that runs needs the storage for its own.
+    const onReceived = async () => {
+      unwatch();
+      await this.#exclude(run);
+      unwatch = this.#watch(stop, tracker);
     };
     const check = async (reader: SnapshotReader) => {
       throwIfCancelled(signal);
@@ -97,7 +109,7 @@ export class Installer {
       if (!trial.isLoaded) unwatch = this.#watch(stop, tracker);
     };
     try {
-      return await receiver.receive(signal, tracker, found, check);
+      return await receiver.receive(signal, tracker, found, check, onReceived);
     } catch (error) {
       if (trial.isLoaded) await trial.end({ cause: error });
       if (!hasCode(error, "STALE") || signal.aborted) throw error;

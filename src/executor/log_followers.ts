@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { KnownFollower } from "../log/mod.ts";
 import type { Clock } from "./clock.ts";
 import type { Member } from "./purge.ts";
 
@@ -45,6 +46,16 @@ export class LogFollowers {
     let lowest: bigint | undefined;
     for (const index of this.#holds.values()) if (lowest === undefined || index < lowest) lowest = index;
     return lowest;
+  }
+
+  /** Returns all with their names, the one that was heard of last first. */
+  named(): readonly KnownFollower[] {
+    const now = this.#clock.monotonic();
+    return [...this.#members].reverse().map(([name, { matchIndex, lastSeen }]) => ({
+      name,
+      matchIndex,
+      silence: Math.max(now - lastSeen, 0),
+    }));
   }
 
   /** Returns all, for the rules of a purge. */

@@ -70,7 +70,9 @@ export class NotifiedInstall {
     const outcome = this.#outcome;
     this.#outcome = undefined;
     if (outcome?.result === "SNAPSHOT_INSTALLED") return { ...outcome, term };
-    if (applied + 1n >= first) return { result: "ALREADY_INSTALLED", snapshotIndex: applied, term };
+    if (applied + 1n >= first) {
+      return { result: "ALREADY_INSTALLED", snapshotIndex: applied, snapshotTerm: known, term };
+    }
     if (outcome !== undefined) return { ...outcome, term };
     this.#first = first;
     const running = this.#running = this.#start(notification);
@@ -88,7 +90,8 @@ export class NotifiedInstall {
           return undefined;
         }
         const snapshot = await follow(found.install, tracker);
-        this.#outcome = { result: "SNAPSHOT_INSTALLED", snapshotIndex: snapshot.meta.lastIncludedIndex };
+        const { lastIncludedIndex: snapshotIndex, lastIncludedTerm: snapshotTerm } = snapshot.meta;
+        this.#outcome = { result: "SNAPSHOT_INSTALLED", snapshotIndex, snapshotTerm };
         return snapshot;
       } catch (error) {
         this.#outcome = { result: "SNAPSHOT_UNAVAILABLE", reason: messageOf(error) };

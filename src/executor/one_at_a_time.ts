@@ -1,24 +1,27 @@
 /**
- * The order of saves, live pushes and installs: one runs at a time.
+ * The order of saves, live pushes and installs. Whoever sends a snapshot may be slow, or a stranger: while it comes, saves
+ * go on beside it. Only loading it excludes them.
  *
- * | while                                | a save or a push | an install                                              |
- * | ------------------------------------ | ---------------- | ------------------------------------------------------- |
- * | a save runs                          | joins it, `BUSY` | waits until it is committed, or cancels it              |
- * | a push runs                          | `BUSY`           | waits until it is done, or cancels it                   |
- * | one with a higher index is received  | `BUSY`           | `STALE`                                                 |
- * | one with the same index is received  | `BUSY`           | joins it                                                |
- * | one with a lower index is received   | `BUSY`           | takes over, and keeps the chunks that are here          |
- * | one is received, an index is unknown | `BUSY`           | `BUSY`                                                  |
- * | one is loaded                        | `BUSY`           | waits                                                   |
+ * | while                                | a save               | a push               | an install                                         |
+ * | ------------------------------------ | -------------------- | -------------------- | -------------------------------------------------- |
+ * | a save runs                          | joins it, or `BUSY`  | `BUSY`               | waits until it is committed, or cancels it         |
+ * | a push runs                          | `BUSY`               | `BUSY`               | waits until it is done, or cancels it              |
+ * | one with a higher index is received  | runs beside it       | runs beside it       | `STALE`                                            |
+ * | one with the same index is received  | runs beside it       | runs beside it       | joins it; begins with its own source if that fails |
+ * | one with a lower index is received   | runs beside it       | runs beside it       | takes over, and keeps the chunks that are here     |
+ * | one is received, an index is unknown | runs beside it       | runs beside it       | `BUSY`                                             |
+ * | one that is streamed is received     | ends it, with `BUSY` | runs beside it       | as above                                           |
+ * | one is tried, or loaded              | `BUSY`               | `BUSY`               | waits, or as above while it is only read           |
  *
  * A save joins a running one, unless its caller wants it refused; a push does not.
  *
  * @module
  */
 
-import { cancelled, hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { cancelled, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import { onAbort, Operation, raceAbort, type Tracker } from "../async/mod.ts";
+import { onAbort, Operation, type Progress, raceAbort, type Tracker } from "../async/mod.ts";
+import type { Receiver } from "./options.ts";
 import type { ExecutorEvent, ExecutorState } from "./events.ts";
 import { closed } from "./fsm_caller.ts";
 
@@ -34,16 +37,23 @@ export interface Running {
   readonly ended: Promise<void>;
   /** The index of the snapshot that is installed, if it is known by now. */
   index: bigint | undefined;
+  /** True of an install as long as its snapshot comes, if saves run meanwhile: see `Receiver.saves`. */
+  isComing: boolean;
+  /** True of an install that may have the storage's writer, and is ended for a save then. */
+  readonly givesWay: boolean;
 }
 
 /** The words for a running operation, for messages. */
 const DOING = { save: "taken", push: "sent", install: "installed" } as const;
 
-/** Runs one save, push or install at a time. */
+/** Runs one save or push at a time, and one install, of which only the receiving goes on beside the other. */
 export class OneAtATime {
   readonly #emit: (event: ExecutorEvent) => void;
   #state: ExecutorState = "idle";
-  #running: Running | undefined;
+  /** The save or push that runs. */
+  #work: Running | undefined;
+  /** The install that runs. */
+  #install: Running | undefined;
   readonly #onFree: () => void;
   /** The number of installs that wait or run. */
   #installs = 0;
@@ -51,7 +61,7 @@ export class OneAtATime {
 
   /**
    * @param emit takes the changes of state, and the progress
-   * @param onFree called when nothing runs or waits any more, but not after a save that failed
+   * @param onFree called when a save could begin, and no install waits; but not after a save that failed
    */
   constructor(emit: (event: ExecutorEvent) => void, onFree: () => void) {
     this.#emit = emit;
@@ -63,14 +73,21 @@ export class OneAtATime {
     return this.#state;
   }
 
-  /** The reason why nothing can be started now. */
+  /** How far the running operation is: the work, if an install runs beside it. */
+  get progress(): Progress | undefined {
+    return (this.#work ?? this.#install)?.operation().progress;
+  }
+
+  /** The reason why no save or push can be started now. */
   get refusal(): SnapshotError | undefined {
-    return this.#isClosed ? closed("executor") : this.#running && busy(this.#running);
+    if (this.#isClosed) return closed("executor");
+    const inTheWay = this.#work ?? (this.#install?.isComing ? undefined : this.#install);
+    return inTheWay && busy(inTheWay);
   }
 
   /** Whether a save runs that others may join. */
   get isSaving(): boolean {
-    return !this.#isClosed && this.#running?.kind === "save";
+    return !this.#isClosed && this.#work?.kind === "save";
   }
 
   /** Notes what the running operation is doing. */
@@ -87,7 +104,7 @@ export class OneAtATime {
     work: (stop: AbortController, tracker: Tracker) => Promise<T>,
   ): Operation<T> {
     const operation: Operation<T> = new Operation((tracker) =>
-      this.#run(kind, undefined, signal, tracker, () => operation, ({ stop }) => work(stop, tracker))
+      this.#run(kind, { index: undefined }, signal, tracker, () => operation, ({ stop }) => work(stop, tracker))
     );
     return operation;
   }
@@ -95,19 +112,20 @@ export class OneAtATime {
   /**
    * Installs a snapshot when nothing is in the way, or refuses it.
    *
-   * @param index the index of the snapshot, if it is known
+   * @param receiver receives it
    * @param signal cancels it
    * @param cancelsSaves true if a save is cancelled for it
    * @param checkNewer throws if the snapshot is not newer than the state
    * @param work the install
    */
   install(
-    index: bigint | undefined,
+    receiver: Receiver,
     signal: AbortSignal | undefined,
     cancelsSaves: boolean,
     checkNewer: (index: bigint) => void,
     work: (running: Running, tracker: Tracker) => Promise<SnapshotInfo>,
   ): Operation<SnapshotInfo> {
+    const { index } = receiver;
     const operation: Operation<SnapshotInfo> = new Operation(async (tracker) => {
       this.#installs++;
       try {
@@ -115,15 +133,15 @@ export class OneAtATime {
           throwIfCancelled(signal);
           if (this.#isClosed) throw closed("executor");
           if (index !== undefined) checkNewer(index);
-          const running = this.#running;
+          const running = this.#install ?? this.#work;
           if (running === undefined) {
-            return await this.#run("install", index, signal, tracker, () => operation, (run) => work(run, tracker));
+            return await this.#run("install", receiver, signal, tracker, () => operation, (run) => work(run, tracker));
           }
           if (running.kind === "install" && this.#state !== "loading") {
             const joined = await this.#meet(running, index, signal);
             if (joined !== undefined) return joined;
           } else if (running.kind !== "install" && cancelsSaves) {
-            running.stop.abort(new SnapshotError("CANCELLED", "A snapshot is installed instead of saving one"));
+            running.stop.abort(insteadOfSave());
           }
           await raceAbort(running.ended, signal);
         }
@@ -136,15 +154,43 @@ export class OneAtATime {
   }
 
   /**
+   * Begins to try or load what an install has received: no save or push begins from now on, and the one that runs is
+   * waited for, or cancelled.
+   *
+   * @param install the install
+   * @param cancelsSaves true if a save is cancelled for it
+   */
+  async exclude(install: Running, cancelsSaves: boolean): Promise<void> {
+    install.isComing = false;
+    const work = this.#work;
+    if (work === undefined) return;
+    if (cancelsSaves) work.stop.abort(insteadOfSave());
+    await raceAbort(work.ended, install.stop.signal);
+  }
+
+  /**
+   * Ends an install that has the storage's one writer, as a streamed archive does, for a save; the sender may retry.
+   *
+   * @returns whether there was one
+   */
+  async makeRoom(): Promise<boolean> {
+    const install = this.#install;
+    if (install === undefined || !install.isComing || !install.givesWay) return false;
+    install.stop.abort(new SnapshotError("BUSY", "A snapshot is saved here, which waits for no other: send it again"));
+    await install.ended;
+    return true;
+  }
+
+  /**
    * Waits for what is running to end; nothing but a last save can be started from now on.
    *
    * @param keepsSave true to wait for a save; all else is cancelled
    */
   async close(keepsSave: boolean): Promise<void> {
     this.#isClosed = true;
-    const running = this.#running;
-    if (!keepsSave || running?.kind !== "save") running?.stop.abort(closed("executor"));
-    await running?.ended;
+    const running = [this.#work, this.#install].filter((one) => one !== undefined);
+    for (const { kind, stop } of running) if (!keepsSave || kind !== "save") stop.abort(closed("executor"));
+    await Promise.all(running.map(({ ended }) => ended));
   }
 
   /** Meets an install that is being received: joins it, ends it, or is refused. */
@@ -168,24 +214,26 @@ export class OneAtATime {
     }
     try {
       return await raceAbort(running.operation().result as Promise<SnapshotInfo>, signal);
-    } catch (error) {
-      if (!hasCode(error, "CANCELLED") || signal?.aborted) throw error;
-      return undefined; // that install was cancelled by its caller; this one was not
+    } catch {
+      throwIfCancelled(signal);
+      return undefined; // whoever sent that one may be to blame for it, and not who sends this one
     }
   }
 
-  /** Runs `work` as the one running operation, registered synchronously. */
+  /** Runs `work` as the one running operation of its kind, registered synchronously. */
   async #run<T>(
     kind: Running["kind"],
-    index: bigint | undefined,
+    { index, saves }: Pick<Receiver, "index" | "saves">,
     signal: AbortSignal | undefined,
     tracker: Tracker,
     operation: () => Operation<T>,
     work: (running: Running) => Promise<T>,
   ): Promise<T> {
+    const place = kind === "install" ? "install" : "work";
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-    const running: Running = { kind, stop: new AbortController(), operation, ended, index };
-    this.#running = running;
+    const [isComing, givesWay] = [saves !== undefined, saves === "beside, or instead"];
+    const running: Running = { kind, stop: new AbortController(), operation, ended, index, isComing, givesWay };
+    this.#set(place, running);
     const unlink = onAbort(signal, () => running.stop.abort(cancelled(signal!)));
     let failed = true;
     try {
@@ -197,21 +245,30 @@ export class OneAtATime {
     } finally {
       unlink();
       end();
-      this.#running = undefined;
-      this.enter("idle");
+      this.#set(place, undefined);
+      this.enter(this.#install !== undefined ? "receiving" : this.#work !== undefined ? "saving" : "idle");
       if (kind !== "save" || !failed) this.#lookFree(); // a save that failed is retried later, or was cancelled
     }
   }
 
+  #set(place: "install" | "work", running: Running | undefined): void {
+    if (place === "install") this.#install = running;
+    else this.#work = running;
+  }
+
   /** Installs go first: a save that is due begins when none waits. */
   #lookFree(): void {
-    if (this.#running === undefined && this.#installs === 0) this.#onFree();
+    if (this.refusal === undefined && (this.#installs === 0 || this.#install !== undefined)) this.#onFree();
   }
 
   /** Makes events of the progress of something. */
   async #report(tracker: Tracker): Promise<void> {
     for await (const progress of tracker.watch()) this.#emit({ type: "progress", progress });
   }
+}
+
+function insteadOfSave(): SnapshotError {
+  return new SnapshotError("CANCELLED", "A snapshot is installed instead of saving one");
 }
 
 function busy({ kind }: Running): SnapshotError {

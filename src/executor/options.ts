@@ -101,12 +101,20 @@ export interface Receiver {
   /** The index of the snapshot, if it is known before it is received. */
   readonly index: bigint | undefined;
   /**
+   * Whether saves run while it receives: if it calls `onReceived` before it commits, they run beside it. One that may
+   * have the storage's one writer is ended for them (`"beside, or instead"`).
+   *
+   * @default {saves are `BUSY` meanwhile}
+   */
+  readonly saves?: "beside" | "beside, or instead";
+  /**
    * Receives it.
    *
    * @param signal cancels it
    * @param tracker takes the progress
    * @param found is called with the index once it is known, and when it changes; throws if it is not wanted
    * @param check tries the snapshot before it is committed, as an option of the commit
+   * @param onReceived is called when all of it is here, and waited for before the commit begins
    * @returns the snapshot, committed
    */
   receive(
@@ -114,5 +122,6 @@ export interface Receiver {
     tracker: Tracker,
     found: (index: bigint) => void,
     check: NonNullable<CheckOptions["check"]>,
+    onReceived: () => Promise<void>,
   ): Promise<SnapshotInfo>;
 }

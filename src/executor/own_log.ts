@@ -15,8 +15,8 @@ import { Turns } from "./turns.ts";
 const BATCH = 1024;
 
 /**
- * The microtasks without a further proposal after which a batch is taken. Those whose commands were just applied propose
- * their next ones within so many, and would else each find a write begun that has only the first of them.
+ * The microtasks without a further proposal after which a batch is taken. Those whose commands were just applied
+ * propose again within so many, and would else each find a write begun that has only the first of them.
  */
 const QUIET = 16;
 

@@ -5,7 +5,17 @@
  * @module
  */
 
-import { checkFunction, checkIndex, checkOptions, type Checks, duration, number, oneOf, required } from "../checks.ts";
+import {
+  checkFunction,
+  checkIndex,
+  checkOptions,
+  type Checks,
+  duration,
+  number,
+  oneOf,
+  required,
+  timeLimit,
+} from "../checks.ts";
 
 /** See {@linkcode PurgeOptions.safeIndexTimeout}. */
 export const SAFE_INDEX_TIMEOUT = 600_000;
@@ -55,8 +65,8 @@ export interface PurgeOptions {
    */
   readonly gap?: number;
   /**
-   * The time that a silent member holds purging back, in milliseconds of a monotonic clock. In Ratis a dead one does so
-   * for ever. Of a disk-based machine also the time for which the log leads on from a snapshot that others asked for.
+   * The time that a silent member holds purging back, in milliseconds of a monotonic clock; 0 for no limit: a dead one
+   * does so for ever, as in Ratis. Of a disk-based machine also the time for which the log leads on from a snapshot that others asked for.
    *
    * @default {600000}
    */
@@ -106,7 +116,7 @@ export function purgeIndex(state: PurgeState, options: PurgeOptions): bigint | u
   if (upToSnapshotIndex === false) {
     for (const member of members?.() ?? []) {
       const { matchIndex, lastSeen } = checkMember(member);
-      if (state.now - lastSeen < safeIndexTimeout) limits.push(matchIndex);
+      if (state.now - lastSeen < timeLimit(safeIndexTimeout)) limits.push(matchIndex);
     }
   }
   const index = limits.reduce((lowest, limit) => limit < lowest ? limit : lowest);

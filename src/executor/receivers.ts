@@ -16,7 +16,7 @@ import type { Receiver } from "./options.ts";
  * @category Replica
  * @see {@linkcode Replica}
  */
-export interface InstallOptions extends Omit<PullOptions, "onManifest" | "check"> {
+export interface InstallOptions extends Omit<PullOptions, "onManifest" | "onReceived" | "check"> {
   /** The index that the snapshot must have; of sources, the snapshot to pull. */
   readonly index?: bigint;
   /** The largest size of an archive. */
@@ -31,8 +31,10 @@ export function archiveReceiver(
 ): Receiver {
   return {
     index,
-    async receive(signal, tracker, _found, check) {
-      return await follow(unarchive(stream, storage, { signal, index, verifier, limits, check }), tracker);
+    saves: "beside, or instead",
+    async receive(signal, tracker, _found, check, onReceived) {
+      const options = { signal, index, verifier, limits, check, onReceived };
+      return await follow(unarchive(stream, storage, options), tracker);
     },
   };
 }
@@ -45,9 +47,11 @@ export function pullReceiver(
 ): Receiver {
   return {
     index: options.index,
-    async receive(signal, tracker, found, check) {
+    saves: "beside",
+    async receive(signal, tracker, found, check, onReceived) {
       const onManifest = ({ index }: { readonly index: bigint }) => found(index);
-      return (await follow(pullNewer(storage, sources, { ...options, signal, onManifest, check }), tracker)).snapshot;
+      const all = { ...options, signal, onManifest, check, onReceived };
+      return (await follow(pullNewer(storage, sources, all), tracker)).snapshot;
     },
   };
 }

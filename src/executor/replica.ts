@@ -38,7 +38,8 @@ import { type ReplicaStatus, replicaStatus } from "./status.ts";
  * Ties state machine, log and snapshots. With a `SqliteLog` and a `DirectoryStorage` it is a durable machine in one
  * process, without a server.
  *
- * What was acknowledged is in the newest good snapshot or in the log after it, whatever crashes when.
+ * What was acknowledged is in the newest good snapshot or in the log after it, whatever crashes when. One that is not
+ * closed does not keep a process alive by the timers of its triggers; what runs, or is open, may.
  *
  * @category Replica
  * @typeParam M the state machine
@@ -328,6 +329,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     const { index, term, configuration } = this.#fsm.applied;
     const { problem } = this.#follower;
     const { lastFailure } = this.#executor;
+    const { progress } = this.#executor;
     return replicaStatus({
       state: this.#executor.state,
       group: this.storage.group,
@@ -342,6 +344,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       ...(this.#leadership.leader !== undefined && { leader: this.#leadership.leader }),
       logBytes: this.#log.byteLength,
       metrics: this.#executor.metrics,
+      ...(progress !== undefined && { progress }),
       ...(lastFailure !== undefined && { lastFailure }),
       ...(problem !== undefined && { problem }),
     });

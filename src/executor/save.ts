@@ -4,8 +4,8 @@
  * @module
  */
 
-import { throwIfCancelled } from "../errors.ts";
-import { type SnapshotInfo, type SnapshotWriter, stale } from "../snapshot/mod.ts";
+import { hasCode, throwIfCancelled } from "../errors.ts";
+import { type CreateOptions, type SnapshotInfo, type SnapshotWriter, stale } from "../snapshot/mod.ts";
 import type { Applied, SaveTask } from "../state/mod.ts";
 import { raceAbort, type Tracker } from "../async/mod.ts";
 import { isShared } from "./any_log.ts";
@@ -22,6 +22,7 @@ export class Saver {
   readonly #context: ExecutorContext;
   readonly #evidence: SnapshotEvidence;
   readonly #clock: Clock;
+  readonly #makeRoom: () => Promise<boolean>;
   /** The bytes that had been applied when the state was saved last, as `FsmCaller.appliedBytes`. */
   savedBytes = 0;
   /** The last entry that was applied when the machine had nothing to save, or saved an earlier state. */
@@ -33,11 +34,18 @@ export class Saver {
    * @param context machine, storage and log
    * @param evidence the evidence about the snapshots there
    * @param clock time
+   * @param makeRoom ends what has the storage's one writer, if that may be ended; gives whether it was
    */
-  constructor(context: ExecutorContext, evidence: SnapshotEvidence, clock: Clock) {
+  constructor(
+    context: ExecutorContext,
+    evidence: SnapshotEvidence,
+    clock: Clock,
+    makeRoom: () => Promise<boolean> = () => Promise.resolve(false),
+  ) {
     this.#context = context;
     this.#evidence = evidence;
     this.#clock = clock;
+    this.#makeRoom = makeRoom;
   }
 
   /**
@@ -96,12 +104,17 @@ export class Saver {
   /** Makes a writer. One that comes after the save was cancelled is aborted, and the next save waits for that. */
   async #create(signal: AbortSignal, tracker: Tracker, onReused: (chunks: number) => void): Promise<SnapshotWriter> {
     throwIfCancelled(signal);
-    const creating = this.#context.storage.create({
+    const { storage } = this.#context;
+    const options: CreateOptions = {
       onBytes: (bytes) => tracker.add(bytes),
       onReused(bytes, chunks) {
         tracker.reuse(bytes, chunks);
         onReused(chunks);
       },
+    };
+    const creating = storage.create(options).catch(async (error) => {
+      if (!hasCode(error, "BUSY") || !await this.#makeRoom()) throw error;
+      return await storage.create(options);
     });
     try {
       return await raceAbort(creating, signal);

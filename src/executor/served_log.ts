@@ -5,7 +5,7 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import type { EncodedBatch, LogStatus, LogStorage, ServedLog } from "../log/mod.ts";
+import type { EncodedBatch, KnownFollower, LogStatus, LogStorage, ServedLog } from "../log/mod.ts";
 import type { Leadership } from "./leadership.ts";
 import type { LogFeed } from "./log_feed.ts";
 import type { LogFollowers } from "./log_followers.ts";
@@ -67,6 +67,10 @@ export class ReplicaLog implements ServedLog {
 
   acknowledge(follower: string, index: bigint): void {
     this.#followers.acknowledge(follower, index);
+  }
+
+  followers(): readonly KnownFollower[] {
+    return this.#followers.named();
   }
 
   hold(name: string, index: bigint | undefined): void {

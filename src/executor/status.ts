@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Progress } from "../async/mod.ts";
 import { SnapshotError } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import type { Configuration } from "../state/mod.ts";
@@ -51,6 +52,8 @@ export interface ReplicaStatus {
   readonly metrics: ExecutorMetrics;
   /** The last save, install or purge that failed, when and why, whatever has succeeded since. */
   readonly lastFailure?: ExecutorFailure;
+  /** How far the running save, push or install is; absent if none runs. */
+  readonly progress?: Progress;
   /** The reason why nothing of a shared log is applied just now, and what to do; it is retried. */
   readonly problem?: SnapshotError;
   /**

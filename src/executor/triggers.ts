@@ -176,7 +176,7 @@ export class Triggers {
     this.#cancelRetry = this.#clock.after(wait, () => {
       this.#cancelRetry = undefined;
       this.#due();
-    });
+    }, true);
   }
 
   #isDue({ appliedIndex, snapshotIndex, snapshotBytes, logBytes }: TriggerState): boolean {
@@ -192,6 +192,6 @@ export class Triggers {
       const { interval, jitter } = this.#options;
       this.#schedule(interval * (1 + (Math.random() * 2 - 1) * jitter));
       this.#due();
-    });
+    }, true);
   }
 }

@@ -88,6 +88,10 @@ export interface FormatEntriesOptions {
 /**
  * A snapshot of another system: a {@linkcode SnapshotReader} like any other, so that archives, pulls and servers
  * take it, and what its system says beyond that.
+ *
+ * `verified` is `"none"`: a check that stands at a file's end, or is of all of it, fails a read from the beginning only
+ * when that comes to its last block. Those before it were handed on by then: use them once the read has ended, or
+ * {@linkcode verify} first.
  */
 export interface FormatReader extends SnapshotReader {
   /** The system that wrote it. */

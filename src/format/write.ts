@@ -30,8 +30,8 @@ export interface WriteFormatOptions {
   /** The file that is the state; by default the only one. JRaft takes all of them, unless one is named. */
   readonly file?: string;
   /**
-   * The servers of a HashiCorp raft's configuration, or of etcd's. By default those that the snapshot has, or its peers,
-   * as voters whose identifiers are their addresses. Etcd's identifiers are hexadecimal numbers of 64 bits.
+   * The servers of a HashiCorp raft's configuration, or of etcd's. By default those that the snapshot has, or its
+   * peers, as voters whose identifiers are their addresses. Etcd's identifiers are hexadecimal numbers of 64 bits.
    */
   readonly servers?: readonly HashicorpServer[];
 }

@@ -6,6 +6,7 @@
  */
 
 import { constants } from "node:fs";
+import process from "node:process";
 import {
   copyFile,
   type FileHandle,
@@ -144,7 +145,7 @@ export class NodeDisk implements Disk {
   }
 
   lock(path: string): Promise<DiskLock> {
-    return onDisk("lock", path, async () => lockFile((await import("node:sqlite")).DatabaseSync, path));
+    return onDisk("lock", path, async () => lockFile((await quietSqlite()).DatabaseSync, path));
   }
 }
 
@@ -170,6 +171,21 @@ async function makeUnlessThere(path: string, mayBeMissing: boolean): Promise<boo
     if (!isThere) throw error;
   }
   return true;
+}
+
+/**
+ * SQLite without the warning of Node 22 that it is experimental: whoever opens a directory has not asked for SQLite,
+ * and the lock uses nothing that has changed. Nothing else can warn meanwhile, since it is loaded in one turn.
+ */
+async function quietSqlite(): Promise<typeof import("node:sqlite")> {
+  const { emitWarning, getBuiltinModule } = process;
+  if (getBuiltinModule === undefined) return await import("node:sqlite");
+  process.emitWarning = () => {};
+  try {
+    return getBuiltinModule("node:sqlite");
+  } finally {
+    process.emitWarning = emitWarning;
+  }
 }
 
 /** A file of `node:fs/promises`. */

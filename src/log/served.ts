@@ -22,6 +22,16 @@ export interface LogStatus {
   readonly leader?: string | undefined;
 }
 
+/** A follower of a log that is served. */
+export interface KnownFollower {
+  /** The name that it gave itself. */
+  readonly name: string;
+  /** The last entry that it has, durably. */
+  readonly matchIndex: bigint;
+  /** The time since it was heard of, in milliseconds. */
+  readonly silence: number;
+}
+
 /** A log that is served to followers. */
 export interface ServedLog {
   /** Its state now. */
@@ -48,6 +58,8 @@ export interface ServedLog {
    * @param index its last durable entry
    */
   acknowledge(follower: string, index: bigint): void;
+  /** The followers that were heard of, the last one first, for a status. Absent where they are not known. */
+  followers?(): readonly KnownFollower[];
   /**
    * Keeps the log behind an index, whatever the rules of its purge say.
    *

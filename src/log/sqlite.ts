@@ -15,10 +15,12 @@
  */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { lstatSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { yieldTurn } from "../async/mod.ts";
 import { checkOptions, checkPath } from "../checks.ts";
-import { SnapshotError } from "../errors.ts";
+import { hasCode, SnapshotError } from "../errors.ts";
+import { defaultDisk } from "../fs/mod.ts";
 import { checkGroup } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { type SqlBatch, type SqlBounds, type SqlDigest, SqlLog, type SqlTables, type SqlWrite } from "./sql.ts";
@@ -73,7 +75,7 @@ export class SqliteLog extends SqlLog {
   }
 
   /**
-   * Opens a log; makes it if there is none.
+   * Opens a log; makes it, and the directories above it, if there is none.
    *
    * @param path the file; two more lie beside it
    * @param options see {@linkcode SqliteLogOptions}
@@ -84,6 +86,7 @@ export class SqliteLog extends SqlLog {
     checkPath(path, "path");
     const { group } = checkOptions(options, { group: checkGroup });
     const { DatabaseSync } = await import("node:sqlite");
+    if (!existsSync(path)) await makeParents(path);
     let database: DatabaseSync | undefined;
     try {
       const opened = database = new DatabaseSync(path);
@@ -109,6 +112,26 @@ export class SqliteLog extends SqlLog {
       database?.close();
       throw wrap(error, "open", path);
     }
+  }
+}
+
+/**
+ * Makes the directories above a new log, and their names durable, which SQLite does for the file only. Those that are
+ * there too: the process that made them may have been killed before.
+ */
+async function makeParents(path: string): Promise<void> {
+  const disk = defaultDisk();
+  const directory = dirname(resolve(path));
+  try {
+    await disk.makeDirectory(directory);
+  } catch (error) {
+    if (!hasCode(error, "BUSY")) throw error; // what is there is no directory, and nobody's lock
+    throw new SnapshotError("FORBIDDEN", error.message, { ...error.fields, cause: error });
+  }
+  try {
+    for (let at = directory; dirname(at) !== at; at = dirname(at)) await disk.syncDirectory(at);
+  } catch (error) {
+    if (!hasCode(error, "UNSUPPORTED", "FORBIDDEN")) throw error; // no such file system, or another user's directory
   }
 }
 

@@ -10,6 +10,7 @@ import type { SnapshotError } from "../errors.ts";
 import type { Operation } from "../async/mod.ts";
 import type { ChunkSet } from "../stream/mod.ts";
 import type { SnapshotManifest } from "./manifest.ts";
+import type { SnapshotVerifier } from "./signature.ts";
 
 /**
  * Keeps snapshots. Every method is safe to call at any time; it fails with `BUSY` while something else excludes it.
@@ -26,6 +27,12 @@ export interface SnapshotStorage extends AsyncDisposable {
    * `group.ts` says what holds as long as it was told none.
    */
   readonly group: string | undefined;
+
+  /**
+   * Says whose snapshots the storage takes in and uses, if it was told: whatever takes something in for it (pulls,
+   * archives, handlers) asks it too, before anything is written.
+   */
+  readonly verifier?: SnapshotVerifier | undefined;
 
   /**
    * Tells the storage its group, from now on. A `Replica`, which knows it, does so.

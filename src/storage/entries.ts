@@ -24,6 +24,7 @@ import type { Medium, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
 import type { StoredReader } from "./reader.ts";
 import type { Retention } from "./retention.ts";
 import type { StorageGroup } from "./storage_group.ts";
+import type { StorageTrust } from "./trust.ts";
 
 /** Snapshots that are looked at at the same time. */
 const LOOKS_IN_FLIGHT = 8;
@@ -77,6 +78,7 @@ export interface EntriesOwner {
   readonly medium: Medium;
   readonly retention: Retention;
   readonly group: StorageGroup;
+  readonly trust: StorageTrust;
   /** Cancels reading when the storage closes. */
   readonly signal: AbortSignal;
   /** Is told of errors that no caller gets. */
@@ -136,13 +138,33 @@ export class Entries {
     for (const { manifest } of entries) if (!group.isOwn(manifest)) warn(group.foreign(manifest));
   }
 
-  /** The snapshots of the storage's group that are not known to be bad. */
+  /** The snapshots of the storage's group that are trusted, and not known to be bad. */
   good(): Entry[] {
-    return this.#entries.filter((entry) => entry.bad === undefined && this.#owner.group.isOwn(entry.manifest));
+    const { group, trust } = this.#owner;
+    return this.#entries.filter(({ bad, manifest, place }) =>
+      bad === undefined && group.isOwn(manifest) && trust.has(place)
+    );
   }
 
-  foreignAt(index: bigint | undefined): Entry | undefined {
-    return this.#entries.find(({ manifest }) => manifest.index === index && !this.#owner.group.isOwn(manifest));
+  /** Those of which nobody can say now whether they are trusted: they may well be, and be the newest. */
+  get undecided(): { readonly index: bigint; readonly error: SnapshotError }[] {
+    const { group, trust } = this.#owner;
+    return this.#entries.flatMap(({ bad, manifest, place }) => {
+      const error = trust.refusal(place);
+      const isOpen = bad === undefined && error !== undefined && group.isOwn(manifest) && !trust.refuses(place);
+      return isOpen ? [{ index: manifest.index, error }] : [];
+    });
+  }
+
+  /** The reason why a snapshot that lies here is not the storage's own, if there is one at this index. */
+  refusalAt(index: bigint | undefined): SnapshotError | undefined {
+    const { group, trust } = this.#owner;
+    for (const { manifest, place } of this.#entries) {
+      if (manifest.index !== index) continue;
+      const refusal = group.isOwn(manifest) ? trust.refusal(place) : group.foreign(manifest);
+      if (refusal !== undefined) return refusal;
+    }
+    return undefined;
   }
 
   /** Their metas. */
@@ -152,9 +174,10 @@ export class Entries {
 
   /**
    * Reports whether a snapshot can be opened without a look at the others: it is good, and if no index is given, newer
-   * than all that were not looked at.
+   * than all that were not looked at. Whether one is trusted is looked at each time.
    */
   knows(index: bigint | undefined): boolean {
+    if (this.#owner.trust.isLimited) return false;
     const good = this.good();
     if (index !== undefined) return good.some(({ manifest }) => manifest.index === index);
     const [newest] = good;
@@ -163,9 +186,16 @@ export class Entries {
 
   /**
    * Looks at the snapshots that nobody has looked at, and again at those that could not be read: each belongs to the
-   * storage as soon as it can be read.
+   * storage as soon as it can be read. And looks whether those that lie here are trusted.
    */
-  lookAgain(): Promise<void> {
+  async lookAgain(): Promise<void> {
+    await this.#readAgain();
+    await this.#owner.trust.look(
+      this.#entries.map(({ place, manifest }) => ({ key: place, manifest: () => manifest })),
+    );
+  }
+
+  #readAgain(): Promise<void> {
     if (this.#unlisted.length === 0) return Promise.resolve();
     return this.#looking = this.#looking.then(async () => {
       const found: Entry[] = [];
@@ -227,8 +257,8 @@ export class Entries {
     return (await this.#medium.quarantined()).sort((a, b) => b.at - a.at);
   }
 
-  /** Retires those that are too old after a commit, and lets go what can go. */
-  async retireOld(committed: Entry): Promise<void> {
+  /** Retires those that are too old, after a commit for one, and lets go what can go. */
+  async retireOld(committed?: Entry): Promise<void> {
     for (const old of await this.#old(committed)) old.retired = true;
     await this.#settle();
   }
@@ -237,9 +267,9 @@ export class Entries {
    * Returns the snapshots that are too old. Each that is kept is checked first, since an old one must not be removed in
    * favour of one that cannot be read; then the choice is made again among the others.
    */
-  async #old(committed: Entry): Promise<Entry[]> {
+  async #old(committed: Entry | undefined): Promise<Entry[]> {
     if (this.#kept(this.good()).length === this.good().length) return [];
-    const checked = new Set([committed]);
+    const checked = new Set<Entry | undefined>([committed]);
     const check = async (entry: Entry) => {
       checked.add(entry);
       await this.#canBeRead(entry);

@@ -24,7 +24,7 @@ import { HandlePool } from "./handle_pool.ts";
 import { type Incoming, type IncomingChunk, IncomingChunks } from "./incoming.ts";
 import { superfluous } from "./leftovers.ts";
 import type { MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";
-import { chunkWritten, readChunk, readIfRight } from "./reader.ts";
+import { chunkWritten, readChunk, readIfRight } from "./read_chunk.ts";
 import { Trial } from "./trial.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
 

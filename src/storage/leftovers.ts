@@ -5,7 +5,7 @@
  */
 
 import type { MediumFile, PlacedSnapshot, Places } from "./medium.ts";
-import { readIfRight } from "./reader.ts";
+import { readIfRight } from "./read_chunk.ts";
 
 /** Chunks of an install that are looked at, to estimate how much of it is here. */
 const SAMPLES = 32;

@@ -22,6 +22,7 @@ import {
   type SnapshotReader,
   type SnapshotSigner,
   type SnapshotStorage,
+  type SnapshotVerifier,
   type SnapshotWriter,
   stale,
   type UnreadableSnapshot,
@@ -40,6 +41,7 @@ import { Retention } from "./retention.ts";
 import type { Trial } from "./trial.ts";
 import { closed, StorageWork } from "./work.ts";
 import { Unreadable } from "./unreadable.ts";
+import { StorageTrust } from "./trust.ts";
 import { StoredWriter } from "./writer.ts";
 
 /**
@@ -62,6 +64,7 @@ export class MediumStorage implements SnapshotStorage {
   readonly #entries: Entries;
   readonly #work = new StorageWork();
   readonly #group: StorageGroup = new StorageGroup();
+  readonly #trust: StorageTrust;
   readonly #closing = new AbortController();
   readonly #listeners = new QuarantineListeners();
   readonly #unreadable = new Unreadable<string>();
@@ -81,17 +84,22 @@ export class MediumStorage implements SnapshotStorage {
     unreadable: readonly (UnreadableSnapshot & { readonly place: string })[] = [],
   ) {
     able("a Medium", "open", "publish", "remove")(medium, "medium");
-    const { retain, onWarning = () => {}, signer, group } = checkOptions(options, storageChecks());
+    const { retain, onWarning = () => {}, signer, verifier, floor = 0n, group } = checkOptions(
+      options,
+      storageChecks(),
+    );
     this.#medium = medium;
     this.#onWarning = neverThrowing(onWarning);
     const retention = new Retention(retain, this.#onWarning);
     this.retain = retention.count;
     this.#signer = signer;
+    this.#trust = new StorageTrust(verifier, floor, this.#onWarning);
     this.#entries = new Entries(
       {
         medium,
         retention,
         group: this.#group,
+        trust: this.#trust,
         signal: this.#closing.signal,
         warn: this.#onWarning,
         found: (index, reason) => this.#listeners.tell(index, reason),
@@ -106,6 +114,10 @@ export class MediumStorage implements SnapshotStorage {
     return this.#group.name;
   }
 
+  get verifier(): SnapshotVerifier | undefined {
+    return this.#trust.verifier;
+  }
+
   bindGroup(group: string): void {
     if (this.#group.bind(group)) this.#entries.tellForeign();
   }
@@ -114,6 +126,7 @@ export class MediumStorage implements SnapshotStorage {
     checkCreateOptions(options);
     this.#work.check();
     return await this.#work.write(async (released) => {
+      await this.#entries.lookAgain();
       await this.#medium.clear(this.#medium.temp);
       await this.#entries.lookAgain();
       this.#work.check();
@@ -137,8 +150,8 @@ export class MediumStorage implements SnapshotStorage {
     const good = this.#entries.good().filter(({ manifest }) => isChosen(manifest.meta, index));
     const entry = this.#unreadable.prefer(good, ({ place }) => place);
     if (entry === undefined) {
-      const foreign = typeof index === "object" ? undefined : this.#entries.foreignAt(index);
-      if (foreign !== undefined) throw this.#group.foreign(foreign.manifest);
+      const refusal = typeof index === "object" ? undefined : this.#entries.refusalAt(index);
+      if (refusal !== undefined) throw refusal;
       const unlisted = this.#entries.unlisted.find((one) => isChosen({ lastIncludedIndex: one.index }, index));
       throw unlisted?.error ?? noneChosen(index);
     }
@@ -185,6 +198,7 @@ export class MediumStorage implements SnapshotStorage {
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
     checkManifest(manifest, "manifest");
     this.#work.check();
+    await this.#trust.check(manifest);
     await this.#entries.lookAgain();
     this.#work.check();
     return await this.#work.receive((released) => {
@@ -203,7 +217,8 @@ export class MediumStorage implements SnapshotStorage {
     checkIndex(index, "index");
     checkString(reason, "reason");
     this.#work.check();
-    if (typeof index === "object" || !this.#entries.knows(index)) await this.#entries.lookAgain();
+    if (!this.#entries.knows(index)) await this.#entries.lookAgain();
+    this.#work.check();
     const entry = this.#entries.good().find(({ manifest }) => manifest.index === index);
     if (entry !== undefined) {
       const proof = await this.#prove(entry);
@@ -256,8 +271,9 @@ export class MediumStorage implements SnapshotStorage {
         try {
           const found = await examine(this.#medium, place, index);
           if (!this.#group.isOwn(found.manifest)) throw this.#group.foreign(found.manifest);
+          await this.#trust.check(found.manifest);
           await readAll(this.#medium, found, signal);
-          return infoOf(this.#entries.add(await this.#medium.restore(place, index)));
+          return infoOf(this.#add(await this.#medium.restore(place, index)));
         } catch (error) {
           throwIfCancelled(signal);
           failure ??= error;
@@ -269,6 +285,16 @@ export class MediumStorage implements SnapshotStorage {
 
   onQuarantine(listener: (index: bigint, reason: string) => void): () => void {
     return this.#listeners.add(listener);
+  }
+
+  /**
+   * Removes the snapshots that are too many, as a commit does: those found when the storage was opened stay until then.
+   * As many newer ones as are retained are looked at first, and must be readable.
+   */
+  async prune(): Promise<void> {
+    this.#work.check();
+    await this.#entries.lookAgain();
+    await this.#work.publish(() => this.#entries.retireOld());
   }
 
   close(): Promise<void> {
@@ -287,13 +313,14 @@ export class MediumStorage implements SnapshotStorage {
   /** Refuses a snapshot that is of another group, not newer than those here, or at the index of another group's. */
   #checkWanted(manifest: SnapshotManifest, grouping: Grouping): void {
     grouping(this.#entries.metas, manifest.meta);
-    const foreign = this.#entries.foreignAt(manifest.index);
-    if (foreign !== undefined) throw this.#group.foreign(foreign.manifest);
+    const refusal = this.#entries.refusalAt(manifest.index);
+    if (refusal !== undefined) throw refusal;
     const [newest] = this.#entries.good();
     if (newest !== undefined && manifest.index <= newest.manifest.index) {
       throw stale(manifest.index, newest.manifest.index);
     }
-    const unlisted = this.#entries.unlisted.find(({ index }) => manifest.index <= index);
+    const inDoubt = [...this.#entries.unlisted, ...this.#entries.undecided];
+    const unlisted = inDoubt.find(({ index }) => manifest.index <= index);
     if (unlisted === undefined) return;
     const { index, error } = unlisted;
     throw new SnapshotError(
@@ -304,12 +331,18 @@ export class MediumStorage implements SnapshotStorage {
     );
   }
 
+  #add(stored: StoredSnapshot): Entry {
+    this.#trust.add(stored.place);
+    return this.#entries.add(stored);
+  }
+
   #publish(place: string, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
     return this.#work.publish(async () => {
+      await this.#trust.check(manifest);
       await this.#entries.lookAgain();
       this.#checkWanted(manifest, grouping);
       await trial.run(this.#medium, { place, manifest });
-      const entry = this.#entries.add(await this.#medium.publish(place, manifest));
+      const entry = this.#add(await this.#medium.publish(place, manifest));
       await this.#entries.retireOld(entry);
       return { info: infoOf(entry), place: entry.place };
     });

@@ -4,14 +4,12 @@
  * @module
  */
 
-import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
+import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import {
-  type BadChunk,
   type ByteRange,
   checkReadOptions,
   checkVerifyOptions,
   type FileInfo,
-  MAX_LISTED_BAD,
   type SnapshotManifest,
   type SnapshotMeta,
   type SnapshotReader,
@@ -19,8 +17,10 @@ import {
   type VerifyResult,
 } from "../snapshot/mod.ts";
 import { InFlight, Operation } from "../async/mod.ts";
-import { type ChunkMap, DEFAULT_CHUNK_SIZE, equal, sha256, streamFrom } from "../stream/mod.ts";
-import type { MediumFile, PlacedSnapshot, Places, WrittenChunk } from "./medium.ts";
+import { type ChunkMap, streamFrom } from "../stream/mod.ts";
+import type { MediumFile, PlacedSnapshot, Places } from "./medium.ts";
+import { blocks, readChunk } from "./read_chunk.ts";
+import { verifyFiles } from "./verify.ts";
 
 /** Chunks read and hashed ahead. */
 const READ_AHEAD = 4;
@@ -106,40 +106,16 @@ export class StoredReader implements SnapshotReader {
     return new Operation<VerifyResult>(async (tracker) => {
       const { signal } = checkVerifyOptions(options);
       tracker.phase("verify", this.manifest.size);
-      const bad: BadChunk[] = [];
-      let worst: SnapshotError | undefined;
-      for (const { name, chunks, source } of this.manifest.files) {
-        try {
-          await this.#withFile(name, {}, async (file) => {
-            const parts = chunks === undefined
-              ? blocks(file, name, 0, await file.size())
-              : verifiedChunks(file, name, chunks, 0, chunks.size);
-            let chunk = 0;
-            for (const part of parts) {
-              throwIfCancelled(signal);
-              if (this.#closed !== undefined) throw closed();
-              const i = chunk++;
-              try {
-                tracker.add((await part()).length);
-              } catch (error) {
-                if (this.#closed !== undefined) throw closed();
-                // A sector cannot be read: those after it mostly can.
-                if (!hasCode(error, "CORRUPT", "UNAVAILABLE")) throw error;
-                if (error.code === "CORRUPT") worst ??= error;
-                else this.#owner.unreadable(name);
-                if (bad.length < MAX_LISTED_BAD) bad.push({ file: name, chunk: i, message: error.message });
-              }
-            }
-          });
-        } catch (error) {
-          if (source === "reference" && hasCode(error, "NOT_FOUND")) continue;
+      const { bad, worst } = await verifyFiles({
+        files: this.manifest.files,
+        withFile: (name, use) => this.#withFile(name, {}, use),
+        unreadable: (name) => this.#owner.unreadable(name),
+        check: () => {
+          throwIfCancelled(signal);
           if (this.#closed !== undefined) throw closed();
-          // A file that cannot be read now may be good: it is listed, and not quarantined.
-          if (!hasCode(error, "CORRUPT", "UNAVAILABLE", "FORBIDDEN")) throw error;
-          if (error.code === "CORRUPT") worst ??= error;
-          if (bad.length < MAX_LISTED_BAD) bad.push({ file: name, message: messageOf(error) });
-        }
-      }
+        },
+        tracker,
+      });
       if (worst !== undefined) this.#owner.found(worst);
       const { bytes, chunks } = tracker.progress;
       return { ok: bad.length === 0, verified: this.verified, bytes, chunks, bad };
@@ -212,90 +188,6 @@ function* verifiedChunks(
     yield async () => {
       const bytes = await readChunk(file, name, chunks, i);
       return bytes.subarray(Math.max(start - offset, 0), Math.min(end - offset, bytes.length));
-    };
-  }
-}
-
-/** The times that a wrong chunk is read again, each time by another way, before it is called bad. */
-const REREADS = 2;
-
-/**
- * Reads one chunk and verifies it. A wrong chunk is read again: only the same wrong bytes each time prove that it is
- * bad.
- *
- * @throws {SnapshotError} `CORRUPT` if it is bad, `UNAVAILABLE` if the reads differ from each other
- */
-export async function readChunk(file: MediumFile, name: string, chunks: ChunkMap, i: number): Promise<Uint8Array> {
-  const bytes = await readIfRight(file, chunks, i);
-  if (bytes !== undefined) return bytes;
-  const again = new Uint8Array(chunks.length(i));
-  let seen: { readonly length: number; readonly digest: Uint8Array } | undefined;
-  for (let times = 0; times < REREADS; times++) {
-    const length = await (file.reread ?? file.read).call(file, again, chunks.offset(i));
-    const digest = await sha256(again.subarray(0, length));
-    if (length === again.length && equal(digest, chunks.digest(i))) return again;
-    if (seen !== undefined && !(seen.length === length && equal(seen.digest, digest))) {
-      throw new SnapshotError(
-        "UNAVAILABLE",
-        `Chunk ${i} of ${
-          JSON.stringify(name)
-        } is read differently each time: look after the disk, or what lies between`,
-        { file: name, chunk: i },
-      );
-    }
-    seen = { length, digest };
-  }
-  if (seen!.length === again.length) throw chunks.corrupt(i, name, seen!.digest);
-  if (await file.size() >= chunks.offset(i) + again.length) {
-    throw new SnapshotError(
-      "UNAVAILABLE",
-      `${JSON.stringify(name)} is read to chunk ${i} only, and is said to be longer`,
-      {
-        file: name,
-        chunk: i,
-      },
-    );
-  }
-  throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} ends in its chunk ${i}: it was cut short`, {
-    file: name,
-    chunk: i,
-    expected: again.length,
-    actual: seen!.length,
-  });
-}
-
-/** Reads one chunk, once. Returns nothing if it is not right, which does not prove that it is bad. */
-export async function readIfRight(file: MediumFile, chunks: ChunkMap, i: number): Promise<Uint8Array | undefined> {
-  const bytes = new Uint8Array(chunks.length(i));
-  try {
-    if (await file.read(bytes, chunks.offset(i)) < bytes.length) return undefined;
-  } catch (error) {
-    if (hasCode(error, "CORRUPT")) return undefined;
-    throw error;
-  }
-  return equal(await sha256(bytes), chunks.digest(i)) ? bytes : undefined;
-}
-
-/** Describes one chunk for {@linkcode MediumFile.write}. */
-export function chunkWritten(chunks: ChunkMap, i: number): Promise<readonly WrittenChunk[]> {
-  return Promise.resolve([{ digest: chunks.digest(i), length: chunks.length(i) }]);
-}
-
-/** Reads a range of a file that has no digests. */
-function* blocks(
-  file: MediumFile,
-  name: string,
-  start: number,
-  end: number,
-): Generator<() => Promise<Uint8Array>, void, undefined> {
-  for (let at = start; at < end; at += DEFAULT_CHUNK_SIZE) {
-    yield async () => {
-      const bytes = new Uint8Array(Math.min(DEFAULT_CHUNK_SIZE, end - at));
-      const length = await file.read(bytes, at);
-      if (length === bytes.length) return bytes;
-      throw new SnapshotError("UNAVAILABLE", `${JSON.stringify(name)} became shorter while it was read`, {
-        file: name,
-      });
     };
   }
 }

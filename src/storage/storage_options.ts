@@ -4,9 +4,9 @@
  * @module
  */
 
-import { checkFunction, type Checks } from "../checks.ts";
+import { checkFunction, checkIndex, type Checks } from "../checks.ts";
 import type { SnapshotError } from "../errors.ts";
-import { checkGroup, checkSigner, type SnapshotSigner } from "../snapshot/mod.ts";
+import { checkGroup, checkSigner, checkVerifier, type SnapshotSigner, type SnapshotVerifier } from "../snapshot/mod.ts";
 import { checkRetain, type RetentionFunction, type RetentionLimits } from "./retention.ts";
 
 /**
@@ -33,13 +33,35 @@ export interface StorageOptions {
   /** Signs every snapshot that is committed here and has no signature; none if absent. */
   readonly signer?: SnapshotSigner;
   /**
+   * Says whose snapshots are trusted, where others may write too (a bucket, a shared disk): others are neither taken in,
+   * from anywhere, nor used, counted, retired or overwritten if they lie here. With it, what is saved here needs a
+   * `signer` that it trusts. By default all are trusted.
+   */
+  readonly verifier?: SnapshotVerifier;
+  /**
+   * The lowest index of a snapshot that is taken in or used, for one who knows how far the group has come, and has no
+   * snapshot yet: somebody could give an old one, which is signed as well. One that is below is treated as one that is
+   * not trusted.
+   *
+   * @default {0n}
+   */
+  readonly floor?: bigint;
+  /**
    * Called with each error that no caller gets, with its code and the snapshot's index: an old snapshot could not be
-   * removed; one was proven bad and is quarantined; one cannot be read now, or is of another group, and stays in place.
+   * removed; one was proven bad and is quarantined; one cannot be read now, is of another group, or is not trusted, and
+   * stays in place.
    */
   readonly onWarning?: (error: SnapshotError) => void;
 }
 
 /** The checks of the options of every storage. */
 export function storageChecks(): Checks<StorageOptions> {
-  return { retain: checkRetain, group: checkGroup, signer: checkSigner, onWarning: checkFunction };
+  return {
+    retain: checkRetain,
+    group: checkGroup,
+    signer: checkSigner,
+    verifier: checkVerifier,
+    floor: checkIndex,
+    onWarning: checkFunction,
+  };
 }

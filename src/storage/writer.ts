@@ -39,7 +39,7 @@ import { FileSyncs } from "./file_syncs.ts";
 import { PacedFile } from "./paced_file.ts";
 import { InPlaceFile } from "./in_place_file.ts";
 import type { LocalFile, LocalFiles, MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";
-import { chunkWritten, readChunk } from "./reader.ts";
+import { chunkWritten, readChunk } from "./read_chunk.ts";
 import { Trial } from "./trial.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
 import { writeAll } from "./write_all.ts";

@@ -7,4 +7,4 @@
 export * from "./client/mod.ts";
 export * from "./notification.ts";
 export * from "./server/mod.ts";
-export type { ListedSnapshot } from "./wire.ts";
+export type { ListedSnapshot, ServerStatus, ServerTransfer } from "./wire.ts";

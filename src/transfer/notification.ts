@@ -5,10 +5,24 @@
  * @module
  */
 
-import { checkIndex, checkOptions, checkString, listOf, MAX_INDEX, required, withMembers } from "../checks.ts";
+import {
+  checkIndex,
+  checkOptions,
+  checkString,
+  checkText,
+  duration,
+  listOf,
+  MAX_INDEX,
+  required,
+  unfit,
+  withMembers,
+} from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { checkGroup } from "../snapshot/mod.ts";
 import type { Progress } from "../async/mod.ts";
+
+/** The longest name of a leader, in bytes. */
+const MAX_LEADER = 255;
 
 /**
  * The message of a leader.
@@ -26,6 +40,16 @@ export interface InstallNotification {
     /** Its term. */
     readonly term: bigint;
   };
+  /** Who leads, as Ratis's `RoleInfoProto` says it to a follower. */
+  readonly leader?: {
+    /** Its name: 1 to 255 bytes of UTF-8. */
+    readonly id: string;
+    /**
+     * The milliseconds since it was last heard from, for a notification that another node passes on; 0 if it says this
+     * itself.
+     */
+    readonly silentFor: number;
+  };
   /** The leader's group, if it has one: a replica of another group takes no notice. */
   readonly group?: string;
   /** Where the leader would get a snapshot from, as addresses; the follower decides. */
@@ -38,8 +62,8 @@ export interface InstallNotification {
  * | result | meaning |
  * |---|---|
  * | `IN_PROGRESS` | it is installing one; `progress` says how far |
- * | `SNAPSHOT_INSTALLED` | it has installed one since it was last asked: continue after `snapshotIndex` |
- * | `ALREADY_INSTALLED` | it needs none: continue after `snapshotIndex` |
+ * | `SNAPSHOT_INSTALLED` | it has installed one since it was last asked: continue after `snapshotIndex`, of `snapshotTerm` |
+ * | `ALREADY_INSTALLED` | it needs none: continue after `snapshotIndex`, of `snapshotTerm` |
  * | `SNAPSHOT_UNAVAILABLE` | it found none, or could not install it: see `reason`. It retries when notified again |
  * | `SNAPSHOT_EXPIRED` | it was told of a later entry already |
  * | `NOT_LEADER` | it was told of a later term |
@@ -68,6 +92,8 @@ export interface NotificationReply {
   readonly result: NotificationResult;
   /** The index of the last entry in its state, if a snapshot was installed or is not needed. */
   readonly snapshotIndex?: bigint;
+  /** The term of that entry: a leader whose log has another one there sees that the two do not belong together. */
+  readonly snapshotTerm?: bigint;
   /** The highest term that it was told of. */
   readonly term?: bigint;
   /** The progress of its install. */
@@ -82,19 +108,35 @@ export function checkNotification(notification: InstallNotification): InstallNot
   return checkOptions(notification, {
     term: number,
     firstAvailable: required(withMembers<InstallNotification["firstAvailable"]>({ index: number, term: number })),
+    leader: withMembers<NonNullable<InstallNotification["leader"]>>({
+      id: required(checkLeader),
+      silentFor: required(duration()),
+    }),
     group: checkGroup,
     sources: listOf(checkString),
   }, "notification");
 }
 
+/** Checks the name of a leader. */
+function checkLeader(value: unknown, what: string): void {
+  const { length } = new TextEncoder().encode(checkText(value, what));
+  if (length < 1 || length > MAX_LEADER) throw unfit(what, `a name of 1 to ${MAX_LEADER} bytes of UTF-8`, value);
+}
+
 /** A notification as JSON. */
-export function notificationJson({ term, firstAvailable, group, sources }: InstallNotification): unknown {
+export function notificationJson({ term, firstAvailable, leader, group, sources }: InstallNotification): unknown {
   return {
     term: String(term),
     firstAvailable: { index: String(firstAvailable.index), term: String(firstAvailable.term) },
+    ...(leader !== undefined && { leader: { id: leader.id, silentFor: finite(leader.silentFor) } }),
     ...(group !== undefined && { group }),
     ...(sources !== undefined && { sources }),
   };
+}
+
+/** JSON has no infinity: one that was never heard from is silent for as long as can be said. */
+function finite(ms: number): number {
+  return Math.min(ms, Number.MAX_SAFE_INTEGER);
 }
 
 /**
@@ -103,7 +145,7 @@ export function notificationJson({ term, firstAvailable, group, sources }: Insta
  * @throws {SnapshotError} `MALFORMED`
  */
 export function parseNotification(bytes: Uint8Array): InstallNotification {
-  const { term, firstAvailable, group, sources } = parseObject(bytes);
+  const { term, firstAvailable, leader, group, sources } = parseObject(bytes);
   const { index, term: entryTerm } = (firstAvailable ?? {}) as Record<string, unknown>;
   if (sources !== undefined && !(Array.isArray(sources) && sources.every((source) => typeof source === "string"))) {
     throw wrong("sources");
@@ -114,16 +156,25 @@ export function parseNotification(bytes: Uint8Array): InstallNotification {
       index: numberOf(index, "firstAvailable.index"),
       term: numberOf(entryTerm, "firstAvailable.term"),
     },
+    ...(leader !== undefined && { leader: leaderOf(leader) }),
     ...(group !== undefined && { group: checkGroup(group) }),
     ...(sources !== undefined && { sources: sources as string[] }),
   };
 }
 
+function leaderOf(value: unknown): NonNullable<InstallNotification["leader"]> {
+  const { id, silentFor } = (value ?? {}) as Record<string, unknown>;
+  checkLeader(id, "leader.id");
+  if (typeof silentFor !== "number" || !(silentFor >= 0)) throw wrong("leader.silentFor");
+  return { id: id as string, silentFor };
+}
+
 /** A reply as JSON. */
-export function replyJson({ snapshotIndex, term, ...reply }: NotificationReply): unknown {
+export function replyJson({ snapshotIndex, snapshotTerm, term, ...reply }: NotificationReply): unknown {
   return {
     ...reply,
     ...(snapshotIndex !== undefined && { snapshotIndex: String(snapshotIndex) }),
+    ...(snapshotTerm !== undefined && { snapshotTerm: String(snapshotTerm) }),
     ...(term !== undefined && { term: String(term) }),
   };
 }
@@ -139,11 +190,12 @@ const RESULTS: readonly string[] = [
  * @throws {SnapshotError} `MALFORMED`
  */
 export function parseReply(bytes: Uint8Array): NotificationReply {
-  const { result, snapshotIndex, term, progress, reason } = parseObject(bytes);
+  const { result, snapshotIndex, snapshotTerm, term, progress, reason } = parseObject(bytes);
   if (!RESULTS.includes(String(result))) throw wrong("result");
   return {
     result: result as NotificationResult,
     ...(snapshotIndex !== undefined && { snapshotIndex: numberOf(snapshotIndex, "snapshotIndex") }),
+    ...(snapshotTerm !== undefined && { snapshotTerm: numberOf(snapshotTerm, "snapshotTerm") }),
     ...(term !== undefined && { term: numberOf(term, "term") }),
     ...(progress !== undefined && { progress: progressOf(progress) }),
     ...(typeof reason === "string" && { reason: reason.slice(0, 1000) }),

@@ -44,6 +44,53 @@ export interface ListedSnapshot {
   readonly createdAt?: number;
 }
 
+/** What a handler says of itself at `/snapshots/status`. */
+export interface ServerStatus {
+  /** The server's time: milliseconds since 1970. */
+  readonly now: number;
+  /** The number of snapshots that are kept. */
+  readonly retain: number;
+  /** The snapshots, newest first; `pinned` while a reader keeps one. */
+  readonly snapshots: readonly (ListedSnapshot & { readonly chunks: number; readonly pinned: boolean })[];
+  /** Those that cannot be read now: the index and the code of the error. */
+  readonly unreadable: readonly { readonly index: string; readonly code: SnapshotErrorCode }[];
+  /** Those that are quarantined. */
+  readonly quarantined: readonly { readonly index: string; readonly at?: number }[];
+  /** The snapshot that is being received. */
+  readonly installing?: {
+    readonly index: string;
+    readonly digest: string;
+    readonly size: number;
+    readonly held: number;
+  };
+  /** Installs that were interrupted. */
+  readonly unfinished: readonly { readonly index: string; readonly size: number }[];
+  /** The content that is being sent. */
+  readonly transfers: readonly ServerTransfer[];
+  /** The log, if it is served: its first and last entry, and its followers, the last one heard of first. */
+  readonly log?: {
+    readonly first: string;
+    readonly last: string;
+    readonly role: string;
+    /** `silence` is the time since a follower was heard of, in milliseconds. */
+    readonly followers: readonly { readonly name: string; readonly index: string; readonly silence: number }[];
+  };
+  /** What the target says of itself: a `Replica`'s state, indices, metrics and progress. */
+  readonly target?: Readonly<Record<string, unknown>>;
+}
+
+/** An answer with content that is on its way to a client. */
+export interface ServerTransfer {
+  /** The path of the request. */
+  readonly path: string;
+  /** Bytes that were sent. */
+  readonly sent: number;
+  /** Bytes in all, where that is known. */
+  readonly size?: number;
+  /** When it began: milliseconds since 1970. */
+  readonly since: number;
+}
+
 /** A snapshot as JSON. */
 export function listed(
   { meta, digest, size, files }: Pick<SnapshotInfo, "meta" | "digest" | "size" | "files">,

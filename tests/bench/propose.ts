@@ -1,5 +1,5 @@
-// Commands that are proposed one at a time, and by several at once, against the same rows in `node:sqlite`; and how many
-// of them share a write.
+// Commands that are proposed one at a time, and by several at once, against the same rows in `node:sqlite`; and how
+// many of them share a write.
 
 import { DatabaseSync } from "node:sqlite";
 import { jsonCodec, KeyValueMachine, type LogEntry, MemoryStorage, Replica } from "../../mod.ts";

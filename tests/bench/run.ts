@@ -7,7 +7,7 @@ import type { Finding } from "./report.ts";
 
 const HERE = new URL(".", import.meta.url).pathname;
 const ROOT = new URL("../..", import.meta.url).pathname;
-const BENCHES = "save files pull transfer pause cow memory state propose object follow versitygw".split(" ");
+const BENCHES = "save files pull transfer pause cow memory state propose growth object follow versitygw".split(" ");
 /** What is measured by several programs. */
 const PARTS: Readonly<Record<string, readonly string[]>> = { object: ["object", "durable_object", "jetstream"] };
 const CHILDREN = ["pull_server", "memory_child", "transfer_node", "follow_child"];

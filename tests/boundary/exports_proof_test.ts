@@ -19,7 +19,7 @@ const all = [
 const REASONS: Readonly<Record<string, readonly string[]>> = {
   "its constructor is private: it is opened, or made by another one": [
     ...["ChunkMap", "CowView", "Replica", "SnapshotManifest", "StoredState", "DirectoryBucket", "DirectoryStorage"],
-    ...["ObjectStorage", "SqliteLog", "AlarmClock", "DurableObjectLog", "DurableReplica", "JetStreamBucket"],
+    ...["ObjectStorage", "Backup", "SqliteLog", "AlarmClock", "DurableObjectLog", "DurableReplica", "JetStreamBucket"],
     ...["JetStreamLog", "OpfsStorage", "SqlLog"],
   ],
   "any value is a key, or a value, as in a Map": [

@@ -12,6 +12,7 @@ import {
   MemoryStorage,
   notifyInstall,
   openRemote,
+  Operation,
   pull,
   push,
   pushLive,
@@ -26,6 +27,8 @@ import {
 } from "../../mod.ts";
 import { protobufCodec } from "../../src/protobuf.ts";
 import { hashLong, hashString, murmurHash, purgeIndex } from "../../src/extend.ts";
+import { observed, replicaTelemetry } from "../../src/otel.ts";
+import { page } from "../../src/page.ts";
 import { META } from "./slots_core.ts";
 import { members, optional, parameter, type Slot } from "./slot.ts";
 import {
@@ -52,6 +55,8 @@ import type { World } from "./world.ts";
 // deno-lint-ignore no-explicit-any -- what is given is not of the type
 type Any = any;
 
+/** Of OpenTelemetry. */
+const telemetry = { attributes: isObject, tracerProvider: isNothing, meterProvider: isNothing };
 const entry = { index: 3n, term: 1n, data: new Uint8Array(1) };
 const isIterable: Right = (v) =>
   v instanceof Uint8Array ||
@@ -323,6 +328,16 @@ const transfers: Slot[] = [
   ...members("openRemote", (_, it) => openRemote(nowhere, it), {
     ...{ index: isIndex, signal: isSignal, verifier: isNothing, timeout: isNumber(0), ...RETRY },
   }),
+  parameter(
+    "observed",
+    "name",
+    (v) => typeof v === "string" && /^[a-z][a-z_]*$/.test(v),
+    (_, v: Any) => observed(v, new Operation(() => Promise.resolve())),
+  ),
+  parameter("observed", "operation", (v) => v instanceof Operation, (_, v: Any) => observed("pull", v)),
+  ...members("observed", (_, it) => observed("pull", new Operation(() => Promise.resolve()), it), telemetry),
+  ...members("replicaTelemetry", (_, it) => replicaTelemetry(it), telemetry),
+  parameter("page", "request", (v) => v instanceof Request, (_, v: Any) => page(v)),
   parameter("snapshotHandler", "storage", isNothing, (_, v: Any) => snapshotHandler(v)),
   ...members(
     "snapshotHandler",
@@ -348,6 +363,7 @@ const transfers: Slot[] = [
     stallTimeout: isNumber(0),
     client: isFunction,
     sources: isFunction,
+    page: isFunction,
     cors: isEither(isOne("*"), isArrayOf(isString)),
     onError: isFunction,
   }),

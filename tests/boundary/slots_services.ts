@@ -149,6 +149,8 @@ const services: Slot[] = [
       signer: isNothing,
       onWarning: isFunction,
       keepInstalls: isNumber(0),
+      readOnly: isOne(true, false),
+      wait: isSignal,
     },
   }).map(({ without: _, ...slot }) => slot), // there is no OPFS here
   parameter("levelEngine", "database", isNothing, (_, v: Any) => levelEngine(v)),

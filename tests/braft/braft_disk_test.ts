@@ -52,6 +52,12 @@ test("braft: a request is byte for byte what a follower of braft sends, and an a
   assert.strictEqual(new TextDecoder().decode(decodeSegments(attachment, 0, 131_072, 5)), "upper");
 });
 
+test("braft: a frame that is longer than allowed is refused before it is read", async () => {
+  const frame = encodePart(1n, 0n, true, [noise(2000, 1)]);
+  assert.strictEqual((await new FrameReader(one(frame)).next(3000))!.attachment.length, 2012);
+  await rejects(new FrameReader(one(frame)).next(1000), "MALFORMED");
+});
+
 test("braft: holes that a leader leaves out are zeros; a segment that was not asked for is refused", async () => {
   const segment = (offset: number, bytes: string) =>
     offset.toString(16).padStart(16, "0") + (bytes.length / 2).toString(16).padStart(8, "0") + bytes;
@@ -244,7 +250,7 @@ test("braft: a wrong byte of a snapshot with digests is not taken in; what had c
   assert.notInclude(node.asked.slice(1), "a/b 0", "but for the byte that lets us into the file");
 });
 
-test("braft: a cancelled copy ends; a node that nobody is at is UNAVAILABLE; a wrong address is MALFORMED", async () => {
+test("braft: a cancelled copy ends; a wrong address is MALFORMED", async () => {
   await using storage = await sample();
   await using reader = await storage.open();
   const abort = new AbortController();

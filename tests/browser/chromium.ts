@@ -10,7 +10,11 @@ export interface Page {
   close(): Promise<void>;
   evaluate<T>(expression: string): Promise<T>;
   waitForFunction(expression: string): Promise<unknown>;
-  screenshot(options: { path: string }): Promise<unknown>;
+  screenshot(options: { path: string; fullPage?: boolean }): Promise<unknown>;
+  emulateMedia(options: { colorScheme: "light" | "dark" }): Promise<unknown>;
+  setViewportSize(size: { width: number; height: number }): Promise<unknown>;
+  readonly keyboard: { press(key: string): Promise<unknown> };
+  on(event: "request", listener: (request: { url(): string }) => void): unknown;
   on(event: "console", listener: (message: { text(): string }) => void): unknown;
   on(event: "pageerror", listener: (error: Error) => void): unknown;
   on(event: "close", listener: () => void): unknown;

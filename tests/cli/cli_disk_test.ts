@@ -1,40 +1,11 @@
 // The command line as its users meet it: a process with arguments, standard input and output, and an exit code.
 
-import { spawn } from "node:child_process";
 import { cp, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
-import { projectFlags } from "../support/child.ts";
 import { assert, noise, pieces, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
-
-interface Outcome {
-  readonly code: number | null;
-  readonly stdout: Uint8Array;
-  readonly stderr: string;
-}
-
-/** Starts the program. On Node and Bun the bundled one, which the test runner puts beside the suites. */
-function start(...args: string[]) {
-  const program = "Deno" in globalThis
-    ? ["run", "--allow-all", "--quiet", ...projectFlags(), `${process.cwd()}/src/cli/main.ts`]
-    : [`${process.cwd()}/.build/cli.mjs`];
-  return spawn(process.execPath, [...program, ...args], { stdio: "pipe" });
-}
-
-async function run(args: string[], input?: Uint8Array): Promise<Outcome> {
-  const child = start(...args);
-  child.stdin.on("error", () => {}); // who reads only the beginning
-  child.stdin.end(input);
-  const stdout: Uint8Array[] = [];
-  let stderr = "";
-  child.stdout.on("data", (part: Uint8Array) => stdout.push(part));
-  child.stderr.on("data", (part: Uint8Array) => stderr += new TextDecoder().decode(part));
-  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
-  return { code, stdout: new Uint8Array(await new Blob(stdout as Uint8Array<ArrayBuffer>[]).arrayBuffer()), stderr };
-}
-
-const text = ({ stdout }: Outcome) => new TextDecoder().decode(stdout);
+import { run, start, text } from "./support.ts";
 
 /** Everything in a directory, with sizes and times of change. */
 async function listing(directory: string): Promise<string> {
@@ -96,13 +67,16 @@ test("cli: what is quarantined is named by ls, and restored if it is good", () =
     const restored = await run(["restore", root, "2"]);
     assert.deepEqual([restored.code, text(restored)], [0, "snapshot 2: 1000 bytes\n"]);
     assert.equal((await run(["verify", root])).code, 0);
-    assert.match(text(await run(["ls", root])), /^2\t/);
+    assert.match(text(await run(["ls", root])), /^INDEX .*\n *2 /);
     assert.equal((await run(["restore", root, "2"])).code, 1);
     assert.equal((await run(["restore", root])).code, 2);
   }));
 
+const ALL = ["ls", "inspect", "verify", "cat", "extract", "diff", "copy", "pull", "push", "archive", "unarchive"]
+  .concat(["convert", "restore", "prune", "serve", "take", "status", "watch", "completions"]);
+
 test("cli: help", async () => {
-  const names = ["", "ls", "inspect", "verify", "serve", "pull", "archive", "unarchive", "restore"];
+  const names = ["", ...ALL];
   const helps = await Promise.all(names.map((name) => run(name === "" ? ["--help"] : [name, "--help"])));
   for (const [i, help] of helps.entries()) {
     assert.equal(help.code, 0);
@@ -118,6 +92,16 @@ const WRONG = [
   ["inspect", ".", "x"],
   ["serve", "."],
   ["pull", "x", "."],
+  ["push", ".", "."],
+  ["prune", "."],
+  ["prune", ".", "--keep", "0"],
+  ["take", "."],
+  ["copy", ".", "r2://bucket"],
+  ["ls", "s3:///none"],
+  ["status", "http://127.0.0.1:9", "--token", "two\nlines"],
+  ["status", "http://127.0.0.1:9", "--token-file", "/nowhere"],
+  ["inspect", ".#5", "6"],
+  ["completions", "csh"],
 ];
 
 test("cli: wrong use", async () => {
@@ -210,11 +194,11 @@ test("cli: archive, unarchive, and what is cut short", async () => {
     const archive = await run(["archive", `${directory}/a`]);
     assert.equal(archive.code, 0);
     assert.isAbove(archive.stdout.length, 1_000_000);
-    const cut = await run(["unarchive", `${directory}/b`], archive.stdout.slice(0, 900_000));
+    const cut = await run(["unarchive", `${directory}/b`], { input: archive.stdout.slice(0, 900_000) });
     assert.equal(cut.code, 3);
-    assert.equal((await run(["unarchive", `${directory}/b`, "--json"], archive.stdout)).code, 0);
+    assert.equal((await run(["unarchive", `${directory}/b`, "--json"], { input: archive.stdout })).code, 0);
     assert.equal((await run(["verify", `${directory}/b`])).code, 0);
-    assert.equal((await run(["unarchive", `${directory}/b`], archive.stdout)).code, 1); // stale
+    assert.equal((await run(["unarchive", `${directory}/b`], { input: archive.stdout })).code, 1); // stale
     assert.deepEqual((await readdir(`${directory}/b`)).sort(), [".lock", "snapshot_00000000000000000007"]);
   });
 });
@@ -223,7 +207,7 @@ test("cli: serve, pull, and Ctrl-C", async () => {
   await inTemp(async (directory) => {
     await save(`${directory}/a`, 8n, 2_000_000);
     const before = await listing(`${directory}/a`);
-    const server = start("serve", `${directory}/a`, "--port", "0", "--json", "--token", "secret");
+    const server = start(["serve", `${directory}/a`, "--port", "0", "--json", "--token", "secret"]);
     const line = await new Promise<string>((resolve) => server.stdout.once("data", (part) => resolve(String(part))));
     const { url } = JSON.parse(line) as { url: string };
     assert.equal((await run(["pull", url, `${directory}/b`])).code, 1); // no token
@@ -268,9 +252,9 @@ for (
       assert.strictEqual(verified.code, 0, verified.stderr);
       assert.deepInclude(JSON.parse(text(verified)), { format });
       assert.deepInclude(JSON.parse(text(await run(["inspect", whole, "--json"]))).snapshots[0], { index });
-      assert.match(text(await run(["ls", whole])), new RegExp(`^${index}\t`));
+      assert.match(text(await run(["ls", whole])), new RegExp(`^ *INDEX .*\n *${index} `));
       const archived = await run(["archive", whole]);
-      const taken = await run(["unarchive", `${directory}/${format}`], archived.stdout);
+      const taken = await run(["unarchive", `${directory}/${format}`], { input: archived.stdout });
       assert.match(text(taken), new RegExp(`^snapshot ${index}: `), taken.stderr);
     }));
 }

@@ -1,6 +1,7 @@
 // What a directory storage does, each to be crashed in at every operation.
 
 import { hasCode, SnapshotError, type SnapshotManifest, type SnapshotReader, type SnapshotStorage } from "../../mod.ts";
+import { extract } from "../../src/storage/directory/mod.ts";
 import { DirectoryStorage, type DirectoryStorageOptions } from "../../src/storage/directory/storage.ts";
 import type { Disk as DiskVerbs } from "../../src/fs/mod.ts";
 import { assert, bytesOf } from "../support/harness.ts";
@@ -122,6 +123,64 @@ const receiveOrSave = (manifest: SnapshotManifest) => async (storage: SnapshotSt
   return manifest.index;
 };
 
+const OUT = "/data/out/of/it";
+
+/** Fails unless a directory has what is in a snapshot, and nothing else. */
+async function isExtracted(disk: Disk, directory: string, index: bigint): Promise<void> {
+  const found: string[] = [];
+  for (const [below, names] of [["", await disk.list(directory)], ["a/", await disk.list(`${directory}/a`)]] as const) {
+    for (const { name, kind } of names) if (kind === "file") found.push(below + name);
+  }
+  const content = contentOf(index);
+  assert.sameMembers(found, Object.keys(content));
+  for (const [name, bytes] of Object.entries(content)) {
+    const file = await disk.open(`${directory}/${name}`, "read");
+    const read = new Uint8Array(bytes.length + 1);
+    assert.equal(await file.read(read, 0), bytes.length, name);
+    await file.close();
+    assert.deepEqual(read.subarray(0, bytes.length), bytes, name);
+  }
+}
+
+async function extractTo(disk: Disk, storage: SnapshotStorage, index: bigint): Promise<void> {
+  const reader = await storage.open(index);
+  try {
+    await extract(reader, OUT, { disk });
+  } finally {
+    await reader.close();
+  }
+}
+
+/** An extraction: its directory is not there, or has all. */
+const extraction: Flow<bigint> = {
+  name: "an extraction to a directory",
+  prepare: two,
+  run: (disk) => withStorage(disk, (storage) => acknowledge(disk, () => extractTo(disk, storage, 2n), 2n)),
+  async recover(disk, promised) {
+    const isThere = await disk.stat(OUT) !== undefined;
+    if (promised.length > 0) assert.isTrue(isThere, "what was extracted is there");
+    if (isThere) await isExtracted(disk, OUT, 2n);
+    else await withStorage(disk, (storage) => extractTo(disk, storage, 2n));
+    await isExtracted(disk, OUT, 2n);
+    await recovers(disk, { acknowledged: [2n, 1n], asked: [3n] }, saveNext);
+  },
+};
+
+const DUMP = "/data/dump";
+
+/** Saves a snapshot of files that are on the disk: one is linked, and the others are copied. */
+async function saveAdded(storage: DirectoryStorage, index: bigint): Promise<void> {
+  const writer = await storage.create();
+  try {
+    await writer.add(`${DUMP}/state`, "state", { immutable: true });
+    await writer.add(`${DUMP}/a`);
+    await writer.add(`${DUMP}/same`);
+    await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: ["p1"], createdAt: 1 });
+  } finally {
+    await writer.abort();
+  }
+}
+
 /** All flows of a storage. */
 export async function storageFlows(): Promise<Flow<bigint>[]> {
   const [five, six] = [await manifestOf(5n), await manifestOf(6n)];
@@ -183,6 +242,20 @@ export async function storageFlows(): Promise<Flow<bigint>[]> {
         withStorage(disk, async (storage) => {
           for (const index of [3n, 4n]) await acknowledge(disk, () => save(storage, index, true), index);
         }, { disk: withoutLinks(disk) }),
+    }),
+    extraction,
+    flow("a save of files that are on the disk already", {
+      asked: [3n],
+      async prepare(disk) {
+        await two(disk);
+        await disk.makeDirectory(`${DUMP}/a`);
+        for (const [name, bytes] of Object.entries(contentOf(3n))) {
+          const file = await disk.open(`${DUMP}/${name}`, "create");
+          await file.write(bytes, 0);
+          await file.close();
+        }
+      },
+      run: (disk) => withStorage(disk, (storage) => acknowledge(disk, () => saveAdded(storage, 3n), 3n)),
     }),
     flow("an install, with the rest of an older one", {
       asked: [5n, 6n],

@@ -5,8 +5,8 @@
 export interface Running {
   readonly kind: "save" | "install";
   readonly index: number;
-  /** What it waits for; `retire` and `purge` are done by themselves. */
-  readonly step: "write" | "receive" | "retire" | "load" | "purge";
+  /** What it waits for: `settle` for the save beside it. `retire` and `purge` are done by themselves. */
+  readonly step: "write" | "receive" | "settle" | "retire" | "load" | "purge";
   /** Whether somebody else asked for the same install. */
   readonly joined: boolean;
 }
@@ -28,6 +28,8 @@ export interface State {
   /** Views of the machine that were not released. */
   readonly views: number;
   readonly running?: Running;
+  /** The save that runs beside an install whose snapshot comes. */
+  readonly beside?: { readonly index: number; readonly step: "write" | "retire" | "purge" };
   /** The install that waits until it may begin. */
   readonly waiting?: number;
   readonly closing: boolean;
@@ -42,6 +44,9 @@ export type Action =
   | "save"
   | "written"
   | "write fails"
+  | "written beside"
+  | "write beside fails"
+  | "cancel beside"
   | `install ${number}`
   | "received"
   | "receive fails"
@@ -76,14 +81,15 @@ export const START: State = {
 };
 
 /** What can happen by itself. */
-export function internal({ running, waiting, closed }: State): Internal | undefined {
+export function internal({ running, beside, waiting, closed }: State): Internal | undefined {
+  if (beside?.step === "retire" || beside?.step === "purge") return beside.step;
   if (running?.step === "retire" || running?.step === "purge") return running.step;
   return running === undefined && waiting !== undefined && !closed ? "begin" : undefined;
 }
 
 /** What can happen, as long as there are no more entries than so many. */
 export function* actions(state: State, most: number): Generator<Action> {
-  const { applied, first, running, waiting, closed, closing, reading, snapshots, peer } = state;
+  const { applied, first, running, beside, waiting, closed, closing, reading, snapshots, peer } = state;
   yield "crash";
   // One of them may go bad; not all that are kept.
   if (snapshots.length >= RETAIN || snapshots.length > 0 && first === 1) yield "crash, and the newest is damaged";
@@ -94,13 +100,15 @@ export function* actions(state: State, most: number): Generator<Action> {
   if (peer.match < applied) yield "peer moves";
   if (!peer.silent) yield "peer is silent";
   if (running?.step === "write") yield* ["written", "write fails"] as const;
+  if (beside?.step === "write") yield* ["written beside", "write beside fails"] as const;
   if (running?.step === "receive") yield* ["received", "receive fails"] as const;
   if (running?.step === "load") yield* ["loaded", "load fails"] as const;
   if (closed || closing) return;
   yield "close";
   if (applied < most && running?.step !== "load") yield "apply"; // nothing is applied while another state is loaded
   yield "save";
-  if (running?.step === "write" || running?.step === "receive") yield "cancel";
+  if (running?.step === "write" || running?.step === "receive" || running?.step === "settle") yield "cancel";
+  if (beside?.step === "write") yield "cancel beside";
   if (waiting === undefined && running?.joined !== true) {
     for (const index of new Set([applied, applied + 1, applied + 3, running?.index ?? 1])) {
       if (index >= 1 && index <= most) yield `install ${index}`;
@@ -110,13 +118,17 @@ export function* actions(state: State, most: number): Generator<Action> {
 
 /** What comes of it. `whileSaving` is the executor's option. */
 export function step(state: State, action: Action, whileSaving: "wait" | "cancel"): State {
-  const { applied, running, reading, peer, snapshots } = state;
+  const { applied, running, beside, reading, peer, snapshots } = state;
   if (action.startsWith("install ")) return install(state, Number(action.slice("install ".length)), whileSaving);
   switch (action) {
     case "apply":
       return { ...state, applied: applied + 1 };
     case "save":
-      if (running !== undefined || applied <= (snapshots[0] ?? 0)) return state; // BUSY, or nothing new to save
+      if (beside !== undefined || applied <= (snapshots[0] ?? 0)) return state; // BUSY, or nothing new to save
+      if (running?.step === "receive") {
+        return { ...state, views: state.views + 1, beside: { index: applied, step: "write" } };
+      }
+      if (running !== undefined) return state; // BUSY
       return {
         ...state,
         views: state.views + 1,
@@ -126,19 +138,36 @@ export function step(state: State, action: Action, whileSaving: "wait" | "cancel
       return published({ ...state, views: state.views - 1 }, running!);
     case "write fails":
       return ended({ ...state, views: state.views - 1 });
-    case "received": // and, if it is newer than the state still, tried: by loading it
-      return running!.index <= applied ? ended(state) : { ...state, running: { ...running!, step: "load" } };
+    case "written beside": {
+      const published = [beside!.index, ...snapshots];
+      return {
+        ...state,
+        views: state.views - 1,
+        snapshots: published,
+        due: published.slice(RETAIN),
+        beside: { ...beside!, step: "retire" },
+      };
+    }
+    case "write beside fails":
+    case "cancel beside":
+      return endedBeside({ ...state, views: state.views - 1 });
+    case "received":
+      if (beside === undefined) return tried(state);
+      return whileSaving === "wait" || beside.step !== "write"
+        ? { ...state, running: { ...running!, step: "settle" } }
+        : tried(endedBeside({ ...state, views: state.views - 1 }));
     case "receive fails":
-      return ended(state);
+    case "load fails":
+      return goneWrong(state, whileSaving);
     case "retire":
+      if (beside !== undefined) return { ...retired(state), beside: { ...beside, step: "purge" } };
       return { ...retired(state), running: { ...running!, step: "purge" } };
     case "loaded": { // and committed
       const { index } = running!;
       return published({ ...state, applied: index, first: index + 1, base: index }, running!);
     }
-    case "load fails":
-      return ended(state);
     case "purge":
+      if (beside !== undefined) return endedBeside(purged(state));
       return ended(purged(state));
     case "begin": {
       const { waiting, ...rest } = state;
@@ -146,8 +175,7 @@ export function step(state: State, action: Action, whileSaving: "wait" | "cancel
     }
     case "cancel":
       if (running!.kind === "save") return ended({ ...state, views: state.views - 1 });
-      // Who asked for the same does it now, unless it came too late.
-      return running!.joined ? install(ended(state), running!.index, whileSaving) : ended(state);
+      return goneWrong(state, whileSaving);
     case "close":
       if (running?.step === "load" || running?.step === "retire" || running?.step === "purge") {
         return { ...state, closing: true };
@@ -176,9 +204,11 @@ function install(state: State, index: number, whileSaving: "wait" | "cancel"): S
   if (running === undefined) {
     return { ...state, running: { kind: "install", index, step: "receive", joined: false } };
   }
-  if (running.step === "receive") {
+  if (running.step === "receive" || running.step === "settle") {
     if (index === running.index) return { ...state, running: { ...running, joined: true } };
-    return index < running.index ? state : { ...state, running: { ...running, index, joined: false } };
+    if (index < running.index) return state;
+    if (state.beside !== undefined) return install(ended(state), index, whileSaving);
+    return { ...state, running: { ...running, index, joined: false } };
   }
   if (running.step === "write" && whileSaving === "cancel") {
     return { ...ended({ ...state, views: state.views - 1 }), waiting: index };
@@ -210,9 +240,28 @@ function purged(state: State): State {
   return { ...state, first: Math.max(first, upTo + 1) };
 }
 
+/** Who asked for the same does it now, unless it came too late. */
+function goneWrong(state: State, whileSaving: "wait" | "cancel"): State {
+  const { index, joined } = state.running!;
+  return joined && !state.closing ? install(ended(state), index, whileSaving) : ended(state);
+}
+
+/** Tries what was received, if it is newer than the state still: by loading it. */
+function tried(state: State): State {
+  const { running, applied } = state;
+  return running!.index <= applied ? ended(state) : { ...state, running: { ...running!, step: "load" } };
+}
+
+function endedBeside(state: State): State {
+  const { beside: _, ...rest } = state;
+  return rest.running!.step === "settle" ? tried(rest) : rest;
+}
+
 function ended(state: State): State {
-  const { running: _, ...rest } = state;
-  if (!rest.closing) return rest;
+  const { running: _, beside, ...rest } = state;
+  if (!rest.closing) {
+    return beside === undefined ? rest : { ...rest, running: { kind: "save", joined: false, ...beside } };
+  }
   const { waiting: __, ...all } = rest;
   return retired({ ...all, closed: true, reading: [] });
 }
@@ -244,8 +293,9 @@ export class Lost extends Error {
 
 /** What must hold in every state. Returns what does not. */
 export function wrongIn(state: State, before: State, action: Action): string | undefined {
-  const { views, running, snapshots, first, base, applied, peer, reading } = state;
-  if (views !== (running?.step === "write" ? 1 : 0)) return `${views} views are held`;
+  const { views, running, beside, snapshots, first, base, applied, peer, reading } = state;
+  const writing = [running, beside].filter((one) => one?.step === "write").length;
+  if (views !== writing || writing > 1) return `${views} views are held`;
   if (snapshots.some((index, i) => i > 0 && index >= snapshots[i - 1]!)) return "an older snapshot is over a newer one";
   if (applied < before.applied) return `${before.applied} was acknowledged, and the state is at ${applied}`;
   if (first <= before.first || first === base + 1) return undefined; // below: purges
@@ -298,7 +348,10 @@ export function exploreModel(depth: number, most: number, whileSaving: "wait" | 
 }
 
 function keyOf(state: State): string {
-  const { applied, first, base, snapshots, due, reading, views, running, waiting, closing, closed, peer } = state;
+  const { applied, first, base, snapshots, due, reading, views, running, beside, waiting, closing, closed, peer } =
+    state;
   const runs = running && [running.kind, running.index, running.step, running.joined];
-  return JSON.stringify([applied, first, base, snapshots, due, reading, views, runs, waiting, closing, closed, peer]);
+  const saves = beside && [beside.index, beside.step];
+  const all = [applied, first, base, snapshots, due, reading, views, runs, saves, waiting, closing, closed, peer];
+  return JSON.stringify(all);
 }

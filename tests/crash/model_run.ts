@@ -66,6 +66,8 @@ class Process {
   owner: Asked | undefined;
   joiner: Asked | undefined;
   waiting: Asked | undefined;
+  /** Whose save runs beside an install. */
+  beside: Asked | undefined;
   readonly readers: { close(): Promise<void> }[] = [];
   /** Saves and installs that have not ended. */
   outstanding = 0;
@@ -99,7 +101,7 @@ class Process {
       },
     });
     this.machine.onWrite = async (_writer, signal, write) => {
-      await raceAbort(this.owner!.gate.promise, signal);
+      await raceAbort((this.beside ?? this.owner)!.gate.promise, signal);
       await write();
     };
     this.machine.onLoad = () => {
@@ -130,12 +132,16 @@ class Process {
 }
 
 /** Where the model stands. */
-function standOf({ running, waiting, closed, views, first, applied, snapshots }: State): string {
-  const asked = [running !== undefined, running?.joined === true, waiting !== undefined].filter((is) => is).length;
+function standOf({ running, beside, waiting, closed, views, first, applied, snapshots }: State): string {
+  const asked = [running, running?.joined || undefined, beside, waiting].filter((one) => one !== undefined).length;
   if (closed) return `closed, ${views} views, ${asked} asked`;
-  const state = running === undefined
+  const state = beside !== undefined
+    ? "saving"
+    : running === undefined
     ? "idle"
-    : ({ write: "saving", receive: "receiving", load: "loading", retire: "", purge: "" } as const)[running.step];
+    : ({ write: "saving", receive: "receiving", settle: "saving", load: "loading", retire: "", purge: "" } as const)[
+      running.step
+    ];
   return `${state}, ${views} views, ${asked} asked, log from ${first}, applied ${applied}, ${snapshots}`;
 }
 
@@ -169,7 +175,7 @@ export async function playSchedule(seed: number, length: number): Promise<number
     throw new Error(`Seed ${seed}, ${whileSaving}: ${way.join("; ")}: it is\n${stand}, and not\n${expected}`);
   }
   for (const load of process.loads) load.open();
-  for (const asked of [process.owner, process.joiner, process.waiting]) asked?.stop.abort();
+  for (const asked of [process.owner, process.joiner, process.waiting, process.beside]) asked?.stop.abort();
   await process.replica.close();
   return way.length;
 }
@@ -243,10 +249,18 @@ function install(process: Process, index: number): Asked {
   });
 }
 
+/** The install beside which a save ran has gone, or that save: it is the one that runs, if any. */
+function leaveBeside(process: Process, next: State): void {
+  if (next.beside !== undefined || process.beside === undefined) return;
+  if (next.running?.kind === "save") process.owner = process.beside;
+  process.beside = undefined;
+}
+
 async function act(process: Process, action: Action, state: State, next: State): Promise<void> {
   const { replica } = process;
   if (action.startsWith("install ")) {
     const asked = install(process, Number(action.slice("install ".length)));
+    leaveBeside(process, next);
     if (next.waiting !== undefined && state.waiting === undefined) process.waiting = asked;
     else if (next.running?.joined === true && state.running?.joined === false) process.joiner = asked;
     else if (next.running !== undefined && next.running !== state.running) {
@@ -261,6 +275,7 @@ async function act(process: Process, action: Action, state: State, next: State):
     case "save": {
       const asked = process.ask(({ stop }) => replica.snapshot({ signal: stop.signal, whileSaving: "refuse" }));
       if (next.running !== state.running) process.owner = asked;
+      if (next.beside !== state.beside) process.beside = asked;
       break;
     }
     case "written":
@@ -271,6 +286,15 @@ async function act(process: Process, action: Action, state: State, next: State):
     case "receive fails":
       process.owner!.gate.fail();
       break;
+    case "written beside":
+      process.beside!.gate.open();
+      break;
+    case "write beside fails":
+      process.beside!.gate.fail();
+      break;
+    case "cancel beside":
+      process.beside!.stop.abort();
+      break;
     case "loaded":
     case "load fails":
       await comes(() => process.loads.length > 0);
@@ -278,7 +302,6 @@ async function act(process: Process, action: Action, state: State, next: State):
       break;
     case "cancel":
       process.owner!.stop.abort();
-      if (state.running!.joined) [process.owner, process.joiner] = [process.joiner, undefined];
       break;
     case "close":
       void replica.close();
@@ -290,6 +313,13 @@ async function act(process: Process, action: Action, state: State, next: State):
       await process.readers.shift()!.close();
       break;
   }
+  const isGone = action === "cancel" || action === "receive fails" || action === "load fails";
+  if (isGone && state.running!.joined) {
+    if (next.waiting !== undefined && state.waiting === undefined) process.waiting = process.joiner;
+    else process.owner = process.joiner;
+    process.joiner = undefined;
+  }
+  leaveBeside(process, next);
   if (state.waiting !== undefined && next.waiting === undefined) {
     [process.owner, process.waiting] = [process.waiting, undefined];
   }

@@ -11,6 +11,7 @@ export { Counter, Sleeper, Ticker } from "./counter.ts";
 export { Large } from "./large.ts";
 export { LogUnderTest } from "./log_object.ts";
 export { Room } from "../examples/room.ts";
+export { StockMirror } from "../examples/stock_mirror.ts";
 
 interface Env extends RoomEnv {
   readonly EMPTY: R2BucketLike;
@@ -19,6 +20,7 @@ interface Env extends RoomEnv {
   readonly TICKER: Namespace;
   readonly SLEEPER: Namespace;
   readonly LARGE: Namespace;
+  readonly STOCK: Namespace;
 }
 
 /** `/{what}/{name}/…` goes to the object of that name; the rest is done here. */
@@ -54,6 +56,8 @@ function namespaceOf(what: string | undefined, env: Env): Namespace | undefined 
       return env.SLEEPER;
     case "large":
       return env.LARGE;
+    case "stock":
+      return env.STOCK;
   }
 }
 

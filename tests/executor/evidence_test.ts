@@ -117,11 +117,14 @@ for (const checks of [true, false]) {
   test(`the newest that is found bad while nothing is done: it is not named any more, and another is taken at once (a machine ${kind})`, async () => {
     const made = parts();
     const events: ExecutorEvent[] = [];
-    const replica = await open(made, { machine: picky(checks), onEvent: (event) => void events.push(event) });
+    const clock = new FakeClock();
+    const onEvent = (event: ExecutorEvent) => void events.push(event);
+    const replica = await open(made, { machine: picky(checks), onEvent, clock });
     await fill(replica, 5);
     await replica.snapshot().result;
     await fill(replica, 5);
     await replica.snapshot().result;
+    clock.jumped++; // the next one says another time, and so is another
     const peer = await bytesOf(archive(await made.storage.open()));
     const held = gate();
     replica.machine.onWrite = (_writer, _signal, write) => held.promise.then(write);

@@ -1,6 +1,6 @@
 // Which of save and install excludes which: the table in the design, cell by cell.
 
-import type { SnapshotInfo } from "../../mod.ts";
+import { SnapshotError, type SnapshotInfo } from "../../mod.ts";
 import { assert, gate, rejects, test, turns } from "../support/harness.ts";
 import { onBench } from "../support/probe.ts";
 
@@ -150,6 +150,84 @@ for (const phase of ["receiving", "loading"] as const) {
     }));
 }
 
+test("receiving: a save runs beside what comes from elsewhere, which waits for it before it is tried", () =>
+  onBench(async (bench) => {
+    const [held, writing] = [gate(), gate()];
+    bench.machine.onWrite = (_writer, _signal, write) => writing.promise.then(write);
+    await bench.apply(3);
+    const install = bench.executor.install(bench.receiver(9n, held.promise, true, "beside"));
+    const save = bench.executor.snapshot(); // in the same turn
+    await turns();
+    assert.equal(bench.executor.state, "saving");
+    await rejects(bench.executor.snapshot({ whileSaving: "refuse" }).result, "BUSY");
+    held.open();
+    await turns();
+    assert.notInclude(bench.machine.calls, "load");
+    writing.open();
+    assert.equal((await save.result).snapshot!.meta.lastIncludedIndex, 3n);
+    await install.result;
+    assert.equal(bench.machine.state, "installed 9 ");
+    assert.equal(bench.executor.state, "idle");
+    await bench.apply(1);
+    assert.isTrue((await bench.executor.snapshot().result).taken);
+  }));
+
+test("receiving: the state is told while saves come and go beside it", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    const install = bench.executor.install(bench.receiver(9n, held.promise, true, "beside"));
+    for (let i = 0; i < 3; i++) {
+      await bench.apply(1);
+      assert.isTrue((await bench.executor.snapshot().result).taken);
+      await turns();
+      assert.equal(bench.executor.state, "receiving");
+    }
+    held.open();
+    await install.result;
+    assert.match(bench.story, /^\(receiving\) (\(saving\) saved .*\(receiving\) ){3}.*\(idle\)$/);
+  }));
+
+test("receiving: what a save beside it has passed is STALE", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    const install = bench.executor.install(bench.receiver(2n, held.promise, true, "beside"));
+    await bench.apply(3);
+    await bench.executor.snapshot().result;
+    held.open();
+    await rejects(install.result, "STALE");
+    assert.notInclude(bench.machine.calls, "load");
+  }));
+
+test("receiving: saves that are due begin beside it, and a close ends both", () =>
+  onBench(async (bench) => {
+    const writing = gate();
+    bench.machine.onWrite = (_writer, _signal, write) => writing.promise.then(write);
+    const install = bench.executor.install(bench.receiver(9n, new Promise(() => {}), true, "beside"));
+    await bench.apply(2);
+    await turns();
+    assert.equal(bench.executor.state, "saving");
+    const closed = bench.executor.close();
+    writing.open();
+    await closed;
+    await rejects(install.result, "CLOSED");
+    assert.include(bench.machine.calls, "release");
+  }, { triggers: { entries: 2 } }));
+
+test("receiving: with whileSaving cancel, a save beside it is cancelled when all is here", () =>
+  onBench(async (bench) => {
+    const held = gate();
+    bench.machine.onWrite = () => new Promise(() => {});
+    await bench.apply(3);
+    const install = bench.executor.install(bench.receiver(9n, held.promise, true, "beside"));
+    const save = bench.executor.snapshot();
+    await turns();
+    held.open();
+    await turns();
+    bench.clock.advance(1000); // so long the save has to let go
+    await rejects(save.result, "CANCELLED");
+    await install.result;
+  }, { whileSaving: "cancel" }));
+
 // The same whether the first has begun for long, or was asked for in the same turn.
 for (const later of [false, true]) {
   const when = later ? "later" : "in the same turn";
@@ -236,6 +314,24 @@ test("receiving: when the first is cancelled, who joined it goes on with its own
     assert.equal((await second.result).meta.lastIncludedIndex, 9n);
     assert.equal(own.calls, 1);
   }));
+
+for (const code of ["TIMEOUT", "UNAVAILABLE", "CORRUPT", "NO_SPACE"] as const) {
+  test(`receiving: who joined one that fails as ${code} goes on with its own`, () =>
+    onBench(async (bench) => {
+      const held = gate();
+      const broken = held.promise.then(() => Promise.reject(new SnapshotError(code, "The client sends too slowly")));
+      const first = rejects(bench.executor.install(bench.receiver(9n, broken)).result, code);
+      await turns();
+      const own = bench.receiver(9n);
+      const second = bench.executor.install(own);
+      await turns();
+      assert.equal(own.calls, 0);
+      held.open();
+      await first;
+      assert.equal((await second.result).meta.lastIncludedIndex, 9n);
+      assert.equal(own.calls, 1);
+    }));
+}
 
 test("receiving: one whose index is not known is BUSY, and one that turns out to be old is STALE", () =>
   onBench(async (bench) => {

@@ -1,17 +1,11 @@
 // Following over real sockets, from disk to disk: restarts, cuts, purges, and the digest of a history that stays.
 
 import { DatabaseSync } from "node:sqlite";
-import {
-  type FollowerEvent,
-  KeyValueMachine,
-  Replica,
-  type ReplicaOptions,
-  snapshotHandler,
-  utf8Codec,
-} from "../../mod.ts";
+import { KeyValueMachine, Replica, type ReplicaOptions, snapshotHandler, utf8Codec } from "../../mod.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { serve, type Server } from "../../src/transfer/server/serve.ts";
+import type { FollowerEvent } from "../../src/extend.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 

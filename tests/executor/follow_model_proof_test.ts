@@ -1,7 +1,6 @@
 // Leaders, followers and promotions at random: nothing that a promoted follower had is lost, and no history is mixed.
 
 import {
-  type FollowerEvent,
   hasCode,
   KeyValueMachine,
   MemoryLog,
@@ -12,6 +11,7 @@ import {
   type SourceOptions,
   utf8Codec,
 } from "../../mod.ts";
+import type { FollowerEvent } from "../../src/extend.ts";
 import { assert, test } from "../support/harness.ts";
 import { overriding } from "../support/overriding.ts";
 import { Random } from "../support/random.ts";

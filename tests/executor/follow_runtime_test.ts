@@ -1,8 +1,6 @@
 // Replicas that follow another one: the log over fetch, installs, promotion, and histories that are not one.
 
 import {
-  Follower,
-  type FollowerEvent,
   hasCode,
   KeyValueMachine,
   type KeyValueMachine as Machine,
@@ -15,6 +13,7 @@ import {
   type SourceOptions,
   utf8Codec,
 } from "../../mod.ts";
+import type { FollowerEvent } from "../../src/extend.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 
 type Node = {
@@ -259,5 +258,3 @@ test("the log is kept for followers that may be heard, and not for others", asyn
     });
   }
 });
-
-test("a Follower is made by a replica", () => assert.equal(typeof Follower, "function"));

@@ -55,13 +55,65 @@ test("notified: it installs, says so once, and needs no more", () =>
     assert.strictEqual(first.result, "IN_PROGRESS");
     assert.strictEqual(first.term, 1n);
     assert.strictEqual(first.progress?.phase, "look");
-    assert.deepEqual(await answer(replica, from(10n)), { result: "SNAPSHOT_INSTALLED", snapshotIndex: 9n, term: 1n });
+    assert.deepEqual(await answer(replica, from(10n)), {
+      result: "SNAPSHOT_INSTALLED",
+      snapshotIndex: 9n,
+      snapshotTerm: 1n,
+      term: 1n,
+    });
     assert.strictEqual(replica.machine.state, "installed");
-    const installed = { result: "ALREADY_INSTALLED", snapshotIndex: 9n, term: 1n } as const;
+    const installed = { result: "ALREADY_INSTALLED", snapshotIndex: 9n, snapshotTerm: 1n, term: 1n } as const;
     assert.deepEqual(await replica.notify(from(10n)), installed);
     assert.deepEqual(await replica.notify(from(10n, 2n)), { ...installed, term: 2n });
     assert.deepEqual(await replica.notify(from(3n, 3n)), { ...installed, term: 3n });
   }));
+
+test("notified: who leads, and since when it was not heard, comes to who finds the sources", () => {
+  const heard: InstallNotification["leader"][] = [];
+  const listening = () => ({ leader }: InstallNotification) => void heard.push(leader);
+  return following(listening, async (replica) => {
+    const handler = snapshotHandler(new MemoryStorage(), { target: replica, allowWrites: true });
+    const target = { url: "http://follower", fetch: handler };
+    for (
+      const leader of [{ id: "n1", silentFor: 0 }, { id: "ключ", silentFor: 1500.5 }, {
+        id: "x".repeat(255),
+        silentFor: Infinity,
+      }]
+    ) {
+      await notifyInstall(target, { ...from(10n), leader }).result;
+    }
+    await notifyInstall(target, from(10n)).result;
+    assert.deepEqual(heard.map((leader) => leader && [leader.id.length, leader.silentFor]), [
+      [2, 0],
+      [4, 1500.5],
+      [255, Number.MAX_SAFE_INTEGER],
+      undefined,
+    ]);
+    const wrong = [
+      { id: "" },
+      { id: 7 },
+      { id: "x".repeat(256), silentFor: 0 },
+      { id: "n", silentFor: -1 },
+      { id: "n" },
+      5,
+      [],
+      null,
+    ];
+    for (const leader of wrong) {
+      const response = await handler(
+        new Request("http://follower/snapshots/notification", {
+          method: "POST",
+          headers: { "Content-Type": "application/json" },
+          body: JSON.stringify({ term: "1", firstAvailable: { index: "10", term: "1" }, leader }),
+        }),
+      );
+      assert.strictEqual(response.status, 400, JSON.stringify(leader));
+      await response.body?.cancel();
+    }
+    assert.lengthOf(heard, 4);
+    await handler.close();
+  });
+});
 
 test("notified: a leader of an earlier term than the state's", () =>
   following((source) => () => ({ sources: [source] }), async (replica) => {
@@ -124,7 +176,7 @@ test("notified: one install at a time, whatever it is told meanwhile", async () 
     assert.strictEqual((await replica.notify(from(10n, 2n))).result, "IN_PROGRESS");
     look.open();
     const reply = await answer(replica, from(10n, 2n));
-    assert.deepEqual(reply, { result: "SNAPSHOT_INSTALLED", snapshotIndex: 9n, term: 2n });
+    assert.deepEqual(reply, { result: "SNAPSHOT_INSTALLED", snapshotIndex: 9n, snapshotTerm: 1n, term: 2n });
     assert.strictEqual(asked, 1);
   });
 });
@@ -138,17 +190,37 @@ test("notified: what failed does not matter, if it came to the entries in anothe
     assert.strictEqual((await replica.notify(from(3n))).result, "IN_PROGRESS");
     await replica.append(entries(1, 2));
     look.open();
-    assert.deepEqual(await answer(replica, from(3n)), { result: "ALREADY_INSTALLED", snapshotIndex: 2n, term: 1n });
-    assert.deepEqual(await answer(replica, from(3n)), { result: "ALREADY_INSTALLED", snapshotIndex: 2n, term: 1n });
+    assert.deepEqual(await answer(replica, from(3n)), {
+      result: "ALREADY_INSTALLED",
+      snapshotIndex: 2n,
+      snapshotTerm: 1n,
+      term: 1n,
+    });
+    assert.deepEqual(await answer(replica, from(3n)), {
+      result: "ALREADY_INSTALLED",
+      snapshotIndex: 2n,
+      snapshotTerm: 1n,
+      term: 1n,
+    });
   });
 });
 
 test("notified: a snapshot that is too old for the leader is installed, and then another one is looked for", () =>
   following((source) => () => ({ sources: [source] }), async (replica, there) => {
-    assert.deepEqual(await answer(replica, from(20n)), { result: "SNAPSHOT_INSTALLED", snapshotIndex: 9n, term: 1n });
+    assert.deepEqual(await answer(replica, from(20n)), {
+      result: "SNAPSHOT_INSTALLED",
+      snapshotIndex: 9n,
+      snapshotTerm: 1n,
+      term: 1n,
+    });
     assert.strictEqual((await answer(replica, from(20n))).result, "SNAPSHOT_UNAVAILABLE");
     await commit(there, { lastIncludedIndex: 25n, lastIncludedTerm: 1n }, "later");
-    assert.deepEqual(await answer(replica, from(20n)), { result: "SNAPSHOT_INSTALLED", snapshotIndex: 25n, term: 1n });
+    assert.deepEqual(await answer(replica, from(20n)), {
+      result: "SNAPSHOT_INSTALLED",
+      snapshotIndex: 25n,
+      snapshotTerm: 1n,
+      term: 1n,
+    });
     assert.strictEqual(replica.machine.state, "later");
   }));
 
@@ -161,7 +233,12 @@ test("notified: a machine that cannot load it does not make it stick", () =>
     const reply = await answer(replica, from(10n));
     assert.deepEqual(reply, { result: "SNAPSHOT_UNAVAILABLE", reason: "cannot load", term: 1n });
     fails = false;
-    assert.deepEqual(await answer(replica, from(10n)), { result: "SNAPSHOT_INSTALLED", snapshotIndex: 9n, term: 1n });
+    assert.deepEqual(await answer(replica, from(10n)), {
+      result: "SNAPSHOT_INSTALLED",
+      snapshotIndex: 9n,
+      snapshotTerm: 1n,
+      term: 1n,
+    });
     assert.strictEqual(replica.machine.state, "installed");
   }));
 
@@ -185,7 +262,7 @@ test("notified: over HTTP, by a leader that asks again and again", () =>
     const follower = { url: "http://follower", fetch: handler };
     const notification = { ...from(10n), sources: ["http://there"] };
     const reply = await notifyInstall(follower, notification, { interval: 1 }).result;
-    assert.deepEqual(reply, { result: "SNAPSHOT_INSTALLED", snapshotIndex: 9n, term: 1n });
+    assert.deepEqual(reply, { result: "SNAPSHOT_INSTALLED", snapshotIndex: 9n, snapshotTerm: 1n, term: 1n });
     assert.strictEqual((await notifyInstall(follower, notification).result).result, "ALREADY_INSTALLED");
     assert.strictEqual((await notifyInstall(follower, from(10n, 0n)).result).result, "NOT_LEADER");
     assert.strictEqual((await notifyInstall(follower, from(9n)).result).result, "ALREADY_INSTALLED");

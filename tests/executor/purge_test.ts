@@ -36,6 +36,7 @@ const rules: [rule: string, changed: Partial<PurgeState>, options: PurgeOptions,
   // In Ratis a dead peer holds it back for ever.
   ["a member not heard of for nine minutes", {}, { members: () => [at(3000n, NOW - 9 * MINUTE)] }, 3000n],
   ["a member not heard of for ten", {}, { members: () => [at(3000n, NOW - 10 * MINUTE)] }, 5000n],
+  ["no time-out", {}, { members: () => [at(3000n, -1e12)], safeIndexTimeout: 0 }, 3000n],
   ["a time-out of one's own", {}, { members: () => [at(3000n, NOW - 5)], safeIndexTimeout: 5 }, 5000n],
   ["one alive, one dead", {}, { members: () => [at(2000n, 0), at(3000n)] }, 3000n],
   ["a clock that was set back", {}, { members: () => [at(3000n, NOW + MINUTE)] }, 3000n],
@@ -90,7 +91,9 @@ test("purge: never beyond any limit, and as far as they all allow", () => {
       const limits = [state.snapshotIndex, state.oldestSnapshot];
       if (preserve > 0) limits.push(state.lastIndex - BigInt(preserve));
       for (const { matchIndex, lastSeen } of members) {
-        if (!upToSnapshotIndex && NOW - lastSeen < safeIndexTimeout) limits.push(matchIndex);
+        if (!upToSnapshotIndex && (safeIndexTimeout === 0 || NOW - lastSeen < safeIndexTimeout)) {
+          limits.push(matchIndex);
+        }
       }
       const purged = purgeIndex(state, { ...rest, members: () => members });
       const allowed = limits.every((limit) => limit - state.firstIndex + 1n >= BigInt(Math.max(gap, 1)));

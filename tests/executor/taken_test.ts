@@ -100,7 +100,7 @@ test("taken: a machine whose saved state is an earlier one says so, and the entr
     storage: kept(storage),
     triggers: { interval: 0, entries: 2 },
     purge: { gap: 1 },
-    onEvent: ({ type }) => void events.push(type),
+    onEvent: (event) => void (event.type === "saveFailed" && events.push(String(event.error))),
   });
   for (let i = 0; i < 3; i++) await replica.propose(ONE);
   assert.isFalse((await replica.snapshot()).taken); // nothing is old enough
@@ -110,8 +110,8 @@ test("taken: a machine whose saved state is an earlier one says so, and the entr
   const { lastIncludedIndex } = newest.meta;
   assert.isAtMost(Number(lastIncludedIndex), 7);
   assert.isAtMost(Number(log.firstIndex), Number(lastIncludedIndex) + 1); // the others are needed
-  await replica.close();
-  assert.notInclude(events, "saveFailed");
+  assert.deepEqual(events, []);
+  await replica.close(); // which may cancel one
 
   const again = new Lagging(3);
   const reopened = await Replica.open({ machine: again, log, storage, triggers: { interval: 0 } });

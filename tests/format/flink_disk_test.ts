@@ -188,6 +188,10 @@ test("formats, flink: an incremental checkpoint of RocksDB: its files, shared on
     else if (/^(?!# )[^]*leveldb\.Bytewise/.test(textOf(bytes!))) changed[changed.length - 4]! ^= 1; // a record of a log
     else continue; // OPTIONS, CURRENT, and operator state, which have no checks
     assert.isTrue(await isFoundBad(filesOf({ ...less, [name]: changed }, "job")), `${name}, changed`);
+    if (end < 0) continue;
+    const index = bytes!.slice();
+    index[index.length - 53 - 8]! ^= 1; // the block before the footer
+    assert.isTrue(await isFoundBad(filesOf({ ...less, [name]: index }, "job")), `${name}, an index`);
   }
   const directory = metadata!.slice(0, -"_metadata".length);
   const alone = Object.entries(contents).filter(([name]) => name.startsWith(directory));
@@ -212,6 +216,20 @@ test("formats, flink: metadata is found at each length that it is cut to, but in
   for (let length = 0; length < properties + 8; length++) {
     assert.isTrue(await isFoundBad(filesOf({ ...contents, _metadata: metadata.slice(0, length) }, "it")), `${length}`);
   }
+});
+
+test("formats, flink: a key that is in another group's place is found, and what follows the metadata", async () => {
+  const contents = savepoint("1.20-heap");
+  const [name, bytes] = Object.entries(contents).find(([, bytes]) => textOf(bytes).includes("\x06key-3"))!;
+  const changed = bytes.slice();
+  changed[textOf(bytes).indexOf("\x06key-3") + 5] = "7".charCodeAt(0);
+  const reader = await openFormat(filesOf({ ...contents, [name]: changed }, "savepoint"));
+  const { bad } = await reader.verify().result;
+  assert.match(bad[0]!.message, /a key of the group \d+ is in the group 4/);
+  await reader.close();
+  const old = savepoint(`${JOB}1.15-hashmap-checkpoint`);
+  const longer = Uint8Array.of(...old["_metadata"]!, 0);
+  assert.isTrue(await isFoundBad(filesOf({ ...old, _metadata: longer }, "chk-1")));
 });
 
 test("formats, flink: a state file that is cut short is found", async () => {

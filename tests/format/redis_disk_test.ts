@@ -56,3 +56,28 @@ test("formats, redis: every change is found, and each length that it is cut to",
   assert.lengthOf(unchecked, 1);
   await rejects(openFormat(filesOf(new TextEncoder().encode("REDIS0099"), "newer.rdb")), "UNSUPPORTED");
 });
+
+test("formats, redis: hashes as Redis 4 packed them: texts and integers of each size", async () => {
+  const bytes = (...parts: (string | number[])[]) =>
+    parts.flatMap((part) => typeof part === "string" ? [...new TextEncoder().encode(part)] : part);
+  const long = "x".repeat(300);
+  const items = bytes(
+    ...[[0, 1], "a", [3, 0xf3], [2, 2], "bc", [4, 0xfe, 0xfb], [3, 1], "d", [3, 0xc0, 0x00, 0x80]],
+    ...[[4, 1], "e", [3, 0xf0, 0xff, 0xff, 0x7f], [5, 1], "f", [3, 0xd0, 0, 0, 0, 0x80], [6, 1], "g"],
+    ...[[3, 0xe0, 1, 0, 0, 0, 0, 0, 0, 0x80], [10, 1], "h", [3, 0x41, 0x2c], long],
+    ...[[0xfe, 0x2e, 1, 0, 0, 1], "i", [3, 0x80, 0, 0, 0, 1], "z"],
+  );
+  const size = 10 + items.length + 1;
+  const list = [size & 0xff, size >> 8, 0, 0, 0, 0, 0, 0, 18, 0, ...items, 0xff];
+  const file = bytes("REDIS0006", [0xfe, 0, 13, 1], "k", [0x40 | size >> 8, size & 0xff], list, [
+    0xff,
+    ...Array(8).fill(0),
+  ]);
+  const reader = await openFormat(filesOf(Uint8Array.from(file), "old.rdb"));
+  const [{ value } = { value: [] }] = await Array.fromAsync(reader.entries());
+  assert.deepEqual((value as Uint8Array[][]).map((pair) => pair.map(text).join("=")), [
+    ...["a=2", "bc=-5", "d=-32768", "e=8388607", "f=-2147483648", "g=-9223372036854775807", `h=${long}`, "i=z"],
+  ]);
+  assert.isTrue((await reader.verify().result).ok);
+  await reader.close();
+});

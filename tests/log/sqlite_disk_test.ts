@@ -1,6 +1,6 @@
 import { rm, truncate, writeFile } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
-import type { LogEntry } from "../../mod.ts";
+import { type LogEntry, SnapshotError } from "../../mod.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
 import { assert, noise, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
@@ -160,7 +160,7 @@ test("SqliteLog: a file that is no log is CORRUPT, one that cannot be made FORBI
   inTemp(async (directory) => {
     await writeFile(`${directory}/noise`, noise(10_000, 1));
     await rejects(SqliteLog.open(`${directory}/noise`), "CORRUPT");
-    await rejects(SqliteLog.open(`${directory}/no/such/directory`), "FORBIDDEN");
+    await rejects(SqliteLog.open(`${directory}/noise/log.db`), "FORBIDDEN");
     await rejects(SqliteLog.open(directory), "FORBIDDEN");
   }));
 
@@ -260,3 +260,17 @@ for (const replaced of [false, true]) {
       await second?.close();
     }));
 }
+
+test("SqliteLog: makes the directories above it; what is in the way of them is named", () =>
+  inTemp(async (directory) => {
+    const log = await SqliteLog.open(`${directory}/a/b/c/log.db`);
+    await log.append(entries(1, 1));
+    await log.close();
+    const again = await SqliteLog.open(`${directory}/a/b/c/log.db`);
+    assert.strictEqual(again.lastIndex, 1n);
+    await again.close();
+    await writeFile(`${directory}/file`, "");
+    const error = await SqliteLog.open(`${directory}/file/log.db`).catch((error) => error);
+    assert.instanceOf(error, SnapshotError);
+    assert.include(error.message, `${directory}/file`);
+  }));

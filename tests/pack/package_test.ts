@@ -60,6 +60,7 @@ const WORLDS: Readonly<Record<string, { types: string[]; lib: string[]; entries:
 for (const version of Object.keys(TOOLS).filter((name) => name.startsWith("ts"))) {
   for (const [world, { types, lib, entries }] of Object.entries(WORLDS)) {
     for (const [module, moduleResolution] of [["nodenext", "nodenext"], ["esnext", "bundler"]] as const) {
+      if (moduleResolution === "bundler" && ["ts5.8", "ts5.9"].includes(version)) continue; // both ends do
       test(`package: its types compile with TypeScript ${version.slice(2)}, ${moduleResolution}, ${world}`, async () => {
         const project = await packed();
         const name = `${version}-${moduleResolution}-${types.join().replaceAll(/\W/g, "")}`;
@@ -109,6 +110,32 @@ for (const name of ["node22", "node24", "bun"] as const) {
     const { code, stdout, stderr } = await new Deno.Command(await runtime(name), { args, cwd: directory }).output();
     const decoder = new TextDecoder();
     assert.deepEqual([code, decoder.decode(stdout), decoder.decode(stderr)], [0, "1,cbor,function,1\n", ""]);
+  });
+}
+
+/** Opens a replica whose triggers have timers, one of them after a save that has failed, and closes nothing. */
+const UNCLOSED = `
+import { KeyValueMachine, MemoryLog, MemoryStorage, Replica, utf8Codec } from "LIBRARY";
+const machine = new KeyValueMachine(utf8Codec());
+const storage = new MemoryStorage();
+const replica = await Replica.open({ machine, log: new MemoryLog(), storage, triggers: { interval: 60_000 } });
+await replica.propose(machine.put("hello", "world"));
+storage.create = () => Promise.reject(new Error("not now"));
+await replica.snapshot().result.catch((error) => console.log(error.message));
+`;
+
+for (const name of ["node24", "bun", "deno"] as const) {
+  test(`package: a replica that is not closed keeps no process alive: ${name}`, async () => {
+    const { directory } = await packed();
+    const library = name === "deno" ? new URL("../../mod.ts", import.meta.url).href : "@snapstream/snapstream";
+    const program = `${directory}/unclosed-${name}.js`;
+    await Deno.writeTextFile(program, UNCLOSED.replace("LIBRARY", library));
+    const deno = ["run", "--quiet", "--no-check", `--config=${new URL("../../deno.json", import.meta.url).pathname}`];
+    const { code, stdout } = await new Deno.Command(name === "deno" ? Deno.execPath() : await runtime(name), {
+      args: name === "deno" ? [...deno, "--no-lock", program] : [program],
+      cwd: directory,
+    }).output(); // it never ends if a timer holds it
+    assert.deepEqual([code, new TextDecoder().decode(stdout)], [0, "not now\n"]);
   });
 }
 

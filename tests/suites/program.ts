@@ -87,11 +87,16 @@ export function nodeProgram(name: string, selection: Selection): Promise<string>
       await Deno.mkdir(BUILD, { recursive: true });
       await linkNativePackages(BUILD);
       await bundle("cli", "deno", [`import "${ROOT}src/cli/main.ts";`]);
-      for (const child of CHILDREN) await bundle(childName(child), "deno", [`import "${ROOT}${child}";`]);
+      for (const child of CHILDREN) await program(child);
       return "";
     });
     return await bundle(name, "deno", [...imports(selection.files), ...onNode(selection)]);
   });
+}
+
+/** Makes the program for Node and Bun of a file that is none of tests. */
+export function program(file: string): Promise<string> {
+  return bundle(childName(file), "deno", [`import "${ROOT}${file}";`]);
 }
 
 /** The program for workerd of some tests. */

@@ -1,6 +1,8 @@
 // OPFS in memory, as far as a storage needs it, and what a page finds it by: for tests without a browser.
 
+import { raceAbort } from "../../src/async/mod.ts";
 import type { OpfsDirectory, OpfsFile, OpfsHandle } from "../../src/storage/opfs/handles.ts";
+import { gate } from "./harness.ts";
 
 /** What is done to something: it may fail, or give other bytes than there are. */
 export interface OpfsHook {
@@ -90,17 +92,26 @@ function fileOf(node: { bytes: Uint8Array<ArrayBuffer> }, path: string, hook: Op
 
 /** Does something while `navigator` gives a page what it finds OPFS and locks by. */
 export async function withOpfs<T>(root: OpfsDirectory, work: () => Promise<T>): Promise<T> {
-  const held = new Set<string>();
+  const held = new Map<string, { readonly promise: Promise<void>; open(): void }>();
   const navigator = {
     storage: { getDirectory: () => Promise.resolve(root) },
     locks: {
-      async request(name: string, _options: unknown, callback: (lock: unknown) => Promise<void> | undefined) {
-        if (held.has(name)) return await callback(null);
-        held.add(name);
+      async request(
+        name: string,
+        { signal }: { readonly signal?: AbortSignal },
+        callback: (lock: unknown) => Promise<void> | undefined,
+      ) {
+        while (held.has(name)) {
+          if (signal === undefined) return await callback(null);
+          await raceAbort(held.get(name)!.promise, signal);
+        }
+        const freed = gate();
+        held.set(name, freed);
         try {
           await callback({});
         } finally {
           held.delete(name);
+          freed.open();
         }
       },
     },

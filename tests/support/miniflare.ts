@@ -56,7 +56,15 @@ export async function startWorker(directory: string, { inspect = false }: Worker
       scriptPath: `${ROOT}.build/edge_worker.mjs`,
       compatibilityDate: "2026-07-01",
       durableObjects: Object.fromEntries(
-        ["LOG:LogUnderTest", "COUNTER:Counter", "TICKER:Ticker", "SLEEPER:Sleeper", "LARGE:Large", "ROOM:Room"].map((
+        [
+          "LOG:LogUnderTest",
+          "COUNTER:Counter",
+          "TICKER:Ticker",
+          "SLEEPER:Sleeper",
+          "LARGE:Large",
+          "ROOM:Room",
+          "STOCK:StockMirror",
+        ].map((
           it,
         ) => it.split(":") as [string, string])
           .map(([name, className]) => [name, { className, useSQLite: true }]),

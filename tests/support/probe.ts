@@ -171,19 +171,27 @@ export class Bench {
   }
 
   /** Makes a snapshot out of nothing, when it is let; and honours its signal. */
-  receiver(index: bigint, until: Promise<unknown> = Promise.resolve(), known = true): Receiver & { calls: number } {
+  receiver(
+    index: bigint,
+    until: Promise<unknown> = Promise.resolve(),
+    known = true,
+    saves?: "beside",
+  ): Receiver & { calls: number } {
     const receiver = {
       index: known ? index : undefined,
+      ...(saves && { saves }),
       calls: 0,
       receive: async (
         signal: AbortSignal,
         _tracker: unknown,
         found: (index: bigint) => void,
         check: NonNullable<CheckOptions["check"]>,
+        onReceived: () => Promise<void>,
       ) => {
         receiver.calls++;
         if (!known) found(index);
         await raceAbort(until, signal);
+        await onReceived();
         return await commit(this.storage, { lastIncludedIndex: index, peers: ["b"] }, `installed ${index} `, { check });
       },
     };

@@ -77,6 +77,14 @@ test("HTTP: pull", () =>
     await unpinned(there);
   }));
 
+test("HTTP: a server without a limit on stalls serves as any other", async () => {
+  for (const stallTimeout of [0, Infinity]) {
+    const server = await serve(() => new Response("served"), { port: 0, stallTimeout });
+    assert.strictEqual(await (await fetch(server.url)).text(), "served");
+    await server.close();
+  }
+});
+
 test("HTTP: push, and push again", () =>
   between(async (there, here) => {
     const server = await served(here);

@@ -1,6 +1,7 @@
 // Strangers at a real socket: whoever does not read, or does not finish its request, is closed.
 
 import { snapshotHandler } from "../../mod.ts";
+import { Connections } from "../../src/transfer/server/connections.ts";
 import { serve } from "../../src/transfer/server/serve.ts";
 import { inFrozenTime } from "../support/fake_clock.ts";
 import { assert, noise, test, turns } from "../support/harness.ts";
@@ -12,6 +13,61 @@ function stranger(port: number, text: string): Socket {
   const socket = connect(port, "127.0.0.1", () => socket.write(text));
   return socket.on("error", () => {}).pause();
 }
+
+test("strangers: of too many connections, those of who has the most go, and of these the idle ones first", () => {
+  const closed: string[] = [];
+  const connections = new Connections(4);
+  const socket = (name: string, remoteAddress: string) => {
+    const listeners: (() => void)[] = [];
+    const it = {
+      remoteAddress,
+      once: (_event: "close", listener: () => void) => listeners.push(listener),
+      destroy() {
+        closed.push(name);
+        for (const listener of listeners) listener();
+      },
+    };
+    connections.add(it);
+    return it;
+  };
+  const [a1] = [socket("a1", "a"), socket("a2", "a"), socket("a3", "a")];
+  const answered = connections.answering(a1);
+  const b1 = socket("b1", "b");
+  socket("b2", "b");
+  assert.deepEqual(closed, ["a2"], "a1 is being answered");
+  answered();
+  socket("c1", "c");
+  assert.deepEqual(closed.splice(0), ["a2", "a1"]);
+  b1.destroy();
+  assert.deepEqual(closed.splice(0), ["b1"]);
+  const all = ["d1", "d2"].map((name) => socket(name, "d"));
+  assert.deepEqual(closed.splice(0), ["d1"], "whoever has the most, though it has just come");
+  connections.answering(all[1]!);
+  socket("d3", "d");
+  assert.deepEqual(closed.splice(0), ["d2"], "if all are being answered, the oldest");
+});
+
+test("strangers: ten times as many connections as there may be keep nobody out", async () => {
+  const storage = await storageWith(7n, { state: noise(300_000, 1) });
+  const handler = snapshotHandler(storage);
+  const server = await serve(handler, { port: 0, maxConnections: 16 });
+  const port = Number(new URL(server.url).port);
+  const strangers: Socket[] = [];
+  for (let i = 0; i < 160; i++) {
+    const socket = stranger(port, i % 2 === 0 ? "" : "GET /snapshots HTTP/1.1\r\nHo").resume();
+    await new Promise((resolve) => socket.once("connect", resolve).once("close", resolve));
+    strangers.push(socket);
+    if (i % 40 > 0) continue;
+    const answer = await fetch(`${server.url}/snapshots/7/content`);
+    assert.strictEqual((await answer.bytes()).length, 300_000);
+  }
+  const open = () => strangers.filter(({ closed }) => !closed).length;
+  if (!("Bun" in globalThis)) { while (open() > 16) await turns(1); }
+  for (const socket of strangers) socket.destroy();
+  await server.close();
+  await handler.close();
+  await storage.close();
+});
 
 // The handler's time is a fake one; that of the runtime's own server is real.
 test("strangers: a connection is closed if its client reads nothing, or sends half of its headers", () =>

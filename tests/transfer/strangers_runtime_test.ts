@@ -4,16 +4,20 @@ import {
   archive,
   ed25519Signer,
   ed25519Verifier,
+  KeyValueMachine,
+  MemoryLog,
   MemoryStorage,
   pull,
+  Replica,
   SnapshotError,
   snapshotHandler,
   type SnapshotHandlerOptions,
   type SnapshotStorage,
   streamedArchive,
   unarchive,
+  utf8Codec,
 } from "../../mod.ts";
-import { ChunkMapBuilder, concat, sha256 } from "../../src/stream/mod.ts";
+import { ChunkMapBuilder, concat, sha256, toHex } from "../../src/stream/mod.ts";
 import { SnapshotManifest } from "../../src/snapshot/mod.ts";
 import { archiveMagic, encodeRecord } from "../../src/snapshot/archive/records.ts";
 import { FairSemaphore, type Place } from "../../src/transfer/server/fair_semaphore.ts";
@@ -201,6 +205,63 @@ test("strangers: a byte now and then does not keep a place", () =>
     assert.isBelow(sent, 3);
   }));
 
+for (const kind of ["described", "streamed"] as const) {
+  test(`strangers: an upload that was admitted and does not go on holds no save off (${kind})`, async () => {
+    const [leader, storage] = [new MemoryStorage({ group: "g" }), new MemoryStorage({ group: "g" })];
+    const machine = new KeyValueMachine(utf8Codec());
+    const replica = await Replica.open({ machine, log: new MemoryLog(), storage });
+    const writer = await leader.create();
+    const saved = new KeyValueMachine(utf8Codec());
+    const put = saved.put("key", "x".repeat(400_000));
+    for (let index = 1n; index <= 9n; index++) saved.apply({ index, term: 1n, data: put });
+    const write: Parameters<typeof streamedArchive>[1] = async (writer, signal) => {
+      const task = saved.save();
+      await task!.write(writer, signal);
+      task!.release();
+    };
+    const meta = { lastIncludedIndex: 9n, lastIncludedTerm: 1n, peers: [] };
+    await write(writer, new AbortController().signal);
+    await writer.commit(meta);
+    const reader = await leader.open();
+    const whole = await bytesOf(
+      kind === "described" ? archive(reader) : streamedArchive({ ...meta, group: "g" }, write),
+    );
+    await reader.close();
+    await serving(
+      async (ask) => {
+        let rest = () => {};
+        const body = new ReadableStream<Uint8Array>({
+          start(controller) {
+            controller.enqueue(whole.slice(0, 300_000));
+            rest = () => {
+              controller.enqueue(whole.slice(300_000));
+              controller.close();
+            };
+          },
+        });
+        const answer = ask("/snapshots/9", { method: "PUT", body, duplex: "half" } as RequestInit);
+        while (replica.status().state !== "receiving") await turns(1);
+        await turns();
+        await replica.propose(machine.put("a", "b"));
+        const { taken, snapshot } = await replica.snapshot().result;
+        assert.deepEqual([taken, snapshot?.meta.lastIncludedIndex], [true, 1n]);
+        if (kind === "streamed") {
+          assert.deepEqual(await code(await answer), [409, "BUSY"]);
+          await replica.install(pieces(whole)).result;
+        } else {
+          rest();
+          assert.strictEqual((await answer).status, 201);
+        }
+        assert.strictEqual(machine.get("key")?.length, 400_000);
+      },
+      { allowWrites: true, target: replica },
+      storage,
+    );
+    await replica.close();
+    await leader.close();
+  });
+}
+
 test("strangers: a pace counts all waits, and bytes make up for them", () =>
   inFakeTime(async (clock) => {
     let slow = 0;
@@ -358,10 +419,16 @@ test("strangers: reading an interrupted install does not take the place of insta
         assert.deepEqual([status, headers.get("Upload-Complete")], [200, "?0"]);
         await body?.cancel();
       }
+      // What has not come is no error of the server's, whoever asks for it.
       storage.install = begin;
+      const again = await storage.install(reader.manifest);
+      const digest = toHex(reader.manifest.digest);
+      const missing = await ask(`/snapshots/${digest}/content`, { headers: { Range: "bytes=70000-70009" } });
+      assert.deepEqual(await code(missing), [503, "UNAVAILABLE"]);
+      await again.close();
       await unarchive(archive(reader), storage).result;
     },
-    {},
+    { onError: (error) => assert.fail(String(error)) },
     storage,
   );
   await reader.close();

@@ -6,8 +6,8 @@
 
 import { basename, resolve } from "node:path";
 import { checkOptions, checkPath } from "../../checks.ts";
-import { SnapshotError } from "../../errors.ts";
-import { checkDisk, defaultDisk, type Disk } from "../../fs/mod.ts";
+import { hasCode, SnapshotError } from "../../errors.ts";
+import { checkDisk, defaultDisk, type Disk, type DiskEntry } from "../../fs/mod.ts";
 import { MAX_SOURCE_FILES, type SourceEntry, type SourceFile, type SourceFiles } from "../files.ts";
 
 /** Options of {@linkcode sourceFiles}. */
@@ -56,7 +56,7 @@ async function entriesOf(disk: Disk, root: string): Promise<SourceEntry[]> {
   const entries: SourceEntry[] = [];
   const directories = [""];
   for (let at = directories.pop(); at !== undefined; at = directories.pop()) {
-    for (const { name, kind } of await disk.list(`${root}/${at}`)) {
+    for (const { name, kind } of await listOf(disk, `${root}/${at}`, at === "")) {
       const path = `${at}${name}`;
       if (kind === "directory") directories.push(`${path}/`);
       if (kind !== "file") continue;
@@ -75,6 +75,16 @@ async function entriesOf(disk: Disk, root: string): Promise<SourceEntry[]> {
     }
   }
   return entries.sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+/** Lists a directory. One below the root that was removed since it was listed has nothing. */
+async function listOf(disk: Disk, path: string, isRoot: boolean): Promise<DiskEntry[]> {
+  try {
+    return await disk.list(path);
+  } catch (error) {
+    if (!isRoot && hasCode(error, "NOT_FOUND")) return [];
+    throw error;
+  }
 }
 
 async function openFile(disk: Disk, path: string): Promise<SourceFile> {

@@ -26,6 +26,9 @@ const DIGEST = 32;
 /** The most members and buckets that are listed. */
 const MOST_LISTED = 1000;
 
+/** The most elements of a bucket that are looked at to describe it: more leases than that are not counted. */
+const MOST_WALKED = 100_000;
+
 /** A part of a snapshot of etcd: where the database ends, and the digest follows. */
 interface Parts {
   readonly name: string;
@@ -60,6 +63,7 @@ async function describe(bolt: Bolt) {
       continue;
     }
     if (!["meta", "members", "cluster", "lease"].includes(name)) continue;
+    let left = MOST_WALKED;
     for await (const { key, value } of bolt.elements(bucket)) {
       const text = textOf(key);
       if (name === "meta" && text === "consistent_index" && value.length === 8) consistentIndex = u64Of(value);
@@ -67,6 +71,7 @@ async function describe(bolt: Bolt) {
       if (name === "cluster" && text === "clusterVersion") clusterVersion = textOf(value);
       if (name === "members" && members.length < MOST_LISTED) members.push(memberOf(text, value));
       if (name === "lease") leases++;
+      if (--left === 0) break;
     }
   }
   return { buckets, members, consistentIndex, term, clusterVersion, revision, leases };

@@ -138,8 +138,11 @@ export class Checkpoint {
         if (first > last) continue;
         const file = await this.#open(operator, groups, signal);
         for (let group = first; file !== undefined && group <= last; group++) {
-          for await (const { state, keyGroup, opaque, ...record } of file.group(group, signal)) {
-            if (state !== undefined && !opaque) yield { space: `${name}/${state.name}`, keyGroup, ...pair(record) };
+          for await (const batch of file.group(group, signal)) {
+            for (const { state, keyGroup, opaque, ...record } of batch) {
+              const of = `${name}/${state?.name}`;
+              if (!opaque && (space === undefined || of === space)) yield { space: of, keyGroup, ...pair(record) };
+            }
           }
         }
       }
@@ -178,8 +181,8 @@ export class Checkpoint {
         await run.attempt(nameOf(groups.handle), async () => {
           const file = await this.#open(operator, groups, run.signal);
           for (let i = 0; file !== undefined && i < groups.count; i++) {
-            for await (const record of file.group(groups.first + i, run.signal)) {
-              count(name, record.state?.name, record.opaque);
+            for await (const batch of file.group(groups.first + i, run.signal)) {
+              for (const { state, opaque } of batch) count(name, state?.name, opaque);
             }
           }
           run.tracker.add(groups.handle?.size ?? 0);

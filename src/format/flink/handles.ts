@@ -65,9 +65,9 @@ const MAX_GROUPS = 32_768;
 const MAX_DEPTH = 4;
 
 function safe(cursor: JavaCursor): number {
-  const value = cursor.i64();
-  if (value < 0n || value > Number.MAX_SAFE_INTEGER) throw cursor.malformed(`a size or an offset is ${value}`);
-  return Number(value);
+  const [high, low] = [cursor.i32(), cursor.u32()]; // there are too many of them for `bigint`
+  if (high < 0 || high >= 2 ** 21) throw cursor.malformed(`a size or an offset is ${high} times 4 GiB`);
+  return high * 2 ** 32 + low;
 }
 
 function listOf<T>(cursor: JavaCursor, one: () => T): T[] {

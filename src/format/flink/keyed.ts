@@ -29,6 +29,8 @@ import { type KeyedHead, keyedHead, type State } from "./state_head.ts";
 
 const MAX_HEAD = 16 * 1024 * 1024;
 const END_OF_GROUP = 0xffff;
+/** The most records that are handed on at a time. */
+const BATCH = 1000;
 
 /** A record of a state. */
 export interface KeyedRecord {
@@ -64,6 +66,14 @@ export interface KeyedSource {
   readonly savepoint: boolean;
 }
 
+/** A record of the full layout. */
+interface FullRecord {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  /** The number of the next state, or the end of the group. */
+  readonly next: number | undefined;
+}
+
 /** A file of keyed state. */
 export class KeyedFile {
   readonly #source: KeyedSource;
@@ -72,6 +82,8 @@ export class KeyedFile {
   readonly #readers: readonly Readers[];
   readonly #ends: ReadonlyMap<number, number>;
   readonly #name: string;
+  /** The bytes of a group's number before a key. */
+  readonly #prefix: number;
 
   private constructor(source: KeyedSource, head: KeyedHead, full: boolean) {
     this.#source = source;
@@ -81,6 +93,7 @@ export class KeyedFile {
     const sorted = [...source.offsets].sort((a, b) => a - b);
     this.#ends = new Map(sorted.map((offset, i) => [offset, sorted[i + 1] ?? source.handle.size]));
     this.#name = source.layout.nameOf(source.handle);
+    this.#prefix = source.maxParallelism <= 128 ? 1 : 2;
   }
 
   /** Reads its head, which ends where the first group begins. */
@@ -99,8 +112,8 @@ export class KeyedFile {
     return new KeyedFile(source, head, source.savepoint || await isFull(source, head, signal));
   }
 
-  /** The records of a group. */
-  async *group(keyGroup: number, signal?: AbortSignal): AsyncGenerator<KeyedRecord, void, undefined> {
+  /** The records of a group, as many at a time as are there. */
+  async *group(keyGroup: number, signal?: AbortSignal): AsyncGenerator<readonly KeyedRecord[], void, undefined> {
     const { layout, handle, first, offsets } = this.#source;
     const offset = offsets[keyGroup - first];
     if (offset === undefined || (offset === 0 && this.full)) return;
@@ -133,7 +146,7 @@ export class KeyedFile {
   async *#heapGroup(
     keyGroup: number,
     bytes: AsyncGenerator<Uint8Array, void, undefined>,
-  ): AsyncGenerator<KeyedRecord, void, undefined> {
+  ): AsyncGenerator<readonly KeyedRecord[], void, undefined> {
     const raw = new Records(bytes, this.#name);
     let records = raw;
     try {
@@ -146,13 +159,18 @@ export class KeyedFile {
         const readers = this.#readersOf(number);
         if (readers?.readable !== true) {
           if (count === 0 && readers !== undefined) continue;
-          return yield { state: readers?.state, keyGroup, opaque: true }; // where it ends is not known
+          return yield [{ state: readers?.state, keyGroup, opaque: true }]; // where it ends is not known
         }
         const { state } = readers;
-        for (let i = 0; i < count; i++) {
-          const record = await records.take((cursor) => readHeap(cursor, readers));
-          this.#checkGroup(record.key, keyGroup);
-          yield* unfolded({ state, keyGroup, opaque: false, ...record });
+        for (let left = count; left > 0;) {
+          const found = await records.some(Math.min(left, BATCH), (cursor) => readHeap(cursor, readers));
+          left -= found.length;
+          const batch: KeyedRecord[] = [];
+          for (const record of found) {
+            this.#checkGroup(record.key, keyGroup);
+            unfold({ state, keyGroup, opaque: false, ...record }, batch);
+          }
+          yield batch;
         }
       }
       if (!await records.atEnd()) throw this.#damaged(`the group ${keyGroup} is longer than it should be`);
@@ -162,32 +180,43 @@ export class KeyedFile {
     }
   }
 
+  /** A record of the full layout, and what stands behind it. */
+  #fullRecord(cursor: JavaCursor, keyGroup: number): FullRecord {
+    const [key, value] = [cursor.block().slice(), cursor.block().slice()];
+    if (key.length < this.#prefix) throw cursor.malformed("a key has no group");
+    const last = key[0]! >= 0x80;
+    key[0]! &= 0x7f;
+    const found = this.#prefix === 1 ? key[0]! : key[0]! << 8 | key[1]!;
+    if (found !== keyGroup) throw this.#damaged(`a key of the group ${found} is in the group ${keyGroup}`);
+    return { key, value, next: last ? cursor.u16() : undefined };
+  }
+
   async *#fullGroup(
     keyGroup: number,
     bytes: AsyncGenerator<Uint8Array, void, undefined>,
-  ): AsyncGenerator<KeyedRecord, void, undefined> {
+  ): AsyncGenerator<readonly KeyedRecord[], void, undefined> {
     const plain = this.head.compressed ? unframe(bytes, this.#name) : bytes;
     const records = new Records(plain, this.#name);
-    const prefix = this.#source.maxParallelism <= 128 ? 1 : 2;
     try {
       let readers = this.#readersOf(await records.take((cursor) => cursor.u16()));
-      for (;;) {
-        const { key, value, next } = await records.take((cursor) => {
-          const [key, value] = [cursor.block().slice(), cursor.block()];
-          if (key.length < prefix) throw cursor.malformed("a key has no group");
-          const last = key[0]! >= 0x80;
-          key[0]! &= 0x7f;
-          return { key, value: value.slice(), next: last ? cursor.u16() : undefined };
-        });
-        const found = prefix === 1 ? key[0]! : key[0]! << 8 | key[1]!;
-        if (found !== keyGroup) throw this.#damaged(`a key of the group ${found} is in the group ${keyGroup}`);
-        if (readers?.readable === true) {
-          const record = readFull(new JavaCursor(key, this.#name, prefix), new JavaCursor(value, this.#name), readers);
-          this.#checkGroup(record.key, keyGroup);
-          yield { state: readers.state, keyGroup, opaque: false, ...record };
-        } else yield { state: readers?.state, keyGroup, opaque: true };
-        if (next === END_OF_GROUP) break;
-        if (next !== undefined) readers = this.#readersOf(next);
+      for (let ended = false; !ended;) {
+        const batch: KeyedRecord[] = [];
+        // Behind the end of a group nothing parses: it is the last of a batch.
+        for (const { key, value, next } of await records.some(BATCH, (cursor) => this.#fullRecord(cursor, keyGroup))) {
+          if (ended) throw this.#damaged(`the group ${keyGroup} is longer than it should be`);
+          if (readers?.readable === true) {
+            const record = readFull(
+              new JavaCursor(key, this.#name, this.#prefix),
+              new JavaCursor(value, this.#name),
+              readers,
+            );
+            this.#checkGroup(record.key, keyGroup);
+            batch.push({ state: readers.state, keyGroup, opaque: false, ...record });
+          } else batch.push({ state: readers?.state, keyGroup, opaque: true });
+          if (next === END_OF_GROUP) ended = true;
+          else if (next !== undefined) readers = this.#readersOf(next);
+        }
+        yield batch;
       }
       if (!await records.atEnd()) throw this.#damaged(`the group ${keyGroup} is longer than it should be`);
     } finally {
@@ -246,9 +275,9 @@ function readHeap(cursor: JavaCursor, { state, key, namespace, value }: Readers)
 }
 
 /** A map is given one by one of its keys, as the full layout has them. */
-function* unfolded(record: KeyedRecord): Generator<KeyedRecord, void, undefined> {
-  if (record.state?.kind !== "MAP" || !(record.value instanceof Map)) return yield record;
-  for (const [field, value] of record.value) yield { ...record, field, value };
+function unfold(record: KeyedRecord, into: KeyedRecord[]): void {
+  if (record.state?.kind !== "MAP" || !(record.value instanceof Map)) into.push(record);
+  else for (const [field, value] of record.value) into.push({ ...record, field, value });
 }
 
 function readFull(key: JavaCursor, value: JavaCursor, readers: Readers): Plain {

@@ -42,6 +42,23 @@ export class Records {
     }
   }
 
+  /** Up to so many records, at least one: those that are there. */
+  async some<T>(most: number, parse: (cursor: JavaCursor) => T): Promise<T[]> {
+    const found: T[] = [];
+    found.push(await this.take(parse));
+    const cursor = this.#cursor;
+    for (let start = cursor.at; found.length < most; start = cursor.at) {
+      try {
+        found.push(parse(cursor));
+      } catch (error) {
+        cursor.at = start;
+        if (!cursor.ended) throw error;
+        break; // it is read again, with what follows
+      }
+    }
+    return found;
+  }
+
   /** True if nothing is left. */
   async atEnd(): Promise<boolean> {
     return this.#cursor.left === 0 && !await this.#more();

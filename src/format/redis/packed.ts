@@ -30,6 +30,36 @@ export function lzf(packed: Uint8Array, length: number): Uint8Array | undefined 
   return to === length ? text : undefined;
 }
 
+/** The items of a ziplist, which Redis wrote before version 7. */
+export function ziplistItems(list: Uint8Array, file: string): Uint8Array[] {
+  const cursor = new Cursor(list, file);
+  if (cursor.u32(true) !== list.length) throw cursor.malformed("a ziplist has another length");
+  cursor.bytes(6);
+  const items: Uint8Array[] = [];
+  for (let first = cursor.u8(); first !== 0xff; first = cursor.u8()) {
+    if (first === 0xfe) cursor.bytes(4); // the length of the item before it
+    items.push(ziplistItem(cursor, cursor.u8()));
+  }
+  if (cursor.left > 0) throw cursor.malformed("something follows a ziplist's end");
+  return items;
+}
+
+function ziplistItem(cursor: Cursor, first: number): Uint8Array {
+  if (first < 0x40) return cursor.bytes(first).slice();
+  if (first < 0x80) return cursor.bytes((first & 0x3f) << 8 | cursor.u8()).slice();
+  if (first < 0xc0) return cursor.bytes(cursor.u32()).slice();
+  if (first > 0xf0 && first < 0xfe) return number(BigInt(first - 0xf1));
+  const size = new Map([[0xc0, 2], [0xd0, 4], [0xe0, 8], [0xf0, 3], [0xfe, 1]]).get(first);
+  if (size === undefined) throw cursor.malformed("an item of a ziplist is of no kind");
+  return integer(cursor, size);
+}
+
+/** A signed number of so many bytes, the lowest first. */
+function integer(cursor: Cursor, size: number): Uint8Array {
+  const value = cursor.bytes(size).reduceRight((sum, byte) => sum << 8n | BigInt(byte), 0n);
+  return number(BigInt.asIntN(size * 8, value));
+}
+
 /** The items of a listpack. */
 export function packedItems(pack: Uint8Array, file: string): Uint8Array[] {
   const cursor = new Cursor(pack, file);
@@ -56,8 +86,7 @@ function item(cursor: Cursor, first: number): Uint8Array {
   if (first === 0xf0) return cursor.bytes(cursor.u32(true)).slice();
   const size = [2, 3, 4, 8][first - 0xf1];
   if (size === undefined) throw cursor.malformed("an item of a listpack is of no kind");
-  const value = cursor.bytes(size).reduceRight((sum, byte) => sum << 8n | BigInt(byte), 0n);
-  return number(BigInt.asIntN(size * 8, value));
+  return integer(cursor, size);
 }
 
 function number(value: bigint): Uint8Array {

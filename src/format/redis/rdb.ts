@@ -11,7 +11,7 @@
 
 import { SnapshotError } from "../../errors.ts";
 import type { PieceReader } from "../bytes/piece_reader.ts";
-import { lzf, packedItems } from "./packed.ts";
+import { lzf, packedItems, ziplistItems } from "./packed.ts";
 
 /** The newest version that is known: Redis 8. */
 export const MAX_VERSION = 12;
@@ -61,7 +61,7 @@ type Shape =
   | "stream 3";
 
 /** A hash of pairs, and one in a listpack. */
-const [HASH, HASH_PACKED] = [4, 16] as const;
+const [HASH, HASH_ZIPLIST, HASH_PACKED] = [4, 13, 16] as const;
 
 /** A key of a database. */
 export interface RdbKey {
@@ -167,11 +167,13 @@ export class RdbParser {
       for (let i = 0; i < count * 2; i++) items.push(await this.#text());
     } else if (code === HASH_PACKED) {
       items.push(...packedItems(await this.#text(), this.#file));
+    } else if (code === HASH_ZIPLIST) {
+      items.push(...ziplistItems(await this.#text(), this.#file));
     } else {
       const name = JSON.stringify(new TextDecoder().decode(key.subarray(0, 100)));
       throw new SnapshotError(
         "UNSUPPORTED",
-        `The hash ${name} is a ziplist, as before Redis 7: have Redis 7 save it anew`,
+        `The hash ${name} is a zipmap, as before Redis 2.6: have a newer Redis save it anew`,
         {
           file: this.#file,
         },

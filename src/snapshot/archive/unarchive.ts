@@ -35,10 +35,15 @@ export interface UnarchiveOptions extends CheckOptions {
   readonly signal?: AbortSignal | undefined;
   /** The index that the snapshot must have; any if absent. */
   readonly index?: bigint | undefined;
-  /** Refuses what is not signed by somebody who is trusted. */
+  /** Refuses what is not signed by somebody who is trusted. By default the storage's verifier does, if it has one. */
   readonly verifier?: SnapshotVerifier | undefined;
   /** Refuses what is too large, before anything of it is written if the archive begins with its manifest. */
   readonly limits?: SnapshotLimits | undefined;
+  /**
+   * Called when all of it is here, before it is tried and committed; may have that wait, or throw to refuse it. Nothing
+   * is locked meanwhile.
+   */
+  readonly onReceived?: () => void | Promise<void>;
 }
 
 /**
@@ -68,6 +73,7 @@ export function unarchive(
       index: checkIndex,
       verifier: checkVerifier,
       check: checkFunction,
+      onReceived: checkFunction,
       limits: withMembers<SnapshotLimits>(limitChecks()),
     });
     return new Unarchiver(storage, options, tracker).run(stream);
@@ -95,7 +101,7 @@ class Unarchiver {
   async run(stream: ReadableStream<Uint8Array>): Promise<SnapshotInfo> {
     const records = decodeRecords(stream, limitOf, this.#options.signal, () => this.#tracker.moved());
     try {
-      const { verifier, limits } = this.#options;
+      const { verifier = this.#storage.verifier, limits } = this.#options;
       const { meta, manifest } = await decodeHead((await records.next()).value, verifier, limits?.files);
       await this.#checkWanted(meta);
       return manifest === undefined ? await this.#create(records, meta) : await this.#install(records, manifest);
@@ -139,6 +145,7 @@ class Unarchiver {
         const isNew = !install.has(file.name, chunk); // the sender may not have known
         await writing.add(install.write(file.name, chunk, bytes).then(() => isNew && this.#tracker.add(bytes.length)));
       }
+      await this.#options.onReceived?.();
       throwIfCancelled(signal);
       this.#tracker.phase("commit");
       return await install.commit({ check: this.#options.check });
@@ -153,7 +160,7 @@ class Unarchiver {
 
   /** Takes in an archive of which nothing is known before its end. */
   async #create(records: AsyncGenerator<ArchiveRecord>, meta: SnapshotMeta): Promise<SnapshotInfo> {
-    const { signal, verifier, limits } = this.#options;
+    const { signal, verifier = this.#storage.verifier, limits } = this.#options;
     this.#tracker.phase("receive");
     const writer = await this.#storage.create({ raw: true });
     const unlink = onAbort(signal, (reason) => void writer.abort(reason).catch(() => {}));
@@ -162,6 +169,7 @@ class Unarchiver {
       const { digest, signature = meta.signature, seal = meta.seal } = await this.#receive(records, received);
       const whole = { ...meta, ...(signature !== undefined && { signature }), ...(seal !== undefined && { seal }) };
       await verifier?.verify({ index: meta.lastIncludedIndex, digest, meta: whole });
+      await this.#options.onReceived?.();
       this.#tracker.phase("commit");
       return await writer.commit(whole, { digest, check: this.#options.check });
     } catch (error) {

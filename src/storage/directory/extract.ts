@@ -173,6 +173,8 @@ async function rename(disk: Disk, temp: string, target: string): Promise<void> {
   try {
     await disk.rename(temp, target);
   } catch (error) {
+    // A disk that reports an error may still have renamed it: then what is at the target is ours, and not acknowledged.
+    if (await disk.stat(temp).catch(() => true) === undefined) await disk.rename(target, temp).catch(() => {});
     const code = ((error as Error).cause as { code?: unknown } | undefined)?.code;
     if (code !== "EXDEV" && code !== "EBUSY") throw error;
     throw new SnapshotError(

@@ -7,4 +7,5 @@
 export { addFiles, type AddFilesOptions } from "./add_files.ts";
 export { extract, type Extracted, type ExtractOptions } from "./extract.ts";
 export { DirectoryStorage, type DirectoryStorageOptions, type DirectoryWriter } from "./storage.ts";
+export { snapshotDirectory } from "../layout.ts";
 export type { Durability } from "./sync.ts";

@@ -34,6 +34,7 @@ import {
   type SnapshotReader,
   type SnapshotSeal,
   type SnapshotStorage,
+  type SnapshotVerifier,
   type SnapshotWriter,
   type UnreadableSnapshot,
   type VerifyOptions,
@@ -94,6 +95,10 @@ export class EncryptedStorage implements SnapshotStorage {
 
   get group(): string | undefined {
     return this.#storage.group;
+  }
+
+  get verifier(): SnapshotVerifier | undefined {
+    return this.#storage.verifier;
   }
 
   bindGroup(group: string): void {

@@ -12,12 +12,9 @@ import { allKept, type KeptSnapshot, type Lease, type ObjectIndex } from "./inde
 import { type HeldLease, withoutLease } from "./leases.ts";
 import type { SharedTime } from "./shared_time.ts";
 
-/** A commit. */
-export interface Commit {
-  readonly kept: KeptSnapshot;
-  /** The lease under which it was written. */
-  readonly lease: Pick<HeldLease, "id" | "since">;
-  /** The snapshots of its group, the newest first; throws if it is of another group. */
+/** Which snapshots are kept. */
+export interface Retaining {
+  /** The snapshots of the group, the newest first; throws if a commit is of another group. */
   own(index: ObjectIndex): readonly KeptSnapshot[];
   /** Returns those of the snapshots that count, the newest first, that the retention does not keep. */
   old(counting: readonly KeptSnapshot[]): readonly KeptSnapshot[];
@@ -25,9 +22,16 @@ export interface Commit {
   counts(id: string): boolean;
   /** Reports whether a snapshot is being read here, and stays. */
   isPinned(id: string): boolean;
+  readonly time: SharedTime;
+}
+
+/** A commit. */
+export interface Commit extends Retaining {
+  readonly kept: KeptSnapshot;
+  /** The lease under which it was written. */
+  readonly lease: Pick<HeldLease, "id" | "since">;
   /** The lease of the next snapshot, which is taken with it. */
   next(index: ObjectIndex): Lease | undefined;
-  readonly time: SharedTime;
 }
 
 /**
@@ -49,8 +53,7 @@ export function committed(index: ObjectIndex, commit: Commit): Partial<ObjectInd
       { index: kept.index },
     );
   }
-  const counting = [kept, ...own].filter(({ id }) => commit.counts(id));
-  const old = commit.old(counting).filter(({ id }) => !commit.isPinned(id));
+  const old = tooOld([kept, ...own], commit);
   const next = commit.next(index);
   const { leases } = withoutLease(index, id);
   return {
@@ -58,6 +61,20 @@ export function committed(index: ObjectIndex, commit: Commit): Partial<ObjectInd
     snapshots: [kept, ...index.snapshots].filter((kept) => !old.includes(kept)).sort(newestFirst),
     retired: [...index.retired, ...old.map((kept) => retire(kept, index, time))],
   };
+}
+
+/** Returns the index without the snapshots that are too many, which are retired; nothing if there are none. */
+export function pruned(index: ObjectIndex, retention: Retaining): Partial<ObjectIndex> | undefined {
+  const old = tooOld(retention.own(index), retention);
+  if (old.length === 0) return undefined;
+  return {
+    snapshots: index.snapshots.filter((kept) => !old.includes(kept)),
+    retired: [...index.retired, ...old.map((kept) => retire(kept, index, retention.time))],
+  };
+}
+
+function tooOld(own: readonly KeptSnapshot[], { counts, old, isPinned }: Retaining): KeptSnapshot[] {
+  return old(own.filter(({ id }) => counts(id))).filter(({ id }) => !isPinned(id));
 }
 
 /**

@@ -8,6 +8,7 @@ import { hasCode, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import type { SnapshotInfo } from "../../snapshot/mod.ts";
 import { MAX_QUARANTINED, readAll } from "../evidence.ts";
 import type { StorageGroup } from "../storage_group.ts";
+import type { StorageTrust } from "../trust.ts";
 import { Unreadable } from "../unreadable.ts";
 import { quarantined, restored } from "./changes.ts";
 import { groupedOf, infoOf, type KeptSnapshot } from "./index.ts";
@@ -116,13 +117,19 @@ export class ObjectEvidence {
   }
 
   /** Makes a quarantined snapshot one again, if all of it can be read and is right. */
-  async restore(index: bigint, group: StorageGroup, signal: AbortSignal): Promise<SnapshotInfo> {
+  async restore(
+    index: bigint,
+    group: StorageGroup,
+    trust: StorageTrust,
+    signal: AbortSignal,
+  ): Promise<SnapshotInfo> {
     const { store, places } = this.#parts;
     const current = await store.read();
     let failure: unknown;
     for (const kept of current.quarantined.filter((kept) => kept.index === index)) {
       try {
         if (!group.isOwn(groupedOf(kept))) throw group.foreign(groupedOf(kept));
+        await trust.check((await places.manifest(kept)).manifest);
         restored(current, kept.id); // throws if it cannot be restored, before all of it is read
         await this.readAll(kept, signal);
       } catch (error) {

@@ -24,6 +24,7 @@ import {
   type SnapshotReader,
   type SnapshotSigner,
   type SnapshotStorage,
+  type SnapshotVerifier,
   type SnapshotWriter,
   type UnreadableSnapshot,
   type VerifyOptions,
@@ -35,9 +36,10 @@ import { QuarantineListeners } from "../quarantine_listeners.ts";
 import { StoredReader } from "../reader.ts";
 import { Retention } from "../retention.ts";
 import type { Trial } from "../trial.ts";
+import { StorageTrust } from "../trust.ts";
 import { StoredWriter } from "../writer.ts";
 import { BackgroundTasks, type FailingTask } from "./background.ts";
-import { checkNewer, type Commit, committed } from "./changes.ts";
+import { checkNewer, type Commit, committed, pruned } from "./changes.ts";
 import { type Collected, Collector } from "./collector.ts";
 import { checkHead, groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
 import { IndexStore } from "./index_store.ts";
@@ -86,6 +88,7 @@ export class ObjectStorage implements SnapshotStorage {
   readonly #grace: number;
   readonly #time = new SharedTime();
   readonly #group = new StorageGroup();
+  readonly #trust: StorageTrust;
   /** The ids of snapshots of other groups that a warning was given for. */
   readonly #told = new Set<string>();
   readonly #onWarning: (error: SnapshotError) => void;
@@ -106,6 +109,8 @@ export class ObjectStorage implements SnapshotStorage {
       onWarning = () => {},
       onFailing = () => {},
       signer,
+      verifier,
+      floor = 0n,
       prefix = "",
       packSize = 8 * 1024 * 1024,
       grace = 3600_000,
@@ -117,6 +122,7 @@ export class ObjectStorage implements SnapshotStorage {
     this.retain = this.#retention.count;
     this.#background = new BackgroundTasks(this.#onWarning, onFailing);
     this.#signer = signer;
+    this.#trust = new StorageTrust(verifier, floor, this.#onWarning);
     this.#grace = grace;
     this.#bucket = new RetryingBucket(bucket, prefix);
     this.#store = new IndexStore(this.#bucket);
@@ -169,6 +175,10 @@ export class ObjectStorage implements SnapshotStorage {
     return this.#group.name;
   }
 
+  get verifier(): SnapshotVerifier | undefined {
+    return this.#trust.verifier;
+  }
+
   bindGroup(group: string): void {
     this.#group.bind(group);
     if (this.#store.last !== undefined) this.#own(this.#store.last);
@@ -196,14 +206,14 @@ export class ObjectStorage implements SnapshotStorage {
     checkChoice(index);
     this.#work.check();
     const current = await this.#store.read();
-    const own = this.#own(current);
+    const own = await this.#trusted(current);
     const infos = typeof index === "object" ? await this.#infos(own) : undefined;
     const kept = this.#evidence.prefer(own.filter((kept) => {
       return isChosen(infos?.get(kept.id)?.meta ?? { lastIncludedIndex: kept.index }, index);
     }));
     if (kept === undefined) {
       const foreign = current.snapshots.find((kept) => kept.index === index);
-      if (foreign !== undefined) throw this.#group.foreign(groupedOf(foreign));
+      if (foreign !== undefined) throw this.#trust.refusal(foreign.id) ?? this.#group.foreign(groupedOf(foreign));
       throw noneChosen(index);
     }
     this.#places.pin(kept.id);
@@ -250,7 +260,7 @@ export class ObjectStorage implements SnapshotStorage {
     this.#work.check();
     const index = await this.#store.read();
     // A retired snapshot that is pinned here is still here.
-    const kept = [...this.#own(index), ...index.retired.filter(({ id }) => this.#places.isPinned(id))];
+    const kept = [...await this.#trusted(index), ...index.retired.filter(({ id }) => this.#places.isPinned(id))];
     return await Promise.all(kept.map((kept) => infoOf(kept, this.#places.isPinned(kept.id))));
   }
 
@@ -266,9 +276,10 @@ export class ObjectStorage implements SnapshotStorage {
   async install(manifest: SnapshotManifest): Promise<SnapshotInstall> {
     checkManifest(manifest, "manifest");
     this.#work.check();
+    await this.#trust.check(manifest);
     return await this.#work.receive(async (released) => {
       await this.#leaving.catch(() => {}); // a closed install is still storing what it received
-      const own = this.#own(await this.#store.read());
+      const own = await this.#trusted(await this.#store.read());
       this.#group.offered(own.map(groupedOf), manifest.meta);
       checkNewer(manifest, own[0]);
       this.#work.check();
@@ -295,7 +306,7 @@ export class ObjectStorage implements SnapshotStorage {
     checkIndex(index, "index");
     checkString(reason, "reason");
     this.#work.check();
-    const kept = this.#own(await this.#store.read()).find((kept) => kept.index === index);
+    const kept = (await this.#trusted(await this.#store.read())).find((kept) => kept.index === index);
     const proof = kept === undefined ? undefined : await this.#evidence.prove(kept);
     if (proof !== undefined) await this.#evidence.quarantine(kept!.id, `${reason}: ${proof.message}`);
     const { snapshots, quarantined } = await this.#store.read();
@@ -312,11 +323,33 @@ export class ObjectStorage implements SnapshotStorage {
     checkRestore(index, options);
     this.#work.check();
     const signal = this.#signalOf(options);
-    return await this.#evidence.restore(index, this.#group, signal);
+    return await this.#evidence.restore(index, this.#group, this.#trust, signal);
   }
 
   onQuarantine(listener: (index: bigint, reason: string) => void): () => void {
     return this.#listeners.add(listener);
+  }
+
+  /**
+   * Retires the snapshots that are too many, as a commit does; {@linkcode collect} deletes them when their time of
+   * grace is over. A snapshot that could not be read before is read again, and counts only if that succeeds.
+   */
+  async prune(): Promise<void> {
+    this.#work.check();
+    await this.#work.publish(async () => {
+      await this.#evidence.readDoubted();
+      const infos = await this.#knownInfos();
+      await this.#trusted(await this.#store.read());
+      await this.#store.update((index) =>
+        pruned(index, {
+          own: (index) => this.#own(index),
+          old: (counting) => this.#old(counting, infos),
+          counts: (id) => !this.#places.unread.has(id) && this.#trust.has(id),
+          isPinned: (id) => this.#places.isPinned(id),
+          time: this.#time,
+        })
+      );
+    });
   }
 
   /**
@@ -358,18 +391,31 @@ export class ObjectStorage implements SnapshotStorage {
     return signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
   }
 
+  /** The descriptions of the snapshots that are here now, by their ids; none if only their number counts. */
+  async #knownInfos(): Promise<Map<string, SnapshotInfo>> {
+    return this.#retention.isCount ? new Map() : await this.#infos(this.#own(await this.#store.read()));
+  }
+
+  /** Those that are not kept. A snapshot that another process committed meanwhile is not known yet, and stays. */
+  #old(counting: readonly KeptSnapshot[], infos: ReadonlyMap<string, SnapshotInfo>): readonly KeptSnapshot[] {
+    const known = this.#retention.isCount ? counting : counting.filter(({ id }) => infos.has(id));
+    const stays = new Set(this.#retention.kept(known, ({ id }) => infos.get(id)!));
+    return known.filter((one) => !stays.has(one));
+  }
+
   #publish(place: string, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
     return this.#work.publish(async () => {
+      await this.#trust.check(manifest);
       const work = this.#places.work(place)!;
       const [kept, located] = await this.#places.seal(place, manifest);
       await this.#places.show(kept, located, () => trial.run(this.#places, { place: kept.id, manifest }));
       await this.#evidence.readDoubted();
+      await this.#trusted(await this.#store.read());
+      this.#trust.add(kept.id);
       const { mayCollect } = this.#collector;
       let isDue = false;
       const info = await infoOf(kept, false);
-      const infos = this.#retention.isCount ? new Map<string, SnapshotInfo>() : await this.#infos(
-        this.#own(await this.#store.read()),
-      );
+      const infos = await this.#knownInfos();
       infos.set(kept.id, info);
       work.mayBeCommitted = true;
       const commit: Commit = {
@@ -380,13 +426,8 @@ export class ObjectStorage implements SnapshotStorage {
           grouping(own.map(groupedOf), groupedOf(kept).meta);
           return own;
         },
-        // A snapshot that another process committed meanwhile is not known yet, and stays.
-        old: (counting) => {
-          const known = this.#retention.isCount ? counting : counting.filter(({ id }) => infos.has(id));
-          const stays = new Set(this.#retention.kept(known, ({ id }) => infos.get(id)!));
-          return known.filter((one) => !stays.has(one));
-        },
-        counts: (id) => !this.#places.unread.has(id),
+        old: (counting) => this.#old(counting, infos),
+        counts: (id) => !this.#places.unread.has(id) && this.#trust.has(id),
         isPinned: (id) => this.#places.isPinned(id),
         next: (index) => this.#leases.next(index),
         time: this.#time,
@@ -421,8 +462,24 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   /** The snapshots of its own group. Warns once of each of another group. */
+  /** The snapshots of its group that are trusted. */
+  async #trusted(index: ObjectIndex): Promise<KeptSnapshot[]> {
+    const own = (kept: KeptSnapshot) => this.#group.isOwn(groupedOf(kept));
+    const manifest = async (kept: KeptSnapshot) => {
+      const { manifest } = await this.#places.manifest(kept);
+      await checkHead(kept, manifest); // the index says of which snapshot it is
+      return manifest;
+    };
+    await this.#trust.look(
+      index.snapshots.filter(own).map((kept) => ({ key: kept.id, manifest: () => manifest(kept) })),
+    );
+    return this.#own(index).filter(({ id }) => this.#trust.has(id));
+  }
+
+  /** The snapshots of its group but those that were looked at and are not trusted. */
   #own({ snapshots }: ObjectIndex): KeptSnapshot[] {
     return snapshots.filter((kept) => {
+      if (this.#trust.refuses(kept.id)) return false;
       const grouped = groupedOf(kept);
       if (this.#group.isOwn(grouped)) return true;
       if (!this.#told.has(kept.id)) this.#onWarning(this.#group.foreign(grouped));

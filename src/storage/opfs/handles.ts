@@ -4,7 +4,14 @@
  * @module
  */
 
-import { hasCode, messageOf, SnapshotError, type SnapshotErrorCode } from "../../errors.ts";
+import {
+  cancelled,
+  hasCode,
+  messageOf,
+  SnapshotError,
+  type SnapshotErrorCode,
+  throwIfCancelled,
+} from "../../errors.ts";
 
 /** The part of `FileSystemHandle` that is used. */
 export interface OpfsHandle {
@@ -60,7 +67,7 @@ interface Navigator {
   readonly locks?: {
     request(
       name: string,
-      options: { ifAvailable: boolean },
+      options: { ifAvailable: boolean } | { signal: AbortSignal },
       callback: (lock: unknown) => Promise<void> | undefined,
     ): Promise<unknown>;
   };
@@ -132,19 +139,22 @@ export async function removeOpfsEntry(directory: OpfsDirectory, name: string, pa
  * in whatever way.
  *
  * @param path what is locked
+ * @param wait waits for whoever has it, until this signal fires
  * @returns a function that releases it
- * @throws {SnapshotError} `BUSY` if somebody has it
+ * @throws {SnapshotError} `BUSY` if somebody has it, and nobody waits; `CANCELLED`
  */
-export async function lockOpfs(path: string): Promise<() => Promise<void>> {
+export async function lockOpfs(path: string, wait: AbortSignal | undefined): Promise<() => Promise<void>> {
   const { locks } = browser();
   if (locks === undefined) {
     throw new SnapshotError("UNSUPPORTED", "There are no locks here: it takes a browser, and a page from https");
   }
+  throwIfCancelled(wait);
   let release!: () => void;
   const released = new Promise<void>((resolve) => release = resolve);
   return await inOpfs("lock", path, () =>
     new Promise((resolve, reject) => {
-      const ended = locks.request(`snapstream ${path}`, { ifAvailable: true }, (lock) => {
+      const how = wait === undefined ? { ifAvailable: true } : { signal: wait };
+      const ended = locks.request(`snapstream ${path}`, how, (lock) => {
         if (lock === null) {
           reject(
             new SnapshotError("BUSY", `${path} is locked: another tab or worker, or this one, has the storage open`, {
@@ -159,7 +169,7 @@ export async function lockOpfs(path: string): Promise<() => Promise<void>> {
         });
         return released;
       });
-      ended.catch(reject);
+      ended.catch((error) => reject(wait?.aborted === true ? cancelled(wait) : error));
     }));
 }
 

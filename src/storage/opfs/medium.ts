@@ -57,7 +57,8 @@ export class OpfsMedium implements Medium {
   readonly #path: string;
   readonly #places: OpfsDirectory;
   readonly #contents: OpfsContents;
-  readonly #unlock: () => Promise<void>;
+  /** Gives the lock back; absent if this was opened for reading only. */
+  readonly #unlock: (() => Promise<void>) | undefined;
   /** The places by the names that the storage uses. */
   readonly #placed = new Map<string, Place>();
   /** The places that were found bad, by their ids. */
@@ -66,7 +67,12 @@ export class OpfsMedium implements Medium {
   #isPartlyKnown = false;
   #closed = false;
 
-  private constructor(path: string, places: OpfsDirectory, data: OpfsDirectory, unlock: () => Promise<void>) {
+  private constructor(
+    path: string,
+    places: OpfsDirectory,
+    data: OpfsDirectory,
+    unlock: (() => Promise<void>) | undefined,
+  ) {
     this.#path = path;
     this.#places = places;
     this.#contents = new OpfsContents(data, `${path}/data`);
@@ -78,22 +84,23 @@ export class OpfsMedium implements Medium {
    *
    * @param root the directory
    * @param path for messages
-   * @param unlock gives the lock back
+   * @param unlock gives the lock back; absent to read only, which changes nothing
    * @param keepInstalls how old an install may be, in milliseconds
    * @param warn told of what cannot be looked at, or removed, now: it stays
    */
   static async open(
     root: OpfsDirectory,
     path: string,
-    unlock: () => Promise<void>,
+    unlock: (() => Promise<void>) | undefined,
     keepInstalls: number,
     warn: (error: SnapshotError) => void,
   ): Promise<OpfsMedium> {
-    const [places, data] = await inOpfs("make", path, () =>
-      Promise.all([
-        root.getDirectoryHandle("places", { create: true }),
-        root.getDirectoryHandle("data", { create: true }),
-      ]));
+    const how = { create: unlock !== undefined };
+    const [places, data] = await inOpfs(
+      unlock === undefined ? "open" : "make",
+      path,
+      () => Promise.all([root.getDirectoryHandle("places", how), root.getDirectoryHandle("data", how)]),
+    );
     const medium = new OpfsMedium(path, places, data, unlock);
     const unlessItFails = async (work: () => Promise<void>) => {
       try {
@@ -108,6 +115,7 @@ export class OpfsMedium implements Medium {
     for (const id of await namesInOpfs(places, `${path}/places`)) {
       if (!await unlessItFails(() => medium.#find(id))) medium.#isPartlyKnown = true;
     }
+    if (unlock === undefined) return medium;
     for (const [name, place] of [...medium.#placed]) {
       await unlessItFails(() => medium.#sweep(name, place, keepInstalls));
     }
@@ -121,6 +129,12 @@ export class OpfsMedium implements Medium {
       const index = indexOfDirectory(marker ?? "");
       return index === undefined ? [] : [[name, index]];
     });
+  }
+
+  /** Whether a place is not there any more: its owner has removed it. */
+  async isGone(name: string): Promise<boolean> {
+    const id = this.#placed.get(name)?.id ?? name;
+    return !(await namesInOpfs(this.#places, `${this.#path}/places`)).includes(id);
   }
 
   installPlace(manifest: SnapshotManifest): string {
@@ -142,6 +156,7 @@ export class OpfsMedium implements Medium {
   }
 
   async clear(place: string): Promise<void> {
+    this.#checkWritable();
     await this.remove(place);
     const id = crypto.randomUUID();
     const directory = await inOpfs(
@@ -154,12 +169,14 @@ export class OpfsMedium implements Medium {
   }
 
   async describe(name: string, manifest: SnapshotManifest): Promise<void> {
+    this.#checkWritable();
     const place = this.#place(name);
     await this.#writeManifest(place, name, manifest);
     place.marker = name;
   }
 
   async open(name: string, file: string, mode: "read" | "create" | "update"): Promise<MediumFile> {
+    if (mode !== "read") this.#checkWritable();
     const hash = await hashOf(file);
     const place = this.#place(name);
     if (mode === "create") {
@@ -191,6 +208,7 @@ export class OpfsMedium implements Medium {
   }
 
   async link(from: string, to: string, name: string, as: string): Promise<boolean> {
+    this.#checkWritable();
     const [hash, hashAs] = [await hashOf(name), await hashOf(as)];
     const data = this.#place(from).files.get(hash);
     if (data === undefined) throw notFound(name);
@@ -199,6 +217,7 @@ export class OpfsMedium implements Medium {
   }
 
   async unlink(name: string, file: string): Promise<void> {
+    this.#checkWritable();
     const hash = await hashOf(file);
     const place = this.#place(name);
     const data = place.files.get(hash);
@@ -209,6 +228,7 @@ export class OpfsMedium implements Medium {
   }
 
   async publish(name: string, manifest: SnapshotManifest): Promise<StoredSnapshot> {
+    this.#checkWritable();
     const { index } = manifest;
     const place = this.#place(name);
     const marker = snapshotDirectory(index);
@@ -262,6 +282,7 @@ export class OpfsMedium implements Medium {
   }
 
   async remove(name: string): Promise<void> {
+    this.#checkWritable();
     const place = this.#placed.get(name) ?? this.#bad.get(name);
     if (place === undefined) return;
     const path = this.#pathOf(place.id);
@@ -276,6 +297,7 @@ export class OpfsMedium implements Medium {
   }
 
   async quarantine(name: string, index: bigint): Promise<void> {
+    this.#checkWritable();
     const place = this.#place(name);
     const bad = corruptDirectory(index);
     await inOpfs("quarantine", this.#pathOf(place.id), () => place.directory.getFileHandle(bad, { create: true }));
@@ -292,6 +314,7 @@ export class OpfsMedium implements Medium {
   }
 
   async restore(name: string, index: bigint): Promise<StoredSnapshot> {
+    this.#checkWritable();
     const place = this.#place(name);
     const stored = await this.inspect(name, index);
     await removeOpfsEntry(place.directory, place.bad!, this.#pathOf(place.id));
@@ -304,7 +327,7 @@ export class OpfsMedium implements Medium {
   async close(): Promise<void> {
     this.#closed = true;
     this.#placed.clear();
-    await this.#unlock();
+    await this.#unlock?.();
   }
 
   /** Reads the names in a place; one that is none of the three has no marker. */
@@ -454,6 +477,11 @@ export class OpfsMedium implements Medium {
     const found = this.#placed.get(name) ?? this.#bad.get(name);
     if (found !== undefined) return found;
     throw new SnapshotError("NOT_FOUND", `There is no ${name} in ${this.#path} any more`);
+  }
+
+  #checkWritable(): void {
+    if (this.#unlock !== undefined) return;
+    throw new SnapshotError("FORBIDDEN", `${this.#path} was opened for reading only`);
   }
 
   #checkOpen(): void {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { able, checkOptions, duration } from "../../checks.ts";
+import { able, checkBoolean, checkOptions, checkSignal, duration } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
 import { inOpfs, lockOpfs, type OpfsDirectory, opfsRoot } from "./handles.ts";
 import { checkName, type DamagedSnapshot, type UnreadableSnapshot } from "../../snapshot/mod.ts";
@@ -23,6 +23,18 @@ export interface OpfsStorageOptions extends StorageOptions {
    * @default {604800000}
    */
   readonly keepInstalls?: number;
+  /**
+   * Opens for reading only, beside another tab or worker that may have it open: nothing is changed, not even swept or
+   * locked. What is committed later is not seen.
+   *
+   * @default {false}
+   */
+  readonly readOnly?: boolean;
+  /**
+   * Waits while another tab or worker has the storage open, until this signal fires: the opening then is the news that
+   * it is free. Without one, `BUSY` is the answer at once.
+   */
+  readonly wait?: AbortSignal;
 }
 
 /**
@@ -58,16 +70,19 @@ export class OpfsStorage extends MediumStorage {
    *
    * @param directory a directory of OPFS, or its path from the root of that (`"snapshots"`, `"app/snapshots"`)
    * @param options see {@linkcode OpfsStorageOptions}
-   * @throws {SnapshotError} `BUSY` if another tab or worker has it open, `UNSUPPORTED` if there is no OPFS, `MALFORMED`
-   *   if it is no directory of OPFS, `FORBIDDEN` if the browser says so
+   * @throws {SnapshotError} `BUSY` if another tab or worker has it open, `CANCELLED` if that was waited for,
+   *   `UNSUPPORTED` if there is no OPFS, `MALFORMED` if it is no directory of OPFS, `FORBIDDEN` if the browser says so,
+   *   `NOT_FOUND` if it is not there and opened read-only
    */
   static async open(
     directory: OpfsDirectory | string = "snapshots",
     options: OpfsStorageOptions = {},
   ): Promise<OpfsStorage> {
-    const { keepInstalls = 7 * 24 * 3600 * 1000 } = checkOptions(options, {
+    const { keepInstalls = 7 * 24 * 3600 * 1000, readOnly = false, wait } = checkOptions(options, {
       ...storageChecks(),
       keepInstalls: duration(),
+      readOnly: checkBoolean,
+      wait: checkSignal,
     });
     if (typeof directory !== "string") {
       able("a directory of OPFS, or its path", "getDirectoryHandle", "getFileHandle", "removeEntry")(
@@ -77,11 +92,11 @@ export class OpfsStorage extends MediumStorage {
     }
     const origin = await opfsRoot();
     const path = await pathOf(origin, directory);
-    const unlock = await lockOpfs(path);
+    const unlock = readOnly ? undefined : await lockOpfs(path, wait);
     try {
       let root = origin;
       for (const part of path.split("/").filter((part) => part !== "")) {
-        root = await inOpfs("open", path, () => root.getDirectoryHandle(part, { create: true }));
+        root = await inOpfs("open", path, () => root.getDirectoryHandle(part, { create: !readOnly }));
       }
       const warn = neverThrowing(options.onWarning ?? (() => {}));
       const medium = await OpfsMedium.open(root, path, unlock, keepInstalls, warn);
@@ -93,6 +108,7 @@ export class OpfsStorage extends MediumStorage {
           found.push(await examine(medium, place, index));
         } catch (error) {
           if (!(error instanceof SnapshotError)) throw error;
+          if (readOnly && await medium.isGone(place)) continue; // its owner removed it since
           warn(new SnapshotError(error.code, error.message, { ...error.fields, index, cause: error }));
           // Only a snapshot that is proven bad is quarantined. An unreadable one may be good, and the newest.
           if (!isProof(error)) unreadable.push({ index, error, place });
@@ -104,7 +120,7 @@ export class OpfsStorage extends MediumStorage {
       }
       return new OpfsStorage(medium, found, unreadable, damaged, options);
     } catch (error) {
-      await unlock();
+      await unlock?.();
       throw error;
     }
   }

@@ -54,7 +54,8 @@ export interface PullOptions extends CheckOptions {
    */
   readonly at?: bigint | number | undefined;
   /**
-   * Says whose signature is trusted. With it the manifest is taken from any source; without it from those that are not
+   * Says whose signature is trusted; by default the storage's verifier does, if it has one. With it the manifest is
+   * taken from any source; without it from those that are not
    * `chunksOnly`.
    */
   readonly verifier?: SnapshotVerifier | undefined;
@@ -92,6 +93,11 @@ export interface PullOptions extends CheckOptions {
    * Called with the manifest before any chunk is fetched; again if the snapshot is replaced. May throw to refuse it.
    */
   readonly onManifest?: (manifest: SnapshotManifest) => void;
+  /**
+   * Called when all of it is here, before it is tried and committed; may have that wait, or throw to refuse it. Nothing
+   * is locked meanwhile.
+   */
+  readonly onReceived?: () => void | Promise<void>;
 }
 
 /** The checks of {@linkcode PullOptions}. */
@@ -108,6 +114,7 @@ export function pullChecks(): Checks<PullOptions> {
     onFurtherSource: checkFunction,
     onSourceError: checkFunction,
     onManifest: checkFunction,
+    onReceived: checkFunction,
     check: checkFunction,
   };
 }
@@ -171,8 +178,8 @@ const MOST_FRUITLESS = 8;
  * @param options see {@linkcode PullOptions}
  * @returns work that gives the snapshot, or the newest one here if no source has a newer one; fails with `STALE` if
  *   `index` or `at` means an older one, which is not here, `NOT_FOUND` if no source has any, `UNAVAILABLE` or `TIMEOUT`
- *   if one of those cannot be asked, `CORRUPT` if the last one sent wrong bytes, `FORBIDDEN` if it is of another group or
- *   not signed by somebody who is trusted, `CANCELLED`
+ *   if one of those cannot be asked, `CORRUPT` if the last one sent wrong bytes, `FORBIDDEN` if it is of another group
+ *   or not signed by somebody who is trusted, `CANCELLED`
  *
  * @example
  * ```ts
@@ -275,7 +282,7 @@ class Pull {
 
   /** The newest snapshot of those sources whose word, or signature, is trusted. */
   async #survey(excluded: ReadonlySet<string>): Promise<Found> {
-    const { index, at, signal, verifier, retryFor = RETRY_FOR } = this.#options;
+    const { index, at, signal, verifier = this.#storage.verifier, retryFor = RETRY_FOR } = this.#options;
     const asked = this.#sources.filter(({ chunksOnly }) => verifier !== undefined || !chunksOnly);
     if (asked.length === 0) throw new SnapshotError("MALFORMED", "No source's word is taken on what the snapshot is");
     return await survey(asked, {
@@ -290,7 +297,7 @@ class Pull {
   }
 
   async #accept(manifest: SnapshotManifest, source: HttpSource, further: readonly URL[]): Promise<void> {
-    const { verifier, onFurtherSource, timeout = 15_000 } = this.#options;
+    const { verifier = this.#storage.verifier, onFurtherSource, timeout = 15_000 } = this.#options;
     const here = await this.#storage.list();
     checkOffered(this.#storage.group, here, manifest.meta, source.url);
     if (this.#options.index === undefined) checkHeadroom(manifest.meta);
@@ -307,7 +314,7 @@ class Pull {
 
   /** Installs a snapshot, or says why it cannot be fetched. */
   async #install({ manifest, from }: Found): Promise<Installed> {
-    const { signal, retryFor = RETRY_FOR, concurrency = 3, throttle, check } = this.#options;
+    const { signal, retryFor = RETRY_FOR, concurrency = 3, throttle, check, onReceived } = this.#options;
     const tracker = this.#tracker;
     const install = await this.#storage.install(manifest);
     try {
@@ -320,6 +327,7 @@ class Pull {
         .run();
       const { bytes, reused } = tracker.progress;
       if (failure !== undefined) return { failure, reused, came: bytes - reused };
+      await onReceived?.();
       tracker.phase("commit");
       return { snapshot: await install.commit({ check }), reused, came: bytes - reused };
     } finally {

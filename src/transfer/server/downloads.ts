@@ -4,7 +4,6 @@
  * @module
  */
 
-import { SnapshotError } from "../../errors.ts";
 import {
   archiveRange,
   archiveSize,
@@ -17,7 +16,7 @@ import {
 import { concat, sha256, toHex } from "../../stream/mod.ts";
 import type { DownloadLeases, Selector } from "./download_leases.ts";
 import type { Range } from "./ranges.ts";
-import { bytesRepresentation, keeping, respond } from "./respond.ts";
+import { bytesRepresentation, keeping, NotHereYet, respond } from "./respond.ts";
 import { find, heldOf, type Served, statusOf } from "./lookup.ts";
 import { BYTES_TYPE, JSON_TYPE, listed, manifestJson, manifestTag, PROTOBUF_TYPE, reprDigest } from "../wire.ts";
 
@@ -121,7 +120,7 @@ export class Downloads {
         digest: ({ start, end }) => chunkDigest(served.manifest, from + start, from + end),
         open({ start, end }: Range) {
           if (!served.has(from + start, from + end)) {
-            throw new SnapshotError("UNAVAILABLE", "That part of the snapshot has not come here yet");
+            throw new NotHereYet();
           }
           return readContent(content, served.files, from + start, from + end);
         },

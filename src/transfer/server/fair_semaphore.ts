@@ -49,6 +49,8 @@ export class Place {
   #left = false;
   /** Ends the transfer, since others wait; absent if it cannot be ended. */
   onEvicted: (() => void) | undefined;
+  /** Is told of the bytes that the transfer has moved, for who watches. */
+  onMoved: ((bytes: number) => void) | undefined;
 
   /**
    * @param client whose it is
@@ -71,6 +73,7 @@ export class Place {
 
   /** Notes that bytes have moved. */
   moved(bytes: number): void {
+    this.onMoved?.(bytes);
     this.#bytes += bytes;
   }
 

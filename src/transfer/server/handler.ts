@@ -37,6 +37,7 @@ export interface SnapshotHandler {
  * | request | answer |
  * |---|---|
  * | `GET /snapshots` | the list, newest first (JSON) |
+ * | `GET /snapshots/status` | what is here, received, sent, and what the target says of itself (JSON) |
  * | `GET /snapshots/{which}` | one of the list; its part that is here: see below |
  * | `GET /snapshots/{which}/manifest` | protobuf, or JSON by `Accept`; `ETag` is the snapshot digest |
  * | `GET /snapshots/{which}/files/{name}` | a file |

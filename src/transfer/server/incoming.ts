@@ -47,11 +47,13 @@ export class IncomingBody {
       );
     });
     place.onEvicted = () => this.#stop(new Overload(503));
+    let isUnwanted = false;
     this.stream = new ReadableStream<Uint8Array>({
       pull: async (controller) => {
         pace.wait();
         try {
           const { done, value } = await Promise.race([reader.read(), this.#stopped]);
+          if (isUnwanted) return; // that is the end of it here, and no fault of the client's
           if (done) {
             resolve();
             return controller.close();
@@ -67,7 +69,10 @@ export class IncomingBody {
           pace.stop();
         }
       },
-      cancel: (reason) => reader.cancel(reason),
+      cancel(reason) {
+        isUnwanted = true;
+        return reader.cancel(reason);
+      },
     }, { highWaterMark: 0 });
   }
 

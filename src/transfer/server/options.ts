@@ -14,6 +14,7 @@ import {
   integer,
   listOf,
   number,
+  unfit,
   withMembers,
 } from "../../checks.ts";
 import { checkVerifier, limitChecks, type SnapshotLimits, type SnapshotVerifier } from "../../snapshot/mod.ts";
@@ -63,7 +64,7 @@ export interface SnapshotHandlerOptions {
    * @default {1024}
    */
   readonly creationGap?: number;
-  /** Refuses uploads that are not signed by somebody who is trusted. */
+  /** Refuses uploads that are not signed by somebody who is trusted. By default the storage's, if it has one. */
   readonly verifier?: SnapshotVerifier;
   /**
    * The time for which a snapshot is kept after the last request of a download, in milliseconds. A client keeps two,
@@ -102,6 +103,11 @@ export interface SnapshotHandlerOptions {
    * Other servers that have the same snapshots, or are fetching them; named in the answer to a request for a manifest.
    */
   readonly sources?: () => readonly (string | URL)[];
+  /**
+   * Answers requests that are not for a snapshot: `page` of `@snapstream/snapstream/page`, which shows what is here and
+   * what is done. It passes `authorize` like any other. By default there is none.
+   */
+  readonly page?: (request: Request) => Response | undefined;
   /** The origins whose pages may use it: `"*"`, or a list. By default none. */
   readonly cors?: CorsOrigins;
   /** Told of the server's own errors, of which the client is told nothing more. */
@@ -126,7 +132,14 @@ export function checkHandlerOptions(options: SnapshotHandlerOptions): SnapshotHa
     stallTimeout: duration(),
     client: checkFunction,
     sources: checkFunction,
+    page: checkPage,
     cors: (value, what) => value === "*" || listOf(checkString)(value, what),
     onError: checkFunction,
   });
+}
+
+/** Whoever means the page of this library names it, so that nobody else has it in his bundle. */
+function checkPage(value: unknown, what: string): void {
+  if (value === true) throw unfit(what, 'the page: import { page } from "@snapstream/snapstream/page"', value);
+  checkFunction(value, what);
 }

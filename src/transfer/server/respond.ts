@@ -11,6 +11,13 @@ import { Pace } from "./pace.ts";
 import { matchesTag, parseRanges, type Range, total } from "./ranges.ts";
 import { problem } from "../wire.ts";
 
+/** The answer to who asks for what is still being received: nothing went wrong here. */
+export class NotHereYet extends SnapshotError {
+  constructor() {
+    super("UNAVAILABLE", "That part of the snapshot has not come here yet");
+  }
+}
+
 /** Something that can be fetched with `GET`. */
 export interface Representation {
   /** Its media type. */

@@ -16,7 +16,8 @@ import { Uploads } from "./uploads.ts";
 import { Downloads } from "./downloads.ts";
 import type { SnapshotHandlerOptions } from "./options.ts";
 import { LogRoute } from "./log_route.ts";
-import { keeping } from "./respond.ts";
+import { keeping, NotHereYet } from "./respond.ts";
+import { statusOfServer, Transfers } from "./status.ts";
 import { problem } from "../wire.ts";
 
 /** See {@linkcode SnapshotHandlerOptions.stallTimeout}. */
@@ -44,6 +45,8 @@ export class Routes {
   readonly #places: Readonly<Record<Cost, FairSemaphore>>;
   readonly #downloads: Downloads;
   readonly #uploads: Uploads;
+  readonly #storage: SnapshotStorage;
+  readonly #transfers = new Transfers();
   readonly #log: LogRoute | undefined;
 
   /**
@@ -53,6 +56,7 @@ export class Routes {
    */
   constructor(storage: SnapshotStorage, leases: DownloadLeases, options: SnapshotHandlerOptions) {
     this.#options = options;
+    this.#storage = storage;
     this.#stallTimeout = timeLimit(options.stallTimeout ?? STALL_TIMEOUT);
     this.#places = {
       read: new FairSemaphore(options.maxTransfers ?? 32),
@@ -62,7 +66,12 @@ export class Routes {
     };
     this.#log = options.target?.log && new LogRoute(options.target.log);
     this.#downloads = new Downloads(storage, leases, options.sources ?? (() => []));
-    this.#uploads = new Uploads(storage, { ...options, stallTimeout: this.#stallTimeout });
+    const { verifier = storage.verifier } = options;
+    this.#uploads = new Uploads(storage, {
+      ...options,
+      ...(verifier !== undefined && { verifier }),
+      stallTimeout: this.#stallTimeout,
+    });
   }
 
   /** Answers a request, if it may be made. */
@@ -78,7 +87,8 @@ export class Routes {
       await discard(request);
       if (error instanceof Overload) return problem(error, error.status, { "Retry-After": String(error.seconds) });
       const response = isRefusal(error) ? problem(error, error.fields.status ?? 403) : problem(error);
-      if (response.status >= 500 && onError !== undefined) neverThrowing(onError)(error, request);
+      const isOwn = response.status >= 500 && !(error instanceof NotHereYet);
+      if (isOwn && onError !== undefined) neverThrowing(onError)(error, request);
       return response;
     }
   }
@@ -89,10 +99,10 @@ export class Routes {
     const { client: name = clientOf } = this.#options;
     const client = name(request, connection);
     if (root === "log" && what === undefined) return await this.#answerLog(request, which, searchParams, client);
-    if (root !== "snapshots") return notFound();
+    if (root !== "snapshots") return this.#options.page?.(request) ?? notFound();
     type Answer = (place: Place) => Promise<Response>;
     const look = (answer: Answer) => () => this.#placed("look", client, answer);
-    const read = (answer: Answer) => () => this.#placed("read", client, answer);
+    const read = (answer: Answer) => () => this.#placed("read", client, answer, pathname);
     const write = (answer: Answer) => async () => {
       this.#checkWrite(request);
       return await this.#placed("write", client, answer);
@@ -110,6 +120,9 @@ export class Routes {
           return await this.#uploads.notify(request, place);
         }),
       });
+    }
+    if (which === "status" && what === undefined) {
+      return await byMethod(request, { GET: look(() => this.#status()) });
     }
     const selector = { ...selectorOf(which), client };
     const latest = (answer: Answer) => async (place: Place) => {
@@ -198,27 +211,44 @@ export class Routes {
   }
 
   /** Answers when there is room, and keeps the room until the answer was sent. */
-  async #placed(kind: Cost, client: string, answer: (place: Place) => Promise<Response>) {
+  async #placed(
+    kind: Cost,
+    client: string,
+    answer: (place: Place) => Promise<Response>,
+    path?: string,
+  ) {
     const { throttle } = this.#options;
     const place = await this.#places[kind].enter(client);
+    const transfer = path === undefined ? undefined : this.#transfers.begin(path, place);
     try {
       const response = await answer(place);
+      transfer?.sized(response);
       const { body } = response;
       const size = Number(response.headers.get("Content-Length") ?? Infinity);
       if (kind === "write" || kind === "look" && size <= SMALL_ANSWER) {
         place.leave(); // it fits into what the system buffers, whether the client reads it or not
         return response;
       }
-      const leave = async () => place.leave();
+      const leave = async () => {
+        transfer?.end();
+        place.leave();
+      };
       if (body === null || throttle === undefined || kind === "look") {
         return keeping(response, leave, this.#stallTimeout, place);
       }
       const throttledBody = body.pipeThrough(throttled(throttle));
       return keeping(new Response(throttledBody as BodyInit, response), leave, this.#stallTimeout, place);
     } catch (error) {
+      transfer?.end();
       place.leave();
       throw error;
     }
+  }
+
+  /** Answers with what is here and what is done: of this moment, and so never kept by a cache. */
+  async #status(): Promise<Response> {
+    const status = await statusOfServer(this.#storage, this.#transfers, this.#options.target);
+    return Response.json(status, { headers: { "Cache-Control": "no-store" } });
   }
 }
 

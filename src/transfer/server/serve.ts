@@ -6,7 +6,9 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { onAbort } from "../../async/mod.ts";
 import { checkFunction, checkOptions, checkString, duration, integer, required } from "../../checks.ts";
+import { Connections } from "./connections.ts";
 
 /** Options of {@linkcode serve}. */
 export interface ServeOptions {
@@ -20,11 +22,19 @@ export interface ServeOptions {
   readonly hostname?: string;
   /**
    * The longest time for which a client may send nothing of its request's headers, or take nothing of what it is
-   * sent, in milliseconds. Then its connection is closed. On Bun it is rounded to seconds, and is at most 255 of them.
+   * sent, in milliseconds; 0 for no limit. Then its connection is closed. On Bun it is rounded to seconds, at most 255.
    *
    * @default {60000}
    */
   readonly stallTimeout?: number;
+  /**
+   * The connections that there may be at a time. When there is one more, one goes: of the address that has the most, the
+   * one that has been idle, or else open, for longest. Each takes some 10 to 30 kB. On Bun, where they take a tenth of
+   * that, there is no limit.
+   *
+   * @default {1024}
+   */
+  readonly maxConnections?: number;
 }
 
 /** A server that is running. */
@@ -72,16 +82,18 @@ interface BunLike {
  */
 export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
   checkFunction(handler, "handler");
-  const { port, hostname = "127.0.0.1", stallTimeout = 60_000 } = checkOptions(options, {
+  const { port, hostname = "127.0.0.1", stallTimeout: given = 60_000, maxConnections = 1024 } = checkOptions(options, {
     port: required(integer(0, 65535)),
     hostname: checkString,
-    stallTimeout: duration(1),
+    stallTimeout: duration(),
+    maxConnections: integer(1),
   });
+  const stallTimeout = given === Infinity ? 0 : given; // the timers of a server know 0 only
   const url = (actual: number) => `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${actual}`;
   const { Bun } = globalThis as { Bun?: BunLike };
   if (Bun !== undefined) {
     // No limit on a body: it is 128 MiB by default.
-    const seconds = Math.min(Math.max(Math.round(stallTimeout / 1000), 1), 255);
+    const seconds = stallTimeout === 0 ? 0 : Math.min(Math.max(Math.round(stallTimeout / 1000), 1), 255);
     const server = Bun.serve({
       port,
       hostname,
@@ -100,13 +112,18 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
     return { url: url(server.port), close: () => server.stop(true) };
   }
   const { createServer } = await import("node:http");
+  const connections = new Connections(maxConnections);
   const server = createServer(
-    { connectionsCheckingInterval: Math.min(stallTimeout, 10_000) },
-    (request, response) => void answer(handler, request, response),
+    { connectionsCheckingInterval: stallTimeout === 0 ? 10_000 : Math.min(stallTimeout, 10_000) },
+    (request, response) => {
+      response.once("close", connections.answering(request.socket));
+      void answer(handler, request, response);
+    },
   );
   server.requestTimeout = 0; // five minutes otherwise, for the whole of a body
   server.headersTimeout = stallTimeout;
   server.on("connection", (socket) => {
+    connections.add(socket);
     // Idle is also who waits for a large body to be verified: only a client that does not take its answer has to go.
     socket.setTimeout(stallTimeout, () => void (socket.writableLength > 0 && socket.destroy()));
   });
@@ -174,20 +191,22 @@ function drain(incoming: IncomingMessage): void {
 /** Sends a body no faster than it is taken. */
 async function send(body: ReadableStream<Uint8Array>, outgoing: ServerResponse, signal: AbortSignal): Promise<void> {
   const reader = body.getReader();
-  const onGone = () => void reader.cancel(signal.reason).catch(() => {});
-  if (signal.aborted) onGone();
-  signal.addEventListener("abort", onGone, { once: true });
+  const unlink = onAbort(signal, (reason) => void reader.cancel(reason).catch(() => {}));
   reader.closed.catch((error) => outgoing.destroy(error)); // it may fail while the client takes nothing
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done || signal.aborted) return;
-    if (outgoing.write(value)) continue;
-    await new Promise<void>((resolve) => {
-      const go = () => {
-        outgoing.off("drain", go).off("close", go);
-        resolve();
-      };
-      outgoing.once("drain", go).once("close", go);
-    });
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || signal.aborted) return;
+      if (outgoing.write(value)) continue;
+      await new Promise<void>((resolve) => {
+        const go = () => {
+          outgoing.off("drain", go).off("close", go);
+          resolve();
+        };
+        outgoing.once("drain", go).once("close", go);
+      });
+    }
+  } finally {
+    unlink();
   }
 }

@@ -54,6 +54,8 @@ export interface SnapshotTarget {
   readonly log?: ServedLog | undefined;
   /** Is told that the log before an index is gone. Absent where only archives are installed. */
   notify?(notification: InstallNotification): Promise<NotificationReply>;
+  /** Describes itself for `GET /snapshots/status`; of errors in it only the code is told. */
+  status?(): object;
 }
 
 /** See {@linkcode SnapshotHandlerOptions.creationGap}. */

@@ -3,6 +3,7 @@
 import { SnapshotError } from "../../../mod.ts";
 import { give, isRight } from "../../boundary/check.ts";
 import { appSlots } from "../../boundary/slots_app.ts";
+import { continuousSlots } from "../../boundary/slots_continuous.ts";
 import { coreSlots } from "../../boundary/slots_core.ts";
 import { formatSlots } from "../../boundary/slots_format.ts";
 import { groupSlots } from "../../boundary/slots_groups.ts";
@@ -14,7 +15,14 @@ import { Random } from "../../support/random.ts";
 import { law, type Target } from "../target.ts";
 
 /** The parameters. */
-export const slots: readonly Slot[] = [...coreSlots, ...appSlots, ...groupSlots, ...stateSlots, ...formatSlots];
+export const slots: readonly Slot[] = [
+  ...coreSlots,
+  ...appSlots,
+  ...continuousSlots,
+  ...groupSlots,
+  ...stateSlots,
+  ...formatSlots,
+];
 
 /** Those that have wrong values at all. */
 const wrongable = slots.filter((slot) =>

@@ -1,0 +1,91 @@
+/**
+ * Commands about what a storage keeps: `restore`, `prune`.
+ *
+ * @module
+ */
+
+import { DirectoryStorage } from "../storage/directory/mod.ts";
+import { ObjectStorage } from "../storage/object/mod.ts";
+import { type Command, Exit, type Invocation, parseIndex, parseNumber, UsageError } from "./command.ts";
+import { openPlace, openTarget } from "./place/mod.ts";
+import { sizeText } from "./text.ts";
+
+/** `restore PLACE INDEX` */
+export const restore: Command = {
+  usage: "PLACE INDEX",
+  summary: "makes a quarantined snapshot one again, if it verifies",
+  help: "Reads all of it first: what is bad stays where it is (exit code 3). ls names those that are quarantined.\n" +
+    "PLACE is a directory or a bucket.",
+  positionals: [2, 2],
+  options: {},
+  async run(invocation) {
+    const { positionals, json, signal, io } = invocation;
+    const index = parseIndex(positionals[1])!;
+    await checkThere(positionals[0]!, invocation);
+    const target = await openTarget(positionals[0]!, invocation);
+    try {
+      const { size } = await target.storage.restore(index, { signal });
+      io.print(json ? JSON.stringify({ index: String(index), size }) : `snapshot ${index}: ${size} bytes`);
+      return Exit.DONE;
+    } finally {
+      await target.close();
+    }
+  },
+};
+
+/** `prune PLACE --keep N` */
+export const prune: Command = {
+  usage: "PLACE --keep N",
+  summary: "removes all but the newest snapshots",
+  help: "Those that are kept are read and verified first: if one is bad or cannot be read, nothing is removed. In a\n" +
+    "bucket they are retired, and their objects deleted once nobody can be reading them, an hour later: call it again\n" +
+    "then. PLACE is a directory that no other process has open, or a bucket.",
+  positionals: [1, 1],
+  options: { keep: "N" },
+  async run(invocation) {
+    const { positionals, options, json, signal, io } = invocation;
+    if (options["keep"] === undefined) throw new UsageError("--keep says how many snapshots stay");
+    const keep = parseNumber(options["keep"], "keep", 1, 1_000_000);
+    await checkThere(positionals[0]!, invocation);
+    const target = await openTarget(positionals[0]!, invocation, keep);
+    try {
+      const { storage } = target;
+      const before = await storage.list();
+      for (const { meta } of before.length > keep ? before.slice(0, keep) : []) {
+        const reader = await storage.open(meta.lastIncludedIndex);
+        try {
+          const { ok } = await io.watch(reader.verify({ signal }));
+          if (ok) continue;
+        } finally {
+          await reader.close();
+        }
+        io.note(`snapshot ${meta.lastIncludedIndex} is damaged: nothing was removed`);
+        return Exit.DAMAGED;
+      }
+      if (before.length > keep && (storage instanceof DirectoryStorage || storage instanceof ObjectStorage)) {
+        await storage.prune();
+      }
+      const collected = storage instanceof ObjectStorage ? await storage.collect({ signal }) : undefined;
+      const left = new Set((await storage.list()).map(({ meta }) => meta.lastIncludedIndex));
+      const gone = before.filter(({ meta }) => !left.has(meta.lastIncludedIndex));
+      const removed = gone.map(({ meta }) => String(meta.lastIncludedIndex));
+      if (json) io.print(JSON.stringify({ removed, kept: left.size, ...collected && { collected } }));
+      else {
+        const bytes = gone.reduce((sum, { size }) => sum + size, 0);
+        io.print(`${removed.length} removed (${sizeText(bytes)}), ${left.size} kept`);
+      }
+      return Exit.DONE;
+    } finally {
+      await target.close();
+    }
+  },
+};
+
+/** A storage that is not there is not made to have something removed from it. */
+async function checkThere(address: string, invocation: Invocation): Promise<void> {
+  const misfit = "That is possible in a directory or a bucket only";
+  if (/^https?:/i.test(address)) throw new UsageError(misfit);
+  const place = await openPlace(address, invocation);
+  await place.close();
+  if (place.storage === undefined) throw new UsageError(misfit);
+}

@@ -1,0 +1,89 @@
+/**
+ * Secrets: of servers, and of object stores. Arguments are seen by whoever can list processes, so there are other ways.
+ *
+ * @module
+ */
+
+import { readFile } from "node:fs/promises";
+import process from "node:process";
+import { messageOf } from "../errors.ts";
+import type { S3BucketOptions } from "../bucket/s3/mod.ts";
+import { UsageError } from "./command.ts";
+
+/** The options of every command that talks to a server. */
+export const TOKEN_OPTIONS: Readonly<Record<string, string>> = { token: "T", "token-file": "FILE" };
+
+/** The help of these options. */
+export const TOKEN_HELP: string =
+  "The token of a server comes from --token, --token-file, $SNAPSTREAM_TOKEN or $SNAPSTREAM_TOKEN_FILE, in this\n" +
+  "order; other users of the machine see arguments.";
+
+/** The token for servers, if there is one. */
+export async function tokenOf(options: Readonly<Record<string, string | undefined>>): Promise<string | undefined> {
+  const { env } = process;
+  if (options["token"] !== undefined) return oneLine(options["token"], "--token");
+  if (options["token-file"] !== undefined) return await readToken(options["token-file"], "--token-file");
+  if (env["SNAPSTREAM_TOKEN"]) return oneLine(env["SNAPSTREAM_TOKEN"], "$SNAPSTREAM_TOKEN");
+  const file = env["SNAPSTREAM_TOKEN_FILE"];
+  return file ? await readToken(file, "$SNAPSTREAM_TOKEN_FILE") : undefined;
+}
+
+async function readToken(file: string, what: string): Promise<string> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (error) {
+    throw new UsageError(`${what} cannot be read: ${messageOf(error)}`);
+  }
+  return oneLine(text.replace(/\r?\n$/, ""), what);
+}
+
+/** Its message does not show it. */
+function oneLine(token: string, what: string): string {
+  if (/^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(token)) return token;
+  throw new UsageError(`${what} has no token: one line of ASCII, without spaces around it`);
+}
+
+/**
+ * The address and the credentials of a bucket: what its URL does not say comes from the environment, by the names that
+ * Amazon's own tools read.
+ *
+ * @param url `s3://bucket/prefix?endpoint=…&region=…&style=…` or `r2://bucket/prefix?account=…`
+ */
+export function s3Options(url: URL): S3BucketOptions {
+  const { env } = process;
+  const say = (name: string) => url.searchParams.get(name) || undefined;
+  const known = ["endpoint", "region", "style", "checksums", "account"];
+  for (const name of url.searchParams.keys()) {
+    if (!known.includes(name)) throw new UsageError(`${name} is no parameter of a bucket: ${known.join(", ")} are`);
+  }
+  const accessKeyId = env["AWS_ACCESS_KEY_ID"];
+  const secretAccessKey = env["AWS_SECRET_ACCESS_KEY"];
+  if (!accessKeyId || !secretAccessKey) {
+    throw new UsageError("A bucket wants $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY");
+  }
+  const isR2 = url.protocol === "r2:";
+  const region = say("region") ?? (isR2 ? "auto" : env["AWS_REGION"] || env["AWS_DEFAULT_REGION"] || "us-east-1");
+  const style = say("style") ?? "path";
+  if (style !== "path" && style !== "virtual-host") throw new UsageError("style is path or virtual-host");
+  const sessionToken = env["AWS_SESSION_TOKEN"];
+  return {
+    endpoint: say("endpoint") ??
+      (isR2 ? r2Endpoint(say("account") ?? env["CLOUDFLARE_ACCOUNT_ID"]) : awsEndpoint(region)),
+    bucket: url.hostname,
+    region,
+    style,
+    checksums: say("checksums") !== "false",
+    credentials: { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) },
+  };
+}
+
+function awsEndpoint(region: string): string {
+  const { env } = process;
+  return env["AWS_ENDPOINT_URL_S3"] || env["AWS_ENDPOINT_URL"] || `https://s3.${region}.amazonaws.com`;
+}
+
+function r2Endpoint(account: string | undefined): string {
+  if (account !== undefined && /^[0-9a-z-]+$/i.test(account)) return `https://${account}.r2.cloudflarestorage.com`;
+  throw new UsageError("r2:// wants ?account=…, $CLOUDFLARE_ACCOUNT_ID or ?endpoint=…");
+}

@@ -1,0 +1,34 @@
+/**
+ * Numbers for people.
+ *
+ * @module
+ */
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** A number of bytes. */
+export function size(bytes: number): string {
+  let [value, unit] = [bytes, 0];
+  while (value >= 1023.95 && unit < UNITS.length - 1) [value, unit] = [value / 1024, unit + 1];
+  return `${unit === 0 ? value : value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${UNITS[unit]}`;
+}
+
+/** A number with its thousands apart. */
+export function count(value: number | bigint | string): string {
+  return String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+}
+
+const SPANS: readonly (readonly [number, string])[] = [[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+/** The time since a moment. */
+export function age(at: number | undefined, now: number): string {
+  if (at === undefined) return "–";
+  const seconds = Math.max(Math.floor((now - at) / 1000), 0);
+  const [span, name] = SPANS.find(([span]) => seconds >= span) ?? SPANS.at(-1)!;
+  return `${Math.floor(seconds / span)} ${name} ago`;
+}
+
+/** A number of milliseconds. */
+export function duration(ms: number): string {
+  return ms < 10 ? `${ms.toFixed(1)} ms` : ms < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,105 @@
+/**
+ * Reads chunks of a file of a medium, each verified as a whole.
+ *
+ * @module
+ */
+
+import { hasCode, SnapshotError } from "../errors.ts";
+import { type ChunkMap, DEFAULT_CHUNK_SIZE, equal, sha256 } from "../stream/mod.ts";
+import type { MediumFile, WrittenChunk } from "./medium.ts";
+
+/** The times that a wrong chunk is read again, each time by another way, before it is called bad. */
+const REREADS = 2;
+
+/**
+ * Reads one chunk and verifies it. A wrong chunk is read again: only the same wrong bytes each time prove that it is
+ * bad.
+ *
+ * @param into a buffer that is large enough and may be used for it; by default a new one
+ * @throws {SnapshotError} `CORRUPT` if it is bad, `UNAVAILABLE` if the reads differ from each other
+ */
+export async function readChunk(
+  file: MediumFile,
+  name: string,
+  chunks: ChunkMap,
+  i: number,
+  into?: Uint8Array,
+): Promise<Uint8Array> {
+  const bytes = await readIfRight(file, chunks, i, into);
+  if (bytes !== undefined) return bytes;
+  const again = new Uint8Array(chunks.length(i));
+  let seen: { readonly length: number; readonly digest: Uint8Array } | undefined;
+  for (let times = 0; times < REREADS; times++) {
+    const length = await (file.reread ?? file.read).call(file, again, chunks.offset(i));
+    const digest = await sha256(again.subarray(0, length));
+    if (length === again.length && equal(digest, chunks.digest(i))) return again;
+    if (seen !== undefined && !(seen.length === length && equal(seen.digest, digest))) {
+      throw new SnapshotError(
+        "UNAVAILABLE",
+        `Chunk ${i} of ${
+          JSON.stringify(name)
+        } is read differently each time: look after the disk, or what lies between`,
+        { file: name, chunk: i },
+      );
+    }
+    seen = { length, digest };
+  }
+  if (seen!.length === again.length) throw chunks.corrupt(i, name, seen!.digest);
+  if (await file.size() >= chunks.offset(i) + again.length) {
+    throw new SnapshotError(
+      "UNAVAILABLE",
+      `${JSON.stringify(name)} is read to chunk ${i} only, and is said to be longer`,
+      {
+        file: name,
+        chunk: i,
+      },
+    );
+  }
+  throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} ends in its chunk ${i}: it was cut short`, {
+    file: name,
+    chunk: i,
+    expected: again.length,
+    actual: seen!.length,
+  });
+}
+
+/** Reads one chunk, once. Returns nothing if it is not right, which does not prove that it is bad. */
+export async function readIfRight(
+  file: MediumFile,
+  chunks: ChunkMap,
+  i: number,
+  into: Uint8Array = new Uint8Array(chunks.length(i)),
+): Promise<Uint8Array | undefined> {
+  const bytes = into.subarray(0, chunks.length(i));
+  try {
+    if (await file.read(bytes, chunks.offset(i)) < bytes.length) return undefined;
+  } catch (error) {
+    if (hasCode(error, "CORRUPT")) return undefined;
+    throw error;
+  }
+  return equal(await sha256(bytes), chunks.digest(i)) ? bytes : undefined;
+}
+
+/** Describes one chunk for {@linkcode MediumFile.write}. */
+export function chunkWritten(chunks: ChunkMap, i: number): Promise<readonly WrittenChunk[]> {
+  return Promise.resolve([{ digest: chunks.digest(i), length: chunks.length(i) }]);
+}
+
+/** Reads a range of a file that has no digests. */
+export function* blocks(
+  file: MediumFile,
+  name: string,
+  start: number,
+  end: number,
+): Generator<() => Promise<Uint8Array>, void, undefined> {
+  for (let at = start; at < end; at += DEFAULT_CHUNK_SIZE) {
+    yield async () => {
+      const bytes = new Uint8Array(Math.min(DEFAULT_CHUNK_SIZE, end - at));
+      const length = await file.read(bytes, at);
+      if (length === bytes.length) return bytes;
+      throw new SnapshotError("UNAVAILABLE", `${JSON.stringify(name)} became shorter while it was read`, {
+        file: name,
+      });
+    };
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * Reads all of a snapshot and says what is bad of it: several files, and several chunks, at a time.
+ *
+ * @module
+ */
+
+import { hasCode, type SnapshotError } from "../errors.ts";
+import { type BadChunk, type FileInfo, MAX_LISTED_BAD } from "../snapshot/mod.ts";
+import { mapAhead, Semaphore, type Tracker } from "../async/mod.ts";
+import type { MediumFile } from "./medium.ts";
+import { blocks, readChunk } from "./read_chunk.ts";
+
+/** Files that are open at the same time: of small ones none would keep the disk and the processors busy. */
+const FILES_AT_A_TIME = 4;
+/** Chunks of all of them that are read or hashed at the same time, each in a buffer that is used again. */
+const CHUNKS_AT_A_TIME = 6;
+
+/** The snapshot, as far as verifying it needs it. */
+export interface VerifyContext {
+  readonly files: readonly FileInfo[];
+  withFile<T>(name: string, use: (file: MediumFile) => Promise<T>): Promise<T>;
+  /** A file cannot be read now. */
+  unreadable(name: string): void;
+  /** Throws if it was cancelled, or the reader was closed. */
+  check(): void;
+  readonly tracker: Tracker;
+}
+
+/** What is bad of a snapshot. */
+export interface Verified {
+  /** The first of what is bad, in the order of the files. */
+  readonly bad: readonly BadChunk[];
+  /** The first proof. */
+  readonly worst: SnapshotError | undefined;
+}
+
+/** Reads all files. Throws only if that ends early. */
+export async function verifyFiles(context: VerifyContext): Promise<Verified> {
+  const bad: BadChunk[] = [];
+  let worst: SnapshotError | undefined;
+  const chunks = new ChunkPlaces();
+  for await (const found of mapAhead(context.files, FILES_AT_A_TIME, (file) => verifyFile(context, file, chunks))) {
+    bad.push(...found.bad.slice(0, MAX_LISTED_BAD - bad.length));
+    worst ??= found.worst;
+  }
+  return { bad, worst };
+}
+
+async function verifyFile(context: VerifyContext, info: FileInfo, places: ChunkPlaces): Promise<Verified> {
+  const { name, source } = info;
+  const bad: BadChunk[] = [];
+  let worst: SnapshotError | undefined;
+  const note = (error: SnapshotError, chunk?: number) => {
+    if (error.code === "CORRUPT") worst ??= error;
+    if (bad.length < MAX_LISTED_BAD) {
+      bad.push({ file: name, ...(chunk !== undefined && { chunk }), message: error.message });
+    }
+  };
+  try {
+    context.check();
+    await context.withFile(name, async (file) => {
+      const parts = partsOf(file, info, info.chunks === undefined ? await file.size() : 0);
+      let chunk = 0;
+      for await (
+        const error of mapAhead(parts, CHUNKS_AT_A_TIME, (part) => {
+          return places.use(part.length, (buffer) => verifyPart(context, name, () => part.read(buffer)));
+        })
+      ) {
+        if (error !== undefined) note(error, chunk);
+        chunk++;
+      }
+    });
+  } catch (error) {
+    context.check();
+    // A file that cannot be read now may be good: it is listed, and not quarantined.
+    if (source === "reference" && hasCode(error, "NOT_FOUND")) return { bad, worst };
+    if (!hasCode(error, "CORRUPT", "UNAVAILABLE", "FORBIDDEN")) throw error;
+    note(error);
+  }
+  return { bad, worst };
+}
+
+/** A part of a file: reads it into a buffer of that length, or one of its own, and returns how many bytes it has. */
+interface Part {
+  readonly length: number;
+  read(buffer: Uint8Array): Promise<number>;
+}
+
+/** The chunks of a file; of one that has no digests, blocks of it. */
+function* partsOf(file: MediumFile, { name, chunks }: FileInfo, size: number): Generator<Part, void, undefined> {
+  if (chunks === undefined) {
+    for (const read of blocks(file, name, 0, size)) yield { length: 0, read: async () => (await read()).length };
+    return;
+  }
+  for (let i = 0; i < chunks.count; i++) {
+    const read = async (buffer: Uint8Array) => (await readChunk(file, name, chunks, i, buffer)).length;
+    yield { length: chunks.length(i), read };
+  }
+}
+
+/** Reads a part. Returns the error if it is bad, or cannot be read: those after it mostly can. */
+async function verifyPart(
+  { check, tracker, unreadable }: VerifyContext,
+  name: string,
+  read: () => Promise<number>,
+): Promise<SnapshotError | undefined> {
+  check();
+  try {
+    const length = await read();
+    check();
+    tracker.add(length);
+    return undefined;
+  } catch (error) {
+    check();
+    if (!hasCode(error, "CORRUPT", "UNAVAILABLE")) throw error;
+    if (error.code === "UNAVAILABLE") unreadable(name);
+    return error;
+  }
+}
+
+/** Room for a few chunks. */
+class ChunkPlaces {
+  readonly #semaphore = new Semaphore(CHUNKS_AT_A_TIME);
+  readonly #buffers: Uint8Array[] = [];
+
+  /** Runs work with a buffer of at least a length, which must not be used afterwards. */
+  async use<T>(length: number, work: (buffer: Uint8Array) => Promise<T>): Promise<T> {
+    await this.#semaphore.take(undefined);
+    const free = this.#buffers.pop();
+    const buffer = free !== undefined && free.length >= length ? free : new Uint8Array(length);
+    try {
+      return await work(buffer);
+    } finally {
+      this.#buffers.push(buffer);
+      this.#semaphore.leave();
+    }
+  }
+}

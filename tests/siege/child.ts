@@ -1,0 +1,41 @@
+// A siege that is measured, as a process of its own: `child.ts SEED MILLISECONDS STRANGERS`.
+
+import process from "node:process";
+import { siege, type SiegeReport } from "./siege.ts";
+
+/** What a siege gave, with what depends on the machine. */
+export interface MeasuredReport extends SiegeReport {
+  /** Rounds of honest work a second of that work. */
+  readonly rate: number;
+  /** The longest time for which the event loop was blocked by the process itself, in milliseconds. */
+  readonly longestBlock: number;
+  /** The most memory, in MiB. */
+  readonly rss: number;
+}
+
+/** The wait between two looks at the event loop, in milliseconds. */
+const EVERY = 10;
+
+const [, , seed, milliseconds, strangers] = process.argv;
+const end = performance.now() + Number(milliseconds);
+let [longestBlock, rss, last, used] = [0, 0, performance.now(), process.cpuUsage()];
+const timer = setInterval(() => {
+  const now = performance.now();
+  const { user, system } = process.cpuUsage(used);
+  // A machine that has others to serve delays the timer too: blocked is only who has worked meanwhile.
+  longestBlock = Math.max(longestBlock, Math.min(now - last - EVERY, (user + system) / 1000));
+  [last, used] = [now, process.cpuUsage()];
+}, EVERY);
+const looks = setInterval(() => rss = Math.max(rss, process.memoryUsage().rss / 2 ** 20), 200);
+const report = await siege(Number(seed), () => performance.now() < end, strangers === "true" ? undefined : 0);
+clearInterval(timer);
+clearInterval(looks);
+const { rounds, spent } = report;
+const measured: MeasuredReport = {
+  ...report,
+  rate: rounds / (spent / 1000),
+  longestBlock: Math.round(longestBlock),
+  rss: Math.round(rss),
+};
+console.log(JSON.stringify(measured));
+process.exit(0); // the fetches of a runtime may keep connections open for a while

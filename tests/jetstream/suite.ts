@@ -19,7 +19,7 @@ const VERSIONS = ["2.10.26", "2.11.11", "2.12.8", "2.15.1"].map((version) => ({
 }));
 
 /** What differs between servers: conditions, lists, ids, clusters. */
-const ON_EACH = ["bucket", "log", "outage_proof"].map((name) => `tests/jetstream/${name}_test.ts`);
+const ON_EACH = ["bucket", "history", "log", "outage_proof"].map((name) => `tests/jetstream/${name}_test.ts`);
 
 /** The tests that run on Node and Bun too. The example shows the rest. */
 const EVERYWHERE = ["gone_proof", "log", "members", "replica"].map((name) => `tests/jetstream/${name}_test.ts`);

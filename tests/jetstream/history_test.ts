@@ -1,0 +1,20 @@
+// Several processes that save to one bucket in NATS. `deno task history` plays longer ones.
+
+import { assert, test } from "../support/harness.ts";
+import { withCluster, withNats } from "../support/nats.ts";
+import { playHistory } from "../history/history.ts";
+import type { Where } from "../history/buckets.ts";
+
+async function play(where: Where): Promise<void> {
+  const history = await playHistory(where, { commits: 30, processes: 3 });
+  const what = JSON.stringify(history);
+  assert.deepEqual(history.violations, [], what);
+  assert.deepEqual(history.failures, [], what);
+  assert.equal(history.acknowledged, 30, what);
+}
+
+test("JetStream: three processes save to one bucket: each snapshot is there once, and none is lost", () =>
+  withNats((server) => play({ nats: [server.url], bucket: "shared" })));
+
+test("JetStream: three processes save to one bucket of three servers: none is lost", () =>
+  withCluster((servers) => play({ nats: servers.map(({ url }) => url), bucket: "shared", replicas: 3 })));

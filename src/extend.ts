@@ -105,6 +105,7 @@ export {
   type FollowOptions,
   FsmCaller,
   type FsmListener,
+  type Leadership,
   type MachineCallback,
   type Prepared,
   purgeIndex,

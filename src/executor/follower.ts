@@ -340,7 +340,8 @@ export class Follower implements AsyncDisposable {
     this.#tell({ type: "installing", source: source.log.url, first: error.fields.expected as bigint });
     try {
       this.#checkTerm((await source.log.status(this.#stop.signal)).term, source.log.url);
-      // The snapshot is that of the log that is to be followed: of the others only chunks are taken, which are verified.
+      // The snapshot is that of the log that is to be followed: of the others only chunks are taken, which are
+      // verified.
       const others = this.#sources.filter((other) => other !== source).map(({ given }) => chunksOf(given));
       await this.#context.install([source.given, ...others], {
         ...this.#options.install,

@@ -66,7 +66,8 @@ export interface PurgeOptions {
   readonly gap?: number;
   /**
    * The time that a silent member holds purging back, in milliseconds of a monotonic clock; 0 for no limit: a dead one
-   * does so for ever, as in Ratis. Of a disk-based machine also the time for which the log leads on from a snapshot that others asked for.
+   * does so for ever, as in Ratis. Of a disk-based machine also the time for which the log leads on from a snapshot
+   * that others asked for.
    *
    * @default {600000}
    */

@@ -50,8 +50,8 @@ export interface SnapshotMeta {
   /** While the membership is changing (joint consensus): the members before. */
   readonly oldPeers?: readonly string[];
   /**
-   * When it was taken: milliseconds since 1970. A save gives the time of its synchronous part; a commit fills in its own
-   * if there is none.
+   * When it was taken: milliseconds since 1970. A save gives the time of its synchronous part; a commit fills in its
+   * own if there is none.
    */
   readonly createdAt?: number;
   /** The software that wrote it. Filled in by a commit. */

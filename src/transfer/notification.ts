@@ -62,7 +62,7 @@ export interface InstallNotification {
  * | result | meaning |
  * |---|---|
  * | `IN_PROGRESS` | it is installing one; `progress` says how far |
- * | `SNAPSHOT_INSTALLED` | it has installed one since it was last asked: continue after `snapshotIndex`, of `snapshotTerm` |
+ * | `SNAPSHOT_INSTALLED` | it has installed one since it was asked: continue after `snapshotIndex` of `snapshotTerm` |
  * | `ALREADY_INSTALLED` | it needs none: continue after `snapshotIndex`, of `snapshotTerm` |
  * | `SNAPSHOT_UNAVAILABLE` | it found none, or could not install it: see `reason`. It retries when notified again |
  * | `SNAPSHOT_EXPIRED` | it was told of a later entry already |

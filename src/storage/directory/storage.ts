@@ -44,8 +44,8 @@ export interface DirectoryStorageOptions extends StorageOptions {
    */
   readonly keepInstalls?: number;
   /**
-   * A directory in which snapshots are written before they are committed (Ratis: `getTmpDir`), on the file system of the
-   * root. It is made, and what a crash left of this storage's in it is swept. By default `temp` in the root.
+   * A directory in which snapshots are written before they are committed (Ratis: `getTmpDir`), on the file system of
+   * the root. It is made, and what a crash left of this storage's in it is swept. By default `temp` in the root.
    */
   readonly temp?: string;
   /** The disk; by default that of the runtime. */
@@ -109,7 +109,8 @@ export class DirectoryStorage extends MediumStorage {
    *
    * @param root the directory
    * @param options see {@linkcode DirectoryStorageOptions}
-   * @throws {SnapshotError} `UNSUPPORTED` if `temp` is on another device; `BUSY` if a process has it open, `FORBIDDEN` if it may not be read, `NOT_FOUND` if it is
+   * @throws {SnapshotError} `UNSUPPORTED` if `temp` is on another device; `BUSY` if a process has it open,
+   *   `FORBIDDEN` if it may not be read, `NOT_FOUND` if it is
    *   not there and opened read-only
    */
   static async open(root: string, options: DirectoryStorageOptions = {}): Promise<DirectoryStorage> {

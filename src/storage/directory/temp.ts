@@ -12,8 +12,8 @@ import { sha256, toHex } from "../../stream/mod.ts";
 import { trashDirectory } from "../layout.ts";
 
 /**
- * Returns the path of a storage's part of a temporary directory, after it was seen that a rename leads from there to the
- * root: a commit is a rename.
+ * Returns the path of a storage's part of a temporary directory, after it was seen that a rename leads from there to
+ * the root: a commit is a rename.
  *
  * @throws {SnapshotError} `UNSUPPORTED` if it is on another device, `MALFORMED` if it is below the root
  */

@@ -111,6 +111,7 @@ export {
   purgeIndex,
   type PurgeState,
   type Receiver,
+  type Role,
   SnapshotExecutor,
   type Synced,
 } from "./executor/mod.ts";

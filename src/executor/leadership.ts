@@ -28,7 +28,11 @@ export class Leadership {
   /** The highest term that was heard of from who may say so. */
   #heard = 0n;
 
-  /** @param ownTerm the term of the last entry here */
+  /**
+   * Begins as the leader.
+   *
+   * @param ownTerm the term of the last entry here
+   */
   constructor(ownTerm: () => bigint) {
     this.#ownTerm = ownTerm;
   }

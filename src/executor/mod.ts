@@ -9,7 +9,7 @@ export type { Beginning, UnusableSnapshot } from "./counted.ts";
 export * from "./events.ts";
 export * from "./executor.ts";
 export * from "./follower.ts";
-export type { Leadership } from "./leadership.ts";
+export type { Leadership, Role } from "./leadership.ts";
 export { FsmCaller, type FsmListener, type MachineCallback, type Prepared, type Synced } from "./fsm_caller.ts";
 export type { ReplicaPushOptions } from "./live.ts";
 export * from "./options.ts";

@@ -109,8 +109,8 @@ export class DirectoryStorage extends MediumStorage {
    *
    * @param root the directory
    * @param options see {@linkcode DirectoryStorageOptions}
-   * @throws {SnapshotError} `UNSUPPORTED` if `temp` is on another device; `BUSY` if a process has it open, `FORBIDDEN`
-   * if it may not be read, `NOT_FOUND` if it is
+   * @throws {SnapshotError} `UNSUPPORTED` if `temp` is on another device; `BUSY` if a process has it open,
+   *   `FORBIDDEN` if it may not be read, `NOT_FOUND` if it is
    *   not there and opened read-only
    */
   static async open(root: string, options: DirectoryStorageOptions = {}): Promise<DirectoryStorage> {

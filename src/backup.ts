@@ -5,13 +5,8 @@
  * @module
  */
 
-export { type BackedUp, Backup, type BackupEvent, type BackupOptions, type BackupStatus } from "./backup/backup.ts";
+export { Backup } from "./backup/backup.ts";
+export type { BackedUp, BackupEvent, BackupOptions, BackupStatus } from "./backup/options.ts";
 export type { Compression } from "./backup/segment.ts";
-export {
-  type BackupReport,
-  copyBackup,
-  restoreBackup,
-  type RestoreBackupOptions,
-  type RestoredPoint,
-  verifyBackup,
-} from "./backup/restore.ts";
+export { copyBackup, restoreBackup, type RestoreBackupOptions, type RestoredPoint } from "./backup/restore.ts";
+export { type BackupReport, verifyBackup } from "./backup/verify.ts";

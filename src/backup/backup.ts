@@ -4,17 +4,25 @@
  * @module
  */
 
-import { able, checkFunction, checkOptions, type Checks, duration, integer, oneOf } from "../checks.ts";
+import { able } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import { type Backoff, backoff, neverThrowing, pause } from "../async/mod.ts";
-import { type Bucket, checkKeyPrefix } from "../bucket/mod.ts";
-import { type EncodedBatch, encodeEnd, encodeHeader, LogReader, type ServedLog } from "../log/mod.ts";
-import { checkStorage, type SnapshotInfo, type SnapshotStorage } from "../snapshot/mod.ts";
+import type { Bucket } from "../bucket/mod.ts";
+import { type EncodedBatch, encodeEnd, encodeHeader, type ServedLog } from "../log/mod.ts";
+import { checkStorage } from "../snapshot/mod.ts";
 import { ObjectStorage } from "../storage/object/mod.ts";
 import { concat, equal } from "../stream/mod.ts";
 import { BackupBucket, snapshotsPrefix } from "./layout.ts";
-import { type Compression, encodeSegment } from "./segment.ts";
-import { BackupSnapshots } from "./snapshots.ts";
+import {
+  type BackedUp,
+  type BackupEvent,
+  type BackupOptions,
+  type BackupStatus,
+  checkBackupOptions,
+} from "./options.ts";
+import { encodeSegment } from "./segment.ts";
+import { BackupSnapshots, keptFor } from "./snapshots.ts";
+import { lastUploaded, otherHistory, segmentEnd, type Uploaded } from "./uploaded.ts";
 
 /** See {@linkcode BackupOptions.interval}. */
 const INTERVAL = 1000;
@@ -22,123 +30,8 @@ const INTERVAL = 1000;
 const LOOK = 200;
 /** See {@linkcode BackupOptions.segmentBytes}. */
 const SEGMENT_BYTES = 4 * 1024 * 1024;
-/** The largest segment before compression, but for one record. */
-const MAX_SEGMENT_BYTES = 64 * 1024 * 1024;
 /** The waits after a failure. */
 const RETRY: Backoff = { first: 250, longest: 30_000, jitter: [0.75, 1.25], longestAsked: 60_000 };
-
-/**
- * An event of a {@linkcode Backup}.
- */
-export type BackupEvent =
-  /** A segment is in the bucket: all entries up to `last` are. */
-  | { readonly type: "uploaded"; readonly first: bigint; readonly last: bigint; readonly bytes: number }
-  /** A snapshot is in the bucket. */
-  | { readonly type: "copied"; readonly index: bigint }
-  /** Something failed, so many times in a row; it is tried again. */
-  | {
-    readonly type: "failed";
-    readonly what: "segment" | "snapshot";
-    readonly error: unknown;
-    readonly failures: number;
-  }
-  /** Entries are missing from the backup: they were purged before it began, or in spite of it. */
-  | { readonly type: "gap"; readonly first: bigint; readonly last: bigint }
-  /** The backup has ended: somebody else writes to the bucket, or it has another history. */
-  | { readonly type: "ended"; readonly error: SnapshotError };
-
-/**
- * Options of {@linkcode Backup.start}.
- */
-export interface BackupOptions {
-  /**
-   * The prefix of all keys, such as `"shop/"`.
-   *
-   * @default {""}
-   */
-  readonly prefix?: string;
-  /**
-   * The longest time for which entries wait for more to make a segment, in milliseconds: what a loss of the whole
-   * machine can cost. 0: none wait.
-   *
-   * @default {1000}
-   */
-  readonly interval?: number;
-  /**
-   * The bytes of a segment before compression, about, up to 64 MiB: if there are more, they make several.
-   *
-   * @default {4194304}
-   */
-  readonly segmentBytes?: number;
-  /**
-   * The compression of segments. Every runtime reads gzip; zstd is quicker and smaller, for runtimes that have it (Node
-   * 22.15, Deno and Bun).
-   *
-   * @default {"gzip"}
-   */
-  readonly compression?: Compression;
-  /**
-   * The number of snapshots that are kept in the bucket, with all entries from the oldest of them on.
-   *
-   * @default {2}
-   */
-  readonly retain?: number;
-  /**
-   * The time for which any point can be restored, in milliseconds: a snapshot that is older is kept as long as it is
-   * the newest one before that time. By default only the number counts.
-   *
-   * @default {0}
-   */
-  readonly keep?: number;
-  /** Called with each event. Its errors are ignored. */
-  readonly onEvent?: (event: BackupEvent) => void;
-}
-
-/**
- * The state of a {@linkcode Backup}.
- */
-export interface BackupStatus {
-  /** The last entry that is in the bucket. */
-  readonly uploadedIndex: bigint;
-  /** The last entry of the replica. */
-  readonly lastIndex: bigint;
-  /** The newest snapshot that was copied or found there; absent if there is none. */
-  readonly snapshotIndex: bigint | undefined;
-  /** Milliseconds since the oldest entry that is not in the bucket was taken up for it; 0 if all are there. */
-  readonly lag: number;
-  /** Segments written, and bytes of them. */
-  readonly segments: number;
-  /** Bytes written. */
-  readonly bytes: number;
-  /** Failures in a row. */
-  readonly failures: number;
-  /** Why nothing is written just now, or ever again. */
-  readonly problem?: SnapshotError;
-}
-
-/** What is backed up: a {@linkcode Replica}, or what has the same two. */
-export interface BackedUp {
-  /** The log. */
-  readonly log: ServedLog | undefined;
-  /** The snapshots, which are copied as they are taken. */
-  readonly storage: SnapshotStorage;
-  /** Says which snapshot is the newest that counts. */
-  status(): { readonly snapshot: SnapshotInfo | undefined };
-}
-
-/** Checks the options of a backup. */
-function checkBackupOptions(options: BackupOptions): BackupOptions {
-  const checks: Checks<BackupOptions> = {
-    prefix: checkKeyPrefix,
-    interval: duration(),
-    segmentBytes: integer(1, MAX_SEGMENT_BYTES),
-    compression: oneOf("none", "gzip", "zstd"),
-    retain: integer(1),
-    keep: duration(),
-    onEvent: checkFunction,
-  };
-  return checkOptions(options, checks);
-}
 
 /**
  * Keeps a copy of a replica in a bucket: each entry within a second (`interval`), and each snapshot. The log is not
@@ -175,7 +68,7 @@ export class Backup implements AsyncDisposable {
   readonly #holder = `backup ${crypto.randomUUID()}`;
   readonly #running: Promise<void>;
   /** The last entry in the bucket, and the digest of the history there; absent before the first segment. */
-  #uploaded: { readonly index: bigint; readonly digest: Uint8Array | undefined };
+  #uploaded: Uploaded;
   #taken: number | undefined;
   #segments = 0;
   #bytes = 0;
@@ -190,7 +83,7 @@ export class Backup implements AsyncDisposable {
     log: ServedLog,
     bucket: BackupBucket,
     snapshots: BackupSnapshots,
-    uploaded: { readonly index: bigint; readonly digest: Uint8Array | undefined },
+    uploaded: Uploaded,
     options: BackupOptions,
   ) {
     const { interval = INTERVAL, segmentBytes = SEGMENT_BYTES, compression = "gzip" } = options;
@@ -229,7 +122,7 @@ export class Backup implements AsyncDisposable {
     const { group } = log.status();
     const copies = await ObjectStorage.open(bucket, {
       prefix: snapshotsPrefix(prefix),
-      retain: keep > 0 ? Number.MAX_SAFE_INTEGER : retain,
+      retain: keep > 0 ? (snapshots) => keptFor(snapshots, { retain, keep }) : retain,
       ...(group !== undefined && { group }),
     });
     try {
@@ -458,42 +351,4 @@ export class Backup implements AsyncDisposable {
       );
     }
   }
-}
-
-function otherHistory(index: bigint, why: string): SnapshotError {
-  return new SnapshotError(
-    "STALE",
-    `The backup has another history than this replica at entry ${index}: ${why}. Nothing is written any more; ` +
-      `begin anew with another prefix`,
-    { index },
-  );
-}
-
-/** The last entry of a segment; nothing if there is no such segment. */
-async function segmentEnd(
-  bucket: BackupBucket,
-  first: bigint,
-): Promise<{ readonly index: bigint; readonly digest: Uint8Array } | undefined> {
-  const stream = await bucket.segment(first);
-  if (stream === undefined) return undefined;
-  const reader = new LogReader({ first, source: `the segment of entry ${first}` });
-  for (const _ of reader.read(stream)) { /* each record is verified as it is read */ }
-  if (!reader.isWhole) throw new SnapshotError("CORRUPT", `The segment of entry ${first} has no end`, { index: first });
-  return { index: reader.next - 1n, digest: reader.digest! };
-}
-
-/** The last entry that the bucket has of this log; the one before the first, if it has none. */
-async function lastUploaded(
-  bucket: BackupBucket,
-  log: ServedLog,
-): Promise<{ readonly index: bigint; readonly digest: Uint8Array | undefined }> {
-  const { first, last } = log.status();
-  const newest = (await bucket.segments()).at(-1);
-  if (newest === undefined) return { index: first - 1n, digest: undefined };
-  const found = await segmentEnd(bucket, newest.first);
-  if (found === undefined) throw new SnapshotError("UNAVAILABLE", "The newest segment is listed and cannot be read");
-  if (found.index > last) throw otherHistory(found.index, `this one has entries up to ${last} only`);
-  const own = await log.digest(found.index);
-  if (own !== undefined && !equal(own, found.digest)) throw otherHistory(found.index, "it is of another replica");
-  return found; // if the log begins later than that, the gap is told
 }

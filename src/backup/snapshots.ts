@@ -32,6 +32,14 @@ export interface SnapshotRetention {
   readonly keep: number;
 }
 
+/** The snapshots that are kept, of a list with the newest first. */
+export function keptFor(snapshots: readonly SnapshotInfo[], { retain, keep }: SnapshotRetention): SnapshotInfo[] {
+  const since = (snapshots[0]?.meta.createdAt ?? 0) - keep;
+  const before = snapshots.findIndex(({ meta }) => (meta.createdAt ?? 0) <= since);
+  const needed = keep === 0 ? 0 : before < 0 ? snapshots.length : before + 1; // that one too: it leads into the time
+  return snapshots.slice(0, Math.max(retain, needed));
+}
+
 /** Copies snapshots into a bucket. */
 export class BackupSnapshots {
   readonly #parts: BackupSnapshotsParts;
@@ -90,14 +98,9 @@ export class BackupSnapshots {
    */
   async collect(uploaded: bigint): Promise<void> {
     const { to, objects } = this.#parts;
-    const { retain, keep } = this.#retention;
     const snapshots = await to.list();
-    if (snapshots.length < retain) return;
-    let oldest = snapshots[retain - 1]!;
-    if (keep > 0) { // the newest of those that are older than that, or else all
-      const since = Date.now() - keep;
-      oldest = snapshots.slice(retain - 1).find(({ meta }) => (meta.createdAt ?? 0) <= since) ?? snapshots.at(-1)!;
-    }
+    const oldest = keptFor(snapshots, this.#retention).at(-1);
+    if (oldest === undefined || snapshots.length < this.#retention.retain) return;
     const { lastIncludedIndex: base } = oldest.meta;
     if (base > uploaded) return; // the segments up to there are still to come
     const segments = await objects.segments();

@@ -4,138 +4,25 @@
  * @module
  */
 
-import {
-  checkFunction,
-  checkIndex,
-  checkOptions,
-  type Checks,
-  checkSignal,
-  checkText,
-  duration,
-  withMembers,
-} from "../checks.ts";
+import { checkIndex, checkOptions, checkSignal } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { type Backoff, backoff, LinkedAbort, neverThrowing, pause, raceAbort } from "../async/mod.ts";
-import type { LogHeader, LogRecord, LogStorage } from "../log/mod.ts";
+import type { LogHeader, LogRecord } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { toHex } from "../stream/mod.ts";
 import { LogPurged, LogSource, type Source } from "../transfer/mod.ts";
-import { pullChecks } from "../transfer/client/mod.ts";
-import type { FsmCaller } from "./fsm_caller.ts";
-import type { Leadership } from "./leadership.ts";
-import type { InstallOptions } from "./receivers.ts";
+import type { FollowerContext, FollowerEvent, FollowerStatus, FollowOptions } from "./follow_options.ts";
+import { explainHistory } from "./histories.ts";
+import { tellLeader } from "./leadership.ts";
 
 /** The longest silence of a source, in milliseconds; it says something every two seconds. */
 const TIMEOUT = 10_000;
 /** The waits before all sources are tried again. */
 const RETRY: Backoff = { first: 100, longest: 5000, jitter: [0.75, 1.25] };
-/** The waits before a former leader is told again that it is one. */
-const TELL: Backoff = { first: 500, longest: 30_000, jitter: [0.75, 1.25] };
 /** How often a source is told what is durable here, and how often the other sources are looked at; milliseconds. */
 const ACKNOWLEDGE = 1000;
 const LOOK = 10_000;
 /** A source that has so many entries fewer than another one has fallen behind. */
 const BEHIND = 1024n;
-
-/**
- * An event of a {@linkcode Follower}.
- *
- * @category Replica
- */
-export type FollowerEvent =
-  /** A source is followed. */
-  | { readonly type: "connected"; readonly source: string; readonly from: bigint }
-  /** A source is not followed any more: another one is, or it is tried again. */
-  | { readonly type: "disconnected"; readonly source: string; readonly error: unknown }
-  /** The next entries were purged: a snapshot is installed. */
-  | { readonly type: "installing"; readonly source: string; readonly first: bigint }
-  /** All entries that the source is known to have were applied. */
-  | { readonly type: "caughtUp"; readonly index: bigint }
-  /** This replica leads now. */
-  | { readonly type: "promoted"; readonly term: bigint; readonly index: bigint }
-  /** A former source knows of this leader now. */
-  | { readonly type: "told"; readonly source: string; readonly term: bigint };
-
-/**
- * Options of {@linkcode Replica.follow}.
- *
- * @category Replica
- */
-export interface FollowOptions {
-  /** The name under which the leader keeps its log for it; a random one by default. */
-  readonly name?: string;
-  /** Its own address, which it gives as the leader's once it is promoted. */
-  readonly address?: string;
-  /**
-   * The longest silence of a source, in milliseconds. 0 for no limit.
-   *
-   * @default {10000}
-   */
-  readonly timeout?: number;
-  /** Options of installs: a verifier, a throttle, limits. */
-  readonly install?: Omit<InstallOptions, "signal" | "index">;
-  /** Called with each event. Its errors are ignored. */
-  readonly onEvent?: (event: FollowerEvent) => void;
-}
-
-/**
- * The state of a {@linkcode Follower}.
- *
- * @category Replica
- */
-export interface FollowerStatus {
-  /** What it does. */
-  readonly state: "connecting" | "following" | "installing" | "stopped";
-  /** The source that it follows, or tries to. */
-  readonly source: string | undefined;
-  /** The last entry that was applied, which is durable here. */
-  readonly appliedIndex: bigint;
-  /** The last entry that the source is known to have. */
-  readonly sourceIndex: bigint;
-  /** How far behind it is. Not known, and 0, before a source has answered. */
-  readonly lag: {
-    /** Entries. */
-    readonly entries: bigint;
-    /** Bytes of their data, by the average of those that came. */
-    readonly bytes: number;
-    /** Milliseconds by the clock of the source since the last applied entry was appended; 0 if it is behind nothing. */
-    readonly duration: number;
-  };
-  /** Why no source can be followed just now; it is retried. */
-  readonly problem?: SnapshotError;
-}
-
-/** The surroundings of a {@linkcode Follower}. */
-export interface FollowerContext {
-  /** The log of the replica. */
-  readonly log: LogStorage;
-  /** Applies its entries. */
-  readonly fsm: FsmCaller;
-  /** Its role. */
-  readonly leadership: Leadership;
-  /** Its group, if it has one. */
-  group(): string | undefined;
-  /** Appends entries of another replica, and applies them. */
-  append(entries: readonly LogEntry[]): Promise<void>;
-  /** Installs a snapshot. */
-  install(sources: readonly Source[], options: InstallOptions): PromiseLike<unknown>;
-  /** Appends the first entry of a term, which says that it has begun. */
-  lead(term: bigint): Promise<LogEntry>;
-}
-
-/** Checks the options of a follower. */
-export function followChecks(): Checks<FollowOptions> {
-  const { signal: _, onManifest: __, ...install } = pullChecks();
-  return {
-    name: checkText,
-    address: checkText,
-    timeout: duration(),
-    install: withMembers<Omit<InstallOptions, "signal" | "index">>(
-      { ...install, limits: () => {} } as Checks<Omit<InstallOptions, "signal" | "index">>,
-    ),
-    onEvent: checkFunction,
-  };
-}
 
 /** One of the sources. */
 interface Followed {
@@ -281,7 +168,11 @@ export class Follower implements AsyncDisposable {
     }
     const entry = await this.#context.lead(term);
     this.#tell({ type: "promoted", term, index: entry.index });
-    for (const source of this.#sources) void this.#supersede(source, term);
+    for (const { log } of this.#sources) {
+      void tellLeader(log, term, this.#options.address, this.#closing.signal, () => {
+        this.#tell({ type: "told", source: log.url, term });
+      });
+    }
     return entry;
   }
 
@@ -334,7 +225,9 @@ export class Follower implements AsyncDisposable {
 
   /** Installs a snapshot if that is what the failure asks for. Returns what is to be told instead of it. */
   async #installFor(error: unknown, source: Followed): Promise<unknown> {
-    if (hasCode(error, "STALE")) return await this.#explain(error, source).catch(() => undefined);
+    if (hasCode(error, "STALE")) {
+      return await explainHistory(error, source.log, this.#context, this.#stop.signal).catch(() => undefined);
+    }
     if (!(error instanceof LogPurged)) return undefined;
     this.#state = "installing";
     this.#tell({ type: "installing", source: source.log.url, first: error.fields.expected as bigint });
@@ -494,64 +387,6 @@ export class Follower implements AsyncDisposable {
           stop.abort(new Behind(source.url, i, other.log.url, last));
         }
       }
-    }
-  }
-
-  /**
-   * Finds out why a source's history is not the one that is here: it may only be behind.
-   *
-   * @returns the error to be shown
-   */
-  async #explain(error: SnapshotError, { log: source }: Followed): Promise<SnapshotError> {
-    const { log, fsm, leadership } = this.#context;
-    const { signal } = this.#stop;
-    const { first, last, term } = await source.status(signal);
-    if (term < leadership.term) return error; // that it is behind, or was superseded, is reason enough
-    leadership.hear(term);
-    const { index: applied } = fsm.applied;
-    const isSame = async (index: bigint) => {
-      const [own, other] = await Promise.all([log.digest!(index), source.digest(index, signal)]);
-      return own !== undefined && other === toHex(own);
-    };
-    let high = last < applied ? last : applied;
-    let low = (first > log.firstIndex ? first : log.firstIndex) - 1n;
-    if (high < low) return error; // they have no entry in common
-    if (await isSame(high)) {
-      return new SnapshotError(
-        "UNAVAILABLE",
-        `${source.url} is behind: it has entries up to ${last}, this one ${applied}`,
-        {
-          source: source.url,
-          index: last,
-        },
-      );
-    }
-    if (!await isSame(low)) return error;
-    while (high - low > 1n) {
-      const middle = (low + high) / 2n;
-      if (await isSame(middle)) low = middle;
-      else high = middle;
-    }
-    return new SnapshotError(
-      "STALE",
-      `Entries ${high} to ${applied} here are not in the log of ${source.url}, which has others from ${high} on: they ` +
-        `were appended here after it had become another's turn to lead. They stay as they are, and nothing is mixed in. ` +
-        `Look at them, move log and storage of this replica away, and follow with new ones`,
-      { source: source.url, index: high, actual: applied, cause: error },
-    );
-  }
-
-  /** Tells a former source who leads, until it has heard it or the replica is closed. */
-  async #supersede({ log: source }: Followed, term: bigint): Promise<void> {
-    const { signal } = this.#closing;
-    for (let tries = 0; !signal.aborted; tries++) {
-      try {
-        const { term: known } = await source.supersede(term, this.#options.address, signal);
-        if (known >= term) return this.#tell({ type: "told", source: source.url, term });
-      } catch {
-        // It does not answer, or does not take this one's word: its operator may change that.
-      }
-      await pause(backoff(tries, TELL), signal).catch(() => {});
     }
   }
 

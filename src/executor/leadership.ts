@@ -10,7 +10,7 @@
  * @module
  */
 
-import { pause } from "../async/mod.ts";
+import { type Backoff, backoff, pause } from "../async/mod.ts";
 import { SnapshotError } from "../errors.ts";
 import { LogSource, type Source } from "../transfer/mod.ts";
 
@@ -121,4 +121,34 @@ export async function askFollowers(
     leadership.supersede(term, role === "leader" ? source.url : leader);
   });
   await pause(ASK_TIMEOUT, signal, Promise.allSettled(asking));
+}
+
+/** The waits before a former leader is told again that it is one. */
+const TELL: Backoff = { first: 500, longest: 30_000, jitter: [0.75, 1.25] };
+
+/**
+ * Tells a former leader, or one of its followers, who leads: until it has heard it.
+ *
+ * @param source who is told
+ * @param term the term of the new leader
+ * @param address its address, if it has one
+ * @param signal ends it
+ * @param onTold called once it has heard it
+ */
+export async function tellLeader(
+  source: LogSource,
+  term: bigint,
+  address: string | undefined,
+  signal: AbortSignal,
+  onTold: () => void,
+): Promise<void> {
+  for (let tries = 0; !signal.aborted; tries++) {
+    try {
+      const { term: known } = await source.supersede(term, address, signal);
+      if (known >= term) return onTold();
+    } catch {
+      // It does not answer, or does not take this one's word: its operator may change that.
+    }
+    await pause(backoff(tries, TELL), signal).catch(() => {});
+  }
 }

@@ -8,6 +8,7 @@ export { type Clock, systemClock } from "./clock.ts";
 export type { Beginning, UnusableSnapshot } from "./counted.ts";
 export * from "./events.ts";
 export * from "./executor.ts";
+export * from "./follow_options.ts";
 export * from "./follower.ts";
 export type { Leadership, Role } from "./leadership.ts";
 export { FsmCaller, type FsmListener, type MachineCallback, type Prepared, type Synced } from "./fsm_caller.ts";

@@ -1,0 +1,57 @@
+/**
+ * How far a backup has come.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import { LogReader, type ServedLog } from "../log/mod.ts";
+import { equal } from "../stream/mod.ts";
+import type { BackupBucket } from "./layout.ts";
+
+/** The last entry that is in the bucket. */
+export interface Uploaded {
+  /** Its index. */
+  readonly index: bigint;
+  /** The digest of the history with it; absent before the first segment, and behind a gap. */
+  readonly digest: Uint8Array | undefined;
+}
+
+/** The error for a backup that is of something else. */
+export function otherHistory(index: bigint, why: string): SnapshotError {
+  return new SnapshotError(
+    "STALE",
+    `The backup has another history than this replica at entry ${index}: ${why}. Nothing is written any more; ` +
+      `begin anew with another prefix`,
+    { index },
+  );
+}
+
+/** The last entry of a segment; nothing if there is no such segment. */
+export async function segmentEnd(
+  bucket: BackupBucket,
+  first: bigint,
+): Promise<Uploaded & { readonly digest: Uint8Array } | undefined> {
+  const stream = await bucket.segment(first);
+  if (stream === undefined) return undefined;
+  const reader = new LogReader({ first, source: `the segment of entry ${first}` });
+  for (const _ of reader.read(stream)) { /* each record is verified as it is read */ }
+  if (!reader.isWhole) throw new SnapshotError("CORRUPT", `The segment of entry ${first} has no end`, { index: first });
+  return { index: reader.next - 1n, digest: reader.digest! };
+}
+
+/** The last entry that the bucket has of this log; the one before the first, if it has none. */
+export async function lastUploaded(
+  bucket: BackupBucket,
+  log: ServedLog,
+): Promise<Uploaded> {
+  const { first, last } = log.status();
+  const newest = (await bucket.segments()).at(-1);
+  if (newest === undefined) return { index: first - 1n, digest: undefined };
+  const found = await segmentEnd(bucket, newest.first);
+  if (found === undefined) throw new SnapshotError("UNAVAILABLE", "The newest segment is listed and cannot be read");
+  if (found.index > last) throw otherHistory(found.index, `this one has entries up to ${last} only`);
+  const own = await log.digest(found.index);
+  if (own !== undefined && !equal(own, found.digest)) throw otherHistory(found.index, "it is of another replica");
+  return found; // if the log begins later than that, the gap is told
+}

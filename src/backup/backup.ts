@@ -70,6 +70,8 @@ export class Backup implements AsyncDisposable {
   /** The last entry in the bucket, and the digest of the history there; absent before the first segment. */
   #uploaded: Uploaded;
   #taken: number | undefined;
+  /** The snapshot that was copied last. */
+  #copied: bigint | undefined;
   #segments = 0;
   #bytes = 0;
   #failures = 0;
@@ -151,9 +153,9 @@ export class Backup implements AsyncDisposable {
   }
 
   /**
-   * Writes what there is now, without waiting for more.
+   * Writes what there is now, without waiting for more, and copies the newest snapshot.
    *
-   * @throws {SnapshotError} the reason if the backup has ended, `CLOSED`
+   * @throws {SnapshotError} the reason if the backup has ended, `CLOSED`; what the snapshot cannot be copied for
    */
   async flush(): Promise<void> {
     const { last } = this.#log.status();
@@ -167,6 +169,7 @@ export class Backup implements AsyncDisposable {
     } finally {
       if (--this.#flushing === 0) this.#flushed = Promise.withResolvers<void>();
     }
+    await this.#copyNewest();
   }
 
   /** Writes what there is now, as far as the bucket takes it at once, and ends. */
@@ -327,18 +330,22 @@ export class Backup implements AsyncDisposable {
     return true;
   }
 
+  /** Copies the newest snapshot, if it is not in the bucket, and collects what is not needed any more. */
+  async #copyNewest(): Promise<void> {
+    const copied = await this.#snapshots.copy(this.#stop.signal);
+    if (copied === undefined || copied === this.#copied) return;
+    this.#copied = copied;
+    this.#tell({ type: "copied", index: copied });
+    await this.#snapshots.collect(this.#uploaded.index);
+  }
+
   /** Copies snapshots as they are taken, and collects what is not needed any more. */
   async #copy(): Promise<void> {
     const { signal } = this.#stop;
     let failures = 0;
     while (!signal.aborted) {
       try {
-        const before = this.#snapshots.newest;
-        const copied = await this.#snapshots.copy(signal);
-        if (copied !== undefined && copied !== before) {
-          this.#tell({ type: "copied", index: copied });
-          await this.#snapshots.collect(this.#uploaded.index);
-        }
+        await this.#copyNewest();
         failures = 0;
       } catch (error) {
         if (signal.aborted) return;

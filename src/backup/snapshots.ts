@@ -45,6 +45,8 @@ export class BackupSnapshots {
   readonly #parts: BackupSnapshotsParts;
   readonly #retention: SnapshotRetention;
   #newest: bigint | undefined;
+  /** One copy after the other: a storage takes one install at a time. */
+  #copying: Promise<unknown> = Promise.resolve();
 
   /**
    * @param parts from where to where
@@ -65,7 +67,13 @@ export class BackupSnapshots {
    *
    * @returns the newest one in the bucket; nothing if there is none
    */
-  async copy(signal?: AbortSignal): Promise<bigint | undefined> {
+  copy(signal?: AbortSignal): Promise<bigint | undefined> {
+    const copying = this.#copying.then(() => this.#copy(signal));
+    this.#copying = copying.catch(() => {});
+    return copying;
+  }
+
+  async #copy(signal: AbortSignal | undefined): Promise<bigint | undefined> {
     const { from, to } = this.#parts;
     const [newest] = await from.list();
     if (newest !== undefined && newest.meta.lastIncludedIndex === this.#newest) return this.#newest;

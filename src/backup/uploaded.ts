@@ -7,7 +7,8 @@
 import { SnapshotError } from "../errors.ts";
 import { LogReader, type ServedLog } from "../log/mod.ts";
 import { equal } from "../stream/mod.ts";
-import type { BackupBucket } from "./layout.ts";
+import type { Bucket } from "../bucket/mod.ts";
+import { BackupBucket } from "./layout.ts";
 
 /** The last entry that is in the bucket. */
 export interface Uploaded {
@@ -27,17 +28,36 @@ export function otherHistory(index: bigint, why: string): SnapshotError {
   );
 }
 
+/**
+ * The last entry that a backup has.
+ *
+ * @param bucket the bucket
+ * @param prefix the prefix of the backup
+ * @returns nothing if it has none
+ */
+export async function lastSegment(
+  bucket: Bucket,
+  prefix: string,
+): Promise<{ readonly index: bigint; readonly term: bigint; readonly digest: Uint8Array } | undefined> {
+  const objects = new BackupBucket(bucket, prefix);
+  const newest = (await objects.segments()).at(-1);
+  return newest && await segmentEnd(objects, newest.first);
+}
+
 /** The last entry of a segment; nothing if there is no such segment. */
 export async function segmentEnd(
   bucket: BackupBucket,
   first: bigint,
-): Promise<Uploaded & { readonly digest: Uint8Array } | undefined> {
+): Promise<{ readonly index: bigint; readonly term: bigint; readonly digest: Uint8Array } | undefined> {
   const stream = await bucket.segment(first);
   if (stream === undefined) return undefined;
   const reader = new LogReader({ first, source: `the segment of entry ${first}` });
-  for (const _ of reader.read(stream)) { /* each record is verified as it is read */ }
+  let term = 0n;
+  for (const record of reader.read(stream)) { // each is verified as it is read
+    if (record.kind === "batch") ({ term } = record.batch.entries.at(-1)!);
+  }
   if (!reader.isWhole) throw new SnapshotError("CORRUPT", `The segment of entry ${first} has no end`, { index: first });
-  return { index: reader.next - 1n, digest: reader.digest! };
+  return { index: reader.next - 1n, term, digest: reader.digest! };
 }
 
 /** The last entry that the bucket has of this log; the one before the first, if it has none. */

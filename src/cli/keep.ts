@@ -4,22 +4,26 @@
  * @module
  */
 
+import { copyBackup } from "../backup/restore.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { ObjectStorage } from "../storage/object/mod.ts";
 import { type Command, Exit, type Invocation, parseIndex, parseNumber, UsageError } from "./command.ts";
-import { openPlace, openTarget } from "./place/mod.ts";
+import { openReplicaFiles, REPLICA_FILES } from "./continuous.ts";
+import { openBucketAt, openPlace, openTarget } from "./place/mod.ts";
 import { sizeText } from "./text.ts";
 
-/** `restore PLACE INDEX` */
+/** `restore BUCKET DIR`, `restore PLACE INDEX` */
 export const restore: Command = {
-  usage: "PLACE INDEX",
-  summary: "makes a quarantined snapshot one again, if it verifies",
-  help: "Reads all of it first: what is bad stays where it is (exit code 3). ls names those that are quarantined.\n" +
-    "PLACE is a directory or a bucket.",
+  usage: "BUCKET DIR [--index N | --time T] | PLACE INDEX",
+  summary: "brings back a backup, to any point; or a quarantined snapshot, if it verifies",
+  help: "Of a backup (see backup): the newest snapshot before the point and the log after it, into a new directory;\n" +
+    `${REPLICA_FILES}. T is a time such as\n2026-11-27T12:00:00Z. Of a quarantined snapshot all is read first: what ` +
+    "is bad stays where it is (exit code 3).\nls names those that are quarantined; PLACE is a directory or a bucket.",
   positionals: [2, 2],
-  options: {},
+  options: { index: "N", time: "T" },
   async run(invocation) {
     const { positionals, json, signal, io } = invocation;
+    if (!/^[0-9]+$/.test(positionals[1]!)) return await restoreBackup(invocation);
     const index = parseIndex(positionals[1])!;
     await checkThere(positionals[0]!, invocation);
     const target = await openTarget(positionals[0]!, invocation);
@@ -32,6 +36,39 @@ export const restore: Command = {
     }
   },
 };
+
+async function restoreBackup({ positionals, options, json, signal, io }: Invocation): Promise<number> {
+  const [from, to] = positionals as [string, string];
+  const index = parseIndex(options["index"]);
+  const time = options["time"] === undefined ? undefined : Date.parse(options["time"]);
+  if (time !== undefined && Number.isNaN(time)) {
+    throw new UsageError("--time takes a time such as 2026-11-27T12:00:00Z");
+  }
+  const { bucket, prefix, close } = await openBucketAt(from, "look");
+  try {
+    const files = await openReplicaFiles(to);
+    try {
+      const point = await copyBackup(bucket, files, {
+        prefix,
+        signal,
+        ...(index !== undefined && { index }),
+        ...(time !== undefined && { time }),
+      });
+      const appended = point.time === undefined ? undefined : new Date(point.time).toISOString();
+      io.print(
+        json
+          ? JSON.stringify({ index: `${point.index}`, term: `${point.term}`, time: appended ?? null })
+          : `restored to entry ${point.index}${appended === undefined ? "" : `, of ${appended}`}`,
+      );
+      return Exit.DONE;
+    } finally {
+      await files.log.close();
+      await files.storage.close();
+    }
+  } finally {
+    await close();
+  }
+}
 
 /** `prune PLACE --keep N` */
 export const prune: Command = {

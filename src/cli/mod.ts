@@ -10,6 +10,7 @@ import { hasCode, messageOf } from "../errors.ts";
 import { WRITER } from "../snapshot/mod.ts";
 import { type Command, Exit, exitCodeOf, FLAG, type Invocation, UsageError } from "./command.ts";
 import { completionsOf } from "./completions.ts";
+import { backup, follow, log } from "./continuous.ts";
 import { convert } from "./convert.ts";
 import { cat, diff, extract } from "./files.ts";
 import { processIo } from "./io.ts";
@@ -38,6 +39,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   restore,
   prune,
   serve,
+  log,
+  follow,
+  backup,
   take,
   status,
   watch,

@@ -225,6 +225,17 @@ interface NamedBucket {
   close(): Promise<void>;
 }
 
+/** The bucket that an address names: an object store, or a directory, which is made if it is to be written to. */
+export async function openBucketAt(address: string, purpose: "look" | "write"): Promise<NamedBucket> {
+  const bucket = await bucketOf(address, purpose);
+  if (bucket !== undefined) return bucket;
+  const path = pathOf(address);
+  if (purpose === "look" && (await defaultDisk().stat(path))?.kind !== "directory") {
+    throw new SnapshotError("NOT_FOUND", `There is no bucket at ${path}`, { file: path });
+  }
+  return { name: path, bucket: await DirectoryBucket.open(path), prefix: "", close: () => Promise.resolve() };
+}
+
 /** Opens a storage in a bucket. One that is not there is not an empty one: somebody mistyped its address. */
 async function openBucket({ name, bucket, prefix, close }: NamedBucket): Promise<Place> {
   return await closingIfFails(

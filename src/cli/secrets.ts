@@ -18,13 +18,22 @@ export const TOKEN_HELP: string =
   "The token of a server comes from --token, --token-file, $SNAPSTREAM_TOKEN or $SNAPSTREAM_TOKEN_FILE, in this\n" +
   "order; other users of the machine see arguments.";
 
+/** What the environment says; nothing if it may not be looked at, as in Deno without `--allow-env`. */
+function environment(name: string): string | undefined {
+  try {
+    return process.env[name];
+  } catch {
+    return undefined;
+  }
+}
+
 /** The token for servers, if there is one. */
 export async function tokenOf(options: Readonly<Record<string, string | undefined>>): Promise<string | undefined> {
-  const { env } = process;
   if (options["token"] !== undefined) return oneLine(options["token"], "--token");
   if (options["token-file"] !== undefined) return await readToken(options["token-file"], "--token-file");
-  if (env["SNAPSTREAM_TOKEN"]) return oneLine(env["SNAPSTREAM_TOKEN"], "$SNAPSTREAM_TOKEN");
-  const file = env["SNAPSTREAM_TOKEN_FILE"];
+  const token = environment("SNAPSTREAM_TOKEN");
+  if (token) return oneLine(token, "$SNAPSTREAM_TOKEN");
+  const file = environment("SNAPSTREAM_TOKEN_FILE");
   return file ? await readToken(file, "$SNAPSTREAM_TOKEN_FILE") : undefined;
 }
 
@@ -51,25 +60,25 @@ function oneLine(token: string, what: string): string {
  * @param url `s3://bucket/prefix?endpoint=…&region=…&style=…` or `r2://bucket/prefix?account=…`
  */
 export function s3Options(url: URL): S3BucketOptions {
-  const { env } = process;
   const say = (name: string) => url.searchParams.get(name) || undefined;
   const known = ["endpoint", "region", "style", "checksums", "account"];
   for (const name of url.searchParams.keys()) {
     if (!known.includes(name)) throw new UsageError(`${name} is no parameter of a bucket: ${known.join(", ")} are`);
   }
-  const accessKeyId = env["AWS_ACCESS_KEY_ID"];
-  const secretAccessKey = env["AWS_SECRET_ACCESS_KEY"];
+  const accessKeyId = environment("AWS_ACCESS_KEY_ID");
+  const secretAccessKey = environment("AWS_SECRET_ACCESS_KEY");
   if (!accessKeyId || !secretAccessKey) {
     throw new UsageError("A bucket wants $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY");
   }
   const isR2 = url.protocol === "r2:";
-  const region = say("region") ?? (isR2 ? "auto" : env["AWS_REGION"] || env["AWS_DEFAULT_REGION"] || "us-east-1");
+  const region = say("region") ??
+    (isR2 ? "auto" : environment("AWS_REGION") || environment("AWS_DEFAULT_REGION") || "us-east-1");
   const style = say("style") ?? "path";
   if (style !== "path" && style !== "virtual-host") throw new UsageError("style is path or virtual-host");
-  const sessionToken = env["AWS_SESSION_TOKEN"];
+  const sessionToken = environment("AWS_SESSION_TOKEN");
   return {
     endpoint: say("endpoint") ??
-      (isR2 ? r2Endpoint(say("account") ?? env["CLOUDFLARE_ACCOUNT_ID"]) : awsEndpoint(region)),
+      (isR2 ? r2Endpoint(say("account") ?? environment("CLOUDFLARE_ACCOUNT_ID")) : awsEndpoint(region)),
     bucket: url.hostname,
     region,
     style,
@@ -79,8 +88,7 @@ export function s3Options(url: URL): S3BucketOptions {
 }
 
 function awsEndpoint(region: string): string {
-  const { env } = process;
-  return env["AWS_ENDPOINT_URL_S3"] || env["AWS_ENDPOINT_URL"] || `https://s3.${region}.amazonaws.com`;
+  return environment("AWS_ENDPOINT_URL_S3") || environment("AWS_ENDPOINT_URL") || `https://s3.${region}.amazonaws.com`;
 }
 
 function r2Endpoint(account: string | undefined): string {

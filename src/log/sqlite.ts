@@ -125,6 +125,7 @@ async function makeParents(path: string): Promise<void> {
   try {
     await disk.makeDirectory(directory);
   } catch (error) {
+    if (hasCode(error, "FORBIDDEN")) return; // it may be there all the same: opening the file says more
     if (!hasCode(error, "BUSY")) throw error; // what is there is no directory, and nobody's lock
     throw new SnapshotError("FORBIDDEN", error.message, { ...error.fields, cause: error });
   }

@@ -53,8 +53,12 @@ export function storageSlots(directory: string, storage: SnapshotStorage): Slot[
     }
   };
   const extracting = async (path: Any, options?: Any) => {
-    await using reader = await storage.open();
-    return await extract(reader, path, options);
+    const reader = await storage.open();
+    try {
+      return await extract(reader, path, options);
+    } finally {
+      await reader.close();
+    }
   };
   const passing = { file: () => new WritableStream(), info: () => ({ name: "f" }) };
   return [

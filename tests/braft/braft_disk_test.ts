@@ -19,7 +19,7 @@ import { sourceFiles } from "../../src/fs.ts";
 import { toHex } from "../../src/stream/mod.ts";
 import { commitFiles, META } from "../fuzz/targets/samples.ts";
 import { FIXTURES } from "../support/format_files.ts";
-import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
+import { assert, bytesOf, closing, noise, rejects, test } from "../support/harness.ts";
 
 /** What a follower of braft sent for the file `Z`, and what the leader answered: brpc 1.17. */
 const REQUEST = "50525043" + "00000037" + "00000021" +
@@ -88,17 +88,17 @@ async function contentOf(reader: SnapshotReader): Promise<Record<string, string>
 }
 
 test("braft: what we serve is copied: our own by its digest, and braft's as it is", async () => {
-  await using server = await serveBraft({ port: 0 });
-  await using storage = await sample();
-  await using own = await storage.open();
+  const server = closing(await serveBraft({ port: 0 }));
+  const storage = closing(await sample());
+  const own = closing(await storage.open());
   const theirs = await openFormat(await sourceFiles(`${FIXTURES}/braft/names/storage`));
   for (const reader of [own, theirs]) {
-    await using copies = new MemoryStorage();
+    const copies = closing(new MemoryStorage());
     const operation = pullBraft(server.offer(reader), copies);
     const { meta, digest } = await operation.result;
     assert.strictEqual(meta.lastIncludedIndex, reader.meta.lastIncludedIndex);
     if (reader === own) assert.deepEqual(digest, own.manifest.digest);
-    await using copy = await copies.open();
+    const copy = closing(await copies.open());
     assert.deepEqual(await contentOf(copy), await contentOf(reader));
     assert.deepEqual(copy.meta.peers, reader.meta.peers);
     for (const { name, checksum } of theirs.manifest.files) {
@@ -110,9 +110,9 @@ test("braft: what we serve is copied: our own by its digest, and braft's as it i
 });
 
 test("braft: an offer ends; a number, a name, a method or a size that there is not is refused in braft's numbers", async () => {
-  await using server = await serveBraft({ port: 0 });
-  await using storage = await sample();
-  await using reader = await storage.open();
+  const server = closing(await serveBraft({ port: 0 }));
+  const storage = closing(await sample());
+  const reader = closing(await storage.open());
   const uri = server.offer(reader);
   const id = BigInt(uri.slice(uri.lastIndexOf("/") + 1));
   const socket = connect(server.port, "127.0.0.1");
@@ -139,14 +139,14 @@ test("braft: an offer ends; a number, a name, a method or a size that there is n
   assert.isFalse(server.withdraw(uri));
   assert.strictEqual((await ask({})).code, CODES.noReader);
   socket.destroy();
-  await using copies = new MemoryStorage();
+  const copies = closing(new MemoryStorage());
   await rejects(pullBraft(uri, copies).result, "NOT_FOUND");
 });
 
 test("braft: who sends what is no frame, or one that is too long, is cut off; others go on", async () => {
-  await using server = await serveBraft({ port: 0 });
-  await using storage = await sample();
-  await using reader = await storage.open();
+  const server = closing(await serveBraft({ port: 0 }));
+  const storage = closing(await sample());
+  const reader = closing(await storage.open());
   const uri = server.offer(reader);
   for (const bytes of ["47455420", "5052504300000004000000ff", "50525043ffffffff00000000", REQUEST.slice(0, 60)]) {
     const socket = connect(server.port, "127.0.0.1");
@@ -157,7 +157,7 @@ test("braft: who sends what is no frame, or one that is too long, is cut off; ot
     else socket.write(fromHex(bytes + "00".repeat(12)));
     await closed;
   }
-  await using copies = new MemoryStorage();
+  const copies = closing(new MemoryStorage());
   assert.strictEqual((await pullBraft(uri, copies).result).meta.lastIncludedIndex, META.lastIncludedIndex);
 });
 
@@ -217,16 +217,18 @@ async function strictNode(reader: SnapshotReader, trick: Trick = () => {}) {
 
 test("braft: a node that breaks off, or is throttled, is asked again for that part, and for no other", async () => {
   const theirs = await openFormat(await sourceFiles(`${FIXTURES}/braft/names/storage`));
-  await using storage = await sample();
-  await using own = await storage.open();
+  const storage = closing(await sample());
+  const own = closing(await storage.open());
   for (const reader of [own, theirs]) {
-    await using node = await strictNode(
-      reader,
-      ({ number }) => number === 1 ? "drop" : number === 3 ? "again" : undefined,
+    const node = closing(
+      await strictNode(
+        reader,
+        ({ number }) => number === 1 ? "drop" : number === 3 ? "again" : undefined,
+      ),
     );
-    await using copies = new MemoryStorage();
+    const copies = closing(new MemoryStorage());
     await pullBraft(node.uri, copies).result;
-    await using copy = await copies.open();
+    const copy = closing(await copies.open());
     assert.deepEqual(await contentOf(copy), await contentOf(reader));
     assert.strictEqual(node.asked.length - new Set(node.asked).size, 2, node.asked.join());
     assert.deepEqual([node.asked[1], node.asked[3]], [node.asked[2], node.asked[4]]);
@@ -235,15 +237,15 @@ test("braft: a node that breaks off, or is throttled, is asked again for that pa
 });
 
 test("braft: a wrong byte of a snapshot with digests is not taken in; what had come is not asked for again", async () => {
-  await using storage = await sample();
-  await using reader = await storage.open();
-  await using copies = new MemoryStorage();
+  const storage = closing(await sample());
+  const reader = closing(await storage.open());
+  const copies = closing(new MemoryStorage());
   {
-    await using node = await strictNode(reader, ({ number }) => number === 4 ? "flip" : undefined);
+    const node = closing(await strictNode(reader, ({ number }) => number === 4 ? "flip" : undefined));
     await rejects(pullBraft(node.uri, copies).result, "CORRUPT");
     assert.lengthOf(await copies.list(), 0);
   }
-  await using node = await strictNode(reader);
+  const node = closing(await strictNode(reader));
   const operation = pullBraft(node.uri, copies);
   assert.deepEqual((await operation.result).digest, reader.manifest.digest);
   assert.isAbove(operation.progress.reused, 0);
@@ -251,11 +253,11 @@ test("braft: a wrong byte of a snapshot with digests is not taken in; what had c
 });
 
 test("braft: a cancelled copy ends; a wrong address is MALFORMED", async () => {
-  await using storage = await sample();
-  await using reader = await storage.open();
+  const storage = closing(await sample());
+  const reader = closing(await storage.open());
   const abort = new AbortController();
-  await using node = await strictNode(reader, ({ number }) => number === 2 ? (abort.abort(), "again") : undefined);
-  await using copies = new MemoryStorage();
+  const node = closing(await strictNode(reader, ({ number }) => number === 2 ? (abort.abort(), "again") : undefined));
+  const copies = closing(new MemoryStorage());
   await rejects(pullBraft(node.uri, copies, { signal: abort.signal }).result, "CANCELLED");
   for (const uri of ["remote://h/1", "remote://h:0/1", "remote://h:1/x", "http://h:1/1", `remote://h:1/${1n << 63n}`]) {
     await rejects(pullBraft(uri, copies).result, "MALFORMED");
@@ -263,14 +265,14 @@ test("braft: a cancelled copy ends; a wrong address is MALFORMED", async () => {
 });
 
 test("braft: a rate holds a copy, on either side", async () => {
-  await using storage = await sample();
-  await using reader = await storage.open();
+  const storage = closing(await sample());
+  const reader = closing(await storage.open());
   const counted = new Throttle(Infinity);
   const taken: number[] = [];
   const { take } = counted;
   counted.take = (bytes, signal) => (taken.push(bytes), take.call(counted, bytes, signal));
-  await using server = await serveBraft({ port: 0, throttle: counted });
-  await using copies = new MemoryStorage();
+  const server = closing(await serveBraft({ port: 0, throttle: counted }));
+  const copies = closing(new MemoryStorage());
   await pullBraft(server.offer(reader), copies, { throttle: counted }).result;
   const sum = taken.reduce((sum, bytes) => sum + bytes, 0);
   assert.isAtLeast(sum, 2 * 700_040, "each byte was asked for twice: by who sends it, and by who takes it");

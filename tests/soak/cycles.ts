@@ -126,10 +126,11 @@ export const CYCLES: Readonly<Record<string, Cycle>> = {
 
   "install that waits for a save": async (world) => {
     await propose(world);
-    const saving = world.leader.snapshot().result;
+    const saving = tolerate(world.leader.snapshot().result, "BUSY");
     const installing = world.leader.install([world.target], { signal: world.forever }).result;
-    await tolerate(saving, "BUSY");
-    await tolerate(installing, "STALE", "BUSY", "NOT_FOUND"); // what is there, if anything, came from here
+    const installed = tolerate(installing, "STALE", "BUSY", "NOT_FOUND");
+    await saving;
+    await installed; // what is there, if anything, came from here
   },
 
   "disk that fails": async (world) => {
@@ -190,9 +191,9 @@ export const CYCLES: Readonly<Record<string, Cycle>> = {
     const reader = await world.leaderStorage.open();
     await reader.verify({ signal: world.forever }).result;
     await tolerate(reader.verify({ signal: soon(world) }).result, "CANCELLED");
-    const verifying = reader.verify().result;
+    const verifying = tolerate(reader.verify().result, "CLOSED");
     await reader.close();
-    await tolerate(verifying, "CLOSED");
+    await verifying;
   },
 
   "replica opened and closed": async (world) => {
@@ -201,10 +202,10 @@ export const CYCLES: Readonly<Record<string, Cycle>> = {
     const log = await SqliteLog.open(`${world.root}/opened.db`);
     const replica = await openReplica(storage, { log, triggers: { interval: 1e6 } });
     await replica.propose(replica.machine.put(world.random));
-    const saving = replica.snapshot().result;
+    const saving = tolerate(replica.snapshot().result, "CLOSED", "CANCELLED");
     if (world.random.chance(0.5)) await saving;
     await replica.close();
-    await tolerate(saving, "CLOSED", "CANCELLED");
+    await saving;
   },
 
   "replica that is not opened": async (world) => {

@@ -8,7 +8,7 @@ import { EncryptedStorage, hasCode, MemoryStorage, SnapshotError, type SnapshotS
 import { addFiles, DirectoryStorage, extract } from "../../src/fs.ts";
 import { defaultDisk, type Disk } from "../../src/fs/mod.ts";
 import { equal } from "../../src/stream/mod.ts";
-import { assert, bytesOf, noise, pieces, rejects, test } from "../support/harness.ts";
+import { assert, bytesOf, closing, noise, pieces, rejects, test } from "../support/harness.ts";
 import { FaultyDisk } from "../support/faulty_disk.ts";
 import { namesIn, put } from "../support/directory_storage.ts";
 import { overriding } from "../support/overriding.ts";
@@ -69,7 +69,7 @@ test("files: a directory goes into a snapshot of any storage, and comes out as i
 test("files: the names that a file and a directory get", () =>
   inTemp(async (root) => {
     const path = await dump(root);
-    await using storage = await DirectoryStorage.open(`${root}/s`);
+    const storage = closing(await DirectoryStorage.open(`${root}/s`));
     const writer = await storage.create();
     await writer.add(path);
     await writer.add(`${path}/`, "again");
@@ -86,7 +86,7 @@ test("files: the names that a file and a directory get", () =>
 test("files: a link shares the file, anything else does not", () =>
   inTemp(async (root) => {
     const path = await dump(root);
-    await using storage = await DirectoryStorage.open(`${root}/s`);
+    const storage = closing(await DirectoryStorage.open(`${root}/s`));
     const writer = await storage.create();
     await writer.add(`${path}/big`, "linked", { immutable: true });
     await writer.add(`${path}/big`, "own");
@@ -96,7 +96,7 @@ test("files: a link shares the file, anything else does not", () =>
     assert.equal((await lstat(`${at}/linked`)).ino, inode);
     assert.notEqual((await lstat(`${at}/own`)).ino, inode);
     await appendFile(`${path}/big`, "more");
-    await using reader = await storage.open();
+    const reader = closing(await storage.open());
     assert.isTrue(equal(await bytesOf(reader.file("own")), BIG));
   }));
 
@@ -113,12 +113,12 @@ test("files: a link that the disk cannot make, or may only read, becomes a copy"
         throw new SnapshotError("FORBIDDEN", "EACCES");
       },
     });
-    await using storage = await DirectoryStorage.open(`${root}/s`, { disk });
+    const storage = closing(await DirectoryStorage.open(`${root}/s`, { disk }));
     const writer = await storage.create();
     await writer.add(path, "", { immutable: true });
     await writer.commit(META);
     assert.equal(forbidden, 1);
-    await using reader = await storage.open();
+    const reader = closing(await storage.open());
     await extract(reader, `${root}/out`);
     await isDump(`${root}/out`);
   }));
@@ -126,7 +126,7 @@ test("files: a link that the disk cannot make, or may only read, becomes a copy"
 test("files: what is no file is in no snapshot, and nothing of its directory stays", () =>
   inTemp(async (root) => {
     if (process.platform === "win32") return;
-    await using storage = await DirectoryStorage.open(`${root}/s`);
+    const storage = closing(await DirectoryStorage.open(`${root}/s`));
     await put(root, "outside", "secret");
     const make: Record<string, (at: string) => unknown> = {
       fifo: (at) => execFileSync("mkfifo", [at]),
@@ -182,7 +182,7 @@ test("files: one that changes while it is added", () =>
             });
           },
         });
-        await using storage = await DirectoryStorage.open(`${root}/s`, { disk });
+        const storage = closing(await DirectoryStorage.open(`${root}/s`, { disk }));
         const writer = await storage.create();
         await rejects(writer.add(path, "", { immutable: link }), "BUSY");
         assert.isAbove(reads, 1);
@@ -200,13 +200,13 @@ test("files: one that changes while it is added", () =>
 test("files: a name that is there is refused, and the file that has it stays", () =>
   inTemp(async (root) => {
     const path = await dump(root);
-    await using storage = await DirectoryStorage.open(`${root}/s`);
+    const storage = closing(await DirectoryStorage.open(`${root}/s`));
     const writer = await storage.create();
     await pieces(noise(10, 1)).pipeTo(writer.file("dump/in/side/small"));
     await rejects(writer.add(path), "MALFORMED");
     assert.deepEqual(writer.files().map(({ name }) => name), ["dump/in/side/small"]);
     await writer.commit(META);
-    await using reader = await storage.open();
+    const reader = closing(await storage.open());
     assert.isTrue(equal(await bytesOf(reader.file("dump/in/side/small")), noise(10, 1)));
   }));
 
@@ -216,7 +216,7 @@ test("remove: what was written, aborted, is open, or was reused is taken out, an
       const first = await storage.create();
       await pieces(noise(1000, 1)).pipeTo(first.file("old"));
       await first.commit(META);
-      await using reader = await storage.open();
+      const reader = closing(await storage.open());
 
       const writer = await storage.create();
       await pieces(noise(400_000, 2)).pipeTo(writer.file("whole"));
@@ -235,7 +235,7 @@ test("remove: what was written, aborted, is open, or was reused is taken out, an
       assert.equal(files, 1, kind);
       assert.isUndefined(meta.parentIndex); // nothing in it is of the other
       await rejects(writer.remove("open"), "CLOSED");
-      await using second = await storage.open();
+      const second = closing(await storage.open());
       assert.isTrue(equal(await bytesOf(second.file("open")), noise(300_000, 5)));
       await second.close();
       await reader.close();
@@ -250,7 +250,7 @@ test("extract: only into a directory that is new or empty", () =>
     const writer = await storage.create();
     await addFiles(writer, await dump(root), "");
     await writer.commit(META);
-    await using reader = await storage.open();
+    const reader = closing(await storage.open());
     await put(root, "file", "mine");
     await put(`${root}/full`, "mine", "mine");
     await symlink(`${root}/nowhere`, `${root}/link`);
@@ -272,7 +272,7 @@ test("extract: whatever fails, nothing is there", () =>
     const writer = await storage.create();
     await addFiles(writer, await dump(root), "");
     await writer.commit(META);
-    await using reader = await storage.open();
+    const reader = closing(await storage.open());
     let steps = 0;
     let failing = 0;
     for (failing = 0; failing < 1000; failing++) {
@@ -293,7 +293,7 @@ test("extract: whatever fails, nothing is there", () =>
 
 test("extract: a damaged snapshot is not extracted", () =>
   inTemp(async (root) => {
-    await using storage = await DirectoryStorage.open(`${root}/s`);
+    const storage = closing(await DirectoryStorage.open(`${root}/s`));
     const writer = await storage.create();
     await writer.add(await dump(root), "");
     await writer.commit(META);
@@ -301,7 +301,7 @@ test("extract: a damaged snapshot is not extracted", () =>
     const bytes = new Uint8Array(await readFile(path));
     bytes[2_000_000]! ^= 1;
     await writeFile(path, bytes);
-    await using reader = await storage.open();
+    const reader = closing(await storage.open());
     await rejects(extract(reader, `${root}/out`), "CORRUPT");
     assert.deepEqual((await readdir(root)).sort(), ["dump", "s"]);
   }));
@@ -312,7 +312,7 @@ test("extract: names that a file system takes for one", () =>
     const writer = await storage.create();
     for (const name of ["name", "Name"]) await pieces(noise(10, 1)).pipeTo(writer.file(name));
     await writer.commit(META);
-    await using reader = await storage.open();
+    const reader = closing(await storage.open());
     const disk = diskWith({ open: (path, mode) => defaultDisk().open(path.replace(/Name$/, "name"), mode) });
     const error = await rejects(extract(reader, `${root}/out`, { disk }), "UNSUPPORTED");
     assert.include(error.message, "same name");

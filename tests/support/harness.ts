@@ -26,14 +26,25 @@ export function test(name: string, run: () => void | Promise<void>): void {
   Deno.test(name, () => guarded().finally(threadsIdle));
 }
 
+/** What the running test has open. */
+let opened: AsyncDisposable[] = [];
+
+/** Closes something when the test ends: `await using`, which Node 22 cannot parse. */
+export function closing<T extends AsyncDisposable>(it: T): T {
+  opened.push(it);
+  return it;
+}
+
 /** Runs a test, and fails if it hangs. */
 async function withinTime(run: () => void | Promise<void>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
+  opened = [];
   const hangs = new Promise<never>((_, reject) => timer = setTimeout(() => reject(new Error("It hangs")), HANGS));
   try {
     await Promise.race([(async () => await run())(), hangs]);
   } finally {
     clearTimeout(timer);
+    for (const it of opened.reverse()) await Promise.resolve(it[Symbol.asyncDispose]()).catch(() => {});
   }
 }
 

@@ -1,7 +1,7 @@
 // A pull of the newest snapshot at or before an index or a time.
 
 import { MemoryStorage, pull } from "../../mod.ts";
-import { assert, noise, pieces, rejects, test } from "../support/harness.ts";
+import { assert, closing, noise, pieces, rejects, test } from "../support/harness.ts";
 import { sourceOf, type TestSource } from "../support/servers.ts";
 
 /** Three sources: of all snapshots, of the older ones, and of none. */
@@ -18,7 +18,7 @@ async function inWorld(
   }
   const sources = storages.map((storage, i) => sourceOf(`s${i}`, storage));
   await work(sources, async (at) => {
-    await using here = new MemoryStorage();
+    const here = closing(new MemoryStorage());
     return (await pull(here, sources, { at, retryFor: 0 }).result).snapshot.meta.lastIncludedIndex;
   });
   for (const it of [...sources, ...storages]) await it.close();
@@ -55,7 +55,7 @@ test("pull at: a source whose list says another time than the manifest", () =>
       if (!request.url.endsWith("/snapshots")) return response;
       return new Response((await response.text()).replace(/(?<="createdAt":)5000/, "50"), response);
     }, true);
-    await using here = new MemoryStorage();
+    const here = closing(new MemoryStorage());
     await rejects(pull(here, [lying], { at: 100, retryFor: 0 }).result, "MALFORMED");
     assert.deepEqual(await here.list(), []);
     await lying.close();

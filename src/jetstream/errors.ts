@@ -18,6 +18,7 @@ const API = {
   serverOff: 10076,
   noMessage: 10037,
   nameInUse: 10058,
+  subjectsOverlap: 10065,
 } as const;
 
 /** The codes and hints for NATS's errors, by name, since an application may have its own copy of NATS. */
@@ -100,6 +101,11 @@ export function isNoMessage(error: unknown): boolean {
 /** Reports whether somebody else made a stream of that name, with another configuration. */
 export function isNameInUse(error: unknown): boolean {
   return isApi(error, API.nameInUse);
+}
+
+/** Reports whether another stream has these subjects, which may be the same one that somebody else is making just now. */
+export function isOverlap(error: unknown): boolean {
+  return isApi(error, API.subjectsOverlap);
 }
 
 /** Reports whether a condition on the last sequence does not hold. */

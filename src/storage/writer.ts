@@ -220,6 +220,7 @@ export class StoredWriter implements SnapshotWriter {
     for (const kept of [this.#open, this.#files, this.#reused, this.#counts]) kept.delete(name);
     await this.#run(async () => {
       await sink?.discard(reason);
+      await this.#syncs.ended(); // a browser removes no file that is open
       if (this.#state === "done") return; // its place is removed as a whole
       await this.#medium.unlink(this.#medium.temp, name);
       this.#names.delete(name);

@@ -218,12 +218,13 @@ test("live push: an install cancels it, if it is to cancel saves", () =>
     const target = stalling(1);
     const { result } = replica.push(target);
     await target.asked;
+    const refused = rejects(result, "CANCELLED");
     const other = parts();
     const leader = await open(other);
     await fill(leader, 10);
     const handler = snapshotHandler(storage, { allowWrites: true, target: replica });
     await leader.push({ url: "http://there", fetch: handler }).result;
-    await rejects(result, "CANCELLED");
+    await refused;
     assert.strictEqual(replica.status().appliedIndex, 10n);
     await handler.close();
     await leader.close();

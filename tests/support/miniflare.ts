@@ -168,7 +168,9 @@ const HANGS = 100_000;
 
 /** Asks the worker; what it answers must be good. */
 export async function ask(url: string, init?: RequestInit): Promise<string> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(HANGS), ...init });
+  const response = await fetch(url, { signal: AbortSignal.timeout(HANGS), ...init }).catch((error: Error) => {
+    throw new Error(`${url} is not answered: ${error.message}, ${error.cause}`, { cause: error });
+  });
   const text = await response.text();
   if (!response.ok) throw new Error(`${url} answers ${response.status}: ${text.slice(0, 2000)}`);
   return text;

@@ -119,7 +119,7 @@ export const follow: Command = {
   summary: "keeps a standby of a replica on the disk: its snapshots, and its log as it grows",
   help:
     `Until Ctrl-C; with --once, until it has all that there is. Another URL is followed if one fails. A program that\n` +
-    `is to go on with it opens DIR: ${REPLICA_FILES}.\n${TOKEN_HELP}`,
+    `is to use it opens DIR: ${REPLICA_FILES}.\n${TOKEN_HELP}`,
   positionals: [2, 64],
   options: { once: FLAG, ...TOKEN_OPTIONS },
   async run(invocation) {

@@ -103,7 +103,7 @@ export function isNameInUse(error: unknown): boolean {
   return isApi(error, API.nameInUse);
 }
 
-/** Reports whether another stream has these subjects, which may be the same one that somebody else is making just now. */
+/** Reports whether another stream has these subjects: perhaps the same, which somebody else is making just now. */
 export function isOverlap(error: unknown): boolean {
   return isApi(error, API.subjectsOverlap);
 }

@@ -1,8 +1,11 @@
-// The main job, on a real data set: taken while it runs, served, installed, killed, recovered, compacted.
+// The main job, on a real data set: taken while it runs, served, installed, killed, recovered, compacted, followed, and
+// backed up.
 // `deno task demo [--json]`
 
 import { type ExecutorEvent, keyGroupOf, keyGroupRange, openRemote } from "../../mod.ts";
+import { Backup, restoreBackup } from "../../src/backup.ts";
 import { hashString } from "../../src/extend.ts";
+import { DirectoryBucket } from "../../src/fs.ts";
 import { processIo } from "../../src/cli/io.ts";
 import { cityCommands, cityMachine } from "./cities.ts";
 import { catchUp, type CityReplica, openNode, serveNode, stateDigest } from "./node.ts";
@@ -203,10 +206,38 @@ async function demo(root: string): Promise<void> {
   await Promise.all([third.close(), thirdServer.close(), thirdHandler.close()]);
   Object.assign(figures, { pushDuration });
 
-  await follower.close();
+  say("10. The follower stays on the leader's log, and a bucket has each entry within a second");
+  const bucket = await DirectoryBucket.open(`${root}/bucket`);
+  const backup = await Backup.start(leader, bucket);
+  const following = follower.follow([server.url]);
+  await changeSome(leader);
+  const point = leader.status().appliedIndex;
+  const atPoint = await stateDigest(leader.machine);
+  await changeSome(leader);
+  await following.caughtUp(leader.status().appliedIndex);
+  claim("both states have the same digest", await stateDigest(follower.machine) === await stateDigest(leader.machine));
+  await backup.flush();
+  await backup.close();
+  const past = cityMachine();
+  begun = performance.now();
+  const { entries: replayedEntries } = await restoreBackup(past, bucket, { index: point });
+  const backupDuration = performance.now() - begun;
+  say(
+    `  restored to entry ${number(point)} in ${ms(backupDuration)}: a snapshot, and ${number(replayedEntries)} entries`,
+  );
+  claim("it is the state of that point", await stateDigest(past) === atPoint);
+
+  say("11. The leader is lost, and the follower promoted");
   await server.close();
   await handler.close();
+  const had = leader.status().appliedIndex;
   await leader.close();
+  const { term } = await following.promote();
+  await changeSome(follower);
+  claim(`it takes commands in term ${term}, after all ${number(had)} entries`, follower.status().firstIndex <= had);
+  Object.assign(figures, { backupDuration });
+
+  await follower.close();
   Object.assign(figures, { seconds: (performance.now() - start) / 1000 });
   say(`Done in ${((performance.now() - start) / 1000).toFixed(1)} s`);
 }

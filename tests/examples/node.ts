@@ -1,6 +1,6 @@
-// A node of the demo: a replica on a disk, the server of its snapshots, and of its log for followers.
+// A node of the demo: a replica on a disk, and the server of its snapshots and its log.
 
-import { type ExecutorEvent, type LogEntry, Replica, type SnapshotHandler, snapshotHandler } from "../../mod.ts";
+import { type ExecutorEvent, Replica, type SnapshotHandler, snapshotHandler } from "../../mod.ts";
 import type { Disk } from "../../src/fs/mod.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
@@ -29,36 +29,22 @@ export async function openNode(
   return { replica, storage };
 }
 
-/** Serves the snapshots of a node, and its log below `/entries`. */
+/** Serves the snapshots of a node, and its log. */
 export async function serveNode(
   replica: CityReplica,
   storage: DirectoryStorage,
 ): Promise<{ server: Server; handler: SnapshotHandler }> {
   const handler = snapshotHandler(storage, { allowWrites: true, target: replica });
-  const server = await serve((request) => {
-    const { pathname, searchParams } = new URL(request.url);
-    if (pathname !== "/entries") return handler(request);
-    return new Response(ReadableStream.from(lines(replica.entries(BigInt(searchParams.get("from")!)))));
-  }, { port: 0 });
-  return { server, handler };
+  return { server: await serve(handler, { port: 0 }), handler };
 }
 
 /** Brings a follower up to its leader by the log. Returns how many entries that took. */
-export async function catchUp(follower: CityReplica, url: string): Promise<number> {
-  const response = await fetch(`${url}/entries?from=${follower.status().appliedIndex + 1n}`);
-  const entries: LogEntry[] = (await response.text()).split("\n").filter((line) => line !== "").map((line) => {
-    const [index, term, data] = JSON.parse(line) as [string, string, string];
-    return { index: BigInt(index), term: BigInt(term), data: Uint8Array.fromBase64(data) };
-  });
-  await follower.append(entries);
-  return entries.length;
-}
-
-async function* lines(entries: AsyncIterable<LogEntry>): AsyncGenerator<Uint8Array> {
-  const encoder = new TextEncoder();
-  for await (const { index, term, data } of entries) {
-    yield encoder.encode(`${JSON.stringify([String(index), String(term), data.toBase64()])}\n`);
-  }
+export async function catchUp(replica: CityReplica, url: string): Promise<number> {
+  const before = replica.status().appliedIndex;
+  const follower = replica.follow([url]);
+  await follower.caughtUp();
+  await follower.close();
+  return Number(replica.status().appliedIndex - before);
 }
 
 /** A digest of the whole state: two machines with the same one hold the same, in the same order. */

@@ -205,6 +205,7 @@ export class Backup implements AsyncDisposable {
 
   #end(error: SnapshotError): void {
     this.#problem = error;
+    this.#log.hold(this.#holder, undefined); // nothing is written any more, whatever is kept
     this.#tell({ type: "ended", error });
     this.#stop.abort(error);
     this.#moved();

@@ -92,6 +92,8 @@ export interface FollowerContext {
   readonly leadership: Leadership;
   /** Its group, if it has one. */
   group(): string | undefined;
+  /** Sets what is called after each entry that was applied, and each snapshot that was loaded. */
+  onMoved(listener: () => void): void;
   /** Appends entries of another replica, and applies them. */
   append(entries: readonly LogEntry[]): Promise<void>;
   /** Installs a snapshot. */

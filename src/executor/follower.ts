@@ -94,8 +94,7 @@ export class Follower implements AsyncDisposable {
     this.#name = options.name ?? crypto.randomUUID();
     this.#tell = neverThrowing(options.onEvent ?? (() => {}));
     context.leadership.follow(this.#source.log.url);
-    const moved = () => this.#moved();
-    context.fsm.listen({ applied: moved, loaded: moved });
+    context.onMoved(() => this.#moved());
     this.#running = this.#run();
   }
 

@@ -71,6 +71,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   readonly #leadership: Leadership;
   readonly #feed: LogFeed | undefined;
   #following: Follower | undefined;
+  /** Tells the follower, which may be another one each time, that something was applied. */
+  #onMoved: () => void = () => {};
   /** The log, as a handler serves it to followers; absent if it is shared with other replicas, who have it anyway. */
   readonly log: ServedLog | undefined;
   #closed: Promise<void> | undefined;
@@ -101,6 +103,8 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       return;
     }
     const feed = this.#feed = new LogFeed(log, fsm);
+    const moved = () => this.#onMoved();
+    fsm.listen({ applied: moved, loaded: moved });
     this.log = new ReplicaLog({ log, feed, followers, leadership, group: () => storage.group ?? log.group });
     this.#follower = new OwnLogFollower(log, fsm, {
       term,
@@ -232,6 +236,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
         fsm: this.#fsm,
         leadership,
         group: () => this.storage.group ?? log.group,
+        onMoved: (listener) => this.#onMoved = listener,
         append: (entries) => applier.append(entries),
         install: (sources, options) => this.install(sources, options),
         lead: async (term) => {

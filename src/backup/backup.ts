@@ -20,7 +20,7 @@ import {
   type BackupStatus,
   checkBackupOptions,
 } from "./options.ts";
-import { encodeSegment } from "./segment.ts";
+import { encodeSegment, hasZstd, noZstd } from "./segment.ts";
 import { BackupSnapshots, keptFor } from "./snapshots.ts";
 import { lastUploaded, otherHistory, segmentEnd, type Uploaded } from "./uploaded.ts";
 
@@ -119,7 +119,8 @@ export class Backup implements AsyncDisposable {
     if (log === undefined) {
       throw new SnapshotError("UNSUPPORTED", "The log of this replica is a shared one: back up where it is kept");
     }
-    const { prefix = "", retain = 2, keep = 0 } = options;
+    const { prefix = "", retain = 2, keep = 0, compression } = options;
+    if (compression === "zstd" && !hasZstd()) throw noZstd();
     const objects = new BackupBucket(bucket, prefix);
     const { group } = log.status();
     const copies = await ObjectStorage.open(bucket, {

@@ -119,7 +119,7 @@ async function through(
   return concat(parts);
 }
 
-/** The runtime's zstd, where it has one. */
+/** Reports whether the runtime has zstd. */
 export function hasZstd(): boolean {
   return nativeZlib()?.zstdCompressSync !== undefined;
 }
@@ -127,7 +127,12 @@ export function hasZstd(): boolean {
 function zstd<K extends keyof NativeZstd>(name: K): NonNullable<NativeZstd[K]> {
   const work = nativeZlib()?.[name];
   if (work !== undefined) return work as NonNullable<NativeZstd[K]>;
-  throw new SnapshotError("UNSUPPORTED", "This runtime has no zstd (Node 22.15, Deno and Bun have): use gzip");
+  throw noZstd();
+}
+
+/** The error of a runtime without zstd. */
+export function noZstd(): SnapshotError {
+  return new SnapshotError("UNSUPPORTED", "This runtime has no zstd (Node 22.15, Deno and Bun have): use gzip");
 }
 
 function nativeZlib(): NativeZstd | undefined {

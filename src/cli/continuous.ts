@@ -15,7 +15,7 @@ import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import { type FollowerEvent, Replica } from "../executor/mod.ts";
 import { defaultDisk } from "../fs/mod.ts";
 import { MemoryLog } from "../log/mod.ts";
-import { SqliteLog } from "../log/sqlite.ts";
+import { SqliteLog } from "../sqlite.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { LogSource, pull, type SourceOptions } from "../transfer/mod.ts";

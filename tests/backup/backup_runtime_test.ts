@@ -10,6 +10,7 @@ import {
   utf8Codec,
 } from "../../mod.ts";
 import { Backup, type BackupEvent, copyBackup, restoreBackup, verifyBackup } from "../../src/backup.ts";
+import { hasZstd } from "../../src/backup/segment.ts";
 import { type Bucket, MemoryBucket } from "../../src/object.ts";
 import { passing } from "../support/passing_bucket.ts";
 import { assert, rejects, test } from "../support/harness.ts";
@@ -78,6 +79,22 @@ test("a snapshot is copied, and the restore begins with it", async () => {
     const report = await verifyBackup(bucket).result;
     assert.deepEqual(report.problems, []);
     assert.deepEqual([report.snapshots, report.entries, report.first, report.last], [1, 35n, 1n, 35n]);
+  });
+});
+
+test("segments are compressed as asked for, and each can be restored beside the others", async () => {
+  await within(async ({ replica, bucket }) => {
+    const sizes: number[] = [];
+    const all = ["none", "gzip", ...hasZstd() ? ["zstd" as const] : []] as const;
+    for (const [i, compression] of all.entries()) {
+      const onEvent = (event: BackupEvent) => event.type === "uploaded" && sizes.push(event.bytes);
+      const backup = await Backup.start(replica, bucket, { compression, onEvent });
+      await put(replica, 200, 200 * i);
+      await backup.close();
+    }
+    assert.isBelow(Math.max(...sizes.slice(1)), sizes[0]!);
+    const { machine, point } = await restored(bucket);
+    assert.deepEqual([point.index, machine.size], [BigInt(200 * all.length), 200 * all.length]);
   });
 });
 

@@ -183,6 +183,31 @@ test("the log is not purged past what is in the bucket", async () => {
   }, { purge: { gap: 1, upToSnapshotIndex: "newest" } });
 });
 
+test("a segment whose acknowledgement is lost is one's own, and is not written twice", async () => {
+  await within(async ({ replica, bucket }) => {
+    let lost = 0;
+    const losing = passing(bucket, {
+      async put(key, body, options) {
+        const done = await bucket.put(key, body, options);
+        if (!key.startsWith("log/") || lost > 1) return done;
+        lost++;
+        throw new SnapshotError("UNAVAILABLE", "The connection broke");
+      },
+    });
+    const backup = await Backup.start(replica, losing, { interval: 0 });
+    await put(replica, 3);
+    await backup.flush();
+    await put(replica, 3, 3); // more than what is there by now, when it is tried again
+    await backup.flush();
+    await put(replica, 3, 6);
+    await backup.close();
+    assert.equal(lost, 2);
+    assert.equal((await restored(bucket)).point.index, 9n);
+    const { problems, entries } = await verifyBackup(bucket);
+    assert.deepEqual([problems, entries], [[], 9n]);
+  });
+});
+
 test("every byte that changes, every object that is missing or in another's place is found", async () => {
   await within(async ({ replica, bucket }) => {
     const backup = await Backup.start(replica, bucket, { interval: 0 });

@@ -24,6 +24,9 @@ export class MemoryLog implements LogStorage {
   #byteLength = 0;
   #group: string | undefined;
   #chain: LogChain | undefined;
+  #resets = 0;
+  /** One purge after the other: each needs the digest of what it drops. */
+  #purging: Promise<void> = Promise.resolve();
 
   get group(): string | undefined {
     return this.#group;
@@ -84,18 +87,31 @@ export class MemoryLog implements LogStorage {
 
   async purge(index: bigint): Promise<void> {
     checkIndex(index, "index");
+    const purging = this.#purging.then(() => this.#purge(index));
+    this.#purging = purging.catch(() => {});
+    await purging;
+  }
+
+  async #purge(index: bigint): Promise<void> {
+    const resets = this.#resets; // after one, other entries may have these indices
     const target = index < this.lastIndex ? index : this.lastIndex;
-    const digest = target < this.#firstIndex
-      ? undefined
-      : await this.#chain?.at(target, (from) => this.entries(from)).catch(() => undefined); // reset meanwhile
-    const count = Math.min(Number(index - this.#firstIndex) + 1, this.#entries.length);
-    if (count <= 0) return;
-    const dropped = this.#entries.splice(0, count);
-    this.#firstIndex += BigInt(count);
+    if (target < this.#firstIndex) return;
+    let chain: LogChain | undefined;
+    let digest: Uint8Array | undefined;
+    do { // until nobody has begun to keep digests meanwhile
+      chain = this.#chain;
+      try {
+        digest = await chain?.at(target, (from) => this.entries(from));
+      } catch (error) {
+        if (this.#resets === resets) throw error;
+      }
+      if (this.#resets !== resets) return;
+    } while (this.#chain !== chain);
+    const dropped = this.#entries.splice(0, Number(target - this.#firstIndex) + 1);
+    this.#firstIndex = target + 1n;
     this.#termBefore = dropped.at(-1)!.term;
     for (const { data } of dropped) this.#byteLength -= data.length;
-    if (digest !== undefined) this.#chain!.rebase(this.#firstIndex - 1n, digest);
-    else this.#chain = undefined;
+    if (digest !== undefined) chain!.rebase(target, digest);
   }
 
   async reset(index: bigint, term: bigint): Promise<void> {
@@ -104,6 +120,7 @@ export class MemoryLog implements LogStorage {
     this.#entries = [];
     this.#firstIndex = index + 1n;
     this.#termBefore = term;
+    this.#resets++;
     this.#chain = undefined;
     this.#byteLength = 0;
   }

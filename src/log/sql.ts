@@ -112,6 +112,8 @@ export abstract class SqlLog implements LogStorage {
   #closed = false;
   /** The digests of the history, as far as somebody asked for one. */
   #chain: LogChain | undefined;
+  /** One purge after the other: each needs the digest of what it drops. */
+  #purging: Promise<void> = Promise.resolve();
 
   /**
    * Reads the bounds and the group.
@@ -228,6 +230,12 @@ export abstract class SqlLog implements LogStorage {
 
   async purge(index: bigint): Promise<void> {
     checkIndex(index, "index");
+    const purging = this.#purging.then(() => this.#purge(index));
+    this.#purging = purging.catch(() => {});
+    await purging;
+  }
+
+  async #purge(index: bigint): Promise<void> {
     const target = index < this.#lastIndex ? index : this.#lastIndex;
     const resets = this.#resets; // after one, other entries may have these indices
     while (this.#firstIndex <= target && this.#resets === resets) {
@@ -235,8 +243,10 @@ export abstract class SqlLog implements LogStorage {
       const batch = this.#tables.batch(this.#firstIndex, target, this.#lastIndex);
       const { upTo } = batch;
       const term = this.#termOf(upTo);
+      const chain = this.#chain;
       const digest = await this.#digestBeforePurge(upTo, () => this.#resets !== resets);
       if (this.#resets !== resets) return;
+      if (this.#chain !== chain) continue; // somebody has begun to keep digests meanwhile
       this.#check();
       this.#tables.drop(batch, term, digest);
       this.#firstIndex = upTo + 1n;

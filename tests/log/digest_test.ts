@@ -1,0 +1,55 @@
+// The digest of a log's history, whatever is purged, appended and asked for at the same time.
+
+import type { LogEntry } from "../../mod.ts";
+import { MemoryLog } from "../../mod.ts";
+import { assert, test } from "../support/harness.ts";
+import { Random } from "../support/random.ts";
+
+function entries(from: bigint, count: number): LogEntry[] {
+  return Array.from({ length: count }, (_, i) => ({
+    index: from + BigInt(i),
+    term: 1n,
+    data: new Uint8Array(3).fill(Number(from) + i),
+  }));
+}
+
+test("digests are those of a log that nobody purges, whatever happens at once", async () => {
+  for (let seed = 1; seed <= 12; seed++) {
+    const random = new Random(seed);
+    const [log, whole] = [new MemoryLog(), new MemoryLog()];
+    if (random.chance(0.7)) await log.digest(0n); // else it is asked for while something is purged
+    const running: Promise<unknown>[] = [];
+    for (let i = 0; i < 30; i++) {
+      const first = log.lastIndex + 1n;
+      const some = entries(first, 1 + random.below(400));
+      await Promise.all([log.append(some), whole.append(some)]);
+      if (random.chance(0.5)) {
+        running.push(log.purge(log.lastIndex - BigInt(random.below(Math.min(Number(log.lastIndex), 100)))));
+      }
+      if (random.chance(0.3)) running.push(log.purge(log.lastIndex + BigInt(random.below(100))));
+      if (random.chance(0.5)) {
+        const index = log.lastIndex;
+        running.push((async () => {
+          const digest = await log.digest(index).catch(() => undefined); // it may be purged meanwhile
+          if (digest !== undefined && log.firstIndex === 1n) assert.deepEqual(digest, await whole.digest(index));
+        })());
+      }
+      if (random.chance(0.2)) await Promise.all(running.splice(0));
+    }
+    await Promise.all(running);
+    const kept = await log.digest(log.lastIndex);
+    await log.append(entries(log.lastIndex + 1n, 5));
+    const after = await log.digest(log.lastIndex);
+    await log.purge(log.lastIndex - 1n);
+    assert.deepEqual(await log.digest(log.lastIndex), after, `seed ${seed}`);
+    assert.notDeepEqual(kept, after);
+  }
+});
+
+test("purges at once leave the digest of the history as it was", async () => {
+  const [log, whole] = [new MemoryLog(), new MemoryLog()];
+  await log.digest(0n); // it is kept from now on, and none of what comes is known yet
+  await Promise.all([log, whole].map((one) => one.append(entries(1n, 5000))));
+  await Promise.all([100n, 3000n, 2000n, 4000n].map((index) => log.purge(index)));
+  assert.deepEqual([log.firstIndex, await log.digest(5000n)], [4001n, await whole.digest(5000n)]);
+});

@@ -1,5 +1,6 @@
 // Real servers on loopback, each with a directory of its own, that can be killed and started again.
 
+import { jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NodeConnectionOptions } from "@nats-io/transport-node";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -109,6 +110,27 @@ export function withNats<T>(
   });
 }
 
+/** Waits until servers have found each other: one leads, and a stream can be on all of them. */
+async function found(servers: readonly NatsServer[]): Promise<void> {
+  const connection = await servers[0]!.connect();
+  try {
+    for (let tries = 0;; tries++) {
+      try {
+        const manager = await jetstreamManager(connection);
+        const config = { name: "ready", subjects: ["ready"], num_replicas: servers.length };
+        await manager.streams.add(config);
+        await manager.streams.delete("ready");
+        return;
+      } catch (error) {
+        if (tries === 100) throw error; // each waits for its answer, some for five seconds
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
+  } finally {
+    await connection.close();
+  }
+}
+
 /** Does something with three servers that are one cluster. */
 export function withCluster<T>(work: (servers: readonly NatsServer[]) => Promise<T>): Promise<T> {
   return inTemp(async (directory) => {
@@ -121,6 +143,7 @@ export function withCluster<T>(work: (servers: readonly NatsServer[]) => Promise
       )
     ));
     try {
+      await found(servers);
       return await work(servers);
     } finally {
       for (const server of servers) await server.kill();

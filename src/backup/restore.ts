@@ -12,8 +12,8 @@ import { historyAt, type LogStorage } from "../log/mod.ts";
 import { checkStorage, type SnapshotInfo, type SnapshotReader, type SnapshotStorage } from "../snapshot/mod.ts";
 import { asReplica, type LogEntry, type StateMachine } from "../state/mod.ts";
 import { ObjectStorage } from "../storage/object/mod.ts";
-import { pull, snapshotHandler } from "../transfer/mod.ts";
 import { batches, checkHistory } from "./batches.ts";
+import { copySnapshot } from "./copy.ts";
 import { BackupBucket, type ListedSegment, snapshotsPrefix } from "./layout.ts";
 
 /** Entries that are appended to a log at once. */
@@ -141,15 +141,9 @@ export async function copyBackup(
   }
   return await restore(bucket, options, {
     async copy(from, { meta }) {
-      const handler = snapshotHandler(from);
-      try {
-        const source = { url: "http://localhost", fetch: (request: Request) => handler(request) };
-        const { lastIncludedIndex: index, lastIncludedTerm: term } = meta;
-        await pull(storage, [source], { index, signal: options.signal, retryFor: 0 }).result;
-        await log.reset(index, term);
-      } finally {
-        await handler.close();
-      }
+      const { lastIncludedIndex: index, lastIncludedTerm: term } = meta;
+      await copySnapshot(from, storage, index, options.signal);
+      await log.reset(index, term);
     },
     async begin(digest) {
       await log.bindDigest?.(digest);

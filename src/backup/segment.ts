@@ -14,7 +14,7 @@
 
 import { messageOf, SnapshotError } from "../errors.ts";
 import { type LogBatch, LogReader, type LogReaderOptions } from "../log/mod.ts";
-import { bytesOfText, concat, DIGEST_SIZE, equal, sha256, toHex } from "../stream/mod.ts";
+import { builtinModule, bytesOfText, concat, DIGEST_SIZE, equal, sha256, toHex } from "../stream/mod.ts";
 
 /** How segments are compressed. */
 export type Compression = "none" | "gzip" | "zstd";
@@ -136,10 +136,5 @@ export function noZstd(): SnapshotError {
 }
 
 function nativeZlib(): NativeZstd | undefined {
-  const { process } = globalThis as { process?: { getBuiltinModule?: (name: string) => unknown } };
-  try {
-    return process?.getBuiltinModule?.("node:zlib") as NativeZstd | undefined;
-  } catch {
-    return undefined; // a runtime that has `process` and not this
-  }
+  return builtinModule<NativeZstd>("node:zlib");
 }

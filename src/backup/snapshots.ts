@@ -9,7 +9,7 @@ import type { ServedLog } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotStorage } from "../snapshot/mod.ts";
 import type { ObjectStorage } from "../storage/object/mod.ts";
 import { toHex } from "../stream/mod.ts";
-import { pull, snapshotHandler } from "../transfer/mod.ts";
+import { copySnapshot } from "./copy.ts";
 import type { BackupBucket } from "./layout.ts";
 
 /** The parts that snapshots are copied between. */
@@ -79,15 +79,7 @@ export class BackupSnapshots {
     if (newest !== undefined && newest.meta.lastIncludedIndex === this.#newest) return this.#newest;
     const [there] = await to.list();
     if (newest !== undefined && (there === undefined || isBehind(there, newest))) {
-      const handler = snapshotHandler(from);
-      try {
-        const source = { url: "http://localhost", fetch: (request: Request) => handler(request) };
-        const index = newest.meta.lastIncludedIndex;
-        const { snapshot } = await pull(to, [source], { index, signal, retryFor: 0 }).result;
-        await this.#noteHistory(snapshot);
-      } finally {
-        await handler.close();
-      }
+      await this.#noteHistory(await copySnapshot(from, to, newest.meta.lastIncludedIndex, signal));
     } else if (there !== undefined) await this.#noteHistory(there);
     return this.#newest = newest?.meta.lastIncludedIndex ?? there?.meta.lastIncludedIndex;
   }

@@ -7,6 +7,7 @@
 
 import { checkBytes, checkOptions, integer } from "../checks.ts";
 import { InFlight } from "../async/mod.ts";
+import { builtinModule } from "./builtin_module.ts";
 
 /** The length of a SHA-256 digest in bytes. */
 export const DIGEST_SIZE = 32;
@@ -35,16 +36,6 @@ interface NodeCrypto {
 /** That of the runtime, or nothing; not looked for while the module loads. */
 let nodeCrypto: { readonly found: NodeCrypto | undefined } | undefined;
 
-/** Looks for `node:crypto` without an import, which an edge runtime or a browser could not resolve. */
-function findNodeCrypto(): NodeCrypto | undefined {
-  const { process } = globalThis as { process?: { getBuiltinModule?(name: string): unknown } };
-  try {
-    return process?.getBuiltinModule?.("node:crypto") as NodeCrypto | undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /**
  * The SHA-256 of some bytes.
  *
@@ -53,7 +44,7 @@ function findNodeCrypto(): NodeCrypto | undefined {
  */
 export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
   if (bytes.length <= LITTLE) {
-    const { found } = nodeCrypto ??= { found: findNodeCrypto() };
+    const { found } = nodeCrypto ??= { found: builtinModule<NodeCrypto>("node:crypto") };
     if (found !== undefined) return new Uint8Array(found.createHash("sha256").update(bytes).digest());
   }
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>));

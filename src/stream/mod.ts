@@ -4,6 +4,7 @@
  * @module
  */
 
+export { builtinModule } from "./builtin_module.ts";
 export * from "./bytes.ts";
 export * from "./chunk_map.ts";
 export * from "./chunk_set.ts";

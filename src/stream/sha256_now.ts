@@ -5,6 +5,7 @@
  */
 
 import { sha256 } from "@noble/hashes/sha2.js";
+import { builtinModule } from "./builtin_module.ts";
 import { concat } from "./bytes.ts";
 
 /** What is used of `node:crypto`. */
@@ -16,15 +17,9 @@ interface NativeCrypto {
 
 let native: NativeCrypto | null | undefined;
 
-/** The runtime's own module, where there is one: not an import, so that the rest runs without it. */
+/** The runtime's own module, where there is one. */
 export function nativeCrypto(): NativeCrypto | undefined {
-  if (native !== undefined) return native ?? undefined;
-  const { process } = globalThis as { process?: { getBuiltinModule?: (name: string) => unknown } };
-  try {
-    native = (process?.getBuiltinModule?.("node:crypto") as NativeCrypto | undefined) ?? null;
-  } catch {
-    native = null; // a runtime that has `process` and not this
-  }
+  if (native === undefined) native = builtinModule<NativeCrypto>("node:crypto") ?? null;
   return native ?? undefined;
 }
 

@@ -97,6 +97,10 @@ export function isOf<T>(value: unknown, of: { readonly prototype: T }): value is
   }
 }
 
+/** The kind of a view, of whatever realm and prototype; nothing for a `DataView`. */
+const kindOfView = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!
+  .get!;
+
 /**
  * Checks bytes: a `Uint8Array` of any kind of buffer and realm, also Node's `Buffer`. Nothing else passes: an
  * `ArrayBuffer` and a `DataView` have no `length`, by which callers count bytes.
@@ -109,7 +113,7 @@ export function isOf<T>(value: unknown, of: { readonly prototype: T }): value is
  * @throws {SnapshotError} `MALFORMED`, also for an array whose buffer was transferred: its bytes are gone
  */
 export function checkBytes(value: unknown, what: string): Uint8Array {
-  if (!ArrayBuffer.isView(value) || tagOf(value) !== "Uint8Array") {
+  if (!ArrayBuffer.isView(value) || kindOfView.call(value) !== "Uint8Array") {
     const advice = typeof value === "string"
       ? ": encode it first (TextEncoder)"
       : ArrayBuffer.isView(value)

@@ -7,9 +7,10 @@
 import { checkIndex, checkOptions, checkSignal } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { type Backoff, backoff, LinkedAbort, neverThrowing, pause, raceAbort } from "../async/mod.ts";
-import type { LogHeader, LogRecord } from "../log/mod.ts";
+import type { LogBatch, LogHeader } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { LogPurged, LogSource, type Source } from "../transfer/mod.ts";
+import { LogPurged, LogSource, type Source, sourceOptions } from "../transfer/mod.ts";
+import { Appends } from "./appends.ts";
 import type { FollowerContext, FollowerEvent, FollowerStatus, FollowOptions } from "./follow_options.ts";
 import { explainHistory } from "./histories.ts";
 import { tellLeader } from "./leadership.ts";
@@ -234,7 +235,10 @@ export class Follower implements AsyncDisposable {
       this.#checkTerm((await source.log.status(this.#stop.signal)).term, source.log.url);
       // The snapshot is that of the log that is to be followed: of the others only chunks are taken, which are
       // verified.
-      const others = this.#sources.filter((other) => other !== source).map(({ given }) => chunksOf(given));
+      const others = this.#sources.filter((other) => other !== source).map(({ given }) => ({
+        ...sourceOptions(given),
+        chunksOnly: true,
+      }));
       await this.#context.install([source.given, ...others], {
         ...this.#options.install,
         signal: this.#stop.signal,
@@ -264,8 +268,9 @@ export class Follower implements AsyncDisposable {
     const stop = new LinkedAbort(this.#stop.signal);
     const follower = () => ({ name: this.#name, durable: fsm.applied.index });
     const reporting = this.#report(source, stop).catch(() => {});
-    let appending: Promise<void> = Promise.resolve();
+    const appends = new Appends((batches) => this.#append(batches), (error) => stop.abort(error));
     let isCurrent = false;
+    let received = index;
     try {
       const group = this.#context.group();
       const request = { from: index + 1n, digest, group, wait: true, follower: follower() };
@@ -276,12 +281,12 @@ export class Follower implements AsyncDisposable {
           if (!isCurrent) {
             throw new SnapshotError("MALFORMED", `${source.url} does not say what it has before it sends it`);
           }
-          await appending; // one batch is appended while the next one comes
-          appending = this.#append(record);
-          appending.catch((error) => stop.abort(error));
+          appends.add(record.batch);
+          received = record.batch.entries.at(-1)!.index;
         } else if (record.kind === "heartbeat") {
           this.#checkTerm(record.heartbeat.term, source.url);
           this.#heard(record.heartbeat);
+          await appends.step(false); // it has said all that it had
           if (isCurrent) return;
           isCurrent = true;
           this.#state = "following";
@@ -291,10 +296,10 @@ export class Follower implements AsyncDisposable {
           this.#moved();
           this.#tell({ type: "connected", source: source.url, from: index + 1n });
         }
-      });
-      await appending;
+      }, () => appends.step(received < this.#sourceIndex));
+      await appends.end();
     } catch (error) {
-      await appending; // a failure to append says more than that the stream was aborted for it
+      await appends.end(); // a failure to append says more than that the stream was aborted for it
       throw stop.signal.aborted && !this.#stop.signal.aborted ? stop.signal.reason : error;
     } finally {
       stop.abort(new SnapshotError("CLOSED", "The stream has ended"));
@@ -319,8 +324,8 @@ export class Follower implements AsyncDisposable {
     await log.bindDigest!(previous);
   }
 
-  async #append(record: Extract<LogRecord, { readonly kind: "batch" }>): Promise<void> {
-    const { entries } = record.batch;
+  async #append(batches: readonly LogBatch[]): Promise<void> {
+    const entries = batches.flatMap((batch) => batch.entries);
     const { index, time, term } = entries.at(-1)!;
     await this.#context.append(entries);
     for (const { data } of entries) this.#received.bytes += data.length;
@@ -396,12 +401,6 @@ export class Follower implements AsyncDisposable {
     this.#closing.abort(new SnapshotError("CLOSED", "The replica was closed"));
     await this.close();
   }
-}
-
-/** A source of which only chunks are taken. */
-function chunksOf(source: Source): Source {
-  const options = typeof source === "string" || source instanceof URL ? { url: source } : source;
-  return { ...options, chunksOnly: true };
 }
 
 /** The result of a failure for which a snapshot was installed. */

@@ -146,7 +146,6 @@ export class OwnLogFollower {
       if (this.#queue.length === 0) break;
       const batch = this.#queue.splice(0, BATCH);
       await this.#fsm.exclusive(() => this.#appendAndApply(batch));
-      if (this.#turns.step()) await this.#turns.turn();
     }
     this.#draining = undefined; // in the turn that saw the queue empty, so that nothing is queued that nobody takes
   }
@@ -184,7 +183,10 @@ export class OwnLogFollower {
       this.#context.onAppended(all);
       this.#time = all.at(-1)?.time ?? this.#time;
       for (const [pending, entries] of accepted) {
-        for (const entry of entries) await fsm.apply(entry);
+        for (const entry of entries) {
+          await fsm.apply(entry);
+          if (this.#turns.step()) await this.#turns.turn();
+        }
         pending.resolve(entries);
       }
     } catch (error) {

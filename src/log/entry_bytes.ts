@@ -22,7 +22,7 @@
 import { MAX_INDEX } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 import type { Configuration, LogEntry } from "../state/mod.ts";
-import { list, message, one } from "../stream/mod.ts";
+import { equal, list, message, one } from "../stream/mod.ts";
 
 interface ConfigurationBytes {
   peers?: string[];
@@ -30,25 +30,8 @@ interface ConfigurationBytes {
   changing?: boolean;
 }
 
-interface EntryBytes {
-  index?: bigint;
-  term?: bigint;
-  data?: Uint8Array;
-  time?: bigint;
-  configuration?: ConfigurationBytes;
-}
-
 const configurationFields = () =>
   message<ConfigurationBytes>({ peers: list(1, "text"), oldPeers: list(2, "text"), changing: one(3, "bool") });
-const entryFields = () =>
-  message<EntryBytes>({
-    index: one(1, "int64"),
-    term: one(2, "int64"),
-    data: one(3, "bytes"),
-    time: one(4, "int64"),
-    configuration: one(5, configurationFields()),
-  });
-let fields: ReturnType<typeof entryFields> | undefined;
 let members: ReturnType<typeof configurationFields> | undefined;
 
 /** Encodes an entry: always to the same bytes, since digests are made of them. */
@@ -143,28 +126,100 @@ function encodeConfiguration({ peers, oldPeers }: Configuration): Uint8Array {
 }
 
 /**
- * Decodes an entry.
+ * Decodes an entry: only what {@linkcode EntryWriter} writes, to the byte, since a follower hands on what it got.
  *
  * @param bytes its bytes; the data is not copied out of them
- * @throws {SnapshotError} `MALFORMED` if they are none
+ * @throws {SnapshotError} `MALFORMED` if they are none; `UNSUPPORTED` if a newer release wrote them
  */
 export function decodeEntry(bytes: Uint8Array): LogEntry {
   try {
-    const { index = 0n, term = 0n, data, time, configuration } = (fields ??= entryFields()).decode(bytes);
-    if (index <= 0n || term < 0n || data === undefined) throw new Error("it has no index or no data, or a wrong term");
-    if (time !== undefined && (time < 0n || time > Number.MAX_SAFE_INTEGER)) throw new Error(`${time} is no time`);
-    const { peers = [], oldPeers = [], changing } = configuration ?? {};
-    if (changing !== true && oldPeers.length > 0) throw new Error("it has old members, and is not changing");
-    return {
-      index,
-      term,
-      data,
-      ...(configuration !== undefined && { configuration: { peers, ...(changing === true && { oldPeers }) } }),
-      ...(time !== undefined && { time: Number(time) }),
-    };
+    return new EntryReader(bytes).entry();
   } catch (error) {
+    if (error instanceof SnapshotError) throw error;
     throw new SnapshotError("MALFORMED", `This is no entry of a log: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** The highest tag that is known. */
+const LAST_TAG = TAG.configuration;
+/** A number has no more bytes: it has 63 bits. */
+const MOST_BYTES = 9;
+
+/** Reads an entry, by hand as it was written. */
+class EntryReader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  entry(): LogEntry {
+    const index = BigInt(this.#tagged(TAG.index));
+    const term = BigInt(this.#tagged(TAG.term));
+    if (index === 0n) throw new Error("it has no index");
+    const data = this.#delimited(TAG.data);
+    const time = this.#has(TAG.time) ? this.#tagged(TAG.time) : undefined;
+    if (typeof time === "bigint") throw new Error(`${time} is no time`);
+    const members = this.#has(TAG.configuration) ? configurationOf(this.#delimited(TAG.configuration)) : undefined;
+    if (this.#at < this.#bytes.length) {
+      if (this.#bytes[this.#at]! <= LAST_TAG) throw new Error("its fields are not in their order");
+      throw new SnapshotError(
+        "UNSUPPORTED",
+        `Entry ${index} has a field that this release does not know: use a newer one`,
+        { index },
+      );
+    }
+    if (members !== undefined) {
+      return { index, term, data, configuration: members, ...(time !== undefined && { time }) };
+    }
+    return time === undefined ? { index, term, data } : { index, term, data, time };
+  }
+
+  #has(tag: number): boolean {
+    return this.#bytes[this.#at] === tag;
+  }
+
+  #tagged(tag: number): number | bigint {
+    if (!this.#has(tag)) throw new Error("a field is missing");
+    this.#at++;
+    return this.#number();
+  }
+
+  #delimited(tag: number): Uint8Array {
+    const start = Number(this.#tagged(tag)) + this.#at;
+    if (start > this.#bytes.length) throw new Error("it ends within a field");
+    return this.#bytes.subarray(this.#at, this.#at = start);
+  }
+
+  /** A number in as few bytes as it takes: a bigint if it is above the safe integers. */
+  #number(): number | bigint {
+    let [value, factor] = [0, 1];
+    const start = this.#at;
+    for (;;) {
+      const byte = this.#bytes[this.#at++];
+      if (byte === undefined) throw new Error("it ends within a number");
+      value += (byte & 0x7f) * factor;
+      factor *= 0x80;
+      if (byte >= 0x80) continue;
+      const count = this.#at - start;
+      if (byte === 0 && count > 1 || count > MOST_BYTES) throw new Error("a number has bytes that it does not need");
+      return value <= Number.MAX_SAFE_INTEGER ? value : this.#bigint(start);
+    }
+  }
+
+  #bigint(start: number): bigint {
+    let value = 0n;
+    for (let at = this.#at - 1; at >= start; at--) value = value << 7n | BigInt(this.#bytes[at]! & 0x7f);
+    return value;
+  }
+}
+
+function configurationOf(bytes: Uint8Array): Configuration {
+  const { peers = [], oldPeers = [], changing } = (members ??= configurationFields()).decode(bytes);
+  const configuration = { peers, ...(changing === true && { oldPeers }) };
+  if (equal(encodeConfiguration(configuration), bytes)) return configuration;
+  throw new Error("its configuration is not as this release writes one");
 }
 
 /** Checks an index or a term that was read. */

@@ -78,12 +78,28 @@ export class LogReader {
       this.#message.add(part);
       at += part.length;
       if (this.#message.length < this.#length) return;
-      const record = decodeRecord(this.#message.bytes);
+      const record = this.#decode(this.#message.bytes);
       this.#message = undefined;
       this.#length = 0;
       this.#shift = 1;
       this.#check(record);
       yield record;
+    }
+  }
+
+  /** Decodes a record; a failure says where. */
+  #decode(bytes: Uint8Array): LogRecord {
+    try {
+      return decodeRecord(bytes);
+    } catch (cause) {
+      const { code, message, fields } = cause as SnapshotError;
+      const { source } = this.#options;
+      throw new SnapshotError(code, `The log of ${source} cannot be read from entry ${this.#next} on: ${message}`, {
+        ...fields,
+        source,
+        index: this.#next,
+        cause,
+      });
     }
   }
 

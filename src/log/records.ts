@@ -263,8 +263,7 @@ function headerOf({ version = 0, group, first, previous, term = 0n }: HeaderByte
 
 function batchOf({ previous, digest, entries: bytes }: BatchBytes): LogBatch {
   if (!isDigest(previous) || !isDigest(digest) || bytes === undefined) throw new Error("a batch is not whole");
-  const entries: LogEntry[] = [];
-  const writer = new EntryWriter(bytes.length + 8);
+  const parts: Uint8Array[] = [];
   let computed = previous;
   for (let at = 0; at < bytes.length;) {
     let [length, factor] = [0, 1];
@@ -275,21 +274,16 @@ function batchOf({ previous, digest, entries: bytes }: BatchBytes): LogBatch {
       factor *= 0x80;
       if (byte < 0x80) break;
     }
-    if (at + length > bytes.length || entries.length === BATCH_ENTRIES) {
+    if (at + length > bytes.length || parts.length === BATCH_ENTRIES) {
       throw new Error("a batch is too long, or too short");
     }
-    const entry = decodeEntry(bytes.subarray(at, at + length));
-    at += length;
-    // Encoded again: what is not encoded so would have another digest at the next follower.
-    const { start, end } = writer.add(entry);
-    computed = nextDigest(computed, writer.bytes.subarray(start, end));
-    entries.push(entry);
+    const part = bytes.subarray(at, at += length);
+    computed = nextDigest(computed, part);
+    parts.push(part);
   }
-  const [first] = entries;
-  if (first === undefined) throw new Error("a batch is empty");
-  if (equal(digest, computed)) return { entries, previous, digest };
-  throw new SnapshotError("CORRUPT", `The entries from ${first.index} on are not those that were sent`, {
-    index: first.index,
+  if (parts.length === 0) throw new Error("a batch is empty");
+  if (equal(digest, computed)) return { entries: parts.map(decodeEntry), previous, digest };
+  throw new SnapshotError("CORRUPT", "The entries of a batch are not those that were sent", {
     expected: toHex(digest),
     actual: toHex(computed),
   });

@@ -14,7 +14,7 @@
  * @module
  */
 
-import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { existsSync, lstatSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { yieldTurn } from "../async/mod.ts";
@@ -28,8 +28,10 @@ import { type EntryRow, numberOf, wrap } from "./sql_rows.ts";
 import { LogSpace } from "./sqlite_space.ts";
 
 /** Entries read at once, and bytes of them if they are more than one: the thread is the database's meanwhile. */
-const READ_BATCH = 64;
+const READ_BATCH = 256;
 const READ_BYTES = 1024 * 1024;
+/** Entries inserted by one call, and the values of each. */
+const [WRITE_BATCH, VALUES] = [16, 5];
 /** Entries dropped in one transaction: others get their turn in between. */
 const PURGE_BATCH = 10_000;
 /** Bytes dropped in one: about as many are written for it. Of a long entry only its first page counts. */
@@ -145,7 +147,10 @@ class SqliteTables implements SqlTables {
   readonly #database: DatabaseSync;
   readonly #space: LogSpace;
   readonly #insert: StatementSync;
+  /** Inserts {@linkcode WRITE_BATCH} entries: a call costs as much as three rows. */
+  readonly #insertMany: StatementSync;
   readonly #select: StatementSync;
+  readonly #size: StatementSync;
   readonly #sizes: StatementSync;
   /** Identifies the locked file: it must still be what lies at the path. */
   readonly #file: string | undefined;
@@ -159,14 +164,21 @@ class SqliteTables implements SqlTables {
     this.#space = space;
     this.#file = fileAt(path);
     // On Node 22 bytes of which there are none are bound as NULL.
-    this.#insert = database.prepare(
-      "INSERT INTO entries (idx, term, data, configuration, time) VALUES (?, ?, ifnull(?, x''), ?, ?)",
-    );
+    const insert = (rows: number) =>
+      database.prepare(
+        `INSERT INTO entries (idx, term, data, configuration, time) VALUES ${
+          Array<string>(rows).fill("(?, ?, ifnull(?, x''), ?, ?)").join()
+        }`,
+      );
+    [this.#insert, this.#insertMany] = [insert(1), insert(WRITE_BATCH)];
     this.#select = database.prepare(
       "SELECT idx, term, data, configuration, time FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?",
     );
     this.#select.setReadBigInts(true);
     this.#sizes = database.prepare("SELECT length(data) AS size FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?");
+    this.#size = database.prepare(
+      "SELECT sum(size) AS size FROM (SELECT length(data) AS size FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?)",
+    );
   }
 
   bounds(): SqlBounds {
@@ -202,16 +214,23 @@ class SqliteTables implements SqlTables {
 
   rows(from: bigint): EntryRow[] {
     try {
-      let [count, bytes] = [0, 0];
-      for (const { size } of this.#sizes.all(from, READ_BATCH) as { readonly size: unknown }[]) {
-        bytes += Number(size);
-        if (count > 0 && bytes > READ_BYTES) break;
-        count++;
-      }
+      const { size } = this.#size.get(from, READ_BATCH)!;
+      const count = Number(size) <= READ_BYTES ? READ_BATCH : this.#countFrom(from);
       return this.#select.all(from, count) as unknown as EntryRow[];
     } catch (error) {
       throw wrap(error, "read", this.name);
     }
+  }
+
+  /** How many entries from an index on are not too many bytes; one at least. */
+  #countFrom(from: bigint): number {
+    let [count, bytes] = [0, 0];
+    for (const { size } of this.#sizes.all(from, READ_BATCH)) {
+      bytes += Number(size);
+      if (count > 0 && bytes > READ_BYTES) break;
+      count++;
+    }
+    return count;
   }
 
   whole(entry: LogEntry): LogEntry {
@@ -225,9 +244,13 @@ class SqliteTables implements SqlTables {
   insert(entries: readonly LogEntry[]): void {
     this.#space.fill(() =>
       this.#transaction("append to", () => {
-        for (const { index, term, data, configuration, time = null } of entries) {
-          const members = configuration === undefined ? null : JSON.stringify(configuration);
-          this.#insert.run(index, term, data, members, time);
+        let values: SQLInputValue[] = [];
+        const many = entries.length - entries.length % WRITE_BATCH;
+        for (const [i, { index, term, data, configuration, time = null }] of entries.entries()) {
+          values.push(index, term, data, configuration === undefined ? null : JSON.stringify(configuration), time);
+          if (i < many && values.length < VALUES * WRITE_BATCH) continue;
+          (i < many ? this.#insertMany : this.#insert).run(...values);
+          values = [];
         }
       })
     );

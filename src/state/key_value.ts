@@ -179,7 +179,7 @@ function operations<V>(codec: Codec<V>): Codec<Command<V>> {
     if (op === 0 || (op === Op.PUT ? end > bytes.length : end !== bytes.length)) throw noCommand();
     let key: string;
     try {
-      key = decoder.decode(bytes.subarray(start, end));
+      key = textOf(bytes.subarray(start, end), decoder);
     } catch (error) {
       throw noCommand(error);
     }
@@ -207,6 +207,17 @@ function operations<V>(codec: Codec<V>): Codec<Command<V>> {
         }),
     }),
   };
+}
+
+/** The longest key that is read character by character, which is faster than a call of `TextDecoder`. */
+const SHORT = 32;
+
+/** A key; throws what the decoder does if it is not UTF-8. */
+function textOf(bytes: Uint8Array, decoder: InstanceType<typeof TextDecoder>): string {
+  if (bytes.length > SHORT) return decoder.decode(bytes);
+  let all = 0;
+  for (const byte of bytes) all |= byte;
+  return all < 0x80 ? String.fromCharCode.apply(null, bytes as unknown as number[]) : decoder.decode(bytes);
 }
 
 /** Runs `work` on a value; the error names the key. */

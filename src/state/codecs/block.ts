@@ -27,7 +27,7 @@ export class Block {
    * @param bytes not to be changed
    * @param decoders may be shared
    */
-  constructor(bytes: Uint8Array, decoders: Decoders = textDecoders()) {
+  constructor(bytes: Uint8Array, decoders: Decoders = shared ??= textDecoders()) {
     this.bytes = bytes;
     this.#decoders = decoders;
   }
@@ -62,6 +62,9 @@ export interface Decoders {
   /** The decoder of Latin-1. */
   readonly latin1: InstanceType<typeof TextDecoder>;
 }
+
+/** Decoders of blocks that are given none: making one takes longer than reading a short text with it. */
+let shared: Decoders | undefined;
 
 /** New decoders. */
 export function textDecoders(): Decoders {

@@ -92,6 +92,7 @@ export class LogSource {
    * Reads entries, each batch verified before it is handed on.
    *
    * @param visit called with each record; the next is read when it has resolved
+   * @param onVisited called when all that has come was visited; more is read when it has resolved
    * @returns the last that was said of the history: whether it was the end
    * @throws {LogPurged}
    * @throws {SnapshotError} `STALE` if it has another history, or ends before
@@ -100,6 +101,7 @@ export class LogSource {
     { from, digest, group, wait, follower }: LogRequest,
     signal: AbortSignal | undefined,
     visit: (record: LogRecord) => Promise<void> | void,
+    onVisited: () => Promise<void> | void = () => {},
   ): Promise<{ readonly isWhole: boolean }> {
     const query = queryOf(follower, { from: String(from), ...(wait && { wait: "1" }) });
     return await this.#http.exchange(`/log${query}`, {}, signal, async (response, watch) => {
@@ -115,6 +117,7 @@ export class LogSource {
       try {
         await readBody(response, async (piece) => {
           for (const record of reader.read(piece)) await visit(record);
+          await onVisited();
         }, patient);
       } catch (error) {
         if (hasCode(error, "MALFORMED") && reader.next === from) throw unexpected(response, this.url, "a log", error);

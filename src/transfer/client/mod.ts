@@ -10,4 +10,4 @@ export * from "./notify.ts";
 export * from "./pull.ts";
 export * from "./push.ts";
 export * from "./remote.ts";
-export { checkSource, type Source, type SourceOptions } from "./source.ts";
+export { checkSource, type Source, type SourceOptions, sourceOptions } from "./source.ts";

@@ -51,7 +51,7 @@ export class LogRoute {
     if (mayAcknowledge) this.#acknowledge(query);
     if (query.has("index")) return await this.#digestAt(indexOf(query, "index")!);
     const from = indexOf(query, "from");
-    if (from === undefined) return await this.#status();
+    if (from === undefined) return this.#status();
     const to = indexOf(query, "to");
     if (from === 0n || to !== undefined && to < from) throw malformed("from is 1 or more, and to is not before it");
     const { first, last, group } = this.#log.status();
@@ -94,17 +94,15 @@ export class LogRoute {
     } catch (error) {
       return refusal(error, body);
     }
-    return await this.#status();
+    return this.#status();
   }
 
-  async #status(): Promise<Response> {
+  #status(): Response {
     const { first, last, term, group, role, leader } = this.#log.status();
-    const digest = await this.#log.digest(last);
     return json({
       first: String(first),
       last: String(last),
       term: String(term),
-      ...(digest !== undefined && { digest: toHex(digest) }),
       ...(group !== undefined && { group }),
       role,
       ...(leader !== undefined && { leader }),

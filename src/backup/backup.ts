@@ -130,6 +130,7 @@ export class Backup implements AsyncDisposable {
     });
     try {
       const snapshots = new BackupSnapshots({ from: storage, to: copies, objects, log }, { retain, keep });
+      await snapshots.check();
       const uploaded = await lastUploaded(objects, log);
       return new Backup(replica, log, objects, snapshots, uploaded, options);
     } catch (error) {
@@ -329,6 +330,7 @@ export class Backup implements AsyncDisposable {
     this.#tell({ type: "gap", first: index + 1n, last: copied });
     this.#uploaded = { index: copied, digest: undefined };
     this.#hold();
+    this.#moved();
     return true;
   }
 

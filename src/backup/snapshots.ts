@@ -8,9 +8,10 @@ import { SnapshotError } from "../errors.ts";
 import type { ServedLog } from "../log/mod.ts";
 import type { SnapshotInfo, SnapshotStorage } from "../snapshot/mod.ts";
 import type { ObjectStorage } from "../storage/object/mod.ts";
-import { toHex } from "../stream/mod.ts";
+import { equal, toHex } from "../stream/mod.ts";
 import { copySnapshot } from "./copy.ts";
 import type { BackupBucket } from "./layout.ts";
+import { otherHistory } from "./uploaded.ts";
 
 /** The parts that snapshots are copied between. */
 export interface BackupSnapshotsParts {
@@ -63,6 +64,24 @@ export class BackupSnapshots {
   }
 
   /**
+   * Refuses a bucket that has a snapshot of another history: such as what a former leader had alone.
+   *
+   * @throws {SnapshotError} `STALE`
+   */
+  async check(): Promise<void> {
+    const { to, objects, log } = this.#parts;
+    const { last } = log.status();
+    for (const { meta: { lastIncludedIndex: index }, digest } of await to.list()) {
+      if (index > last) {
+        throw otherHistory(index, `the bucket has that snapshot, and this one entries up to ${last} only`);
+      }
+      const [noted, own] = [await objects.history({ index, digest }), await log.digest(index)];
+      if (noted === undefined || own === undefined || equal(noted, own)) continue;
+      throw otherHistory(index, "the bucket has a snapshot of another leader");
+    }
+  }
+
+  /**
    * Copies the newest snapshot, if it is not there yet: of what earlier ones have nothing is sent.
    *
    * @returns the newest one in the bucket; nothing if there is none
@@ -74,13 +93,16 @@ export class BackupSnapshots {
   }
 
   async #copy(signal: AbortSignal | undefined): Promise<bigint | undefined> {
-    const { from, to } = this.#parts;
-    const [newest] = await from.list();
+    const { from, to, log } = this.#parts;
+    const { last } = log.status();
+    // One that is ahead of the log, which a follower may have, waits: nobody knows yet which history leads to it.
+    const newest = (await from.list()).find(({ meta }) => meta.lastIncludedIndex <= last);
     if (newest !== undefined && newest.meta.lastIncludedIndex === this.#newest) return this.#newest;
     const [there] = await to.list();
     if (newest !== undefined && (there === undefined || isBehind(there, newest))) {
-      await this.#noteHistory(await copySnapshot(from, to, newest.meta.lastIncludedIndex, signal));
-    } else if (there !== undefined) await this.#noteHistory(there);
+      await this.#noteHistory(newest); // before it is there: without it, nobody could tell that it is of another history
+      await copySnapshot(from, to, newest.meta.lastIncludedIndex, signal);
+    }
     return this.#newest = newest?.meta.lastIncludedIndex ?? there?.meta.lastIncludedIndex;
   }
 

@@ -6,7 +6,10 @@
  * record    = varint length, then as many bytes of a message `Record`
  * ```
  * ```proto
- * message Record { oneof kind { Header header = 1; Batch batch = 2; Heartbeat heartbeat = 3; End end = 4; } }
+ * message Record {
+ *   oneof kind { Header header = 1; Batch batch = 2; Heartbeat heartbeat = 3; End end = 4; }
+ *   bytes check = 15;      // the first 8 bytes of the SHA-256 of what is before it; not of a batch, which has a digest
+ * }
  * message Header {
  *   uint32 version = 1;
  *   string group = 2;      // absent: the log is bound to none
@@ -26,12 +29,15 @@
  * Each batch is proven by its digest, which is that of all that came before and of its entries: nothing of it is handed
  * on before that. A stream without an end was cut, and what came until then is right.
  *
+ * Nor is anything believed of other records whose check is wrong: a term that a flipped bit has raised would keep a
+ * follower from every source.
+ *
  * @module
  */
 
 import { messageOf, SnapshotError } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { concat, equal, message, one, toHex } from "../stream/mod.ts";
+import { concat, equal, message, one, sha256Now, toHex } from "../stream/mod.ts";
 import { isDigest, nextDigest } from "./chain.ts";
 import { checkedIndex, decodeEntry, encodeEntry, EntryWriter } from "./entry_bytes.ts";
 
@@ -160,8 +166,27 @@ function framed(bytes: Uint8Array): Uint8Array[] {
   return [Uint8Array.from(length), bytes];
 }
 
+/** The tag of a record that is a batch, and of the check of any other. */
+const TAG = { batch: 0x12, check: 0x7a };
+/** The bytes of a check. */
+const CHECK = 8;
+
 function record(value: RecordBytes): Uint8Array {
-  return concat(framed((fields ??= recordFields()).encode(value)));
+  const bytes = (fields ??= recordFields()).encode(value);
+  if (value.batch !== undefined) return concat(framed(bytes));
+  return concat(framed(concat([bytes, Uint8Array.of(TAG.check, CHECK), checkOf(bytes)])));
+}
+
+function checkOf(bytes: Uint8Array): Uint8Array {
+  return sha256Now(bytes).subarray(0, CHECK);
+}
+
+/** Refuses a record that is no batch if its check is not that of its bytes. */
+function verifyCheck(bytes: Uint8Array): void {
+  const end = Math.max(bytes.length - CHECK - 2, 0);
+  const [tag, length] = bytes.subarray(end);
+  if (tag === TAG.check && length === CHECK && equal(checkOf(bytes.subarray(0, end)), bytes.subarray(end + 2))) return;
+  throw new SnapshotError("CORRUPT", "A record is not what was sent");
 }
 
 /** Encodes a header. */
@@ -228,6 +253,7 @@ export function encodeEnd({ last, digest }: LogEnd): Uint8Array {
  *   not that of its entries
  */
 export function decodeRecord(bytes: Uint8Array): LogRecord {
+  if (bytes[0] !== TAG.batch) verifyCheck(bytes);
   try {
     const { header, batch, heartbeat, end } = (fields ??= recordFields()).decode(bytes);
     const count = [header, batch, heartbeat, end].filter((one) => one !== undefined).length;

@@ -2,6 +2,7 @@
 
 import {
   KeyValueMachine,
+  type LogEntry,
   MemoryLog,
   MemoryStorage,
   Replica,
@@ -181,6 +182,57 @@ test("the log is not purged past what is in the bucket", async () => {
     await backup.close();
     assert.equal((await restored(bucket)).point.index, 100n);
   }, { purge: { gap: 1, upToSnapshotIndex: "newest" } });
+});
+
+test("a backup that passes over entries that were purged goes on, and is flushed and closed", async () => {
+  await within(async ({ replica, bucket }) => {
+    await put(replica, 10);
+    const before = await Backup.start(replica, bucket);
+    await before.close();
+    await put(replica, 10, 10);
+    await replica.snapshot().result;
+    await replica.purge();
+    assert.equal(replica.status().firstIndex, 21n);
+    const gaps: string[] = [];
+    const onEvent = (event: BackupEvent) => event.type === "gap" && gaps.push(`${event.first} to ${event.last}`);
+    const backup = await Backup.start(replica, bucket, { onEvent });
+    await backup.flush();
+    await backup.close();
+    assert.deepEqual(gaps, ["11 to 20"]);
+    assert.equal((await restored(bucket)).point.index, 20n);
+  }, { purge: { gap: 1, upToSnapshotIndex: "newest" } });
+});
+
+test("a bucket with a snapshot that only a former leader has is refused", async () => {
+  await within(async ({ replica, bucket }) => {
+    await put(replica, 3);
+    const backup = await Backup.start(replica, bucket);
+    await backup.close();
+    const own: LogEntry[] = [];
+    for await (const entry of replica.entries(1n)) own.push(entry);
+    await within(async ({ replica: former }) => {
+      await former.append(own);
+      await put(former, 2, 100);
+      await former.snapshot().result;
+      const copied = Promise.withResolvers<void>();
+      const failed = Promise.withResolvers<void>();
+      const downForSegments = passing(bucket, {
+        put: (key, body, options) =>
+          key.startsWith("log/")
+            ? Promise.reject(new SnapshotError("UNAVAILABLE", "down"))
+            : bucket.put(key, body, options),
+      });
+      const copying = await Backup.start(former, downForSegments, {
+        interval: 0,
+        onEvent: ({ type }) => type === "copied" ? copied.resolve() : type === "failed" && failed.resolve(),
+      });
+      await Promise.all([copied.promise, failed.promise]);
+      await copying.close();
+    });
+    await rejects(Backup.start(replica, bucket), "STALE", /has that snapshot/);
+    await put(replica, 3, 3);
+    await rejects(Backup.start(replica, bucket), "STALE", /of another leader/);
+  });
 });
 
 test("a segment whose acknowledgement is lost is one's own, and is not written twice", async () => {

@@ -1,4 +1,6 @@
 import { assert, test } from "../support/harness.ts";
+import { inFakeTime } from "../support/fake_clock.ts";
+import { noClusterTotals, playCluster } from "./cluster_round.ts";
 import { noTotals, playRound } from "./round.ts";
 
 test("chaos: installs through a network that does everything wrong end equal to their source", async () => {
@@ -11,4 +13,18 @@ test("chaos: installs through a network that does everything wrong end equal to 
     }
   }
   assert.strictEqual(totals.installs, 40);
+});
+
+test("chaos: a leader, followers, promotions and a backup keep one history", async () => {
+  const totals = noClusterTotals();
+  for (let seed = 1; seed <= 12; seed++) {
+    try {
+      await inFakeTime(() => playCluster(seed, totals));
+    } catch (error) {
+      throw new Error(`Seed ${seed}: deno task chaos --only cluster --seed ${seed}`, { cause: error });
+    }
+  }
+  const { steps, promotions, kills, restores } = totals;
+  assert.equal(steps, 12 * 12);
+  for (const count of [promotions, kills, restores]) assert.isAbove(count, 0);
 });

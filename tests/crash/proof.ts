@@ -12,6 +12,7 @@ import { type Flow, storageFlows } from "./flows.ts";
 import { cutLog } from "./log_cuts.ts";
 import { playSchedule } from "./model_run.ts";
 import { replicaFlows } from "./replica_flows.ts";
+import { backupFlow, followerFlows } from "./continuous_flows.ts";
 import { Random } from "../support/random.ts";
 import { noSchemaCounts, playSchemas, type SchemaCounts, schemaMachines } from "./schema_histories.ts";
 
@@ -119,6 +120,8 @@ export async function* parts(seed: number, extent: ProofExtent, counts: Counts):
   ];
   for (const flow of await storageFlows()) yield* of(flow);
   for (const flow of await replicaFlows()) yield* of(flow);
+  for (const flow of await followerFlows()) yield* of(flow);
+  yield* of(backupFlow());
   yield ["every byte", () => damageAll(seed, damage, counts.damage)];
   yield ["several chunks at once", () => damageSeveral(seed, 50)];
   yield ["the log, cut anywhere", () => cutLog(seed, cuts, counts.log)];

@@ -15,23 +15,24 @@ import { SimulatedDisk } from "./simulated_disk.ts";
 /** The log is this from now on; or all entries up to one are acknowledged. */
 export type ReplicaMark = { readonly log: LogFiles } | { readonly acknowledged: bigint };
 
-type Machine = KeyValueMachine<string>;
-type Disk = SimulatedDisk<ReplicaMark>;
+export type Machine = KeyValueMachine<string>;
+export type Disk = SimulatedDisk<ReplicaMark>;
 
 const KEYS = 5;
 /** The snapshot that another node sends. */
 const INSTALLED = 40n;
 /** With deltas for every two snapshots of three, however large they are. */
 const DELTAS = { maxShare: 100, maxDeltas: 2 };
-const machine = (incremental: boolean): Machine =>
+export const machine = (incremental: boolean): Machine =>
   new KeyValueMachine(utf8Codec(), { incremental: incremental && DELTAS, maxParallelism: 4 });
 
 /** Entry `i` puts `i`; so the state follows from the last entry. */
-const command = (machine: Machine, index: bigint) => machine.put(`k${index % BigInt(KEYS)}`, String(index));
+export const command = (machine: Machine, index: bigint): Uint8Array =>
+  machine.put(`k${index % BigInt(KEYS)}`, String(index));
 
-function stateAt(index: bigint): [string, string][] {
+export function stateAt(index: bigint, but = 0n): [string, string][] {
   const state = new Map<string, string>();
-  for (let i = 1n; i <= index; i++) state.set(`k${i % BigInt(KEYS)}`, String(i));
+  for (let i = 1n; i <= index; i++) if (i !== but) state.set(`k${i % BigInt(KEYS)}`, String(i));
   return [...state].sort();
 }
 
@@ -45,11 +46,12 @@ async function openLog(path: string, disk: Disk): Promise<SqliteLog> {
   log.append = told(log.append);
   log.purge = told(log.purge);
   log.reset = told(log.reset);
+  log.bindDigest = told(log.bindDigest);
   return log;
 }
 
 /** A replica on a disk, with the log that was there. */
-async function withReplica(
+export async function withReplica(
   disk: Disk,
   files: LogFiles | undefined,
   incremental: boolean,
@@ -73,7 +75,7 @@ async function withReplica(
   });
 }
 
-async function propose(disk: Disk, replica: Replica<Machine>, count: number): Promise<void> {
+export async function propose(disk: Disk, replica: Replica<Machine>, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     const { index } = await replica.propose(command(replica.machine, replica.status().appliedIndex + 1n));
     disk.mark({ acknowledged: index });
@@ -99,7 +101,7 @@ function isWhole(replica: Replica<Machine>, acknowledged: bigint, disk: Disk): v
 }
 
 /** The highest index that was acknowledged, and the log. */
-function summed(marks: readonly ReplicaMark[]): { acknowledged: bigint; files: LogFiles | undefined } {
+export function summed(marks: readonly ReplicaMark[]): { acknowledged: bigint; files: LogFiles | undefined } {
   let acknowledged = 0n;
   let files: LogFiles | undefined;
   for (const mark of marks) {

@@ -33,7 +33,9 @@ test("DurableReplica: an object that is lost at any write of a save has all, and
         for (let i = 0; i < 5; i++) await counter.add("word");
         await counter.snapshot();
         for (let i = 0; i < 5; i++) await counter.add("word");
-        const response = await request(`${counter.url}/snapshot?crashAt=${crashAt}&when=${when}`).catch(() => undefined);
+        const response = await request(`${counter.url}/snapshot?crashAt=${crashAt}&when=${when}`).catch(() =>
+          undefined
+        );
         await response?.body?.cancel();
         assert.isFalse(response?.ok ?? false, `it was lost ${when} write ${crashAt}`);
         const { snapshotIndex } = await counter.status();

@@ -21,7 +21,7 @@ import { ChunkMapBuilder, concat, sha256, toHex } from "../../src/stream/mod.ts"
 import { SnapshotManifest } from "../../src/snapshot/mod.ts";
 import { archiveMagic, encodeRecord } from "../../src/snapshot/archive/records.ts";
 import { FairSemaphore, type Place } from "../../src/transfer/server/fair_semaphore.ts";
-import { Pace } from "../../src/transfer/server/pace.ts";
+import { Pace } from "../../src/transfer/pace.ts";
 import { inFakeTime } from "../support/fake_clock.ts";
 import { assert, bytesOf, noise, pieces, rejects, test, turns } from "../support/harness.ts";
 import { save, storageWith } from "../support/samples.ts";

@@ -18,7 +18,6 @@ export const install: Target = {
       for (const file of reader.manifest.files) chunks.set(file.name, cut(file, await contentOf(reader, file.name)));
       return { manifest: reader.manifest, chunks };
     });
-    const names = [...chunks.keys()];
     const all = [...chunks.values()].flat();
     return async (random) => {
       const here = new MemoryStorage({ retain: 5 });

@@ -15,6 +15,7 @@ import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import { type FollowerEvent, Replica } from "../executor/mod.ts";
 import { defaultDisk } from "../fs/mod.ts";
 import { MemoryLog } from "../log/mod.ts";
+import { copyOpenLog } from "../log/sqlite_copy.ts";
 import { SqliteLog } from "../sqlite.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
@@ -169,9 +170,8 @@ async function refresh(
 export const backup: Command = {
   usage: "URL|DIR BUCKET [--once]",
   summary: "keeps a continuous backup of a replica in a bucket: snapshots, and each entry within a second",
-  help:
-    `Of a server until Ctrl-C; with --once, until it has all that there is. Of a directory that no program has open\n` +
-    `(${REPLICA_FILES}) once.\nBUCKET is s3://…, r2://…, nats://… or a directory. restore brings it back. ${TOKEN_HELP}`,
+  help: `Of a server until Ctrl-C; with --once, until it has all that there is. Of a directory\n` +
+    `(${REPLICA_FILES}) once, also while a\nprogram has it open. BUCKET is s3://…, r2://…, nats://… or a directory. restore brings it back. ${TOKEN_HELP}`,
   positionals: [2, 2],
   options: { once: FLAG, ...TOKEN_OPTIONS },
   async run(invocation) {
@@ -205,12 +205,31 @@ async function backupDirectory(directory: string, at: BucketAt, invocation: Invo
   if ((await defaultDisk().stat(`${path}/log.db`))?.kind !== "file") {
     throw new SnapshotError("NOT_FOUND", `There is no log at ${path}/log.db`, { file: `${path}/log.db` });
   }
-  const files = await openReplicaFiles(path);
-  const replica = await Replica.open({ machine: new OpaqueMachine(), ...files, triggers: { interval: 0 } });
+  const backUp = async (files: ReplicaFiles): Promise<number> => {
+    const replica = await Replica.open({ machine: new OpaqueMachine(), ...files, triggers: { interval: 0 } });
+    try {
+      return await flushed(await Backup.start(replica, at.bucket, backupOptions(at.prefix, invocation)), invocation);
+    } finally {
+      await replica.close();
+    }
+  };
+  const files = await openReplicaFiles(path).catch((error) => {
+    if (!hasCode(error, "BUSY")) throw error;
+    return undefined; // a program has it open
+  });
+  if (files !== undefined) return await backUp(files);
+  const copy = await mkdtemp(join(tmpdir(), "snapstream-backup-"));
   try {
-    return await flushed(await Backup.start(replica, at.bucket, backupOptions(at.prefix, invocation)), invocation);
+    // Opened before the log is copied: so no snapshot is ahead of the copy, which would begin anew behind that.
+    const storage = await DirectoryStorage.open(`${path}/snapshots`, { readOnly: true });
+    try {
+      await copyOpenLog(`${path}/log.db`, `${copy}/log.db`);
+      return await backUp({ log: await SqliteLog.open(`${copy}/log.db`), storage });
+    } finally {
+      await storage.close();
+    }
   } finally {
-    await replica.close();
+    await rm(copy, { recursive: true, force: true });
   }
 }
 

@@ -64,6 +64,30 @@ test("cli: a standby is kept on the disk, and a program goes on with it", () =>
     await standby.close();
   }));
 
+test("cli: a directory is backed up beside the program that has it open, while that writes and purges", () =>
+  within(async ({ leader, root, put }) => {
+    const bucket = `${root}/bucket`;
+    await put(30);
+    await leader.snapshot().result;
+    await put(5);
+    const once = () => run(["backup", `${root}/leader`, bucket, "--json"]);
+    assert.deepEqual(json(await once()), { index: "35", snapshot: "30" });
+    let isOver = false;
+    const writing = (async () => {
+      while (!isOver) await leader.propose(leader.machine.put("again", "x".repeat(1000)));
+    })();
+    const { lastIndex } = leader.status();
+    const { index } = json(await once());
+    isOver = true;
+    await writing;
+    assert.isTrue(BigInt(index) >= lastIndex, `${index} of ${lastIndex}`);
+    assert.strictEqual(json(await run(["restore", bucket, `${root}/restored`, "--json"])).index, index);
+    const restored = await openReplica(`${root}/restored`);
+    assert.deepEqual([restored.machine.get("k34"), restored.machine.get("again")?.length], ["v34", 1000]);
+    assert.deepEqual(await restored.log!.digest(BigInt(index)), await leader.log!.digest(BigInt(index)));
+    await restored.close();
+  }));
+
 test("cli: a server is backed up from beside, again and again, and restored to any point", () =>
   within(async ({ leader, url, root, put }) => {
     const bucket = `${root}/bucket`;

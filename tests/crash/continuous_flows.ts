@@ -28,7 +28,7 @@ import {
   withReplica,
 } from "./replica_flows.ts";
 import type { Machine } from "./replica_flows.ts";
-import { SimulatedDisk } from "./simulated_disk.ts";
+import type { SimulatedDisk } from "./simulated_disk.ts";
 
 /** The leader's snapshot, and its last entry; the one after that is the first of a promoted follower's term. */
 const [SNAPSHOT, LAST] = [8n, 14n];

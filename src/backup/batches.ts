@@ -35,20 +35,42 @@ export async function* batches(
     }
     const stream = await objects.segment(first);
     if (stream === undefined) throw missing(first, first);
-    try {
-      for (const batch of readSegment(stream, { first, previous: digest, source: objects.name(key) })) {
-        yield batch;
-        ({ digest } = batch);
-        next = batch.entries.at(-1)!.index + 1n;
-      }
-    } catch (error) {
-      if (!hasCode(error, "STALE")) throw error;
-      throw new SnapshotError("CORRUPT", `${objects.name(key)} does not follow the segment before it`, {
-        file: objects.name(key),
-        index: first,
-        cause: error,
-      });
+    for (const batch of batchesOf(stream, first, digest, objects.name(key))) {
+      yield batch;
+      ({ digest } = batch);
+      next = batch.entries.at(-1)!.index + 1n;
     }
+  }
+  // A list may be an old one: the segments behind it are found by their names.
+  for (;;) {
+    throwIfCancelled(signal);
+    const first = next;
+    const stream = await objects.segment(first);
+    if (stream === undefined) return;
+    for (const batch of batchesOf(stream, first, digest, `the segment of entry ${first}`)) {
+      yield batch;
+      ({ digest } = batch);
+      next = batch.entries.at(-1)!.index + 1n;
+    }
+  }
+}
+
+/** The batches of one segment. */
+function* batchesOf(
+  stream: Uint8Array,
+  first: bigint,
+  previous: Uint8Array | undefined,
+  source: string,
+): Generator<LogBatch, void, undefined> {
+  try {
+    yield* readSegment(stream, { first, previous, source });
+  } catch (error) {
+    if (!hasCode(error, "STALE")) throw error;
+    throw new SnapshotError("CORRUPT", `${source} does not follow the segment before it`, {
+      file: source,
+      index: first,
+      cause: error,
+    });
   }
 }
 

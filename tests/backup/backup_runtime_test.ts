@@ -235,6 +235,28 @@ test("a bucket with a snapshot that only a former leader has is refused", async 
   });
 });
 
+test("a list that is an old one hides no segment from a restore, nor from a backup that goes on", async () => {
+  await within(async ({ replica, bucket }) => {
+    const backup = await Backup.start(replica, bucket, { interval: 0 });
+    await put(replica, 5);
+    await backup.flush();
+    const old = await bucket.list({ prefix: "log/" });
+    await put(replica, 5, 5);
+    await backup.flush();
+    await backup.close();
+    const outdated = passing(bucket, {
+      list: (options) => options?.prefix?.startsWith("log/") ? Promise.resolve(old) : bucket.list(options),
+    });
+    assert.equal((await restored(outdated)).point.index, 10n);
+    const again = await Backup.start(replica, outdated, { interval: 0 });
+    await put(replica, 5, 10);
+    await again.flush();
+    await again.close();
+    assert.equal((await restored(bucket)).point.index, 15n);
+    assert.deepEqual((await verifyBackup(bucket).result).problems, []);
+  });
+});
+
 test("a segment whose acknowledgement is lost is one's own, and is not written twice", async () => {
   await within(async ({ replica, bucket }) => {
     let lost = 0;

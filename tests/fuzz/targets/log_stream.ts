@@ -41,7 +41,7 @@ function someStream(random: Random): { readonly bytes: Uint8Array; readonly entr
     const some = someEntries(random, next);
     const batch = encodeBatch(some, digest);
     parts.push(batch.bytes);
-    if (random.chance(0.3)) parts.push(encodeHeartbeat({ last: batch.last, term: 2n, time: 5 }));
+    if (random.chance(0.3)) parts.push(encodeHeartbeat({ last: batch.last, term: TERM, time: TIME }));
     entries.push(...some);
     ({ digest } = batch);
     next = batch.last + 1n;
@@ -50,12 +50,20 @@ function someStream(random: Random): { readonly bytes: Uint8Array; readonly entr
   return { bytes: concat(parts), entries };
 }
 
+/** The term and the time of every heartbeat. */
+const [TERM, TIME] = [2n, 5];
+
 /** What a reader hands on, given all pieces. */
 function read(pieces: readonly Uint8Array[]): { readonly entries: LogEntry[]; readonly reader: LogReader } {
   const reader = new LogReader({ first: FIRST, previous: PREVIOUS, group: "users", source: "here" });
   const entries: LogEntry[] = [];
   for (const piece of pieces) {
-    for (const record of reader.read(piece)) if (record.kind === "batch") entries.push(...record.batch.entries);
+    for (const record of reader.read(piece)) {
+      if (record.kind === "batch") entries.push(...record.batch.entries);
+      if (record.kind !== "heartbeat") continue;
+      const { last, term, time } = record.heartbeat;
+      law(last < reader.next && term === TERM && time === TIME, "a heartbeat is what was sent");
+    }
   }
   return { entries, reader };
 }

@@ -7,7 +7,7 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { onAbort, pause } from "../async/mod.ts";
+import { onAbort } from "../async/mod.ts";
 import { Backup } from "../backup/backup.ts";
 import type { BackupEvent } from "../backup/options.ts";
 import { lastSegment } from "../backup/uploaded.ts";
@@ -19,17 +19,16 @@ import { copyOpenLog } from "../log/sqlite_copy.ts";
 import { SqliteLog } from "../sqlite.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
-import { LogSource, pull, type SourceOptions } from "../transfer/mod.ts";
+import { LogSource, type SourceOptions } from "../transfer/mod.ts";
 import { type Command, Exit, FLAG, type Invocation, parseIndex, UsageError } from "./command.ts";
 import { LateMachine, OpaqueMachine } from "./opaque_machine.ts";
 import { openBucketAt, pathOf, serverOf } from "./place/mod.ts";
 import { TOKEN_HELP, TOKEN_OPTIONS } from "./secrets.ts";
+import { pullNewest, refresh, type Standby } from "./standby.ts";
 import { sizeText } from "./text.ts";
 
 /** The longest silence of a server, in milliseconds; it says something every two seconds. */
 const TIMEOUT = 10_000;
-/** How often a server is asked for a newer snapshot, in milliseconds. */
-const SNAPSHOTS = 10_000;
 
 /** The files of a replica in a directory: what `follow` writes, `backup` reads, and a program opens. */
 export const REPLICA_FILES: string = "DIR/log.db is its log (SqliteLog), DIR/snapshots its storage (DirectoryStorage)";
@@ -132,11 +131,15 @@ export const follow: Command = {
     const unlink = onAbort(signal, (reason) => stop.abort(reason));
     try {
       const follower = replica.follow(servers, { onEvent: (event) => tell(event, invocation) });
-      const refreshing = refresh(replica, servers, stop.signal);
-      if (flags.has("once")) await follower.caughtUp(undefined, { signal });
-      else await new Promise((resolve) => onAbort(signal, resolve));
-      stop.abort();
-      await refreshing;
+      if (flags.has("once")) {
+        await follower.caughtUp(undefined, { signal });
+        await pullNewest({ replica, follower, servers }, signal);
+      } else {
+        const refreshing = refresh({ replica, follower, servers }, stop.signal);
+        await new Promise((resolve) => onAbort(signal, resolve));
+        stop.abort();
+        await refreshing;
+      }
       const { appliedIndex } = follower.status();
       io.print(json ? JSON.stringify({ index: `${appliedIndex}` }) : `${positionals.at(-1)} has entry ${appliedIndex}`);
       return Exit.DONE;
@@ -152,18 +155,6 @@ function tell(event: FollowerEvent, { io }: Invocation): void {
   if (event.type === "disconnected") io.note(`${event.source}: ${messageOf(event.error)}`);
   else if (event.type === "connected") io.note(`following ${event.source} from entry ${event.from} on`);
   else if (event.type === "installing") io.note(`${event.source}: installing a snapshot`);
-}
-
-/** Pulls newer snapshots, behind which the log can be purged. */
-async function refresh(
-  replica: Replica<OpaqueMachine>,
-  servers: readonly SourceOptions[],
-  signal: AbortSignal,
-): Promise<void> {
-  while (!signal.aborted) {
-    await pull(replica.storage, servers, { signal }).result.then(() => replica.purge(), () => {}); // the next may do
-    await pause(SNAPSHOTS, signal).catch(() => {});
-  }
 }
 
 /** `backup URL|DIR BUCKET` */
@@ -267,11 +258,9 @@ async function backupServer(server: SourceOptions, at: BucketAt, invocation: Inv
     const replica = await Replica.open({ machine, log: own, storage, triggers: { interval: 0 } });
     try {
       const follower = replica.follow([server], { onEvent: (event) => tell(event, invocation) });
-      await follower.caughtUp(undefined, { signal });
-      await pull(storage, [server], { signal }).result.catch((error) => {
-        if (!hasCode(error, "NOT_FOUND")) throw error; // it has none yet
-      });
-      const refreshing = refresh(replica, [server], stop.signal);
+      const standby: Standby = { replica, follower, servers: [server] };
+      await pullNewest(standby, signal);
+      const refreshing = refresh(standby, stop.signal);
       const options = backupOptions(at.prefix, invocation);
       const running = await Backup.start(replica, at.bucket, {
         ...options,

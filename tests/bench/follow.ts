@@ -1,6 +1,6 @@
 // Followers and backups: how much of a leader's rate they keep up with, how far behind they are, what they cost it, and
-// how quickly one that was away catches up, beside a replay of the same log. `--long` in the environment variable
-// `FOLLOW` for a million entries.
+// how quickly one that was away catches up, beside a replay of the same log; and Redis with one replica, if it is there.
+// `long` in the environment variable `FOLLOW` for a million entries.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -13,6 +13,7 @@ import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
 import { serve } from "../../src/transfer/server/serve.ts";
 import { startModule } from "./child.ts";
+import { startRedis } from "./redis.ts";
 import { median, report, seconds } from "./report.ts";
 
 const COUNT = process.env["FOLLOW"] === "long" ? 1_000_000 : 50_000;
@@ -40,11 +41,11 @@ async function propose(replica: Opened, count: number, inFlight = IN_FLIGHT): Pr
   }));
 }
 
-/** A follower in a process of its own. */
-async function startFollower(url: string, name: string) {
+/** Followers in a process of their own. */
+async function startFollower(url: string, name: string, count = 1) {
   const directory = `${root}/${name}`;
   await import("node:fs/promises").then(({ mkdir }) => mkdir(directory, { recursive: true }));
-  const child = startModule("follow_child", url, directory);
+  const child = startModule("follow_child", url, directory, String(count));
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   await lines.next();
   return {
@@ -87,6 +88,27 @@ try {
   report("follow", "a leader alone, 32 in flight", median(alone!), "entries/s");
   report("follow", "until a follower has all, of that rate", median(followed!), "x", { atLeast: 0.7 });
   report("follow", "a leader with a backup, of that rate", median(backedUp!), "x", { atLeast: 0.9 });
+
+  for (const count of [10, 50]) {
+    const followers = await startFollower(server.url, `followers-${count}`, count);
+    await followers.reached(last());
+    const rate = ROUND / await seconds(async () => {
+      await propose(leader, ROUND);
+      await followers.reached(last());
+    });
+    report("follow", `until ${count} followers in one process have all, of that rate`, rate / median(alone!), "x");
+    followers.end();
+  }
+
+  const redis = await startRedis(`${root}/redis`);
+  if (redis !== undefined) {
+    await redis.set(ROUND, IN_FLIGHT, VALUE);
+    const rate = ROUND / await seconds(() => redis.set(ROUND, IN_FLIGHT, VALUE));
+    report("follow", "Redis, synced, until its replica has each (SET, WAIT), 32 in flight", rate, "entries/s");
+    const own = median(alone!) * median(followed!);
+    report("follow", "until a follower has all, of Redis with one replica", own / rate, "x");
+    await redis.close();
+  }
 
   const follower = await startFollower(server.url, "follower");
   await follower.reached(last());

@@ -8,7 +8,7 @@ import { duration, timeLimit } from "../../checks.ts";
 import { cancelled, hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
 import { onAbort, raceAbort } from "../../async/mod.ts";
-import { ChunkSet, toHex } from "../../stream/mod.ts";
+import { ChunkSet, fetchBytes, toHex } from "../../stream/mod.ts";
 import { type BodyWatch, discardBody, readBody, readLimited } from "../body.ts";
 import { type InstallNotification, notificationJson, type NotificationReply, parseReply } from "../notification.ts";
 import { JSON_TYPE, type ListedSnapshot, PROTOBUF_TYPE, responseError, typeOf, unexpected } from "../wire.ts";
@@ -167,7 +167,7 @@ export class HttpSource {
    * @param start the first byte
    * @param end the byte before which it ends
    * @param signal cancels it
-   * @param visit called with each piece, in order; the next comes when it has resolved
+   * @param visit called with each piece, in order; the next comes when it has resolved, in the same memory
    * @throws {SnapshotError} `NOT_FOUND` if the server does not have this snapshot
    */
   async content(
@@ -200,11 +200,16 @@ export class HttpSource {
         });
       }
       let left = end - start;
-      await readBody(response, async (piece) => {
-        left -= piece.length;
-        if (left < 0) return false;
-        await visit(piece);
-      }, watch);
+      await readBody(
+        response,
+        async (piece) => {
+          left -= piece.length;
+          if (left < 0) return false;
+          await visit(piece);
+        },
+        watch,
+        true,
+      );
       if (left === 0) return;
       throw new SnapshotError("UNAVAILABLE", `${this.url} sent ${left < 0 ? "more" : "less"} than was requested`, {
         source: this.url,
@@ -290,7 +295,7 @@ export class HttpSource {
 
   /** Makes a request, and follows redirects to where it may go. */
   async #fetch(path: string, { headers, ...init }: ExchangeInit, { signal }: BodyWatch): Promise<Response> {
-    const { fetch: own = (request: Request) => fetch(request), redirects = [] } = this.#options;
+    const { fetch: own = fetchBytes, redirects = [] } = this.#options;
     let { base, isHome } = this.#moved ?? { base: this.url, isHome: true };
     let url = withSearch(base + path, isHome ? this.#home.search : "");
     for (let count = 0; count <= MOST_REDIRECTS; count++) {

@@ -11,7 +11,15 @@ import { onAbort, raceAbort } from "../../async/mod.ts";
 import { ChunkSet, fetchBytes, toHex } from "../../stream/mod.ts";
 import { type BodyWatch, discardBody, readBody, readLimited } from "../body.ts";
 import { type InstallNotification, notificationJson, type NotificationReply, parseReply } from "../notification.ts";
-import { JSON_TYPE, type ListedSnapshot, PROTOBUF_TYPE, responseError, typeOf, unexpected } from "../wire.ts";
+import {
+  JSON_TYPE,
+  type ListedSnapshot,
+  PROTOBUF_TYPE,
+  responseError,
+  typeOf,
+  unexpected,
+  VERIFIED_BY_CLIENT,
+} from "../wire.ts";
 import { ExchangeWatch } from "./exchange_watch.ts";
 import { isRedirect, MOST_REDIRECTS, redirectOf } from "./redirects.ts";
 import {
@@ -64,6 +72,11 @@ export class HttpSource {
   readonly url: string;
   /** See {@linkcode SourceOptions.chunksOnly}. */
   readonly chunksOnly: boolean;
+  /**
+   * True once a chunk of it was wrong. From then on it is to verify what it sends, though that is verified here: when it
+   * is asked for that chunk again, it finds out whether its snapshot is bad.
+   */
+  isDoubted = false;
   readonly #home: URL;
   readonly #headers: Headers;
   readonly #options: SourceOptions;
@@ -161,7 +174,7 @@ export class HttpSource {
   }
 
   /**
-   * A range of the content.
+   * A range of the content, of which every chunk has to be verified here: unless it is doubted, the server does not.
    *
    * @param manifest the snapshot
    * @param start the first byte
@@ -178,7 +191,8 @@ export class HttpSource {
     visit: (piece: Uint8Array) => Promise<void> | undefined,
   ): Promise<void> {
     const headers = { "Accept-Encoding": "identity", Range: `bytes=${start}-${end - 1}` };
-    await this.#get(`${snapshotPath(manifest)}/content`, headers, signal, async (response, watch) => {
+    const query = this.isDoubted ? "" : `?${VERIFIED_BY_CLIENT.name}=${VERIFIED_BY_CLIENT.value}`;
+    await this.#get(`${snapshotPath(manifest)}/content${query}`, headers, signal, async (response, watch) => {
       const { status } = response;
       const whole = status === 200 && start === 0 && end === manifest.content.size;
       if (status === 200 && !whole) {

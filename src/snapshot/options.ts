@@ -22,7 +22,6 @@ import { SnapshotManifest } from "./manifest.ts";
 import { attributeChecks, type FileOptions } from "./meta.ts";
 import type {
   AddOptions,
-  ByteRange,
   CommitOptions,
   CreateOptions,
   PrepareOptions,

@@ -73,8 +73,8 @@ export class HttpSource {
   /** See {@linkcode SourceOptions.chunksOnly}. */
   readonly chunksOnly: boolean;
   /**
-   * True once a chunk of it was wrong. From then on it is to verify what it sends, though that is verified here: when it
-   * is asked for that chunk again, it finds out whether its snapshot is bad.
+   * True once a chunk of it was wrong. From then on it is to verify what it sends, though that is verified here: asked
+   * for that chunk again, it finds out whether its snapshot is bad.
    */
   isDoubted = false;
   readonly #home: URL;

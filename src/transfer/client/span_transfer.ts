@@ -64,7 +64,7 @@ export class SpanTransfer {
       try {
         await this.#receive(wrong, wrong + 1, signal);
       } catch (again) {
-        if (this.#context.schedule.isMissing(wrong)) throw again; // else it has come, and the request was not needed more
+        if (this.#context.schedule.isMissing(wrong)) throw again; // else it came, and nothing more was needed
       }
       const { url } = this.#source;
       const said = `${url} sent wrong bytes, and right ones when it was asked to verify them`;

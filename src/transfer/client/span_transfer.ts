@@ -57,7 +57,7 @@ export class SpanTransfer {
       await this.#receive(first, end, signal);
     } catch (error) {
       const wrong = this.#wrong;
-      if (wrong === undefined || wasDoubted) throw error;
+      if (wrong === undefined || wasDoubted || this.failedToWrite) throw error;
       // Asked for the wrong chunk again at once, the server finds out whether its snapshot is bad.
       this.#source.isDoubted = true;
       this.#failure = this.#wrong = undefined;
@@ -126,9 +126,8 @@ export class SpanTransfer {
   async #write(number: number, bytes: Uint8Array): Promise<void> {
     const { install, schedule, tracker, buffers } = this.#context;
     if (!schedule.isMissing(number)) return; // somebody else was quicker
-    const { file, chunk } = install.manifest.content.locate(number);
     try {
-      await install.write(file.name, chunk, bytes);
+      await install.write(number, bytes);
     } catch (error) {
       if (!hasCode(error, "CORRUPT")) {
         this.failedToWrite = true;

@@ -99,7 +99,7 @@ export class IncomingFiles implements Iterable<Incoming> {
     handle: MediumFile,
     file: Incoming,
     chunk: number,
-    unverified: boolean,
+    unverified = false,
   ): Promise<Uint8Array | undefined> {
     const { chunks } = file.info;
     const i = chunk - file.first;

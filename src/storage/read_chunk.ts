@@ -64,8 +64,8 @@ export async function readChunk(
 }
 
 /**
- * Reads one chunk for somebody who verifies it. One that cannot be read whole is read as {@linkcode readChunk} does, which
- * proves what is wrong.
+ * Reads one chunk for somebody who verifies it. One that cannot be read whole is read as {@linkcode readChunk} does,
+ * which proves what is wrong.
  */
 export async function readUnverified(
   file: MediumFile,

@@ -10,7 +10,7 @@ import type { ChunkMap } from "../../stream/mod.ts";
 import type { MediumFile } from "../medium.ts";
 import type { PackedContent, Window } from "./packed_content.ts";
 
-/** The windows of a file that are held at first: the one that is read, and the next two, which are fetched meanwhile. */
+/** The windows that are held at first: the one that is read, and the next two, which are fetched meanwhile. */
 const FIRST_WINDOWS = 3;
 
 /**

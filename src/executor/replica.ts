@@ -350,6 +350,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       ...(this.#leadership.leader !== undefined && { leader: this.#leadership.leader }),
       logBytes: this.#log.byteLength,
       metrics: this.#executor.metrics,
+      failing: this.#executor.failing,
       ...(progress !== undefined && { progress }),
       ...(lastFailure !== undefined && { lastFailure }),
       ...(problem !== undefined && { problem }),

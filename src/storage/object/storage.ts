@@ -4,7 +4,7 @@
  * @module
  */
 
-import { neverThrowing, raceAbort } from "../../async/mod.ts";
+import { type FailingTask, neverThrowing, raceAbort } from "../../async/mod.ts";
 import { type Bucket, checkBucket, RetryingBucket } from "../../bucket/mod.ts";
 import { checkIndex, checkOptions, checkSignal, checkString } from "../../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../../errors.ts";
@@ -38,7 +38,7 @@ import { Retention } from "../retention.ts";
 import type { Trial } from "../trial.ts";
 import { StorageTrust } from "../trust.ts";
 import { StoredWriter } from "../writer.ts";
-import { BackgroundTasks, type FailingTask } from "./background.ts";
+import { type BackgroundTask, BackgroundTasks } from "./background.ts";
 import { checkNewer, type Commit, committed, pruned } from "./changes.ts";
 import { type Collected, Collector } from "./collector.ts";
 import { checkHead, groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
@@ -383,7 +383,7 @@ export class ObjectStorage implements SnapshotStorage {
    * console.assert(storage.failing().length === 0);
    * ```
    */
-  failing(): readonly FailingTask[] {
+  failing(): readonly FailingTask<BackgroundTask>[] {
     return this.#background.failing;
   }
 

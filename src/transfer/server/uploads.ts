@@ -32,7 +32,7 @@ import { Overload, type Place } from "./fair_semaphore.ts";
 import { IncomingBody } from "./incoming.ts";
 import { Installs } from "./installs.ts";
 import { notWanted } from "./lookup.ts";
-import { BYTES_TYPE, listed, problem } from "../wire.ts";
+import { BYTES_TYPE, isOfService, listed, problem } from "../wire.ts";
 
 /**
  * Takes and installs snapshots: a `Replica`, or anything like it.
@@ -210,7 +210,7 @@ export function refusal(error: unknown, body: IncomingBody | undefined): Respons
   const failure = body?.failure;
   if (failure instanceof Overload) throw failure;
   if (failure !== undefined) return problem(failure, failure.fields.status, { Connection: "close" });
-  if (error instanceof SnapshotError) {
+  if (error instanceof SnapshotError && !isOfService(error)) {
     if (["CORRUPT", "MALFORMED", "UNSUPPORTED"].includes(error.code)) return problem(error, 422);
     if (error.code === "FORBIDDEN" && error.index !== undefined) return problem(error, 403); // not the disk's
   }

@@ -76,6 +76,7 @@ export {
   type QuarantinedPlace,
   type RetentionFunction,
   type RetentionLimits,
+  type SnapshotFloor,
   type StoredSnapshot,
   type WrittenChunk,
 } from "./storage/mod.ts";

@@ -28,4 +28,5 @@ export {
   extract,
   type Extracted,
   type ExtractOptions,
+  fileFloor,
 } from "./storage/directory/mod.ts";

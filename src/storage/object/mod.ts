@@ -4,7 +4,6 @@
  * @module
  */
 
-export type { FailingTask } from "../../async/mod.ts";
 export type { BackgroundTask } from "./background.ts";
 export type { Collected } from "./collector.ts";
 export type { ObjectStorageOptions } from "./options.ts";

@@ -32,6 +32,7 @@ import { Overload, type Place } from "./fair_semaphore.ts";
 import { IncomingBody } from "./incoming.ts";
 import { Installs } from "./installs.ts";
 import { notWanted } from "./lookup.ts";
+import { checkNames, runtimeLookUp } from "./names.ts";
 import { BYTES_TYPE, isOfService, listed, problem } from "../wire.ts";
 
 /**
@@ -180,11 +181,12 @@ export class Uploads {
   }
 
   async notify(request: Request, place: Place): Promise<Response> {
-    const { target, isSource = isUsual } = this.#options;
+    const { target, isSource } = this.#options;
     const body = this.#incoming(request.body, place);
     try {
       const notification = parseNotification(await readLimited(bodyOf(body), MAX_NOTIFICATION));
-      checkSources(notification, isSource);
+      checkSources(notification, isSource ?? isUsual);
+      if (isSource === undefined) await checkNames(notification.sources ?? [], runtimeLookUp());
       const reply: NotificationReply = await target?.notify?.(notification) ?? { result: "CONF_MISMATCH" };
       return Response.json(replyJson(reply));
     } catch (error) {

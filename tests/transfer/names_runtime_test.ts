@@ -36,7 +36,7 @@ test("names: one that nobody looks up in time is refused; where none can be look
     await checkNames(sources("evil.example"), undefined);
   }));
 
-test("names: a notification whose sources are names or addresses is taken, wherever the runtime looks them up", async () => {
+test("names: a notification whose sources are names or addresses is taken", async () => {
   const storage = new MemoryStorage();
   const taken: string[] = [];
   const target = {

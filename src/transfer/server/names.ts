@@ -20,8 +20,12 @@ interface Dns {
   lookup(name: string, options: { readonly all: true }): Promise<readonly { readonly address: string }[]>;
 }
 
-/** Looks up as the runtime's `fetch` does; absent where names cannot be looked up. */
+/**
+ * Looks up as the runtime's `fetch` does; absent where names cannot be looked up. An edge runtime's `fetch` goes out of
+ * its own network, where there is nothing of that kind.
+ */
 export function runtimeLookUp(): LookUp | undefined {
+  if ("WebSocketPair" in globalThis) return undefined;
   const dns = builtinModule<Dns>("node:dns/promises");
   if (typeof dns?.lookup !== "function") return undefined;
   return async (name) => (await dns.lookup(name, { all: true })).map(({ address }) => address);

@@ -33,8 +33,8 @@ export function runtimeLookUp(): LookUp | undefined {
 
 /**
  * Refuses names of servers that lead to where no server of snapshots is (see `isUsual`). A name that leads nowhere
- * passes: nothing can be fetched from it. One may lead elsewhere when it is fetched from; only a list of one's own hosts
- * (`isSource`) is safe against that.
+ * passes: nothing can be fetched from it. One may lead elsewhere when it is fetched from; only a list of one's own
+ * hosts (`isSource`) is safe against that.
  *
  * @param sources addresses
  * @param lookUp looks up names

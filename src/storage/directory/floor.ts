@@ -9,7 +9,7 @@
  * @module
  */
 
-import { checkString, MAX_INDEX } from "../../checks.ts";
+import { checkPath, MAX_INDEX } from "../../checks.ts";
 import { hasCode, SnapshotError } from "../../errors.ts";
 import { defaultDisk, type Disk } from "../../fs/mod.ts";
 import { bytesOfText } from "../../stream/mod.ts";
@@ -38,7 +38,7 @@ const MAX_LENGTH = 20;
  * ```
  */
 export function fileFloor(path: string): SnapshotFloor {
-  checkString(path, "path");
+  checkPath(path, "path");
   return new FileFloor(path, defaultDisk());
 }
 

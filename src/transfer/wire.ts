@@ -19,6 +19,12 @@ export const BYTES_TYPE = "application/octet-stream";
 export const PROBLEM_TYPE = "application/problem+json";
 
 /**
+ * The query of a request for content by a client that verifies every chunk itself: the server need not. It is in the
+ * address, so that no cache gives such an answer to somebody else.
+ */
+export const VERIFIED_BY_CLIENT = { name: "verified-by", value: "client" } as const;
+
+/**
  * A snapshot in the list that a {@linkcode snapshotHandler} gives as JSON.
  *
  * @category Transfer

@@ -7,7 +7,7 @@
 import type { SnapshotAt } from "./at.ts";
 import type { FileInfo, FileOptions, SnapshotMeta, SnapshotSeal } from "./meta.ts";
 import type { SnapshotError } from "../errors.ts";
-import type { Operation } from "../async/mod.ts";
+import type { FailingTask, Operation } from "../async/mod.ts";
 import type { ChunkSet } from "../stream/mod.ts";
 import type { ChunkSpan } from "./content.ts";
 import type { SnapshotManifest } from "./manifest.ts";
@@ -105,6 +105,9 @@ export interface SnapshotStorage extends AsyncDisposable {
    *   none
    */
   quarantine(index: bigint, reason: string): Promise<boolean>;
+
+  /** The background tasks that failed the last time; absent if it has none. A replica's status has them too. */
+  failing?(): readonly FailingTask[];
 
   /** The quarantined snapshots, the last first. */
   quarantined(): Promise<QuarantinedSnapshot[]>;

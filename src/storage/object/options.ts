@@ -7,7 +7,8 @@
 import { checkKeyPrefix } from "../../bucket/mod.ts";
 import { checkFunction, checkOptions, duration, integer } from "../../checks.ts";
 import { MAX_CHUNK_SIZE } from "../../stream/mod.ts";
-import type { FailingTask } from "./background.ts";
+import type { FailingTask } from "../../async/mod.ts";
+import type { BackgroundTask } from "./background.ts";
 import { storageChecks, type StorageOptions } from "../storage_options.ts";
 
 /** The size of the largest packs: four of them are in memory. */
@@ -23,7 +24,8 @@ export interface ObjectStorageOptions extends StorageOptions {
   readonly prefix?: string;
   /**
    * The bytes of a pack, 4 MiB to 1 GiB: the data of one request, in either direction. Four packs are in memory while a
-   * snapshot is written, and three for each file that is being read.
+   * snapshot is written, and three for each file that is being read; up to seven, but no more than 56 MiB, if its reader
+   * waits for them.
    *
    * @default {8388608}
    */
@@ -46,7 +48,7 @@ export interface ObjectStorageOptions extends StorageOptions {
    * Called when a background task has failed ten times in a row, and after each ten more: deleting what is not needed
    * any more, renewing a lease. Each single failure is a warning, and {@linkcode ObjectStorage.failing} has them all.
    */
-  readonly onFailing?: (task: FailingTask) => void;
+  readonly onFailing?: (task: FailingTask<BackgroundTask>) => void;
 }
 
 /** Checks the options. */

@@ -100,7 +100,8 @@ export class BackupSnapshots {
     if (newest !== undefined && newest.meta.lastIncludedIndex === this.#newest) return this.#newest;
     const [there] = await to.list();
     if (newest !== undefined && (there === undefined || isBehind(there, newest))) {
-      await this.#noteHistory(newest); // before it is there: without it, nobody could tell that it is of another history
+      // Before it is there: without it, nobody could tell that the snapshot is of another history.
+      await this.#noteHistory(newest);
       await copySnapshot(from, to, newest.meta.lastIncludedIndex, signal);
     }
     return this.#newest = newest?.meta.lastIncludedIndex ?? there?.meta.lastIncludedIndex;

@@ -1,5 +1,5 @@
-// Who verifies every chunk says so, and the server does not hash what it sends; a chunk that came wrong is asked for again,
-// and then the server verifies it, and finds out whether its snapshot is bad.
+// Who verifies every chunk says so, and the server does not hash what it sends; a chunk that came wrong is asked for
+// again, and then the server verifies it, and finds out whether its snapshot is bad.
 
 import { MemoryStorage, openRemote, pull, push, SnapshotError, type SnapshotStorage } from "../../mod.ts";
 import type { ReadOptions } from "../../src/snapshot/mod.ts";
@@ -119,7 +119,7 @@ test("verified once: beside a good source the bad one is found out, too", async 
   assert.deepEqual(await quarantined(good), []);
 });
 
-test("verified once: what comes wrong by the way is asked for again, verified, and nothing is quarantined", async () => {
+test("verified once: what comes wrong by the way is asked for again, and nothing is quarantined", async () => {
   const storage = await spoilable();
   const { source, said } = watched(serving(storage, flipping((count) => count === 1)));
   const here = new MemoryStorage();
@@ -190,7 +190,7 @@ test("verified once: what is pushed is verified by who takes it, and by who send
   assert.deepEqual(await quarantined(storage), []);
 });
 
-test("verified once: a snapshot that is bad is found out by who is pushed it, and quarantined where it came from", async () => {
+test("verified once: a bad snapshot is found out by who is pushed it, and quarantined where it came from", async () => {
   const storage = closing(await spoilable());
   const reader = closing(await storage.open());
   storage.spoil(9n);

@@ -11,11 +11,8 @@ import {
   checkMeta,
   checkReader,
   checkSigner,
-<<<<<<< Updated upstream
   checkVerifier,
-=======
   describedArchive,
->>>>>>> Stashed changes
   type SnapshotMeta,
   type SnapshotReader,
   type SnapshotVerifier,

@@ -35,7 +35,7 @@ try {
     const kinds: readonly [name: string, play: () => Promise<void>][] = [
       seed % KILL_EVERY === 0
         ? ["kills", () => inTemp((directory) => playKills(`${directory}/round`, seed, totals))]
-        : ["installs", () => playRound(seed, totals)],
+        : ["installs", () => inFakeTime(() => playRound(seed, totals))],
       ["cluster", () => inFakeTime(() => playCluster(seed, clusters))],
     ];
     for (const [name, play] of kinds) if (name.includes(values.only)) await Promise.race([play(), hanging]);

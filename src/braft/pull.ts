@@ -7,7 +7,9 @@
 import { checkOptions, checkSignal, checkString, duration } from "../checks.ts";
 import { InFlight, Operation, type Tracker } from "../async/mod.ts";
 import {
+  attributesOf,
   checkStorage,
+  copied,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -153,10 +155,8 @@ async function copy(
   const writer = await storage.create({ onBytes: (bytes) => tracker.add(bytes) });
   try {
     tracker.phase("fetch");
-    for (const { name, userMeta, checksum } of files) {
-      // A reference is asked for like any other, and is a file from then on.
-      const attributes = { ...(userMeta !== undefined && { userMeta }), ...(checksum !== undefined && { checksum }) };
-      const target = writer.file(name, attributes).getWriter();
+    for (const { name, ...info } of files) {
+      const target = writer.file(name, attributesOf(copied(info))).getWriter();
       try {
         for await (const bytes of client.file(name, 0, undefined, signal)) await target.write(bytes);
         await target.close();

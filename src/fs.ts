@@ -28,4 +28,6 @@ export {
   extract,
   type Extracted,
   type ExtractOptions,
+  type ReferencedFile,
+  type ReferenceResolver,
 } from "./storage/directory/mod.ts";

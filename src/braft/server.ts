@@ -7,7 +7,7 @@
 import type { AddressInfo, Server, Socket } from "node:net";
 import { checkOptions, checkString, duration, integer, required } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../errors.ts";
-import { checkReader, MANIFEST_NAME, type SnapshotReader } from "../snapshot/mod.ts";
+import { checkReader, MANIFEST_NAME, SnapshotManifest, type SnapshotReader } from "../snapshot/mod.ts";
 import { checkThrottle, type Throttle } from "../stream/mod.ts";
 import { CODES, decodeGetFile, encodeError, encodePart, type Frame, FrameReader, type GetFile } from "./frames.ts";
 import { FileCursor } from "./file_cursor.ts";
@@ -189,7 +189,7 @@ async function answerOf(
   }
   const reader = offers.get(id);
   if (reader === undefined) return error(CODES.noReader, `There is no reader ${id}`);
-  if (name === MANIFEST_NAME) return encodePart(correlation, offset, true, [reader.manifest.bytes]);
+  if (name === MANIFEST_NAME) return encodePart(correlation, offset, true, [await served(reader.manifest)]);
   if (!reader.manifest.files.some((file) => file.name === name)) {
     return error(CODES.notListed, `The snapshot has no file ${JSON.stringify(name)}`);
   }
@@ -202,6 +202,12 @@ async function answerOf(
     if (failure instanceof SnapshotError) await cursor.close();
     return error(hasCode(failure, "BUSY") ? CODES.again : CODES.io, messageOf(failure));
   }
+}
+
+/** The manifest that a follower gets: as from braft, it does not say where a file lies here. A digest covers that. */
+async function served({ verifiable, meta, files, bytes }: SnapshotManifest): Promise<Uint8Array> {
+  if (verifiable || files.every(({ source }) => source === undefined)) return bytes;
+  return (await SnapshotManifest.of(meta, files.map(({ source: _, ...file }) => file))).bytes;
 }
 
 /** The bytes that may be sent now: fewer than asked for where a slow rate would have the follower wait too long. */

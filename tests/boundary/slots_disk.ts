@@ -69,7 +69,7 @@ export function storageSlots(directory: string, storage: SnapshotStorage): Slot[
     parameter("addFiles", "path", isPath, (_, v: Any) => addFiles(passing, v)),
     parameter("addFiles", "name", isEither(isString, isOne(undefined)), (_, v: Any) => addFiles(passing, "/no", v)),
     ...members("addFiles", (_, it) => addFiles(passing, `${directory}/none`, "f", it), {
-      ...{ immutable: isBoolean, disk: isNothing },
+      ...{ immutable: isBoolean, reference: isBoolean, disk: isNothing },
     }),
     parameter("extract", "reader", isNothing, (_, v: Any) => extract(v, `${directory}/out`)),
     parameter("extract", "directory", isPath, (_, v) => extracting(v)),
@@ -81,7 +81,7 @@ export function storageSlots(directory: string, storage: SnapshotStorage): Slot[
       (_, v: Any) => adding((it) => it.add(`${directory}/none`, v)),
     ),
     ...members("writer.add", (_, v: Any) => adding((it) => it.add(`${directory}/none`, "f", v)), {
-      immutable: isBoolean,
+      ...{ immutable: isBoolean, reference: isBoolean },
     }),
     parameter("writer.remove", "file", isString, (_, v: Any) => adding((it) => it.remove(v))),
     parameter("sourceFiles", "path", isPath, (_, v: Any) => sourceFiles(v)),
@@ -100,6 +100,7 @@ export function storageSlots(directory: string, storage: SnapshotStorage): Slot[
         readOnly: isBoolean,
         keepInstalls: isNumber(0),
         temp: (v) => isPath(v) || v === undefined,
+        resolve: isFunction,
       },
     }),
     parameter("writer.file", "written", isBytes, (_, v) => write({}, v)),

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkOptions, checkSignal, checkString, duration } from "../checks.ts";
+import { checkOptions, checkSignal, checkString, checkTimeout, limitOf } from "../checks.ts";
 import { InFlight, Operation, type Tracker } from "../async/mod.ts";
 import {
   attributesOf,
@@ -32,7 +32,8 @@ export interface PullBraftOptions {
   /** Holds what is asked for to a rate. */
   readonly throttle?: Throttle;
   /**
-   * The longest time for which the node may be silent, in milliseconds; then the part is asked for again, three times.
+   * The longest time for which the node may be silent, in milliseconds; then the part is asked for again, three times. 0 for
+   * no limit.
    *
    * @default {10000}
    */
@@ -75,9 +76,9 @@ export function pullBraft(
     const { signal, throttle, timeout = 10_000 } = checkOptions(options, {
       signal: checkSignal,
       throttle: checkThrottle,
-      timeout: duration(1),
+      timeout: checkTimeout,
     });
-    const client = new BraftClient(uri, timeout, throttle);
+    const client = new BraftClient(uri, limitOf(timeout), throttle);
     try {
       tracker.phase("manifest");
       const manifest = await client.manifest(signal);

@@ -5,7 +5,8 @@
  */
 
 import type { AddressInfo, Server, Socket } from "node:net";
-import { checkOptions, checkString, duration, integer, required } from "../checks.ts";
+import { LONGEST_WAIT } from "../async/mod.ts";
+import { checkOptions, checkString, checkTimeout, integer, limitOf, required } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import { checkReader, MANIFEST_NAME, SnapshotManifest, type SnapshotReader } from "../snapshot/mod.ts";
 import { checkThrottle, type Throttle } from "../stream/mod.ts";
@@ -38,7 +39,7 @@ export interface BraftServerOptions {
   readonly throttle?: Throttle;
   /**
    * The longest time for which a follower may ask for nothing and take nothing, in milliseconds. Then its connection is
-   * closed; it opens another when it wants more.
+   * closed; it opens another when it wants more. 0 for no limit.
    *
    * @default {60000}
    */
@@ -102,8 +103,9 @@ export async function serveBraft(options: BraftServerOptions): Promise<BraftServ
     port: required(integer(0, 65_535)),
     hostname: checkString,
     throttle: checkThrottle,
-    stallTimeout: duration(1),
+    stallTimeout: checkTimeout,
   });
+  const stallLimit = limitOf(stallTimeout);
   const { createServer } = await import("node:net");
   const offers = new Map<bigint, SnapshotReader>();
   const sockets = new Set<Socket>();
@@ -111,7 +113,7 @@ export async function serveBraft(options: BraftServerOptions): Promise<BraftServ
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     socket.on("error", () => {}); // it is closed then, which the reading sees
-    socket.setTimeout(stallTimeout, () => void socket.destroy());
+    if (stallLimit < Infinity) socket.setTimeout(Math.min(stallLimit, LONGEST_WAIT), () => void socket.destroy());
     socket.setNoDelay(true);
     answerAll(socket, offers, throttle).catch(() => {}).finally(() => socket.destroy());
   });

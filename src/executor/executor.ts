@@ -5,7 +5,7 @@
  * @module
  */
 
-import { able, checkFunction, checkOptions, checkSignal, timeLimit } from "../checks.ts";
+import { able, checkFunction, checkOptions, checkSignal, limitOf } from "../checks.ts";
 import { hasCode, messageOf } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import { neverThrowing, onEnd, Operation, type Progress, raceAbort, type Tracker } from "../async/mod.ts";
@@ -68,7 +68,7 @@ export class SnapshotExecutor {
     this.#runs = new OneAtATime(this.#onEvent, () => this.#triggers.applied(this.#triggerState()));
     this.#evidence = new SnapshotEvidence(context, this.#onEvent, (index) => this.#onLost(index));
     this.#saver = new Saver(context, this.#evidence, this.#clock, () => this.#runs.makeRoom());
-    this.#disk = new DiskBased(context, this.#clock, timeLimit(options.purge?.safeIndexTimeout ?? SAFE_INDEX_TIMEOUT));
+    this.#disk = new DiskBased(context, this.#clock, limitOf(options.purge?.safeIndexTimeout ?? SAFE_INDEX_TIMEOUT));
     this.#installer = new Installer(
       context,
       this.#evidence,

@@ -6,10 +6,19 @@
 
 import { jetstream, type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
-import { checkIndex, checkOptions, checkSignal, checkString, duration, integer, required } from "../checks.ts";
+import {
+  checkIndex,
+  checkOptions,
+  checkSignal,
+  checkString,
+  checkTimeout,
+  integer,
+  limitOf,
+  required,
+} from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { type Backoff, backoff, LONGEST_WAIT, raceAbort } from "../async/mod.ts";
+import { type Backoff, backoff, raceAbort } from "../async/mod.ts";
 import { MESSAGE_ID, TERM } from "./entry.ts";
 import { isNoMessage, isNoStream, isSilent, passes, wrap } from "./errors.ts";
 import { followStream } from "./follow.ts";
@@ -18,6 +27,9 @@ import { Members } from "./members.ts";
 import { Proposals } from "./proposals.ts";
 import { boundsOf, checkStream, ensureStream, type LogStream, type StreamBounds } from "./log_stream.ts";
 import type { LogProposeOptions, SharedLog } from "../log/mod.ts";
+
+/** See {@linkcode JetStreamLogOptions.memberTimeout}. */
+const MEMBER_TIMEOUT = 600_000;
 
 /** Options of {@linkcode JetStreamLog.open}. */
 export interface JetStreamLogOptions {
@@ -33,6 +45,7 @@ export interface JetStreamLogOptions {
   readonly replicas?: number;
   /**
    * The time that a silent member holds purging back, in milliseconds. After it the member has to install a snapshot.
+   * 0 for no limit: a dead one holds it back for ever.
    *
    * @default {600000}
    */
@@ -108,7 +121,7 @@ export class JetStreamLog implements SharedLog {
     this.#proposals = proposals;
     this.#bounds = boundsOf(info);
     this.#witness = witnessOf(info);
-    const wait = Math.min(memberTimeout / 4, LONGEST_WAIT);
+    const wait = Math.min(limitOf(memberTimeout), MEMBER_TIMEOUT) / 4; // others may have a limit where this one has none
     this.#beat = setInterval(() => members.beat().catch(() => {}), wait); // a later one makes up for a failure
   }
 
@@ -128,7 +141,7 @@ export class JetStreamLog implements SharedLog {
       stream: required(checkString),
       member: required(checkString),
       replicas: integer(1, 5),
-      memberTimeout: duration(1),
+      memberTimeout: checkTimeout,
       signal: checkSignal,
     });
     checkName("stream", name);
@@ -153,12 +166,12 @@ export class JetStreamLog implements SharedLog {
   }
 
   static async #try(connection: JetStreamConnection, options: JetStreamLogOptions): Promise<JetStreamLog> {
-    const { stream: name, member, replicas = 1, memberTimeout = 600_000, signal } = options;
+    const { stream: name, member, replicas = 1, memberTimeout = MEMBER_TIMEOUT, signal } = options;
     throwIfCancelled(signal);
     const client = jetstream(connection.nats);
     const manager = await raceAbort(jetstreamManager(connection.nats), signal);
     const stream = await raceAbort(ensureStream(manager, name, replicas), signal);
-    const members = await raceAbort(Members.open(client, manager, stream, member, memberTimeout), signal);
+    const members = await raceAbort(Members.open(client, manager, stream, member, limitOf(memberTimeout)), signal);
     await raceAbort(members.join(boundsOf(await manager.streams.info(name)).first), signal);
     // Read again: the bounds hold only from here on, now that nothing this member needs is purged.
     const info = await raceAbort(manager.streams.info(name), signal);

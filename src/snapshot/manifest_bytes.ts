@@ -30,8 +30,8 @@ const MOST_OTHERS = 1024;
 /** Field 2 of `LocalSnapshotPbMeta`, length-delimited. */
 const FILES_TAG = 2 << 3 | 2;
 /**
- * The highest version of the extensions that this release reads. It writes the lowest that can say everything, so
- * that the manifest of a snapshot with neither group nor seal stays the same for every release: see {@linkcode versionOf}.
+ * The highest version of the extensions that this release reads. It writes the lowest that can say everything, so that
+ * the manifest of a snapshot with neither group nor seal stays the same for every release.
  */
 export const FORMAT_VERSION: number = 3;
 

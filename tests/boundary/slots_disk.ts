@@ -182,7 +182,7 @@ export function serverSlots(): Slot[] {
     parameter("pullBraft", "uri", isNothing, (_, v: Any) => pullBraft(v, new MemoryStorage())),
     parameter("pullBraft", "storage", isNothing, (_, v: Any) => pullBraft("remote://127.0.0.1:1/1", v)),
     ...members("pullBraft", (_, it) => pullBraft("remote://127.0.0.1:1/1", new MemoryStorage(), it), {
-      ...{ signal: isSignal, throttle: isNothing, timeout: isNumber(1) },
+      ...{ signal: isSignal, throttle: isNothing, timeout: isNumber(0) },
     }),
   ];
 }

@@ -117,7 +117,7 @@ class OpenedPath implements ReferencedFile {
   }
 }
 
-/** A referenced file as one of the storage. Wrong bytes in it prove nothing: the resolver may have given another one. */
+/** A referenced file as one of the storage. Wrong bytes in it prove nothing: the resolver may have erred. */
 class ResolvedFile implements MediumFile {
   readonly isElsewhere = true;
   readonly #opened: ReferencedFile;

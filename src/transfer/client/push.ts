@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkFunction, checkOptions, type Checks, checkSignal, duration } from "../../checks.ts";
+import { checkFunction, checkOptions, type Checks, checkSignal, checkTimeout, duration } from "../../checks.ts";
 import { hasCode, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
   archive,
@@ -92,7 +92,7 @@ export interface LivePushOptions extends Omit<PushOptions, "retryFor">, Pick<Str
 
 /** The checks of {@linkcode LivePushOptions}. */
 export function livePushChecks(): Checks<LivePushOptions> {
-  return { signal: checkSignal, throttle: checkThrottle, timeout: duration(), signer: checkSigner };
+  return { signal: checkSignal, throttle: checkThrottle, timeout: checkTimeout, signer: checkSigner };
 }
 
 /**
@@ -140,7 +140,7 @@ class Push {
     checkOptions(options, {
       signal: checkSignal,
       throttle: checkThrottle,
-      timeout: duration(),
+      timeout: checkTimeout,
       retryFor: duration(),
     });
     this.#reader = reader;

@@ -27,7 +27,7 @@ export {
   checkName,
   type CheckOptions,
   type ChunkedFile,
-  type ChunkRun,
+  type ChunkSpan,
   type FileAttributes,
   type FileEncryption,
   type FilePart,

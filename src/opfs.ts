@@ -1,7 +1,10 @@
 /**
  * Snapshots in a browser: in the file system of an origin (OPFS). Works in pages and in workers, also offline.
  *
- * @example
+ * A `pull` that a reload interrupts resumes after it, and what is there is there offline. One tab has a storage open
+ * for writing; another one opens it `readOnly`, or waits for the lock (`wait`). A page: `tests/examples/offline_page`
+ * of the repository.
+ *
  * ```ts
  * import { pull } from "@snapstream/snapstream";
  * import { OpfsStorage } from "@snapstream/snapstream/opfs";
@@ -13,6 +16,7 @@
  *   await pulling; // `upToDate` if it was here already
  *   return storage;
  * }
+ * console.assert(refresh.length === 2);
  * ```
  *
  * @module

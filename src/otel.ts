@@ -23,6 +23,25 @@
  * Spans are called `snapstream.save`, `snapstream.install`, `snapstream.purge`, `snapstream.pull` … The example
  * `tests/examples/metrics.ts` serves them to Prometheus, and has a dashboard for Grafana beside it.
  *
+ * ```ts
+ * import { KeyValueMachine, MemoryLog, MemoryStorage, pull, Replica, snapshotHandler } from "@snapstream/snapstream";
+ * import { utf8Codec } from "@snapstream/snapstream";
+ * import { observed, replicaTelemetry } from "@snapstream/snapstream/otel";
+ *
+ * const { onEvent, observe } = replicaTelemetry({ attributes: { "snapstream.replica": "cities" } });
+ * const [machine, storage] = [new KeyValueMachine(utf8Codec()), new MemoryStorage()];
+ * const replica = await Replica.open({ machine, log: new MemoryLog(), storage, onEvent });
+ * const end = observe(replica);
+ * await replica.propose(machine.put("hello", "world"));
+ * await replica.snapshot();
+ *
+ * const handler = snapshotHandler(storage);
+ * const source = { url: "http://cities.example", fetch: handler };
+ * await observed("pull", pull(new MemoryStorage(), [source])); // a span, with what came and what was reused
+ * end();
+ * await Promise.all([handler.close(), replica.close()]);
+ * ```
+ *
  * @module
  */
 

@@ -218,7 +218,7 @@ export class Backup implements AsyncDisposable {
     while (!signal.aborted) {
       const { index } = this.#uploaded;
       let isOver = false;
-      await pause(Infinity, signal, this.#log.appended(index).then(() => isOver = true)).catch(() => {});
+      await pause(Infinity, signal, this.#log.appended(index, signal).then(() => isOver = true)).catch(() => {});
       if (signal.aborted) return;
       if (this.#log.status().last <= index) {
         if (isOver) return this.#end(new SnapshotError("CLOSED", "The replica was closed"));

@@ -9,7 +9,11 @@ import { InFlight, Operation, type Tracker } from "../async/mod.ts";
 import {
   attributesOf,
   checkStorage,
+<<<<<<< HEAD
   copied,
+=======
+  type ChunkSpan,
+>>>>>>> main
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -102,8 +106,8 @@ async function install(
     tracker.phase("prepare", manifest.size);
     await receiving.prepare({ signal, onReused: (bytes, chunks) => tracker.reuse(bytes, chunks) });
     tracker.phase("fetch");
-    for (let [run] = receiving.missing(); run !== undefined; [run] = receiving.missing()) {
-      await fetchRun(client, receiving, run.file.name, run.first, run.end, tracker, signal);
+    for (let [span] = receiving.missing(); span !== undefined; [span] = receiving.missing()) {
+      await fetchSpan(client, receiving, span, tracker, signal);
     }
     tracker.phase("commit");
     return await receiving.commit();
@@ -112,17 +116,16 @@ async function install(
   }
 }
 
-/** Fetches adjacent chunks of a file. */
-async function fetchRun(
+/** Fetches the chunks of a span that are in the file of its first one. */
+async function fetchSpan(
   client: BraftClient,
   receiving: SnapshotInstall,
-  name: string,
-  first: number,
-  end: number,
+  span: ChunkSpan,
   tracker: Tracker,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const chunks = receiving.manifest.file(name).chunks!;
+  const { file: { name, chunks }, chunk: first } = receiving.manifest.content.locate(span.first);
+  const end = Math.min(first + span.end - span.first, chunks.count);
   const writes = new InFlight<void>(() => Math.max(Math.floor(WRITE_BYTES / chunks.length(first)), 1));
   const stop = chunks.offset(end - 1) + chunks.length(end - 1);
   let [chunk, buffer, filled] = [first, new Uint8Array(chunks.length(first)), 0];
@@ -133,8 +136,8 @@ async function fetchRun(
         buffer.set(part, filled);
         [filled, at] = [filled + part.length, at + part.length];
         if (filled < buffer.length) continue;
-        const [number, whole] = [chunk++, buffer];
-        await writes.add(receiving.write(name, number, whole).then(() => tracker.add(whole.length, 1)));
+        const [number, whole] = [span.first + chunk++ - first, buffer];
+        await writes.add(receiving.write(number, whole).then(() => tracker.add(whole.length, 1)));
         [buffer, filled] = [new Uint8Array(chunk < end ? chunks.length(chunk) : 0), 0];
       }
     }

@@ -13,6 +13,7 @@ import { LogPurged, LogSource, type Source } from "../transfer/mod.ts";
 import type { FollowerContext, FollowerEvent, FollowerStatus, FollowOptions } from "./follow_options.ts";
 import { explainHistory } from "./histories.ts";
 import { tellLeader } from "./leadership.ts";
+import { Behind, distrust, type Followed, OtherSources } from "./other_sources.ts";
 
 /** The longest silence of a source, in milliseconds; it says something every two seconds. */
 const TIMEOUT = 10_000;
@@ -21,14 +22,6 @@ const RETRY: Backoff = { first: 100, longest: 5000, jitter: [0.75, 1.25] };
 /** How often a source is told what is durable here, and how often the other sources are looked at; milliseconds. */
 const ACKNOWLEDGE = 1000;
 const LOOK = 10_000;
-/** A source that has so many entries fewer than another one has fallen behind. */
-const BEHIND = 1024n;
-
-/** One of the sources. */
-interface Followed {
-  readonly given: Source;
-  readonly log: LogSource;
-}
 
 /**
  * Follows other replicas: installs a snapshot if it must, goes on by their log, and stays on it. Every batch is proven
@@ -90,6 +83,8 @@ export class Follower implements AsyncDisposable {
     this.#sources = sources.map((given) => ({
       given,
       log: new LogSource(given, options.timeout ?? TIMEOUT),
+      failures: 0,
+      trustedFrom: 0,
     }));
     this.#name = options.name ?? crypto.randomUUID();
     this.#tell = neverThrowing(options.onEvent ?? (() => {}));
@@ -207,6 +202,7 @@ export class Follower implements AsyncDisposable {
       if (signal.aborted) break;
       if (this.#context.fsm.applied.index > before) failures = 0;
       if (error === INSTALLED) continue;
+      distrust(source);
       this.#tell({ type: "disconnected", source: source.log.url, error });
       this.#state = "connecting";
       this.#problem = asError(error);
@@ -249,7 +245,8 @@ export class Follower implements AsyncDisposable {
   }
 
   /** Follows one source, until it fails or another one is to be followed. */
-  async #follow({ log: source }: Followed): Promise<void> {
+  async #follow(followed: Followed): Promise<void> {
+    const { log: source } = followed;
     const { log, fsm, leadership } = this.#context;
     this.#state = "connecting";
     const { index, term } = fsm.applied;
@@ -278,6 +275,7 @@ export class Follower implements AsyncDisposable {
           }
           await appending; // one batch is appended while the next one comes
           appending = this.#append(record);
+          followed.failures = followed.trustedFrom = 0;
           appending.catch((error) => stop.abort(error));
         } else if (record.kind === "heartbeat") {
           this.#checkTerm(record.heartbeat.term, source.url);
@@ -370,6 +368,7 @@ export class Follower implements AsyncDisposable {
   async #report(source: LogSource, stop: LinkedAbort): Promise<void> {
     let told = this.#context.fsm.applied.index;
     let looked = performance.now();
+    const others = new OtherSources(this.#sources, source);
     while (!stop.signal.aborted) {
       await pause(ACKNOWLEDGE, stop.signal);
       const { index } = this.#context.fsm.applied;
@@ -379,13 +378,8 @@ export class Follower implements AsyncDisposable {
       }
       if (!isDue) continue;
       looked = performance.now();
-      for (const [i, other] of this.#sources.entries()) {
-        if (other.log === source) continue;
-        const last = await other.log.status(stop.signal).then(({ last }) => last, () => 0n);
-        if (last > this.#sourceIndex + BEHIND && last > index) {
-          stop.abort(new Behind(source.url, i, other.log.url, last));
-        }
-      }
+      const behind = await others.look(this.#sourceIndex, index, stop.signal);
+      if (behind !== undefined) stop.abort(behind);
     }
   }
 
@@ -406,17 +400,6 @@ function chunksOf(source: Source): Source {
 
 /** The result of a failure for which a snapshot was installed. */
 const INSTALLED = Symbol("installed");
-
-/** A source has fallen behind another one. */
-class Behind extends SnapshotError {
-  /** The number of the other. */
-  readonly other: number;
-
-  constructor(source: string, other: number, url: string, last: bigint) {
-    super("UNAVAILABLE", `${source} has fallen behind: ${url} has entries up to ${last}`, { source, index: last });
-    this.other = other;
-  }
-}
 
 function asError(error: unknown): SnapshotError {
   if (error instanceof SnapshotError) return error;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { onAbort } from "../async/mod.ts";
 import { SnapshotError } from "../errors.ts";
 import { BATCH_BYTES, BATCH_ENTRIES, encodeBatch, type EncodedBatch, type LogStorage, purged } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
@@ -34,7 +35,8 @@ export class LogFeed {
   #batchBytes = 0;
   /** Counts replacements of the log: what was made before one is of no use. */
   #generation = 0;
-  #changed: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
+  /** Those who wait for more; a promise that all of them share would keep each that has gone until the next entry. */
+  readonly #waiting = new Set<() => void>();
   #isRead = false;
   #isClosed = false;
 
@@ -61,22 +63,29 @@ export class LogFeed {
     if (last === undefined) return;
     this.#durable = last.index;
     if (this.#isRead) this.#keep(entries);
-    this.#changed?.resolve();
-    this.#changed = undefined;
+    this.#wake();
   }
 
   /** Ends the waits for more. */
   close(): void {
     this.#isClosed = true;
-    this.#changed?.resolve();
+    this.#wake();
   }
 
   /** See `ServedLog.appended`. */
-  async wait(index: bigint): Promise<void> {
-    while (this.last <= index && !this.#isClosed) {
-      this.#changed ??= Promise.withResolvers<void>();
-      await this.#changed.promise;
+  async wait(index: bigint, signal?: AbortSignal): Promise<void> {
+    while (this.last <= index && !this.#isClosed && signal?.aborted !== true) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting.add(resolve);
+      const unlink = onAbort(signal, () => resolve());
+      await promise;
+      unlink();
+      this.#waiting.delete(resolve);
     }
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
   }
 
   /** See `ServedLog.batch`. */
@@ -171,7 +180,6 @@ export class LogFeed {
     this.#batches.clear();
     this.#batchBytes = 0;
     this.#forget();
-    this.#changed?.resolve();
-    this.#changed = undefined;
+    this.#wake();
   }
 }

@@ -61,8 +61,8 @@ export class ReplicaLog implements ServedLog {
     return this.#feed.batch(from, upTo);
   }
 
-  appended(index: bigint): Promise<void> {
-    return this.#feed.wait(index);
+  appended(index: bigint, signal?: AbortSignal): Promise<void> {
+    return this.#feed.wait(index, signal);
   }
 
   acknowledge(follower: string, index: bigint): void {

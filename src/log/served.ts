@@ -49,8 +49,11 @@ export interface ServedLog {
    * @throws {SnapshotError} `NOT_FOUND` if it was purged
    */
   batch(from: bigint, upTo?: bigint): Promise<EncodedBatch | undefined>;
-  /** Resolves once there is an entry behind an index, or the log was closed. */
-  appended(index: bigint): Promise<void>;
+  /**
+   * Resolves once there is an entry behind an index, the log was closed, or the signal fires; whoever waits no longer
+   * leaves nothing behind.
+   */
+  appended(index: bigint, signal?: AbortSignal): Promise<void>;
   /**
    * Notes what a follower has, durably: the log is kept for it.
    *

@@ -20,6 +20,14 @@ export interface LocatedChunk {
   readonly chunk: number;
 }
 
+/** Consecutive chunks of the content. */
+export interface ChunkSpan {
+  /** The first. */
+  readonly first: number;
+  /** The one before which it ends. */
+  readonly end: number;
+}
+
 /** A part of a file. */
 export interface FilePart {
   /** The file. */
@@ -88,6 +96,12 @@ export class SnapshotContent {
   length(chunk: number): number {
     const { file, chunk: i } = this.locate(chunk);
     return file.chunks.length(i);
+  }
+
+  /** The SHA-256 of a chunk. */
+  digest(chunk: number): Uint8Array {
+    const { file, chunk: i } = this.locate(chunk);
+    return file.chunks.digest(i);
   }
 
   /** The file of a chunk, and its number there. */

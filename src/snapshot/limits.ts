@@ -88,7 +88,7 @@ export function checkLimits({ files, size }: Pick<SnapshotManifest, "files" | "s
 }
 
 /** The highest index, and term, that leaves room for what comes after it: 2^62. */
-const MAX_TAKEN = 1n << 62n;
+export const MAX_TAKEN: bigint = 1n << 62n;
 
 /**
  * Refuses a snapshot after which nothing could be proposed, or no leader elected: its index or term is near the end.

@@ -9,6 +9,7 @@ import type { FileInfo, FileOptions, SnapshotMeta, SnapshotSeal } from "./meta.t
 import type { SnapshotError } from "../errors.ts";
 import type { Operation } from "../async/mod.ts";
 import type { ChunkSet } from "../stream/mod.ts";
+import type { ChunkSpan } from "./content.ts";
 import type { SnapshotManifest } from "./manifest.ts";
 import type { SnapshotVerifier } from "./signature.ts";
 
@@ -479,7 +480,7 @@ export interface BadChunk {
 }
 
 /**
- * A snapshot being received.
+ * A snapshot being received. Its chunks go by their numbers in the content: see {@linkcode SnapshotContent}.
  *
  * @category Storage
  * @see {@linkcode MemoryStorage}
@@ -497,18 +498,23 @@ export interface SnapshotInstall extends AsyncDisposable {
   prepare(options?: PrepareOptions): Promise<void>;
 
   /**
-   * The missing chunks as runs, in file order; of identical chunks only one is listed. Changes as chunks are written.
+   * The missing chunks as spans of the content; of identical chunks only one is listed. Changes as chunks are written.
    */
-  missing(): IterableIterator<ChunkRun>;
+  missing(): IterableIterator<ChunkSpan>;
 
-  /** Reports whether a chunk is here, verified. */
-  has(file: string, chunk: number): boolean;
+  /**
+   * Reports whether a chunk is here, verified.
+   *
+   * @param chunk its number in the content, as everywhere here
+   * @throws {SnapshotError} `MALFORMED` if there is no such chunk
+   */
+  has(chunk: number): boolean;
 
   /**
    * Notes whether a chunk has been requested somewhere: others, who would request it from the same place, can wait
    * until it is here.
    */
-  expect(file: string, chunk: number, isExpected: boolean): void;
+  expect(chunk: number, isExpected: boolean): void;
 
   /** The chunks of the content that are here, verified. */
   held(): ChunkSet;
@@ -529,12 +535,12 @@ export interface SnapshotInstall extends AsyncDisposable {
   /**
    * Verifies a chunk, and writes it wherever the snapshot has the same one. Several may be written at the same time.
    *
-   * @param file the name of the file
-   * @param chunk the number of the chunk
+   * @param chunk the number of the chunk in the content
    * @param bytes its bytes, not to be changed before this resolves
-   * @throws {SnapshotError} `CORRUPT` if they are not that chunk's; nothing is written then
+   * @throws {SnapshotError} `CORRUPT` if they are not that chunk's; nothing is written then. `MALFORMED` if there is no
+   *   such chunk
    */
-  write(file: string, chunk: number, bytes: Uint8Array): Promise<void>;
+  write(chunk: number, bytes: Uint8Array): Promise<void>;
 
   /**
    * Makes it a snapshot: see {@linkcode SnapshotWriter.commit}. An install that its check refuses with `MALFORMED`,
@@ -565,14 +571,4 @@ export interface PrepareOptions {
    * elsewhere in the snapshot, too.
    */
   readonly onReused?: (bytes: number, chunks: number) => void;
-}
-
-/** Consecutive chunks of a file. */
-export interface ChunkRun {
-  /** The file. */
-  readonly file: FileInfo;
-  /** The first chunk. */
-  readonly first: number;
-  /** The chunk before which it ends. */
-  readonly end: number;
 }

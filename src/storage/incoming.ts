@@ -1,20 +1,26 @@
 /**
- * The state of a snapshot's files while they are being received.
+ * The files of a snapshot that is being received, in its place of the medium.
  *
  * @module
  */
 
-import type { ChunkedFile, SnapshotContent } from "../snapshot/mod.ts";
-import { type ChunkMap, DigestIndex } from "../stream/mod.ts";
+import { SnapshotError } from "../errors.ts";
+import { mapAhead } from "../async/mod.ts";
+import type { ChunkedFile, SnapshotManifest } from "../snapshot/mod.ts";
+import { ChunkTable } from "./chunk_table.ts";
+import { HandlePool } from "./handle_pool.ts";
+import type { MediumFile, Places } from "./medium.ts";
+import { chunkWritten, readIfRight } from "./read_chunk.ts";
+
+/** Files made durable at the same time, if they were found here. */
+const SYNCS_IN_FLIGHT = 16;
 
 /** A file that is being received. */
 export interface Incoming {
   readonly info: ChunkedFile;
-  readonly chunks: ChunkMap;
-  /** 1 for each chunk that is here and verified, else 0. */
-  readonly have: Uint8Array;
-  /** 1 for each chunk that was requested, else 0. */
-  readonly expected: Uint8Array;
+  /** The number of its first chunk in the content. */
+  readonly first: number;
+  /** The number of its chunks that are not here. */
   missing: number;
   /** True if the file exists and can be written to. */
   exists: boolean;
@@ -24,66 +30,132 @@ export interface Incoming {
   beginning?: Promise<void>;
 }
 
-/** A chunk of a file that is being received. */
-export interface IncomingChunk {
-  readonly file: Incoming;
-  readonly chunk: number;
-}
-
-/** The chunks of all files, to be found by their digests. */
-export class IncomingChunks {
-  readonly #content: SnapshotContent;
+/** The files, and the states of their chunks. Chunks go by their numbers in the content. */
+export class IncomingFiles implements Iterable<Incoming> {
+  /** The states of the chunks; they change by {@linkcode mark} and {@linkcode lose}, which count for the files too. */
+  readonly table: ChunkTable;
+  /** The place, and that of the snapshot once it is one. */
+  place: string;
+  readonly #medium: Places;
+  readonly #manifest: SnapshotManifest;
   readonly #files: ReadonlyMap<string, Incoming>;
-  readonly #index: DigestIndex;
-  /** 1 at the first position of a digest that had a missing chunk and was not taken since. */
-  readonly #wanted: Uint8Array;
+  readonly #handles: HandlePool;
+  readonly #check: () => void;
 
   /**
-   * @param content all chunks
-   * @param files by their names
+   * @param medium has, or will have, a place for it
+   * @param manifest what is received
+   * @param check throws when nothing may be written any more
    */
-  constructor(content: SnapshotContent, files: ReadonlyMap<string, Incoming>) {
-    this.#content = content;
-    this.#files = files;
-    this.#wanted = new Uint8Array(content.count);
-    this.#index = new DigestIndex(content.count, (n) => {
-      const { file, chunk } = content.locate(n);
-      return file.chunks.digest(chunk);
+  constructor(medium: Places, manifest: SnapshotManifest, check: () => void) {
+    const { content } = manifest;
+    this.#medium = medium;
+    this.#manifest = manifest;
+    this.#check = check;
+    this.place = medium.installPlace(manifest);
+    this.table = new ChunkTable(content);
+    this.#handles = new HandlePool((name) => this.openToWrite(this.#files.get(name)!));
+    let first = 0;
+    this.#files = new Map(
+      content.files.map((info) => {
+        const { count } = info.chunks;
+        const file = { info, first, missing: count, exists: false, begun: 0 };
+        first += count;
+        return [info.name, file];
+      }),
+    );
+  }
+
+  /** The files, in the order of the manifest. */
+  [Symbol.iterator](): Iterator<Incoming> {
+    return this.#files.values();
+  }
+
+  /** A file, by its name. */
+  get(name: string): Incoming | undefined {
+    return this.#files.get(name);
+  }
+
+  /** Notes that a chunk is here; returns the number of chunks of its file that are not. */
+  mark(file: Incoming, chunk: number): number {
+    if (this.table.hold(chunk)) file.missing--;
+    return file.missing;
+  }
+
+  /** Notes that a chunk is not here any more, and has to come again. */
+  lose(file: Incoming, chunk: number): void {
+    if (this.table.lose(chunk)) file.missing++;
+  }
+
+  /** Opens a file to be written to; makes it if there is none. */
+  async openToWrite(file: Incoming): Promise<MediumFile> {
+    const opened = await this.#medium.open(this.place, file.info.name, file.exists ? "update" : "create");
+    file.exists = true;
+    return opened;
+  }
+
+  /** Reads a chunk that is here, once; returns nothing if it is not right any more. */
+  read(handle: MediumFile, file: Incoming, chunk: number): Promise<Uint8Array | undefined> {
+    return readIfRight(handle, file.info.chunks, chunk - file.first);
+  }
+
+  /** Writes a verified chunk. */
+  async put(chunk: number, bytes: Uint8Array): Promise<void> {
+    const { file: { name, chunks }, chunk: i } = this.#manifest.content.locate(chunk);
+    const file = this.#files.get(name)!;
+    this.#check();
+    await this.#durably(file, async () => {
+      const { begun } = file;
+      await this.#handles.use(name, async (handle) => {
+        await handle.write(bytes, chunks.offset(i), chunkWritten(chunks, i));
+        if (file.begun === begun) return this.mark(file, chunk) === 0;
+        throw new SnapshotError("UNAVAILABLE", `${JSON.stringify(name)} is begun anew, since it could not be synced`, {
+          file: name,
+          chunk: i,
+        });
+      });
     });
-    for (const { chunks, have, missing } of files.values()) {
-      for (let i = 0; missing > 0 && i < have.length; i++) {
-        if (have[i] === 0) this.#wanted[this.#index.find(chunks.digest(i)).next().value!] = 1;
-      }
+  }
+
+  /** Removes a file and everything that is known of it. */
+  async forget(file: Incoming): Promise<void> {
+    const { info: { name, chunks }, first } = file;
+    for (let i = first; i < first + chunks.count; i++) this.lose(file, i);
+    file.exists = false;
+    file.begun++;
+    await this.#medium.unlink(this.place, name);
+  }
+
+  /** Makes all of them durable, those too that were found here: a process that was killed may not have synced them. */
+  async finish(): Promise<void> {
+    const finishing = mapAhead(this.#files, SYNCS_IN_FLIGHT, ([name, file]) => {
+      return this.#durably(file, () => this.#handles.finish(name));
+    });
+    for await (const _ of finishing);
+  }
+
+  /** Closes those that are open, durable or not. */
+  close(): Promise<void> {
+    return this.#handles.close();
+  }
+
+  /**
+   * Writes to a file, or makes it durable. If a sync fails, the kernel may have dropped written pages that can still be
+   * read, and a retry would succeed: so the file is begun anew.
+   */
+  async #durably(file: Incoming, verb: () => Promise<void>): Promise<void> {
+    while (file.beginning !== undefined) await file.beginning;
+    try {
+      await verb();
+    } catch (error) {
+      // If that fails too there is no file, and the next write fails.
+      await (file.beginning ??= this.#beginAnew(file).catch(() => {}).finally(() => delete file.beginning));
+      throw error;
     }
   }
 
-  /** The chunks with this digest. */
-  *find(digest: Uint8Array): Generator<IncomingChunk, void, undefined> {
-    for (const n of this.#index.find(digest)) yield this.#locate(n);
-  }
-
-  /** Reports whether a chunk with this digest is missing. */
-  isWanted(digest: Uint8Array): boolean {
-    const { done, value } = this.#index.find(digest).next();
-    return !done && this.#wanted[value] === 1;
-  }
-
-  /** Returns the chunks with this digest, if one was missing; only once. */
-  *take(digest: Uint8Array): Generator<IncomingChunk, void, undefined> {
-    if (!this.isWanted(digest)) return;
-    this.#wanted[this.#index.find(digest).next().value!] = 0;
-    yield* this.find(digest);
-  }
-
-  /** Reports whether another chunk stands for this one: it has the same digest, and is missing too. */
-  isSpokenFor({ file, chunk }: IncomingChunk): boolean {
-    const { value } = this.find(file.chunks.digest(chunk)).next();
-    const first = value as IncomingChunk;
-    return (first.file !== file || first.chunk !== chunk) && first.file.have[first.chunk] === 0;
-  }
-
-  #locate(n: number): IncomingChunk {
-    const { file: { name }, chunk } = this.#content.locate(n);
-    return { file: this.#files.get(name)!, chunk };
+  /** Begins a file anew if it could not be made durable. */
+  async #beginAnew(file: Incoming): Promise<void> {
+    if (await this.#handles.discardBroken(file.info.name)) await this.forget(file);
   }
 }

@@ -6,7 +6,7 @@
 
 import { unarchive } from "../snapshot/mod.ts";
 import { fails, same } from "./check.ts";
-import { type AddCase, bytes, type MakeStorage, offered, read, save, streamOf } from "./storage_kit.ts";
+import { type AddCase, bytes, type MakeStorage, missingOf, offered, read, save, streamOf } from "./storage_kit.ts";
 
 /** Adds the cases of groups. */
 export function groupCases(add: AddCase, make: MakeStorage): void {
@@ -68,12 +68,8 @@ export function groupCases(add: AddCase, make: MakeStorage): void {
       const reader = await theirs.open();
       const install = await storage.install(reader.manifest);
       await install.prepare();
-      for (const { file, first, end } of [...install.missing()]) {
-        const { chunks } = reader.info(file.name);
-        for (let i = first; i < end; i++) {
-          const range = { start: chunks!.offset(i), end: chunks!.offset(i) + chunks!.length(i), raw: true };
-          await install.write(file.name, i, await read(reader.file(file.name, range)));
-        }
+      for (const { number, name, start, end } of missingOf(install)) {
+        await install.write(number, await read(reader.file(name, { start, end, raw: true })));
       }
       await reader.close();
       await save(storage, 10n, { state: bytes(10, 1) }, "orders");

@@ -8,7 +8,7 @@ import { SnapshotError } from "../errors.ts";
 import { archive, type SnapshotReader, unarchive } from "../snapshot/mod.ts";
 import { concat, equal } from "../stream/mod.ts";
 import { check, fails, same } from "./check.ts";
-import { type AddCase, bytes, type MakeStorage, manifestOf, read, save, streamOf } from "./storage_kit.ts";
+import { type AddCase, bytes, type MakeStorage, manifestOf, missingOf, read, save, streamOf } from "./storage_kit.ts";
 
 /** Adds the cases of archives and installs. */
 export function installCases(add: AddCase, make: MakeStorage): void {
@@ -49,25 +49,23 @@ export function installCases(add: AddCase, make: MakeStorage): void {
     let reused = 0;
     await install.prepare({ onReused: (count) => reused += count });
     same(reused, 2 * old.length - 262_144, "bytes that were here");
-    const missing = [...install.missing()].flatMap(({ file, first, end }) =>
-      Array.from({ length: end - first }, (_, i) => `${file.name} ${first + i}`)
-    );
-    same(missing.join(), "state 1,tiny 0", "what is missing");
-    await fails(() => install.write("state", 1, old.slice(262_144, 2 * 262_144)), "CORRUPT");
-    for (const none of [99, -1, 0.5, NaN]) await fails(() => install.write("state", none, old), "MALFORMED");
-    await fails(() => install.write("other", 0, old), "MALFORMED");
+    const missing = [...missingOf(install)];
+    same(missing.map(({ name, chunk }) => `${name} ${chunk}`).join(), "state 1,tiny 0", "what is missing");
+    const [middle, tiny] = missing.map(({ number }) => number) as [number, number];
+    await fails(() => install.write(middle, old.slice(262_144, 2 * 262_144)), "CORRUPT");
+    for (const none of [manifest.content.count, -1, 0.5, NaN]) await fails(() => install.write(none, old), "MALFORMED");
     await fails(() => install.commit(), "MALFORMED");
-    await install.write("state", 1, content.slice(262_144, 2 * 262_144));
+    await install.write(middle, content.slice(262_144, 2 * 262_144));
     await install.close();
-    await fails(() => install.write("tiny", 0, bytes(5, 1)), "CLOSED");
+    await fails(() => install.write(tiny, bytes(5, 1)), "CLOSED");
 
     install = await storage.install(manifest);
     await install.prepare();
-    const left = [...install.missing()];
-    check(left.length <= 3, "no more is missing than before");
-    for (const { file, first, end } of left) {
-      const whole = file.name === "tiny" ? bytes(5, 1) : file.name === "same" ? old : content;
-      for (let i = first; i < end; i++) await install.write(file.name, i, whole.slice(i * 262_144, (i + 1) * 262_144));
+    const left = [...missingOf(install)];
+    check(left.length <= missing.length, "no more is missing than before");
+    for (const { number, name, start, end } of left) {
+      const whole = name === "tiny" ? bytes(5, 1) : name === "same" ? old : content;
+      await install.write(number, whole.slice(start, end));
     }
     await install.commit();
     await install.close();
@@ -89,11 +87,10 @@ export function installCases(add: AddCase, make: MakeStorage): void {
     let reused = 0;
     await install.prepare({ onReused: (_, chunks) => reused += chunks });
     let written = 0;
-    for (const { file, first, end } of install.missing()) {
-      const whole = file.name === "a" ? twice : file.name === "b" ? one : concat([two, bytes(10, 5)]);
-      for (let i = first; i < end; i++, written++) {
-        await install.write(file.name, i, whole.slice(i * 262_144, (i + 1) * 262_144));
-      }
+    for (const { number, name, start, end } of missingOf(install)) {
+      const whole = name === "a" ? twice : name === "b" ? one : concat([two, bytes(10, 5)]);
+      await install.write(number, whole.slice(start, end));
+      written++;
     }
     same(written, 3, "chunks that are not the same");
     same(reused, 4, "chunks that are");
@@ -112,16 +109,16 @@ export function installCases(add: AddCase, make: MakeStorage): void {
     const install = await storage.install(manifest);
     check(storage.installing === install, "the install that is open is known");
     await install.prepare();
-    await install.write("state", 1, content.slice(262_144, 2 * 262_144));
-    check(install.has("state", 1) && !install.has("state", 0), "which chunks are here");
+    await install.write(1, content.slice(262_144, 2 * 262_144));
+    check(install.has(1) && !install.has(0), "which chunks are here");
     const part = await read(install.file("state", { start: 262_150, end: 300_000 }));
     check(equal(part, content.slice(262_150, 300_000)), "what has come");
     await fails(() => read(install.file("state", { start: 262_143, end: 262_145 })), "NOT_FOUND");
     await fails(() => read(install.file("other")), "NOT_FOUND");
-    install.expect("state", 0, true);
+    install.expect(0, true);
     same(install.held().bytes[0], 0b0010, "which chunks are here");
     same(install.expected().bytes[0], 0b0011, "which chunks are here or expected");
-    for (const i of [0, 2, 3]) await install.write("state", i, content.slice(i * 262_144, (i + 1) * 262_144));
+    for (const i of [0, 2, 3]) await install.write(i, content.slice(i * 262_144, (i + 1) * 262_144));
     const reading = install.file("state").getReader();
     const first = (await reading.read()).value!;
     await install.commit();
@@ -144,11 +141,8 @@ export function installCases(add: AddCase, make: MakeStorage): void {
       const install = await storage.install(manifest);
       try {
         await install.prepare();
-        for (const { file, first, end } of [...install.missing()]) {
-          for (let i = first; i < end; i++) {
-            const all = files[file.name as keyof typeof files];
-            await install.write(file.name, i, all.slice(i * 262_144, (i + 1) * 262_144));
-          }
+        for (const { number, name, start, end } of missingOf(install)) {
+          await install.write(number, files[name as keyof typeof files].slice(start, end));
         }
         return await install.commit({ check: look });
       } finally {

@@ -4,7 +4,13 @@
  * @module
  */
 
-import { archive, type SnapshotInfo, type SnapshotManifest, type SnapshotStorage } from "../snapshot/mod.ts";
+import {
+  archive,
+  type SnapshotInfo,
+  type SnapshotInstall,
+  type SnapshotManifest,
+  type SnapshotStorage,
+} from "../snapshot/mod.ts";
 import { type ChunkMap, ChunkMapBuilder, concat, sha256 } from "../stream/mod.ts";
 
 /** An empty storage to be tested, and its removal. */
@@ -110,6 +116,26 @@ export async function manifestOf(
   } finally {
     await storage.close();
     await cleanUp();
+  }
+}
+
+/** A missing chunk: its number in the content, its file, its number there, and which bytes of the file it has. */
+export interface MissingChunk {
+  readonly number: number;
+  readonly name: string;
+  readonly chunk: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The missing chunks, one by one, as {@linkcode SnapshotInstall.missing} has them: chunks that come are left out. */
+export function* missingOf(install: SnapshotInstall): Generator<MissingChunk, void, undefined> {
+  for (const { first, end } of install.missing()) {
+    for (let number = first; number < end; number++) {
+      const { file: { name, chunks }, chunk } = install.manifest.content.locate(number);
+      const start = chunks.offset(chunk);
+      yield { number, name, chunk, start, end: start + chunks.length(chunk) };
+    }
   }
 }
 

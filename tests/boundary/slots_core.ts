@@ -316,29 +316,15 @@ const installing: Slot[] = [
   ...members("install.prepare", (world, v) => onInstall(world, (it) => it.prepare(v)), {
     ...{ signal: isSignal, onReused: isFunction },
   }),
-  parameter(
-    "install.write",
-    "file",
-    isString,
-    (world, v) => onInstall(world, (it) => it.write(v, 0, new Uint8Array(1))),
-  ),
-  parameter(
-    "install.write",
-    "chunk",
-    isInteger(0),
-    (world, v) => onInstall(world, (it) => it.write("state", v, new Uint8Array(1))),
-  ),
-  parameter("install.write", "bytes", isBytes, (world, v) => onInstall(world, (it) => it.write("state", 0, v))),
+  parameter("install.write", "chunk", isInteger(0), (world, v) => {
+    return onInstall(world, (it) => it.write(v, new Uint8Array(1)));
+  }),
+  parameter("install.write", "bytes", isBytes, (world, v) => onInstall(world, (it) => it.write(0, v))),
   ...members("install.commit", (world, v) => onInstall(world, (it) => it.commit(v)), { check: isFunction })
     .map(({ without: _, ...slot }) => slot), // chunks are missing
-  parameter("install.has", "file", isString, (world, v) => onInstall(world, (it) => it.has(v, 0))),
-  parameter("install.has", "chunk", isInteger(0), (world, v) => onInstall(world, (it) => it.has("state", v))),
-  parameter(
-    "install.expect",
-    "isExpected",
-    isBoolean,
-    (world, v) => onInstall(world, (it) => it.expect("state", 0, v)),
-  ),
+  parameter("install.has", "chunk", isInteger(0), (world, v) => onInstall(world, (it) => it.has(v))),
+  parameter("install.expect", "chunk", isInteger(0), (world, v) => onInstall(world, (it) => it.expect(v, true))),
+  parameter("install.expect", "isExpected", isBoolean, (world, v) => onInstall(world, (it) => it.expect(0, v))),
   parameter("install.file", "", isString, (world, v) => onInstall(world, (it) => it.file(v))),
 ];
 
@@ -434,6 +420,7 @@ const formats: Slot[] = [
     ({ manifest }, v: Any) => manifest.content.at(v),
   ),
   parameter("SnapshotContent.length", "chunk", isOne(0, -0), ({ manifest }, v: Any) => manifest.content.length(v)),
+  parameter("SnapshotContent.digest", "chunk", isOne(0, -0), ({ manifest }, v: Any) => manifest.content.digest(v)),
   parameter("SnapshotContent.firstChunk", "", isString, ({ manifest }, v: Any) => manifest.content.firstChunk(v)),
   parameter("SnapshotContent.start", "", isString, ({ manifest }, v: Any) => manifest.content.start(v)),
   parameter(

@@ -2,7 +2,7 @@
 
 import { DirectoryBucket } from "../../src/bucket/directory/bucket.ts";
 import { MemoryStorage, snapshotHandler, type SnapshotStorage, type SnapshotWriter } from "../../mod.ts";
-import { serve } from "../../src/transfer/server/serve.ts";
+import { nodeListener, serve } from "../../src/serve.ts";
 import { pullBraft, serveBraft } from "../../src/braft.ts";
 import { sqliteEngine, SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
@@ -169,6 +169,7 @@ export function serverSlots(): Slot[] {
   const handler = (request: Request) => snapshotHandler(new MemoryStorage())(request);
   return [
     parameter("serve", "handler", isFunction, (_, v: Any) => serve(v, { port: 0 })),
+    parameter("nodeListener", "handler", isFunction, (_, v: Any) => Promise.resolve().then(() => nodeListener(v))),
     parameter("serve", "options.port", isInteger(0, 65535), (_, v: Any) => serve(handler, { port: v })),
     parameter(
       "serve",

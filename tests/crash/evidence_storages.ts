@@ -24,6 +24,7 @@ import {
   type WorldKind,
 } from "./evidence_media.ts";
 import { worlds } from "./evidence_worlds.ts";
+import { missingOf } from "../support/installs.ts";
 
 /** What was looked at. */
 export interface EvidenceCounts {
@@ -99,11 +100,8 @@ const MOMENTS: Readonly<Record<string, Moment>> = {
     try {
       await install.prepare();
       const there = await (await source(opened)).open();
-      for (const { file, first, end } of [...install.missing()]) {
-        for (let i = first; i < end; i++) {
-          const [start, stop] = [file.chunks!.offset(i), file.chunks!.offset(i) + file.chunks!.length(i)];
-          await install.write(file.name, i, await bytesOf(there.file(file.name, { start, end: stop, raw: true })));
-        }
+      for (const { number, name, start, end } of missingOf(install)) {
+        await install.write(number, await bytesOf(there.file(name, { start, end, raw: true })));
       }
       await install.commit();
     } finally {

@@ -8,6 +8,7 @@ import { equal } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, pieces, rejects } from "../support/harness.ts";
 import { namesIn } from "./image.ts";
 import type { SimulatedDisk } from "./simulated_disk.ts";
+import { missingOf } from "../support/installs.ts";
 
 export const ROOT = "/data/snapshots";
 export const RETAIN = 2;
@@ -69,12 +70,9 @@ export async function receive(
   const install = await storage.install(manifest);
   try {
     await install.prepare();
-    for (const { file, first, end } of install.missing()) {
-      for (let i = first; i < end; i++) {
-        if (chunks-- <= 0) return false;
-        const at = file.chunks!.offset(i);
-        await install.write(file.name, i, content[file.name]!.slice(at, at + file.chunks!.length(i)));
-      }
+    for (const { number, name, start, end } of missingOf(install)) {
+      if (chunks-- <= 0) return false;
+      await install.write(number, content[name]!.slice(start, end));
     }
     await install.commit();
     return true;

@@ -1,6 +1,6 @@
 // The objects of `counter.ts`, from outside.
 
-import { ask, until, type Worker } from "../support/miniflare.ts";
+import { ask, request, until, type Worker } from "../support/miniflare.ts";
 
 /** What an object of `counter.ts` says of itself. */
 export interface Status {
@@ -48,7 +48,7 @@ export class Remote {
 
   /** Loses the object: nothing in memory is left. */
   async crash(): Promise<void> {
-    await fetch(`${this.url}/crash`).catch(() => {});
+    await request(`${this.url}/crash`).catch(() => {});
   }
 
   /** Waits until it has a snapshot of so much, and nothing more to do. */

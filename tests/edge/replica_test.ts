@@ -1,5 +1,5 @@
 import { assert, test } from "../support/harness.ts";
-import { ask, until, withWorker, type Worker } from "../support/miniflare.ts";
+import { ask, request, until, withWorker, type Worker } from "../support/miniflare.ts";
 import { Remote } from "./remote.ts";
 
 test("DurableReplica: constructed again, it has everything, from the log and from a snapshot", () =>
@@ -33,7 +33,9 @@ test("DurableReplica: an object that is lost at any write of a save has all, and
         for (let i = 0; i < 5; i++) await counter.add("word");
         await counter.snapshot();
         for (let i = 0; i < 5; i++) await counter.add("word");
-        const response = await fetch(`${counter.url}/snapshot?crashAt=${crashAt}&when=${when}`).catch(() => undefined);
+        const response = await request(`${counter.url}/snapshot?crashAt=${crashAt}&when=${when}`).catch(() =>
+          undefined
+        );
         await response?.body?.cancel();
         assert.isFalse(response?.ok ?? false, `it was lost ${when} write ${crashAt}`);
         const { snapshotIndex } = await counter.status();

@@ -44,3 +44,7 @@ test("the README names every entry point", async () => {
   const { exports } = JSON.parse(await readFile(`${ROOT}/deno.json`, "utf8")) as { exports: Record<string, string> };
   for (const name of Object.keys(exports)) assert.include(readme, `\`${name}\``);
 });
+
+test("the README is read in a few minutes: the rest is in the guides", async () => {
+  assert.isBelow((await readFile(`${ROOT}/README.md`, "utf8")).split("\n").length, 250);
+});

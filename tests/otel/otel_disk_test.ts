@@ -23,7 +23,7 @@ import {
 import { observed, replicaTelemetry } from "../../src/otel.ts";
 import { readFile } from "node:fs/promises";
 import { serveWithMetrics } from "../examples/metrics.ts";
-import { assert, test } from "../support/harness.ts";
+import { assert, test, turns } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 
 /** A reader that is asked, and by itself does nothing. */
@@ -50,6 +50,7 @@ function sdk() {
       return new PrometheusSerializer().serialize((await reader.collect()).resourceMetrics);
     },
     async close() {
+      await turns(1); // the exporter acknowledges a span by a timer, which nothing else waits for
       await meters.shutdown();
       await tracers.shutdown();
     },

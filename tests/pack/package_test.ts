@@ -2,6 +2,7 @@
 
 import { assert, test } from "../support/harness.ts";
 import { runtime } from "../suites/runtimes.ts";
+import { testGuides } from "./guides.ts";
 import { command } from "./npm_package.ts";
 import { packed, type Project, TOOLS } from "./project.ts";
 
@@ -236,3 +237,5 @@ test("package: wrangler leaves out what is not used", async () => {
   await tool(project, "wrangler/bin/wrangler.js", ...args);
   assert.isAtMost(await gzipped(await Deno.readFile(`${project.directory}/wrangler-out/shaken.js`)), SHAKEN);
 });
+
+testGuides();

@@ -19,9 +19,21 @@ export const TOOLS: Readonly<Record<string, string>> = {
   wrangler: "wrangler@4.164.0",
 };
 
+/** What the guides want beside the package, in the versions of deno.json. */
+export const OF_GUIDES: Readonly<Record<string, string>> = {
+  "@nats-io/jetstream": "@nats-io/jetstream@3.4.0",
+  "@nats-io/kv": "@nats-io/kv@3.4.0",
+  "@nats-io/nats-core": "@nats-io/nats-core@3.4.0",
+  "@opentelemetry/api": "@opentelemetry/api@1.10.0",
+  express: "express@5.3.0",
+  hono: "hono@4.13.19",
+  "memory-level": "memory-level@3.1.0",
+};
+
 /** Gets the tools. */
-export function installTools(): Promise<void> {
-  return installPackages("pack", "bundlers, and what looks at packages", TOOLS);
+export async function installTools(): Promise<void> {
+  await installPackages("pack", "bundlers, and what looks at packages", TOOLS);
+  await installPackages("guides", "what the guides are about", OF_GUIDES);
 }
 
 /** A project that has the package installed. */
@@ -51,10 +63,27 @@ async function makeProject(directory: string): Promise<Project> {
   const npm = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--omit=peer"];
   await command("npm", [...npm, tarball], directory);
   const modules = `${directory}/node_modules`;
-  for (const name of Object.keys(TOOLS)) {
+  await link(Object.keys(TOOLS), `${RUNTIMES}/pack/node_modules`, modules);
+  return { directory, tarball, root: `${modules}/@snapstream/snapstream` };
+}
+
+/** Links packages into a `node_modules`, each by its name. */
+async function link(names: readonly string[], from: string, modules: string): Promise<void> {
+  for (const name of names) {
     const [scope] = name.includes("/") ? name.split("/") : [];
     if (scope !== undefined) await Deno.mkdir(`${modules}/${scope}`, { recursive: true });
-    await Deno.symlink(`${RUNTIMES}/pack/node_modules/${name}`, `${modules}/${name}`);
+    await Deno.symlink(`${from}/${name}`, `${modules}/${name}`);
   }
-  return { directory, tarball, root: `${modules}/@snapstream/snapstream` };
+}
+
+/** Makes a project that has what the guides want, too, below the other one. */
+export async function projectOfGuides(): Promise<string> {
+  const { directory, root } = await packed();
+  const guides = `${directory}/guides`;
+  const modules = `${guides}/node_modules`;
+  await Deno.mkdir(modules, { recursive: true });
+  await link(Object.keys(OF_GUIDES), `${RUNTIMES}/guides/node_modules`, modules);
+  await Deno.mkdir(`${modules}/@snapstream`);
+  await command("cp", ["-r", root, `${modules}/@snapstream/`], guides); // so that it finds its optional peers
+  return guides;
 }

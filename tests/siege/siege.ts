@@ -23,7 +23,7 @@ const SETTLES_WITHIN = 10_000;
 const SPARE_SOCKETS = 32;
 
 /** The work of the honest. */
-const WORK = ["save", "pull", "push", "followerSaves"] as const;
+const WORK = ["save", "pull", "readLog", "push", "followerSaves"] as const;
 
 /** What a siege gave. */
 export interface SiegeReport {

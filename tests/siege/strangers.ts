@@ -115,6 +115,24 @@ const KINDS: Readonly<Record<string, Deed>> = {
       socket.write(get(random, `/snapshots/${next - i}/${what}`, ["Range: bytes=0-0"]));
     }
   },
+  "waits for the log, and reads nothing": (socket, { last }, random) => {
+    socket.pause();
+    for (const from of [last + 1n, 1n]) socket.write(get(random, `/log?from=${from}&wait`));
+  },
+  "asks for the log from anywhere": (socket, { last }, random) => {
+    const any = () => random.pick([0n, 1n, last, last + 1n, last + 2n, 2n ** 63n - 1n, 2n ** 63n]);
+    socket.write(get(random, `/log?from=${any()}&to=${any()}`, random.chance(0.5) ? ["Accept: application/json"] : []));
+    socket.write(get(random, `/log?index=${any()}`));
+    socket.write(get(random, `/log?from=${any()}&digest=${"0".repeat(random.below(2000))}`));
+  },
+  "says that it leads": (socket, _loot, random) => {
+    const said = JSON.stringify({ term: random.pick(["9223372036854775807", "7"]), leader: "http://169.254.169.254/" });
+    socket.write(sent(random, ["POST", "/log/leader"], encode(said)));
+  },
+  "asks what goes on": (socket, { next }, random) => {
+    for (const path of ["status", `${next}/install`, `${next}/held`]) socket.write(get(random, `/snapshots/${path}`));
+    socket.write(get(random, "/"));
+  },
   "asks for many ranges": (socket, _loot, random) => {
     const ranges = Array.from({ length: 400 }, (_, i) => `${i * 3}-${i * 3 + random.below(9)}`).join(",");
     socket.write(get(random, "/snapshots/latest/archive", [`Range: bytes=${ranges}`]));

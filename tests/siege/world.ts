@@ -19,6 +19,7 @@ import {
   type SourceOptions,
   utf8Codec,
 } from "../../mod.ts";
+import { LogSource } from "../../src/transfer/mod.ts";
 import { equal, toHex } from "../../src/stream/mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { serve, type Server } from "../../src/transfer/server/serve.ts";
@@ -58,6 +59,8 @@ export interface Loot {
   readonly foreign: Uint8Array;
   /** The index that would be the next. */
   readonly next: bigint;
+  /** The last entry of the leader's log. */
+  readonly last: bigint;
 }
 
 /** What is on a disk, and in the process. */
@@ -188,6 +191,18 @@ export class World {
     await storage.close();
   }
 
+  /** A client reads the log of the leader, each batch proven to be of the history before it. */
+  async readLog(): Promise<void> {
+    const source = new LogSource(this.#source(this.leader), 5000);
+    const { first, last } = await source.status(undefined);
+    let read = 0n;
+    const request = { from: first, digest: undefined, group: GROUP, wait: false };
+    const { isWhole } = await source.read(request, undefined, (record) => {
+      if (record.kind === "batch") read += BigInt(record.batch.entries.length);
+    });
+    if (!isWhole || read < last - first + 1n) throw new Error(`It read ${read} entries of ${first} to ${last}`);
+  }
+
   /** The leader pushes its newest to the follower. */
   async push(): Promise<void> {
     const { appliedIndex } = this.follower.replica.status();
@@ -220,6 +235,7 @@ export class World {
         unsigned: this.#unsigned,
         foreign: this.#foreign,
         next: reader.manifest.index,
+        last: this.leader.replica.status().lastIndex,
       };
     } finally {
       await reader.close();

@@ -1,6 +1,7 @@
 import { archive, MemoryStorage, unarchive } from "../../mod.ts";
 import { assert, bytesOf, noise, test } from "../support/harness.ts";
 import { save, storageWith } from "../support/samples.ts";
+import { writeChunk } from "../support/installs.ts";
 
 const CHUNK = 65_536;
 
@@ -11,7 +12,7 @@ async function begin(storage: MemoryStorage, index: bigint, chunks: number, rece
   const reader = await there.open();
   const install = await storage.install(reader.manifest);
   await install.prepare();
-  for (let i = 0; i < received; i++) await install.write("state", i, content.slice(i * CHUNK, (i + 1) * CHUNK));
+  for (let i = 0; i < received; i++) await writeChunk(install, "state", i, content.slice(i * CHUNK, (i + 1) * CHUNK));
   await install.close();
   await reader.close();
   await there.close();

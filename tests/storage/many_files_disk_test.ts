@@ -6,6 +6,7 @@ import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { FaultyDisk } from "../support/faulty_disk.ts";
 import { assert, gate, noise, pieces, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
+import { writeChunk } from "../support/installs.ts";
 
 const AT_A_TIME = 16;
 const META = { lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] };
@@ -117,8 +118,8 @@ test("many files: what is received is opened once, and synced once, with its las
     const storage = await DirectoryStorage.open(root, { disk });
     const install = await storage.install(reader.manifest);
     await install.prepare();
-    await install.write("d/f0", 0, contents[0]!); // makes the directory
-    await Promise.all(contents.slice(1).map((bytes, i) => install.write(`d/f${i + 1}`, 0, bytes)));
+    await writeChunk(install, "d/f0", 0, contents[0]!); // makes the directory
+    await Promise.all(contents.slice(1).map((bytes, i) => writeChunk(install, `d/f${i + 1}`, 0, bytes)));
     await install.commit();
     const count = (what: RegExp) => disk.done.filter((it) => what.test(it)).length;
     assert.deepEqual([count(/^create .*\/d\/f/), count(/^update .*\/d\/f/), count(/^sync .*\/d\/f/)], [61, 0, 60]);

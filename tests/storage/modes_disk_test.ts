@@ -7,6 +7,7 @@ import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, pieces, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { contentOf, directoryOf, flip, save } from "../support/directory_storage.ts";
+import { writeChunk } from "../support/installs.ts";
 
 const CHUNK = 262_144;
 
@@ -48,10 +49,10 @@ async function fill(root: string, look: () => Promise<void>): Promise<void> {
     } else {
       const install = await storage.install(reader.manifest);
       await install.prepare();
-      await install.write("a/b", 0, contentOf(index)["a/b"]!);
+      await writeChunk(install, "a/b", 0, contentOf(index)["a/b"]!);
       const state = contentOf(index).state!;
-      for (const i of [0, 1]) await install.write("state", i, state.slice(i * CHUNK, (i + 1) * CHUNK));
-      await install.write("same", 0, contentOf(index).same!);
+      for (const i of [0, 1]) await writeChunk(install, "state", i, state.slice(i * CHUNK, (i + 1) * CHUNK));
+      await writeChunk(install, "same", 0, contentOf(index).same!);
       await (index === 4n ? install.commit() : install.close());
     }
     await reader.close();

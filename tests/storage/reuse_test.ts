@@ -5,6 +5,7 @@ import { ChunkMap } from "../../src/stream/mod.ts";
 import { SpoiledStorage } from "../support/faulty_medium.ts";
 import { assert, bytesOf, noise, pieces, rejects, test } from "../support/harness.ts";
 import { save, storageWith } from "../support/samples.ts";
+import { writeChunk } from "../support/installs.ts";
 
 const STATE = noise(200_000, 1);
 const META = { lastIncludedTerm: 1n, peers: [] };
@@ -57,7 +58,7 @@ test("reuse: what another commit has retired meanwhile is not here", async () =>
   assert.isTrue(await writer.reuse([{ ...info, name: "a" }]));
   const install = await storage.install(five.manifest);
   await install.prepare();
-  await install.write("other", 0, noise(10, 3));
+  await writeChunk(install, "other", 0, noise(10, 3));
   await install.commit();
   assert.isFalse(await writer.reuse([{ ...info, name: "b" }]));
   await pieces(STATE).pipeTo(writer.file("b"));

@@ -8,6 +8,7 @@ import { assert, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { contentOf, namesIn, save } from "../support/directory_storage.ts";
 import { beside, MANIFEST } from "./outside.ts";
+import { numberOf, writeChunk } from "../support/installs.ts";
 
 /** The manifest of {@linkcode contentOf} 3, to be installed. */
 function manifestOfThree(): Promise<SnapshotManifest> {
@@ -27,9 +28,9 @@ test("links: an install that is gone on with takes nothing from behind links, an
     const first = await storage.install(manifest);
     await first.prepare();
     for (const [name, content] of Object.entries(contentOf(3n))) {
-      if (name !== "state") await first.write(name, 0, content);
+      if (name !== "state") await writeChunk(first, name, 0, content);
     }
-    await first.write("state", 0, state!.slice(0, 262_144));
+    await writeChunk(first, "state", 0, state!.slice(0, 262_144));
     await first.close();
     const [place] = (await namesIn(root)).filter((name) => name.startsWith("install-"));
     const path = `${root}/${place}`;
@@ -40,9 +41,9 @@ test("links: an install that is gone on with takes nothing from behind links, an
       const before = await lstat(`${path}.was`);
       const again = await storage.install(manifest);
       await again.prepare();
-      assert.isFalse(again.has(name, 0), name);
+      assert.isFalse(again.has(numberOf(again, name, 0)), name);
       for (let i = 0; i < manifest.file(name).chunks!.count; i++) {
-        await again.write(name, i, contentOf(3n)[name]!.slice(i * 262_144, (i + 1) * 262_144));
+        await writeChunk(again, name, i, contentOf(3n)[name]!.slice(i * 262_144, (i + 1) * 262_144));
       }
       await again.close();
       assert.equal((await lstat(`${path}.was`)).mtimeMs, before.mtimeMs);
@@ -53,7 +54,7 @@ test("links: an install that is gone on with takes nothing from behind links, an
     await symlink(`${outside}/c`, `${path}/${MANIFEST}.tmp`);
     const last = await storage.install(manifest);
     await last.prepare(); // begins anew
-    assert.isFalse(last.has("state", 0));
+    assert.isFalse(last.has(numberOf(last, "state", 0)));
     await last.close();
   }));
 
@@ -64,15 +65,15 @@ test("links: an install that is replaced, and a directory in it, while it is bei
     await install.prepare();
     const [place] = (await namesIn(root)).filter((name) => name.startsWith("install-"));
     await symlink(outside, `${root}/${place}/a`);
-    await rejects(install.write("a/b", 0, contentOf(3n)["a/b"]!), "CORRUPT");
+    await rejects(writeChunk(install, "a/b", 0, contentOf(3n)["a/b"]!), "CORRUPT");
     await rename(`${root}/${place}`, `${root}/../was`);
     await symlink(outside, `${root}/${place}`);
-    await rejects(install.write("state", 0, contentOf(3n).state!.slice(0, 262_144)), "CORRUPT");
+    await rejects(writeChunk(install, "state", 0, contentOf(3n).state!.slice(0, 262_144)), "CORRUPT");
     await install.close();
     assert.deepEqual(await storage.unfinished(), []);
     const again = await storage.install(manifest); // the link makes way
     await again.prepare();
-    await again.write("a/b", 0, contentOf(3n)["a/b"]!);
+    await writeChunk(again, "a/b", 0, contentOf(3n)["a/b"]!);
     await again.close();
   }));
 
@@ -86,7 +87,7 @@ test("links: a pipe in the place of a file of an install does not hold it up", (
     assert.equal(spawnSync("mkfifo", [`${root}/${place}/state`]).status, 0);
     const again = await storage.install(manifest);
     await again.prepare(); // to open a pipe waits for whoever opens its other end
-    assert.isFalse(again.has("state", 0));
-    await rejects(again.write("state", 0, contentOf(3n).state!.slice(0, 262_144)), "UNAVAILABLE");
+    assert.isFalse(again.has(numberOf(again, "state", 0)));
+    await rejects(writeChunk(again, "state", 0, contentOf(3n).state!.slice(0, 262_144)), "UNAVAILABLE");
     await again.close();
   }));

@@ -166,9 +166,17 @@ export async function stopTheWorker(): Promise<void> {
 /** A request that takes so long hangs, in milliseconds; the test that waits for it would not say which it was. */
 const HANGS = 100_000;
 
+/**
+ * Sends a request on a connection of its own: one that is kept, workerd closes when it has waited for five seconds, or
+ * has not read what was sent on it, and whoever sends on it at that moment gets no answer.
+ */
+export function request(url: string, init: RequestInit & { headers?: Record<string, string> } = {}): Promise<Response> {
+  return fetch(url, { signal: AbortSignal.timeout(HANGS), ...init, headers: { ...init.headers, connection: "close" } });
+}
+
 /** Asks the worker; what it answers must be good. */
-export async function ask(url: string, init?: RequestInit): Promise<string> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(HANGS), ...init }).catch((error: Error) => {
+export async function ask(url: string, init: RequestInit & { headers?: Record<string, string> } = {}): Promise<string> {
+  const response = await request(url, init).catch((error: Error) => {
     throw new Error(`${url} is not answered: ${error.message}, ${error.cause}`, { cause: error });
   });
   const text = await response.text();

@@ -31,7 +31,7 @@ async function code(response: Response): Promise<[number, string]> {
 test("handler: PUT installs, and then is up to date", () =>
   receiving(async (put, _, storage) => {
     const response = await put("9");
-    assert.deepEqual([response.status, response.headers.get("Location")], [201, "/snapshots/9/manifest"]);
+    assert.deepEqual([response.status, response.headers.get("Location")], [201, "9/manifest"]);
     assert.strictEqual((await response.json()).index, "9");
     assert.strictEqual((await storage.list()).length, 1);
     const again = await put("9");

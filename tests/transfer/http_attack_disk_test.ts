@@ -1,7 +1,7 @@
 // What a client may send over a real socket, and not do, without harm to the server.
 
 import { archive, snapshotHandler, type SnapshotHandlerOptions } from "../../mod.ts";
-import { type Handler, serve } from "../../src/transfer/server/serve.ts";
+import { type Handler, serve } from "../../src/serve.ts";
 import { inFrozenTime } from "../support/fake_clock.ts";
 import { assert, bytesOf, noise, test, turns } from "../support/harness.ts";
 import { storageWith } from "../support/samples.ts";

@@ -6,6 +6,7 @@ import { parseNotification } from "../../src/transfer/notification.ts";
 import { toHex } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, rejects, test, turns } from "../support/harness.ts";
 import { storageWith } from "../support/samples.ts";
+import { writeChunk } from "../support/installs.ts";
 
 const STATE = noise(200_000, 1);
 
@@ -110,7 +111,7 @@ test("attack: several ranges of what has not all come are refused before anythin
   const storage = new MemoryStorage();
   const install = await storage.install(reader.manifest);
   await install.prepare();
-  await install.write("state", 0, STATE.slice(0, 65_536));
+  await writeChunk(install, "state", 0, STATE.slice(0, 65_536));
   const handler = snapshotHandler(storage, { allowWrites: true });
   const ask = (Range: string) =>
     handler(new Request(`http://host/snapshots/${toHex(reader.manifest.digest)}/content`, { headers: { Range } }));

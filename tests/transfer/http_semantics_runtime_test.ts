@@ -4,6 +4,7 @@ import { archive, MemoryStorage, snapshotHandler, type SnapshotHandlerOptions, u
 import { ChunkSet, concat, sha256, toBase64, toHex } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, test, turns } from "../support/harness.ts";
 import { type Files, save, storageWith } from "../support/samples.ts";
+import { writeChunk } from "../support/installs.ts";
 
 const FILES: Files = { a: noise(200_000, 1), b: noise(5, 2), c: noise(0, 1), d: noise(70_000, 3) };
 const CONTENT = concat(Object.values(FILES));
@@ -279,8 +280,8 @@ test("HTTP: HEAD of a snapshot, complete, being received, and left unfinished; a
 
     const install = await storage.install(manifest);
     await install.prepare();
-    await install.write("a", 1, files.a!.slice(65_536, 131_072));
-    await install.write("b", 0, files.b!);
+    await writeChunk(install, "a", 1, files.a!.slice(65_536, 131_072));
+    await writeChunk(install, "b", 0, files.b!);
     for (const which of ["9", digest]) {
       const receiving = await head(which);
       assert.deepEqual(uploadHeaders(receiving), ["?0", String(65_536 + 5), size]);

@@ -16,6 +16,7 @@ import { SpoiledStorage } from "../support/faulty_medium.ts";
 import { assert, bytesOf, noise, rejects, test, turns } from "../support/harness.ts";
 import { save } from "../support/samples.ts";
 import { after, sourceOf, type TestSource, withBody } from "../support/servers.ts";
+import { writeChunk } from "../support/installs.ts";
 
 const CHUNK = 65_536;
 const STATE = noise(64 * CHUNK, 3);
@@ -174,7 +175,7 @@ test("pull: a further source with an address of another kind does not matter", (
 /** A storage of whose installs something is other. */
 function twisted(
   storage: MemoryStorage,
-  write: (write: () => Promise<void>, name: string, chunk: number) => Promise<void>,
+  write: (write: () => Promise<void>) => Promise<void>,
 ): SnapshotStorage {
   return new Proxy(storage, {
     get(target, key) {
@@ -185,7 +186,7 @@ function twisted(
       return async (...args: Parameters<MemoryStorage["install"]>) => {
         const install = await target.install(...args);
         const original = install.write.bind(install);
-        install.write = (name, chunk, bytes) => write(() => original(name, chunk, bytes), name, chunk);
+        install.write = (chunk, bytes) => write(() => original(chunk, bytes));
         return install;
       };
     },
@@ -253,7 +254,7 @@ test("install: closed twice, both wait for what is running", () =>
     const install = await here.install(manifest);
     await install.prepare();
     const order: string[] = [];
-    const written = install.write("state", 0, STATE.slice(0, CHUNK)).then(() => order.push("written"), () =>
+    const written = writeChunk(install, "state", 0, STATE.slice(0, CHUNK)).then(() => order.push("written"), () =>
       order.push("written"));
     const first = install.close();
     await install.close();
@@ -348,7 +349,7 @@ test("install: what is read while it becomes a snapshot goes on", () =>
     const reader = await there.open();
     const install = await here.install(reader.manifest);
     await install.prepare();
-    for (let i = 0; i < 64; i++) await install.write("state", i, STATE.slice(i * CHUNK, (i + 1) * CHUNK));
+    for (let i = 0; i < 64; i++) await writeChunk(install, "state", i, STATE.slice(i * CHUNK, (i + 1) * CHUNK));
     let done = false;
     const reads: Promise<Uint8Array>[] = [];
     const committed = install.commit().finally(() => done = true);

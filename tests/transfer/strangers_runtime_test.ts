@@ -21,10 +21,11 @@ import { ChunkMapBuilder, concat, sha256, toHex } from "../../src/stream/mod.ts"
 import { SnapshotManifest } from "../../src/snapshot/mod.ts";
 import { archiveMagic, encodeRecord } from "../../src/snapshot/archive/records.ts";
 import { FairSemaphore, type Place } from "../../src/transfer/server/fair_semaphore.ts";
-import { Pace } from "../../src/transfer/server/pace.ts";
+import { Pace } from "../../src/transfer/pace.ts";
 import { inFakeTime } from "../support/fake_clock.ts";
 import { assert, bytesOf, noise, pieces, rejects, test, turns } from "../support/harness.ts";
 import { save, storageWith } from "../support/samples.ts";
+import { writeChunk } from "../support/installs.ts";
 
 type Ask = (path: string, init?: RequestInit, client?: string) => Promise<Response>;
 
@@ -408,7 +409,7 @@ test("strangers: reading an interrupted install does not take the place of insta
   const storage = new MemoryStorage();
   const install = await storage.install(reader.manifest);
   await install.prepare();
-  await install.write("state", 0, noise(200_000, 1).slice(0, 65_536));
+  await writeChunk(install, "state", 0, noise(200_000, 1).slice(0, 65_536));
   await install.close();
   const begin = storage.install.bind(storage);
   storage.install = () => assert.fail("an install");
@@ -502,7 +503,7 @@ test("strangers: files in memory take what is in them", async () => {
     },
   });
   try {
-    for (const [i, name] of names.entries()) await install.write(name, 0, noise(10, i + 1));
+    for (const [i, name] of names.entries()) await writeChunk(install, name, 0, noise(10, i + 1));
   } finally {
     globalThis.Uint8Array = Original;
   }

@@ -139,11 +139,10 @@ class Unarchiver {
         const number = view(record.payload).getUint32(0);
         if (number < next || number >= content.count) throw malformed(`a PART ${number}, which is not the next`);
         next = number + 1;
-        const { file, chunk } = content.locate(number);
         const bytes = record.payload.subarray(4);
         sent += bytes.length;
-        const isNew = !install.has(file.name, chunk); // the sender may not have known
-        await writing.add(install.write(file.name, chunk, bytes).then(() => isNew && this.#tracker.add(bytes.length)));
+        const isNew = !install.has(number); // the sender may not have known
+        await writing.add(install.write(number, bytes).then(() => isNew && this.#tracker.add(bytes.length)));
       }
       await this.#options.onReceived?.();
       throwIfCancelled(signal);

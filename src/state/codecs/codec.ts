@@ -100,6 +100,11 @@ export interface VersionedOptions {
  * A codec for the newest version of values, which can read older ones. Values in snapshots, and commands in the log,
  * name the version that wrote them: an older one is migrated, a newer one is `UNSUPPORTED`.
  *
+ * Where a program was put back in the place of a newer one, it does not open, nothing is changed, and the newer one
+ * opens again; a newer command is refused before it is appended. The commands of `KeyValueMachine` say what wrote them
+ * by themselves, those of a machine of one's own with `commandCodec(versioned(…))`. A database of a {@linkcode
+ * StoredState} is of the release that made it: the next one begins with a new file, out of snapshot and log.
+ *
  * @category State
  * @param codec for the newest version
  * @param version its number, 1 to 2^32-1; values written without one have 0

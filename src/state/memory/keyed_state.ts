@@ -39,10 +39,50 @@ interface Committed {
  * worker. A save takes a view in constant time and writes it while the state goes on changing; from what was saved any
  * range of key groups can be loaded, by reading just its bytes.
  *
- * Values are to be replaced, not changed.
+ * Values are to be replaced, not changed. They are bytes, UTF-8, JSON, CBOR or protobuf messages (`bytesCodec`,
+ * `utf8Codec`, `jsonCodec`; `cborCodec` of `./cbor`, `protobufCodec` of `./protobuf`), or what a codec of one's own
+ * makes of them; what no save could write is refused when it is set. State that is larger than memory is in a
+ * {@linkcode StoredState}; what one has saved the other loads.
+ *
+ * **Incremental** saves write what changed since the last committed snapshot, and link the files of that one; when
+ * deltas outgrow half of the base, the next save is a full one. They are quick and small; but snapshots that share a
+ * file share its fate on a bad disk. So it is off unless asked for.
+ *
+ * A state that is not declared any more is no obstacle if it is empty; `drop: ["carts"]` drops one that is not.
  *
  * @category State
  * @typeParam K keys
+ *
+ * @example The state of a machine
+ * ```ts
+ * import { jsonCodec, KeyedState, type LogEntry, MemoryLog, MemoryStorage, Replica } from "@snapstream/snapstream";
+ * import { type SnapshotReader, type StateMachine, stringKeys } from "@snapstream/snapstream";
+ *
+ * class Visits implements StateMachine {
+ *   readonly state = new KeyedState({ keys: stringKeys(), incremental: true });
+ *   readonly counts = this.state.value("counts", jsonCodec<number>());
+ *
+ *   apply({ data }: LogEntry) {
+ *     this.counts.update(new TextDecoder().decode(data), (count = 0) => count + 1);
+ *   }
+ *   save() {
+ *     return this.state.save(); // its synchronous part; the rest goes on beside `apply`
+ *   }
+ *   load(reader: SnapshotReader) {
+ *     return this.state.load(reader);
+ *   }
+ *   check(reader: SnapshotReader) {
+ *     return this.state.check(reader); // of a snapshot from elsewhere, before it counts
+ *   }
+ * }
+ *
+ * const machine = new Visits();
+ * const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });
+ * await replica.propose(new TextEncoder().encode("/"));
+ * await replica.snapshot();
+ * console.assert(machine.counts.get("/") === 1);
+ * await replica.close();
+ * ```
  *
  * @example Three workers become two
  * ```ts

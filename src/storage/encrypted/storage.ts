@@ -17,7 +17,7 @@ import {
   type CheckOptions,
   checkReader,
   checkStorage,
-  type ChunkRun,
+  type ChunkSpan,
   type CommitOptions,
   type CreateOptions,
   type FileInfo,
@@ -274,16 +274,16 @@ class DecryptedInstall implements SnapshotInstall {
     return this.#install.prepare(options);
   }
 
-  missing(): IterableIterator<ChunkRun> {
+  missing(): IterableIterator<ChunkSpan> {
     return this.#install.missing();
   }
 
-  has(file: string, chunk: number): boolean {
-    return this.#install.has(file, chunk);
+  has(chunk: number): boolean {
+    return this.#install.has(chunk);
   }
 
-  expect(file: string, chunk: number, isExpected: boolean): void {
-    this.#install.expect(file, chunk, isExpected);
+  expect(chunk: number, isExpected: boolean): void {
+    this.#install.expect(chunk, isExpected);
   }
 
   held(): ChunkSet {
@@ -298,8 +298,8 @@ class DecryptedInstall implements SnapshotInstall {
     return this.#install.file(name, range);
   }
 
-  write(file: string, chunk: number, bytes: Uint8Array): Promise<void> {
-    return this.#install.write(file, chunk, bytes);
+  write(chunk: number, bytes: Uint8Array): Promise<void> {
+    return this.#install.write(chunk, bytes);
   }
 
   commit(options: CheckOptions = {}): Promise<SnapshotInfo> {

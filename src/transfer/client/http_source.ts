@@ -262,7 +262,7 @@ export class HttpSource {
     path: string,
     init: ExchangeInit | ((watch: BodyWatch) => ExchangeInit),
     signal: AbortSignal | undefined,
-    read: (response: Response, watch: BodyWatch) => Promise<T>,
+    read: (response: Response, watch: ExchangeWatch) => Promise<T>,
   ): Promise<T> {
     throwIfCancelled(signal);
     const watch = new ExchangeWatch(this.url, this.#timeout);

@@ -4,11 +4,14 @@
  * @module
  */
 
+import { checkIndex, timeLimit } from "../../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../../errors.ts";
 import { LogReader, type LogRecord, type LogStatus } from "../../log/mod.ts";
-import { checkIndex } from "../../checks.ts";
+import { MAX_TAKEN } from "../../snapshot/mod.ts";
 import { type BodyWatch, readBody, readLimited } from "../body.ts";
+import { Pace } from "../pace.ts";
 import { JSON_TYPE, responseError, unexpected } from "../wire.ts";
+import type { ExchangeWatch } from "./exchange_watch.ts";
 import { HttpSource } from "./http_source.ts";
 import type { Source } from "./source.ts";
 
@@ -49,16 +52,60 @@ export class LogPurged extends SnapshotError {
   }
 }
 
+/**
+ * The watch over a log's stream. Nothing comes of an idle log but heartbeats, and that is all right; but a source that
+ * drips, or says that it has entries and sends none of them, keeps its follower from those who have them.
+ */
+class OwedWatch implements BodyWatch {
+  readonly #watch: ExchangeWatch;
+  readonly #pace: Pace;
+
+  constructor(watch: ExchangeWatch, source: string, timeout: number) {
+    this.#watch = watch;
+    this.#pace = new Pace(timeout, () => {
+      const message = `${source} sent none of the entries that it says it has, or only a part, for ${timeout} ms`;
+      watch.stop(new SnapshotError("TIMEOUT", message, { source }));
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#watch.signal;
+  }
+
+  resume(): void {
+    this.#watch.resume();
+    this.#pace.wait();
+  }
+
+  pause(): void {
+    this.#watch.pause();
+    this.#pace.moved(0);
+  }
+
+  /** Notes that part of a record came. */
+  partCame(bytes: number): void {
+    this.#pace.give(bytes);
+  }
+
+  /** Notes that the source owes nothing now. */
+  settle(): void {
+    this.#pace.give(Infinity);
+  }
+}
+
 /** The log of a server. */
 export class LogSource {
   readonly #http: HttpSource;
+  readonly #timeout: number;
 
   /**
    * @param source the server
-   * @param timeout the longest silence, in milliseconds; 0 for no limit
+   * @param timeout the longest time in which it sends nothing, or none of what it says it has, in milliseconds; 0 for
+   *   no limit
    */
   constructor(source: Source, timeout: number) {
     this.#http = new HttpSource(source, timeout);
+    this.#timeout = timeLimit(timeout);
   }
 
   /** Its address, for messages. */
@@ -106,16 +153,22 @@ export class LogSource {
       if (response.status === 410) {
         const first = response.headers.get("Log-First") ?? "";
         const error = await responseError(response, this.url, watch);
-        throw /^[0-9]{1,19}$/.test(first) ? new LogPurged(this.url, from, BigInt(first)) : error;
+        const isTrue = /^[0-9]{1,19}$/.test(first) && BigInt(first) > from; // else an install would be of no use
+        throw isTrue ? new LogPurged(this.url, from, BigInt(first)) : error;
       }
       if (response.status !== 200) throw await responseError(response, this.url, watch);
       const reader = new LogReader({ first: from, previous: digest, group, source: this.url });
-      // Silence is a failure, and a small rate none: nothing may happen for a long time.
-      const patient: BodyWatch = { signal: watch.signal, resume: () => watch.resume(), pause: () => watch.pause() };
+      const owed = new OwedWatch(watch, this.url, this.#timeout);
       try {
         await readBody(response, async (piece) => {
-          for (const record of reader.read(piece)) await visit(record);
-        }, patient);
+          let isPart = true;
+          for (const record of reader.read(piece)) {
+            isPart = false;
+            if (this.#checkRecord(record) < reader.next) owed.settle();
+            await visit(record);
+          }
+          if (isPart) owed.partCame(piece.length);
+        }, owed);
       } catch (error) {
         if (hasCode(error, "MALFORMED") && reader.next === from) throw unexpected(response, this.url, "a log", error);
         throw error;
@@ -134,13 +187,41 @@ export class LogSource {
     });
   }
 
+  /**
+   * Refuses a term behind which no other leader could begin one.
+   *
+   * @returns the last entry that the source has, as far as the record says
+   */
+  #checkRecord(record: LogRecord): bigint {
+    if (record.kind === "end") return record.end.last;
+    if (record.kind === "header") {
+      this.#checkTerm(record.header.term);
+      return record.header.first - 1n;
+    }
+    const { last, term } = record.kind === "batch"
+      ? { last: record.batch.entries.at(-1)!.index, term: record.batch.entries.at(-1)!.term }
+      : record.heartbeat;
+    this.#checkTerm(term);
+    return last;
+  }
+
+  #checkTerm(term: bigint): void {
+    if (term <= MAX_TAKEN) return;
+    throw new SnapshotError("MALFORMED", `${this.url} says term ${term}, behind which nobody could lead`, {
+      source: this.url,
+      expected: MAX_TAKEN,
+      actual: term,
+    });
+  }
+
   async #statusOf(response: Response, watch: BodyWatch): Promise<LogStatus> {
     const { first, last, term, group, role, leader } = await this.#json(response, watch);
     try {
+      this.#checkTerm(checkIndex(BigInt(String(term)), "term"));
       return {
         first: checkIndex(BigInt(String(first)), "first"),
         last: checkIndex(BigInt(String(last)), "last"),
-        term: checkIndex(BigInt(String(term)), "term"),
+        term: BigInt(String(term)),
         group: typeof group === "string" ? group : undefined,
         role: role === "follower" || role === "superseded" ? role : "leader",
         leader: typeof leader === "string" ? leader : undefined,

@@ -4,16 +4,8 @@
  * @module
  */
 
-import type { SnapshotContent, SnapshotInstall } from "../../snapshot/mod.ts";
+import type { ChunkSpan, SnapshotContent, SnapshotInstall } from "../../snapshot/mod.ts";
 import type { ChunkSet } from "../../stream/mod.ts";
-
-/** Consecutive chunks of the content. */
-export interface Span {
-  /** The first. */
-  readonly first: number;
-  /** The one before which it ends. */
-  readonly end: number;
-}
 
 /** The facts about a source for choosing what to request from it. */
 export interface Holder {
@@ -51,7 +43,7 @@ const DRIP_RATE = 16 * 1024;
 const State = { HERE: 0, WANTED: 1, ASSIGNED: 2 } as const;
 
 /** A request that is running. */
-export class Running implements Span {
+export class Running implements ChunkSpan {
   readonly first: number;
   readonly end: number;
   /** The source that it goes to. */
@@ -72,7 +64,7 @@ export class Running implements Span {
   readonly needless: AbortController = new AbortController();
   readonly #startedAt: number = performance.now();
 
-  constructor(span: Span, holder: Holder, left: number) {
+  constructor(span: ChunkSpan, holder: Holder, left: number) {
     this.first = span.first;
     this.end = span.end;
     this.holder = holder;
@@ -145,9 +137,8 @@ export class Schedule {
     this.most = most;
     this.#content = content;
     this.#state = new Uint8Array(content.count);
-    for (const { file, first, end } of install.missing()) {
-      const start = content.firstChunk(file.name);
-      this.#state.fill(State.WANTED, start + first, start + end);
+    for (const { first, end } of install.missing()) {
+      this.#state.fill(State.WANTED, first, end);
       this.#wanted += end - first;
     }
     this.#left = this.#wanted;
@@ -162,7 +153,7 @@ export class Schedule {
   /** Reports whether a source has a chunk that is missing. */
   wants(holder: Holder): boolean {
     if (this.#left === 0) return false;
-    const wants = ({ first, end }: Span) => {
+    const wants = ({ first, end }: ChunkSpan) => {
       for (let i = first; i < end; i++) if (this.#state[i] !== State.HERE && has(holder, i)) return true;
       return false;
     };
@@ -242,14 +233,11 @@ export class Schedule {
     return count;
   }
 
-  #expect({ first, end }: Span, isExpected: boolean): void {
-    for (let i = first; i < end; i++) {
-      const { file, chunk } = this.#content.locate(i);
-      this.#install.expect(file.name, chunk, isExpected);
-    }
+  #expect({ first, end }: ChunkSpan, isExpected: boolean): void {
+    for (let i = first; i < end; i++) this.#install.expect(i, isExpected);
   }
 
-  #run(span: Span, holder: Holder): Running {
+  #run(span: ChunkSpan, holder: Holder): Running {
     let left = 0;
     for (let i = span.first; i < span.end; i++) if (this.#state[i] !== State.HERE) left++;
     const running = new Running(span, holder, left);
@@ -257,7 +245,7 @@ export class Schedule {
     return running;
   }
 
-  #choose(holder: Holder, partial: readonly Holder[], workers: number): Span | undefined {
+  #choose(holder: Holder, partial: readonly Holder[], workers: number): ChunkSpan | undefined {
     const { count } = this.#content;
     while (this.#low < count && this.#state[this.#low] !== State.WANTED) this.#low++;
     const average = Math.max(this.#content.size / count, 1);
@@ -277,7 +265,7 @@ export class Schedule {
   }
 
   /** The first run of wanted chunks in a range. */
-  #scan(from: number, to: number, bytes: number, filter: (chunk: number) => boolean): Span | undefined {
+  #scan(from: number, to: number, bytes: number, filter: (chunk: number) => boolean): ChunkSpan | undefined {
     const wanted = (i: number) => this.#state[i] === State.WANTED && filter(i);
     let first = from;
     while (first < to && !wanted(first)) first++;
@@ -317,7 +305,7 @@ export class Schedule {
   }
 
   /** The rest of a request, from its first missing chunk on. */
-  #rest({ first, end }: Span): Span | undefined {
+  #rest({ first, end }: ChunkSpan): ChunkSpan | undefined {
     while (first < end && this.#state[first] === State.HERE) first++;
     return first < end ? { first, end } : undefined;
   }

@@ -99,9 +99,8 @@ export class SpanTransfer {
   async #write(number: number, bytes: Uint8Array): Promise<void> {
     const { install, schedule, tracker, buffers } = this.#context;
     if (!schedule.isMissing(number)) return; // somebody else was quicker
-    const { file, chunk } = install.manifest.content.locate(number);
     try {
-      await install.write(file.name, chunk, bytes);
+      await install.write(number, bytes);
     } catch (error) {
       if (!hasCode(error, "CORRUPT")) {
         this.failedToWrite = true;

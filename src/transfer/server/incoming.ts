@@ -6,7 +6,7 @@
 
 import { SnapshotError } from "../../errors.ts";
 import { Overload, type Place } from "./fair_semaphore.ts";
-import { Pace } from "./pace.ts";
+import { Pace } from "../pace.ts";
 
 /** The status *Request Timeout*. */
 const TOO_SLOW = 408;

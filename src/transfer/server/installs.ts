@@ -43,7 +43,7 @@ export class Installs {
     this.#outcomes.set(index, outcome);
     for (const old of this.#outcomes.keys()) if (this.#outcomes.size > MOST_REMEMBERED) this.#outcomes.delete(old);
     void work.then((it) => outcome.answer = it);
-    return running(index);
+    return running(`${index}/install`);
   }
 
   /**
@@ -55,20 +55,26 @@ export class Installs {
     if (outcome === undefined) {
       throw new SnapshotError("NOT_FOUND", `Nothing is known of an install of snapshot ${index}`, { index });
     }
-    if (outcome.answer === undefined) return running(index);
+    if (outcome.answer === undefined) return running("install");
     let response: Response;
     try {
       response = outcome.answer();
     } catch (error) {
       response = problem(error);
     }
+    if (response.status === 201) response.headers.set("Location", "manifest"); // as seen from here
     return response.status < 300 ? response : new Response(response.body, { headers: response.headers });
   }
 }
 
-function running(index: bigint): Response {
+/**
+ * Answers with 202.
+ *
+ * @param location where to ask, relative to the request: nobody here knows the prefix that a handler is mounted below
+ */
+function running(location: string): Response {
   const headers = {
-    Location: `/snapshots/${index}/install`,
+    Location: location,
     "Retry-After": "1",
     "Preference-Applied": "respond-async",
   };

@@ -7,7 +7,7 @@
 import { messageOf, SnapshotError } from "../../errors.ts";
 import { checkIndex, MAX_INDEX } from "../../checks.ts";
 import { encodeEnd, encodeHeader, encodeHeartbeat, LOG_TYPE, LogReader, type ServedLog } from "../../log/mod.ts";
-import { pause } from "../../async/mod.ts";
+import { MAX_TAKEN } from "../../snapshot/mod.ts";
 import { equal, streamFrom, toBase64, toHex } from "../../stream/mod.ts";
 import { readLimited } from "../body.ts";
 import { JSON_TYPE, problem } from "../wire.ts";
@@ -154,10 +154,11 @@ export class LogRoute {
         continue;
       }
       if (!isLive) return yield send(encodeEnd({ last: next - 1n, digest }));
-      const appended = log.appended(next - 1n);
-      let isSilent = true;
-      await pause(HEARTBEAT, undefined, appended.then(() => isSilent = false));
-      if (isSilent) yield heartbeat();
+      const silence = new AbortController();
+      const timer = setTimeout(() => silence.abort(), HEARTBEAT);
+      await log.appended(next - 1n, silence.signal);
+      clearTimeout(timer);
+      if (silence.signal.aborted) yield heartbeat();
       else if (log.status().last < next) return yield send(encodeEnd({ last: next - 1n, digest })); // it was closed
     }
   }
@@ -228,7 +229,9 @@ function parse(bytes: Uint8Array): { readonly term: bigint; readonly leader: str
   try {
     const { term, leader } = JSON.parse(new TextDecoder().decode(bytes)) as { term?: unknown; leader?: unknown };
     if (leader !== undefined && typeof leader !== "string") throw new Error("leader is an address");
-    return { term: checkIndex(BigInt(String(term)), "term"), leader };
+    const said = checkIndex(BigInt(String(term)), "term");
+    if (said > MAX_TAKEN) throw new Error(`nobody could lead behind term ${said}`);
+    return { term: said, leader };
   } catch (error) {
     throw malformed(`This says nothing of a leader: ${messageOf(error)}`);
   }

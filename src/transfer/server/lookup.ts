@@ -107,10 +107,9 @@ export async function notWanted(storage: SnapshotStorage, manifest: SnapshotMani
     const { content } = manifest;
     const held = new ChunkSet(content.count);
     let next = 0;
-    for (const { file, first, end } of install.missing()) {
-      const start = content.firstChunk(file.name);
-      while (next < start + first) held.add(next++);
-      next = start + end;
+    for (const { first, end } of install.missing()) {
+      while (next < first) held.add(next++);
+      next = end;
     }
     while (next < content.count) held.add(next++);
     return held;
@@ -122,8 +121,7 @@ export async function notWanted(storage: SnapshotStorage, manifest: SnapshotMani
 function hasRange(install: SnapshotInstall, start: number, end: number): boolean {
   const { content } = install.manifest;
   for (let i = content.at(start); i < content.count && content.offset(i) < end; i++) {
-    const { file, chunk } = content.locate(i);
-    if (!install.has(file.name, chunk)) return false;
+    if (!install.has(i)) return false;
   }
   return true;
 }

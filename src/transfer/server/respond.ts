@@ -7,7 +7,7 @@
 import { SnapshotError } from "../../errors.ts";
 import { concat, streamFrom, toBase64, toHex } from "../../stream/mod.ts";
 import { Overload, type Place } from "./fair_semaphore.ts";
-import { Pace } from "./pace.ts";
+import { Pace } from "../pace.ts";
 import { matchesTag, parseRanges, type Range, total } from "./ranges.ts";
 import { problem } from "../wire.ts";
 

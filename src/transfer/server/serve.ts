@@ -4,11 +4,15 @@
  * @module
  */
 
-import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+<<<<<<< HEAD
 import { LONGEST_WAIT, onAbort } from "../../async/mod.ts";
 import { checkFunction, checkOptions, checkString, checkTimeout, integer, limitOf, required } from "../../checks.ts";
+=======
+import { checkFunction, checkOptions, checkString, duration, integer, required } from "../../checks.ts";
+>>>>>>> main
 import { Connections } from "./connections.ts";
+import { answer, type Handler } from "./node_listener.ts";
 
 /** Options of {@linkcode serve}. */
 export interface ServeOptions {
@@ -44,15 +48,6 @@ export interface Server {
   /** Stops it; requests that are running are cut off. */
   close(): Promise<void>;
 }
-
-/** The known facts of a connection. */
-export interface Connection {
-  /** The address of the client. */
-  readonly client: string;
-}
-
-/** Answers requests. */
-export type Handler = (request: Request, connection: Connection) => Response | Promise<Response>;
 
 /** The part of Bun's server that is used. */
 interface BunServer {
@@ -137,77 +132,4 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
         server.closeAllConnections();
       }),
   };
-}
-
-/** Answers a request of `node:http`. */
-async function answer(handler: Handler, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
-  const gone = new AbortController();
-  outgoing.once("close", () => outgoing.writableFinished || gone.abort(new Error("The client has gone")));
-  try {
-    const connection = { client: incoming.socket.remoteAddress ?? "" };
-    const request = requestOf(incoming, gone.signal);
-    if (request === undefined) return void outgoing.writeHead(400, { Connection: "close" }).end();
-    const response = await handler(request, connection);
-    outgoing.writeHead(response.status, Object.fromEntries(response.headers));
-    if (response.body !== null) await send(response.body, outgoing, gone.signal);
-    outgoing.end();
-    drain(incoming);
-  } catch (error) {
-    outgoing.destroy(error instanceof Error ? error : undefined); // a body that is cut off is seen as such
-  }
-}
-
-/** Makes a `Request`; nothing if `Host` or target is no address, or `Request` does not know the method (`TRACE`). */
-function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
-  const headers = new Headers();
-  for (let i = 0; i < incoming.rawHeaders.length; i += 2) {
-    headers.append(incoming.rawHeaders[i]!, incoming.rawHeaders[i + 1]!);
-  }
-  const method = incoming.method!;
-  const hasBody = method !== "GET" && method !== "HEAD";
-  // Not destroyed when it is not read to its end: the answer goes out on the same connection.
-  const body = hasBody ? ReadableStream.from(incoming.iterator({ destroyOnReturn: false })) : null;
-  const init = { method, headers, signal, body, ...(hasBody && { duplex: "half" }) };
-  const target = incoming.url!;
-  const origin = `http://${headers.get("host") ?? "localhost"}`;
-  // A path that begins with two slashes is a path, and not another host.
-  const url = target.startsWith("/") ? origin + target : target;
-  try {
-    return new Request(new URL(url, origin), init as RequestInit);
-  } catch {
-    return undefined;
-  }
-}
-
-/** The bytes of an unwanted body that are read, so that the client comes to read the answer. */
-const MAX_UNWANTED = 8 * 1024 * 1024;
-
-/** Reads a body that was not wanted, so that the connection can be used again; ends the connection if it is long. */
-function drain(incoming: IncomingMessage): void {
-  let left = MAX_UNWANTED;
-  incoming.on("data", ({ length }: Uint8Array) => void ((left -= length) < 0 && incoming.destroy()));
-  incoming.resume();
-}
-
-/** Sends a body no faster than it is taken. */
-async function send(body: ReadableStream<Uint8Array>, outgoing: ServerResponse, signal: AbortSignal): Promise<void> {
-  const reader = body.getReader();
-  const unlink = onAbort(signal, (reason) => void reader.cancel(reason).catch(() => {}));
-  reader.closed.catch((error) => outgoing.destroy(error)); // it may fail while the client takes nothing
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done || signal.aborted) return;
-      if (outgoing.write(value)) continue;
-      await new Promise<void>((resolve) => {
-        const go = () => {
-          outgoing.off("drain", go).off("close", go);
-          resolve();
-        };
-        outgoing.once("drain", go).once("close", go);
-      });
-    }
-  } finally {
-    unlink();
-  }
 }

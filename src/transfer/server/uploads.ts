@@ -122,7 +122,7 @@ export class Uploads {
           : await target.install(archive, options);
         if (upToDate) return () => Response.json({ upToDate, ...(snapshot && listed(snapshot)) });
         if (snapshot === undefined) throw new SnapshotError("UNAVAILABLE", "The target does not say what it has");
-        const headers = { Location: `/snapshots/${index}/manifest` };
+        const headers = { Location: `${index}/manifest` }; // relative: the handler may be below a prefix
         return () => Response.json(listed(snapshot), { status: 201, headers });
       } finally {
         // A refused body may be unread, and the connection cannot be used again before it was read or cancelled.

@@ -8,6 +8,7 @@ import type { StoredSnapshot } from "../../../src/storage/medium.ts";
 import { assert, noise, pieces, test } from "../../support/harness.ts";
 import { contentOf, directoryAt, freshDirectory, removeDirectory } from "./kit.ts";
 import { type Fate, FaultyOpfs } from "./faulty_opfs.ts";
+import { missingOf } from "../../support/installs.ts";
 
 const A = noise(300_000, 1);
 const B = noise(2_500_000, 2);
@@ -42,12 +43,8 @@ async function install(storage: SnapshotStorage, manifest: SnapshotManifest): Pr
   const install = await storage.install(manifest);
   try {
     await install.prepare();
-    for (const { file, first, end } of install.missing()) {
-      const content = file.name === "b" ? B : C;
-      for (let i = first; i < end; i++) {
-        const start = file.chunks!.offset(i);
-        await install.write(file.name, i, content.slice(start, start + file.chunks!.length(i)));
-      }
+    for (const { number, name, start, end } of missingOf(install)) {
+      await install.write(number, (name === "b" ? B : C).slice(start, end));
     }
     await install.commit();
   } finally {

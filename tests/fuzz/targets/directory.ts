@@ -24,6 +24,7 @@ import { law, must, type Target } from "../target.ts";
 import { checkFile, contentOf } from "./content.ts";
 import { MANIFEST, mutateManifest } from "./manifest.ts";
 import { chunksOf, commitFiles, cut, FILES, META, reading } from "./samples.ts";
+import { missingOf } from "../../support/installs.ts";
 
 const MANIFEST_FILE = "__raft_snapshot_meta";
 const NEWER = { ...FILES, more: [noise(50, 20)], "d/deep/er": [noise(30, 21)] };
@@ -138,7 +139,7 @@ export const directory: Target = {
     await commitFiles(template, META, FILES);
     const begun = await template.install(newer);
     await begun.prepare();
-    await begun.write("more", 0, chunks.get("more")![0]!);
+    await begun.write(newer.content.firstChunk("more"), chunks.get("more")![0]!);
     await begun.close();
     await template.close();
     const files = tree(`${made}/root`);
@@ -158,8 +159,8 @@ export const directory: Target = {
         const install = await storage.install(newer);
         try {
           await install.prepare();
-          for (const { file, first, end } of install.missing()) {
-            for (let i = first; i < end; i++) await install.write(file.name, i, chunks.get(file.name)![i]!);
+          for (const { number, name, chunk } of missingOf(install)) {
+            await install.write(number, chunks.get(name)![chunk]!);
           }
           await install.commit();
         } finally {

@@ -6,6 +6,7 @@ import { FaultyBucket } from "../../support/faulty_bucket.ts";
 import { later } from "../../support/fake_clock.ts";
 import { assert, bytesOf, test } from "../../support/harness.ts";
 import { checkContent, type Content, litterOf, mixed, openStorage, save, spoil } from "../../support/object_storage.ts";
+import { missingOf } from "../../support/installs.ts";
 
 const DAYS = 24 * 3600_000;
 
@@ -38,10 +39,8 @@ async function flow(bucket: Bucket, inner: Bucket, acknowledged: Acknowledged, r
       const install = await storage.install(received.manifest);
       await install.prepare();
       let round = 0;
-      for (const { file, first, end } of [...install.missing()]) {
-        for (let i = first; i < end && round++ < rounds; i++) {
-          await install.write(file.name, i, received.chunk(file.name, i));
-        }
+      for (const { number, name, chunk } of missingOf(install)) {
+        if (round++ < rounds) await install.write(number, received.chunk(name, chunk));
       }
       if (rounds === Infinity) await install.commit();
       await install.close();

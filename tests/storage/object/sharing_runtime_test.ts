@@ -7,6 +7,7 @@ import { pause } from "../../../src/async/mod.ts";
 import { assert, bytesOf, gate, noise, pieces, rejects, test, turns } from "../../support/harness.ts";
 import { passing } from "../../support/passing_bucket.ts";
 import { checkContent, litterOf, mixed, objectsOf, openStorage, save } from "../../support/object_storage.ts";
+import { writeChunk } from "../../support/installs.ts";
 
 const MINUTES = 60_000;
 const DAYS = 24 * 3600_000;
@@ -270,10 +271,10 @@ test("object storage: an install that is taken over by another process cannot be
   const chunk = (i: number) => content.a.subarray(chunks.offset(i), chunks.offset(i) + chunks.length(i));
   const first = await one.install(manifest);
   await first.prepare();
-  for (let i = 0; i < chunks.count; i++) await first.write("a", i, chunk(i));
+  for (let i = 0; i < chunks.count; i++) await writeChunk(first, "a", i, chunk(i));
   const second = await other.install(manifest);
   await second.prepare();
-  for (let i = 0; i < chunks.count; i++) await second.write("a", i, chunk(i));
+  for (let i = 0; i < chunks.count; i++) await writeChunk(second, "a", i, chunk(i));
   const outcomes = await Promise.allSettled([first.commit(), second.commit()]);
   assert.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 1);
   await first.close();

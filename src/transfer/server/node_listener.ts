@@ -1,0 +1,152 @@
+/**
+ * A handler as a listener of Node's HTTP server, and of the frameworks that are built on it.
+ *
+ * @module
+ */
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { onAbort } from "../../async/mod.ts";
+import { checkFunction } from "../../checks.ts";
+import { SnapshotError } from "../../errors.ts";
+
+/** The known facts of a connection. */
+export interface Connection {
+  /** The address of the client. */
+  readonly client: string;
+}
+
+/** Answers requests. */
+export type Handler = (request: Request, connection: Connection) => Response | Promise<Response>;
+
+/**
+ * Answers a request of Node's HTTP server.
+ *
+ * @param incoming the request, whose body nobody has read
+ * @param outgoing the answer
+ * @param next is told of the error if nothing could be answered, as Express and Connect have it
+ */
+export type NodeListener = (
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  next?: (error: unknown) => void,
+) => void;
+
+/**
+ * Makes of a handler what `node:http`, `node:https`, Express, Connect, Fastify (by `@fastify/express`) or Vite's
+ * development server call with a request and a response. On Node, Deno and Bun. Below a prefix it answers as at the
+ * root: Express takes the prefix away.
+ *
+ * It belongs before whatever reads bodies (`express.json()`): a `PUT` or `POST` whose body was read before goes to
+ * `next` as `UNAVAILABLE`, or is answered with 500. Limits of connections, and of clients that stall, are those of the
+ * server that it is mounted in; {@linkcode serve} has its own.
+ *
+ * @param handler answers requests
+ * @returns the listener
+ * @throws {SnapshotError} `MALFORMED` if it is no function
+ *
+ * @example With `node:http`, or `node:https`
+ * ```ts
+ * import { createServer } from "node:http";
+ * import { MemoryStorage, snapshotHandler } from "@snapstream/snapstream";
+ * import { nodeListener } from "@snapstream/snapstream/serve";
+ *
+ * const handler = snapshotHandler(new MemoryStorage());
+ * const server = createServer(nodeListener(handler));
+ * await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+ * const { port } = server.address() as { port: number };
+ * const list = await (await fetch(`http://127.0.0.1:${port}/snapshots`)).json();
+ * console.assert(list.length === 0);
+ * server.closeAllConnections();
+ * await new Promise((closed) => server.close(closed));
+ * await handler.close();
+ * ```
+ */
+export function nodeListener(handler: Handler): NodeListener {
+  checkFunction(handler, "handler");
+  return (incoming, outgoing, next) => {
+    if (!incoming.readableDidRead || !hasBody(incoming)) return void answer(handler, incoming, outgoing);
+    const error = new SnapshotError(
+      "UNAVAILABLE",
+      `The body of ${incoming.method} ${incoming.url} was read before the handler of snapshots was asked: mount it before ` +
+        "what reads bodies",
+    );
+    if (next !== undefined) next(error);
+    else outgoing.writeHead(500).end();
+  };
+}
+
+function hasBody({ method }: IncomingMessage): boolean {
+  return method !== "GET" && method !== "HEAD";
+}
+
+/** Answers a request of `node:http`. */
+export async function answer(handler: Handler, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  const gone = new AbortController();
+  outgoing.once("close", () => outgoing.writableFinished || gone.abort(new Error("The client has gone")));
+  try {
+    const connection = { client: incoming.socket.remoteAddress ?? "" };
+    const request = requestOf(incoming, gone.signal);
+    if (request === undefined) return void outgoing.writeHead(400, { Connection: "close" }).end();
+    const response = await handler(request, connection);
+    outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+    if (response.body !== null) await send(response.body, outgoing, gone.signal);
+    outgoing.end();
+    drain(incoming);
+  } catch (error) {
+    outgoing.destroy(error instanceof Error ? error : undefined); // a body that is cut off is seen as such
+  }
+}
+
+/** Makes a `Request`; nothing if `Host` or target is no address, or `Request` does not know the method (`TRACE`). */
+function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
+  const headers = new Headers();
+  for (let i = 0; i < incoming.rawHeaders.length; i += 2) {
+    headers.append(incoming.rawHeaders[i]!, incoming.rawHeaders[i + 1]!);
+  }
+  const method = incoming.method!;
+  // Not destroyed when it is not read to its end: the answer goes out on the same connection.
+  const body = hasBody(incoming) ? ReadableStream.from(incoming.iterator({ destroyOnReturn: false })) : null;
+  const init = { method, headers, signal, body, ...(body !== null && { duplex: "half" }) };
+  const target = incoming.url!;
+  const origin = `http://${headers.get("host") ?? "localhost"}`;
+  // A path that begins with two slashes is a path, and not another host.
+  const url = target.startsWith("/") ? origin + target : target;
+  try {
+    return new Request(new URL(url, origin), init as RequestInit);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The bytes of an unwanted body that are read, so that the client comes to read the answer. */
+const MAX_UNWANTED = 8 * 1024 * 1024;
+
+/** Reads a body that was not wanted, so that the connection can be used again; ends the connection if it is long. */
+function drain(incoming: IncomingMessage): void {
+  let left = MAX_UNWANTED;
+  incoming.on("data", ({ length }: Uint8Array) => void ((left -= length) < 0 && incoming.destroy()));
+  incoming.resume();
+}
+
+/** Sends a body no faster than it is taken. */
+async function send(body: ReadableStream<Uint8Array>, outgoing: ServerResponse, signal: AbortSignal): Promise<void> {
+  const reader = body.getReader();
+  const unlink = onAbort(signal, (reason) => void reader.cancel(reason).catch(() => {}));
+  reader.closed.catch((error) => outgoing.destroy(error)); // it may fail while the client takes nothing
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || signal.aborted) return;
+      if (outgoing.write(value)) continue;
+      await new Promise<void>((resolve) => {
+        const go = () => {
+          outgoing.off("drain", go).off("close", go);
+          resolve();
+        };
+        outgoing.once("drain", go).once("close", go);
+      });
+    }
+  } finally {
+    unlink();
+  }
+}

@@ -1,0 +1,87 @@
+// A handler below a prefix of a server of Node's kind, as Express mounts it.
+
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { archive, MemoryStorage, pull, push, snapshotHandler } from "../../mod.ts";
+import { type Handler, nodeListener } from "../../src/serve.ts";
+import { assert, bytesOf, noise, test } from "../support/harness.ts";
+import { storageWith } from "../support/samples.ts";
+
+type Mounted = (incoming: IncomingMessage, outgoing: ServerResponse) => void;
+
+/** Listens while something is done. */
+async function listening(mounted: Mounted, work: (url: string) => Promise<void>): Promise<void> {
+  const server = createServer(mounted);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    await work(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  } finally {
+    const closed = new Promise((resolve) => server.close(resolve));
+    server.closeAllConnections();
+    await closed;
+  }
+}
+
+/** Takes the prefix away, as Express does. */
+function below(prefix: string, listener: Mounted): Mounted {
+  return (incoming, outgoing) => {
+    incoming.url = incoming.url!.slice(prefix.length) || "/";
+    listener(incoming, outgoing);
+  };
+}
+
+test("node listener: below a prefix a handler is pulled from and pushed to, and where it points is below it", async () => {
+  const there = await storageWith(9n, { state: noise(300_000, 1) });
+  const handler = snapshotHandler(there, { allowWrites: true });
+  await listening(below("/state", nodeListener(handler)), async (url) => {
+    const here = new MemoryStorage();
+    assert.strictEqual((await pull(here, [`${url}/state`])).snapshot.meta.lastIncludedIndex, 9n);
+
+    const newer = await storageWith(12n, { state: noise(300_000, 2) });
+    const reader = await newer.open();
+    await push(reader, `${url}/state`);
+    assert.lengthOf(await there.list(), 2);
+    await reader.close();
+
+    const newest = await (await storageWith(13n, { state: noise(10, 3) })).open();
+    const body = new Uint8Array(await bytesOf(archive(newest)));
+    const response = await fetch(`${url}/state/snapshots/13`, { method: "PUT", body });
+    await response.body?.cancel();
+    assert.strictEqual(response.status, 201);
+    const pointed = await fetch(new URL(response.headers.get("Location")!, response.url), { method: "HEAD" });
+    assert.deepEqual([pointed.status, new URL(pointed.url).pathname], [200, "/state/snapshots/13/manifest"]);
+  });
+  await handler.close();
+});
+
+test("node listener: a body that was read before goes to `next`, or is answered with 500; the handler is not asked", async () => {
+  let asked = 0;
+  const handler: Handler = () => {
+    asked++;
+    return new Response("asked");
+  };
+  const seen: unknown[] = [];
+  const listener = nodeListener(handler);
+  const afterParser = (next?: (error: unknown, outgoing: ServerResponse) => void): Mounted => (incoming, outgoing) => {
+    incoming.once("end", () => listener(incoming, outgoing, next && ((error) => next(error, outgoing))));
+    incoming.resume();
+  };
+  const post = async (url: string) => {
+    const response = await fetch(`${url}/snapshots`, { method: "POST", body: "{}" });
+    await response.body?.cancel();
+    return response.status;
+  };
+  await listening(afterParser(), async (url) => assert.strictEqual(await post(url), 500));
+  const next = (error: unknown, outgoing: ServerResponse) => {
+    seen.push(error);
+    outgoing.writeHead(418).end();
+  };
+  await listening(afterParser(next), async (url) => {
+    assert.strictEqual(await post(url), 418);
+    assert.strictEqual(asked, 0);
+    assert.strictEqual(await (await fetch(url)).text(), "asked", "there is nothing to be read of a GET");
+  });
+  assert.lengthOf(seen, 1);
+  assert.include(seen[0], { name: "SnapshotError", code: "UNAVAILABLE" });
+  assert.include((seen[0] as Error).message, "POST /snapshots");
+});

@@ -5,12 +5,8 @@
  */
 
 import type { AddressInfo } from "node:net";
-<<<<<<< HEAD
-import { LONGEST_WAIT, onAbort } from "../../async/mod.ts";
+import { LONGEST_WAIT } from "../../async/mod.ts";
 import { checkFunction, checkOptions, checkString, checkTimeout, integer, limitOf, required } from "../../checks.ts";
-=======
-import { checkFunction, checkOptions, checkString, duration, integer, required } from "../../checks.ts";
->>>>>>> main
 import { Connections } from "./connections.ts";
 import { answer, type Handler } from "./node_listener.ts";
 

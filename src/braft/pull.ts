@@ -9,11 +9,8 @@ import { InFlight, Operation, type Tracker } from "../async/mod.ts";
 import {
   attributesOf,
   checkStorage,
-<<<<<<< HEAD
-  copied,
-=======
   type ChunkSpan,
->>>>>>> main
+  copied,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -36,8 +33,8 @@ export interface PullBraftOptions {
   /** Holds what is asked for to a rate. */
   readonly throttle?: Throttle;
   /**
-   * The longest time for which the node may be silent, in milliseconds; then the part is asked for again, three times. 0 for
-   * no limit.
+   * The longest time for which the node may be silent, in milliseconds; then the part is asked for again, three times.
+   * 0 for no limit.
    *
    * @default {10000}
    */

@@ -121,7 +121,8 @@ export class JetStreamLog implements SharedLog {
     this.#proposals = proposals;
     this.#bounds = boundsOf(info);
     this.#witness = witnessOf(info);
-    const wait = Math.min(limitOf(memberTimeout), MEMBER_TIMEOUT) / 4; // others may have a limit where this one has none
+    // Others may have a limit where this one has none.
+    const wait = Math.min(limitOf(memberTimeout), MEMBER_TIMEOUT) / 4;
     this.#beat = setInterval(() => members.beat().catch(() => {}), wait); // a later one makes up for a failure
   }
 

@@ -68,8 +68,8 @@ export interface SnapshotMeta {
   /** A signature over the snapshot digest. */
   readonly signature?: Uint8Array;
   /**
-   * Fields of braft's message `SnapshotMeta` that this release does not know (JRaft's learners, what a newer braft adds),
-   * as they stand in it. Whatever rewrites the manifest keeps them, as braft does, byte for byte.
+   * Fields of braft's message `SnapshotMeta` that this release does not know, such as JRaft's learners, as they stand
+   * in it. Whatever rewrites the manifest keeps them, as braft does, byte for byte.
    */
   readonly unknownFields?: Uint8Array;
   /** A seal over the snapshot digest, if its files are encrypted: {@linkcode EncryptedStorage} makes and checks it. */

@@ -109,6 +109,7 @@ export {
   extract,
   type Extracted,
   type ExtractOptions,
+  fileFloor,
   type ReferencedFile,
   type ReferenceResolver,
 } from "./storage/directory/mod.ts";

@@ -7,6 +7,7 @@
 import { jetstream, type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import {
+  checkFunction,
   checkIndex,
   checkOptions,
   checkSignal,
@@ -18,7 +19,7 @@ import {
 } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { type Backoff, backoff, raceAbort } from "../async/mod.ts";
+import { type Backoff, backoff, type FailingTask, Failures, raceAbort } from "../async/mod.ts";
 import { MESSAGE_ID, TERM } from "./entry.ts";
 import { isNoMessage, isNoStream, isSilent, passes, wrap } from "./errors.ts";
 import { followStream } from "./follow.ts";
@@ -27,9 +28,6 @@ import { Members } from "./members.ts";
 import { Proposals } from "./proposals.ts";
 import { boundsOf, checkStream, ensureStream, type LogStream, type StreamBounds } from "./log_stream.ts";
 import type { LogProposeOptions, SharedLog } from "../log/mod.ts";
-
-/** See {@linkcode JetStreamLogOptions.memberTimeout}. */
-const MEMBER_TIMEOUT = 600_000;
 
 /** Options of {@linkcode JetStreamLog.open}. */
 export interface JetStreamLogOptions {
@@ -50,10 +48,17 @@ export interface JetStreamLogOptions {
    * @default {600000}
    */
   readonly memberTimeout?: number;
+  /**
+   * Called when this member could not say ten times in a row that it is alive, and after each ten more. After
+   * `memberTimeout` others purge what it needs; then it installs a snapshot.
+   */
+  readonly onFailing?: (task: FailingTask<"beat">) => void;
   /** Cancels the opening. */
   readonly signal?: AbortSignal;
 }
 
+/** See {@linkcode JetStreamLogOptions.memberTimeout}. */
+const MEMBER_TIMEOUT = 600_000;
 /** The longest wait for an election, or a server that starts, when a log is opened, in milliseconds. */
 const PATIENCE = 30_000;
 /** The longest wait if nobody answers for JetStream at all, in milliseconds. */
@@ -101,6 +106,7 @@ export class JetStreamLog implements SharedLog {
   readonly #proposals: Proposals;
   readonly #beat: ReturnType<typeof setInterval>;
   readonly #stop: AbortController = new AbortController();
+  readonly #failures: Failures<"beat">;
   #bounds: StreamBounds;
   #witness: Witness | undefined;
   #closed: Promise<void> | undefined;
@@ -112,7 +118,7 @@ export class JetStreamLog implements SharedLog {
     members: Members,
     proposals: Proposals,
     info: StreamInfo,
-    memberTimeout: number,
+    { memberTimeout = MEMBER_TIMEOUT, onFailing = () => {} }: JetStreamLogOptions,
   ) {
     this.#connection = connection;
     this.#manager = manager;
@@ -123,7 +129,8 @@ export class JetStreamLog implements SharedLog {
     this.#witness = witnessOf(info);
     // Others may have a limit where this one has none.
     const wait = Math.min(limitOf(memberTimeout), MEMBER_TIMEOUT) / 4;
-    this.#beat = setInterval(() => members.beat().catch(() => {}), wait); // a later one makes up for a failure
+    this.#failures = new Failures(onFailing);
+    this.#beat = setInterval(() => void this.#sayAlive(), wait);
   }
 
   /**
@@ -143,6 +150,7 @@ export class JetStreamLog implements SharedLog {
       member: required(checkString),
       replicas: integer(1, 5),
       memberTimeout: checkTimeout,
+      onFailing: checkFunction,
       signal: checkSignal,
     });
     checkName("stream", name);
@@ -183,7 +191,7 @@ export class JetStreamLog implements SharedLog {
       members,
       new Proposals(connection, manager, stream),
       info,
-      memberTimeout,
+      options,
     );
   }
 
@@ -257,6 +265,11 @@ export class JetStreamLog implements SharedLog {
     }
   }
 
+  /** See {@linkcode SharedLog.failing}. */
+  failing(): readonly FailingTask<"beat">[] {
+    return this.#failures.failing;
+  }
+
   /** Closes the log. The member still counts until its timeout: it may only be restarting. */
   close(): Promise<void> {
     return this.#closed ??= (async () => {
@@ -270,6 +283,17 @@ export class JetStreamLog implements SharedLog {
   /** As {@linkcode close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Says that the member here is alive; a later time makes up for a failure, unless all of them fail. */
+  async #sayAlive(): Promise<void> {
+    try {
+      await this.#members.beat();
+      this.#failures.succeeded("beat");
+    } catch (error) {
+      if (this.#closed !== undefined) return;
+      this.#failures.failed("beat", `${this.#stream.name} could not be told that this member is alive`, error);
+    }
   }
 
   /** Reads the stream's bounds, and checks that it is still the same, and fit to be a log. */

@@ -7,7 +7,6 @@
 import { able } from "../../checks.ts";
 import { hasCode, SnapshotError } from "../../errors.ts";
 import {
-  type ByteRange,
   checkCommitOptions,
   checkCreateOptions,
   checkFileOptions,
@@ -26,6 +25,7 @@ import {
   isChosen,
   type PrepareOptions,
   type QuarantinedSnapshot,
+  type ReadOptions,
   type SnapshotAt,
   type SnapshotInfo,
   type SnapshotInstall,
@@ -294,8 +294,8 @@ class DecryptedInstall implements SnapshotInstall {
     return this.#install.expected();
   }
 
-  file(name: string, range?: ByteRange): ReadableStream<Uint8Array> {
-    return this.#install.file(name, range);
+  file(name: string, options?: ReadOptions): ReadableStream<Uint8Array> {
+    return this.#install.file(name, options);
   }
 
   write(chunk: number, bytes: Uint8Array): Promise<void> {

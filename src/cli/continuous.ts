@@ -15,12 +15,13 @@ import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import { type FollowerEvent, Replica } from "../executor/mod.ts";
 import { defaultDisk } from "../fs/mod.ts";
 import { MemoryLog } from "../log/mod.ts";
-import { copyOpenLog } from "../log/sqlite_copy.ts";
+
 import { SqliteLog } from "../sqlite.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { LogSource, type SourceOptions } from "../transfer/mod.ts";
 import { type Command, Exit, FLAG, type Invocation, parseIndex, UsageError } from "./command.ts";
+import { copyOpenLog } from "./log_copy.ts";
 import { LateMachine, OpaqueMachine } from "./opaque_machine.ts";
 import { openBucketAt, pathOf, serverOf } from "./place/mod.ts";
 import { TOKEN_HELP, TOKEN_OPTIONS } from "./secrets.ts";

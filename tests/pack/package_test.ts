@@ -150,13 +150,22 @@ test("package: the command is there", async () => {
   assert.match(await tool(project, "@snapstream/snapstream/bin/snapstream.js", "help"), /serve/);
 });
 
-test("package: NATS is not installed for those who use none, and who imports its entry is told what is missing", async () => {
+test("package: NATS is not installed for those who use none, and who opens a log in it is told what to install", async () => {
   const { directory } = await packed();
-  await Deno.writeTextFile(`${directory}/nats.js`, `import "@snapstream/snapstream/jetstream";`);
-  const args = [`${directory}/nats.js`];
-  const { code, stderr } = await new Deno.Command(await runtime("node24"), { args, cwd: directory }).output();
-  assert.strictEqual(code, 1);
-  assert.match(new TextDecoder().decode(stderr), /Cannot find package '@nats-io\//);
+  await Deno.writeTextFile(
+    `${directory}/nats.js`,
+    `import { JetStreamBucket, JetStreamLog } from "@snapstream/snapstream/jetstream";
+     const connection = new Proxy({}, { get: (_, name) => name === "then" ? undefined : () => ({}) });
+     const opened = [JetStreamLog.open(connection, { stream: "a", member: "b" }), JetStreamBucket.open(connection, { bucket: "a" })];
+     for (const open of opened) await open.catch(({ code, message }) => console.log(code, message));`,
+  );
+  for (const name of ["node24", "bun"] as const) {
+    const said = await command(await runtime(name), [`${directory}/nats.js`], directory);
+    assert.lengthOf(
+      said.match(/^UNSUPPORTED .*install @nats-io\/nats-core, @nats-io\/jetstream and @nats-io\/kv/gm)!,
+      2,
+    );
+  }
 });
 
 /** The packages that the core opens; what hashes at once where there is no native module. */
@@ -185,10 +194,10 @@ test("package: on Node, an import of the library opens few files, and hardly ano
 const SIZES: Readonly<Record<string, readonly [source: string, bytes: number]>> = {
   "a CowMap": [`export { CowMap } from "@snapstream/snapstream";`, 2430],
   "a pull into memory": [`export { MemoryStorage, pull } from "@snapstream/snapstream";`, 35_000],
-  "a handler": [`export { snapshotHandler } from "@snapstream/snapstream";`, 31_100],
+  "a handler": [`export { snapshotHandler } from "@snapstream/snapstream";`, 25_500],
   "the room of the example": [
     `export { DurableReplica } from "@snapstream/snapstream/durable-object";
-     export { ObjectStorage, R2Bucket } from "@snapstream/snapstream/object";`,
+     export { ObjectStorage, R2BindingBucket } from "@snapstream/snapstream/object";`,
     84_900,
   ],
 };

@@ -121,7 +121,8 @@ export class JetStreamLog implements SharedLog {
    *   `maxReconnectAttempts: -1` any outage is waited out
    * @param options the stream, and the name of this member
    * @throws {SnapshotError} `UNSUPPORTED` if a package of NATS is not installed, the server has no JetStream, or the
-   *   stream could lose entries; `FORBIDDEN` if the user of the connection may not use it; `MALFORMED` if a name is not valid; `TIMEOUT`, `UNAVAILABLE`
+   *   stream could lose entries; `FORBIDDEN` if the user of the connection may not use it; `MALFORMED` if a name is
+   *   not valid; `TIMEOUT`, `UNAVAILABLE`
    */
   static async open(nats: NatsConnection, options: JetStreamLogOptions): Promise<JetStreamLog> {
     checkConnection(nats, "connection");

@@ -87,6 +87,15 @@ for (const version of Object.keys(TOOLS).filter((name) => name.startsWith("ts"))
   }
 }
 
+test("package: where its README points is in it, with the guides", async () => {
+  const { root } = await packed();
+  const readme = await Deno.readTextFile(`${root}/README.md`);
+  const links = [...readme.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)].map(([, path]) => path!);
+  assert.include(links, "mod.d.ts");
+  for (const link of links) await Deno.stat(`${root}/${link}`);
+  assert.include(await Deno.readTextFile(`${root}/mod.d.ts`), "## A state machine of your own");
+});
+
 const PROGRAM = `
 import { KeyValueMachine, MemoryLog, MemoryStorage, Replica, utf8Codec } from "@snapstream/snapstream";
 import { cborCodec } from "@snapstream/snapstream/cbor";
@@ -148,6 +157,13 @@ test("package: the command is there", async () => {
   const link = await Deno.realPath(`${project.directory}/node_modules/.bin/snapstream`);
   assert.strictEqual(link, await Deno.realPath(`${project.root}/${bin.snapstream}`));
   assert.match(await tool(project, "@snapstream/snapstream/bin/snapstream.js", "help"), /serve/);
+  const old = `data:text/javascript,Object.defineProperty(process.versions, "node", { value: "20.19.0" })`;
+  const { code, stderr } = await new Deno.Command(await runtime("node24"), {
+    args: ["--import", old, link],
+    cwd: project.directory,
+  }).output();
+  const said = "snapstream needs Node 22.13 or newer, and this is 20.19.0\n";
+  assert.deepEqual([code, new TextDecoder().decode(stderr)], [1, said]);
 });
 
 test("package: NATS is not installed for those who use none, and who opens a log in it is told what to install", async () => {

@@ -40,7 +40,14 @@ export class SnapshotExecutor {
   readonly #onEvent: (event: ExecutorEvent) => void;
   readonly #closing = new AbortController();
   #lastFailure: ExecutorFailure | undefined;
-  #metrics: ExecutorMetrics = { saves: 0, saveFailures: 0, installs: 0, installFailures: 0, purgedEntries: 0n };
+  #metrics: ExecutorMetrics = {
+    saves: 0,
+    saveFailures: 0,
+    installs: 0,
+    installFailures: 0,
+    purgedEntries: 0n,
+    recentSaves: [],
+  };
   #purging: Promise<void> = Promise.resolve();
   /** True if the log was full, or a purge has failed: one is to be retried. */
   #isRoomWanted = false;
@@ -323,7 +330,7 @@ export class SnapshotExecutor {
       this.#triggers.succeeded();
       if (result.taken) {
         this.#evidence.counted.add(result.snapshot!);
-        this.#metrics = { ...this.#metrics, saves: this.#metrics.saves + 1, lastSave: result };
+        this.#metrics = saved(this.#metrics, result);
         this.#onEvent({ type: "saved", result });
         this.#disk.wanted(result.snapshot!); // before the purge, which would go beyond it
         await this.purge();
@@ -378,4 +385,15 @@ export class SnapshotExecutor {
     this.#metrics = { ...this.#metrics, purgedEntries: this.#metrics.purgedEntries + entries };
     this.#onEvent({ type: "purged", index });
   }
+}
+
+/** The times of so many saves are kept. */
+const RECENT_SAVES = 32;
+
+/** The counts after another save. */
+function saved(metrics: ExecutorMetrics, result: SaveResult): ExecutorMetrics {
+  const { syncDuration, asyncDuration, snapshot } = result;
+  const times = { index: snapshot!.meta.lastIncludedIndex, syncDuration, asyncDuration };
+  const recentSaves = [times, ...metrics.recentSaves].slice(0, RECENT_SAVES);
+  return { ...metrics, saves: metrics.saves + 1, lastSave: result, recentSaves };
 }

@@ -19,7 +19,7 @@
  * @module
  */
 
-export { Tracker } from "./async/mod.ts";
+export { type FailingTask, Tracker } from "./async/mod.ts";
 export type { SnapshotErrorOptions } from "./errors.ts";
 export { ChunkSet, type DigestedOptions, type PassedBytes } from "./stream/mod.ts";
 export type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "./fs/mod.ts";
@@ -76,6 +76,7 @@ export {
   type QuarantinedPlace,
   type RetentionFunction,
   type RetentionLimits,
+  type SnapshotFloor,
   type StoredSnapshot,
   type WrittenChunk,
 } from "./storage/mod.ts";

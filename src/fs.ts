@@ -109,4 +109,5 @@ export {
   extract,
   type Extracted,
   type ExtractOptions,
+  fileFloor,
 } from "./storage/directory/mod.ts";

@@ -5,6 +5,7 @@
  */
 
 export * from "./backoff.ts";
+export * from "./failures.ts";
 export * from "./idle_timer.ts";
 export * from "./in_flight.ts";
 export * from "./linked_abort.ts";

@@ -23,7 +23,7 @@ import {
   required,
   withMembers,
 } from "../checks.ts";
-import { checkGroup, checkStorage, limitChecks, type SnapshotLimits } from "../snapshot/mod.ts";
+import { checkGroup, checkStorage, checkVerifier, limitChecks, type SnapshotLimits } from "../snapshot/mod.ts";
 import { checkKey } from "../storage/encrypted/mod.ts";
 import { checkSource, livePushChecks, pullChecks } from "../transfer/client/mod.ts";
 import { checkMachine } from "./fsm_caller.ts";
@@ -41,6 +41,7 @@ export function checkReplicaOptions<M extends StateMachine>(options: ReplicaOpti
     log: required(checkLog),
     storage: required(checkStorage),
     group: checkGroup,
+    verifier: checkVerifier,
     configuration: checkConfiguration,
     term: checkIndex,
     followers: listOf(required(checkSource)),

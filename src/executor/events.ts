@@ -5,7 +5,7 @@
  */
 
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import type { Progress } from "../async/mod.ts";
+import type { FailingTask, Progress } from "../async/mod.ts";
 
 /**
  * The state of an executor.
@@ -88,7 +88,9 @@ export type ExecutorEvent =
   /** The log was purged up to and with an index. */
   | { readonly type: "purged"; readonly index: bigint }
   /** The log could not be purged; the purge is retried with the next snapshot. */
-  | { readonly type: "purgeFailed"; readonly error: unknown };
+  | { readonly type: "purgeFailed"; readonly error: unknown }
+  /** A save or a purge has failed ten times in a row, or ten more: somebody has to look. It is retried. */
+  | { readonly type: "failing"; readonly task: FailingTask };
 
 /**
  * A failure of an executor: it is retried, or another attempt may be made.

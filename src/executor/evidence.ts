@@ -72,6 +72,7 @@ export class SnapshotEvidence {
       try {
         if (fsm.canCheck && !all) await this.check(reader, signal);
         else {
+          await fsm.trust(reader);
           const { ok, bad } = await reader.verify({ signal });
           if (!ok) throw new SnapshotError("UNAVAILABLE", `Snapshot ${index}: ${bad[0]!.message}`, { index });
         }

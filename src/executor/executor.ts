@@ -6,18 +6,28 @@
  */
 
 import { able, checkFunction, checkOptions, checkSignal, timeLimit } from "../checks.ts";
-import { hasCode, messageOf } from "../errors.ts";
+import { hasCode } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import { neverThrowing, onEnd, Operation, type Progress, raceAbort, type Tracker } from "../async/mod.ts";
+import {
+  type FailingTask,
+  neverThrowing,
+  onEnd,
+  Operation,
+  type Progress,
+  raceAbort,
+  type Tracker,
+} from "../async/mod.ts";
 import { checkContext, checkSnapshotOptions, executorChecks } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 import type { ExecutorEvent, ExecutorFailure, ExecutorMetrics, ExecutorState, SaveResult } from "./events.ts";
 import { SnapshotEvidence } from "./evidence.ts";
+import { ExecutorFailures } from "./failures.ts";
 import { closed } from "./fsm_caller.ts";
 import { follow } from "./receivers.ts";
 import { Installer } from "./install.ts";
 import { purgeLog } from "./log_purge.ts";
+import { NOTHING_YET, withSave } from "./metrics.ts";
 import { OneAtATime, type Running } from "./one_at_a_time.ts";
 import type { ExecutorContext, ExecutorOptions, Receiver, SnapshotOptions } from "./options.ts";
 import { DiskBased } from "./disk_based.ts";
@@ -39,15 +49,8 @@ export class SnapshotExecutor {
   readonly #installer: Installer;
   readonly #onEvent: (event: ExecutorEvent) => void;
   readonly #closing = new AbortController();
-  #lastFailure: ExecutorFailure | undefined;
-  #metrics: ExecutorMetrics = {
-    saves: 0,
-    saveFailures: 0,
-    installs: 0,
-    installFailures: 0,
-    purgedEntries: 0n,
-    recentSaves: [],
-  };
+  readonly #failures: ExecutorFailures;
+  #metrics: ExecutorMetrics = NOTHING_YET;
   #purging: Promise<void> = Promise.resolve();
   /** True if the log was full, or a purge has failed: one is to be retried. */
   #isRoomWanted = false;
@@ -73,6 +76,7 @@ export class SnapshotExecutor {
     this.#clock = options.clock ?? systemClock();
     this.#onEvent = neverThrowing(options.onEvent ?? (() => {})); // a listener's mistake must not stop a save
     this.#runs = new OneAtATime(this.#onEvent, () => this.#triggers.applied(this.#triggerState()));
+    this.#failures = new ExecutorFailures(context, this.#clock, this.#onEvent);
     this.#evidence = new SnapshotEvidence(context, this.#onEvent, (index) => this.#onLost(index));
     this.#saver = new Saver(context, this.#evidence, this.#clock, () => this.#runs.makeRoom());
     this.#disk = new DiskBased(context, this.#clock, timeLimit(options.purge?.safeIndexTimeout ?? SAFE_INDEX_TIMEOUT));
@@ -112,7 +116,12 @@ export class SnapshotExecutor {
 
   /** The failure of a save, an install or a purge that was the last one, whatever has succeeded since. */
   get lastFailure(): ExecutorFailure | undefined {
-    return this.#lastFailure;
+    return this.#failures.last;
+  }
+
+  /** What failed the last time, and how many times in a row; with the background tasks of storage and log. */
+  get failing(): readonly FailingTask[] {
+    return this.#failures.failing;
   }
 
   /** The newest snapshot that counts: saved or loaded here, or tried, and not found bad since. */
@@ -194,9 +203,11 @@ export class SnapshotExecutor {
       this.#isPurging = true;
       try {
         await this.#purge(isFull);
+        this.#failures.succeeded("purge");
       } catch (error) {
-        this.#failed("purge", error);
+        this.#failures.failed("purge", error);
         this.#onEvent({ type: "purgeFailed", error });
+        if (this.#closed === undefined) this.#failures.count("purge", error);
         this.#isRoomWanted = true;
         this.#isFull ||= isFull;
         if (this.#closed === undefined) this.#triggers.failed();
@@ -328,9 +339,10 @@ export class SnapshotExecutor {
     try {
       const result = await this.#saver.run(signal, tracker, createdAt);
       this.#triggers.succeeded();
+      this.#failures.succeeded("save");
       if (result.taken) {
         this.#evidence.counted.add(result.snapshot!);
-        this.#metrics = saved(this.#metrics, result);
+        this.#metrics = withSave(this.#metrics, result);
         this.#onEvent({ type: "saved", result });
         this.#disk.wanted(result.snapshot!); // before the purge, which would go beyond it
         await this.purge();
@@ -340,14 +352,18 @@ export class SnapshotExecutor {
       const adopted = hasCode(error, "STALE") ? await this.#saver.adopt(signal) : undefined;
       if (adopted !== undefined) {
         this.#triggers.succeeded();
+        this.#failures.succeeded("save");
         await this.purge();
         return notTaken(adopted);
       }
       this.#metrics = { ...this.#metrics, saveFailures: this.#metrics.saveFailures + 1 };
-      this.#failed("save", error);
+      this.#failures.failed("save", error);
       this.#onEvent({ type: "saveFailed", error });
       // A cancelled save, or one that `close` ended, is not retried.
-      if (this.#closed === undefined && !hasCode(error, "CANCELLED", "CLOSED")) this.#triggers.failed();
+      if (this.#closed === undefined && !hasCode(error, "CANCELLED", "CLOSED")) {
+        this.#failures.count("save", error);
+        this.#triggers.failed();
+      }
       throw error;
     }
   }
@@ -362,14 +378,10 @@ export class SnapshotExecutor {
       return snapshot;
     } catch (error) {
       this.#metrics = { ...this.#metrics, installFailures: this.#metrics.installFailures + 1 };
-      this.#failed("install", error);
+      this.#failures.failed("install", error);
       this.#onEvent({ type: "installFailed", error, index: running.index });
       throw error;
     }
-  }
-
-  #failed(during: ExecutorFailure["during"], error: unknown): void {
-    this.#lastFailure = { during, at: this.#clock.now(), reason: messageOf(error), error };
   }
 
   async #purge(isFull: boolean): Promise<void> {
@@ -385,15 +397,4 @@ export class SnapshotExecutor {
     this.#metrics = { ...this.#metrics, purgedEntries: this.#metrics.purgedEntries + entries };
     this.#onEvent({ type: "purged", index });
   }
-}
-
-/** The times of so many saves are kept. */
-const RECENT_SAVES = 32;
-
-/** The counts after another save. */
-function saved(metrics: ExecutorMetrics, result: SaveResult): ExecutorMetrics {
-  const { syncDuration, asyncDuration, snapshot } = result;
-  const times = { index: snapshot!.meta.lastIncludedIndex, syncDuration, asyncDuration };
-  const recentSaves = [times, ...metrics.recentSaves].slice(0, RECENT_SAVES);
-  return { ...metrics, saves: metrics.saves + 1, lastSave: result, recentSaves };
 }

@@ -6,7 +6,7 @@
 
 import { able, checkBoolean, checkIndex, checkOptions, type Checks, checkString, required } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import type { SnapshotMeta, SnapshotReader } from "../snapshot/mod.ts";
+import type { SnapshotMeta, SnapshotReader, SnapshotVerifier } from "../snapshot/mod.ts";
 import { type Applied, asReplica, checkConfiguration, type DurablyApplied, type LogEntry } from "../state/mod.ts";
 import type { SavedUpTo, SaveTask, StateMachine } from "../state/mod.ts";
 import { raceAbort } from "../async/mod.ts";
@@ -53,6 +53,8 @@ export interface Synced extends Pick<Prepared, "applied" | "appliedBytes"> {
  */
 export class FsmCaller {
   readonly #machine: StateMachine;
+  /** Says whose snapshots the machine may be loaded from; any if absent. */
+  readonly verifier: SnapshotVerifier | undefined;
   readonly #listeners: FsmListener[] = [];
   #applied: Applied = { index: 0n, term: 0n, configuration: { peers: [] } };
   #appliedBytes = 0;
@@ -65,10 +67,12 @@ export class FsmCaller {
    * Takes a machine.
    *
    * @param machine the machine; nothing was applied to it yet: see {@linkcode begin}
+   * @param verifier says whose snapshots it may be loaded from; any if absent
    */
-  constructor(machine: StateMachine) {
+  constructor(machine: StateMachine, verifier?: SnapshotVerifier) {
     checkMachine(machine, "machine");
     this.#machine = machine;
+    this.verifier = verifier;
   }
 
   /** The last entry that was applied. */
@@ -225,6 +229,7 @@ export class FsmCaller {
 
   /** Lets the machine check a snapshot; only if it {@linkcode canCheck}. */
   async check(reader: SnapshotReader): Promise<void> {
+    await this.trust(reader);
     await asReplica(() => this.#machine.check!(reader));
   }
 
@@ -250,7 +255,17 @@ export class FsmCaller {
    * Loads the machine. Its state is not that of {@linkcode applied} from then on, until {@linkcode loaded} is called.
    */
   async load(reader: SnapshotReader): Promise<void> {
+    await this.trust(reader);
     await asReplica(() => this.#machine.load(reader));
+  }
+
+  /**
+   * Checks that a snapshot is from somebody who is trusted.
+   *
+   * @throws {SnapshotError} `FORBIDDEN`, `CORRUPT`
+   */
+  async trust({ manifest }: SnapshotReader): Promise<void> {
+    await this.verifier?.verify(manifest);
   }
 
   /** Notes that the machine was loaded from a snapshot, which is durable. Call it between two applies. */

@@ -138,7 +138,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     let replica: Replica<M> | undefined;
     try {
       const { machine, signal, onEvent = () => {} } = checkReplicaOptions(options);
-      const fsm = new FsmCaller(machine);
+      const fsm = new FsmCaller(machine, options.verifier);
       replica = new Replica(options, fsm, await begin(fsm, options));
       await replica.#follower.start(signal, neverThrowing(onEvent));
       await askFollowers(replica.#leadership, options.followers ?? [], signal);
@@ -291,11 +291,12 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     options: InstallOptions = {},
   ): Operation<SnapshotInfo> {
     checkInstallOptions(options);
+    const trusting = { verifier: this.#fsm.verifier, ...options };
     const stream = isReadable(from) ? from : undefined;
     if (stream === undefined) listOf(required(checkSource))(from, "from");
     const receiver = isReadable(from)
-      ? archiveReceiver(from, this.storage, options)
-      : pullReceiver(from, this.storage, options);
+      ? archiveReceiver(from, this.storage, trusting)
+      : pullReceiver(from, this.storage, trusting);
     const install = this.#executor.install(receiver, options.signal);
     if (stream !== undefined) onEnd(install, (error) => discard(stream, error));
     return install;
@@ -350,6 +351,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       ...(this.#leadership.leader !== undefined && { leader: this.#leadership.leader }),
       logBytes: this.#log.byteLength,
       metrics: this.#executor.metrics,
+      failing: this.#executor.failing,
       ...(progress !== undefined && { progress }),
       ...(lastFailure !== undefined && { lastFailure }),
       ...(problem !== undefined && { problem }),

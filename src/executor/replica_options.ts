@@ -5,7 +5,7 @@
  */
 
 import type { LogStorage, SharedLog } from "../log/mod.ts";
-import type { SnapshotStorage } from "../snapshot/mod.ts";
+import type { SnapshotStorage, SnapshotVerifier } from "../snapshot/mod.ts";
 import type { Configuration, StateMachine } from "../state/mod.ts";
 import type { InstallNotification, Source } from "../transfer/mod.ts";
 import type { ExecutorOptions } from "./options.ts";
@@ -36,6 +36,13 @@ export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions 
    * `snapshot/group.ts`.
    */
   readonly group?: string;
+  /**
+   * Says whose snapshots the machine may be loaded from: what is installed, from wherever, and what lies in the
+   * storage, which may be one that has no `verifier` itself. One that is not trusted is `FORBIDDEN`; it neither counts nor is it
+   * moved. With it, what is saved here needs a `signer` of the storage that it trusts. By default all are trusted that
+   * the storage trusts.
+   */
+  readonly verifier?: SnapshotVerifier;
   /** The members of the group, as long as nothing in storage or log says otherwise. */
   readonly configuration?: Configuration;
   /** Cancels the opening at any point: throws `CANCELLED`. Of no effect once the replica is open. */

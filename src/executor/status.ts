@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Progress } from "../async/mod.ts";
+import type { FailingTask, Progress } from "../async/mod.ts";
 import { SnapshotError } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import type { Configuration } from "../state/mod.ts";
@@ -52,6 +52,11 @@ export interface ReplicaStatus {
   readonly metrics: ExecutorMetrics;
   /** The last save, install or purge that failed, when and why, whatever has succeeded since. */
   readonly lastFailure?: ExecutorFailure;
+  /**
+   * The background tasks that failed the last time, how many times in a row, and since when: `"save"` and `"purge"`,
+   * and those of storage and log, if they have any.
+   */
+  readonly failing: readonly FailingTask[];
   /** How far the running save, push or install is; absent if none runs. */
   readonly progress?: Progress;
   /** The reason why nothing of a shared log is applied just now, and what to do; it is retried. */

@@ -6,10 +6,19 @@
 
 import type { JetStreamManager, StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
-import { checkIndex, checkOptions, checkSignal, checkString, duration, integer, required } from "../checks.ts";
+import {
+  checkFunction,
+  checkIndex,
+  checkOptions,
+  checkSignal,
+  checkString,
+  duration,
+  integer,
+  required,
+} from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { type Backoff, backoff, LONGEST_WAIT, raceAbort } from "../async/mod.ts";
+import { type Backoff, backoff, type FailingTask, Failures, LONGEST_WAIT, raceAbort } from "../async/mod.ts";
 import { MESSAGE_ID, TERM } from "./entry.ts";
 import { isNoMessage, isNoStream, isSilent, passes, wrap } from "./errors.ts";
 import { followStream } from "./follow.ts";
@@ -38,10 +47,17 @@ export interface JetStreamLogOptions {
    * @default {600000}
    */
   readonly memberTimeout?: number;
+  /**
+   * Called when this member could not say ten times in a row that it is alive, and after each ten more. After
+   * `memberTimeout` others purge what it needs; then it installs a snapshot.
+   */
+  readonly onFailing?: (task: FailingTask<"beat">) => void;
   /** Cancels the opening. */
   readonly signal?: AbortSignal;
 }
 
+/** See {@linkcode JetStreamLogOptions.memberTimeout}. */
+const MEMBER_TIMEOUT = 600_000;
 /** The longest wait for an election, or a server that starts, when a log is opened, in milliseconds. */
 const PATIENCE = 30_000;
 /** The longest wait if nobody answers for JetStream at all, in milliseconds. */
@@ -89,6 +105,7 @@ export class JetStreamLog implements SharedLog {
   readonly #proposals: Proposals;
   readonly #beat: ReturnType<typeof setInterval>;
   readonly #stop: AbortController = new AbortController();
+  readonly #failures: Failures<"beat">;
   #bounds: StreamBounds;
   #witness: Witness | undefined;
   #closed: Promise<void> | undefined;
@@ -100,7 +117,7 @@ export class JetStreamLog implements SharedLog {
     members: Members,
     proposals: Proposals,
     info: StreamInfo,
-    memberTimeout: number,
+    { memberTimeout = MEMBER_TIMEOUT, onFailing = () => {} }: JetStreamLogOptions,
   ) {
     this.#connection = connection;
     this.#manager = manager;
@@ -110,7 +127,8 @@ export class JetStreamLog implements SharedLog {
     this.#bounds = boundsOf(info);
     this.#witness = witnessOf(info);
     const wait = Math.min(memberTimeout / 4, LONGEST_WAIT);
-    this.#beat = setInterval(() => members.beat().catch(() => {}), wait); // a later one makes up for a failure
+    this.#failures = new Failures(onFailing);
+    this.#beat = setInterval(() => void this.#sayAlive(), wait);
   }
 
   /**
@@ -131,6 +149,7 @@ export class JetStreamLog implements SharedLog {
       member: required(checkString),
       replicas: integer(1, 5),
       memberTimeout: duration(1),
+      onFailing: checkFunction,
       signal: checkSignal,
     });
     checkName("stream", name);
@@ -156,7 +175,7 @@ export class JetStreamLog implements SharedLog {
   }
 
   static async #try(connection: JetStreamConnection, options: JetStreamLogOptions): Promise<JetStreamLog> {
-    const { stream: name, member, replicas = 1, memberTimeout = 600_000, signal } = options;
+    const { stream: name, member, replicas = 1, memberTimeout = MEMBER_TIMEOUT, signal } = options;
     throwIfCancelled(signal);
     const { jetstream: { jetstream, jetstreamManager } } = packages();
     const client = jetstream(connection.nats);
@@ -173,7 +192,7 @@ export class JetStreamLog implements SharedLog {
       members,
       new Proposals(connection, manager, stream),
       info,
-      memberTimeout,
+      options,
     );
   }
 
@@ -247,6 +266,11 @@ export class JetStreamLog implements SharedLog {
     }
   }
 
+  /** See {@linkcode SharedLog.failing}. */
+  failing(): readonly FailingTask<"beat">[] {
+    return this.#failures.failing;
+  }
+
   /** Closes the log. The member still counts until its timeout: it may only be restarting. */
   close(): Promise<void> {
     return this.#closed ??= (async () => {
@@ -260,6 +284,17 @@ export class JetStreamLog implements SharedLog {
   /** As {@linkcode close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Says that the member here is alive; a later time makes up for a failure, unless all of them fail. */
+  async #sayAlive(): Promise<void> {
+    try {
+      await this.#members.beat();
+      this.#failures.succeeded("beat");
+    } catch (error) {
+      if (this.#closed !== undefined) return;
+      this.#failures.failed("beat", `${this.#stream.name} could not be told that this member is alive`, error);
+    }
   }
 
   /** Reads the stream's bounds, and checks that it is still the same, and fit to be a log. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { FailingTask } from "../async/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 
 /**
@@ -69,6 +70,9 @@ export interface SharedLog extends AsyncDisposable {
    * @param index the last entry that is not needed
    */
   purge(index: bigint): Promise<void>;
+
+  /** The background tasks that failed the last time; absent if it has none. A replica's status has them too. */
+  failing?(): readonly FailingTask[];
 
   /** Closes the log. Pending proposals fail with `CLOSED`. */
   close(): Promise<void>;

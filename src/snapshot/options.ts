@@ -22,7 +22,6 @@ import { SnapshotManifest } from "./manifest.ts";
 import { attributeChecks, type FileOptions } from "./meta.ts";
 import type {
   AddOptions,
-  ByteRange,
   CommitOptions,
   CreateOptions,
   PrepareOptions,
@@ -58,14 +57,15 @@ export function checkAddOptions(options: AddOptions): AddOptions {
   return checkOptions(options, { immutable: checkBoolean });
 }
 
-/** Checks the options of `SnapshotReader.file`, and returns the range. */
-export function checkReadOptions(options: ReadOptions): Required<ByteRange> {
-  const { start = 0, end = Infinity } = checkOptions(options, {
+/** Checks the options of `SnapshotReader.file`, and returns the range, and whether chunks need not be verified. */
+export function checkReadOptions(options: ReadOptions): Required<Pick<ReadOptions, "start" | "end" | "unverified">> {
+  const { start = 0, end = Infinity, unverified = false } = checkOptions(options, {
     start: checkPosition,
     end: checkPosition,
     raw: checkBoolean,
+    unverified: checkBoolean,
   });
-  return { start, end };
+  return { start, end, unverified };
 }
 
 function checkPosition(value: unknown, what: string): void {

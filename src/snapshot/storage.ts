@@ -7,7 +7,7 @@
 import type { SnapshotAt } from "./at.ts";
 import type { FileInfo, FileOptions, SnapshotMeta, SnapshotSeal } from "./meta.ts";
 import type { SnapshotError } from "../errors.ts";
-import type { Operation } from "../async/mod.ts";
+import type { FailingTask, Operation } from "../async/mod.ts";
 import type { ChunkSet } from "../stream/mod.ts";
 import type { ChunkSpan } from "./content.ts";
 import type { SnapshotManifest } from "./manifest.ts";
@@ -105,6 +105,9 @@ export interface SnapshotStorage extends AsyncDisposable {
    *   none
    */
   quarantine(index: bigint, reason: string): Promise<boolean>;
+
+  /** The background tasks that failed the last time; absent if it has none. A replica's status has them too. */
+  failing?(): readonly FailingTask[];
 
   /** The quarantined snapshots, the last first. */
   quarantined(): Promise<QuarantinedSnapshot[]>;
@@ -369,8 +372,8 @@ export interface SnapshotReader extends AsyncDisposable {
   size(name: string): Promise<number>;
 
   /**
-   * The content of a file, or a part of it. Each chunk is verified before any byte of it is handed on. A file with
-   * chunks comes chunk by chunk; a range may cut the first and the last.
+   * The content of a file, or a part of it. Each chunk is verified before any byte of it is handed on, unless asked
+   * otherwise. A file with chunks comes chunk by chunk; a range may cut the first and the last.
    *
    * @param name the file
    * @param options which bytes
@@ -421,6 +424,12 @@ export interface ReadOptions extends ByteRange {
    * @default {false}
    */
   readonly raw?: boolean;
+  /**
+   * Hands on chunks that were not verified, for a reader that verifies them itself. A storage may verify all the same.
+   *
+   * @default {false}
+   */
+  readonly unverified?: boolean;
 }
 
 /**
@@ -515,14 +524,14 @@ export interface SnapshotInstall extends AsyncDisposable {
   expected(): ChunkSet;
 
   /**
-   * The content of a file, or a part of it, as far as it has come; verified again, and never a byte of a chunk that is
-   * not here.
+   * The content of a file, or a part of it, as far as it has come; verified again, unless asked otherwise, and never a
+   * byte of a chunk that is not here.
    *
    * @param name the file
-   * @param range which bytes; all of their chunks must be here
+   * @param options which bytes; all of their chunks must be here
    * @returns a stream that fails with `NOT_FOUND` when it comes to a chunk that is not here
    */
-  file(name: string, range?: ByteRange): ReadableStream<Uint8Array>;
+  file(name: string, options?: ReadOptions): ReadableStream<Uint8Array>;
 
   /**
    * Verifies a chunk, and writes it wherever the snapshot has the same one. Several may be written at the same time.

@@ -191,7 +191,11 @@ export class Entries {
   async lookAgain(): Promise<void> {
     await this.#readAgain();
     await this.#owner.trust.look(
-      this.#entries.map(({ place, manifest }) => ({ key: place, manifest: () => manifest })),
+      this.#entries.map(({ place, manifest }) => ({
+        key: place,
+        isOwn: this.#owner.group.isOwn(manifest),
+        manifest: () => manifest,
+      })),
     );
   }
 

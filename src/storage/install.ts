@@ -7,12 +7,12 @@
 import { checkBoolean, checkBytes, checkFunction, checkInteger, checkOptions } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import {
-  type ByteRange,
   type CheckOptions,
   checkPrepareOptions,
   checkReadOptions,
   type ChunkSpan,
   type PrepareOptions,
+  type ReadOptions,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -110,13 +110,13 @@ export class StoredInstall implements SnapshotInstall {
     return this.#files.table.expected();
   }
 
-  file(name: string, range: ByteRange = {}): ReadableStream<Uint8Array> {
-    return streamFrom(this.#read(name, range));
+  file(name: string, options: ReadOptions = {}): ReadableStream<Uint8Array> {
+    return streamFrom(this.#read(name, options));
   }
 
-  async *#read(name: string, range: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#read(name: string, options: ReadOptions): AsyncGenerator<Uint8Array, void, undefined> {
     this.manifest.file(name);
-    const { start, end } = checkReadOptions(range);
+    const { start, end, unverified } = checkReadOptions(options);
     const file = this.#files.get(name)!;
     const { chunks } = file.info;
     const stop = Math.min(end, chunks.size);
@@ -126,7 +126,7 @@ export class StoredInstall implements SnapshotInstall {
         if (this.#state === "closed") this.#check();
         if (!this.#files.table.has(file.first + i)) throw this.#notHere(file, i);
         handle ??= await this.#openHeld(name);
-        const bytes = await this.#files.read(handle, file, file.first + i);
+        const bytes = await this.#files.read(handle, file, file.first + i, unverified);
         if (bytes === undefined) {
           // It is not right any more: it counts as missing, and has to come again.
           if (this.#state === "open") this.#files.lose(file, file.first + i);

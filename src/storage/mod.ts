@@ -10,3 +10,4 @@ export type * from "./medium.ts";
 export { MediumStorage } from "./medium_storage.ts";
 export type { RetentionFunction, RetentionLimits } from "./retention.ts";
 export type { StorageOptions } from "./storage_options.ts";
+export type { SnapshotFloor } from "./trust.ts";

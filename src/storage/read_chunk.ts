@@ -63,6 +63,25 @@ export async function readChunk(
   });
 }
 
+/**
+ * Reads one chunk for somebody who verifies it. One that cannot be read whole is read as {@linkcode readChunk} does,
+ * which proves what is wrong.
+ */
+export async function readUnverified(
+  file: MediumFile,
+  name: string,
+  chunks: ChunkMap,
+  i: number,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(chunks.length(i));
+  try {
+    if (await file.read(bytes, chunks.offset(i)) === bytes.length) return bytes;
+  } catch (error) {
+    if (!hasCode(error, "CORRUPT")) throw error;
+  }
+  return await readChunk(file, name, chunks, i);
+}
+
 /** Reads one chunk, once. Returns nothing if it is not right, which does not prove that it is bad. */
 export async function readIfRight(
   file: MediumFile,

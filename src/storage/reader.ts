@@ -10,6 +10,7 @@ import {
   checkReadOptions,
   checkVerifyOptions,
   type FileInfo,
+  type ReadOptions,
   type SnapshotManifest,
   type SnapshotMeta,
   type SnapshotReader,
@@ -19,7 +20,7 @@ import {
 import { InFlight, Operation } from "../async/mod.ts";
 import { type ChunkMap, streamFrom } from "../stream/mod.ts";
 import type { MediumFile, PlacedSnapshot, Places } from "./medium.ts";
-import { blocks, readChunk } from "./read_chunk.ts";
+import { blocks, readChunk, readUnverified } from "./read_chunk.ts";
 import { verifyFiles } from "./verify.ts";
 
 /** Chunks read and hashed ahead. */
@@ -73,19 +74,19 @@ export class StoredReader implements SnapshotReader {
     return chunks?.size ?? await this.#withFile(name, {}, (file) => file.size());
   }
 
-  file(name: string, range: ByteRange = {}): ReadableStream<Uint8Array> {
-    return streamFrom(this.#read(name, range));
+  file(name: string, options: ReadOptions = {}): ReadableStream<Uint8Array> {
+    return streamFrom(this.#read(name, options));
   }
 
-  async *#read(name: string, range: ByteRange): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#read(name: string, options: ReadOptions): AsyncGenerator<Uint8Array, void, undefined> {
     const { chunks } = this.info(name);
-    const { start, end } = checkReadOptions(range);
+    const { start, end, unverified } = checkReadOptions(options);
     const file = await this.#open(name, { start, end });
     const running = new InFlight<Uint8Array>();
     try {
       const plan = chunks === undefined
         ? blocks(file, name, start, Math.min(end, await file.size()))
-        : verifiedChunks(file, name, chunks, start, Math.min(end, chunks.size));
+        : chunkParts(file, name, chunks, start, Math.min(end, chunks.size), unverified ? readUnverified : readChunk);
       for (const part of plan) {
         running.add(part());
         if (running.size >= READ_AHEAD) yield await this.#whileOpen(running.next());
@@ -175,18 +176,19 @@ export class StoredReader implements SnapshotReader {
   }
 }
 
-/** Reads the chunks that a range touches, verifies each as a whole, and cuts off the bytes outside the range. */
-function* verifiedChunks(
+/** Reads the chunks that a range touches, each as a whole, and cuts off the bytes outside the range. */
+function* chunkParts(
   file: MediumFile,
   name: string,
   chunks: ChunkMap,
   start: number,
   end: number,
+  read: typeof readUnverified,
 ): Generator<() => Promise<Uint8Array>, void, undefined> {
   for (let i = chunks.at(start); i < chunks.count && chunks.offset(i) < end; i++) {
     const offset = chunks.offset(i);
     yield async () => {
-      const bytes = await readChunk(file, name, chunks, i);
+      const bytes = await read(file, name, chunks, i);
       return bytes.subarray(Math.max(start - offset, 0), Math.min(end - offset, bytes.length));
     };
   }

@@ -4,10 +4,11 @@
  * @module
  */
 
-import { checkFunction, checkIndex, type Checks } from "../checks.ts";
+import { checkFunction, type Checks } from "../checks.ts";
 import type { SnapshotError } from "../errors.ts";
 import { checkGroup, checkSigner, checkVerifier, type SnapshotSigner, type SnapshotVerifier } from "../snapshot/mod.ts";
 import { checkRetain, type RetentionFunction, type RetentionLimits } from "./retention.ts";
+import { checkFloor, type SnapshotFloor } from "./trust.ts";
 
 /**
  * Options of every storage.
@@ -43,9 +44,13 @@ export interface StorageOptions {
    * snapshot yet: somebody could give an old one, which is signed as well. One that is below is treated as one that is
    * not trusted.
    *
+   * A {@linkcode SnapshotFloor} remembers it: it rises to the oldest snapshot that is kept, so that nobody can put back
+   * what was retired, after a restart neither. `fileFloor` of `./fs` is one, in a file; that has to lie where those who
+   * write to the storage cannot.
+   *
    * @default {0n}
    */
-  readonly floor?: bigint;
+  readonly floor?: bigint | SnapshotFloor;
   /**
    * Called with each error that no caller gets, with its code and the snapshot's index: an old snapshot could not be
    * removed; one was proven bad and is quarantined; one cannot be read now, is of another group, or is not trusted, and
@@ -61,7 +66,7 @@ export function storageChecks(): Checks<StorageOptions> {
     group: checkGroup,
     signer: checkSigner,
     verifier: checkVerifier,
-    floor: checkIndex,
+    floor: checkFloor,
     onWarning: checkFunction,
   };
 }

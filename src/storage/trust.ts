@@ -7,13 +7,34 @@
  * @module
  */
 
+import { able, checkIndex } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import type { SnapshotManifest, SnapshotVerifier } from "../snapshot/mod.ts";
+
+/**
+ * Remembers the lowest index that is taken in or used, where nobody can lower it who can write to the storage.
+ *
+ * @category Storage
+ */
+export interface SnapshotFloor {
+  /** The lowest index now; 0 at first. */
+  get(): bigint | Promise<bigint>;
+  /** Raises it; resolves when that is durable. A lower index changes nothing. */
+  raise(index: bigint): Promise<void>;
+}
+
+/** Checks a floor. */
+export function checkFloor(value: unknown, what: string): void {
+  if (typeof value === "object") able("a SnapshotFloor", "get", "raise")(value, what);
+  else checkIndex(value, what);
+}
 
 /** A snapshot that lies in a storage. */
 export interface Lying {
   /** Where it lies; no other ever lies there. */
   readonly key: string;
+  /** False if it is of another group: it says nothing of how far this one is. */
+  readonly isOwn: boolean;
   /** Reads its manifest. */
   manifest(): SnapshotManifest | Promise<SnapshotManifest>;
 }
@@ -22,7 +43,7 @@ export interface Lying {
 export class StorageTrust {
   /** Says whose snapshots are trusted, if somebody has to. */
   readonly verifier: SnapshotVerifier | undefined;
-  readonly #floor: bigint;
+  readonly #floor: bigint | SnapshotFloor;
   readonly #warn: (error: SnapshotError) => void;
   /** By key, what was found; nothing for those that are trusted. */
   readonly #found = new Map<string, SnapshotError | undefined>();
@@ -32,7 +53,11 @@ export class StorageTrust {
    * @param floor the lowest index that is taken in or used
    * @param warn is told once of each that is not trusted
    */
-  constructor(verifier: SnapshotVerifier | undefined, floor: bigint, warn: (error: SnapshotError) => void) {
+  constructor(
+    verifier: SnapshotVerifier | undefined,
+    floor: bigint | SnapshotFloor,
+    warn: (error: SnapshotError) => void,
+  ) {
     this.verifier = verifier;
     this.#floor = floor;
     this.#warn = warn;
@@ -44,9 +69,10 @@ export class StorageTrust {
    * @throws {SnapshotError} `FORBIDDEN` if it is not trusted, or below the floor; `CORRUPT` if its signature is wrong
    */
   async check(manifest: SnapshotManifest): Promise<void> {
-    if (manifest.index < this.#floor) {
-      const message = `Snapshot ${manifest.index} is below ${this.#floor}, the lowest that is taken: it is an old one`;
-      throw new SnapshotError("FORBIDDEN", message, { index: manifest.index, expected: this.#floor });
+    const floor = typeof this.#floor === "bigint" ? this.#floor : await this.#floor.get();
+    if (manifest.index < floor) {
+      const message = `Snapshot ${manifest.index} is below ${floor}, the lowest that is taken: it is an old one`;
+      throw new SnapshotError("FORBIDDEN", message, { index: manifest.index, expected: floor });
     }
     await this.verifier?.verify(manifest);
   }
@@ -65,9 +91,12 @@ export class StorageTrust {
   async look(all: readonly Lying[]): Promise<void> {
     if (!this.isLimited) return;
     const before = [...this.#found.keys()];
-    const found: [string, SnapshotError | undefined][] = await Promise.all(all.map(async ({ key, manifest }) => {
+    const own: bigint[] = [];
+    const found: [string, SnapshotError | undefined][] = await Promise.all(all.map(async ({ key, isOwn, manifest }) => {
       try {
-        await this.check(await manifest());
+        const seen = await manifest();
+        await this.check(seen);
+        if (isOwn) own.push(seen.index);
         return [key, undefined];
       } catch (error) {
         return [key, this.#left(key, error)];
@@ -76,6 +105,25 @@ export class StorageTrust {
     const here = new Set(all.map(({ key }) => key));
     for (const key of before) if (!here.has(key)) this.#found.delete(key);
     for (const [key, error] of found) this.#found.set(key, error);
+    await this.kept(own);
+  }
+
+  /** True if the floor rises. */
+  get rises(): boolean {
+    return typeof this.#floor === "object";
+  }
+
+  /**
+   * Is told which trusted snapshots are kept: what was retired is an old one from now on. The oldest that is kept is
+   * not, since the newest may go bad. Does not fail.
+   */
+  async kept(indices: readonly bigint[]): Promise<void> {
+    if (typeof this.#floor === "bigint" || indices.length === 0) return;
+    const index = indices.reduce((lowest, index) => index < lowest ? index : lowest);
+    await this.#floor.raise(index).catch((error) => {
+      const message = `The floor could not be raised to ${index}: ${messageOf(error)}`;
+      this.#warn(new SnapshotError("UNAVAILABLE", message, { index, cause: error }));
+    });
   }
 
   /** Returns the reason why a snapshot is not used, if it was looked at and is not trusted, or nobody can say. */

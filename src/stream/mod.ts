@@ -14,6 +14,7 @@ export * from "./close_sink.ts";
 export * from "./content_defined.ts";
 export * from "./digest.ts";
 export * from "./digest_index.ts";
+export { fetchBytes } from "./fetch_bytes.ts";
 export * from "./from.ts";
 export * from "./message.ts";
 export * from "./byte_buffer.ts";

@@ -8,6 +8,8 @@ import { cancelled, SnapshotError } from "../errors.ts";
 import { onAbort, pause } from "../async/mod.ts";
 import { ByteBuffer } from "../stream/mod.ts";
 
+/** The bytes that are read of a large body at once, into the same memory again and again. */
+const READ_SIZE = 256 * 1024;
 /** The longest wait for a body to be cancelled, in milliseconds: its source may never let go of it. */
 const PUT_AWAY = 100;
 
@@ -41,25 +43,28 @@ export async function discardBody(
  * Reads a body piece by piece; cancels it if it is not read to its end.
  *
  * @param message the answer, or request
- * @param visit called with each piece; the next is read when it has resolved; `false` ends the reading
+ * @param visit called with each piece, whose memory is used again when it has resolved; then the next is read; `false`
+ *   ends the reading
  * @param watch keeps an eye on it
+ * @param isLarge whether it is worth some memory of its own
  */
 export async function readBody(
   message: Pick<Body, "body">,
   visit: (piece: Uint8Array) => Promise<boolean | void> | boolean | void,
   watch?: BodyWatch,
+  isLarge = false,
 ): Promise<void> {
   if (message.body === null) return;
-  const reader = message.body.getReader();
+  const { reader, read } = (isLarge ? readerIntoMemory(message.body) : undefined) ?? readerOf(message.body);
   // Lets a read that is waiting end, too.
   const unlink = onAbort(watch?.signal, (reason) => void reader.cancel(reason).catch(() => {}));
   try {
     for (;;) {
       watch?.resume();
-      const { done, value } = await reader.read();
+      const { done, value } = await read();
       watch?.pause();
       if (watch?.signal.aborted) throw cancelled(watch.signal);
-      if (done) return;
+      if (done || value === undefined) return;
       watch?.received?.(value.length);
       if (await visit(value) === false) return;
     }
@@ -67,6 +72,37 @@ export async function readBody(
     unlink();
     await discardBody(reader, watch?.signal.reason);
   }
+}
+
+/** Reads a body, which is taken from the stream. */
+interface BodyReader {
+  readonly reader: Pick<ReadableStreamDefaultReader, "cancel">;
+  read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
+}
+
+function readerOf(body: ReadableStream<Uint8Array>): BodyReader {
+  const reader = body.getReader();
+  return { reader, read: () => reader.read() };
+}
+
+/** A reader that fills the same memory again and again; nothing if the body is no stream of bytes. */
+function readerIntoMemory(body: ReadableStream<Uint8Array>): BodyReader | undefined {
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = body.getReader({ mode: "byob" });
+  } catch (error) {
+    if (error instanceof TypeError && !body.locked) return undefined;
+    throw error;
+  }
+  let memory = new ArrayBuffer(READ_SIZE);
+  return {
+    reader,
+    async read() {
+      const { done, value } = await reader.read(new Uint8Array(memory));
+      if (value !== undefined) memory = value.buffer;
+      return { done, value };
+    },
+  };
 }
 
 /**

@@ -246,8 +246,7 @@ const NAMES_WITH_ADDRESS = /(^|[.-])169[.-]254[.-]\d{1,3}[.-]\d{1,3}([.-]|$)|(^|
 /**
  * Reports whether a server of snapshots may be at an address, where nothing else was said: any but those at which
  * clouds answer the machine itself with its credentials (link-local ones, and names of them), and those that carry a
- * password. What a name resolves to is not looked up, and may be another thing when it is fetched from: only a list of
- * one's own hosts (`isSource`) is safe against that.
+ * password. What a name leads to is looked at in `server/names.ts`.
  */
 export function isUsual({ hostname, username, password }: URL): boolean {
   const host = hostname.toLowerCase().replace(/\.$/, "");

@@ -19,6 +19,12 @@ export const BYTES_TYPE = "application/octet-stream";
 export const PROBLEM_TYPE = "application/problem+json";
 
 /**
+ * The query of a request for content by a client that verifies every chunk itself: the server need not. It is in the
+ * address, so that no cache gives such an answer to somebody else.
+ */
+export const VERIFIED_BY_CLIENT = { name: "verified-by", value: "client" } as const;
+
+/**
  * A snapshot in the list that a {@linkcode snapshotHandler} gives as JSON.
  *
  * @category Transfer
@@ -181,7 +187,7 @@ const ADVICE: Readonly<Record<number, string>> = {
  * @param headers more of them
  */
 export function problem(error: unknown, status?: number, headers: HeadersInit = {}): Response {
-  const code = error instanceof SnapshotError ? error.code : "UNAVAILABLE";
+  const code = error instanceof SnapshotError && !isOfService(error) ? error.code : "UNAVAILABLE";
   const chosen = status ?? (error instanceof SnapshotError ? STATUS[code] : 500);
   const response = new Response(
     JSON.stringify({
@@ -198,6 +204,14 @@ export function problem(error: unknown, status?: number, headers: HeadersInit = 
   return response;
 }
 
+/**
+ * Reports whether an error is the answer of a service that the server uses, such as its bucket's: what that refuses, or
+ * does not know, says nothing of what the client asked for.
+ */
+export function isOfService(error: SnapshotError): boolean {
+  return error.source !== undefined && error.code !== "NO_SPACE";
+}
+
 /** An absolute path, of any system. What a client sent has none: names in snapshots are relative. */
 const ABSOLUTE_PATH = /(?:^|[\s("'`=])(?:[A-Za-z]:)?[\\/][^\s"'`\\/]+[\\/]/;
 
@@ -205,7 +219,8 @@ const ABSOLUTE_PATH = /(?:^|[\s("'`=])(?:[A-Za-z]:)?[\\/][^\s"'`\\/]+[\\/]/;
 function isOfServer(error: unknown): boolean {
   if (!(error instanceof SnapshotError)) return true;
   const { file, code, cause, message } = error;
-  return code === "BUSY" || file !== undefined && (cause !== undefined || /^([/\\]|[A-Za-z]:[/\\])/.test(file)) ||
+  return code === "BUSY" || isOfService(error) ||
+    file !== undefined && (cause !== undefined || /^([/\\]|[A-Za-z]:[/\\])/.test(file)) ||
     ABSOLUTE_PATH.test(message) || isOfSystem(cause);
 }
 

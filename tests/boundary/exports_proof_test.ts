@@ -35,7 +35,7 @@ const REASONS: Readonly<Record<string, readonly string[]>> = {
     ...["FsmCaller.listen", "FsmCaller.begin", "FsmCaller.exclusive", "FsmCaller.fail", "FsmCaller.apply"],
     ...["FsmCaller.reapply", "FsmCaller.validate", "FsmCaller.checkUnderstood", "FsmCaller.prepare"],
     ...["FsmCaller.release", "FsmCaller.callBack", "FsmCaller.check", "FsmCaller.replace", "FsmCaller.load"],
-    ...["FsmCaller.loaded", "FsmCaller.bindGroup"],
+    ...["FsmCaller.loaded", "FsmCaller.bindGroup", "FsmCaller.trust"],
   ],
   "it needs a server: tests/jetstream/boundary_test.ts": [
     ...["JetStreamBucket.get", "JetStreamBucket.put", "JetStreamBucket.delete", "JetStreamBucket.list"],

@@ -309,7 +309,7 @@ const transfers: Slot[] = [
   ...members("pull", ({ storage }, it) => pull(storage, [nowhere], it), { ...PULL, onManifest: isFunction }),
   parameter("push", "reader", isNothing, (_, v: Any) => push(v, nowhere)),
   parameter("push", "source", isAddress, ({ reader }, v: Any) => push(reader, v)),
-  ...members("push", ({ reader }, it) => push(reader, nowhere, it), { ...PUSH, ...RETRY }),
+  ...members("push", ({ reader }, it) => push(reader, nowhere, it), { ...PUSH, ...RETRY, verifier: isNothing }),
   parameter("pushLive", "meta", isNothing, (_, v: Any) => pushLive(v, () => Promise.resolve(), nowhere)),
   parameter("pushLive", "write", isFunction, (_, v: Any) => pushLive(META, v, nowhere)),
   ...members("pushLive", (_, it) => pushLive(META, () => Promise.resolve(), nowhere, it), {

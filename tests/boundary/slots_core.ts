@@ -326,7 +326,13 @@ const installing: Slot[] = [
   parameter("install.file", "", isString, (world, v) => onInstall(world, (it) => it.file(v))),
 ];
 
-const options = { retain: isEither(isInteger(1), isFunction), signer: isNothing, onWarning: isFunction };
+const options = {
+  retain: isEither(isInteger(1), isFunction),
+  signer: isNothing,
+  verifier: isNothing,
+  floor: isIndex,
+  onWarning: isFunction,
+};
 const constructing: Slot[] = [
   ...members("MemoryStorage", (_, it) => new MemoryStorage(it).close(), options),
   parameter("EncryptedStorage", "storage", isNothing, (_, v: Any) => new EncryptedStorage(v, [KEY])),

@@ -7,7 +7,7 @@ import { pullBraft, serveBraft } from "../../src/braft.ts";
 import { sqliteEngine, SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { sourceFiles } from "../../src/format/disk/mod.ts";
-import { addFiles, extract } from "../../src/storage/directory/mod.ts";
+import { addFiles, extract, fileFloor } from "../../src/storage/directory/mod.ts";
 import { members, parameter, type Slot } from "./slot.ts";
 import {
   isArrayOf,
@@ -65,6 +65,7 @@ export function storageSlots(directory: string, storage: SnapshotStorage): Slot[
     ...members("DirectoryStorage.create", async (_, it) => await (await storage.create(it)).abort(), {
       ...{ onBytes: isFunction, onReused: isFunction, raw: isBoolean },
     }),
+    parameter("fileFloor", "path", isPath, (_, v: Any) => fileFloor(v)),
     parameter("addFiles", "writer", isNothing, (_, v: Any) => addFiles(v, directory)),
     parameter("addFiles", "path", isPath, (_, v: Any) => addFiles(passing, v)),
     parameter("addFiles", "name", isEither(isString, isOne(undefined)), (_, v: Any) => addFiles(passing, "/no", v)),

@@ -133,6 +133,7 @@ const services: Slot[] = [
   ...members("JetStreamLog.open", (_, it) => JetStreamLog.open(connection, it), {
     ...{ "!stream": isName, "!member": isName, replicas: orNothing(isInteger(1, 5)), signal: orNothing(isSignal) },
     memberTimeout: orNothing(isNumber(1)),
+    onFailing: orNothing(isFunction),
   }, () => ({ stream: "a", member: "b" }))
     .map(({ without: _, ...slot }) => slot.name === "options" ? { ...slot, right: isNothing } : slot),
   parameter("JetStreamBucket.open", "connection", isNothing, (_, v: Any) => JetStreamBucket.open(v, { bucket: "a" })),

@@ -63,7 +63,7 @@ test("a Durable Object that is lost in the middle of an install has what it had,
     let begun = gate();
     const handler = snapshotHandler(storage, { allowWrites: true, throttle: new Throttle(2_000_000) }); // it takes two seconds
     const server = await serve((request) => {
-      if (request.url.endsWith("/content")) begun.open();
+      if (request.url.includes("/content")) begun.open();
       return handler(request);
     }, { port: 0 });
     try {

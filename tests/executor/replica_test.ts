@@ -242,3 +242,50 @@ test("status: the last failure with its time and reason, until another; as JSON 
   assert.deepEqual(structuredClone({ ...replica.status() }).appliedIndex, 1n); // `toJSON` is in nobody's way
   await replica.close();
 });
+
+test("status: what fails again and again is counted, and an event says so each tenth time", async () => {
+  const clock = new FakeClock();
+  const machine = new Probe();
+  const log = new MemoryLog();
+  const told: string[] = [];
+  const replica = await Replica.open({
+    machine,
+    log,
+    storage: new MemoryStorage({ retain: 1 }),
+    clock,
+    triggers: { interval: 0, entries: 0 },
+    purge: { gap: 1 },
+    onEvent: (event) => event.type === "failing" && told.push(`${event.task.task} ${event.task.failures}`),
+  });
+  const failing = () => replica.status().failing.map(({ task, failures }) => `${task} ${failures}`);
+  const purge = log.purge.bind(log);
+  machine.onWrite = () => Promise.reject(new SnapshotError("NO_SPACE", "The disk is full"));
+  for (let i = 1; i <= 20; i++) {
+    await replica.propose(bytes("a"));
+    await rejects(replica.snapshot(), "NO_SPACE");
+    assert.deepEqual(failing(), [`save ${i}`]);
+  }
+  assert.deepEqual(told.splice(0), ["save 10", "save 20"]);
+  const { error } = replica.status().failing[0]!;
+  assert.equal(error.message, "No snapshot could be taken, 20 times in a row: The disk is full");
+  machine.onWrite = (_writer, _signal, write) => write();
+  log.purge = () => Promise.reject(new SnapshotError("UNAVAILABLE", "The disk does not answer"));
+  for (let i = 1; i <= 10; i++) {
+    await replica.propose(bytes("a"));
+    await replica.snapshot();
+    assert.deepEqual(failing(), [`purge ${i}`]);
+  }
+  assert.deepEqual(told.splice(0), ["purge 10"]);
+  log.purge = purge;
+  await replica.purge();
+  assert.deepEqual(failing(), []);
+  const stop = new AbortController();
+  machine.onWrite = (_writer, signal) => new Promise((_, reject) => signal.addEventListener("abort", reject));
+  await replica.propose(bytes("a"));
+  const cancelled = replica.snapshot({ signal: stop.signal });
+  stop.abort();
+  await rejects(cancelled, "CANCELLED");
+  assert.deepEqual(failing(), [], "what was cancelled has not failed");
+  assert.equal(JSON.parse(JSON.stringify(replica.status())).failing.length, 0);
+  await replica.close();
+});

@@ -1,7 +1,11 @@
 // Purging, by what the members of a log need.
 
+import { jetstreamManager } from "@nats-io/jetstream";
+import { MemoryStorage, Replica } from "../../mod.ts";
+import type { FailingTask } from "../../src/extend.ts";
 import { assert, test } from "../support/harness.ts";
-import { fill, known, openLog, take } from "./kit.ts";
+import { Probe } from "../support/probe.ts";
+import { fill, known, openLog, STREAM, take } from "./kit.ts";
 import { withNats } from "../support/nats.ts";
 
 test("members: the log is purged up to what the last of them does not need", () =>
@@ -45,5 +49,24 @@ test("members: one that comes later needs all that is there, and keeps its place
     await a.log.purge(200n);
     assert.deepEqual([a.log.firstIndex, (await known(a))["b"]], [61n, "60"]);
     await again.close();
+    await a.close();
+  }));
+
+test("members: one that cannot say that it is alive is told so at the tenth time, and counted", () =>
+  withNats(async (server) => {
+    const { promise: tenth, resolve } = Promise.withResolvers<FailingTask>();
+    const a = await openLog(server, "a", { memberTimeout: 40, onFailing: resolve });
+    const storage = new MemoryStorage();
+    const replica = await Replica.open({ machine: new Probe(), log: a.log, storage, triggers: { interval: 0 } });
+    assert.deepEqual(replica.status().failing, []);
+    const manager = await jetstreamManager(a.connection);
+    await manager.streams.delete(`KV_${STREAM}-members`); // somebody else did
+    const { task, failures, error } = await tenth;
+    assert.deepEqual([task, failures], ["beat", 10]);
+    assert.match(error.message, /could not be told that this member is alive, 10 times in a row/);
+    const [failing] = replica.status().failing;
+    assert.equal(failing!.task, "beat");
+    assert.isAtLeast(failing!.failures, 10);
+    await replica.close();
     await a.close();
   }));

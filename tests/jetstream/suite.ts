@@ -2,6 +2,7 @@
 // of a package of PyPI. Debian's is unpacked beside the other runtimes, not installed, so that no service of the system
 // is started and no root is needed.
 
+import { unpackDebian } from "../suites/debian.ts";
 import { serviceOf } from "../suites/files.ts";
 import { onDeno, onNodeOrBun } from "../suites/runners.ts";
 import { RUNTIMES } from "../suites/runtimes.ts";
@@ -24,14 +25,8 @@ const VERSIONS = ["2.10.26", "2.11.11", "2.12.8", "2.15.1"].map((version) => ({
  */
 const ON_EACH = ["bucket", "log"].map((name) => `tests/jetstream/${name}_test.ts`);
 
-/** The tests that run on Node and Bun too. The example shows the rest. */
-const EVERYWHERE = ["gone_proof", "log", "members", "replica"].map((name) => `tests/jetstream/${name}_test.ts`);
-
-async function sh(program: string, ...args: string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command(program, { args, cwd: DIRECTORY, stdout: "null", stderr: "piped" })
-    .output();
-  if (!success) throw new Error(`${program} ${args.join(" ")} failed:\n${new TextDecoder().decode(stderr)}`);
-}
+/** The tests that run on Node and Bun too. The example shows the rest; proofs of our own code run on Deno. */
+const EVERYWHERE = ["log", "members", "replica"].map((name) => `tests/jetstream/${name}_test.ts`);
 
 /** The group. */
 export const suite: Group = {
@@ -49,15 +44,7 @@ export const suite: Group = {
     }
     if (programPath() !== undefined) return;
     console.error("Unpacking nats-server into .runtimes/jetstream …");
-    await Deno.mkdir(DIRECTORY, { recursive: true });
-    const download = () => sh("apt-get", "download", "nats-server");
-    await download().catch(async () => {
-      await sh("apt-get", "update"); // a new machine has no lists, or old ones
-      await download();
-    });
-    for await (const { name } of Deno.readDir(DIRECTORY)) {
-      if (name.endsWith(".deb")) await sh("dpkg-deb", "--extract", name, ".");
-    }
+    await unpackDebian(DIRECTORY, ["nats-server"]);
     if (programPath() === undefined) throw new Error(`The package has no ${PROGRAM}`);
   },
   suites: (files) => [

@@ -9,6 +9,7 @@ import {
   MemoryLog,
   MemoryStorage,
   pull,
+  push,
   Replica,
   type SnapshotError,
   snapshotHandler,
@@ -23,10 +24,13 @@ import {
 import { MemoryBucket, ObjectStorage } from "../../src/object.ts";
 import { decodeIndex, encodeIndex } from "../../src/storage/object/index.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { fileFloor } from "../../src/fs.ts";
 import { assert, bytesOf, noise, pieces, rejects, test } from "../support/harness.ts";
 import { save } from "../support/samples.ts";
 import { inTemp } from "../support/temp.ts";
+import { overriding } from "../support/overriding.ts";
 import { sourceOf } from "../support/servers.ts";
+import { readFile, rm, writeFile } from "node:fs/promises";
 
 type Open = (options?: StorageOptions) => Promise<SnapshotStorage>;
 
@@ -123,6 +127,115 @@ shared("what is below the floor is neither used nor taken in, though it is signe
   assert.deepEqual(await listed(storage), [5n]);
   await storage.close();
 });
+
+test("trust: a floor in a file rises with what is retired, and holds after a restart, whoever puts back the old", () =>
+  inTemp(async (directory) => {
+    const we = await somebody();
+    const trusting = () => ({
+      signer: we.signer,
+      verifier: ed25519Verifier([we.key]),
+      floor: fileFloor(`${directory}/floor`),
+    });
+    const opens: ((name: string) => Open)[] = [
+      (name) => (options) => DirectoryStorage.open(`${directory}/${name}`, options),
+      () => {
+        const bucket = new MemoryBucket();
+        return (options) => ObjectStorage.open(bucket, { grace: 0, ...options });
+      },
+    ];
+    for (const [i, place] of opens.entries()) {
+      const open = place(`s${i}`);
+      const storage = await open(trusting());
+      for (const index of [4n, 5n, 6n]) await save(storage, index, { state: noise(1000, Number(index)) });
+      assert.deepEqual(await listed(storage), [6n, 5n]);
+      await storage.close();
+      assert.strictEqual(await fileFloor(`${directory}/floor`).get(), 5n, "the oldest that is kept");
+      const again = await open(trusting());
+      assert.deepEqual(await listed(again), [6n, 5n], "both may be used, should the newest go bad");
+      await again.close();
+      const old = place(`old${i}`);
+      await put(old, 4n, { signer: we.signer }); // as a co-tenant does who has kept what was retired
+      const rolledBack = await old(trusting());
+      assert.deepEqual(await listed(rolledBack), []);
+      await rejects(rolledBack.open(), "NOT_FOUND");
+      await refused(rolledBack, await taken(4n, { signer: we.signer }), we);
+      await save(rolledBack, 7n, { state: noise(1000, 1) });
+      assert.deepEqual(await listed(rolledBack), [7n]);
+      await rolledBack.close();
+      assert.strictEqual(await fileFloor(`${directory}/floor`).get(), 7n);
+      await rm(`${directory}/floor`);
+    }
+  }));
+
+test("trust: a floor that cannot be read lets nothing in, and one that cannot be raised is told", () =>
+  inTemp(async (directory) => {
+    const path = `${directory}/floor`;
+    await writeFile(path, "yesterday\n");
+    const storage = new MemoryStorage({ floor: fileFloor(path) });
+    await rejects(save(storage, 4n, { state: noise(1000, 1) }), "CORRUPT");
+    assert.deepEqual(await listed(storage), []);
+    await writeFile(path, "3\n");
+    await save(storage, 4n, { state: noise(1000, 1) });
+    assert.strictEqual(await readFile(path, "utf8"), "4\n");
+    await storage.close();
+    const warnings: string[] = [];
+    const floor = { get: () => 0n, raise: () => Promise.reject(new Error("the disk is full")) };
+    const warned = new MemoryStorage({ floor, onWarning: ({ message }) => warnings.push(message) });
+    await save(warned, 4n, { state: noise(1000, 1) });
+    assert.deepEqual(await listed(warned), [4n]);
+    assert.include(warnings, "The floor could not be raised to 4: the disk is full");
+    await warned.close();
+    const both = fileFloor(path);
+    await Promise.all([both.raise(9n), both.raise(7n), both.raise(8n)]);
+    assert.strictEqual(await fileFloor(path).get(), 9n);
+  }));
+
+test("trust: a replica with a verifier loads and installs what is trusted, from any storage", async () => {
+  const [we, they] = [await somebody(), await somebody()];
+  const verifier = ed25519Verifier([we.key]);
+  const machine = () => new KeyValueMachine(utf8Codec());
+  const saved = async (who: Who, value: string, count: number): Promise<MemoryStorage> => {
+    const storage = new MemoryStorage({ signer: who.signer });
+    const replica = await Replica.open({ machine: machine(), log: new MemoryLog(), storage: unclosed(storage) });
+    for (let i = 0; i < count; i++) await replica.propose(replica.machine.put("key", value));
+    await replica.snapshot();
+    await replica.close();
+    return storage;
+  };
+  const forged = await saved(they, "theirs", 3);
+  const events: string[] = [];
+  await rejects(
+    Replica.open({
+      machine: machine(),
+      log: new MemoryLog(),
+      storage: unclosed(forged),
+      verifier,
+      onEvent: ({ type }) => events.push(type),
+    }),
+    "FORBIDDEN",
+  );
+  const here = new MemoryStorage();
+  const replica = await Replica.open({ machine: machine(), log: new MemoryLog(), storage: here, verifier });
+  const [bad, good] = [sourceOf("bad", forged), sourceOf("good", await saved(we, "ours", 2))];
+  await rejects(replica.install([bad], { retryFor: 0 }), "FORBIDDEN");
+  const reader = await forged.open();
+  await rejects(replica.install(archive(reader)), "FORBIDDEN");
+  assert.deepEqual(await here.list(), []);
+  await replica.install([bad, good]);
+  assert.strictEqual(replica.machine.get("key"), "ours");
+  const sent = sourceOf("target", new MemoryStorage(), undefined, true);
+  await rejects(push(reader, sent, { verifier }), "FORBIDDEN");
+  assert.deepEqual(sent.log, [], "nobody was asked");
+  assert.lengthOf(await forged.list(), 1, "it is left where it is");
+  await reader.close();
+  for (const it of [bad, good, sent]) await it.close();
+  await replica.close();
+});
+
+/** A storage that stays open when a replica is closed. */
+function unclosed(storage: MemoryStorage): MemoryStorage {
+  return overriding(storage, { close: () => Promise.resolve() });
+}
 
 /** A snapshot in a storage of its own. */
 async function taken(index: bigint, options: StorageOptions): Promise<MemoryStorage> {

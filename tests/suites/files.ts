@@ -25,7 +25,7 @@ const KINDS = [
 export type Kind = typeof KINDS[number][1];
 
 /** The folders whose tests need a server, a browser or bundlers: each has a `suite.ts`, and no other suite runs them. */
-export const SERVICES = ["pack", "edge", "browser", "jetstream", "s3", "interop"] as const;
+export const SERVICES = ["pack", "edge", "browser", "jetstream", "s3", "proxy", "interop"] as const;
 
 /** The kind of a file; `undefined` for one that has no tests. */
 export function kindOf(file: string): Kind | undefined {

@@ -545,6 +545,34 @@ test("strangers: what a client sees speaks of what it sent, and of no path of th
   }
 });
 
+test("strangers: what the bucket of the server answers is the server's own error, and not the client's", async () => {
+  const whole = await archived();
+  for (const code of ["FORBIDDEN", "NOT_FOUND", "MALFORMED", "UNSUPPORTED", "STALE", "CORRUPT", "TIMEOUT"] as const) {
+    const error = new SnapshotError(code, "GET index of bucket secret failed: 403", {
+      source: "https://s3.secret",
+      status: 403,
+      index: 9n,
+    });
+    const fails = () => Promise.reject(error);
+    const errors: unknown[] = [];
+    await serving(async (ask) => {
+      for (
+        const [path, init] of [["/snapshots/9", put(whole)], ["/snapshots", {
+          method: "POST",
+          headers: JSON_TYPE,
+        }]] as const
+      ) {
+        const response = await ask(path, init);
+        assert.isAtLeast(response.status, 500, `${code} of ${path}`);
+        const text = await response.text();
+        assert.notInclude(text, "secret");
+        assert.strictEqual(JSON.parse(text).code, "UNAVAILABLE");
+      }
+    }, { allowWrites: true, onError: (it) => errors.push(it), target: { snapshot: fails, install: fails } });
+    assert.deepEqual(errors, [error, error], code);
+  }
+});
+
 test("strangers: a client that breaks off is no error of the server", async () => {
   const whole = await archived();
   const errors: unknown[] = [];

@@ -5,6 +5,7 @@
  */
 
 import { AwsClient } from "aws4fetch";
+import { fetchBytes } from "../../stream/mod.ts";
 
 /** Signs requests and sends them: an `AwsClient` of aws4fetch is one. It must not retry. */
 export interface S3Client {
@@ -37,7 +38,7 @@ export class SigningClient implements S3Client {
     const request = await this.#signer.sign(url, { ...init, aws: { datetime: now } });
     // Bun asks for compression, of a range too. The header is not signed, since Node adds the same again.
     request.headers.set("Accept-Encoding", "identity");
-    return await fetch(request);
+    return await fetchBytes(request);
   }
 
   /**

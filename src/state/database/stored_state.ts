@@ -7,65 +7,27 @@
 import { checkEntry, type DurablyApplied, type LogEntry, type SaveTask, type StateMachine } from "../machine.ts";
 import { checkFunction, listOf } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
-import { boundGroup, checkName, checkReader, type SnapshotReader } from "../../snapshot/mod.ts";
+import { checkName, checkReader, type SnapshotReader } from "../../snapshot/mod.ts";
 import { raceAbort } from "../../async/mod.ts";
-import { concat, textOfBytes } from "../../stream/mod.ts";
 import { AppliedChanges } from "./applied_changes.ts";
-import { appliedBy, decodeApplied, encodeApplied, groupBy } from "./applied_record.ts";
-import {
-  type Chain,
-  decodeHead,
-  type DescribedState,
-  encodeHead,
-  type Expected,
-  type Head,
-  incrementalOf,
-  type IncrementalOptions,
-  restore,
-  saveChain,
-} from "../format/mod.ts";
-import { ChangedKeys } from "./changed_keys.ts";
-import { type Change, checkEngine, type Engine, guarded, type Readable, take, WRITE_BATCH } from "./engine.ts";
+import { appliedBy, groupBy } from "./applied_record.ts";
+import { type DescribedState, type Expected, incrementalOf, restore, saveChain } from "../format/mod.ts";
+import { checkEngine, type Engine, guarded, take } from "./engine.ts";
 import { checkStateOptions, type KeyedStateOptions } from "../options.ts";
 import type { Codec, KeyCodec } from "../codecs/mod.ts";
 import { DeclaredStates } from "../declared.ts";
 import type { KeyGroupRange } from "../key_groups.ts";
 import { KeySpace } from "../key_space.ts";
-import { overlaid, Overlay, type StateChange } from "./overlay.ts";
+import { overlaid, Overlay } from "./overlay.ts";
 import { isReplicaCall } from "../replica_call.ts";
+import { SavedChanges } from "./saved_changes.ts";
 import { SaveTasks } from "../save_tasks.ts";
 import type { StoredList, StoredMap, StoredValue } from "../state_types.ts";
-import {
-  appliedKey,
-  endOf,
-  groupChange,
-  groupKey,
-  groupNameKey,
-  groupNameOf,
-  metaKey,
-  metaValue,
-  prefixOf,
-  type Slot,
-  splitKey,
-  splitMeta,
-} from "./stored_keys.ts";
-import { dropStates } from "./stored_drop.ts";
-import { type AnyStored, DatabaseList, DatabaseMap, DatabaseValue, type StoredOwner } from "./stored_states.ts";
-import { StoredChecker, StoredLoader, StoredView } from "./stored_view.ts";
-
-/** A change that waits to be written. */
-interface Pending {
-  readonly change: StateChange;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** The committed snapshot that the next save can be built upon. */
-interface Committed {
-  readonly chain: Chain;
-  /** About how many entries it has. */
-  readonly entries: number;
-}
+import { type Loaded, loadStored } from "./stored_load.ts";
+import { StoredEntries } from "./stored_entries.ts";
+import { appliedChange, type OpenedDatabase, StoredDatabase } from "./stored_database.ts";
+import { type AnyStored, DatabaseList, DatabaseMap, DatabaseValue } from "./stored_states.ts";
+import { StoredChecker, StoredView } from "./stored_view.ts";
 
 /**
  * Named states by key in a database: what `KeyedState` is in memory, for state that is larger than that. Files are the
@@ -105,31 +67,16 @@ interface Committed {
  */
 export class StoredState<K> implements AsyncDisposable {
   readonly #space: KeySpace<K>;
-  readonly #engine: Engine;
+  readonly #database: StoredDatabase<K>;
   readonly #name: string;
-  readonly #incremental: IncrementalOptions | undefined;
   readonly #states: DeclaredStates<AnyStored<K>>;
-  /** The states that the database has beside those that are declared. */
-  readonly #known: Map<string, DescribedState>;
-  readonly #owner: StoredOwner<K>;
   readonly #tasks = new SaveTasks("state");
-  #slot: Slot;
-  /** True if a declared state is not described in the database yet. */
-  #undescribed = true;
   /** The changes that a log makes. */
   readonly #log: AppliedChanges;
-  /** True once a replica has asked for the durable index: from then on only its log changes the state. */
-  #bound = false;
+  readonly #entries: StoredEntries<K>;
+  readonly #saved: SavedChanges;
   /** The last entry that no power failure takes back; nothing if the database cannot say that, or a sync failed. */
   #synced: bigint | undefined;
-  /** The group whose state it is, if that is known. */
-  #group: string | undefined;
-  #queue: Pending[] = [];
-  #draining: Promise<void> | undefined;
-  #alone: Promise<unknown> = Promise.resolve();
-  #committed: Committed | undefined;
-  /** The keys that changed since then. */
-  #changed: ChangedKeys | undefined;
   #saving = false;
   #loading: Promise<void> | undefined;
   /** Cancels a load. */
@@ -137,39 +84,25 @@ export class StoredState<K> implements AsyncDisposable {
   #closed: Promise<void> | undefined;
 
   private constructor(
-    engine: Engine,
+    { database, isEmpty, applied }: OpenedDatabase<K>,
     space: KeySpace<K>,
-    options: KeyedStateOptions<K>,
-    slot: Slot,
-    known: readonly DescribedState[] | undefined,
-    applied: DurablyApplied | undefined,
-    group: string | undefined,
+    { name = "state", incremental = false, drop }: KeyedStateOptions<K>,
   ) {
-    this.#group = group;
-    const { name = "state", incremental = false, drop } = options;
     this.#space = space;
     this.#states = new DeclaredStates(space.keys.name, drop);
-    this.#engine = engine;
-    this.#synced = engine.sync === undefined ? undefined : 0n;
+    this.#database = database;
+    this.#synced = database.engine.sync === undefined ? undefined : 0n;
     this.#name = checkName(name);
-    this.#incremental = incrementalOf(incremental);
-    this.#slot = slot;
-    this.#known = new Map(known?.map((state) => [state.name, state]));
+    this.#saved = new SavedChanges(incrementalOf(incremental));
     this.#log = new AppliedChanges(
       {
-        write: (changes, applied) => this.#writeChanges([...changes, appliedChange(applied)], true),
-        applied: (changes) => this.#note(changes),
+        write: (changes, applied) => database.write([...changes, appliedChange(applied)], true, this.#log.isRecorded),
+        applied: (changes) => void this.#saved.note(changes),
       },
       applied,
-      known === undefined,
+      isEmpty,
     );
-    this.#owner = {
-      keys: space.keys,
-      read: (state, key, entryKey) => this.#read(state, key, entryKey),
-      write: (state, key, entryKey, value) => this.#write(state, key, entryKey, value),
-      entries: (state, key, begin) => this.#entries(state, key, begin),
-      alone: (work) => this.#runAlone(work),
-    };
+    this.#entries = new StoredEntries(space, database, this.#log, this.#saved, this.#tasks);
   }
 
   /**
@@ -186,33 +119,11 @@ export class StoredState<K> implements AsyncDisposable {
     const space = new KeySpace(checkStateOptions(options));
     const giveBack = take(engine);
     try {
-      return await StoredState.#in(guarded(engine, giveBack), space, options);
+      return new StoredState(await StoredDatabase.open(guarded(engine, giveBack), space, options.drop), space, options);
     } catch (error) {
       giveBack();
       throw error;
     }
-  }
-
-  static async #in<K>(
-    database: Engine,
-    space: KeySpace<K>,
-    options: KeyedStateOptions<K>,
-  ): Promise<StoredState<K>> {
-    const { keys, maxParallelism, range } = space;
-    const [value, applied, named] = await database.getMany([metaKey(), appliedKey(), groupNameKey()]);
-    const group = groupNameOf(named);
-    if (value === undefined) return new StoredState(database, space, options, 0, undefined, undefined, group);
-    const meta = splitMeta(value);
-    if (meta === undefined) throw misfit("it is not keyed state");
-    const head = decodeHead(meta.head, "the database");
-    if (head.keys !== keys.name) throw misfit(`its keys are ${head.keys}, not ${keys.name}`);
-    if (
-      head.maxParallelism !== maxParallelism || head.range.first !== range.first || head.range.last !== range.last
-    ) {
-      throw misfit(`it has the key groups ${head.range.first} to ${head.range.last} of ${head.maxParallelism}`);
-    }
-    const known = await dropStates(database, meta, head, options.drop);
-    return new StoredState(database, space, options, meta.slot, known, applied && decodeApplied(applied), group);
   }
 
   /** The number of key groups. */
@@ -244,17 +155,17 @@ export class StoredState<K> implements AsyncDisposable {
    *   is; `UNSUPPORTED` if what the database has of it is of another kind or codec
    */
   value<V>(name: string, values: Codec<V>): StoredValue<K, V> {
-    return this.#add(new DatabaseValue<K, V>(this.#owner, name, values));
+    return this.#add(new DatabaseValue<K, V>(this.#entries, name, values));
   }
 
   /** A state with a list for each key. As {@linkcode value}. */
   list<T>(name: string, items: Codec<T>): StoredList<K, T> {
-    return this.#add(new DatabaseList<K, T>(this.#owner, name, items));
+    return this.#add(new DatabaseList<K, T>(this.#entries, name, items));
   }
 
   /** A state with a map for each key. As {@linkcode value}. */
   map<UK, V>(name: string, userKeys: KeyCodec<UK>, values: Codec<V>): StoredMap<K, UK, V> {
-    return this.#add(new DatabaseMap<K, UK, V>(this.#owner, name, userKeys, values));
+    return this.#add(new DatabaseMap<K, UK, V>(this.#entries, name, userKeys, values));
   }
 
   /**
@@ -283,11 +194,11 @@ export class StoredState<K> implements AsyncDisposable {
   async apply(entry: LogEntry, work: () => void | Promise<void> = () => {}): Promise<void> {
     checkEntry(entry, "entry");
     checkFunction(work, "work");
-    this.#check();
+    this.#entries.check();
     if (this.#loading !== undefined) throw new SnapshotError("BUSY", "The state is being loaded");
     await this.#log.apply(entry, async () => {
       await work();
-      for (let last; last !== this.#alone;) await (last = this.#alone);
+      await this.#entries.aloneSettled();
       this.#tasks.check();
     });
   }
@@ -301,9 +212,9 @@ export class StoredState<K> implements AsyncDisposable {
    *   of `apply`, or by an older release
    */
   durable(): DurablyApplied | undefined {
-    if (isReplicaCall()) this.#bound = true;
+    if (isReplicaCall()) this.#entries.isBound = true;
     const { durable } = this.#log;
-    const [group, synced] = [this.#group, this.#synced];
+    const [{ group }, synced] = [this.#database, this.#synced];
     return durable && { ...durable, ...(group !== undefined && { group }), ...(synced !== undefined && { synced }) };
   }
 
@@ -315,11 +226,9 @@ export class StoredState<K> implements AsyncDisposable {
    *   what the database fails with
    */
   async bindGroup(group: string): Promise<void> {
-    const bound = this.#groupAs(group);
+    const bound = this.#database.groupAs(group);
     this.#tasks.check();
-    if (bound === this.#group) return;
-    await this.#engine.write([groupChange(bound)]);
-    this.#group = bound;
+    await this.#database.bindGroup(bound);
   }
 
   /**
@@ -331,14 +240,14 @@ export class StoredState<K> implements AsyncDisposable {
     await this.#log.flush();
     if (this.#synced === undefined) return;
     const { durable } = this.#log;
-    const slot = this.#slot;
+    const { slot } = this.#database;
     try {
-      await this.#engine.sync!();
+      await this.#database.engine.sync!();
     } catch (error) {
       this.#synced = undefined; // the system may have dropped what it could not write, and call the next sync good
       throw error;
     }
-    if (slot === this.#slot) this.#synced = durable?.index ?? 0n; // a state that was loaded meanwhile is not synced
+    if (slot === this.#database.slot) this.#synced = durable?.index ?? 0n; // a state that was loaded meanwhile is not synced
   }
 
   /**
@@ -370,40 +279,30 @@ export class StoredState<K> implements AsyncDisposable {
    * @throws {SnapshotError} `BUSY` while another save has not ended, `CLOSED`, `UNAVAILABLE`
    */
   save(): SaveTask {
-    this.#check();
+    this.#entries.check();
     if (this.#saving) throw new SnapshotError("BUSY", "The state is being saved: one save at a time");
     if (this.#loading !== undefined) throw new SnapshotError("BUSY", "The state is being loaded");
-    const committed = this.#committed;
-    const changed = this.#changed;
+    const { engine, slot, known } = this.#database;
     const unwritten = new Overlay();
     for (const layer of [...this.#log.unwritten].reverse()) unwritten.addAll(layer);
-    const view = this.#engine.view();
-    const viewed = {
-      head: this.#head(this.#declared()),
-      view: { ...overlaid(view, [unwritten]), close: () => view.close() },
-      slot: this.#slot,
-      known: new Set(this.#known.keys()),
-      changed,
-      entries: committed?.entries ?? 0,
-    };
-    if (this.#incremental !== undefined) this.#changed = new ChangedKeys();
+    const taken = engine.view();
+    const view = { ...overlaid(taken, [unwritten]), close: () => taken.close() };
+    const basis = this.#saved.begin();
+    const { changed, entries } = basis;
+    const head = this.#database.head(this.#declared());
+    const viewed = { head, view, slot, known: new Set(known.keys()), changed, entries };
     this.#saving = true;
-    let saved: Committed | undefined;
-    const isCurrent = () => this.#committed === committed && this.#slot === viewed.slot;
     return this.#tasks.begin({
       write: async (writer, signal) => {
         const view = new StoredView(viewed);
-        const chain = await saveChain(writer, this.#name, view, committed?.chain, this.#incremental ?? {}, signal);
-        saved = { chain, entries: view.written > 0 ? view.written : viewed.entries };
+        const chain = await saveChain(writer, this.#name, view, basis.chain, this.#saved.options ?? {}, signal);
+        basis.wrote(chain, view.written > 0 ? view.written : entries);
       },
-      committed: () => {
-        if (this.#incremental !== undefined && isCurrent()) this.#committed = saved;
-      },
+      committed: () => basis.committed(),
       cleanUp: async () => {
-        // The next save must write the changes again that were not committed.
-        if (this.#committed !== saved && isCurrent() && changed !== undefined) this.#changed?.addAll(changed);
+        basis.ended();
         this.#saving = false;
-        await viewed.view.close();
+        await view.close();
       },
     });
   }
@@ -420,13 +319,13 @@ export class StoredState<K> implements AsyncDisposable {
    */
   async load(...readers: SnapshotReader[]): Promise<void> {
     listOf(checkReader)(readers, "readers");
-    this.#check();
+    this.#entries.check();
     if (this.#saving || this.#loading !== undefined || this.#log.scope !== undefined) {
       throw new SnapshotError("BUSY", "The state is being saved, loaded or changed already");
     }
     const { index = 0n } = this.#log.applied ?? {};
     const loaded = appliedBy(readers)?.index ?? 0n;
-    if (this.#bound && loaded < index) {
+    if (this.#entries.isBound && loaded < index) {
       throw new SnapshotError(
         "STALE",
         `Snapshot ${loaded} is older than the state in the database, which is at ${index}`,
@@ -436,11 +335,13 @@ export class StoredState<K> implements AsyncDisposable {
         },
       );
     }
+    this.#entries.isLoading = true;
     this.#loading = this.#load(readers);
     try {
       await this.#loading;
     } finally {
       this.#loading = undefined;
+      this.#entries.isLoading = false;
     }
   }
 
@@ -472,11 +373,11 @@ export class StoredState<K> implements AsyncDisposable {
       this.#stop.abort(new SnapshotError("CLOSED", "The state was closed"));
       await this.#tasks.close();
       await this.#loading?.catch(() => {});
-      await this.#draining;
+      await this.#entries.directSettled();
       try {
         await this.#log.flush();
       } finally {
-        await this.#engine.close();
+        await this.#database.engine.close();
       }
     })();
   }
@@ -487,63 +388,31 @@ export class StoredState<K> implements AsyncDisposable {
   }
 
   async #load(readers: readonly SnapshotReader[]): Promise<void> {
-    await this.#draining;
+    await this.#entries.directSettled();
     await this.#log.settled();
-    const engine = this.#engine;
-    const [old, slot] = this.#slot === 0 ? [0, 1] as const : [1, 0] as const;
-    await engine.clear(...slotRange(slot)); // what a load that failed, or a crash, left there
-    const undeclared = this.#states.undeclared();
-    const loading = { engine, space: this.#space, states: this.#states, undeclared, slot };
-    const applied = appliedBy(readers);
+    const database = this.#database;
     const offered = groupBy(readers);
     // A replica's state stays of its group; any other becomes what it is replaced by.
-    const group = !this.#bound ? offered : offered === undefined ? this.#group : this.#groupAs(offered);
-    const loaders: StoredLoader<K>[] = [];
-    let chain: Chain | undefined;
-    try {
-      const restored = restore(readers, this.#expected, (head, isOnly) => {
-        const loader = new StoredLoader(loading, head, isOnly);
-        loaders.push(loader);
-        return loader;
-      });
-      chain = await raceAbort(restored, this.#stop.signal); // what is read may be stalled
-      undeclared.check();
-      this.#tasks.check();
-      const changes = [appliedChange(applied), groupChange(group)];
-      await this.#describe(slot, this.#declared(), changes, applied !== undefined);
-    } catch (error) {
-      for (const loader of loaders) await loader.stop();
-      await engine.clear(...slotRange(slot)).catch(() => {}); // or else by the next load
-      throw this.#stop.signal.aborted ? this.#stop.signal.reason : error;
-    }
-    this.#slot = slot; // from here on that is the state
-    this.#group = group;
-    this.#log.replaced(applied);
-    if (this.#synced !== undefined) this.#synced = 0n;
-    for (const name of this.#known.keys()) if (this.#states.get(name) === undefined) this.#known.delete(name);
-    const entries = loaders.reduce((sum, loader) => sum + loader.entries, 0);
-    // Upon files that have what was dropped nothing is built: it would come back with them.
-    this.#committed = this.#incremental && !undeclared.dropped && chain ? { chain, entries } : undefined;
-    this.#changed = this.#committed && new ChangedKeys();
-    await engine.clear(...slotRange(old)).catch(() => {}); // of no use any more; or else by the next load
+    const group = !this.#entries.isBound ? offered : offered === undefined ? database.group : database.groupAs(offered);
+    const target = {
+      database,
+      space: this.#space,
+      states: this.#states,
+      expected: this.#expected,
+      stop: this.#stop.signal,
+      replaced: ({ applied, chain, entries }: Loaded) => {
+        this.#log.replaced(applied);
+        if (this.#synced !== undefined) this.#synced = 0n;
+        this.#saved.replaced(chain, entries);
+      },
+    };
+    await loadStored(target, readers, group);
   }
 
   #add<S extends AnyStored<K>>(state: S): S {
-    const { name, described } = state;
-    const known = this.#known.get(name);
-    if (known !== undefined && JSON.stringify(known) !== JSON.stringify(described)) {
-      throw new SnapshotError(
-        "UNSUPPORTED",
-        `The database has a ${known.kind} state ${
-          JSON.stringify(name)
-        } of ${known.codec}, version ${known.version}, not ` +
-          `a ${described.kind} state of ${described.codec}, version ${described.version}: load a snapshot of it into a new one`,
-        { expected: described.codec, actual: known.codec },
-      );
-    }
+    this.#database.checkFits(state.described);
     this.#states.add(state);
-    this.#known.set(name, described);
-    this.#undescribed = true;
+    this.#database.add(state.described);
     return state;
   }
 
@@ -552,166 +421,7 @@ export class StoredState<K> implements AsyncDisposable {
     return { name: this.#name, maxParallelism, range, keys: this.#space.keys.name };
   }
 
-  #groupAs(group: string): string {
-    return boundGroup(this.#group, group, "The state in the database");
-  }
-
   #declared(): DescribedState[] {
     return [...this.#states.values()].map(({ described }) => described);
   }
-
-  #head(states: readonly DescribedState[]): Omit<Head, "buildsUpon"> {
-    const { maxParallelism, range } = this;
-    return { maxParallelism, range, keys: this.#space.keys.name, states };
-  }
-
-  /** Writes changes, and with them what the database has to be told of its states. */
-  async #describe(
-    slot: Slot,
-    states: readonly DescribedState[],
-    changes: readonly Change[],
-    hasApplied: boolean,
-  ): Promise<void> {
-    const head = encodeHead({ ...this.#head(states), buildsUpon: undefined });
-    this.#undescribed = false; // now: a state may be declared while this is written
-    try {
-      await this.#engine.write([{ key: metaKey(), value: metaValue(slot, hasApplied, head) }, ...changes]);
-    } catch (error) {
-      this.#undescribed = true;
-      throw error;
-    }
-  }
-
-  /**
-   * Writes changes in one go; to be told of states, or that there is a record, the database gets a new head with them.
-   */
-  async #writeChanges(changes: readonly Change[], hasApplied: boolean): Promise<void> {
-    if (!this.#undescribed && hasApplied === this.#log.isRecorded) await this.#engine.write(changes);
-    else await this.#describe(this.#slot, [...this.#known.values()], changes, hasApplied);
-  }
-
-  /** @throws {SnapshotError} `CLOSED`; `MALFORMED` if a replica's machine uses it, and has not said what it has */
-  #check(): void {
-    this.#tasks.check();
-    if (!isReplicaCall() || this.#bound) return;
-    throw new SnapshotError(
-      "MALFORMED",
-      "The machine of a replica uses a state in a database, and does not say by `durable` which entries that has: after a " +
-        "restart they would be applied again. Make it by `state.machine(apply)`, or have it say `durable() { return " +
-        "state.durable(); }` and apply in `state.apply(entry, work)`",
-    );
-  }
-
-  /** Returns the prefix of a state's keys in the group of a key. */
-  #prefix(state: AnyStored<K>, keyGroup: number): Uint8Array {
-    return prefixOf(this.#slot, keyGroup, state.nameBytes);
-  }
-
-  /** The group of a key, which must be kept here. */
-  #groupOf(key: K): number {
-    this.#check();
-    return this.#space.ownGroup(key);
-  }
-
-  async #read(state: AnyStored<K>, key: K, entryKey: Uint8Array): Promise<Uint8Array | undefined> {
-    const stored = concat([this.#prefix(state, this.#groupOf(key)), entryKey]);
-    return (await this.#source.getMany([stored]))[0];
-  }
-
-  /** The database as it will be. */
-  get #source(): Readable {
-    const { scope, unwritten } = this.#log;
-    return overlaid(this.#engine, scope === undefined ? unwritten : [scope, ...unwritten]);
-  }
-
-  async *#entries(
-    state: AnyStored<K>,
-    key?: K,
-    begin: Uint8Array = new Uint8Array(0),
-  ): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
-    const { first, last } = key === undefined ? this.range : { first: this.#groupOf(key), last: this.#groupOf(key) };
-    for (let group = first; group <= last; group++) {
-      this.#check();
-      const from = concat([this.#prefix(state, group), begin]);
-      for await (const pairs of this.#source.entries(from, endOf(from))) {
-        for (const [stored, value] of pairs) yield [splitKey(stored).key, value];
-      }
-    }
-  }
-
-  #write(state: AnyStored<K>, key: K, entryKey: Uint8Array, value: Uint8Array | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const keyGroup = this.#groupOf(key);
-      if (this.#loading !== undefined) throw new SnapshotError("BUSY", "The state is being loaded");
-      const stored = concat([this.#prefix(state, keyGroup), entryKey]);
-      const change: StateChange = { key: stored, value, keyGroup, state: state.name, entryKey };
-      const { scope } = this.#log;
-      if (scope !== undefined) {
-        scope.add(change);
-        return resolve();
-      }
-      if (this.#bound) throw outside(state.name);
-      this.#queue.push({ change, resolve, reject });
-      this.#draining ??= this.#drain();
-    });
-  }
-
-  /** Writes what is queued; what is queued meanwhile goes with the next batch. */
-  async #drain(): Promise<void> {
-    await Promise.resolve(); // all that is changed in this turn goes together
-    while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0, WRITE_BATCH);
-      const changes = batch.map(({ change }) => change);
-      let before: ChangedKeys | undefined;
-      try {
-        await this.#log.flush(); // or it would be written over what is newer
-        this.#log.changedOtherwise();
-        before = this.#note(changes);
-        await this.#writeChanges(changes, this.#log.isRecorded);
-        for (const { resolve } of batch) resolve();
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
-      }
-      // A save that was begun meanwhile may or may not have seen it: so the next one has to write it as well.
-      if (this.#changed !== before) this.#note(changes);
-    }
-    this.#draining = undefined;
-  }
-
-  #note(changes: readonly StateChange[]): ChangedKeys | undefined {
-    const changed = this.#changed;
-    if (changed !== undefined) {
-      for (const { keyGroup, state, entryKey } of changes) changed.add(keyGroup, state, textOfBytes(entryKey));
-    }
-    return changed;
-  }
-
-  #runAlone<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#alone.then(work);
-    this.#alone = result.catch(() => {});
-    return result;
-  }
-}
-
-function slotRange(slot: Slot): [Uint8Array, Uint8Array] {
-  return [Uint8Array.of(slot), groupKey(slot, 0x1_0000)];
-}
-
-/** Has the database say which entries it has; or, with nothing, that this is not known. */
-function appliedChange(applied: DurablyApplied | undefined): Change {
-  return { key: appliedKey(), value: applied && encodeApplied(applied) };
-}
-
-function outside(state: string): SnapshotError {
-  return new SnapshotError(
-    "MALFORMED",
-    `The state ${
-      JSON.stringify(state)
-    } belongs to a replica, and was changed outside of \`state.apply(entry, work)\`: what ` +
-      `changes it must be done there, and be awaited`,
-  );
-}
-
-function misfit(what: string): SnapshotError {
-  return new SnapshotError("MALFORMED", `The state in the database is another one: ${what}`);
 }

@@ -5,10 +5,10 @@
  */
 
 import type {
-  ByteRange,
   CheckOptions,
   ChunkSpan,
   PrepareOptions,
+  ReadOptions,
   SnapshotInfo,
   SnapshotInstall,
   SnapshotManifest,
@@ -55,8 +55,8 @@ export class DecryptedInstall implements SnapshotInstall {
     return this.#install.expected();
   }
 
-  file(name: string, range?: ByteRange): ReadableStream<Uint8Array> {
-    return this.#install.file(name, range);
+  file(name: string, options?: ReadOptions): ReadableStream<Uint8Array> {
+    return this.#install.file(name, options);
   }
 
   write(chunk: number, bytes: Uint8Array): Promise<void> {

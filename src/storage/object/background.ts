@@ -4,11 +4,8 @@
  * @module
  */
 
-import { neverThrowing } from "../../async/mod.ts";
-import { messageOf, SnapshotError } from "../../errors.ts";
-
-/** The failures in a row after which a task is said to be failing, and then after as many again. */
-const FAILING = 10;
+import { type FailingTask, Failures } from "../../async/mod.ts";
+import type { SnapshotError } from "../../errors.ts";
 
 /** What a storage does in the background. */
 export type BackgroundTask =
@@ -23,38 +20,25 @@ export type BackgroundTask =
   /** Quarantining a snapshot that was found bad; done when it is read next. */
   | "quarantine";
 
-/** A background task that failed the last time. */
-export interface FailingTask {
-  /** What it is. */
-  readonly task: BackgroundTask;
-  /** How many times it failed in a row. */
-  readonly failures: number;
-  /** The time of the first of those, in milliseconds since 1970. */
-  readonly since: number;
-  /** The last failure. */
-  readonly error: SnapshotError;
-}
-
 /** Counts, and tells of, what fails in the background. */
 export class BackgroundTasks {
   readonly #running = new Set<Promise<void>>();
-  readonly #failing = new Map<BackgroundTask, FailingTask>();
   readonly #warn: (error: SnapshotError) => void;
-  readonly #tell: (task: FailingTask) => void;
+  readonly #failures: Failures<BackgroundTask>;
   #isClosed = false;
 
   /**
    * @param warn is told of each failure
    * @param tell is told of the tenth in a row, and of each tenth after it
    */
-  constructor(warn: (error: SnapshotError) => void, tell: (task: FailingTask) => void) {
+  constructor(warn: (error: SnapshotError) => void, tell: (task: FailingTask<BackgroundTask>) => void) {
     this.#warn = warn;
-    this.#tell = neverThrowing(tell);
+    this.#failures = new Failures(tell);
   }
 
   /** The tasks that failed the last time. */
-  get failing(): readonly FailingTask[] {
-    return [...this.#failing.values()];
+  get failing(): readonly FailingTask<BackgroundTask>[] {
+    return this.#failures.failing;
   }
 
   /** Runs a task that nobody waits for. */
@@ -67,21 +51,13 @@ export class BackgroundTasks {
 
   /** Notes that a task was done. */
   succeeded(task: BackgroundTask): void {
-    this.#failing.delete(task);
+    this.#failures.succeeded(task);
   }
 
   /** Notes that a task failed. */
   failed(task: BackgroundTask, what: string, cause: unknown): void {
     if (this.#isClosed) return; // it was cancelled
-    const { failures: before = 0, since = Date.now() } = this.#failing.get(task) ?? {};
-    const failures = before + 1;
-    const error = new SnapshotError("UNAVAILABLE", `${what}, ${failures} times in a row: ${messageOf(cause)}`, {
-      cause,
-    });
-    const failing = { task, failures, since, error };
-    this.#failing.set(task, failing);
-    this.#warn(error);
-    if (failures % FAILING === 0) this.#tell(failing);
+    this.#warn(this.#failures.failed(task, what, cause));
   }
 
   /** Waits until none is running. */

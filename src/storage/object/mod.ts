@@ -4,7 +4,7 @@
  * @module
  */
 
-export type { BackgroundTask, FailingTask } from "./background.ts";
+export type { BackgroundTask } from "./background.ts";
 export type { Collected } from "./collector.ts";
 export type { ObjectStorageOptions } from "./options.ts";
 export { ObjectStorage } from "./storage.ts";

@@ -7,7 +7,8 @@
 import { checkKeyPrefix } from "../../bucket/mod.ts";
 import { checkFunction, checkOptions, duration, integer } from "../../checks.ts";
 import { MAX_CHUNK_SIZE } from "../../stream/mod.ts";
-import type { FailingTask } from "./background.ts";
+import type { FailingTask } from "../../async/mod.ts";
+import type { BackgroundTask } from "./background.ts";
 import { storageChecks, type StorageOptions } from "../storage_options.ts";
 
 /** The size of the largest packs: four of them are in memory. */
@@ -46,7 +47,7 @@ export interface ObjectStorageOptions extends StorageOptions {
    * Called when a background task has failed ten times in a row, and after each ten more: deleting what is not needed
    * any more, renewing a lease. Each single failure is a warning, and {@linkcode ObjectStorage.failing} has them all.
    */
-  readonly onFailing?: (task: FailingTask) => void;
+  readonly onFailing?: (task: FailingTask<BackgroundTask>) => void;
 }
 
 /** Checks the options. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { neverThrowing, raceAbort } from "../../async/mod.ts";
+import { type FailingTask, neverThrowing, raceAbort } from "../../async/mod.ts";
 import { type Bucket, checkBucket, RetryingBucket } from "../../bucket/mod.ts";
 import { checkIndex, checkOptions, checkSignal, checkString } from "../../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../../errors.ts";
@@ -38,7 +38,7 @@ import { Retention } from "../retention.ts";
 import type { Trial } from "../trial.ts";
 import { StorageTrust } from "../trust.ts";
 import { StoredWriter } from "../writer.ts";
-import { BackgroundTasks, type FailingTask } from "./background.ts";
+import { type BackgroundTask, BackgroundTasks } from "./background.ts";
 import { checkNewer, type Commit, committed, pruned } from "./changes.ts";
 import { type Collected, Collector } from "./collector.ts";
 import { checkHead, groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
@@ -383,7 +383,7 @@ export class ObjectStorage implements SnapshotStorage {
    * console.assert(storage.failing().length === 0);
    * ```
    */
-  failing(): readonly FailingTask[] {
+  failing(): readonly FailingTask<BackgroundTask>[] {
     return this.#background.failing;
   }
 
@@ -444,6 +444,7 @@ export class ObjectStorage implements SnapshotStorage {
       });
       this.#leases.committed();
       this.#places.committed(place, kept, located);
+      if (this.#trust.rises) await this.#raiseFloor();
       if (mayCollect) this.#collector.collectLater(isDue, this.#closing.signal);
       return { info, place: kept.id };
     });
@@ -462,6 +463,12 @@ export class ObjectStorage implements SnapshotStorage {
   }
 
   /** The snapshots of its own group. Warns once of each of another group. */
+  async #raiseFloor(): Promise<void> {
+    const index = await this.#store.read().catch(() => undefined); // of no matter: the next look raises it, too
+    if (index === undefined) return;
+    await this.#trust.kept(this.#own(index).filter(({ id }) => this.#trust.has(id)).map(({ index }) => index));
+  }
+
   /** The snapshots of its group that are trusted. */
   async #trusted(index: ObjectIndex): Promise<KeptSnapshot[]> {
     const own = (kept: KeptSnapshot) => this.#group.isOwn(groupedOf(kept));
@@ -471,7 +478,7 @@ export class ObjectStorage implements SnapshotStorage {
       return manifest;
     };
     await this.#trust.look(
-      index.snapshots.filter(own).map((kept) => ({ key: kept.id, manifest: () => manifest(kept) })),
+      index.snapshots.filter(own).map((kept) => ({ key: kept.id, isOwn: true, manifest: () => manifest(kept) })),
     );
     return this.#own(index).filter(({ id }) => this.#trust.has(id));
   }

@@ -8,10 +8,18 @@ import { duration, timeLimit } from "../../checks.ts";
 import { cancelled, hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
 import { onAbort, raceAbort } from "../../async/mod.ts";
-import { ChunkSet, toHex } from "../../stream/mod.ts";
+import { ChunkSet, fetchBytes, toHex } from "../../stream/mod.ts";
 import { type BodyWatch, discardBody, readBody, readLimited } from "../body.ts";
 import { type InstallNotification, notificationJson, type NotificationReply, parseReply } from "../notification.ts";
-import { JSON_TYPE, type ListedSnapshot, PROTOBUF_TYPE, responseError, typeOf, unexpected } from "../wire.ts";
+import {
+  JSON_TYPE,
+  type ListedSnapshot,
+  PROTOBUF_TYPE,
+  responseError,
+  typeOf,
+  unexpected,
+  VERIFIED_BY_CLIENT,
+} from "../wire.ts";
 import { ExchangeWatch } from "./exchange_watch.ts";
 import { isRedirect, MOST_REDIRECTS, redirectOf } from "./redirects.ts";
 import {
@@ -64,6 +72,11 @@ export class HttpSource {
   readonly url: string;
   /** See {@linkcode SourceOptions.chunksOnly}. */
   readonly chunksOnly: boolean;
+  /**
+   * True once a chunk of it was wrong. From then on it is to verify what it sends, though that is verified here: asked
+   * for that chunk again, it finds out whether its snapshot is bad.
+   */
+  isDoubted = false;
   readonly #home: URL;
   readonly #headers: Headers;
   readonly #options: SourceOptions;
@@ -161,13 +174,13 @@ export class HttpSource {
   }
 
   /**
-   * A range of the content.
+   * A range of the content, of which every chunk has to be verified here: unless it is doubted, the server does not.
    *
    * @param manifest the snapshot
    * @param start the first byte
    * @param end the byte before which it ends
    * @param signal cancels it
-   * @param visit called with each piece, in order; the next comes when it has resolved
+   * @param visit called with each piece, in order; the next comes when it has resolved, in the same memory
    * @throws {SnapshotError} `NOT_FOUND` if the server does not have this snapshot
    */
   async content(
@@ -178,7 +191,8 @@ export class HttpSource {
     visit: (piece: Uint8Array) => Promise<void> | undefined,
   ): Promise<void> {
     const headers = { "Accept-Encoding": "identity", Range: `bytes=${start}-${end - 1}` };
-    await this.#get(`${snapshotPath(manifest)}/content`, headers, signal, async (response, watch) => {
+    const query = this.isDoubted ? "" : `?${VERIFIED_BY_CLIENT.name}=${VERIFIED_BY_CLIENT.value}`;
+    await this.#get(`${snapshotPath(manifest)}/content${query}`, headers, signal, async (response, watch) => {
       const { status } = response;
       const whole = status === 200 && start === 0 && end === manifest.content.size;
       if (status === 200 && !whole) {
@@ -200,11 +214,16 @@ export class HttpSource {
         });
       }
       let left = end - start;
-      await readBody(response, async (piece) => {
-        left -= piece.length;
-        if (left < 0) return false;
-        await visit(piece);
-      }, watch);
+      await readBody(
+        response,
+        async (piece) => {
+          left -= piece.length;
+          if (left < 0) return false;
+          await visit(piece);
+        },
+        watch,
+        true,
+      );
       if (left === 0) return;
       throw new SnapshotError("UNAVAILABLE", `${this.url} sent ${left < 0 ? "more" : "less"} than was requested`, {
         source: this.url,
@@ -290,7 +309,7 @@ export class HttpSource {
 
   /** Makes a request, and follows redirects to where it may go. */
   async #fetch(path: string, { headers, ...init }: ExchangeInit, { signal }: BodyWatch): Promise<Response> {
-    const { fetch: own = (request: Request) => fetch(request), redirects = [] } = this.#options;
+    const { fetch: own = fetchBytes, redirects = [] } = this.#options;
     let { base, isHome } = this.#moved ?? { base: this.url, isHome: true };
     let url = withSearch(base + path, isHome ? this.#home.search : "");
     for (let count = 0; count <= MOST_REDIRECTS; count++) {

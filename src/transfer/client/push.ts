@@ -11,8 +11,10 @@ import {
   checkMeta,
   checkReader,
   checkSigner,
+  checkVerifier,
   type SnapshotMeta,
   type SnapshotReader,
+  type SnapshotVerifier,
   streamedArchive,
   type StreamedArchiveOptions,
   type WriteFiles,
@@ -42,6 +44,11 @@ const NO_NEWS = 1000;
 export interface PushOptions {
   /** Cancels it; the chunks that the other side has stay there, so that it can be resumed. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Says whose snapshots may be sent on: of a storage in which others can write, which has no `verifier` itself. Any
+   * other is `FORBIDDEN`, before the other side is asked.
+   */
+  readonly verifier?: SnapshotVerifier;
   /** Limits the rate of sending. */
   readonly throttle?: Throttle;
   /**
@@ -88,7 +95,8 @@ export function push(
  * @category Transfer
  * @see {@linkcode snapshotHandler}
  */
-export interface LivePushOptions extends Omit<PushOptions, "retryFor">, Pick<StreamedArchiveOptions, "signer"> {}
+export interface LivePushOptions
+  extends Omit<PushOptions, "retryFor" | "verifier">, Pick<StreamedArchiveOptions, "signer"> {}
 
 /** The checks of {@linkcode LivePushOptions}. */
 export function livePushChecks(): Checks<LivePushOptions> {
@@ -139,6 +147,7 @@ class Push {
     checkReader(reader, "reader");
     checkOptions(options, {
       signal: checkSignal,
+      verifier: checkVerifier,
       throttle: checkThrottle,
       timeout: duration(),
       retryFor: duration(),
@@ -150,7 +159,8 @@ class Push {
   }
 
   async run(): Promise<{ readonly upToDate: boolean }> {
-    const { signal, retryFor = RETRY_FOR } = this.#options;
+    const { signal, verifier, retryFor = RETRY_FOR } = this.#options;
+    await verifier?.verify(this.#reader.manifest);
     const budget = new RetryBudget(retryFor);
     let sent = -1;
     for (let again = false;; again = true) {

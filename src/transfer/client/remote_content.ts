@@ -4,7 +4,7 @@
  * @module
  */
 
-import { SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { hasCode, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import type { SnapshotManifest } from "../../snapshot/mod.ts";
 import { pause, raceAbort } from "../../async/mod.ts";
 import { type ChunkMap, equal, sha256 } from "../../stream/mod.ts";
@@ -66,8 +66,11 @@ export class RemoteContent {
       budget: new RetryBudget(this.#retryFor),
       at: 0,
     }));
+    let doubted: Candidate | undefined;
     for (let next = first; next < end;) {
-      const candidate = choose(candidates);
+      const candidate = doubted ?? choose(candidates);
+      const { isDoubted } = candidate.server;
+      doubted = undefined;
       await pause(Math.max(candidate.at - performance.now(), 0), signal);
       try {
         for await (const chunk of this.#request(candidate.server, file, next, end, signal)) {
@@ -77,6 +80,11 @@ export class RemoteContent {
         }
       } catch (error) {
         throwIfCancelled(signal);
+        if (!isDoubted && hasCode(error, "CORRUPT")) {
+          candidate.server.isDoubted = true;
+          doubted = candidate; // asked for the wrong chunk again at once, it finds out whether its snapshot is bad
+          continue;
+        }
         const wait = candidate.budget.failed(error);
         if (wait === undefined) candidate.failure = error;
         else candidate.at = performance.now() + wait;

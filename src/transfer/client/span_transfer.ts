@@ -31,12 +31,14 @@ export class SpanTransfer {
   readonly #source: HttpSource;
   readonly #writes = new InFlight<void>();
   /** The chunk that is being received. */
-  #next: number;
+  #next = 0;
   #chunk: Uint8Array | undefined;
   #length = 0;
   #filled = 0;
   /** The error of the first chunk that could not be taken: it says more than how the request ends. */
   #failure: { readonly error: unknown } | undefined;
+  /** The chunk that came wrong. */
+  #wrong: number | undefined;
   /** True if the storage failed, and not the source. */
   failedToWrite = false;
   /** Bytes that were written. */
@@ -46,14 +48,39 @@ export class SpanTransfer {
     this.#context = context;
     this.#running = running;
     this.#source = source;
-    this.#next = running.first;
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    const { first, end } = this.#running;
+    const wasDoubted = this.#source.isDoubted;
+    try {
+      await this.#receive(first, end, signal);
+    } catch (error) {
+      const wrong = this.#wrong;
+      if (wrong === undefined || wasDoubted || this.failedToWrite) throw error;
+      // Asked for the wrong chunk again at once, the server finds out whether its snapshot is bad.
+      this.#source.isDoubted = true;
+      this.#failure = this.#wrong = undefined;
+      try {
+        await this.#receive(wrong, wrong + 1, signal);
+      } catch (again) {
+        if (this.#context.schedule.isMissing(wrong)) throw again; // else it came, and nothing more was needed
+      }
+      const { url } = this.#source;
+      const said = `${url} sent wrong bytes, and right ones when it was asked to verify them`;
+      this.#failure = { error: new SnapshotError("UNAVAILABLE", said, { source: url, cause: error }) };
+      throw this.#failure.error;
+    }
+  }
+
+  /** Makes a request for some chunks, and takes what comes. */
+  async #receive(first: number, end: number, signal: AbortSignal): Promise<void> {
     const { install: { manifest }, throttle, tracker } = this.#context;
     const { content } = manifest;
     const running = this.#running;
-    const { first, end } = running;
+    this.#next = first;
+    this.#chunk = undefined;
+    this.#filled = 0;
     try {
       await this.#source.content(manifest, content.offset(first), content.offset(end), signal, async (piece) => {
         running.moved(piece.length);
@@ -112,6 +139,7 @@ export class SpanTransfer {
         source: this.#source.url,
         cause: error,
       });
+      if (this.#failure === undefined) this.#wrong = number;
       this.#failure ??= { error: wrong };
       throw wrong;
     }

@@ -88,12 +88,17 @@ export class Downloads {
     });
   }
 
-  async content(which: Selector, request: Request): Promise<Response> {
+  /**
+   * All of the content.
+   *
+   * @param unverified whether the client verifies every chunk itself
+   */
+  async content(which: Selector, request: Request, unverified: boolean): Promise<Response> {
     return await this.#serve(which, request, ({ manifest }) => ({
       tag: `"${toHex(manifest.digest)}-content"`,
       size: manifest.content.size,
       start: 0,
-    }));
+    }), unverified);
   }
 
   /** Serves a run of the content. */
@@ -106,6 +111,7 @@ export class Downloads {
       readonly start: number;
       readonly headers?: Readonly<Record<string, string>>;
     },
+    unverified = false,
   ): Promise<Response> {
     const served = await find(this.#storage, this.#leases, which);
     try {
@@ -122,7 +128,7 @@ export class Downloads {
           if (!served.has(from + start, from + end)) {
             throw new NotHereYet();
           }
-          return readContent(content, served.files, from + start, from + end);
+          return readContent(content, served.files, from + start, from + end, unverified);
         },
       });
       const moved = (bytes: number) => this.#leases.moved(served.manifest, which, bytes);

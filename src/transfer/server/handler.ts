@@ -41,7 +41,7 @@ export interface SnapshotHandler {
  * | `GET /snapshots/{which}` | one of the list; its part that is here: see below |
  * | `GET /snapshots/{which}/manifest` | protobuf, or JSON by `Accept`; `ETag` is the snapshot digest |
  * | `GET /snapshots/{which}/files/{name}` | a file |
- * | `GET /snapshots/{which}/content` | all files, one behind the other in the order of the manifest |
+ * | `GET /snapshots/{which}/content` | all files, one behind the other in the order of the manifest: see below |
  * | `GET /snapshots/{which}/held` | the chunks that are here: see below |
  * | `GET /snapshots/{which}/archive` | one stream with all of it |
  * | `PUT /snapshots/{index}` | installs an archive: 201; 200, `upToDate`; 409 busy, or about to be newer; 422 damaged |
@@ -55,6 +55,8 @@ export interface SnapshotHandler {
  * immutable`). `Upload-Offset`, `Upload-Length` and `Upload-Complete` say how much of a snapshot is here; `Link`, of a
  * manifest, names further sources. `held` has a bit for each chunk of the content, the lowest first, set if the chunk
  * is here; and behind these, if the snapshot is being received, as many for the chunks that are here or on their way.
+ * Chunks are verified before they are sent, but for `content?verified-by=client`: who asks so verifies each, and asks
+ * for one that is wrong without the query.
  * A `PUT` with `Prefer: respond-async` (RFC 7240) is answered with 202 if its install takes long; then
  * `/snapshots/{index}/install` answers 202 while it goes on, as the `PUT` would have been once it has succeeded, and
  * 200 with a problem document if it failed.

@@ -74,7 +74,11 @@ export class LogRoute implements LogAnswers {
     const term = await this.#log.term(from - 1n) ?? 0n;
     const isText = /\b(json|ndjson)\b/i.test(request.headers.get("Accept") ?? "");
     const wanted = { from, to, isText, isLive: query.has("wait") && to === undefined };
-    const headers = { "Content-Type": isText ? LINES_TYPE : LOG_TYPE, "Cache-Control": "no-store" };
+    const headers = {
+      "Content-Type": isText ? LINES_TYPE : LOG_TYPE,
+      "Cache-Control": "no-store",
+      ...(wanted.isLive && { "X-Accel-Buffering": "no" }), // nginx would wait for four kilobytes before it sends any
+    };
     if (request.method === "HEAD") return new Response(null, { headers });
     const header = encodeHeader({ group, first: from, previous, term });
     return new Response(streamFrom(this.#records(wanted, header, previous)) as BodyInit, { headers });

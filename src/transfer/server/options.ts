@@ -43,8 +43,8 @@ export interface SnapshotHandlerOptions {
   readonly authorizeLeader?: (request: Request) => boolean | Promise<boolean>;
   /**
    * Allows a source that a notification names, whose scheme is `http:` or `https:`; if one is not allowed, the
-   * notification is refused. By default all are but link-local addresses, at which clouds give out credentials, and
-   * addresses with a password.
+   * notification is refused. By default all are but link-local addresses, at which clouds give out credentials, names
+   * that lead there, as far as the runtime can look them up, and addresses with a password.
    */
   readonly isSource?: (source: URL) => boolean;
   /**

@@ -20,7 +20,7 @@ import { IncomingBody } from "./incoming.ts";
 import { keeping, NotHereYet } from "./respond.ts";
 import { statusOfServer, Transfers } from "./status.ts";
 import { readLimited } from "../body.ts";
-import { problem } from "../wire.ts";
+import { isOfService, problem, VERIFIED_BY_CLIENT } from "../wire.ts";
 
 /** See {@linkcode SnapshotHandlerOptions.stallTimeout}. */
 const STALL_TIMEOUT = 60_000;
@@ -154,8 +154,10 @@ export class Routes {
         return await byMethod(request, { GET: look(() => this.#uploads.outcome(index)) });
       case "held":
         return await byMethod(request, { GET: look(() => this.#downloads.held(selector, request)) });
-      case "content":
-        return await byMethod(request, { GET: read(() => this.#downloads.content(selector, request)) });
+      case "content": {
+        const unverified = searchParams.get(VERIFIED_BY_CLIENT.name) === VERIFIED_BY_CLIENT.value;
+        return await byMethod(request, { GET: read(() => this.#downloads.content(selector, request, unverified)) });
+      }
       case "archive":
         return await byMethod(request, { GET: read(latest(() => this.#downloads.archive(selector, request))) });
       case "files":
@@ -271,7 +273,8 @@ function refused(message: string, status: 403 | 415): SnapshotError {
  * has neither index nor status.
  */
 function isRefusal(error: unknown): error is SnapshotError {
-  return hasCode(error, "FORBIDDEN") && (error.index !== undefined || error.fields.status !== undefined);
+  return hasCode(error, "FORBIDDEN") && !isOfService(error) &&
+    (error.index !== undefined || error.fields.status !== undefined);
 }
 
 /** Cancels the body of a request, unless it was read, by `authorize` for one, or is no more to be had. */

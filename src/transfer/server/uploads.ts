@@ -32,7 +32,8 @@ import { Overload, type Place } from "./fair_semaphore.ts";
 import { IncomingBody } from "./incoming.ts";
 import { Installs } from "./installs.ts";
 import { notWanted } from "./lookup.ts";
-import { BYTES_TYPE, listed, problem } from "../wire.ts";
+import { checkNames, runtimeLookUp } from "./names.ts";
+import { BYTES_TYPE, isOfService, listed, problem } from "../wire.ts";
 
 /**
  * Takes and installs snapshots: a `Replica`, or anything like it.
@@ -180,11 +181,12 @@ export class Uploads {
   }
 
   async notify(request: Request, place: Place): Promise<Response> {
-    const { target, isSource = isUsual } = this.#options;
+    const { target, isSource } = this.#options;
     const body = this.#incoming(request.body, place);
     try {
       const notification = parseNotification(await readLimited(bodyOf(body), MAX_NOTIFICATION));
-      checkSources(notification, isSource);
+      checkSources(notification, isSource ?? isUsual);
+      if (isSource === undefined) await checkNames(notification.sources ?? [], runtimeLookUp());
       const reply: NotificationReply = await target?.notify?.(notification) ?? { result: "CONF_MISMATCH" };
       return Response.json(replyJson(reply));
     } catch (error) {
@@ -210,7 +212,7 @@ export function refusal(error: unknown, body: IncomingBody | undefined): Respons
   const failure = body?.failure;
   if (failure instanceof Overload) throw failure;
   if (failure !== undefined) return problem(failure, failure.fields.status, { Connection: "close" });
-  if (error instanceof SnapshotError) {
+  if (error instanceof SnapshotError && !isOfService(error)) {
     if (["CORRUPT", "MALFORMED", "UNSUPPORTED"].includes(error.code)) return problem(error, 422);
     if (error.code === "FORBIDDEN" && error.index !== undefined) return problem(error, 403); // not the disk's
   }

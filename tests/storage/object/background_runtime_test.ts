@@ -1,7 +1,8 @@
 // What fails in the background is counted, told, and done again.
 
 import { archive, SnapshotError, unarchive } from "../../../mod.ts";
-import { type FailingTask, MemoryBucket } from "../../../src/object.ts";
+import type { FailingTask } from "../../../src/extend.ts";
+import { MemoryBucket } from "../../../src/object.ts";
 import { assert, noise, rejects, test } from "../../support/harness.ts";
 import { openStorage, save } from "../../support/object_storage.ts";
 import { overriding } from "../../support/overriding.ts";

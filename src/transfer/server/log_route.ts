@@ -6,14 +6,11 @@
 
 import { messageOf, SnapshotError } from "../../errors.ts";
 import { checkIndex, MAX_INDEX } from "../../checks.ts";
-import { encodeEnd, encodeHeader, encodeHeartbeat, LOG_TYPE, LogReader, type ServedLog } from "../../log/mod.ts";
+import { encodeEnd, encodeHeader, encodeHeartbeat, LOG_TYPE, LogReader } from "../../log/mod.ts";
+import type { LogAnswers, ServedLog } from "../../log/mod.ts";
 import { MAX_TAKEN } from "../../snapshot/mod.ts";
 import { equal, streamFrom, toBase64, toHex } from "../../stream/mod.ts";
-import { readLimited } from "../body.ts";
 import { JSON_TYPE, problem } from "../wire.ts";
-import type { Place } from "./fair_semaphore.ts";
-import { IncomingBody } from "./incoming.ts";
-import { bodyOf, refusal } from "./uploads.ts";
 
 /** The longest silence of a live stream, in milliseconds: then it says what the log has. */
 const HEARTBEAT = 2000;
@@ -21,8 +18,6 @@ const HEARTBEAT = 2000;
 const LINES_TYPE = "application/x-ndjson";
 /** The longest name of a follower, in characters. */
 const MAX_NAME = 200;
-/** The longest word of a new leader, in bytes. */
-const MAX_LEADER = 4096;
 
 /** What a request for the log asks for. */
 interface Wanted {
@@ -32,8 +27,8 @@ interface Wanted {
   readonly isText: boolean;
 }
 
-/** Answers requests for a log. */
-export class LogRoute {
+/** Answers requests for a log. It is the log that has it made: a handler without a log has nothing of this. */
+export class LogRoute implements LogAnswers {
   readonly #log: ServedLog;
 
   /** @param log the log */
@@ -90,14 +85,9 @@ export class LogRoute {
   }
 
   /** Answers `POST /log/leader`: somebody else leads now, in a later term. */
-  async supersede(request: Request, stallTimeout: number, place: Place): Promise<Response> {
-    const body = request.body === null ? undefined : new IncomingBody(request.body, stallTimeout, place);
-    try {
-      const { term, leader } = parse(await readLimited(bodyOf(body), MAX_LEADER));
-      this.#log.supersede(term, leader);
-    } catch (error) {
-      return refusal(error, body);
-    }
+  async supersede(said: Uint8Array): Promise<Response> {
+    const { term, leader } = parse(said);
+    this.#log.supersede(term, leader);
     return await this.#status();
   }
 

@@ -1,4 +1,4 @@
-// `deno task bench [name] [--runtime deno|node|bun] [--json]`
+// `deno task bench [name] [--runtime deno|node|bun|all] [--size MIB] [--rounds N] [--json]`
 
 import { parseArgs } from "node:util";
 import { bundle, LOCK } from "../suites/program.ts";
@@ -7,24 +7,35 @@ import type { Finding } from "./report.ts";
 
 const HERE = new URL(".", import.meta.url).pathname;
 const ROOT = new URL("../..", import.meta.url).pathname;
-const BENCHES = "save files pull transfer pause cow memory state propose growth object follow versitygw".split(" ");
+const BENCHES = "save files pull transfer pause cow memory state propose growth object follow versitygw peers".split(
+  " ",
+);
 /** What is measured by several programs. */
 const PARTS: Readonly<Record<string, readonly string[]>> = { object: ["object", "durable_object", "jetstream"] };
 const CHILDREN = ["pull_server", "memory_child", "transfer_node", "follow_child"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { runtime: { type: "string", default: "deno" }, json: { type: "boolean", default: false } },
+  options: {
+    runtime: { type: "string", default: "deno" },
+    size: { type: "string", default: "1024" },
+    rounds: { type: "string", default: "3" },
+    json: { type: "boolean", default: false },
+  },
 });
+/** Those that start servers as Deno does. */
+const ON_DENO: readonly string[] = ["versitygw", ...PARTS["object"]!];
+/** Those that are told how much, and how often. */
+const SIZED: readonly string[] = ["peers"];
 const asked = positionals.length > 0 ? positionals : BENCHES;
 for (const name of asked) {
   if (!BENCHES.includes(name)) throw new Error(`There is no benchmark ${name}, but ${BENCHES.join(", ")}`);
 }
 const names = asked.flatMap((name) => PARTS[name] ?? [name]);
 
-/** The command that runs a module on the runtime. */
-async function commandFor(name: string): Promise<[program: string, args: string[]]> {
-  if (values.runtime === "deno" || name === "versitygw" || PARTS["object"]!.includes(name)) { // which start servers as Deno does
+/** The command that runs a module on a runtime. */
+async function commandFor(name: string, on: string): Promise<[program: string, args: string[]]> {
+  if (on === "deno") {
     return [Deno.execPath(), [
       "run",
       "--allow-all",
@@ -37,17 +48,20 @@ async function commandFor(name: string): Promise<[program: string, args: string[
   await linkNativePackages(`${ROOT}.build`);
   for (const module of [name, ...CHILDREN]) await bundle(`bench-${module}`, "deno", [`import "${HERE}${module}.ts";`]);
   const path = `${ROOT}.build/bench-${name}.mjs`;
-  if (values.runtime === "bun") return [await runtime("bun"), [path]];
-  if (values.runtime === "node") {
+  if (on === "bun") return [await runtime("bun"), [path]];
+  if (on === "node") {
     return [await runtime("node24"), ["--disable-warning=ExperimentalWarning", "--max-old-space-size=8192", path]];
   }
-  throw new Error(`There is no runtime ${values.runtime}, but deno, node and bun`);
+  throw new Error(`There is no runtime ${on}, but deno, node, bun, and all`);
 }
 
 await Deno.mkdir(`${ROOT}.build`, { recursive: true });
 let failed = false;
-for (const name of names) {
-  const [program, args] = await commandFor(name);
+const runtimes = values.runtime === "all" ? ["deno", "node", "bun"] : [values.runtime];
+const runs = names.flatMap((name) => (ON_DENO.includes(name) ? ["deno"] : runtimes).map((on) => ({ name, on })));
+for (const { name, on } of runs) {
+  const [program, args] = await commandFor(name, on);
+  if (SIZED.includes(name)) args.push(values.size, values.rounds);
   const child = new Deno.Command(program, { args, cwd: ROOT, stdout: "piped", stderr: "inherit" }).spawn();
   let rest = "";
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {

@@ -1,7 +1,7 @@
-// Who verifies every chunk says so, and the server does not hash what it sends; a chunk that came wrong is asked for again,
-// and then the server verifies it, and finds out whether its snapshot is bad.
+// Who verifies every chunk says so, and the server does not hash what it sends; a chunk that came wrong is asked for
+// again, and then the server verifies it, and finds out whether its snapshot is bad.
 
-import { MemoryStorage, openRemote, pull, SnapshotError, type SnapshotStorage } from "../../mod.ts";
+import { MemoryStorage, openRemote, pull, push, SnapshotError, type SnapshotStorage } from "../../mod.ts";
 import type { ReadOptions } from "../../src/snapshot/mod.ts";
 import { equal } from "../../src/stream/mod.ts";
 import { SpoiledStorage } from "../support/faulty_medium.ts";
@@ -119,7 +119,7 @@ test("verified once: beside a good source the bad one is found out, too", async 
   assert.deepEqual(await quarantined(good), []);
 });
 
-test("verified once: what comes wrong by the way is asked for again, verified, and nothing is quarantined", async () => {
+test("verified once: what comes wrong by the way is asked for again, and nothing is quarantined", async () => {
   const storage = await spoilable();
   const { source, said } = watched(serving(storage, flipping((count) => count === 1)));
   const here = new MemoryStorage();
@@ -152,5 +152,51 @@ test("verified once: a remote snapshot is read so, too", async () => {
   const error = await bytesOf(bad.file("state")).then(() => undefined, (error) => error);
   assert.instanceOf(error, SnapshotError);
   await bad.close();
+  assert.deepEqual(await quarantined(storage), [9n]);
+});
+
+test("verified once: what is pushed is verified by who takes it, and by who sends it when it came wrong", async () => {
+  const storage = closing(await spoilable());
+  const reads: boolean[] = [];
+  const reader = closing(await storage.open());
+  const seen = overriding(reader, {
+    file(name: string, options: ReadOptions = {}) {
+      reads.push(options.unverified === true);
+      return reader.file(name, options);
+    },
+  });
+  await push(seen, serving(closing(new MemoryStorage()))).result;
+  assert.isTrue(reads.length > 0 && reads.every((unverified) => unverified));
+
+  reads.length = 0;
+  const there = closing(new MemoryStorage());
+  const target = serving(there);
+  let flips = 1;
+  const fetch = (request: Request) => {
+    if (request.method !== "PUT" || !/[0-9]$/.test(request.url) || flips-- <= 0) return target.fetch(request);
+    const flip = new TransformStream<Uint8Array, Uint8Array>({
+      transform(piece, controller) {
+        const copy = piece.slice();
+        if (copy.length > CHUNK) copy[copy.length - 1]! ^= 1;
+        controller.enqueue(copy);
+      },
+    });
+    const body = request.body!.pipeThrough(flip as TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>);
+    return target.fetch(new Request(request, { body, duplex: "half" } as RequestInit));
+  };
+  await push(seen, { ...target, fetch }).result;
+  await hasState(there);
+  assert.deepEqual([...new Set(reads)], [true, false]);
+  assert.deepEqual(await quarantined(storage), []);
+});
+
+test("verified once: a bad snapshot is found out by who is pushed it, and quarantined where it came from", async () => {
+  const storage = closing(await spoilable());
+  const reader = closing(await storage.open());
+  storage.spoil(9n);
+  const there = closing(new MemoryStorage());
+  await rejects(push(reader, serving(there), { retryFor: 0 }).result, "CORRUPT");
+  assert.deepEqual(await there.list(), []);
+  await reader.close();
   assert.deepEqual(await quarantined(storage), [9n]);
 });

@@ -65,8 +65,14 @@ export function archive(reader: SnapshotReader, options: ArchiveOptions = {}): R
   });
 }
 
-async function* describedArchive(
-  reader: SnapshotReader,
+/**
+ * The archive of a snapshot whose chunks are known before it is read.
+ *
+ * @param reader the snapshot, verifiable
+ * @param held the chunks that are left out
+ */
+export async function* describedArchive(
+  reader: Pick<SnapshotReader, "manifest" | "file">,
   held: ChunkSet | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { manifest } = reader;

@@ -24,7 +24,8 @@ export interface ObjectStorageOptions extends StorageOptions {
   readonly prefix?: string;
   /**
    * The bytes of a pack, 4 MiB to 1 GiB: the data of one request, in either direction. Four packs are in memory while a
-   * snapshot is written, and three for each file that is being read.
+   * snapshot is written, and three for each file that is being read; up to seven, but no more than 56 MiB, if its
+   * reader waits for them.
    *
    * @default {8388608}
    */

@@ -11,6 +11,8 @@ import type { RetryingBucket } from "../../bucket/mod.ts";
 
 /** Requests at the same time. */
 const REQUESTS = 6;
+/** The most bytes of windows that a file holds, but for the first three. */
+const MOST_BYTES = 56 * 1024 * 1024;
 /** The largest gap between two wanted chunks that is fetched with them: another request would cost more. */
 const GAP = 64 * 1024;
 /** The number of buffers kept for reuse: new memory costs more than filling it. */
@@ -33,6 +35,7 @@ export class Window {
   readonly parts: readonly Part[];
   readonly #free: () => void;
   #holders = 1;
+  #isHere = false;
 
   /** @param free is told when nobody holds it any more */
   constructor(first: number, end: number, parts: readonly Part[], free: () => void) {
@@ -40,6 +43,12 @@ export class Window {
     this.end = end;
     this.parts = parts;
     this.#free = free;
+    void Promise.allSettled(parts.map(({ bytes }) => bytes)).then(() => this.#isHere = true);
+  }
+
+  /** True when all of it has come, or failed. */
+  get isHere(): boolean {
+    return this.#isHere;
   }
 
   has(chunk: number): boolean {
@@ -90,6 +99,11 @@ export class PackedContent {
     this.#located = located;
     this.#windowSize = windowSize;
     this.#missing = missing;
+  }
+
+  /** The most windows that a file may hold, beyond its first ones: all of them under way, but the one that is read. */
+  get mostWindows(): number {
+    return Math.min(REQUESTS + 1, Math.floor(MOST_BYTES / this.#windowSize));
   }
 
   /** The manifest of the snapshot. */

@@ -10,10 +10,14 @@ import type { ChunkMap } from "../../stream/mod.ts";
 import type { MediumFile } from "../medium.ts";
 import type { PackedContent, Window } from "./packed_content.ts";
 
-/** The windows of a file fetched at the same time; a stream holds these and the one that is being read. */
-const WINDOWS = 3;
+/** The windows that are held at first: the one that is read, and the next two, which are fetched meanwhile. */
+const FIRST_WINDOWS = 3;
 
-/** Reads a file through windows on the content; the next windows are fetched while one is read. */
+/**
+ * Reads a file through windows on the content; the next windows are fetched while one is read. A reader that comes to a
+ * window before that is here reads faster than they come: from then on one more is fetched ahead, so that there are as
+ * many under way as the bucket's latency and the reader's rate ask for.
+ */
 export class PackedFile implements MediumFile {
   readonly #content: PackedContent;
   readonly #chunks: ChunkMap;
@@ -23,6 +27,10 @@ export class PackedFile implements MediumFile {
   readonly #planned: { readonly first: number; readonly end: number } | undefined;
   readonly #closing = new AbortController();
   #windows: Window[] = [];
+  /** The window that was read last. */
+  #current: Window | undefined;
+  /** The windows that are held. */
+  #held = FIRST_WINDOWS;
 
   /**
    * @param content what it is a part of
@@ -97,11 +105,14 @@ export class PackedFile implements MediumFile {
     const { first, end } = this.#planned ?? { first: chunk, end: chunk + 1 };
     const isPlanned = first <= chunk && chunk < end;
     const limit = this.#base + (isPlanned ? end : chunk + 1);
-    const window = this.#windows.find((window) => window.has(at)) ?? this.#begin(at, limit);
-    const kept = this.#windows.filter(({ end }) => end > at).slice(-WINDOWS); // reading mostly goes forward
+    const known = this.#windows.find((window) => window.has(at));
+    const wasAhead = known !== undefined && known !== this.#current;
+    if (wasAhead && !known.isHere && this.#held < this.#content.mostWindows) this.#held++;
+    const window = this.#current = known ?? this.#begin(at, limit);
+    const kept = this.#windows.filter(({ end }) => end > at).slice(-this.#held); // reading mostly goes forward
     for (const window of this.#windows) if (!kept.includes(window)) window.release();
     this.#windows = kept;
-    for (let next = window.end; this.#windows.length < WINDOWS && next < limit;) {
+    for (let next = window.end; this.#windows.length < this.#held && next < limit;) {
       next = (this.#windows.find((window) => window.has(next)) ?? this.#begin(next, limit)).end;
     }
     if (chunk + 1 === this.#chunks.count) this.#content.passed(this.#base + this.#chunks.count);

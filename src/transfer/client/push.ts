@@ -12,6 +12,7 @@ import {
   checkReader,
   checkSigner,
   checkVerifier,
+  describedArchive,
   type SnapshotMeta,
   type SnapshotReader,
   type SnapshotVerifier,
@@ -140,6 +141,8 @@ class Push {
   readonly #server: HttpSource;
   readonly #options: PushOptions;
   readonly #tracker: Tracker;
+  /** True once the other side had a wrong chunk: from then on chunks are verified here too, before they are sent. */
+  #verifies = false;
   /** The error of the reader: a retry would not help. */
   #failure: { readonly error: unknown } | undefined;
 
@@ -169,6 +172,10 @@ class Push {
         return await this.#send(again);
       } catch (error) {
         throwIfCancelled(signal);
+        if (!this.#verifies && this.#failure === undefined && hasCode(error, "CORRUPT")) {
+          this.#verifies = true; // what is wrong here is found out, and never sent again
+          continue;
+        }
         const { bytes } = this.#tracker.progress;
         if (bytes > sent) budget.succeeded(); // it came further than ever
         sent = Math.max(sent, bytes);
@@ -177,6 +184,13 @@ class Push {
         await pause(wait, signal);
       }
     }
+  }
+
+  /** The snapshot as it is sent: the other side verifies every chunk. */
+  #source(): Pick<SnapshotReader, "manifest" | "file"> {
+    const { manifest } = this.#reader;
+    const unverified = !this.#verifies;
+    return { manifest, file: (name, options) => this.#reader.file(name, { ...options, unverified }) };
   }
 
   async #send(again: boolean): Promise<{ readonly upToDate: boolean }> {
@@ -196,8 +210,9 @@ class Push {
       for (let i = 0; i < content.count; i++) if (held.has(i)) this.#tracker.reuse(content.length(i));
     }
     this.#tracker.phase("send");
-    const whole = archive(this.#reader, held === undefined ? {} : { held });
-    const content = held === undefined ? whole : streamFrom(this.#paced(whole, this.#tracker.progress.reused));
+    const content = held === undefined
+      ? archive(this.#reader)
+      : streamFrom(this.#paced(describedArchive(this.#source(), held), this.#tracker.progress.reused));
     const onFailure = (error: unknown) => this.#failure = { error };
     const installed = await put(this.#server, manifest.index, content, this.#options, this.#tracker, onFailure)
       .catch(async (error) => {
@@ -219,7 +234,7 @@ class Push {
    * proxies, and the servers of some runtimes (Deno 2.9, which gets slower and slower with it), take in a body without
    * a limit.
    */
-  async *#paced(content: ReadableStream<Uint8Array>, reused: number): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#paced(content: AsyncIterable<Uint8Array>, reused: number): AsyncGenerator<Uint8Array, void, undefined> {
     let sent = 0;
     let arrived = 0;
     let movedAt = performance.now();

@@ -15,7 +15,7 @@ import type { DownloadLeases, Selector } from "./download_leases.ts";
 import { Uploads } from "./uploads.ts";
 import { Downloads } from "./downloads.ts";
 import type { SnapshotHandlerOptions } from "./options.ts";
-import { LogRoute } from "./log_route.ts";
+import { json, LogRoute } from "./log_route.ts";
 import { keeping, NotHereYet } from "./respond.ts";
 import { statusOfServer, Transfers } from "./status.ts";
 import { isOfService, problem, VERIFIED_BY_CLIENT } from "../wire.ts";
@@ -247,10 +247,10 @@ export class Routes {
     }
   }
 
-  /** Answers with what is here and what is done: of this moment, and so never kept by a cache. */
+  /** Answers with what is here and what is done. */
   async #status(): Promise<Response> {
     const status = await statusOfServer(this.#storage, this.#transfers, this.#options.target);
-    return Response.json(status, { headers: { "Cache-Control": "no-store" } });
+    return json(status);
   }
 }
 

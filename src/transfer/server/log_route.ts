@@ -241,7 +241,7 @@ function parse(bytes: Uint8Array): { readonly term: bigint; readonly leader: str
   }
 }
 
-/** An answer of this moment: never kept by a cache, and of a length that is known, so that its place is free at once. */
+/** An answer of this moment: no cache keeps it, and its length is known, so that its place is free at once. */
 export function json(value: unknown): Response {
   const bytes = new TextEncoder().encode(JSON.stringify(value));
   const headers = { "Content-Type": JSON_TYPE, "Content-Length": String(bytes.length), "Cache-Control": "no-store" };

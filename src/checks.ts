@@ -243,16 +243,22 @@ export function number(least: number, most: number = Infinity): Check {
 }
 
 /** A check for milliseconds; `Infinity` for ever. */
-export function duration(least = 0): Check {
+export function duration(): Check {
   return (value, what) => {
-    if (typeof value === "number" && value >= least) return;
-    throw unfit(what, `a number of milliseconds, ${least} or more`, value);
+    if (typeof value === "number" && value >= 0) return;
+    throw unfit(what, "a number of milliseconds, 0 or more", value);
   };
 }
 
-/** The limit that a time-out sets, in milliseconds: 0 means none, whichever it is. */
-export function timeLimit(ms: number): number {
-  return ms === 0 ? Infinity : ms;
+/** Checks a time-out: milliseconds, of which 0 and `Infinity` mean none. Who uses it asks {@linkcode limitOf}. */
+export const checkTimeout: Check = duration();
+
+/**
+ * The limit that a time-out or a trigger sets: 0 means none, whichever it is, as does `Infinity`. A time for which
+ * something is kept or retried is no time-out: of that 0 is 0.
+ */
+export function limitOf(value: number): number {
+  return value === 0 ? Infinity : value;
 }
 
 function between(least: number, most: number, none: number): string {

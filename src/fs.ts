@@ -110,4 +110,6 @@ export {
   type Extracted,
   type ExtractOptions,
   fileFloor,
+  type ReferencedFile,
+  type ReferenceResolver,
 } from "./storage/directory/mod.ts";

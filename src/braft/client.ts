@@ -6,7 +6,7 @@
 
 import type { Socket } from "node:net";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { backoff, LinkedAbort, pause } from "../async/mod.ts";
+import { backoff, IdleTimer, LinkedAbort, pause } from "../async/mod.ts";
 import { MANIFEST_NAME, MAX_MANIFEST_BYTES, SnapshotManifest } from "../snapshot/mod.ts";
 import type { Throttle } from "../stream/mod.ts";
 import { CODES, decodePart, decodeSegments, encodeGetFile, type Frame, FrameReader } from "./frames.ts";
@@ -168,7 +168,8 @@ export class BraftClient {
     signal: AbortSignal | undefined,
   ): Promise<Frame> {
     const abort = new LinkedAbort(signal);
-    const timer = setTimeout(() => abort.abort(this.#late()), this.#timeout);
+    const silence = new IdleTimer(this.#timeout, () => abort.abort(this.#late()));
+    silence.resume();
     const stop = () => this.#drop();
     abort.signal.addEventListener("abort", stop);
     try {
@@ -189,7 +190,7 @@ export class BraftClient {
     } finally {
       abort.signal.removeEventListener("abort", stop);
       abort.unlink();
-      clearTimeout(timer);
+      silence.pause();
     }
   }
 
@@ -207,11 +208,12 @@ export class BraftClient {
     const { connect } = await import("node:net");
     const { host, port } = this.#address;
     const socket = connect({ host, port, noDelay: true });
-    const timer = setTimeout(() => socket.destroy(this.#late()), this.#timeout);
+    const silence = new IdleTimer(this.#timeout, () => socket.destroy(this.#late()));
+    silence.resume();
     try {
       await new Promise<void>((resolve, reject) => socket.once("error", reject).once("connect", resolve));
     } finally {
-      clearTimeout(timer);
+      silence.pause();
     }
     socket.on("error", () => {}); // the reading fails with it
     return { socket, frames: new FrameReader(socket) };

@@ -4,11 +4,13 @@
  * @module
  */
 
-import { checkOptions, checkSignal, checkString, duration } from "../checks.ts";
+import { checkOptions, checkSignal, checkString, checkTimeout, limitOf } from "../checks.ts";
 import { InFlight, Operation, type Tracker } from "../async/mod.ts";
 import {
+  attributesOf,
   checkStorage,
   type ChunkSpan,
+  copied,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
@@ -32,6 +34,7 @@ export interface PullBraftOptions {
   readonly throttle?: Throttle;
   /**
    * The longest time for which the node may be silent, in milliseconds; then the part is asked for again, three times.
+   * 0 for no limit.
    *
    * @default {10000}
    */
@@ -74,9 +77,9 @@ export function pullBraft(
     const { signal, throttle, timeout = 10_000 } = checkOptions(options, {
       signal: checkSignal,
       throttle: checkThrottle,
-      timeout: duration(1),
+      timeout: checkTimeout,
     });
-    const client = new BraftClient(uri, timeout, throttle);
+    const client = new BraftClient(uri, limitOf(timeout), throttle);
     try {
       tracker.phase("manifest");
       const manifest = await client.manifest(signal);
@@ -153,10 +156,8 @@ async function copy(
   const writer = await storage.create({ onBytes: (bytes) => tracker.add(bytes) });
   try {
     tracker.phase("fetch");
-    for (const { name, userMeta, checksum } of files) {
-      // A reference is asked for like any other, and is a file from then on.
-      const attributes = { ...(userMeta !== undefined && { userMeta }), ...(checksum !== undefined && { checksum }) };
-      const target = writer.file(name, attributes).getWriter();
+    for (const { name, ...info } of files) {
+      const target = writer.file(name, attributesOf(copied(info))).getWriter();
       try {
         for await (const bytes of client.file(name, 0, undefined, signal)) await target.write(bytes);
         await target.close();

@@ -5,9 +5,10 @@
  */
 
 import type { AddressInfo, Server, Socket } from "node:net";
-import { checkOptions, checkString, duration, integer, required } from "../checks.ts";
+import { LONGEST_WAIT } from "../async/mod.ts";
+import { checkOptions, checkString, checkTimeout, integer, limitOf, required } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../errors.ts";
-import { checkReader, MANIFEST_NAME, type SnapshotReader } from "../snapshot/mod.ts";
+import { checkReader, MANIFEST_NAME, SnapshotManifest, type SnapshotReader } from "../snapshot/mod.ts";
 import { checkThrottle, type Throttle } from "../stream/mod.ts";
 import { CODES, decodeGetFile, encodeError, encodePart, type Frame, FrameReader, type GetFile } from "./frames.ts";
 import { FileCursor } from "./file_cursor.ts";
@@ -38,7 +39,7 @@ export interface BraftServerOptions {
   readonly throttle?: Throttle;
   /**
    * The longest time for which a follower may ask for nothing and take nothing, in milliseconds. Then its connection is
-   * closed; it opens another when it wants more.
+   * closed; it opens another when it wants more. 0 for no limit.
    *
    * @default {60000}
    */
@@ -102,8 +103,9 @@ export async function serveBraft(options: BraftServerOptions): Promise<BraftServ
     port: required(integer(0, 65_535)),
     hostname: checkString,
     throttle: checkThrottle,
-    stallTimeout: duration(1),
+    stallTimeout: checkTimeout,
   });
+  const stallLimit = limitOf(stallTimeout);
   const { createServer } = await import("node:net");
   const offers = new Map<bigint, SnapshotReader>();
   const sockets = new Set<Socket>();
@@ -111,7 +113,7 @@ export async function serveBraft(options: BraftServerOptions): Promise<BraftServ
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     socket.on("error", () => {}); // it is closed then, which the reading sees
-    socket.setTimeout(stallTimeout, () => void socket.destroy());
+    if (stallLimit < Infinity) socket.setTimeout(Math.min(stallLimit, LONGEST_WAIT), () => void socket.destroy());
     socket.setNoDelay(true);
     answerAll(socket, offers, throttle).catch(() => {}).finally(() => socket.destroy());
   });
@@ -189,7 +191,7 @@ async function answerOf(
   }
   const reader = offers.get(id);
   if (reader === undefined) return error(CODES.noReader, `There is no reader ${id}`);
-  if (name === MANIFEST_NAME) return encodePart(correlation, offset, true, [reader.manifest.bytes]);
+  if (name === MANIFEST_NAME) return encodePart(correlation, offset, true, [await served(reader.manifest)]);
   if (!reader.manifest.files.some((file) => file.name === name)) {
     return error(CODES.notListed, `The snapshot has no file ${JSON.stringify(name)}`);
   }
@@ -202,6 +204,12 @@ async function answerOf(
     if (failure instanceof SnapshotError) await cursor.close();
     return error(hasCode(failure, "BUSY") ? CODES.again : CODES.io, messageOf(failure));
   }
+}
+
+/** The manifest that a follower gets: as from braft, it does not say where a file lies here. A digest covers that. */
+async function served({ verifiable, meta, files, bytes }: SnapshotManifest): Promise<Uint8Array> {
+  if (verifiable || files.every(({ source }) => source === undefined)) return bytes;
+  return (await SnapshotManifest.of(meta, files.map(({ source: _, ...file }) => file))).bytes;
 }
 
 /** The bytes that may be sent now: fewer than asked for where a slow rate would have the follower wait too long. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { able, checkFunction, checkOptions, checkSignal, timeLimit } from "../checks.ts";
+import { able, checkFunction, checkOptions, checkSignal, limitOf } from "../checks.ts";
 import { hasCode } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import {
@@ -78,7 +78,7 @@ export class SnapshotExecutor {
     this.#failures = new ExecutorFailures(context, this.#clock, this.#onEvent);
     this.#evidence = new SnapshotEvidence(context, this.#onEvent, (index) => this.#onLost(index));
     this.#saver = new Saver(context, this.#evidence, this.#clock, () => this.#runs.makeRoom());
-    this.#disk = new DiskBased(context, this.#clock, timeLimit(options.purge?.safeIndexTimeout ?? SAFE_INDEX_TIMEOUT));
+    this.#disk = new DiskBased(context, this.#clock, limitOf(options.purge?.safeIndexTimeout ?? SAFE_INDEX_TIMEOUT));
     this.#installer = new Installer(
       context,
       this.#evidence,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkFunction, type Checks, checkText, duration, withMembers } from "../checks.ts";
+import { checkFunction, type Checks, checkText, checkTimeout, withMembers } from "../checks.ts";
 import type { SnapshotError } from "../errors.ts";
 import type { LogStorage } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
@@ -108,7 +108,7 @@ export function followChecks(): Checks<FollowOptions> {
   return {
     name: checkText,
     address: checkText,
-    timeout: duration(),
+    timeout: checkTimeout,
     install: withMembers<Omit<InstallOptions, "signal" | "index">>(
       { ...install, limits: () => {} } as Checks<Omit<InstallOptions, "signal" | "index">>,
     ),

@@ -10,11 +10,11 @@ import {
   checkIndex,
   checkOptions,
   type Checks,
-  duration,
+  checkTimeout,
+  limitOf,
   number,
   oneOf,
   required,
-  timeLimit,
 } from "../checks.ts";
 
 /** See {@linkcode PurgeOptions.safeIndexTimeout}. */
@@ -117,7 +117,7 @@ export function purgeIndex(state: PurgeState, options: PurgeOptions): bigint | u
   if (upToSnapshotIndex === false) {
     for (const member of members?.() ?? []) {
       const { matchIndex, lastSeen } = checkMember(member);
-      if (state.now - lastSeen < timeLimit(safeIndexTimeout)) limits.push(matchIndex);
+      if (state.now - lastSeen < limitOf(safeIndexTimeout)) limits.push(matchIndex);
     }
   }
   const index = limits.reduce((lowest, limit) => limit < lowest ? limit : lowest);
@@ -150,7 +150,7 @@ export function purgeChecks(): Checks<PurgeOptions> {
     upToSnapshotIndex: oneOf(true, false, "newest"),
     preserve: number(0),
     gap: number(0),
-    safeIndexTimeout: duration(),
+    safeIndexTimeout: checkTimeout,
     members: checkFunction,
   };
 }

@@ -5,7 +5,7 @@
  */
 
 import { backoff } from "../async/mod.ts";
-import { defined } from "../checks.ts";
+import { defined, limitOf } from "../checks.ts";
 import type { Clock } from "./clock.ts";
 
 /**
@@ -142,7 +142,7 @@ export class Triggers {
 
   /** Starts the timer. */
   start(): void {
-    if (this.#options.interval > 0) this.#schedule(Math.random() * this.#options.interval);
+    if (limitOf(this.#options.interval) < Infinity) this.#schedule(Math.random() * this.#options.interval);
   }
 
   /** Stops all timers. */
@@ -182,9 +182,9 @@ export class Triggers {
   #isDue({ appliedIndex, snapshotIndex, snapshotBytes, logBytes }: TriggerState): boolean {
     if (appliedIndex <= snapshotIndex) return false;
     const { entries, logBytes: bytes, logFactor } = this.#options;
-    return (entries > 0 && appliedIndex - snapshotIndex >= entries) ||
-      (bytes > 0 && logBytes >= bytes) ||
-      (logFactor > 0 && logBytes >= Math.max(snapshotBytes * logFactor, MIN_LOG_BYTES));
+    const factor = limitOf(logFactor);
+    return appliedIndex - snapshotIndex >= limitOf(entries) || logBytes >= limitOf(bytes) ||
+      (factor < Infinity && logBytes >= Math.max(snapshotBytes * factor, MIN_LOG_BYTES));
   }
 
   #schedule(ms: number): void {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { limitOf } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import type { Tracker } from "../async/mod.ts";
 import type { Clock } from "./clock.ts";
@@ -26,20 +27,21 @@ export function watchWork(
   clock: Clock,
   options: Pick<ExecutorOptions, "saveTimeout" | "stallTimeout">,
 ): () => void {
-  const { saveTimeout = 600_000, stallTimeout = 60_000 } = options;
+  const saveLimit = kind === "save" ? limitOf(options.saveTimeout ?? 600_000) : Infinity;
+  const stallLimit = limitOf(options.stallTimeout ?? 60_000);
   const cancel = (what: string, limit: number) =>
     stop.abort(new SnapshotError("TIMEOUT", `The ${kind} ${what} ${limit} ms, and was cancelled`, { expected: limit }));
-  const cancelTimeout = kind === "save" && saveTimeout > 0
-    ? clock.after(saveTimeout, () => cancel("took more than", saveTimeout))
+  const cancelTimeout = saveLimit < Infinity
+    ? clock.after(saveLimit, () => cancel("took more than", saveLimit))
     : () => {};
   let cancelStall = () => {};
   let seen = -1;
   const look = () => {
-    if (tracker.version === seen) cancel("came no further for", stallTimeout);
+    if (tracker.version === seen) cancel("came no further for", stallLimit);
     seen = tracker.version;
-    cancelStall = clock.after(stallTimeout, look);
+    cancelStall = clock.after(stallLimit, look);
   };
-  if (stallTimeout > 0) look();
+  if (stallLimit < Infinity) look();
   return () => {
     cancelTimeout();
     cancelStall();

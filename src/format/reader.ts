@@ -153,7 +153,6 @@ export class ForeignReader implements FormatReader {
       tracker.phase("verify", files.reduce((sum, { size }) => sum + size, 0));
       for (const file of files) {
         if (file.check === undefined && this.#snapshot.verify !== undefined) continue;
-        if (file.size === 0 && file.attributes?.source === "reference") continue; // it need not be here
         await attempt(file.name, async () => {
           const check = file.check?.();
           for await (const bytes of file.read(0, file.size, signal)) {

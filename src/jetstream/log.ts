@@ -12,13 +12,14 @@ import {
   checkOptions,
   checkSignal,
   checkString,
-  duration,
+  checkTimeout,
   integer,
+  limitOf,
   required,
 } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { type Backoff, backoff, type FailingTask, Failures, LONGEST_WAIT, raceAbort } from "../async/mod.ts";
+import { type Backoff, backoff, type FailingTask, Failures, raceAbort } from "../async/mod.ts";
 import { MESSAGE_ID, TERM } from "./entry.ts";
 import { isNoMessage, isNoStream, isSilent, passes, wrap } from "./errors.ts";
 import { followStream } from "./follow.ts";
@@ -42,6 +43,7 @@ export interface JetStreamLogOptions {
   readonly replicas?: number;
   /**
    * The time that a silent member holds purging back, in milliseconds. After it the member has to install a snapshot.
+   * 0 for no limit: a dead one holds it back for ever.
    *
    * @default {600000}
    */
@@ -125,7 +127,8 @@ export class JetStreamLog implements SharedLog {
     this.#proposals = proposals;
     this.#bounds = boundsOf(info);
     this.#witness = witnessOf(info);
-    const wait = Math.min(memberTimeout / 4, LONGEST_WAIT);
+    // Others may have a limit where this one has none.
+    const wait = Math.min(limitOf(memberTimeout), MEMBER_TIMEOUT) / 4;
     this.#failures = new Failures(onFailing);
     this.#beat = setInterval(() => void this.#sayAlive(), wait);
   }
@@ -146,7 +149,7 @@ export class JetStreamLog implements SharedLog {
       stream: required(checkString),
       member: required(checkString),
       replicas: integer(1, 5),
-      memberTimeout: duration(1),
+      memberTimeout: checkTimeout,
       onFailing: checkFunction,
       signal: checkSignal,
     });
@@ -177,7 +180,7 @@ export class JetStreamLog implements SharedLog {
     const client = jetstream(connection.nats);
     const manager = await raceAbort(jetstreamManager(connection.nats), signal);
     const stream = await raceAbort(ensureStream(manager, name, replicas), signal);
-    const members = await raceAbort(Members.open(client, manager, stream, member, memberTimeout), signal);
+    const members = await raceAbort(Members.open(client, manager, stream, member, limitOf(memberTimeout)), signal);
     await raceAbort(members.join(boundsOf(await manager.streams.info(name)).first), signal);
     // Read again: the bounds hold only from here on, now that nothing this member needs is purged.
     const info = await raceAbort(manager.streams.info(name), signal);

@@ -7,16 +7,17 @@
 import { chunked, ChunkMapBuilder, DEFAULT_CHUNK_SIZE, digested } from "../stream/mod.ts";
 import { SnapshotManifest } from "./manifest.ts";
 import { checkReader } from "./options.ts";
-import { completeFile, completeMeta, type FileInfo } from "./meta.ts";
+import { completeFile, completeMeta, copied, type FileInfo } from "./meta.ts";
 import type { SnapshotReader } from "./storage.ts";
 
 /**
  * The manifest of a snapshot, with chunk digests: its own; or, for a snapshot that braft wrote, one that is made by
- * reading all its files once. Earlier damage is not noticed; later damage, or damage on the way, is.
+ * reading all its files once. Earlier damage is not noticed; later damage, or damage on the way, is. It is that of a
+ * copy: what is a reference in the snapshot is a file in it.
  *
  * @category Storage
  * @param reader the snapshot
- * @throws {SnapshotError} `NOT_FOUND` if a file is only a reference to something outside of the snapshot
+ * @throws {SnapshotError} `NOT_FOUND` if a file is a reference, and the storage has no resolver
  *
  * @example
  * ```ts
@@ -46,7 +47,7 @@ export async function completeManifest(reader: SnapshotReader): Promise<Snapshot
     for await (const { bytes, digest } of content) {
       chunks.add(digest, bytes.length);
     }
-    files.push(completeFile(file, await chunks.build()));
+    files.push(completeFile(copied(file), await chunks.build()));
   }
   return await SnapshotManifest.of(completeMeta(reader.meta, 0), files);
 }

@@ -29,11 +29,13 @@ import {
   encodeHead,
   FILES_A_TURN,
   isExtended,
+  leastVersion,
   malformed,
   type ManifestVerifier,
   MAX_FILES,
   MAX_MANIFEST_BYTES,
   parse,
+  unknownOf,
 } from "./manifest_bytes.ts";
 
 /** Files that are read at the same time. */
@@ -101,10 +103,10 @@ export class SnapshotManifest {
     const encoder = new TextEncoder();
     const sorted = files.map((file) => ({ file, key: encoder.encode(file.name) }))
       .sort((a, b) => compareBytes(a.key, b.key)).map(({ file }) => file);
-    const extended = isExtended(own, sorted);
-    const described = await encodeFiles(sorted, extended);
-    const digest = await sha256(concat([encodeHead(own, extended, undefined), described]));
-    const bytes = concat([encodeHead(own, extended, digest), described]);
+    const least = isExtended(own, sorted) ? leastVersion(own, sorted) : undefined;
+    const described = await encodeFiles(sorted, least !== undefined);
+    const digest = await sha256(concat([encodeHead(own, least, undefined), described]));
+    const bytes = concat([encodeHead(own, least, digest), described]);
     if (bytes.length > MAX_MANIFEST_BYTES) {
       throw new SnapshotError(
         "MALFORMED",
@@ -142,7 +144,7 @@ export class SnapshotManifest {
     if (lastIncludedIndex === undefined || lastIncludedTerm === undefined) {
       throw malformed("it does not say which index and term it is of");
     }
-    const extension = decodeSnapshotExtension(own ?? new Uint8Array(0));
+    const extension = decodeSnapshotExtension(own);
     const files: FileInfo[] = [];
     const decoding = new InFlight<FileInfo>(); // each waits for a digest
     for (const [i, file] of (message.files ?? []).entries()) {
@@ -156,6 +158,7 @@ export class SnapshotManifest {
       lastIncludedTerm,
       peers,
       ...(oldPeers.length > 0 && { oldPeers }),
+      ...unknownOf(message.meta!),
       ...extension?.fields,
     }, files);
     // Byte by byte: some changes (of a wire type, of the order) mean nothing to protobuf, but are damage all the same.

@@ -30,13 +30,10 @@ const MOST_OTHERS = 1024;
 /** Field 2 of `LocalSnapshotPbMeta`, length-delimited. */
 const FILES_TAG = 2 << 3 | 2;
 /**
- * The highest version of the extensions that this release reads. It writes 1 if version 1 can say everything, so that
+ * The highest version of the extensions that this release reads. It writes the lowest that can say everything, so that
  * the manifest of a snapshot with neither group nor seal stays the same for every release.
  */
-export const FORMAT_VERSION: number = 2;
-
-/** The first byte of either extension: field 1 as a varint. A field 1000 that begins otherwise is somebody else's. */
-const EXTENSION_TAG = 0x08;
+export const FORMAT_VERSION: number = 3;
 
 /** Decides whether a manifest is trusted, before its files are looked at. */
 export interface ManifestVerifier {
@@ -48,15 +45,34 @@ export function isExtended(meta: SnapshotMeta, files: readonly FileInfo[]): bool
   return meta.createdAt !== undefined && files.every((file) => file.chunks !== undefined);
 }
 
-/** The first bytes of a manifest; without a digest, those that the digest is computed over. */
-export function encodeHead(meta: SnapshotMeta, extended: boolean, digest: Uint8Array | undefined): Uint8Array {
+/**
+ * The least version that the extensions of a manifest are of: 3 if it keeps unknown fields, since a release that drops
+ * them would take it for damaged. 2 with a group or a seal.
+ */
+export function leastVersion(meta: SnapshotMeta, files: readonly FileInfo[]): number {
+  return [meta, ...files].some(({ unknownFields }) => unknownFields !== undefined) ? 3 : 1;
+}
+
+/**
+ * The first bytes of a manifest; without a digest, those that the digest is computed over.
+ *
+ * @param meta the metadata
+ * @param least the least version of the extensions; without one there are none
+ * @param digest the digest, once it is known
+ */
+export function encodeHead(
+  meta: SnapshotMeta,
+  least: number | undefined,
+  digest: Uint8Array | undefined,
+): Uint8Array {
   return LOCAL_SNAPSHOT_PB_META.encode({
     meta: {
       lastIncludedIndex: meta.lastIncludedIndex,
       lastIncludedTerm: meta.lastIncludedTerm,
       peers: [...meta.peers],
       oldPeers: [...meta.oldPeers ?? []],
-      ...(extended && { extension: encodeSnapshotExtension(meta, digest) }),
+      ...(meta.unknownFields !== undefined && { unknownFields: [meta.unknownFields] }),
+      ...(least !== undefined && { extension: encodeSnapshotExtension(meta, least, digest) }),
     },
   });
 }
@@ -74,11 +90,11 @@ export async function encodeFiles(files: readonly FileInfo[], extended: boolean)
   return concat(parts);
 }
 
-function encodeSnapshotExtension(meta: SnapshotMeta, digest: Uint8Array | undefined): Uint8Array {
+function encodeSnapshotExtension(meta: SnapshotMeta, least: number, digest: Uint8Array | undefined): Uint8Array {
   const { group, signature } = meta;
   const seal = digest && meta.seal; // it covers the digest, as the signature does, and so cannot be part of it
   return SNAPSHOT_EXTENSION.encode({
-    formatVersion: group === undefined && seal === undefined ? 1 : 2,
+    formatVersion: Math.max(least, group === undefined && seal === undefined ? 1 : 2),
     createdAt: BigInt(meta.createdAt!),
     ...(meta.writer !== undefined && { writer: meta.writer }),
     ...(meta.parentIndex !== undefined && { parentIndex: meta.parentIndex }),
@@ -89,13 +105,14 @@ function encodeSnapshotExtension(meta: SnapshotMeta, digest: Uint8Array | undefi
 }
 
 function encodeFileMeta(
-  { userMeta, source, checksum, chunks, ...trailer }: FileInfo,
+  { userMeta, source, checksum, unknownFields, chunks, ...trailer }: FileInfo,
   extended: boolean,
 ): LocalFileMetaMessage {
   return {
     ...(userMeta !== undefined && { userMeta }),
     ...(source !== undefined && { source: SOURCES.indexOf(source) }),
     ...(checksum !== undefined && { checksum }),
+    ...(unknownFields !== undefined && { unknownFields: [unknownFields] }),
     ...(extended && {
       extension: FILE_EXTENSION.encode({
         size: BigInt(chunks!.size),
@@ -118,13 +135,13 @@ function encodeFileMeta(
  */
 export function groupOfManifest(bytes: Uint8Array): string | undefined {
   const { meta } = parse(() => LOCAL_SNAPSHOT_PB_META.decode(bytes));
-  return decodeSnapshotExtension(meta?.extension ?? new Uint8Array(0))?.fields.group;
+  return decodeSnapshotExtension(meta?.extension)?.fields.group;
 }
 
 export function decodeSnapshotExtension(
-  bytes: Uint8Array,
+  bytes: Uint8Array | undefined,
 ): { fields: Partial<SnapshotMeta>; digest: Uint8Array } | undefined {
-  if (bytes[0] !== EXTENSION_TAG) return undefined;
+  if (bytes === undefined) return undefined;
   const { formatVersion = 0, createdAt = 0n, digest = new Uint8Array(0), seal, ...rest } = parse(() =>
     SNAPSHOT_EXTENSION.decode(bytes)
   );
@@ -144,7 +161,7 @@ export function decodeSnapshotExtension(
 export async function decodeFile({ name = "", meta = {} }: FileMessage, extended: boolean): Promise<FileInfo> {
   const { userMeta, checksum } = meta;
   const source = SOURCES[meta.source ?? -1];
-  const extension = await decodeExtension(name, meta.extension ?? new Uint8Array(0));
+  const extension = await decodeExtension(name, meta.extension);
   if ((extension !== undefined) !== extended) {
     throw new SnapshotError(
       "CORRUPT",
@@ -159,15 +176,23 @@ export async function decodeFile({ name = "", meta = {} }: FileMessage, extended
     ...(userMeta !== undefined && { userMeta }),
     ...(source !== undefined && { source }),
     ...(checksum !== undefined && { checksum }),
+    ...unknownOf(meta),
     ...extension,
   };
 }
 
+/** The unknown fields of a message, as a copy in one piece. */
+export function unknownOf({ unknownFields }: { readonly unknownFields?: Uint8Array[] }): {
+  readonly unknownFields?: Uint8Array;
+} {
+  return unknownFields === undefined ? {} : { unknownFields: concat(unknownFields) };
+}
+
 async function decodeExtension(
   file: string,
-  bytes: Uint8Array,
+  bytes: Uint8Array | undefined,
 ): Promise<Required<Pick<FileInfo, "chunks">> & FileTrailer | undefined> {
-  if (bytes[0] !== EXTENSION_TAG) return undefined;
+  if (bytes === undefined) return undefined;
   checkLists(file, bytes);
   const none = new Uint8Array(0);
   const {
@@ -225,8 +250,7 @@ export async function checkTrusted(bytes: Uint8Array, verifier: ManifestVerifier
   for (const { tag, begin, end } of fieldsOf(bytes)) if (tag !== FILES_TAG) others.push(bytes.subarray(begin, end));
   const { meta } = parse(() => LOCAL_SNAPSHOT_PB_META.decode(concat(others)));
   const { lastIncludedIndex = 0n, lastIncludedTerm = 0n, peers = [] } = meta ?? {};
-  const { fields, digest = new Uint8Array(DIGEST_SIZE) } =
-    decodeSnapshotExtension(meta?.extension ?? new Uint8Array(0)) ?? {};
+  const { fields, digest = new Uint8Array(DIGEST_SIZE) } = decodeSnapshotExtension(meta?.extension) ?? {};
   await verifier.verify({
     index: lastIncludedIndex,
     digest,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { list, type Message, message, one } from "../stream/mod.ts";
+import { list, type Message, message, one, others } from "../stream/mod.ts";
 
 export interface EncryptionMessage {
   keyId?: string;
@@ -72,19 +72,26 @@ export const SNAPSHOT_EXTENSION: Message<SnapshotExtensionMessage> = message({
 /** `FileSource`. */
 export const SOURCES = ["local", "reference"] as const;
 
+/** The first byte of either extension: field 1 as a varint. A field 1000 that begins otherwise is somebody else's. */
+const EXTENSION_TAG = 0x08;
+const isExtension = (bytes: Uint8Array) => bytes[0] === EXTENSION_TAG;
+
 export interface LocalFileMetaMessage {
   userMeta?: Uint8Array;
-  /** A number of {@linkcode SOURCES}. */
+  /** A number of {@linkcode SOURCES}; any other is an unknown field to braft, too. */
   source?: number;
   checksum?: string;
+  unknownFields?: Uint8Array[];
   extension?: Uint8Array;
 }
 
-const LOCAL_FILE_META: Message<LocalFileMetaMessage> = message({
+// Unknown fields stand where braft writes them, which takes the extension for one: behind all that it knows.
+export const LOCAL_FILE_META: Message<LocalFileMetaMessage> = message({
   userMeta: one(1, "bytes"),
-  source: one(2, "enum"),
+  source: one(2, "enum", (source) => source in SOURCES),
   checksum: one(3, "string"),
-  extension: one(1000, "bytes"),
+  unknownFields: others(),
+  extension: one(1000, "bytes", isExtension),
 });
 
 export interface FileMessage {
@@ -97,15 +104,17 @@ export interface SnapshotMetaMessage {
   lastIncludedTerm?: bigint;
   peers?: string[];
   oldPeers?: string[];
+  unknownFields?: Uint8Array[];
   extension?: Uint8Array;
 }
 
-const SNAPSHOT_META: Message<SnapshotMetaMessage> = message({
+export const SNAPSHOT_META: Message<SnapshotMetaMessage> = message({
   lastIncludedIndex: one(1, "int64"),
   lastIncludedTerm: one(2, "int64"),
   peers: list(3, "string"),
   oldPeers: list(4, "string"),
-  extension: one(1000, "bytes"),
+  unknownFields: others(),
+  extension: one(1000, "bytes", isExtension),
 });
 
 export interface LocalSnapshotPbMetaMessage {

@@ -5,6 +5,7 @@
  */
 
 import {
+  type Check,
   checkBytes,
   checkIndex,
   checkOptions,
@@ -19,7 +20,8 @@ import {
 } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { checkGroup } from "./group.ts";
-import type { ChunkMap } from "../stream/mod.ts";
+import { LOCAL_FILE_META, SNAPSHOT_META } from "./messages.ts";
+import type { ChunkMap, Message } from "../stream/mod.ts";
 
 export { MAX_INDEX };
 
@@ -65,6 +67,11 @@ export interface SnapshotMeta {
   readonly group?: string;
   /** A signature over the snapshot digest. */
   readonly signature?: Uint8Array;
+  /**
+   * Fields of braft's message `SnapshotMeta` that this release does not know, such as JRaft's learners, as they stand
+   * in it. Whatever rewrites the manifest keeps them, as braft does, byte for byte.
+   */
+  readonly unknownFields?: Uint8Array;
   /** A seal over the snapshot digest, if its files are encrypted: {@linkcode EncryptedStorage} makes and checks it. */
   readonly seal?: SnapshotSeal;
 }
@@ -85,6 +92,8 @@ export interface FileAttributes {
   readonly source?: "local" | "reference";
   /** braft's `checksum`, a text of the user's own. Filled in as `chunks-sha256:` and the root if absent. */
   readonly checksum?: string;
+  /** Fields of braft's message `LocalFileMeta` that this release does not know: see {@linkcode SnapshotMeta}. */
+  readonly unknownFields?: Uint8Array;
 }
 
 /** The key groups that a file holds, and where each begins: Flink's `KeyGroupRangeOffsets`. */
@@ -142,6 +151,7 @@ export function checkMeta(meta: SnapshotMeta): SnapshotMeta {
     parentIndex,
     group,
     signature,
+    unknownFields,
     seal,
   } = checkOptions(meta, {
     lastIncludedIndex: required(checkSnapshotIndex),
@@ -153,6 +163,7 @@ export function checkMeta(meta: SnapshotMeta): SnapshotMeta {
     parentIndex: checkIndex,
     group: checkGroup,
     signature: checkBytes,
+    unknownFields: unknownTo(SNAPSHOT_META),
     seal: checkEncryption,
   }, "meta");
   if ((signature?.length ?? 0) > MAX_SIGNATURE) {
@@ -170,7 +181,22 @@ export function checkMeta(meta: SnapshotMeta): SnapshotMeta {
     ...(parentIndex !== undefined && { parentIndex }),
     ...(group !== undefined && { group }),
     ...(signature !== undefined && { signature: copyBytes(signature, "meta.signature") }),
+    ...(unknownFields !== undefined && { unknownFields: copyBytes(unknownFields, "meta.unknownFields") }),
     ...(seal !== undefined && { seal: checkEncryption(seal, "meta.seal") }),
+  };
+}
+
+/** A check for fields of a message that are not known: known ones would change what the message says. */
+function unknownTo(kind: Message<{ unknownFields?: Uint8Array[] }>): Check {
+  return (value, what) => {
+    const bytes = checkBytes(value, what);
+    try {
+      const { unknownFields, ...known } = kind.decode(bytes);
+      if (Object.keys(known).length === 0 && unknownFields !== undefined) return;
+    } catch {
+      // They are no fields at all.
+    }
+    throw new SnapshotError("MALFORMED", `${what} must be protobuf fields that this release does not know`);
   };
 }
 
@@ -198,16 +224,29 @@ function checkSnapshotIndex(value: unknown, what: string): void {
 
 /** The checks of the attributes of a file. */
 export function attributeChecks(): Checks<FileAttributes> {
-  return { userMeta: checkBytes, source: oneOf("local", "reference"), checksum: checkText };
+  return {
+    userMeta: checkBytes,
+    source: oneOf("local", "reference"),
+    checksum: checkText,
+    unknownFields: unknownTo(LOCAL_FILE_META),
+  };
 }
 
 /** The attributes of a file, copied out of options that say more. */
-export function attributesOf({ userMeta, source, checksum }: FileAttributes): FileAttributes {
+export function attributesOf({ userMeta, source, checksum, unknownFields }: FileAttributes): FileAttributes {
   return {
     ...(userMeta !== undefined && { userMeta: copyBytes(userMeta, "options.userMeta") }),
     ...(source !== undefined && { source }),
     ...(checksum !== undefined && { checksum }),
+    ...(unknownFields !== undefined && { unknownFields: copyBytes(unknownFields, "options.unknownFields") }),
   };
+}
+
+/** A file as it is in a copy that is made of the bytes: what was a reference is a file there, as it is to braft. */
+export function copied<F extends FileAttributes>(file: F): F {
+  if (file.source !== "reference") return file;
+  const { source: _, ...others } = file;
+  return others as F;
 }
 
 /** The name and version of this release, for manifests. */

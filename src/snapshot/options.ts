@@ -54,7 +54,7 @@ export function checkCommitOptions(options: CommitOptions): CommitOptions {
 
 /** Checks the options of `SnapshotWriter.add`. */
 export function checkAddOptions(options: AddOptions): AddOptions {
-  return checkOptions(options, { immutable: checkBoolean });
+  return checkOptions(options, { immutable: checkBoolean, reference: checkBoolean });
 }
 
 /** Checks the options of `SnapshotReader.file`, and returns the range, and whether chunks need not be verified. */

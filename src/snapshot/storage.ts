@@ -298,6 +298,14 @@ export interface AddOptions {
    * @default {false}
    */
   readonly immutable?: boolean;
+  /**
+   * True if the files stay where they are, and the snapshot only refers to them: each is read once, made durable there,
+   * and never written to again or removed as long as a snapshot refers to it, which is the caller's to see to. The
+   * storage needs a resolver, which finds them. In a copy of the snapshot they are files like the others.
+   *
+   * @default {false}
+   */
+  readonly reference?: boolean;
 }
 
 /**

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ByteRange, SnapshotInfo, SnapshotManifest } from "../snapshot/mod.ts";
+import type { ByteRange, FileInfo, SnapshotInfo, SnapshotManifest, SnapshotMeta } from "../snapshot/mod.ts";
 
 /** A chunk that is written. */
 export interface WrittenChunk {
@@ -16,6 +16,8 @@ export interface WrittenChunk {
 
 /** A file on a medium; reads and writes at positions, several at once. */
 export interface MediumFile {
+  /** True if its bytes are not the storage's own: wrong ones prove nothing about the snapshot. */
+  readonly isElsewhere?: boolean;
   /** Reads until the buffer is full or the file ends, and returns the number of bytes read. */
   read(buffer: Uint8Array, position: number): Promise<number>;
   /**
@@ -117,6 +119,11 @@ export interface LocalFiles {
    * @returns whether that can be done
    */
   put(path: string, place: string, name: string, link: boolean): Promise<boolean>;
+  /**
+   * Opens a file that the snapshot only refers to: it stays where it is, is read, and made durable there. Absent where
+   * nobody could say where it is: see {@linkcode Places.reference}.
+   */
+  refer?(path: string): Promise<MediumFile>;
 }
 
 /** Places with files. A place holds a snapshot, complete or being built; the medium chooses its name. */
@@ -151,6 +158,14 @@ export interface Places {
    * @throws {SnapshotError} `NOT_FOUND`
    */
   open(place: string, name: string, mode: "read" | "create" | "update", range?: ByteRange): Promise<MediumFile>;
+  /**
+   * Opens a referenced file that is not in its place. Absent where nobody knows where such files are.
+   *
+   * @param file which
+   * @param snapshot the metadata of its snapshot
+   * @throws {SnapshotError} `UNAVAILABLE` if it cannot be opened
+   */
+  reference?(file: FileInfo, snapshot: SnapshotMeta): Promise<MediumFile>;
   /** Puts a file of one place into another too, without a copy. Returns whether that can be done. */
   link(from: string, to: string, name: string, as: string): Promise<boolean>;
   /** Removes a file from a place. */

@@ -5,7 +5,7 @@
  */
 
 import { hasCode, SnapshotError } from "../errors.ts";
-import { type ChunkMap, DEFAULT_CHUNK_SIZE, equal, sha256 } from "../stream/mod.ts";
+import { type ChunkMap, DEFAULT_CHUNK_SIZE, equal, sha256, toHex } from "../stream/mod.ts";
 import type { MediumFile, WrittenChunk } from "./medium.ts";
 
 /** The times that a wrong chunk is read again, each time by another way, before it is called bad. */
@@ -43,6 +43,14 @@ export async function readChunk(
       );
     }
     seen = { length, digest };
+  }
+  if (file.isElsewhere) {
+    throw new SnapshotError(
+      "UNAVAILABLE",
+      `What ${JSON.stringify(name)} refers to has other bytes than the file of the snapshot, first in chunk ${i}: it ` +
+        `was changed since, or the resolver gives another one`,
+      { file: name, chunk: i, expected: toHex(chunks.digest(i)), actual: toHex(seen!.digest) },
+    );
   }
   if (seen!.length === again.length) throw chunks.corrupt(i, name, seen!.digest);
   if (await file.size() >= chunks.offset(i) + again.length) {

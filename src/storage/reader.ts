@@ -17,7 +17,7 @@ import {
   type VerifyOptions,
   type VerifyResult,
 } from "../snapshot/mod.ts";
-import { InFlight, Operation } from "../async/mod.ts";
+import { InFlight, Operation, raceAbort } from "../async/mod.ts";
 import { type ChunkMap, streamFrom } from "../stream/mod.ts";
 import type { MediumFile, PlacedSnapshot, Places } from "./medium.ts";
 import { blocks, readChunk, readUnverified } from "./read_chunk.ts";
@@ -43,6 +43,7 @@ export class StoredReader implements SnapshotReader {
   readonly #place: string;
   readonly #owner: ReaderOwner;
   readonly #files = new Set<MediumFile>();
+  readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
   /**
@@ -109,7 +110,7 @@ export class StoredReader implements SnapshotReader {
       tracker.phase("verify", this.manifest.size);
       const { bad, worst } = await verifyFiles({
         files: this.manifest.files,
-        withFile: (name, use) => this.#withFile(name, {}, use),
+        withFile: (name, use) => this.#withFile(name, {}, use, signal),
         unreadable: (name) => this.#owner.unreadable(name),
         check: () => {
           throwIfCancelled(signal);
@@ -125,6 +126,7 @@ export class StoredReader implements SnapshotReader {
 
   close(): Promise<void> {
     return this.#closed ??= (async () => {
+      this.#closing.abort(closed());
       try {
         await Promise.all([...this.#files].map((file) => this.#release(file)));
       } finally {
@@ -138,8 +140,13 @@ export class StoredReader implements SnapshotReader {
     return this.close();
   }
 
-  async #withFile<T>(name: string, range: ByteRange, use: (file: MediumFile) => Promise<T>): Promise<T> {
-    const file = await this.#open(name, range);
+  async #withFile<T>(
+    name: string,
+    range: ByteRange,
+    use: (file: MediumFile) => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const file = await this.#open(name, range, signal);
     try {
       return await use(file);
     } finally {
@@ -147,22 +154,39 @@ export class StoredReader implements SnapshotReader {
     }
   }
 
-  async #open(name: string, range: ByteRange): Promise<MediumFile> {
+  async #open(name: string, range: ByteRange, signal?: AbortSignal): Promise<MediumFile> {
     if (this.#closed !== undefined) throw closed();
-    const { source } = this.info(name);
     let file: MediumFile;
     try {
-      file = await this.#medium.open(this.#place, name, "read", range);
+      file = await this.#find(this.info(name), range, signal);
     } catch (error) {
+      if (this.#closed !== undefined) throw closed();
       if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#owner.unreadable(name);
-      if (source === "reference" || !hasCode(error, "NOT_FOUND")) throw error;
-      this.#owner.unreadable(name);
-      throw missing(name, error); // the disk may be away: a file that is not there is not proven bad
+      throw error;
     }
     this.#files.add(file);
     if (this.#closed === undefined) return file;
     await this.#release(file);
     throw closed();
+  }
+
+  async #find(info: FileInfo, range: ByteRange, signal: AbortSignal | undefined): Promise<MediumFile> {
+    const { name, source } = info;
+    try {
+      return await this.#medium.open(this.#place, name, "read", range);
+    } catch (error) {
+      if (!hasCode(error, "NOT_FOUND")) throw error;
+      if (source !== "reference") throw missing(name, error); // the disk may be away: this does not prove it bad
+      if (this.#medium.reference === undefined) throw unknownReference(info, this.meta, error);
+    }
+    const { signal: closing } = this.#closing;
+    const opening = this.#medium.reference(info, this.meta);
+    try {
+      return await raceAbort(opening, signal === undefined ? closing : AbortSignal.any([closing, signal]));
+    } catch (error) {
+      opening.then((file) => file.close()).catch(() => {}); // it came too late, or not at all
+      throw error;
+    }
   }
 
   async #whileOpen<T>(part: Promise<T>): Promise<T> {
@@ -200,6 +224,20 @@ export function missing(name: string, cause: unknown): SnapshotError {
     "UNAVAILABLE",
     `${JSON.stringify(name)} is not there now: it was removed, or what it lies on is away`,
     { file: name, cause },
+  );
+}
+
+/** Returns the error for a file that a snapshot refers to, where nobody knows where such files are. */
+export function unknownReference(
+  { name }: FileInfo,
+  { lastIncludedIndex: index }: SnapshotMeta,
+  cause: unknown,
+): SnapshotError {
+  return new SnapshotError(
+    "NOT_FOUND",
+    `${JSON.stringify(name)} of snapshot ${index} is a reference to a file that is not in the snapshot: open the ` +
+      `storage with \`resolve\`, which says where it is`,
+    { file: name, index, cause },
   );
 }
 

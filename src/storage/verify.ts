@@ -73,8 +73,8 @@ async function verifyFile(context: VerifyContext, info: FileInfo, places: ChunkP
   } catch (error) {
     context.check();
     // A file that cannot be read now may be good: it is listed, and not quarantined.
-    if (source === "reference" && hasCode(error, "NOT_FOUND")) return { bad, worst };
-    if (!hasCode(error, "CORRUPT", "UNAVAILABLE", "FORBIDDEN")) throw error;
+    const isUnknown = source === "reference" && hasCode(error, "NOT_FOUND");
+    if (!isUnknown && !hasCode(error, "CORRUPT", "UNAVAILABLE", "FORBIDDEN")) throw error;
     note(error);
   }
   return { bad, worst };

@@ -4,12 +4,10 @@
  * @module
  */
 
-import { checkFunction, checkPath, checkString } from "../checks.ts";
+import { checkFunction, checkString } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
 import {
-  type AddOptions,
   attributesOf,
-  checkAddOptions,
   checkCommitOptions,
   checkFileOptions,
   checkFiles,
@@ -33,16 +31,15 @@ import {
 } from "../snapshot/mod.ts";
 import { mapAhead } from "../async/mod.ts";
 import { DIGEST_SIZE, equal, toHex } from "../stream/mod.ts";
+import { type AddContext, addLocal, closed } from "./add_local.ts";
 import { chooseChunkSize } from "./chunk_size.ts";
 import { FileSink } from "./file_sink.ts";
 import { FileSyncs } from "./file_syncs.ts";
 import { PacedFile } from "./paced_file.ts";
-import { InPlaceFile } from "./in_place_file.ts";
-import type { LocalFile, LocalFiles, MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";
+import type { MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";
 import { chunkWritten, readChunk } from "./read_chunk.ts";
 import { Trial } from "./trial.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
-import { writeAll } from "./write_all.ts";
 
 /** More do not fit into a manifest. Counted as they come, since the size of an archive is not known before its end. */
 const MAX_CHUNKS = MAX_MANIFEST_BYTES / DIGEST_SIZE;
@@ -100,7 +97,16 @@ export class StoredWriter implements SnapshotWriter {
     this.#medium = medium;
     this.#owner = owner;
     const { local } = medium;
-    if (local !== undefined) this.add = (path, name, options) => this.#add(local, path, name, options);
+    if (local === undefined) return;
+    const context: AddContext = {
+      medium,
+      local,
+      isOpen: () => this.#state === "open",
+      stream: (name, options, open) => this.#stream(name, options, open),
+      withdraw: (name, reason) => this.#withdraw(name, reason),
+      info: (name) => this.info(name),
+    };
+    this.add = (path, name, options) => addLocal(context, path, name, options);
   }
 
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
@@ -145,65 +151,6 @@ export class StoredWriter implements SnapshotWriter {
   #count(name: string, chunks: number): void {
     this.#chunks += chunks;
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + chunks);
-  }
-
-  /** Adds all of the files, or none. */
-  async #add(
-    local: LocalFiles,
-    path: string,
-    name: string | undefined,
-    options: AddOptions = {},
-  ): Promise<FileInfo[]> {
-    checkPath(path, "path");
-    if (name !== undefined) checkString(name, "name");
-    const { immutable = false } = checkAddOptions(options);
-    if (this.#state !== "open") throw closed();
-    const added: string[] = [];
-    try {
-      for (const file of await local.list(path, name)) {
-        await this.#addFile(local, file, immutable);
-        added.push(file.name);
-      }
-      return added.map((as) => this.info(as));
-    } catch (error) {
-      if (this.#state === "open") { for (const as of added) await this.remove(as); }
-      throw error;
-    }
-  }
-
-  async #addFile(local: LocalFiles, { path, name }: LocalFile, link: boolean): Promise<void> {
-    const source = await local.open(path);
-    try {
-      let stored: MediumFile | undefined;
-      let begun = false; // false still if the name is not allowed, or that of another file
-      const stream = this.#stream(name, { size: source.size }, async () => {
-        begun = true;
-        stored = await this.#put(local, path, name, link);
-        return stored === undefined ? await this.#medium.open(this.#medium.temp, name, "create") : stored;
-      });
-      try {
-        await writeAll(stream, () => stored ?? source, source.size);
-        await source.checkUnchanged();
-      } catch (error) {
-        if (begun) await this.#withdraw(name, error);
-        throw error;
-      }
-    } finally {
-      await source.close();
-    }
-  }
-
-  /** Puts a file into the snapshot without reading it. Returns nothing if it has to be copied. */
-  async #put(local: LocalFiles, path: string, name: string, link: boolean): Promise<MediumFile | undefined> {
-    const { temp } = this.#medium;
-    if (!await local.put(path, temp, name, link)) return undefined;
-    try {
-      return new InPlaceFile(await this.#medium.open(temp, name, "update"));
-    } catch (error) {
-      await this.#medium.unlink(temp, name);
-      if (hasCode(error, "FORBIDDEN")) return undefined; // one that may only be read cannot be synced: it is copied
-      throw error;
-    }
   }
 
   async remove(name: string): Promise<void> {
@@ -441,8 +388,4 @@ function notWritten(name: string): SnapshotError {
 
 function removed(name: string): SnapshotError {
   return new SnapshotError("CLOSED", `${JSON.stringify(name)} was removed from the snapshot`, { file: name });
-}
-
-function closed(): SnapshotError {
-  return new SnapshotError("CLOSED", "This snapshot is not being written any more: it was committed or aborted");
 }

@@ -70,7 +70,7 @@ function dispatcherOf(own: typeof fetch): Dispatcher | undefined {
   return typeof (dispatcher as Dispatcher | undefined)?.dispatch === "function" ? dispatcher as Dispatcher : undefined;
 }
 
-/** Sends a request. Returns nothing if the answer is compressed. */
+/** Sends a request. Returns nothing if it is to be sent by `fetch`: the answer is compressed, or nothing was sent. */
 function dispatched(dispatcher: Dispatcher, { url, headers, signal }: Request): Promise<Response | undefined> {
   const { origin, pathname, search } = new URL(url);
   const sent = { accept: "*/*", "user-agent": "node", ...Object.fromEntries(headers) };
@@ -101,7 +101,7 @@ function dispatched(dispatcher: Dispatcher, { url, headers, signal }: Request): 
           if (end()) abort(reason ?? new DOMException("The body was cancelled", "AbortError"));
         },
       }, { highWaterMark: MOST_WAITING, size: ({ length }) => length });
-    dispatcher.dispatch({ origin, path: pathname + search, method: "GET", headers: sent }, {
+    const handler: DispatchHandler = {
       onConnect(own) {
         abort = own;
         if (isOver) abort(signal.reason);
@@ -133,7 +133,12 @@ function dispatched(dispatcher: Dispatcher, { url, headers, signal }: Request): 
         if (end()) controller?.close();
       },
       onError: (error) => fail(new TypeError("fetch failed", { cause: error })),
-    });
+    };
+    try {
+      dispatcher.dispatch({ origin, path: pathname + search, method: "GET", headers: sent }, handler);
+    } catch {
+      if (end()) resolve(undefined); // a release of undici that is called otherwise
+    }
   });
 }
 

@@ -2,7 +2,7 @@
  * Protobuf messages by a table of their fields: the few kinds that the formats here use, without a runtime of
  * descriptors, which was half of what a page had to load. What it writes is byte for byte what protoc's code writes,
  * and what it reads is what that reads; only that a wire type that is not the field's, or a field that ends outside of
- * its message, is an error here.
+ * its message, is an error here (but where {@linkcode one} is told which values are the field's).
  *
  * ```text
  * message = field*      field = tag value      tag = varint: number << 3 | wire type
@@ -29,18 +29,33 @@ interface Scalars {
 
 /** A field of a message. */
 export interface Field<T = unknown> {
+  /** Its number; 0 for the fields that are not known: see {@linkcode others}. */
   readonly number: number;
   readonly kind: keyof Scalars | Message<unknown>;
   readonly list: boolean;
+  /** Whether a value is one of this field's: any other counts as a field that is not known. */
+  readonly accepts?: ((value: never) => boolean) | undefined;
   /** Is never there: it has the type of the values. */
   readonly value?: T;
 }
 
 /** A field that is there once or not at all. */
-export function one<K extends keyof Scalars>(number: number, kind: K): Field<Scalars[K]>;
+export function one<K extends keyof Scalars>(
+  number: number,
+  kind: K,
+  accepts?: (value: Scalars[K]) => boolean,
+): Field<Scalars[K]>;
 export function one<M>(number: number, kind: Message<M>): Field<M>;
-export function one(number: number, kind: Field["kind"]): Field {
-  return { number, kind, list: false };
+export function one(number: number, kind: Field["kind"], accepts?: Field["accepts"]): Field {
+  return { number, kind, list: false, accepts };
+}
+
+/**
+ * The fields that are not known, in the order in which they came: adjacent ones are one item. They are written as they
+ * were, where this stands among the others. A message without it loses them.
+ */
+export function others(): Field<Uint8Array[]> {
+  return { number: 0, kind: "bytes", list: true };
 }
 
 /** A list, packed if it is of numbers. */
@@ -64,6 +79,8 @@ export interface Message<T> {
 const [VARINT, FIXED64, DELIMITED, GROUP, GROUP_END, FIXED32] = [0, 1, 2, 3, 4, 5];
 /** The deepest nesting of groups that is passed over. */
 const DEEPEST = 100;
+/** The most items of unknown fields that a message keeps: two bytes can become an object. */
+const MOST_OTHERS = 256;
 
 /**
  * Describes a kind of message.
@@ -73,6 +90,7 @@ const DEEPEST = 100;
 export function message<T>(fields: { readonly [name in keyof T]-?: Field<NonNullable<T[name]>> }): Message<T> {
   const named = Object.entries<Field>(fields);
   const byNumber = new Map(named.map(([name, field]) => [field.number, { name, field }]));
+  const kept = byNumber.get(0)?.name;
   return {
     fields,
     encode(value) {
@@ -86,12 +104,26 @@ export function message<T>(fields: { readonly [name in keyof T]-?: Field<NonNull
     decode(bytes, into) {
       const value = (into ?? {}) as Record<string, unknown>;
       const reader = new Reader(bytes);
+      let run = -1; // where the unknown fields before this one began
+      const keep = (end: number) => {
+        if (run < 0 || kept === undefined) return;
+        const items = (value[kept] ??= []) as Uint8Array[];
+        if (items.length === MOST_OTHERS) throw new RangeError(`There are over ${MOST_OTHERS} runs of unknown fields`);
+        items.push(bytes.subarray(run, end));
+        run = -1;
+      };
       while (reader.more) {
+        const begin = reader.at;
         const { number, type } = reader.tag();
         const known = byNumber.get(number);
         if (known === undefined) reader.skip(number, type, DEEPEST);
-        else read(value, known.name, known.field, type, reader);
+        else if (read(value, known.name, known.field, type, reader)) {
+          keep(begin);
+          continue;
+        }
+        if (run < 0) run = begin;
       }
+      keep(reader.at);
       return value as T;
     },
   };
@@ -101,17 +133,26 @@ function wireTypeOf(kind: Field["kind"]): number {
   return typeof kind === "object" || ["string", "text", "bytes"].includes(kind) ? DELIMITED! : VARINT!;
 }
 
-function read(value: Record<string, unknown>, name: string, { kind, list }: Field, type: number, reader: Reader): void {
+/** Reads a field. Returns false, behind it, if it is another's. */
+function read(value: Record<string, unknown>, name: string, field: Field, type: number, reader: Reader): boolean {
+  const { number, kind, list, accepts } = field;
   if (!list) {
-    if (type !== wireTypeOf(kind)) throw new RangeError(`${name} has the wire type ${type}`);
-    value[name] = reader.value(kind, value[name]);
-    return;
+    if (type !== wireTypeOf(kind)) {
+      if (accepts === undefined) throw new RangeError(`${name} has the wire type ${type}`);
+      reader.skip(number, type, DEEPEST);
+      return false;
+    }
+    const it = reader.value(kind, value[name]);
+    if (accepts !== undefined && !accepts(it as never)) return false;
+    value[name] = it;
+    return true;
   }
   const items = (value[name] ??= []) as unknown[];
   if (type === wireTypeOf(kind)) items.push(reader.value(kind, undefined));
   else if (type === DELIMITED) {
     for (const packed = new Reader(reader.bytes()); packed.more;) items.push(packed.value(kind, undefined));
   } else throw new RangeError(`${name} has the wire type ${type}`);
+  return true;
 }
 
 class Writer {
@@ -126,6 +167,10 @@ class Writer {
     }
     const items = value as readonly unknown[];
     if (items.length === 0) return;
+    if (number === 0) {
+      this.#flush();
+      return void this.#parts.push(...items as readonly Uint8Array[]);
+    }
     if (type === DELIMITED) {
       for (const item of items) {
         this.#number(number * 8 + type);
@@ -198,6 +243,10 @@ class Reader {
 
   get more(): boolean {
     return this.#at < this.#all.length;
+  }
+
+  get at(): number {
+    return this.#at;
   }
 
   tag(): { readonly number: number; readonly type: number } {

@@ -64,6 +64,7 @@ const META_RIGHTS: Readonly<Record<string, Right>> = {
   writer: isText,
   parentIndex: isIndex,
   signature: isBytes,
+  unknownFields: isNothing, // none of the values is a field of protobuf
 };
 const one = () => new ReadableStream({ start: (it) => (it.enqueue(new Uint8Array(4)), it.close()) });
 const chunks = () => ChunkMap.of(4, { chunkSize: 4 }, new Uint8Array(32));
@@ -158,6 +159,7 @@ const FILE_RIGHTS: Readonly<Record<string, Right>> = {
   userMeta: isBytes,
   source: isOne("local", "reference"),
   checksum: isText,
+  unknownFields: isNothing,
   size: isInteger(0),
   chunkSize: isEither(isOne("pieces"), isInteger(65536, 4194304)),
   keyGroups: isFunction,
@@ -400,12 +402,12 @@ const formats: Slot[] = [
     "SnapshotManifest.of",
     (_, it) => SnapshotManifest.of(META, [it]),
     {
-      ...{ userMeta: isBytes, source: isOne("local", "reference"), checksum: isText, chunks: CHUNKS },
-      ...{ keyGroups: isNothing, encryption: isNothing },
+      ...{ userMeta: isBytes, source: isOne("local", "reference"), checksum: isText },
+      ...{ unknownFields: isNothing, chunks: CHUNKS, keyGroups: isNothing, encryption: isNothing },
     },
     () => ({ name: "f" }),
     "files[0]",
-  ).slice(0, 4),
+  ).slice(0, 5),
   parameter("SnapshotManifest.decode", "bytes", isBytes, (_, v: Any) => SnapshotManifest.decode(v)),
   parameter("SnapshotManifest.decodeFramed", "bytes", isBytes, (_, v: Any) => SnapshotManifest.decodeFramed(v)),
   parameter("SnapshotManifest.file", "", isString, ({ manifest }, v: Any) => manifest.file(v)),

@@ -70,7 +70,7 @@ export function storageSlots(directory: string, storage: SnapshotStorage): Slot[
     parameter("addFiles", "path", isPath, (_, v: Any) => addFiles(passing, v)),
     parameter("addFiles", "name", isEither(isString, isOne(undefined)), (_, v: Any) => addFiles(passing, "/no", v)),
     ...members("addFiles", (_, it) => addFiles(passing, `${directory}/none`, "f", it), {
-      ...{ immutable: isBoolean, disk: isNothing },
+      ...{ immutable: isBoolean, reference: isBoolean, disk: isNothing },
     }),
     parameter("extract", "reader", isNothing, (_, v: Any) => extract(v, `${directory}/out`)),
     parameter("extract", "directory", isPath, (_, v) => extracting(v)),
@@ -82,7 +82,7 @@ export function storageSlots(directory: string, storage: SnapshotStorage): Slot[
       (_, v: Any) => adding((it) => it.add(`${directory}/none`, v)),
     ),
     ...members("writer.add", (_, v: Any) => adding((it) => it.add(`${directory}/none`, "f", v)), {
-      immutable: isBoolean,
+      ...{ immutable: isBoolean, reference: isBoolean },
     }),
     parameter("writer.remove", "file", isString, (_, v: Any) => adding((it) => it.remove(v))),
     parameter("sourceFiles", "path", isPath, (_, v: Any) => sourceFiles(v)),
@@ -101,6 +101,7 @@ export function storageSlots(directory: string, storage: SnapshotStorage): Slot[
         readOnly: isBoolean,
         keepInstalls: isNumber(0),
         temp: (v) => isPath(v) || v === undefined,
+        resolve: isFunction,
       },
     }),
     parameter("writer.file", "written", isBytes, (_, v) => write({}, v)),
@@ -183,7 +184,7 @@ export function serverSlots(): Slot[] {
     parameter("pullBraft", "uri", isNothing, (_, v: Any) => pullBraft(v, new MemoryStorage())),
     parameter("pullBraft", "storage", isNothing, (_, v: Any) => pullBraft("remote://127.0.0.1:1/1", v)),
     ...members("pullBraft", (_, it) => pullBraft("remote://127.0.0.1:1/1", new MemoryStorage(), it), {
-      ...{ signal: isSignal, throttle: isNothing, timeout: isNumber(1) },
+      ...{ signal: isSignal, throttle: isNothing, timeout: isNumber(0) },
     }),
   ];
 }

@@ -132,7 +132,7 @@ const services: Slot[] = [
   ),
   ...members("JetStreamLog.open", (_, it) => JetStreamLog.open(connection, it), {
     ...{ "!stream": isName, "!member": isName, replicas: orNothing(isInteger(1, 5)), signal: orNothing(isSignal) },
-    memberTimeout: orNothing(isNumber(1)),
+    memberTimeout: orNothing(isNumber(0)),
     onFailing: orNothing(isFunction),
   }, () => ({ stream: "a", member: "b" }))
     .map(({ without: _, ...slot }) => slot.name === "options" ? { ...slot, right: isNothing } : slot),

@@ -77,7 +77,11 @@ export function* crashStates<M>(
     } else if (entry?.kind === "lost") {
       for (const it of pending) if (it.effect.node === entry.node) it.lost = true;
     } else if (entry !== undefined) {
-      const now = pending.filter(({ effect, lost }) => effect.node === entry.node && !lost);
+      // A rename between two directories is durable as a whole with either of them: a journal has it as one change.
+      const isOf = ({ effect }: Pending) =>
+        effect.node === entry.node || effect.kind === "names" && effect.from?.node === entry.node;
+      const moves = pending.filter(isOf);
+      const now = pending.filter((it) => !it.lost && (isOf(it) || moves.some((move) => isMovedBy(move, it))));
       durable = applied(durable, now.map(({ effect }) => effect));
       for (const { number } of now) durableNumbers.add(number);
       // What is durable now is not undone by what was lost before it.
@@ -92,6 +96,7 @@ function close(choice: boolean[], pending: readonly Pending[]): void {
   for (let i = pending.length - 1; i >= 0; i--) {
     const { effect } = pending[i]!;
     if (!choice[i] || effect.kind !== "names") continue;
+    for (let j = 0; j < i; j++) choice[j] ||= isMovedBy(pending[i]!, pending[j]!);
     const moved = [...effect.names.values()].find((node) => node !== undefined);
     for (const [name, node] of effect.names) {
       if (node !== undefined || moved === undefined) continue;
@@ -103,6 +108,13 @@ function close(choice: boolean[], pending: readonly Pending[]): void {
       }
     }
   }
+}
+
+/** Whether a change put something under the name from which a later one takes it into another directory. */
+function isMovedBy(later: Pending, earlier: Pending): boolean {
+  const [move, put] = [later.effect, earlier.effect];
+  return later.number > earlier.number && move.kind === "names" && move.from !== undefined && put.kind === "names" &&
+    put.node === move.from.node && put.names.has(move.from.name);
 }
 
 /** Whether a later change writes where an earlier one did. */

@@ -92,7 +92,7 @@ const saveNext = async (storage: SnapshotStorage, newest: bigint) => {
 /** A flow of which all but what is done is the same for all. */
 function flow(
   name: string,
-  { asked, before = [2n, 1n], damaged, prepare = two, run, goOn = saveNext }: {
+  { asked, before = [2n, 1n], damaged, prepare = two, run, goOn = saveNext, options }: {
     /** What may be there though it was not acknowledged. */
     readonly asked: readonly bigint[];
     readonly before?: readonly bigint[];
@@ -101,6 +101,8 @@ function flow(
     readonly run: (disk: Disk) => Promise<void>;
     /** What is done after a crash; tells the index of what it acknowledged. */
     readonly goOn?: (storage: SnapshotStorage, newest: bigint) => Promise<bigint>;
+    /** With which it is opened after a crash. */
+    readonly options?: DirectoryStorageOptions;
   },
 ): Flow<bigint> {
   return {
@@ -108,11 +110,16 @@ function flow(
     prepare,
     run,
     recover: (disk, promised) =>
-      recovers(disk, {
-        acknowledged: [...before, ...promised],
-        asked: [...asked, ...[...asked, ...before, ...promised].map((index) => index + 1n)],
-        ...(damaged !== undefined && { damaged }),
-      }, goOn),
+      recovers(
+        disk,
+        {
+          acknowledged: [...before, ...promised],
+          asked: [...asked, ...[...asked, ...before, ...promised].map((index) => index + 1n)],
+          ...(damaged !== undefined && { damaged }),
+        },
+        goOn,
+        options,
+      ),
   };
 }
 
@@ -167,6 +174,8 @@ const extraction: Flow<bigint> = {
 };
 
 const DUMP = "/data/dump";
+const REFERRING: DirectoryStorageOptions = { resolve: ({ name }) => `${DUMP}/${name}` };
+const ELSEWHERE: DirectoryStorageOptions = { temp: "/data/work/here" };
 
 /** Saves a snapshot of files that are on the disk: one is linked, and the others are copied. */
 async function saveAdded(storage: DirectoryStorage, index: bigint): Promise<void> {
@@ -178,6 +187,29 @@ async function saveAdded(storage: DirectoryStorage, index: bigint): Promise<void
     await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: ["p1"], createdAt: 1 });
   } finally {
     await writer.abort();
+  }
+}
+
+/** Saves a snapshot that only refers to its files, but for one. */
+async function saveReferences(storage: DirectoryStorage, index: bigint): Promise<void> {
+  const writer = await storage.create();
+  try {
+    await writer.add(`${DUMP}/state`, undefined, { reference: true });
+    await writer.add(`${DUMP}/a`, undefined, { reference: true });
+    await writer.add(`${DUMP}/same`);
+    await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: ["p1"], createdAt: 1 });
+  } finally {
+    await writer.abort();
+  }
+}
+
+/** A directory on the disk with what is in a snapshot, of which only the names of the directories are durable. */
+async function dump(disk: Disk, index: bigint): Promise<void> {
+  await disk.makeDirectory(`${DUMP}/a`);
+  for (const [name, bytes] of Object.entries(contentOf(index))) {
+    const file = await disk.open(`${DUMP}/${name}`, "create");
+    await file.write(bytes, 0);
+    await file.close();
   }
 }
 
@@ -248,14 +280,44 @@ export async function storageFlows(): Promise<Flow<bigint>[]> {
       asked: [3n],
       async prepare(disk) {
         await two(disk);
-        await disk.makeDirectory(`${DUMP}/a`);
-        for (const [name, bytes] of Object.entries(contentOf(3n))) {
-          const file = await disk.open(`${DUMP}/${name}`, "create");
-          await file.write(bytes, 0);
-          await file.close();
-        }
+        await dump(disk, 3n);
       },
       run: (disk) => withStorage(disk, (storage) => acknowledge(disk, () => saveAdded(storage, 3n), 3n)),
+    }),
+    flow("a save of references to files that were written just before", {
+      asked: [3n],
+      async prepare(disk) {
+        await two(disk);
+        await disk.makeDirectory(`${DUMP}/a`);
+      },
+      async run(disk) {
+        await dump(disk, 3n); // nothing of it is durable
+        await withStorage(disk, (storage) => acknowledge(disk, () => saveReferences(storage, 3n), 3n), REFERRING);
+      },
+      options: REFERRING,
+    }),
+    flow("saves in a temporary directory of its own", {
+      asked: [3n, 4n],
+      run: (disk) =>
+        withStorage(disk, async (storage) => {
+          await acknowledge(disk, () => save(storage, 3n), 3n);
+          await acknowledge(disk, () => save(storage, 4n, true), 4n);
+        }, ELSEWHERE),
+      options: ELSEWHERE,
+    }),
+    flow("an install, and a save that is given up, with a temporary directory of its own", {
+      asked: [5n],
+      run: (disk) =>
+        withStorage(disk, async (storage) => {
+          await twice(async () => {
+            const writer = await storage.create();
+            await writer.file("a/b").getWriter().write(contentOf(9n)["a/b"]!);
+            await writer.abort();
+          });
+          await acknowledge(disk, () => receive(storage, five), 5n);
+        }, ELSEWHERE),
+      goOn: receiveOrSave(five),
+      options: ELSEWHERE,
     }),
     flow("an install, with the rest of an older one", {
       asked: [5n, 6n],

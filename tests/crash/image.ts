@@ -21,7 +21,13 @@ export type Effect =
   | { readonly kind: "block"; readonly node: number; readonly at: number; readonly bytes: Uint8Array }
   | { readonly kind: "size"; readonly node: number; readonly size: number }
   | { readonly kind: "new"; readonly node: number; readonly content: FileNode | DirectoryNode }
-  | { readonly kind: "names"; readonly node: number; readonly names: ReadonlyMap<string, number | undefined> };
+  | {
+    readonly kind: "names";
+    readonly node: number;
+    readonly names: ReadonlyMap<string, number | undefined>;
+    /** The directory, and the name there, that a rename took it from, if that is another one: both at once. */
+    readonly from?: { readonly node: number; readonly name: string };
+  };
 
 export function isFile(node: FileNode | DirectoryNode | undefined): node is FileNode {
   return node !== undefined && "bytes" in node;
@@ -51,6 +57,11 @@ export function apply(image: Map<number, FileNode | DirectoryNode>, effect: Effe
       else names.set(name, number);
     }
     image.set(node, names);
+    if (effect.from !== undefined) {
+      const left = new Map(image.get(effect.from.node) as DirectoryNode);
+      left.delete(effect.from.name);
+      image.set(effect.from.node, left);
+    }
   } else if (kind === "size") {
     const { size, bytes } = old as FileNode;
     image.set(node, { size: Math.max(size, effect.size), bytes });

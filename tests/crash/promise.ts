@@ -2,7 +2,7 @@
 // enough that is newer is; nothing half is seen; no litter stays; and it goes on from there.
 
 import { SnapshotError, type SnapshotInfo, type SnapshotManifest, type SnapshotStorage } from "../../mod.ts";
-import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
+import { DirectoryStorage, type DirectoryStorageOptions } from "../../src/storage/directory/storage.ts";
 import type { Disk } from "../../src/fs/mod.ts";
 import { equal } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, pieces, rejects } from "../support/harness.ts";
@@ -139,14 +139,16 @@ export async function recovers(
   disk: SimulatedDisk<bigint>,
   promised: Promised,
   goOn: (storage: DirectoryStorage, newest: bigint) => Promise<bigint>,
+  options: DirectoryStorageOptions = {},
 ): Promise<void> {
-  const storage = await DirectoryStorage.open(ROOT, { disk });
+  const storage = await DirectoryStorage.open(ROOT, { disk, ...options });
   assert.deepEqual(storage.damaged.map(({ index, error }) => `${index} ${error.code}`), []);
   const [newest = 0n] = await holds(storage, promised);
   assert.deepEqual(
     namesIn(disk.image, ROOT).filter((name) => !/^(\.lock|(snapshot_|install-|corrupt-).*)$/.test(name)),
     [],
   );
+  if (options.temp !== undefined) assert.deepEqual(namesIn(disk.image, options.temp), []);
   if (promised.damaged !== undefined) { // it is there, or put aside: never removed
     const names = namesIn(disk.image, ROOT).map((name) => /^(?:corrupt-|snapshot_0*)(\d+)/.exec(name)?.[1]);
     assert.include(names, String(promised.damaged));

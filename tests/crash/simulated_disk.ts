@@ -217,13 +217,15 @@ export class SimulatedDisk<M = never> implements Disk {
       const node = this.#existing(from);
       const [parent, name] = this.#parent(from);
       const [newParent, newName] = this.#parent(to);
-      // In one directory it is there or not, which every file system in use promises; the library needs no more.
-      if (parent !== newParent) throw new Error(`A rename from one directory to another: ${from}, ${to}`);
       const old = this.#find(to);
       if (old !== undefined && !isFile(this.#image.get(old))) {
         if ((this.#image.get(old) as DirectoryNode).size > 0) throw failure("ENOTEMPTY", to);
       }
-      this.#change({ kind: "names", node: parent, names: new Map([[name, undefined], [newName, node]]) });
+      // It is there under the one name or the other, which every file system in use promises.
+      const change = { kind: "names", node: newParent } as const;
+      if (parent === newParent) {
+        this.#change({ ...change, names: new Map([[name, undefined], [newName, node]]) });
+      } else this.#change({ ...change, names: new Map([[newName, node]]), from: { node: parent, name } });
     });
   }
 

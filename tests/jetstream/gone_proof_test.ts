@@ -70,3 +70,17 @@ test("members: one that is dead holds nothing back after its time, and is forgot
     await slow.close();
     await a.close();
   }));
+
+test("members: without a limit one that is dead holds the log back", () =>
+  withNats(async (server) => {
+    for (const memberTimeout of [0, Infinity]) {
+      const a = await openLog(server, "a", { memberTimeout });
+      const dead = await openLog(server, "dead", { memberTimeout });
+      await fill(a.log, 100);
+      await dead.close();
+      await a.log.purge(80n);
+      assert.equal(a.log.firstIndex, 1n);
+      assert.property(await known(a), "dead");
+      await a.close();
+    }
+  }));

@@ -66,7 +66,8 @@ async function checkNewest(storage: DirectoryStorage, expected: Newest): Promise
     assert.deepEqual(await bytesOf(reader.file(name, { start: 1, end: 3 })), content.slice(1, 3));
   }
   const result = await reader.verify().result;
-  assert.isTrue(result.ok);
+  const missing = expected.files.filter(({ missing }) => missing).map(({ name }) => name);
+  assert.deepEqual(result.bad.map(({ file }) => file), missing);
   assert.equal(result.verified, "none");
   assert.equal(result.bytes, expected.files.reduce((sum, { size }) => sum + (size ?? 0), 0));
   await reader.close();

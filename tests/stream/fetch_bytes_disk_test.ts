@@ -160,3 +160,28 @@ test("fetchBytes: a fetch that the program has put in the place of the runtime's
     globalThis.fetch = own;
   }
 });
+
+test("fetchBytes: where undici wants to be called otherwise, fetch does it", async () => {
+  const url = await serving((_, response) => response.writeHead(200).end(BYTES));
+  const name = Symbol.for("undici.globalDispatcher.1");
+  const world = globalThis as { [name: symbol]: unknown };
+  const own = world[name] as { dispatch(options: unknown, handler: object): unknown } | undefined;
+  if (own === undefined) return; // not Node
+  const asked: object[] = [];
+  const stricter = Object.create(own, {
+    dispatch: {
+      value(options: unknown, handler: object) {
+        asked.push(handler);
+        if (asked.length === 1) throw new TypeError("invalid onRequestStart method");
+        return own.dispatch(options, handler);
+      },
+    },
+  });
+  world[name] = stricter;
+  try {
+    assert.deepEqual(new Uint8Array(await (await fetchBytes(wanted(url))).arrayBuffer()), BYTES);
+    assert.strictEqual(asked.length, 2);
+  } finally {
+    world[name] = own;
+  }
+});

@@ -1,6 +1,8 @@
 // What braft itself wrote (`accepted`, values as it read them back), and what it was shown by hand (`rejects`).
 // Made from its fixtures: `metaFile.hex` of each EXPECTED.json, and the files `__raft_snapshot_meta` of the rejects.
 
+import { fromHex } from "./samples.ts";
+
 /** A manifest of braft's and what it says. */
 export interface BraftManifest {
   readonly name: string;
@@ -185,3 +187,14 @@ export const rejects: readonly { readonly name: string; readonly hex: string; re
     braftAccepts: false,
   },
 ];
+
+/** The files of a storage that braft wrote, by their paths: those of one of {@linkcode accepted}, each with the content. */
+export function braftFiles(name: string, content: Uint8Array): Record<string, Uint8Array> {
+  const { hex, index, files } = accepted.find((manifest) => manifest.name === name)!;
+  const directory = `snapshot_${String(index).padStart(20, "0")}`;
+  const own = files.filter(({ source }) => source !== "reference");
+  return {
+    ...Object.fromEntries(own.map(({ name }) => [`${directory}/${name}`, content])),
+    [`${directory}/__raft_snapshot_meta`]: fromHex(hex),
+  };
+}

@@ -31,27 +31,24 @@ export function encodeJraftManifest(
   peers: (peers: readonly string[]) => readonly string[],
 ): Uint8Array {
   const { lastIncludedIndex: index, lastIncludedTerm: term } = reader.meta;
-  const { system, details = {} } = reader as {
-    readonly system?: string;
-    readonly details?: Readonly<Record<string, unknown>>;
-  };
-  const isJraft = system === "jraft";
+  const isJraft = (reader as { readonly system?: string }).system === "jraft";
   const meta = new BinaryWriter().tag(1, VARINT).int64(index).tag(2, VARINT).int64(term);
   const list = (number: number, texts: readonly string[]) => {
     for (const text of texts) meta.tag(number, BYTES).string(text);
   };
   list(3, peers(reader.meta.peers));
   list(4, peers(reader.meta.oldPeers ?? []));
-  if (isJraft) list(5, details.learners as string[]);
-  if (isJraft) list(6, details.oldLearners as string[]);
+  // Its learners are among them, and whatever a newer one may have.
+  if (isJraft && reader.meta.unknownFields !== undefined) meta.raw(reader.meta.unknownFields);
   const message = new BinaryWriter().tag(1, BYTES).bytes(meta.finish());
-  for (const { name, userMeta, source, checksum } of files) {
+  for (const { name, userMeta, source, checksum, unknownFields } of files) {
     const attributes = new BinaryWriter();
     if (userMeta !== undefined) attributes.tag(1, BYTES).bytes(userMeta);
     // Another system's reference is a file that is written here.
     if (source !== undefined) attributes.tag(2, VARINT).int32(0);
     // A checksum is the application's own: one that another system gave, it would not understand.
     if (isJraft && checksum !== undefined) attributes.tag(3, BYTES).string(checksum);
+    if (isJraft && unknownFields !== undefined) attributes.raw(unknownFields);
     const file = new BinaryWriter().tag(1, BYTES).string(name).tag(2, BYTES).bytes(attributes.finish());
     message.tag(2, BYTES).bytes(file.finish());
   }

@@ -115,14 +115,27 @@ function chunkCheck({ name, chunks }: Required<Pick<FileInfo, "name" | "chunks">
   };
 }
 
+/** The error for a file that the snapshot only refers to. */
+function elsewhere(file: string, path: string): SnapshotError {
+  return new SnapshotError(
+    "NOT_FOUND",
+    `${JSON.stringify(file)} is a reference to a file that is not in the snapshot: give it as ${JSON.stringify(path)}`,
+    { file },
+  );
+}
+
 function fileOf(files: SourceFiles, { path }: Place, info: FileInfo): FormatFile {
   const { name, chunks, ...attributes } = info;
   const entry = files.entries.find((entry) => entry.name === path + name);
+  const isElsewhere = entry === undefined && info.source === "reference";
   return {
     name,
     size: entry?.size ?? 0,
     attributes,
-    read: (start, end, signal) => readBlocks(files, path + name, start, end, signal),
+    async *read(start, end, signal) {
+      if (isElsewhere) throw elsewhere(name, path + name);
+      yield* readBlocks(files, path + name, start, end, signal);
+    },
     ...(chunks !== undefined && { check: () => chunkCheck({ name, chunks }) }),
   };
 }

@@ -10,7 +10,7 @@ import { checkChunkSet, type ChunkSet, concat, lastThat, streamFrom, u32 } from 
 import { END_SIZE, endOf, Type } from "./format.ts";
 import { streamedArchive } from "./streamed.ts";
 import type { SnapshotManifest } from "../manifest.ts";
-import { attributesOf, completeMeta } from "../meta.ts";
+import { attributesOf, completeMeta, copied } from "../meta.ts";
 import { checkReader } from "../options.ts";
 import type { SnapshotReader } from "../storage.ts";
 
@@ -60,7 +60,7 @@ export function archive(reader: SnapshotReader, options: ArchiveOptions = {}): R
   // The chunks of a snapshot that braft wrote are found as it is read.
   return streamedArchive(completeMeta(reader.meta, 0), async (writer) => {
     for (const file of reader.manifest.files) {
-      await reader.file(file.name, { raw: true }).pipeTo(writer.file(file.name, attributesOf(file)));
+      await reader.file(file.name, { raw: true }).pipeTo(writer.file(file.name, attributesOf(copied(file))));
     }
   });
 }

@@ -5,6 +5,7 @@
  */
 
 import { able, checkBoolean, checkOptions, checkPath, checkString } from "../../checks.ts";
+import { SnapshotError } from "../../errors.ts";
 import { checkDisk, defaultDisk, type Disk } from "../../fs/mod.ts";
 import type { AddOptions, FileInfo, FileWriter, SnapshotWriter } from "../../snapshot/mod.ts";
 import { writeAll } from "../write_all.ts";
@@ -58,11 +59,17 @@ export async function addFiles(
   able("a SnapshotWriter", "file", "info")(writer, "writer");
   checkPath(path, "path");
   if (name !== undefined) checkString(name, "name");
-  const { disk = defaultDisk(), immutable = false } = checkOptions(options, {
+  const { disk = defaultDisk(), immutable = false, reference = false } = checkOptions(options, {
     immutable: checkBoolean,
+    reference: checkBoolean,
     disk: checkDisk,
   });
-  if (writer.add !== undefined) return await writer.add(path, name, { immutable });
+  if (writer.add !== undefined) return await writer.add(path, name, { immutable, reference });
+  if (reference) {
+    throw new SnapshotError("UNSUPPORTED", `${path} cannot be added as a reference: this writer takes in all bytes`, {
+      file: path,
+    });
+  }
   const added: string[] = [];
   try {
     for (const file of await listLocal(disk, path, name)) {

@@ -17,11 +17,14 @@ import {
   MAX_MANIFEST_BYTES,
   similarNames,
   type SnapshotManifest,
+  type SnapshotMeta,
 } from "../../snapshot/mod.ts";
 import { InFlight } from "../../async/mod.ts";
 import { equal } from "../../stream/mod.ts";
+import { openReference, openToRefer, type ReferenceResolver, unresolved } from "./references.ts";
 import type { DirectorySync } from "./sync.ts";
 import { listLocal, openLocal } from "./local_files.ts";
+import { RereadFile, UnsyncedFile } from "./medium_files.ts";
 import { decodeManifest } from "../evidence.ts";
 import {
   corruptDirectory,
@@ -41,12 +44,20 @@ import type {
   QuarantinedPlace,
   StoredSnapshot,
 } from "../medium.ts";
-import { missing } from "../reader.ts";
+import { missing, unknownReference } from "../reader.ts";
 
 /** The number of files that are checked at the same time. */
 const STATS_IN_FLIGHT = 16;
 /** The number of kinds of similar names that are remembered. */
 const MAX_KINDS = 1000;
+
+/** Options of a {@linkcode DirectoryMedium}. */
+interface MediumOptions {
+  /** Where snapshots are written, if not in the root. */
+  readonly tempPath?: string | undefined;
+  /** Knows where referenced files are. */
+  readonly resolve?: ReferenceResolver | undefined;
+}
 
 /**
  * The root of a directory storage. Every change first checks that the lock is still held, and a commit checks once more
@@ -61,6 +72,7 @@ export class DirectoryMedium implements Medium {
   readonly #sync: DirectorySync;
   readonly #lock: DiskLock | undefined;
   readonly #tempPath: string | undefined;
+  readonly reference?: NonNullable<Medium["reference"]>;
   /** By kind of difference: whether this file system takes names that differ only so for the same. */
   readonly #merges = new Map<string, boolean>();
 
@@ -69,9 +81,15 @@ export class DirectoryMedium implements Medium {
    * @param root the directory
    * @param sync makes names durable
    * @param lock that of the root; absent if the root must not be changed
-   * @param tempPath where snapshots are written, if not in the root
+   * @param options where snapshots are written, if not in the root; and where referenced files are
    */
-  constructor(disk: Disk, root: string, sync: DirectorySync, lock: DiskLock | undefined, tempPath?: string) {
+  constructor(
+    disk: Disk,
+    root: string,
+    sync: DirectorySync,
+    lock: DiskLock | undefined,
+    { tempPath, resolve: resolver }: MediumOptions = {},
+  ) {
     this.#disk = disk;
     this.#root = root;
     this.#sync = sync;
@@ -81,7 +99,11 @@ export class DirectoryMedium implements Medium {
       list: (path, name) => this.#listLocal(path, name),
       open: (path) => openLocal(disk, path),
       put: (path, place, name, link) => this.#put(path, place, name, link),
+      ...(resolver !== undefined && { refer: (path) => openToRefer(disk, sync, path) }),
     };
+    if (resolver !== undefined) {
+      this.reference = (file, snapshot) => openReference(disk, resolver, file, snapshot);
+    }
   }
 
   async #listLocal(path: string, name: string | undefined): Promise<LocalFile[]> {
@@ -259,7 +281,10 @@ export class DirectoryMedium implements Medium {
     await this.describe(place, manifest);
     if (this.#sync.durability === "full") {
       const directories = new Set(manifest.files.flatMap(({ name }) => directoriesOf(name)));
-      for (const directory of directories) await this.#sync.sync(this.#path(place, directory));
+      for (const directory of directories) {
+        const path = this.#path(place, directory);
+        if (await this.#disk.stat(path) !== undefined) await this.#sync.sync(path); // else all in it is elsewhere
+      }
       await this.#sync.sync(this.#path(place));
     }
     const written = await this.inspect(place, index);
@@ -307,7 +332,7 @@ export class DirectoryMedium implements Medium {
     let size = 0;
     try {
       for (const file of manifest.files) {
-        looking.add(this.#checkSize(place, file, index));
+        looking.add(this.#checkSize(place, file, manifest.meta));
         if (looking.size >= STATS_IN_FLIGHT) size += await looking.next();
       }
       while (looking.size > 0) size += await looking.next();
@@ -318,9 +343,11 @@ export class DirectoryMedium implements Medium {
   }
 
   /** Checks that a file is there and has its size. If it is not there, the disk may be away: `UNAVAILABLE`. */
-  async #checkSize(place: string, { name, chunks, source }: FileInfo, index: bigint): Promise<number> {
+  async #checkSize(place: string, info: FileInfo, meta: SnapshotMeta): Promise<number> {
+    const { name, chunks, source } = info;
+    const { lastIncludedIndex: index } = meta;
     const stat = await this.#disk.stat(this.#path(place, name));
-    if (stat === undefined && source === "reference") return 0;
+    if (stat === undefined && source === "reference") return await this.#checkReference(info, meta);
     if (stat === undefined) throw missing(this.#path(place, name), undefined);
     const wrong = stat.kind !== "file"
       ? "is not a regular file"
@@ -336,6 +363,23 @@ export class DirectoryMedium implements Medium {
       });
     }
     return stat.size;
+  }
+
+  /** Checks the size of what a snapshot refers to. Of braft's own, nobody need know where it is until it is read. */
+  async #checkReference(info: FileInfo, meta: SnapshotMeta): Promise<number> {
+    const { name, chunks } = info;
+    if (this.reference === undefined) {
+      if (chunks === undefined) return 0;
+      throw missing(name, unknownReference(info, meta, undefined));
+    }
+    const file = await this.reference(info, meta);
+    try {
+      const size = await file.size();
+      if (chunks === undefined || size === chunks.size) return size;
+      throw unresolved(info, meta, `it has ${size} bytes, not ${chunks.size}`);
+    } finally {
+      await file.close();
+    }
   }
 
   async remove(place: string): Promise<void> {
@@ -446,82 +490,6 @@ export class DirectoryMedium implements Medium {
   #path(...parts: string[]): string {
     if (this.#tempPath !== undefined && parts[0] === TEMP) return join(this.#tempPath, ...parts.slice(1));
     return join(this.#root, ...parts);
-  }
-}
-
-/** A file that is not made durable. */
-class UnsyncedFile implements MediumFile {
-  readonly #file: DiskFile;
-
-  constructor(file: DiskFile) {
-    this.#file = file;
-  }
-
-  read(buffer: Uint8Array, position: number): Promise<number> {
-    return this.#file.read(buffer, position);
-  }
-
-  write(bytes: Uint8Array, position: number): Promise<void> {
-    return this.#file.write(bytes, position);
-  }
-
-  sync(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  size(): Promise<number> {
-    return this.#file.size();
-  }
-
-  close(): Promise<void> {
-    return this.#file.close();
-  }
-}
-
-/** A file that can be read again through a new handle. */
-class RereadFile implements MediumFile {
-  readonly #file: DiskFile;
-  readonly #open: () => Promise<DiskFile>;
-  readonly #name: string;
-
-  constructor(file: DiskFile, open: () => Promise<DiskFile>, name: string) {
-    this.#file = file;
-    this.#open = open;
-    this.#name = name;
-  }
-
-  read(buffer: Uint8Array, position: number): Promise<number> {
-    return this.#file.read(buffer, position);
-  }
-
-  async reread(buffer: Uint8Array, position: number): Promise<number> {
-    let file: DiskFile;
-    try {
-      file = await this.#open();
-    } catch (error) {
-      throw hasCode(error, "NOT_FOUND") ? missing(this.#name, error) : error;
-    }
-    try {
-      return await file.read(buffer, position);
-    } finally {
-      await file.close();
-    }
-  }
-
-  write(): Promise<void> {
-    return Promise.reject(new SnapshotError("FORBIDDEN", "A file that was opened to be read is not written to"));
-  }
-
-  sync(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  size(): Promise<number> {
-    return this.#file.size();
-  }
-
-  close(): Promise<void> {
-    return this.#file.close();
   }
 }
 

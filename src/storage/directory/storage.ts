@@ -5,13 +5,14 @@
  */
 
 import { dirname } from "@std/path";
-import { checkBoolean, checkOptions, checkPath, duration, oneOf } from "../../checks.ts";
+import { checkBoolean, checkFunction, checkOptions, checkPath, duration, oneOf } from "../../checks.ts";
 import { hasCode, SnapshotError } from "../../errors.ts";
 import { checkDisk, defaultDisk, type Disk } from "../../fs/mod.ts";
 import { neverThrowing } from "../../async/mod.ts";
 import type { CreateOptions, DamagedSnapshot, SnapshotWriter, UnreadableSnapshot } from "../../snapshot/mod.ts";
 import { DirectoryMedium } from "./medium.ts";
 import { DirectorySync, type Durability } from "./sync.ts";
+import type { ReferenceResolver } from "./references.ts";
 import { tempPath } from "./temp.ts";
 import { aboutSnapshot, examine, isProof } from "../evidence.ts";
 import { indexOfDirectory, isInstall, isTrash, LOCK, snapshotDirectory, TEMP } from "../layout.ts";
@@ -48,6 +49,13 @@ export interface DirectoryStorageOptions extends StorageOptions {
    * the root. It is made, and what a crash left of this storage's in it is swept. By default `temp` in the root.
    */
   readonly temp?: string;
+  /**
+   * Knows where the files are that a snapshot only refers to (braft's `FILE_SOURCE_REFERENCE`; those that were added
+   * with `reference: true`): they are verified, archived and served like the others then. If it fails, gives nothing,
+   * or other bytes, reading fails with `UNAVAILABLE` and the name of the file; the snapshot stays where it is. Without
+   * it such a file is `NOT_FOUND` when it is read, and bad when it is verified.
+   */
+  readonly resolve?: ReferenceResolver;
   /** The disk; by default that of the runtime. */
   readonly disk?: Disk;
 }
@@ -115,15 +123,22 @@ export class DirectoryStorage extends MediumStorage {
    */
   static async open(root: string, options: DirectoryStorageOptions = {}): Promise<DirectoryStorage> {
     checkPath(root, "root");
-    const { disk = defaultDisk(), durability = "full", readOnly = false, keepInstalls = 7 * 24 * 3600 * 1000, temp } =
-      checkOptions(options, {
-        ...storageChecks(),
-        durability: oneOf("full", "file", "none"),
-        readOnly: checkBoolean,
-        keepInstalls: duration(),
-        temp: checkPath,
-        disk: checkDisk,
-      });
+    const {
+      disk = defaultDisk(),
+      durability = "full",
+      readOnly = false,
+      keepInstalls = 7 * 24 * 3600 * 1000,
+      temp,
+      resolve,
+    } = checkOptions(options, {
+      ...storageChecks(),
+      durability: oneOf("full", "file", "none"),
+      readOnly: checkBoolean,
+      keepInstalls: duration(),
+      temp: checkPath,
+      resolve: checkFunction,
+      disk: checkDisk,
+    });
     const warn = neverThrowing(options.onWarning ?? (() => {}));
     const sync = new DirectorySync(disk, durability, warn);
     if (!readOnly) await makeRoot(disk, root, sync);
@@ -135,7 +150,7 @@ export class DirectoryStorage extends MediumStorage {
         root,
         sync,
         lock,
-        hasTemp ? await tempPath(disk, root, temp) : undefined,
+        { tempPath: hasTemp ? await tempPath(disk, root, temp) : undefined, resolve },
       );
       if (hasTemp) await medium.remove(medium.temp);
       if (!readOnly) await sweep(disk, root, new DirectoryMedium(disk, root, sync, lock), sync, keepInstalls, warn);

@@ -398,7 +398,7 @@ export class OpfsMedium implements Medium {
   /** Checks that a file is there and has its size. */
   async #checkSize(place: Place, { name, chunks, source }: FileInfo, index: bigint): Promise<number> {
     const data = place.files.get(await hashOf(name));
-    if (data === undefined && source === "reference") return 0;
+    if (data === undefined && source === "reference" && chunks === undefined) return 0;
     const wrong = (what: string) =>
       new SnapshotError("CORRUPT", `${JSON.stringify(name)} in ${this.#pathOf(place.id)} ${what}`, {
         file: name,

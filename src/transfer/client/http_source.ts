@@ -4,7 +4,7 @@
  * @module
  */
 
-import { duration, timeLimit } from "../../checks.ts";
+import { checkTimeout, limitOf } from "../../checks.ts";
 import { cancelled, hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
 import { onAbort, raceAbort } from "../../async/mod.ts";
@@ -92,13 +92,13 @@ export class HttpSource {
    */
   constructor(source: Source, timeout: number, chunksOnly = false) {
     checkSource(source, "source");
-    duration()(timeout, "timeout");
+    checkTimeout(timeout, "timeout");
     this.#options = sourceOptions(source);
     this.#home = new URL(this.#options.url);
     this.url = withoutSecrets(this.#home);
     this.chunksOnly = chunksOnly || (this.#options.chunksOnly ?? false);
     this.#headers = headersOf(this.#options);
-    this.#timeout = timeLimit(timeout);
+    this.#timeout = limitOf(timeout);
   }
 
   /**

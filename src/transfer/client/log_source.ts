@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkIndex, timeLimit } from "../../checks.ts";
+import { checkIndex, limitOf } from "../../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../../errors.ts";
 import { LogReader, type LogRecord, type LogStatus } from "../../log/mod.ts";
 import { MAX_TAKEN } from "../../snapshot/mod.ts";
@@ -105,7 +105,7 @@ export class LogSource {
    */
   constructor(source: Source, timeout: number) {
     this.#http = new HttpSource(source, timeout);
-    this.#timeout = timeLimit(timeout);
+    this.#timeout = limitOf(timeout);
   }
 
   /** Its address, for messages. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkOptions, checkSignal, duration } from "../../checks.ts";
+import { checkOptions, checkSignal, checkTimeout, duration } from "../../checks.ts";
 import { throwIfCancelled } from "../../errors.ts";
 import { Operation, pause } from "../../async/mod.ts";
 import { checkNotification, type InstallNotification, type NotificationReply } from "../notification.ts";
@@ -61,7 +61,7 @@ export function notifyInstall(
   return new Operation(async (tracker) => {
     const { signal, timeout = 15_000, interval = 500, retryFor = RETRY_FOR } = checkOptions(options, {
       signal: checkSignal,
-      timeout: duration(),
+      timeout: checkTimeout,
       interval: duration(),
       retryFor: duration(),
     });

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkFunction, checkOptions, type Checks, checkSignal, duration } from "../../checks.ts";
+import { checkFunction, checkOptions, type Checks, checkSignal, checkTimeout, duration } from "../../checks.ts";
 import { hasCode, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
   archive,
@@ -101,7 +101,7 @@ export interface LivePushOptions
 
 /** The checks of {@linkcode LivePushOptions}. */
 export function livePushChecks(): Checks<LivePushOptions> {
-  return { signal: checkSignal, throttle: checkThrottle, timeout: duration(), signer: checkSigner };
+  return { signal: checkSignal, throttle: checkThrottle, timeout: checkTimeout, signer: checkSigner };
 }
 
 /**
@@ -152,7 +152,7 @@ class Push {
       signal: checkSignal,
       verifier: checkVerifier,
       throttle: checkThrottle,
-      timeout: duration(),
+      timeout: checkTimeout,
       retryFor: duration(),
     });
     this.#reader = reader;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkIndex, checkOptions, checkSignal, duration, listOf, required } from "../../checks.ts";
+import { checkIndex, checkOptions, checkSignal, checkTimeout, duration, listOf, required } from "../../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../../errors.ts";
 import {
   type BadChunk,
@@ -88,7 +88,7 @@ export async function openRemote(
     index: checkIndex,
     signal: checkSignal,
     verifier: checkVerifier,
-    timeout: duration(),
+    timeout: checkTimeout,
     retryFor: duration(),
   });
   const given = Array.isArray(source) ? source as readonly Source[] : [source as Source];

@@ -31,8 +31,9 @@ export interface SourceOptions {
   /** Sent with each request: `Authorization`, for one. They go to the address's own host only: see `redirects`. */
   readonly headers?: NonNullable<ConstructorParameters<typeof Headers>[0]>;
   /**
-   * Makes requests; the runtime's `fetch` by default. The place to add to each request a token that is renewed, or a
-   * signature. Called again, with the new address, for a redirect that is followed.
+   * Makes requests; the runtime's `fetch` by default, on Node by a shorter way for content. The place to add to each
+   * request a token that is renewed, or a signature. Called again, with the new address, for a redirect that is
+   * followed.
    */
   readonly fetch?: (request: Request) => Promise<Response>;
   /**

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { timeLimit } from "../../checks.ts";
+import { limitOf } from "../../checks.ts";
 import { hasCode, SnapshotError } from "../../errors.ts";
 import type { SnapshotStorage } from "../../snapshot/mod.ts";
 import { neverThrowing } from "../../async/mod.ts";
@@ -57,7 +57,7 @@ export class Routes {
   constructor(storage: SnapshotStorage, leases: DownloadLeases, options: SnapshotHandlerOptions) {
     this.#options = options;
     this.#storage = storage;
-    this.#stallTimeout = timeLimit(options.stallTimeout ?? STALL_TIMEOUT);
+    this.#stallTimeout = limitOf(options.stallTimeout ?? STALL_TIMEOUT);
     this.#places = {
       read: new FairSemaphore(options.maxTransfers ?? 32),
       look: new FairSemaphore(MAX_LOOKS),

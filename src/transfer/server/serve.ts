@@ -5,7 +5,8 @@
  */
 
 import type { AddressInfo } from "node:net";
-import { checkFunction, checkOptions, checkString, duration, integer, required } from "../../checks.ts";
+import { LONGEST_WAIT } from "../../async/mod.ts";
+import { checkFunction, checkOptions, checkString, checkTimeout, integer, limitOf, required } from "../../checks.ts";
 import { Connections } from "./connections.ts";
 import { answer, type Handler } from "./node_listener.ts";
 
@@ -75,10 +76,11 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   const { port, hostname = "127.0.0.1", stallTimeout: given = 60_000, maxConnections = 1024 } = checkOptions(options, {
     port: required(integer(0, 65535)),
     hostname: checkString,
-    stallTimeout: duration(),
+    stallTimeout: checkTimeout,
     maxConnections: integer(1),
   });
-  const stallTimeout = given === Infinity ? 0 : given; // the timers of a server know 0 only
+  const limit = limitOf(given);
+  const stallTimeout = limit === Infinity ? 0 : Math.min(limit, LONGEST_WAIT); // a server's timers know 0 for none
   const url = (actual: number) => `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${actual}`;
   const { Bun } = globalThis as { Bun?: BunLike };
   if (Bun !== undefined) {

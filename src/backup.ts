@@ -2,10 +2,11 @@
  * Continuous backup: the log of a replica in a bucket within a second, its snapshots beside it, and any point of it
  * restored.
  *
- * A backup is one writer below one prefix of a bucket (`S3Bucket`, `R2Bucket`, `JetStreamBucket`, `DirectoryBucket`,
- * `MemoryBucket`). Each entry is there within `interval` (a second), compressed, each segment with a digest; the
- * snapshots are there too, and the log of the replica is not purged past what the bucket has. `verifyBackup` finds
- * every changed byte, hole and exchanged segment; `copyBackup` puts a point of it into a storage and a log.
+ * A backup is one writer below one prefix of a bucket (`S3Bucket`, `R2BindingBucket`, `JetStreamBucket`,
+ * `DirectoryBucket`, `MemoryBucket`). Each entry is there within `interval` (a second), compressed, each segment with a
+ * digest; the snapshots are there too, and the log of the replica is not purged past what the bucket has.
+ * `verifyBackup` finds every changed byte, hole and exchanged segment; `copyBackup` puts a point of it into a storage
+ * and a log.
  *
  * ## Backed up, lost, and restored to a point in time
  *

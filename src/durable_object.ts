@@ -23,7 +23,7 @@
  *   #object!: DurableReplica<StateMachine>;
  *   #snapshots!: SnapshotHandler;
  *
- *   constructor(state: State, bucket: Bucket) { // env in a Worker: R2's bucket of `env` wrapped, as below
+ *   constructor(state: State, bucket: Bucket) { // `env`, in a Worker, and `new R2BindingBucket(env.BUCKET)`
  *     void state.blockConcurrencyWhile(async () => {
  *       const machine = bytesMachine({
  *         apply: () => void this.#count++,

@@ -85,6 +85,7 @@ export {
   type EncodedBatch,
   type EntryRow,
   type KnownFollower,
+  type LogAnswers,
   type LogProposeOptions,
   type LogStatus,
   type ServedLog,

@@ -79,15 +79,15 @@ export interface R2BucketLike {
  *
  * @example
  * ```ts
- * import { R2Bucket, type R2BucketLike } from "@snapstream/snapstream/object";
+ * import { R2BindingBucket, type R2BucketLike } from "@snapstream/snapstream/object";
  *
  * function greet(env: { readonly BUCKET: R2BucketLike }): Promise<unknown> {
- *   return new R2Bucket(env.BUCKET).put("greeting", new TextEncoder().encode("hello"), { ifNoneMatch: "*" });
+ *   return new R2BindingBucket(env.BUCKET).put("greeting", new TextEncoder().encode("hello"), { ifNoneMatch: "*" });
  * }
  * console.assert(typeof greet === "function");
  * ```
  */
-export class R2Bucket implements Bucket {
+export class R2BindingBucket implements Bucket {
   readonly #bucket: R2BucketLike;
 
   /**
@@ -96,7 +96,7 @@ export class R2Bucket implements Bucket {
    * @param bucket the binding: `env.BUCKET`
    */
   constructor(bucket: R2BucketLike) {
-    able("an R2Bucket: a binding", "get", "put", "delete", "list")(bucket, "bucket");
+    able("R2's bucket: a binding", "get", "put", "delete", "list")(bucket, "bucket");
     this.#bucket = bucket;
   }
 

@@ -30,7 +30,7 @@ export interface DurableStorage extends DurableSqlStorage, AlarmStorage {}
  * ```ts
  * import { KeyValueMachine, utf8Codec } from "@snapstream/snapstream";
  * import { DurableReplica, type DurableStorage } from "@snapstream/snapstream/durable-object";
- * import { ObjectStorage, R2Bucket, type R2BucketLike } from "@snapstream/snapstream/object";
+ * import { ObjectStorage, R2BindingBucket, type R2BucketLike } from "@snapstream/snapstream/object";
  *
  * interface State { // `DurableObjectState`, of which this is a part
  *   readonly id: { toString(): string };
@@ -44,7 +44,7 @@ export interface DurableStorage extends DurableSqlStorage, AlarmStorage {}
  *
  *   constructor(state: State, env: { readonly BUCKET: R2BucketLike }) {
  *     void state.blockConcurrencyWhile(async () => {
- *       const storage = await ObjectStorage.open(new R2Bucket(env.BUCKET), { prefix: `rooms/${state.id}/` });
+ *       const storage = await ObjectStorage.open(new R2BindingBucket(env.BUCKET), { prefix: `rooms/${state.id}/` });
  *       this.#room = await DurableReplica.open(state.storage, { machine: this.#machine, storage });
  *     });
  *   }

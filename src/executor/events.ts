@@ -128,4 +128,9 @@ export interface ExecutorMetrics {
   readonly purgedEntries: bigint;
   /** The result of the last save. */
   readonly lastSave?: SaveResult;
+  /** How long the last saves took, the last one first, 32 at the most: see {@linkcode SaveResult}. */
+  readonly recentSaves: readonly (Pick<SaveResult, "syncDuration" | "asyncDuration"> & {
+    /** The index of the snapshot. */
+    readonly index: bigint;
+  })[];
 }

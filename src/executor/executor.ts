@@ -27,6 +27,7 @@ import { closed } from "./fsm_caller.ts";
 import { follow } from "./receivers.ts";
 import { Installer } from "./install.ts";
 import { purgeLog } from "./log_purge.ts";
+import { NOTHING_YET, withSave } from "./metrics.ts";
 import { OneAtATime, type Running } from "./one_at_a_time.ts";
 import type { ExecutorContext, ExecutorOptions, Receiver, SnapshotOptions } from "./options.ts";
 import { DiskBased } from "./disk_based.ts";
@@ -49,7 +50,7 @@ export class SnapshotExecutor {
   readonly #onEvent: (event: ExecutorEvent) => void;
   readonly #closing = new AbortController();
   readonly #failures: ExecutorFailures;
-  #metrics: ExecutorMetrics = { saves: 0, saveFailures: 0, installs: 0, installFailures: 0, purgedEntries: 0n };
+  #metrics: ExecutorMetrics = NOTHING_YET;
   #purging: Promise<void> = Promise.resolve();
   /** True if the log was full, or a purge has failed: one is to be retried. */
   #isRoomWanted = false;
@@ -341,7 +342,7 @@ export class SnapshotExecutor {
       this.#failures.succeeded("save");
       if (result.taken) {
         this.#evidence.counted.add(result.snapshot!);
-        this.#metrics = { ...this.#metrics, saves: this.#metrics.saves + 1, lastSave: result };
+        this.#metrics = withSave(this.#metrics, result);
         this.#onEvent({ type: "saved", result });
         this.#disk.wanted(result.snapshot!); // before the purge, which would go beyond it
         await this.purge();

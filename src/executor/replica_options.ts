@@ -38,9 +38,9 @@ export interface ReplicaOptions<M extends StateMachine> extends ExecutorOptions 
   readonly group?: string;
   /**
    * Says whose snapshots the machine may be loaded from: what is installed, from wherever, and what lies in the
-   * storage, which may be one that has no `verifier` itself. One that is not trusted is `FORBIDDEN`; it neither counts
-   * nor is it moved. With it, what is saved here needs a `signer` of the storage that it trusts. By default all are
-   * trusted that the storage trusts.
+   * storage, which may be one that has no `verifier` itself. One that is not trusted is `FORBIDDEN`; it
+   * neither counts nor is it moved. With it, what is saved here needs a `signer` of the storage that it trusts. By
+   * default all are trusted that the storage trusts.
    */
   readonly verifier?: SnapshotVerifier;
   /** The members of the group, as long as nothing in storage or log says otherwise. */

@@ -5,7 +5,8 @@
  */
 
 import { SnapshotError } from "../errors.ts";
-import type { EncodedBatch, KnownFollower, LogStatus, LogStorage, ServedLog } from "../log/mod.ts";
+import type { EncodedBatch, KnownFollower, LogAnswers, LogStatus, LogStorage, ServedLog } from "../log/mod.ts";
+import { LogRoute } from "../transfer/server/mod.ts";
 import type { Leadership } from "./leadership.ts";
 import type { LogFeed } from "./log_feed.ts";
 import type { LogFollowers } from "./log_followers.ts";
@@ -39,6 +40,10 @@ export class ReplicaLog implements ServedLog {
     this.#followers = followers;
     this.#leadership = leadership;
     this.#group = group;
+  }
+
+  answers(): LogAnswers {
+    return new LogRoute(this);
   }
 
   status(): LogStatus {

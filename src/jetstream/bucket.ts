@@ -9,7 +9,7 @@
  * @module
  */
 
-import { headers, type MsgHdrs, type NatsConnection } from "@nats-io/nats-core";
+import type { MsgHdrs, NatsConnection } from "@nats-io/nats-core";
 import { checkOptions, checkString, integer, required } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import { checkConnection } from "./connection.ts";
@@ -36,6 +36,7 @@ import {
 import { Intent, sweep } from "./intent.ts";
 import { BucketStream } from "./bucket_stream.ts";
 import { filterOf, keyOf, subjectOf } from "./subjects.ts";
+import { nats } from "./nats.ts";
 
 /** Objects up to this size are one message. */
 const INLINE = 64 * 1024;
@@ -106,6 +107,7 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
    *
    * @param connection a connection; stays the caller's, and is to be closed after the bucket
    * @param options which bucket
+   * @throws {SnapshotError} `UNSUPPORTED` if a package of NATS is not installed
    */
   static async open(connection: NatsConnection, options: JetStreamBucketOptions): Promise<JetStreamBucket> {
     checkConnection(connection, "connection");
@@ -345,7 +347,7 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
 }
 
 function headersOf(size: number, chunks: string | undefined, chunkSize: number): MsgHdrs {
-  const all = headers();
+  const all = nats().core.headers();
   all.set(SIZE, String(size));
   if (chunks !== undefined) {
     all.set(CHUNKS, chunks);

@@ -4,17 +4,7 @@
  * @module
  */
 
-import {
-  DiscardPolicy,
-  jetstream,
-  type JetStreamClient,
-  type JetStreamManager,
-  jetstreamManager,
-  RetentionPolicy,
-  StorageType,
-  type StoredMsg,
-  type StreamInfo,
-} from "@nats-io/jetstream";
+import type { JetStreamClient, JetStreamManager, StoredMsg, StreamInfo } from "@nats-io/jetstream";
 import type { MsgHdrs, NatsConnection } from "@nats-io/nats-core";
 import { type Backoff, backoff } from "../async/mod.ts";
 import { SnapshotError } from "../errors.ts";
@@ -22,6 +12,7 @@ import { StreamConsumer } from "./consumer.ts";
 import type { Delivered } from "./entry.ts";
 import { isNameInUse, isNoMessage, isNoStream, isSilent, isWrongSequence, wrap } from "./errors.ts";
 import { JetStreamConnection } from "./connection.ts";
+import { loadNats, nats as packages } from "./nats.ts";
 
 /** The looks at a stream that is being made, and the pause before each, in milliseconds. */
 const MAKING_LOOKS = 10;
@@ -48,7 +39,7 @@ export class BucketStream {
 
   private constructor(connection: JetStreamConnection, manager: JetStreamManager, name: string) {
     this.#connection = connection;
-    this.#client = jetstream(connection.nats);
+    this.#client = packages().jetstream.jetstream(connection.nats);
     this.#manager = manager;
     this.#stream = `bucket_${name}`;
     const base = `bucket_${name}`;
@@ -57,6 +48,7 @@ export class BucketStream {
 
   /** Finds the stream; makes it if there is none. */
   static async open(nats: NatsConnection, name: string, replicas: number): Promise<BucketStream> {
+    const { jetstream: { jetstreamManager } } = await loadNats();
     const connection = new JetStreamConnection(nats);
     let manager: JetStreamManager;
     try {
@@ -178,6 +170,7 @@ export class BucketStream {
   }
 
   async #ensure(replicas: number): Promise<void> {
+    const { DiscardPolicy, RetentionPolicy, StorageType } = packages().jetstream;
     const { objects, chunks, intents } = this.subjects;
     let info: StreamInfo;
     try {

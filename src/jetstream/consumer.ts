@@ -4,13 +4,14 @@
  * @module
  */
 
-import { AckPolicy, DeliverPolicy, type JetStreamManager } from "@nats-io/jetstream";
-import { createInbox, type Msg, type Subscription } from "@nats-io/nats-core";
+import type { JetStreamManager } from "@nats-io/jetstream";
+import type { Msg, Subscription } from "@nats-io/nats-core";
 import { cancelled } from "../errors.ts";
 import { IdleTimer, onAbort } from "../async/mod.ts";
 import { type Delivered, delivered } from "./entry.ts";
 import { Interrupted } from "./errors.ts";
 import type { JetStreamConnection } from "./connection.ts";
+import { nats as packages } from "./nats.ts";
 
 /** Messages of one request. */
 const BATCH = 1024;
@@ -64,7 +65,7 @@ export class StreamConsumer {
     this.#connection = connection;
     this.#stream = stream;
     this.#name = name;
-    this.#inbox = createInbox();
+    this.#inbox = packages().core.createInbox();
     this.#subscription = nats.subscribe(this.#inbox, {
       callback: (error, message) => error === null ? this.#take(message) : this.#fail(error),
     });
@@ -89,6 +90,7 @@ export class StreamConsumer {
     options: ConsumerOptions,
   ): Promise<StreamConsumer> {
     const { from, filter, headersOnly = false, waits = true } = options;
+    const { AckPolicy, DeliverPolicy } = packages().jetstream;
     const { name, num_pending } = await manager.consumers.add(stream, {
       ack_policy: AckPolicy.None,
       ...(from === undefined

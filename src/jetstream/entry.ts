@@ -4,9 +4,10 @@
  * @module
  */
 
-import { headers, type Msg, type MsgHdrs } from "@nats-io/nats-core";
+import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import { SnapshotError } from "../errors.ts";
 import type { Configuration, LogEntry } from "../state/mod.ts";
+import { nats } from "./nats.ts";
 
 /** The header that marks a message as an entry; its value is the version. */
 const MARK = "Snapstream-Entry";
@@ -41,7 +42,7 @@ export interface Received {
 
 /** The headers of an entry. The sender sets the id. */
 export function headersOf(configuration: Configuration | undefined): MsgHdrs {
-  const all = headers();
+  const all = nats().core.headers();
   all.set(MARK, VERSION);
   if (configuration !== undefined) all.set(CONFIGURATION, JSON.stringify(configuration));
   return all;

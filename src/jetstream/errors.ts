@@ -4,9 +4,10 @@
  * @module
  */
 
-import { type ApiError, JetStreamApiError } from "@nats-io/jetstream";
+import type { ApiError, JetStreamApiError } from "@nats-io/jetstream";
 import type { Msg } from "@nats-io/nats-core";
 import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
+import { nats } from "./nats.ts";
 
 /** Numbers that the server gives with its errors. */
 const API = {
@@ -48,7 +49,7 @@ function codeOf(error: unknown): readonly [SnapshotErrorCode, hint: string] {
     if (known.some((name) => names.includes(name))) return [code, hint];
   }
   if (messageOf(error) === "connection closed") return ["CLOSED", ". The connection was closed: open another"];
-  if (!(error instanceof JetStreamApiError)) return ["UNAVAILABLE", ""];
+  if (!isApiError(error)) return ["UNAVAILABLE", ""];
   switch (error.code) {
     case API.streamNotFound:
       return ["UNAVAILABLE", ". It was deleted, or is another account's"];
@@ -73,7 +74,7 @@ export function passes(error: unknown): boolean {
   const [code] = codeOf(error);
   if (code === "TIMEOUT") return true;
   if (code !== "UNAVAILABLE") return false;
-  return error instanceof JetStreamApiError ? error.status >= 500 || error.status === 408 : isOfConnection(error);
+  return isApiError(error) ? error.status >= 500 || error.status === 408 : isOfConnection(error);
 }
 
 function isOfConnection(error: unknown): boolean {
@@ -113,9 +114,13 @@ export function isWrongSequence(error: unknown): boolean {
   return isApi(error, API.wrongLastSequence) || isApi(error, API.sequenceInFlight);
 }
 
+function isApiError(error: unknown): error is JetStreamApiError {
+  return error instanceof nats().jetstream.JetStreamApiError;
+}
+
 function isApi(error: unknown, code: number): boolean {
   if (error instanceof SnapshotError) return isApi(error.cause, code);
-  return error instanceof JetStreamApiError && error.code === code;
+  return isApiError(error) && error.code === code;
 }
 
 function namesOf(error: unknown): string[] {
@@ -134,7 +139,7 @@ export function acknowledged({ data, headers }: Msg): bigint | Error {
   if (data.length === 0 && headers?.code === 503) return new Silent("no server answers for the stream");
   try {
     const { seq, error } = JSON.parse(new TextDecoder().decode(data)) as { seq?: number; error?: ApiError };
-    if (error !== undefined) return new JetStreamApiError(error);
+    if (error !== undefined) return new (nats().jetstream.JetStreamApiError)(error);
     return BigInt(seq!);
   } catch {
     return new Error("the answer is no acknowledgement");

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { jetstream, type JetStreamManager, jetstreamManager, type StreamInfo } from "@nats-io/jetstream";
+import type { JetStreamManager, StreamInfo } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/nats-core";
 import {
   checkFunction,
@@ -28,6 +28,7 @@ import { Members } from "./members.ts";
 import { Proposals } from "./proposals.ts";
 import { boundsOf, checkStream, ensureStream, type LogStream, type StreamBounds } from "./log_stream.ts";
 import type { LogProposeOptions, SharedLog } from "../log/mod.ts";
+import { loadNats, nats as packages } from "./nats.ts";
 
 /** Options of {@linkcode JetStreamLog.open}. */
 export interface JetStreamLogOptions {
@@ -140,8 +141,9 @@ export class JetStreamLog implements SharedLog {
    * @param nats a connection; stays the caller's, and is to be closed after the log. With
    *   `maxReconnectAttempts: -1` any outage is waited out
    * @param options the stream, and the name of this member
-   * @throws {SnapshotError} `UNSUPPORTED` if the server has no JetStream, or the stream could lose entries; `FORBIDDEN`
-   *   if the user of the connection may not use it; `MALFORMED` if a name is not valid; `TIMEOUT`, `UNAVAILABLE`
+   * @throws {SnapshotError} `UNSUPPORTED` if a package of NATS is not installed, the server has no JetStream, or the
+   *   stream could lose entries; `FORBIDDEN` if the user of the connection may not use it; `MALFORMED` if a name is
+   *   not valid; `TIMEOUT`, `UNAVAILABLE`
    */
   static async open(nats: NatsConnection, options: JetStreamLogOptions): Promise<JetStreamLog> {
     checkConnection(nats, "connection");
@@ -155,6 +157,7 @@ export class JetStreamLog implements SharedLog {
     });
     checkName("stream", name);
     checkName("member", member);
+    await raceAbort(loadNats(), signal);
     const connection = new JetStreamConnection(nats);
     const start = performance.now();
     for (let tries = 0;; tries++) {
@@ -177,6 +180,7 @@ export class JetStreamLog implements SharedLog {
   static async #try(connection: JetStreamConnection, options: JetStreamLogOptions): Promise<JetStreamLog> {
     const { stream: name, member, replicas = 1, memberTimeout = MEMBER_TIMEOUT, signal } = options;
     throwIfCancelled(signal);
+    const { jetstream: { jetstream, jetstreamManager } } = packages();
     const client = jetstream(connection.nats);
     const manager = await raceAbort(jetstreamManager(connection.nats), signal);
     const stream = await raceAbort(ensureStream(manager, name, replicas), signal);

@@ -4,16 +4,10 @@
  * @module
  */
 
-import {
-  DiscardPolicy,
-  type JetStreamManager,
-  RetentionPolicy,
-  StorageType,
-  type StreamConfig,
-  type StreamInfo,
-} from "@nats-io/jetstream";
+import type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import { SnapshotError } from "../errors.ts";
 import { Interrupted, isNameInUse, isNoStream, wrap } from "./errors.ts";
+import { nats } from "./nats.ts";
 
 /** The time that the server remembers the id of a message, in milliseconds: its own default. */
 const DUPLICATE_WINDOW = 120_000;
@@ -69,6 +63,7 @@ export async function ensureStream(
 }
 
 async function make(manager: JetStreamManager, name: string, replicas: number): Promise<void> {
+  const { DiscardPolicy, RetentionPolicy, StorageType } = nats().jetstream;
   try {
     await manager.streams.add({
       name,
@@ -123,6 +118,7 @@ export function checkStream({ config, created }: StreamInfo): LogStream {
 /** The settings that drop messages, take messages that are no entries, or do not acknowledge. */
 function unfit(config: StreamConfig & { readonly allow_msg_ttl?: boolean }): string[] {
   const { subjects = [], mirror, sources } = config;
+  const { RetentionPolicy, StorageType } = nats().jetstream;
   const wrong: string[] = [];
   const say = (is: boolean, what: string) => is && wrong.push(what);
   say(config.retention !== RetentionPolicy.Limits, `its retention is ${config.retention}, not limits`);

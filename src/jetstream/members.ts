@@ -5,11 +5,12 @@
  */
 
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
-import { type KV, Kvm } from "@nats-io/kv";
+import type { KV } from "@nats-io/kv";
 import { pause } from "../async/mod.ts";
 import { SnapshotError } from "../errors.ts";
 import { isNoMessage, isOverlap, wrap } from "./errors.ts";
 import type { LogStream } from "./log_stream.ts";
+import { nats } from "./nats.ts";
 
 /** The retries while another member makes the bucket, and the wait before the first, in milliseconds. */
 const TRIES = 6;
@@ -71,7 +72,7 @@ export class Members {
       const options = { history: 1, replicas: stream.replicas, allow_direct: false };
       for (let tries = 0;; tries++) {
         try {
-          const bucket = await new Kvm(client).create(name, options);
+          const bucket = await new (nats().kv.Kvm)(client).create(name, options);
           return new Members(manager, bucket, name, self, timeout);
         } catch (error) {
           if (!isOverlap(error) || tries === TRIES) throw error;

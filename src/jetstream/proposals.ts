@@ -5,7 +5,7 @@
  */
 
 import type { JetStreamManager } from "@nats-io/jetstream";
-import { createInbox, type Subscription } from "@nats-io/nats-core";
+import type { Subscription } from "@nats-io/nats-core";
 import { checkIndex, checkOptions, checkSignal } from "../checks.ts";
 import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
@@ -15,6 +15,7 @@ import type { JetStreamConnection } from "./connection.ts";
 import { type Backoff, backoff, onAbort, Semaphore } from "../async/mod.ts";
 import type { LogStream } from "./log_stream.ts";
 import { type LogProposeOptions, ownContent } from "../log/mod.ts";
+import { nats } from "./nats.ts";
 
 /** Messages in flight at once. */
 const IN_FLIGHT = 1024;
@@ -50,7 +51,7 @@ export class Proposals {
   /** The messages in flight, by the number in their ids; the inbox subject of the acknowledgement ends with it too. */
   readonly #pending = new Map<string, Pending>();
   readonly #semaphore = new Semaphore(IN_FLIGHT);
-  readonly #inbox: string = createInbox();
+  readonly #inbox: string = nats().core.createInbox();
   readonly #acknowledgements: Subscription;
   readonly #unlisten: () => void;
   #count = 0;

@@ -32,8 +32,29 @@ export interface KnownFollower {
   readonly silence: number;
 }
 
+/** Answers requests for a log, over HTTP. */
+export interface LogAnswers {
+  /**
+   * Answers `GET /log`: without `from` with the state, else with entries.
+   *
+   * @param request the request
+   * @param mayAcknowledge whether the client is trusted so far that the log is kept for it
+   * @throws {SnapshotError} `MALFORMED`, `NOT_FOUND`, `STALE`
+   */
+  get(request: Request, mayAcknowledge: boolean): Promise<Response>;
+  /**
+   * Answers `POST /log/leader`: somebody else leads now, in a later term.
+   *
+   * @param said the body
+   * @throws {SnapshotError} `MALFORMED` if it says nothing of a leader
+   */
+  supersede(said: Uint8Array): Promise<Response>;
+}
+
 /** A log that is served to followers. */
 export interface ServedLog {
+  /** Gives what answers requests for it. */
+  answers(): LogAnswers;
   /** Its state now. */
   status(): LogStatus;
   /** See `LogStorage.digest`. */

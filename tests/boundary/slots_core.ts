@@ -28,7 +28,7 @@ import {
   verified,
 } from "../../mod.ts";
 import { checkName, ChunkSet, SnapshotContent } from "../../src/extend.ts";
-import { MemoryBucket, ObjectStorage, R2Bucket, S3Bucket } from "../../src/object.ts";
+import { MemoryBucket, ObjectStorage, R2BindingBucket, S3Bucket } from "../../src/object.ts";
 import { members, optional, parameter, type Slot } from "./slot.ts";
 import {
   isArrayOf,
@@ -465,12 +465,14 @@ const formats: Slot[] = [
 
 const s3 = { endpoint: "http://localhost", bucket: "bucket", credentials: { accessKeyId: "a", secretAccessKey: "b" } };
 const r2 = () =>
-  new R2Bucket(Object.fromEntries(["get", "put", "delete", "list"].map((it) => [it, () => Promise.reject()])) as Any);
+  new R2BindingBucket(
+    Object.fromEntries(["get", "put", "delete", "list"].map((it) => [it, () => Promise.reject()])) as Any,
+  );
 const isKey: Right = (v) => isText(v) && v !== "" && (v as string).length <= 1000;
 const buckets: Slot[] = ([
   ["MemoryBucket", ({ bucket }) => bucket],
   ["S3Bucket", () => new S3Bucket(s3)],
-  ["R2Bucket", r2],
+  ["R2BindingBucket", r2],
 ] as readonly (readonly [string, (world: World) => Any])[]).flatMap(([of, open]) => [
   parameter(`${of}.get`, "", isKey, (world, v) => open(world).get(v)),
   ...members(`${of}.get`, (world, v) => open(world).get("a", v), { range: isObject, signal: isSignal })
@@ -534,7 +536,7 @@ const addresses: Slot[] = [
       (_, v: Any) => new S3Bucket({ ...s3, credentials: undefined as Any, [name]: v }),
     )
   ),
-  parameter("R2Bucket", "bucket", isNothing, (_, v: Any) => new R2Bucket(v)),
+  parameter("R2BindingBucket", "bucket", isNothing, (_, v: Any) => new R2BindingBucket(v)),
 ];
 
 /** The parameters of these. */

@@ -39,7 +39,15 @@ function withPage(work: (served: Served) => Promise<void>, throttle?: Throttle):
       const storage = await DirectoryStorage.open(root);
       await save(storage, 1000n, [1, 2, 3, 4]);
       await save(storage, 2000n, [1, 2, 3, 5]);
-      const status = () => ({ state: "idle", appliedIndex: 2010n, lastIndex: 2012n, firstIndex: 1n, logBytes: 5000 });
+      const metrics = { recentSaves: [{ index: 2000n, syncDuration: 200, asyncDuration: 1034 }] };
+      const status = () => ({
+        state: "idle",
+        appliedIndex: 2010n,
+        lastIndex: 2012n,
+        firstIndex: 1n,
+        logBytes: 5000,
+        metrics,
+      });
       const target = {
         snapshot: () => Promise.resolve({ taken: false }),
         install: () => Promise.reject(new Error("not here")),
@@ -91,6 +99,9 @@ test("page: what is there, what is shared, and verifying it; nobody else is aske
     assert.match(await textOf(page, "#snapshots ~ .scroll"), /2.000\s+1.00 MiB[^]*1.000\s+1.00 MiB/);
     assert.strictEqual(await textOf(page, ".legend"), "3 also in the one before\n1 new");
     assert.match(await textOf(page, ".facts"), /Entries not yet applied\s+2/);
+    const label = await page.evaluate<string>(`document.querySelector(".plot").getAttribute("aria-label")`);
+    assert.match(label, /newest has index 2000, .*; saving it took 1234 ms$/);
+    assert.match(await textOf(page, ".u-legend"), /Saving took/);
     assert.match(await verdict(page), /^Good: all 1.00 MiB/);
     assert.strictEqual(await textOf(page, ".legend"), "4 verified here");
     const link = `document.querySelector("th.name a")`;

@@ -5,7 +5,7 @@ import { SnapshotError } from "../../mod.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage } from "../../src/bucket/mod.ts";
 import { pathOf } from "../../src/bucket/directory/keys.ts";
 import { DirectoryBucket } from "../../src/fs.ts";
-import { MemoryBucket, ObjectStorage, R2Bucket, type R2BucketLike, S3Bucket } from "../../src/object.ts";
+import { MemoryBucket, ObjectStorage, R2BindingBucket, type R2BucketLike, S3Bucket } from "../../src/object.ts";
 import { decodeIndex } from "../../src/storage/object/index.ts";
 import { bytesOf, noise, pieces } from "../support/harness.ts";
 import { fails, Faults, type Grade, RETAIN, saveThree, SeenDisk, type WorldKind, type Wrap } from "./evidence_media.ts";
@@ -179,7 +179,7 @@ function refusal(status: number, code: string): Response {
 
 /** What a binding of R2 gives. */
 export function r2Buckets(name: string, wrap: Wrap): WorldKind {
-  return buckets(name, wrap, (inner, faults, thingOf) => new R2Bucket(binding(inner, faults, thingOf)));
+  return buckets(name, wrap, (inner, faults, thingOf) => new R2BindingBucket(binding(inner, faults, thingOf)));
 }
 
 function binding(inner: Bucket, faults: Faults, thingOf: ThingOf): R2BucketLike {

@@ -2,7 +2,7 @@
 
 import { type ExecutorEvent, type ExecutorOptions, type SnapshotHandler, snapshotHandler } from "../../mod.ts";
 import { DurableReplica } from "../../src/durable_object.ts";
-import { ObjectStorage, R2Bucket, type R2BucketLike } from "../../src/object.ts";
+import { ObjectStorage, R2BindingBucket, type R2BucketLike } from "../../src/object.ts";
 import { CountingMachine } from "./counting_machine.ts";
 import type { ObjectState } from "./inside.ts";
 
@@ -52,7 +52,7 @@ export class Counter {
     this.#state = state;
     void state.blockConcurrencyWhile(async () => {
       const bucket = planned(env.BUCKET, this.#plan, () => state.abort("as planned"));
-      const storage = await ObjectStorage.open(new R2Bucket(bucket), {
+      const storage = await ObjectStorage.open(new R2BindingBucket(bucket), {
         prefix: `${this.constructor.name}/${state.id}/`,
       });
       this.#opened = await DurableReplica.open(state.storage, {

@@ -2,7 +2,7 @@
 
 import { KeyValueMachine, utf8Codec } from "../../mod.ts";
 import { DurableReplica } from "../../src/durable_object.ts";
-import { ObjectStorage, R2Bucket, type R2BucketLike } from "../../src/object.ts";
+import { ObjectStorage, R2BindingBucket, type R2BucketLike } from "../../src/object.ts";
 import type { ObjectState } from "./inside.ts";
 
 export class Large {
@@ -11,7 +11,7 @@ export class Large {
 
   constructor(state: ObjectState, env: { readonly BUCKET: R2BucketLike }) {
     void state.blockConcurrencyWhile(async () => {
-      const storage = await ObjectStorage.open(new R2Bucket(env.BUCKET), {
+      const storage = await ObjectStorage.open(new R2BindingBucket(env.BUCKET), {
         prefix: `large/${state.id}/`,
         packSize: 4 * 1024 * 1024,
       });

@@ -1,6 +1,6 @@
 // The worker that is tested: whatever has to run inside of workerd.
 
-import { ObjectStorage, R2Bucket, type R2BucketLike } from "../../src/object.ts";
+import { ObjectStorage, R2BindingBucket, type R2BucketLike } from "../../src/object.ts";
 import { bucketConformance } from "../../src/testing/bucket.ts";
 import { storageConformance, type StorageUnderTest } from "../../src/testing.ts";
 import room, { type RoomEnv } from "../examples/room.ts";
@@ -64,13 +64,13 @@ function namespaceOf(what: string | undefined, env: Env): Namespace | undefined 
 let storages = 0;
 
 async function storageUnderTest(binding: R2BucketLike): Promise<StorageUnderTest> {
-  const storage = await ObjectStorage.open(new R2Bucket(binding), { prefix: `storage-${storages++}/` });
+  const storage = await ObjectStorage.open(new R2BindingBucket(binding), { prefix: `storage-${storages++}/` });
   return { storage, cleanUp: () => Promise.resolve() };
 }
 
-function bucketUnderTest(binding: R2BucketLike): { bucket: R2Bucket; cleanUp(): Promise<void> } {
+function bucketUnderTest(binding: R2BucketLike): { bucket: R2BindingBucket; cleanUp(): Promise<void> } {
   return {
-    bucket: new R2Bucket(binding),
+    bucket: new R2BindingBucket(binding),
     async cleanUp() {
       for (;;) {
         const { objects, truncated } = await binding.list();

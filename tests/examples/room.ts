@@ -7,7 +7,7 @@
 
 import { jsonCodec, KeyValueMachine, type SnapshotHandler, snapshotHandler } from "../../mod.ts";
 import { DurableReplica } from "../../src/durable_object.ts";
-import { ObjectStorage, R2Bucket, type R2BucketLike } from "../../src/object.ts";
+import { ObjectStorage, R2BindingBucket, type R2BucketLike } from "../../src/object.ts";
 import type { DurableObjectState, Namespace, SocketPair } from "./room_platform.ts";
 
 /** What somebody said. The client makes the id: sent again after a failure, it is the same message. */
@@ -33,7 +33,7 @@ export class Room {
   constructor(state: DurableObjectState, env: RoomEnv) {
     this.#state = state;
     void state.blockConcurrencyWhile(async () => {
-      const bucket = new R2Bucket(env.BUCKET);
+      const bucket = new R2BindingBucket(env.BUCKET);
       const storage = await ObjectStorage.open(bucket, { prefix: `rooms/${state.id}/`, packSize: 4 * 1024 * 1024 });
       this.#room = await DurableReplica.open(state.storage, { machine: this.#messages, storage });
       this.#snapshots = snapshotHandler(storage, {

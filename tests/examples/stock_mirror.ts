@@ -8,7 +8,7 @@
 
 import { type Follower, jsonCodec, KeyValueMachine, type SnapshotHandler, snapshotHandler } from "../../mod.ts";
 import { DurableReplica } from "../../src/durable_object.ts";
-import { ObjectStorage, R2Bucket, type R2BucketLike } from "../../src/object.ts";
+import { ObjectStorage, R2BindingBucket, type R2BucketLike } from "../../src/object.ts";
 import type { DurableObjectState } from "./room_platform.ts";
 
 export interface MirrorEnv {
@@ -25,7 +25,7 @@ export class StockMirror {
 
   constructor(state: DurableObjectState, env: MirrorEnv) {
     void state.blockConcurrencyWhile(async () => {
-      const storage = await ObjectStorage.open(new R2Bucket(env.BUCKET), { prefix: `stock/${state.id}/` });
+      const storage = await ObjectStorage.open(new R2BindingBucket(env.BUCKET), { prefix: `stock/${state.id}/` });
       this.#replica = await DurableReplica.open(state.storage, { machine: this.#stock, storage });
       this.#handler = snapshotHandler(storage, { target: this.#replica.replica, allowWrites: true });
     });

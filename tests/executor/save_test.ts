@@ -36,6 +36,9 @@ test("a save: the two parts, the view let go, the snapshot, the figures", () =>
     assert.isAtLeast(result.syncDuration, 0);
     assert.isAtLeast(result.asyncDuration, 0);
     assert.deepEqual(bench.executor.metrics.lastSave, result);
+    const { syncDuration, asyncDuration, snapshot } = result;
+    const times = { index: snapshot!.meta.lastIncludedIndex, syncDuration, asyncDuration };
+    assert.deepEqual(bench.executor.metrics.recentSaves, [times]);
     assert.equal(bench.executor.newest, result.snapshot);
     assert.equal(bench.story, "(saving) saved (idle)");
   }));

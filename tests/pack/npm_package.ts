@@ -4,6 +4,9 @@
 import { ROOT } from "../suites/program.ts";
 import { installPackages, RUNTIMES } from "../suites/runtimes.ts";
 
+/** The oldest Node that has all that is used. */
+const LEAST_NODE = [22, 13];
+
 /** What package.json says beside what `deno pack` writes into it. */
 const ABOUT = {
   description: "Snapshots of state machines as Web Streams: taken without a pause, verified chunk by chunk, durable, " +
@@ -13,7 +16,7 @@ const ABOUT = {
     ...["braft", "ratis", "flink", "durable-objects", "cloudflare-workers", "object-storage", "s3", "r2", "opfs"],
     ...["jetstream", "sqlite", "rocksdb", "deno", "bun"],
   ],
-  engines: { node: ">=22.13" },
+  engines: { node: `>=${LEAST_NODE.join(".")}` },
   sideEffects: false,
   bin: { snapstream: "./bin/snapstream.js" },
 };
@@ -35,7 +38,15 @@ const INSTEAD: Readonly<Record<string, (names: string) => string>> = {
 const ESBUILD = { esbuild: "esbuild@0.28.2" };
 /** The folder of what is made for Node. */
 const NODE = "node";
-const BIN = `#!/usr/bin/env node\nimport "../${NODE}/src/cli/main.js";\n`;
+/** Says which Node is needed, where an older one would say that some module of its own is not there. */
+const BIN = `#!/usr/bin/env node
+const [major, minor] = process.versions.node.split(".").map(Number);
+if (major < ${LEAST_NODE[0]} || major === ${LEAST_NODE[0]} && minor < ${LEAST_NODE[1]}) {
+  console.error("snapstream needs Node ${LEAST_NODE.join(".")} or newer, and this is " + process.versions.node);
+  process.exit(1);
+}
+await import("../${NODE}/src/cli/main.js");
+`;
 
 /**
  * Puts the modules together for Node, which needs a millisecond for each file that it opens: what all entries share is
@@ -63,11 +74,12 @@ export async function makePackage(directory: string): Promise<string> {
     await command(Deno.execPath(), ["pack", "--quiet", "--allow-dirty", "--output", raw], ROOT);
     await command("tar", ["-xzf", raw, "-C", work], work);
     const root = `${work}/package`;
-    for (const needless of ["tests", "src/README.md"]) await Deno.remove(`${root}/${needless}`, { recursive: true });
+    await Deno.remove(`${root}/tests`, { recursive: true });
     for await (const path of filesBelow(root)) {
       if (path.endsWith(".js")) await mend(path);
       else if (path.endsWith(".d.ts")) await nameLibraries(path);
     }
+    await mendReadme(`${root}/README.md`);
     const manifest = JSON.parse(await Deno.readTextFile(`${root}/package.json`)) as Manifest;
     await bundleForNode(root, manifest);
     await Deno.mkdir(`${root}/bin`);
@@ -126,6 +138,14 @@ async function mend(path: string): Promise<void> {
     source += `\n//# sourceMappingURL=${name}.map\n`;
   }
   await Deno.writeTextFile(path, source);
+}
+
+/** The guides of a module are in the types that it has in the package; what is not in the package is no link. */
+async function mendReadme(path: string): Promise<void> {
+  const readme = (await Deno.readTextFile(path))
+    .replaceAll(/\]\(((?:src\/)?\w+)\.ts\)/g, "]($1.d.ts)")
+    .replaceAll(/\[([^\]]*)\]\((?:tests|\.github)\/[^)]*\)/g, "`$1`");
+  await Deno.writeTextFile(path, readme);
 }
 
 /** Types of Workers, and of older browsers, have no `AsyncDisposable`: who uses ours need not set `lib` for it. */

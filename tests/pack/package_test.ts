@@ -87,6 +87,15 @@ for (const version of Object.keys(TOOLS).filter((name) => name.startsWith("ts"))
   }
 }
 
+test("package: where its README points is in it, with the guides", async () => {
+  const { root } = await packed();
+  const readme = await Deno.readTextFile(`${root}/README.md`);
+  const links = [...readme.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)].map(([, path]) => path!);
+  assert.include(links, "mod.d.ts");
+  for (const link of links) await Deno.stat(`${root}/${link}`);
+  assert.include(await Deno.readTextFile(`${root}/mod.d.ts`), "## A state machine of your own");
+});
+
 const PROGRAM = `
 import { KeyValueMachine, MemoryLog, MemoryStorage, Replica, utf8Codec } from "@snapstream/snapstream";
 import { cborCodec } from "@snapstream/snapstream/cbor";
@@ -148,15 +157,31 @@ test("package: the command is there", async () => {
   const link = await Deno.realPath(`${project.directory}/node_modules/.bin/snapstream`);
   assert.strictEqual(link, await Deno.realPath(`${project.root}/${bin.snapstream}`));
   assert.match(await tool(project, "@snapstream/snapstream/bin/snapstream.js", "help"), /serve/);
+  const old = `data:text/javascript,Object.defineProperty(process.versions, "node", { value: "20.19.0" })`;
+  const { code, stderr } = await new Deno.Command(await runtime("node24"), {
+    args: ["--import", old, link],
+    cwd: project.directory,
+  }).output();
+  const said = "snapstream needs Node 22.13 or newer, and this is 20.19.0\n";
+  assert.deepEqual([code, new TextDecoder().decode(stderr)], [1, said]);
 });
 
-test("package: NATS is not installed for those who use none, and who imports its entry is told what is missing", async () => {
+test("package: NATS is not installed for those who use none, and who opens a log in it is told what to install", async () => {
   const { directory } = await packed();
-  await Deno.writeTextFile(`${directory}/nats.js`, `import "@snapstream/snapstream/jetstream";`);
-  const args = [`${directory}/nats.js`];
-  const { code, stderr } = await new Deno.Command(await runtime("node24"), { args, cwd: directory }).output();
-  assert.strictEqual(code, 1);
-  assert.match(new TextDecoder().decode(stderr), /Cannot find package '@nats-io\//);
+  await Deno.writeTextFile(
+    `${directory}/nats.js`,
+    `import { JetStreamBucket, JetStreamLog } from "@snapstream/snapstream/jetstream";
+     const connection = new Proxy({}, { get: (_, name) => name === "then" ? undefined : () => ({}) });
+     const opened = [JetStreamLog.open(connection, { stream: "a", member: "b" }), JetStreamBucket.open(connection, { bucket: "a" })];
+     for (const open of opened) await open.catch(({ code, message }) => console.log(code, message));`,
+  );
+  for (const name of ["node24", "bun"] as const) {
+    const said = await command(await runtime(name), [`${directory}/nats.js`], directory);
+    assert.lengthOf(
+      said.match(/^UNSUPPORTED .*install @nats-io\/nats-core, @nats-io\/jetstream and @nats-io\/kv/gm)!,
+      2,
+    );
+  }
 });
 
 /** The packages that the core opens; what hashes at once where there is no native module. */
@@ -184,12 +209,12 @@ test("package: on Node, an import of the library opens few files, and hardly ano
 /** Bytes, minified and with gzip, of what is made with the package; within 5 %. */
 const SIZES: Readonly<Record<string, readonly [source: string, bytes: number]>> = {
   "a CowMap": [`export { CowMap } from "@snapstream/snapstream";`, 2430],
-  "a pull into memory": [`export { MemoryStorage, pull } from "@snapstream/snapstream";`, 35_000],
-  "a handler": [`export { snapshotHandler } from "@snapstream/snapstream";`, 31_100],
+  "a pull into memory": [`export { MemoryStorage, pull } from "@snapstream/snapstream";`, 36_500],
+  "a handler": [`export { snapshotHandler } from "@snapstream/snapstream";`, 26_100],
   "the room of the example": [
     `export { DurableReplica } from "@snapstream/snapstream/durable-object";
-     export { ObjectStorage, R2Bucket } from "@snapstream/snapstream/object";`,
-    84_900,
+     export { ObjectStorage, R2BindingBucket } from "@snapstream/snapstream/object";`,
+    87_700,
   ],
 };
 

@@ -338,9 +338,18 @@ function Failure({ failure }: { readonly failure: Fields }): VNode {
   );
 }
 
+/** How long each snapshot's save took, in milliseconds, by its index: as far as a replica remembers it. */
+function tookOf({ target }: ServerStatus): Map<string, number> {
+  const { recentSaves = [] } = ((target as Fields | undefined)?.["metrics"] ?? {}) as {
+    readonly recentSaves?: readonly { index: string; syncDuration: number; asyncDuration: number }[];
+  };
+  return new Map(recentSaves.map(({ index, syncDuration, asyncDuration }) => [index, syncDuration + asyncDuration]));
+}
+
 /** The timeline. */
 function Past({ status }: { readonly status: ServerStatus }): VNode {
   const listed = status.snapshots.slice(0, MAX_MOMENTS).filter(({ createdAt }) => createdAt !== undefined).reverse();
+  const took = tookOf(status);
   const moments = useLoaded(async () => {
     const found: Moment[] = [];
     let known = new Set<string>();
@@ -348,11 +357,11 @@ function Past({ status }: { readonly status: ServerStatus }): VNode {
       const manifest = await manifestOf(digest).catch(() => undefined);
       const digests = manifest === undefined ? [] : digestsOf(manifest);
       const reused = digests.reduce((sum, one, i) => known.has(one) ? sum + manifest!.content.length(i) : sum, 0);
-      found.push({ at: createdAt!, index: Number(index), bytes: size, reused });
+      found.push({ at: createdAt!, index: Number(index), bytes: size, reused, took: took.get(index) });
       known = new Set(digests);
     }
     return found;
-  }, [listed.map(({ digest }) => digest).join()]);
+  }, [listed.map(({ digest, index }) => `${digest}/${took.get(index)}`).join()]);
   return (
     <section aria-labelledby="past">
       <h2 id="past">Over time</h2>

@@ -10,7 +10,7 @@ import type { VNode } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { colorOf } from "./chunk_map.tsx";
-import { count, size } from "./text.ts";
+import { count, duration, size } from "./text.ts";
 
 /** A snapshot in the plot. */
 export interface Moment {
@@ -20,12 +20,14 @@ export interface Moment {
   /** Bytes in all, and those that the one before it had too. */
   readonly bytes: number;
   readonly reused: number;
+  /** How long its save took, in milliseconds; absent if nobody here knows. */
+  readonly took?: number | undefined;
 }
 
 /** The plot. */
 export function Timeline({ moments }: { readonly moments: readonly Moment[] }): VNode {
   const place = useRef<HTMLDivElement>(null);
-  const key = moments.map(({ at, reused }) => `${at}/${reused}`).join();
+  const key = moments.map(({ at, reused, took }) => `${at}/${reused}/${took}`).join();
   useEffect(() => {
     const element = place.current;
     if (element === null || moments.length === 0) return;
@@ -48,7 +50,8 @@ export function Timeline({ moments }: { readonly moments: readonly Moment[] }): 
   const label = newest === undefined
     ? "No snapshots over time"
     : `${moments.length} snapshots over time; the newest has index ${newest.index}, ` +
-      `${size(newest.bytes)}, of which ${size(newest.reused)} were in the one before`;
+      `${size(newest.bytes)}, of which ${size(newest.reused)} were in the one before` +
+      (newest.took === undefined ? "" : `; saving it took ${duration(newest.took)}`);
   return <div ref={place} class="plot" role="img" aria-label={label} />;
 }
 
@@ -85,12 +88,13 @@ function dataOf(moments: readonly Moment[]): uPlot.AlignedData {
     moments.map(({ bytes }) => bytes),
     moments.map(({ reused }) => reused),
     moments.map(({ index }) => index),
+    moments.map(({ took }) => took ?? null),
   ];
 }
 
 function optionsOf(element: HTMLElement): uPlot.Options {
-  const [text, line, own, shared, curve] = ["--soft", "--line", "--own", "--shared", "--index"]
-    .map((name) => colorOf(name, element)) as [string, string, string, string, string];
+  const [text, line, own, shared, curve, took] = ["--soft", "--line", "--own", "--shared", "--index", "--took"]
+    .map((name) => colorOf(name, element)) as [string, string, string, string, string, string];
   const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
   const bars = uPlot.paths.bars!({ size: [0.6, 40] });
   const isNarrow = element.clientWidth < 500;
@@ -102,6 +106,7 @@ function optionsOf(element: HTMLElement): uPlot.Options {
       x: { time: true, range: (_, min, max) => padded(min, max, min === max ? 60 : 0) },
       bytes: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] },
       index: { range: (_, min, max) => padded(min, max, min === max ? 1 : 0) },
+      took: { range: (_, __, max) => [0, Math.max((max ?? 0) * 2, 1)] }, // below the indices, mostly
     },
     axes: [
       { ...axis, space: isNarrow ? 90 : 70, incrs: TIME_STEPS, values: times },
@@ -144,6 +149,15 @@ function optionsOf(element: HTMLElement): uPlot.Options {
         width: 2,
         points: { show: true, size: 7, fill: curve },
         value: (_, v) => v === null ? "–" : count(v),
+      },
+      {
+        label: "Saving took",
+        scale: "took",
+        stroke: took,
+        width: 1,
+        dash: [4, 4],
+        points: { show: true, size: 7, fill: took },
+        value: (_, v) => v === null ? "–" : duration(v),
       },
     ],
   };

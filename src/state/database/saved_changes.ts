@@ -56,8 +56,8 @@ export class SavedChanges {
   }
 
   /**
-   * Notes what has been written: a save that was begun during the write may or may not have seen it, so the next one has
-   * to write it as well.
+   * Notes what has been written: a save that was begun during the write may or may not have seen it, so the next one
+   * has to write it as well.
    *
    * @param noted what {@linkcode note} gave before the write
    */

@@ -247,7 +247,8 @@ export class StoredState<K> implements AsyncDisposable {
       this.#synced = undefined; // the system may have dropped what it could not write, and call the next sync good
       throw error;
     }
-    if (slot === this.#database.slot) this.#synced = durable?.index ?? 0n; // a state that was loaded meanwhile is not synced
+    // A state that was loaded meanwhile is not synced.
+    if (slot === this.#database.slot) this.#synced = durable?.index ?? 0n;
   }
 
   /**

@@ -5,4 +5,5 @@
  */
 
 export * from "./cipher.ts";
+export { encryptedWriter } from "./file.ts";
 export * from "./storage.ts";

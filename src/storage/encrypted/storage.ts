@@ -4,45 +4,30 @@
  * @module
  */
 
-import { able } from "../../checks.ts";
 import { hasCode, SnapshotError } from "../../errors.ts";
 import {
-  checkCommitOptions,
   checkCreateOptions,
-  checkFileOptions,
-  checkFiles,
   checkManifest,
-  checkMeta,
-  type CheckOptions,
   checkReader,
   checkStorage,
-  type ChunkSpan,
-  type CommitOptions,
   type CreateOptions,
-  type FileInfo,
-  type FileOptions,
-  type FileWriter,
   isChosen,
-  type PrepareOptions,
   type QuarantinedSnapshot,
-  type ReadOptions,
   type SnapshotAt,
   type SnapshotInfo,
   type SnapshotInstall,
   type SnapshotManifest,
-  type SnapshotMeta,
   type SnapshotReader,
-  type SnapshotSeal,
   type SnapshotStorage,
   type SnapshotVerifier,
   type SnapshotWriter,
   type UnreadableSnapshot,
   type VerifyOptions,
 } from "../../snapshot/mod.ts";
-import { type ChunkSet, ChunkSink, closeSink } from "../../stream/mod.ts";
-import { type Cipher, CIPHER_OVERHEAD, type EncryptionKey, Keyring, MAX_PLAIN_CHUNK } from "./cipher.ts";
+import { type EncryptionKey, Keyring } from "./cipher.ts";
+import { DecryptedInstall } from "./install.ts";
 import { EncryptedReader } from "./reader.ts";
-import { chooseChunkSize } from "../chunk_size.ts";
+import { CheckedWriter, EncryptedWriter } from "./writers.ts";
 
 /**
  * Encrypts files that are written to a storage, and decrypts those that are read: each chunk by itself, with
@@ -202,197 +187,6 @@ export class EncryptedStorage implements SnapshotStorage {
   }
 }
 
-/** Passes files on to another writer. */
-class PassingWriter implements SnapshotWriter {
-  protected readonly writer: SnapshotWriter;
-  protected readonly keys: Keyring;
-
-  constructor(writer: SnapshotWriter, keys: Keyring) {
-    this.writer = writer;
-    this.keys = keys;
-  }
-
-  file(name: string, options?: FileOptions): WritableStream<Uint8Array> {
-    return this.writer.file(name, options);
-  }
-
-  reuse(files: readonly FileInfo[]): Promise<boolean> {
-    return this.writer.reuse(files);
-  }
-
-  remove(name: string): Promise<void> {
-    return this.writer.remove(name);
-  }
-
-  files(): FileInfo[] {
-    return this.writer.files();
-  }
-
-  info(name: string): FileInfo {
-    return this.writer.info(name);
-  }
-
-  sealWith(seal: (digest: Uint8Array) => Promise<SnapshotSeal>): void {
-    this.writer.sealWith(seal);
-  }
-
-  commit(meta: SnapshotMeta, options: CommitOptions = {}): Promise<SnapshotInfo> {
-    return this.writer.commit(meta, decrypted(options, this.keys));
-  }
-
-  abort(reason?: unknown): Promise<void> {
-    return this.writer.abort(reason);
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.abort();
-  }
-}
-
-/** Gives the check the decrypted snapshot. A check that is no function is refused by the storage that gets it. */
-function decrypted<T extends CheckOptions>(options: T, keys: Keyring): T {
-  const check: unknown = options?.check;
-  if (typeof check !== "function") return options;
-  return { ...options, check: (reader: SnapshotReader) => check(new EncryptedReader(reader, keys)) };
-}
-
-/** Receives encrypted chunks, and gives the check of its commit the decrypted snapshot. */
-class DecryptedInstall implements SnapshotInstall {
-  readonly #install: SnapshotInstall;
-  readonly #keys: Keyring;
-
-  constructor(install: SnapshotInstall, keys: Keyring) {
-    this.#install = install;
-    this.#keys = keys;
-  }
-
-  get manifest(): SnapshotManifest {
-    return this.#install.manifest;
-  }
-
-  prepare(options?: PrepareOptions): Promise<void> {
-    return this.#install.prepare(options);
-  }
-
-  missing(): IterableIterator<ChunkSpan> {
-    return this.#install.missing();
-  }
-
-  has(chunk: number): boolean {
-    return this.#install.has(chunk);
-  }
-
-  expect(chunk: number, isExpected: boolean): void {
-    this.#install.expect(chunk, isExpected);
-  }
-
-  held(): ChunkSet {
-    return this.#install.held();
-  }
-
-  expected(): ChunkSet {
-    return this.#install.expected();
-  }
-
-  file(name: string, options?: ReadOptions): ReadableStream<Uint8Array> {
-    return this.#install.file(name, options);
-  }
-
-  write(chunk: number, bytes: Uint8Array): Promise<void> {
-    return this.#install.write(chunk, bytes);
-  }
-
-  commit(options: CheckOptions = {}): Promise<SnapshotInfo> {
-    return this.#install.commit(decrypted(options, this.#keys));
-  }
-
-  close(): Promise<void> {
-    return this.#install.close();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-}
-
-/** Accepts only files that are encrypted already. */
-class CheckedWriter extends PassingWriter {
-  readonly #names = new Set<string>();
-
-  override file(name: string, options?: FileOptions): WritableStream<Uint8Array> {
-    this.#names.add(name);
-    return super.file(name, options);
-  }
-
-  override async remove(name: string): Promise<void> {
-    await super.remove(name);
-    this.#names.delete(name);
-  }
-
-  override async commit(meta: SnapshotMeta, options: CommitOptions = {}): Promise<SnapshotInfo> {
-    let own: SnapshotMeta;
-    let check: CommitOptions["check"];
-    try {
-      own = checkMeta(meta);
-      ({ check } = checkCommitOptions(options));
-      for (const name of this.#names) await this.keys.cipherOf(this.info(name));
-    } catch (error) {
-      await this.abort(error);
-      throw error;
-    }
-    const checkSealed = async (reader: SnapshotReader) => {
-      await this.keys.checkSeal(reader.manifest);
-      await check?.(reader);
-    };
-    return await super.commit(own, { ...options, check: checkSealed });
-  }
-}
-
-/** Encrypts files, and seals the snapshot. */
-class EncryptedWriter extends PassingWriter {
-  constructor(writer: SnapshotWriter, keys: Keyring) {
-    super(writer, keys);
-    this.sealWith((digest) => keys.current.seal(digest));
-  }
-
-  override file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
-    return encryptedFile(this.writer, this.keys.current, name, options);
-  }
-
-  override async reuse(files: readonly FileInfo[]): Promise<boolean> {
-    checkFiles(files);
-    const sealed: FileInfo[] = [];
-    for (const file of files) {
-      if (file.chunks === undefined || file.encryption === undefined) return false;
-      const encryption = await this.keys.find(file.encryption.keyId)?.sealFile(file.name, file.chunks.root);
-      if (encryption === undefined) return false;
-      sealed.push({ ...file, encryption }); // it may have another name now
-    }
-    return await super.reuse(sealed);
-  }
-}
-
-/**
- * Returns a writer that encrypts files and passes them on to another writer: for a snapshot that is sent as it is
- * written (`pushLive`) to a node that stores it encrypted.
- *
- * @category Storage
- * @see {@linkcode EncryptedStorage}
- * @param writer takes what is encrypted
- * @param key what to encrypt with
- */
-export function encryptedWriter(writer: FileWriter, key: EncryptionKey): FileWriter {
-  able("a FileWriter", "file", "info")(writer, "writer");
-  const keys = new Keyring([key]);
-  writer.sealWith((digest) => keys.current.seal(digest));
-  return {
-    file: (name, options = {}) => encryptedFile(writer, keys.current, name, options),
-    reuse: () => Promise.resolve(false),
-    info: (name) => writer.info(name),
-    sealWith: (seal) => writer.sealWith(seal),
-  };
-}
-
 /**
  * Returns a reader that decrypts the files of another reader, for example of a snapshot on a server (`openRemote`).
  * Nothing is read of a snapshot that was not sealed with one of the keys (`FORBIDDEN`).
@@ -419,33 +213,4 @@ export function encryptedWriter(writer: FileWriter, key: EncryptionKey): FileWri
 export function decryptedReader(reader: SnapshotReader, keys: readonly EncryptionKey[]): SnapshotReader {
   checkReader(reader, "reader");
   return new EncryptedReader(reader, new Keyring(keys));
-}
-
-/** Returns a stream that encrypts a file as it is written. */
-function encryptedFile(
-  writer: Pick<SnapshotWriter, "file">,
-  cipher: Cipher,
-  name: string,
-  options: FileOptions,
-): WritableStream<Uint8Array> {
-  const { chunkSize, size, ...rest } = checkFileOptions(options);
-  const fixed = chunkSize === "pieces" ? undefined : chooseChunkSize(chunkSize, size);
-  const target = writer.file(name, {
-    ...rest,
-    chunkSize: fixed ?? "pieces",
-    encryption: (chunks) => cipher.sealFile(name, chunks.root),
-  }).getWriter();
-  target.closed.catch(() => {});
-  return new WritableStream(
-    new ChunkSink<Uint8Array>(fixed === undefined ? undefined : fixed - CIPHER_OVERHEAD, {
-      begin: () => Promise.resolve(),
-      work: (plain) => cipher.encrypt(plain),
-      async emit(stored) {
-        await target.ready;
-        target.write(stored).catch(() => {}); // a failed write rejects `ready` and `close`
-      },
-      end: () => closeSink(target),
-      abort: (reason) => target.abort(reason).catch(() => {}),
-    }, MAX_PLAIN_CHUNK),
-  );
 }

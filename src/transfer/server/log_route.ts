@@ -6,14 +6,12 @@
 
 import { messageOf, SnapshotError } from "../../errors.ts";
 import { checkIndex, MAX_INDEX } from "../../checks.ts";
-import { encodeEnd, encodeHeader, encodeHeartbeat, LOG_TYPE, LogReader, type ServedLog } from "../../log/mod.ts";
+import { encodeEnd, encodeHeader, encodeHeartbeat, LOG_TYPE, LogReader } from "../../log/mod.ts";
+import type { LogAnswers, ServedLog } from "../../log/mod.ts";
 import { MAX_TAKEN } from "../../snapshot/mod.ts";
 import { equal, streamFrom, toBase64, toHex } from "../../stream/mod.ts";
-import { readLimited } from "../body.ts";
-import { JSON_TYPE, problem } from "../wire.ts";
-import type { Place } from "./fair_semaphore.ts";
-import { IncomingBody } from "./incoming.ts";
-import { bodyOf, refusal } from "./uploads.ts";
+import { problem } from "../wire.ts";
+import { jsonNow } from "./respond.ts";
 
 /** The longest silence of a live stream, in milliseconds: then it says what the log has. */
 const HEARTBEAT = 2000;
@@ -21,8 +19,6 @@ const HEARTBEAT = 2000;
 const LINES_TYPE = "application/x-ndjson";
 /** The longest name of a follower, in characters. */
 const MAX_NAME = 200;
-/** The longest word of a new leader, in bytes. */
-const MAX_LEADER = 4096;
 
 /** What a request for the log asks for. */
 interface Wanted {
@@ -32,8 +28,8 @@ interface Wanted {
   readonly isText: boolean;
 }
 
-/** Answers requests for a log. */
-export class LogRoute {
+/** Answers requests for a log. It is the log that has it made: a handler without a log has nothing of this. */
+export class LogRoute implements LogAnswers {
   readonly #log: ServedLog;
 
   /** @param log the log */
@@ -90,21 +86,16 @@ export class LogRoute {
   }
 
   /** Answers `POST /log/leader`: somebody else leads now, in a later term. */
-  async supersede(request: Request, stallTimeout: number, place: Place): Promise<Response> {
-    const body = request.body === null ? undefined : new IncomingBody(request.body, stallTimeout, place);
-    try {
-      const { term, leader } = parse(await readLimited(bodyOf(body), MAX_LEADER));
-      this.#log.supersede(term, leader);
-    } catch (error) {
-      return refusal(error, body);
-    }
+  async supersede(said: Uint8Array): Promise<Response> {
+    const { term, leader } = parse(said);
+    this.#log.supersede(term, leader);
     return await this.#status();
   }
 
   async #status(): Promise<Response> {
     const { first, last, term, group, role, leader } = this.#log.status();
     const digest = await this.#log.digest(last);
-    return json({
+    return jsonNow({
       first: String(first),
       last: String(last),
       term: String(term),
@@ -121,7 +112,7 @@ export class LogRoute {
       const { first, last } = this.#log.status();
       throw new SnapshotError("NOT_FOUND", `This log has entries ${first} to ${last}, and not ${index}`, { index });
     }
-    return json({ index: String(index), term: String(await this.#log.term(index) ?? 0n), digest: toHex(digest) });
+    return jsonNow({ index: String(index), term: String(await this.#log.term(index) ?? 0n), digest: toHex(digest) });
   }
 
   #acknowledge(query: URLSearchParams): void {
@@ -239,11 +230,4 @@ function parse(bytes: Uint8Array): { readonly term: bigint; readonly leader: str
   } catch (error) {
     throw malformed(`This says nothing of a leader: ${messageOf(error)}`);
   }
-}
-
-/** An answer of this moment: no cache keeps it, and its length is known, so that its place is free at once. */
-export function json(value: unknown): Response {
-  const bytes = new TextEncoder().encode(JSON.stringify(value));
-  const headers = { "Content-Type": JSON_TYPE, "Content-Length": String(bytes.length), "Cache-Control": "no-store" };
-  return new Response(bytes as BodyInit, { headers });
 }

@@ -6,18 +6,20 @@
 
 import { limitOf } from "../../checks.ts";
 import { hasCode, SnapshotError } from "../../errors.ts";
+import type { LogAnswers } from "../../log/mod.ts";
 import type { SnapshotStorage } from "../../snapshot/mod.ts";
 import { neverThrowing } from "../../async/mod.ts";
 import { throttled } from "../../stream/mod.ts";
 import { isPreflight, preflight } from "./cors.ts";
 import { FairSemaphore, Overload, type Place } from "./fair_semaphore.ts";
 import type { DownloadLeases, Selector } from "./download_leases.ts";
-import { Uploads } from "./uploads.ts";
+import { bodyOf, refusal, Uploads } from "./uploads.ts";
 import { Downloads } from "./downloads.ts";
 import type { SnapshotHandlerOptions } from "./options.ts";
-import { json, LogRoute } from "./log_route.ts";
-import { keeping, NotHereYet } from "./respond.ts";
+import { IncomingBody } from "./incoming.ts";
+import { jsonNow, keeping, NotHereYet } from "./respond.ts";
 import { statusOfServer, Transfers } from "./status.ts";
+import { readLimited } from "../body.ts";
 import { isOfService, problem, VERIFIED_BY_CLIENT } from "../wire.ts";
 
 /** See {@linkcode SnapshotHandlerOptions.stallTimeout}. */
@@ -29,6 +31,8 @@ const MAX_LOOKS = 64;
 const MAX_FOLLOWERS = 256;
 /** Uploads, offers and commands at a time. */
 const MAX_WRITES = 8;
+/** The longest word of a new leader, in bytes. */
+const MAX_LEADER = 4096;
 /** An answer of so many bytes is sent without anybody waiting for it. */
 const SMALL_ANSWER = 64 * 1024;
 /** The types of bodies that a form of any page can send without being asked. */
@@ -47,7 +51,7 @@ export class Routes {
   readonly #uploads: Uploads;
   readonly #storage: SnapshotStorage;
   readonly #transfers = new Transfers();
-  readonly #log: LogRoute | undefined;
+  readonly #log: LogAnswers | undefined;
 
   /**
    * @param storage has the snapshots
@@ -64,7 +68,7 @@ export class Routes {
       write: new FairSemaphore(MAX_WRITES),
       follow: new FairSemaphore(MAX_FOLLOWERS),
     };
-    this.#log = options.target?.log && new LogRoute(options.target.log);
+    this.#log = options.target?.log?.answers();
     this.#downloads = new Downloads(storage, leases, options.sources ?? (() => []));
     const { verifier = storage.verifier } = options;
     this.#uploads = new Uploads(storage, {
@@ -180,7 +184,12 @@ export class Routes {
           this.#checkWrite(request);
           return await this.#placed("write", client, async (place) => {
             await this.#checkLeader(request);
-            return await log.supersede(request, this.#stallTimeout, place);
+            const body = request.body === null ? undefined : new IncomingBody(request.body, this.#stallTimeout, place);
+            try {
+              return await log.supersede(await readLimited(bodyOf(body), MAX_LEADER));
+            } catch (error) {
+              return refusal(error, body);
+            }
           });
         },
       });
@@ -250,7 +259,7 @@ export class Routes {
   /** Answers with what is here and what is done. */
   async #status(): Promise<Response> {
     const status = await statusOfServer(this.#storage, this.#transfers, this.#options.target);
-    return json(status);
+    return jsonNow(status);
   }
 }
 

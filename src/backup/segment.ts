@@ -22,6 +22,9 @@ export type Compression = "none" | "gzip" | "zstd";
 /** The largest object, in bytes: a segment and its framing, and one record that was too large for it. */
 export const MAX_SEGMENT: number = 160 * 1024 * 1024;
 
+/** The most that `node:zlib` of workerd can be told to unpack, in bytes. A larger segment, which is rare, is gzip. */
+const MAX_ZSTD = 128 * 1024 * 1024;
+
 const MAGIC = "snaplog";
 const VERSION = 1;
 const HEAD = MAGIC.length + 2;
@@ -34,7 +37,8 @@ interface NativeZstd {
 }
 
 /** Makes an object of a log's stream. */
-export async function encodeSegment(stream: Uint8Array, compression: Compression): Promise<Uint8Array> {
+export async function encodeSegment(stream: Uint8Array, wanted: Compression): Promise<Uint8Array> {
+  const compression = wanted === "zstd" && stream.length > MAX_ZSTD ? "gzip" : wanted;
   const packed = compression === "none"
     ? stream
     : compression === "gzip"
@@ -74,7 +78,7 @@ export async function openSegment(bytes: Uint8Array, key: string): Promise<Uint8
   if (kind === "none") return packed;
   try {
     if (kind === "gzip") return await through(packed, new DecompressionStream("gzip"), MAX_SEGMENT);
-    return zstd("zstdDecompressSync")(packed, { maxOutputLength: MAX_SEGMENT });
+    return zstd("zstdDecompressSync")(packed, { maxOutputLength: MAX_ZSTD });
   } catch (error) {
     if (error instanceof SnapshotError) throw error;
     throw new SnapshotError("MALFORMED", `${key} cannot be decompressed: ${messageOf(error)}`, { file: key });

@@ -72,6 +72,33 @@
  * await replica.close();
  * ```
  *
+ * ### Files that stay where they are
+ *
+ * A snapshot may only refer to files: to those that braft does (`FILE_SOURCE_REFERENCE`), or to a layout that is
+ * scattered over directories, of which nothing is to be copied. `resolve` says where each is; they are verified,
+ * archived and served like the others then, and are files like the others in every copy.
+ *
+ * ```ts
+ * import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
+ * import { tmpdir } from "node:os";
+ * import { DirectoryStorage } from "@snapstream/snapstream/fs";
+ *
+ * const root = await mkdtemp(`${tmpdir()}/scattered-`);
+ * await mkdir(`${root}/tables`);
+ * await writeFile(`${root}/tables/000001.sst`, "a table that is never written to again");
+ *
+ * const resolve = ({ name }: { readonly name: string }) => `${root}/tables/${name}`;
+ * const storage = await DirectoryStorage.open(`${root}/snapshots`, { resolve });
+ * const writer = await storage.create();
+ * await writer.add(`${root}/tables`, "", { reference: true });
+ * await writer.commit({ lastIncludedIndex: 1n, lastIncludedTerm: 1n, peers: [] });
+ *
+ * const reader = await storage.open();
+ * console.assert((await reader.verify().result).ok);
+ * await reader.close();
+ * await storage.close();
+ * ```
+ *
  * ## What is promised
  *
  * With `durability: "full"`, the default, what was acknowledged is there after a crash or a power failure. With

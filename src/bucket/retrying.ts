@@ -12,6 +12,8 @@ import { type ReadObject, readWhole, type ReadWholeOptions } from "./read_whole.
 
 /** Times that wrong bytes are read again, each time on another path, before they are called bad. */
 const REREADS = 2;
+/** Times that an object may have been replaced between the list and the read before it counts as suspect. */
+const MOST_REPLACED = 20;
 /** Objects deleted with one request. */
 const DELETED_AT_ONCE = 1000;
 
@@ -84,8 +86,22 @@ export class RetryingBucket {
    *   or has more than `limit` bytes
    */
   async readAgain(key: string, options: ReadObjectOptions): Promise<ReadObject> {
-    const listed = await this.listed(key, options.signal);
-    if (listed === undefined) throw this.#suspect(key, "the list does not have it");
+    let listed = await this.listed(key, options.signal);
+    for (let times = 1;; times++) {
+      if (listed === undefined) throw this.#suspect(key, "the list does not have it");
+      const found = await this.#readListed(key, listed, options);
+      if (found !== undefined) return found;
+      const now = await this.listed(key, options.signal);
+      // Another process may replace it between the list and the read, as often as there are processes.
+      if (now?.etag === listed.etag || times === MOST_REPLACED) {
+        throw this.#suspect(key, `it is listed with ${listed.size} bytes, and others were read`);
+      }
+      listed = now;
+    }
+  }
+
+  /** Returns nothing if what is read is not what is listed. */
+  async #readListed(key: string, listed: BucketObject, options: ReadObjectOptions): Promise<ReadObject | undefined> {
     const wrong = options.range === undefined ? listed.size > options.limit : listed.size < options.range.end;
     // To know that it is too short, or too long, only its size has to be read.
     const range = { start: 0, end: Math.min(1, listed.size) };
@@ -94,9 +110,7 @@ export class RetryingBucket {
       throw hasCode(error, "CORRUPT", "MALFORMED") ? this.#suspect(key, messageOf(error)) : error;
     });
     if (found === undefined) throw this.#suspect(key, "it is listed and cannot be read");
-    if (found.etag !== listed.etag || found.size !== listed.size) {
-      throw this.#suspect(key, `it is listed with ${listed.size} bytes, and ${found.size} others were read`);
-    }
+    if (found.etag !== listed.etag || found.size !== listed.size) return undefined;
     if (!wrong) return found;
     throw new SnapshotError("CORRUPT", `${this.#prefix}${key} has ${listed.size} bytes: it is not what was written`, {
       file: this.#prefix + key,

@@ -1,8 +1,15 @@
 // A stream as a log: what is written is there, and what must not be is said.
 
-import { jetstream, type JetStreamManager, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
+import {
+  jetstream,
+  JetStreamApiError,
+  type JetStreamManager,
+  jetstreamManager,
+  type StreamConfig,
+} from "@nats-io/jetstream";
 import { assert, rejects, test } from "../support/harness.ts";
 import { JetStreamLog } from "../../src/jetstream.ts";
+import { isWrongSequence, passes, wrap } from "../../src/jetstream/errors.ts";
 import { bytes, eventually, fill, openLog, STREAM, take, text } from "./kit.ts";
 import { type NatsServer, withNats } from "../support/nats.ts";
 import { overriding } from "../support/overriding.ts";
@@ -305,3 +312,12 @@ test("JetStreamLog: closed, and a connection that is closed under it", () =>
     await rejects(other.log.refresh(), "CLOSED");
     await other.close();
   }));
+
+test("JetStreamLog: both of the server's words for a race that was lost are one", () => {
+  for (const err_code of [10071, 10164]) {
+    const error = new JetStreamApiError({ code: 400, err_code, description: "wrong last sequence: 7" });
+    assert.strictEqual(wrap(error, "append to", "s").code, "STALE");
+    assert.isTrue(isWrongSequence(error));
+    assert.isFalse(passes(error));
+  }
+});

@@ -5,8 +5,8 @@ import { siege, type SiegeReport } from "./siege.ts";
 
 /** What a siege gave, with what depends on the machine. */
 export interface MeasuredReport extends SiegeReport {
-  /** Rounds of honest work a second of that work. */
-  readonly rate: number;
+  /** The share of their rate alone that the honest have among strangers: of the rounds in the middle, by time. */
+  readonly share: number;
   /** The longest time for which the event loop was blocked by the process itself, in milliseconds. */
   readonly longestBlock: number;
   /** The most memory, in MiB. */
@@ -15,6 +15,10 @@ export interface MeasuredReport extends SiegeReport {
 
 /** The wait between two looks at the event loop, in milliseconds. */
 const EVERY = 10;
+
+function median(times: readonly number[]): number {
+  return times.toSorted((a, b) => a - b)[times.length >> 1] ?? NaN;
+}
 
 const [, , seed, milliseconds, strangers] = process.argv;
 const end = performance.now() + Number(milliseconds);
@@ -30,10 +34,10 @@ const looks = setInterval(() => rss = Math.max(rss, process.memoryUsage().rss / 
 const report = await siege(Number(seed), () => performance.now() < end, strangers === "true" ? undefined : 0);
 clearInterval(timer);
 clearInterval(looks);
-const { rounds, spent } = report;
+const { alone, among } = report;
 const measured: MeasuredReport = {
   ...report,
-  rate: rounds / (spent / 1000),
+  share: median(alone) / median(among),
   longestBlock: Math.round(longestBlock),
   rss: Math.round(rss),
 };

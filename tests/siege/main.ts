@@ -1,6 +1,6 @@
-// `deno task siege [--runtime deno|node24|bun] [--seed N] [--minutes M] [--json]`: the honest alone for a sixth of the
-// time, then among strangers, each in a process of its own on the runtime, or on all three. Ends with 1 if anything is
-// not as it should be.
+// `deno task siege [--runtime deno|node24|bun] [--seed N] [--minutes M] [--json]`: the honest among strangers, and in
+// each fifth round alone, in a process of its own on the runtime, or on all three; before that alone for a sixth of the
+// time, for the memory. Ends with 1 if anything is not as it should be.
 
 import { parseArgs } from "node:util";
 import { LOCK, program, ROOT } from "../suites/program.ts";
@@ -43,17 +43,19 @@ let failed = false;
 for (const name of values.runtime) {
   const alone = await besiege(name, milliseconds / 6, false);
   const report = await besiege(name, milliseconds * 5 / 6, true);
-  const { violations } = report;
-  const share = report.rate / alone.rate;
+  const { violations, share } = report;
   const grown = Math.round(report.rss - alone.rss);
   if (share < LEAST_RATE) violations.push(`The honest have ${share.toFixed(2)} of their rate alone`);
-  if (report.longestBlock > LONGEST_BLOCK) violations.push(`The event loop was blocked for ${report.longestBlock} ms`);
+  // What the honest do by themselves is theirs.
+  if (report.longestBlock > Math.max(LONGEST_BLOCK, alone.longestBlock)) {
+    violations.push(`The event loop was blocked for ${report.longestBlock} ms`);
+  }
   if (grown > MEMORY_BUDGET) violations.push(`${grown} MiB more than without strangers`);
   for (const work of ["save", "followerSaves"] as const) {
     if (report.work[work].longest > LONGEST_SAVE) violations.push(`A save took ${report.work[work].longest} ms`);
   }
   failed ||= violations.length > 0;
-  const summary = { runtime: name, share, grown, alone: { rate: alone.rate, longestBlock: alone.longestBlock } };
+  const summary = { runtime: name, share, grown, longestBlockAlone: alone.longestBlock };
   console.log(JSON.stringify({ ...summary, ...report }, undefined, values.json ? undefined : 2));
   if (violations.length > 0) console.error(`Again: deno task siege --runtime ${name} --seed ${seed}`);
 }

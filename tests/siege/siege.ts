@@ -17,6 +17,8 @@ const INODE_BUDGET = 200;
 const ENTRANCE = 50;
 /** Entries of the logs that a snapshot being kept may hold. */
 const LOG_BUDGET = 2000;
+/** Each so many rounds all strangers go, and the honest do one alone: what else the machine does takes from both alike. */
+const ALONE_EVERY = 5;
 /** The longest time after which all is given back, in milliseconds. */
 const SETTLES_WITHIN = 10_000;
 /** Sockets that `fetch` keeps to be used again. */
@@ -29,8 +31,10 @@ const WORK = ["save", "pull", "readLog", "push", "followerSaves"] as const;
 export interface SiegeReport {
   readonly seed: number;
   rounds: number;
-  /** The time that honest work took after the first of each, in milliseconds. */
-  spent: number;
+  /** The time that honest work took after the first of each, in milliseconds: in each round among strangers. */
+  readonly among: number[];
+  /** The same in each round without any. */
+  readonly alone: number[];
   /** Strangers, by kind. */
   readonly strangers: Record<string, number>;
   /** Honest work that was done, and the longest that any took, in milliseconds. */
@@ -78,21 +82,25 @@ class Siege {
     this.#random = random;
     this.#count = count;
     const work = Object.fromEntries(WORK.map((name) => [name, { done: 0, longest: 0 }])) as SiegeReport["work"];
-    this.#report = { seed, rounds: 0, spent: 0, strangers: {}, work, violations: [] };
+    this.#report = { seed, rounds: 0, among: [], alone: [], strangers: {}, work, violations: [] };
   }
 
   async run(goesOn: (rounds: number) => boolean): Promise<SiegeReport> {
     for (const name of WORK) await this.#do(name);
     const sockets = socketsOpen();
     const usual = await this.#world.usage();
-    this.#report.spent = 0;
     while (this.#report.violations.length === 0 && goesOn(this.#report.rounds)) {
-      this.#report.rounds++;
-      await this.#do("save");
-      await this.#come(await this.#world.loot()); // so that they know what is pushed next
+      const isAlone = ++this.#report.rounds % ALONE_EVERY === 0 || this.#count === 0;
+      if (isAlone) {
+        for (const stranger of this.#strangers.splice(0)) stranger.leave();
+        await this.#settle(sockets);
+      }
+      let spent = await this.#do("save");
+      if (!isAlone) await this.#come(await this.#world.loot()); // so that they know what is pushed next
       // The follower saves at any time: before, among and after uploads that go on.
       const rest = [...WORK.slice(1)].sort(() => this.#random.next() - 0.5);
-      for (const name of rest) await this.#do(name);
+      for (const name of rest) spent += await this.#do(name);
+      (isAlone ? this.#report.alone : this.#report.among).push(Math.round(spent));
       await this.#look(usual);
     }
     for (const stranger of this.#strangers) stranger.leave();
@@ -115,7 +123,8 @@ class Siege {
     await turns(ENTRANCE);
   }
 
-  async #do(name: (typeof WORK)[number]): Promise<void> {
+  /** Does some work, and returns how long it took. */
+  async #do(name: (typeof WORK)[number]): Promise<number> {
     const start = performance.now();
     const work = this.#report.work[name];
     try {
@@ -125,8 +134,8 @@ class Siege {
       this.#report.violations.push(`${name}: ${error instanceof Error ? error.stack : error}`);
     }
     const took = performance.now() - start;
-    this.#report.spent += took;
     work.longest = Math.max(work.longest, Math.round(took));
+    return took;
   }
 
   /** Looks whether all is within its budget, and nothing was taken in that is not trusted. */

@@ -164,3 +164,27 @@ test("strangers: a word on who leads has to be small, right, and of a term behin
     await put(leader, 1);
   }, { allowWrites: true, authorizeLeader: () => false, verifier: ed25519Verifier([]) });
 });
+
+test("strangers: who asks what goes on learns of no index that is none, and holds up nobody", () =>
+  serving(async (ask) => {
+    const expected: Readonly<Record<string, number>> = {
+      "/snapshots/status": 200,
+      "/snapshots/status/x": 404,
+      "/snapshots/1/install": 404, // nothing is known of one
+      [`/snapshots/${LARGEST}/install`]: 404,
+      [`/snapshots/${"9".repeat(30)}/install`]: 404,
+      "/snapshots/latest/install": 404,
+      "/": 404, // no page is served
+    };
+    const statuses = Object.keys(expected).map(async (path) => [path, await statusOf(ask(path))]);
+    assert.deepEqual(Object.fromEntries(await Promise.all(statuses)), expected);
+    const answers = await Promise.all(Array.from({ length: 1000 }, () => ask("/snapshots/status")));
+    const other = await ask("/snapshots/status", {}, "another");
+    assert.strictEqual(other.status, 200);
+    const allowed = answers.filter(({ status }) => status === 200).length;
+    assert.isAtLeast(allowed, 56);
+    assert.strictEqual(answers.filter(({ status }) => status === 429).length, 1000 - allowed);
+    await Promise.all([other, ...answers].map(({ body }) => body?.cancel())); // of which nothing was read
+    assert.strictEqual(await statusOf(ask("/snapshots/status")), 200);
+    assert.strictEqual(await statusOf(ask("/snapshots/status", { ...POST, body: "{}" })), 405);
+  }));

@@ -1,23 +1,22 @@
 // A good mirror among bad ones: in fake time, where each has a rate of its own, and nothing else takes any.
 
-import { MemoryStorage, pull, snapshotHandler, type SourceOptions } from "../../mod.ts";
+import { MemoryStorage, notifyInstall, openRemote, pull, snapshotHandler, type SourceOptions } from "../../mod.ts";
 import { pause } from "../../src/async/mod.ts";
-import { inFakeTime } from "../support/fake_clock.ts";
-import { assert, noise, test } from "../support/harness.ts";
+import { type FakeClock, inFakeTime } from "../support/fake_clock.ts";
+import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
 import { storageWith } from "../support/samples.ts";
 
 const SIZE = 12_000_000;
 /** The rate of the good one, in bytes a millisecond: 1 MB/s, so that it takes twelve seconds alone. */
 const RATE = 1000;
 
-/** Passes so many bytes a millisecond. */
-function paced(rate: number): TransformStream<Uint8Array, Uint8Array> {
+/** Passes a byte each half a second. */
+function dripping(): TransformStream<Uint8Array, Uint8Array> {
   return new TransformStream({
     async transform(piece, controller) {
-      for (let at = 0; at < piece.length; at += 64_000) {
-        const part = piece.subarray(at, at + 64_000);
-        await pause(part.length / rate, undefined);
-        controller.enqueue(part);
+      for (const byte of piece) {
+        await pause(500, undefined);
+        controller.enqueue(Uint8Array.of(byte));
       }
     },
   });
@@ -41,7 +40,7 @@ const BAD: Readonly<Record<string, Kind>> = {
   "has a page for everything": () => new Response("<html></html>", { headers: { "Content-Type": "text/html" } }),
   "is overloaded": () => new Response(null, { status: 503, headers: { "Retry-After": "3600" } }),
   "redirects elsewhere": () => new Response(null, { status: 307, headers: { Location: "http://169.254.169.254/" } }),
-  "drips": (_request, answer) => through(answer(), () => paced(0.05)),
+  "drips": (_request, answer) => through(answer(), dripping),
   "stalls": (_request, answer) =>
     through(answer(), () => new TransformStream({ transform: () => new Promise<void>(() => {}) })),
   "lies": (request, answer) =>
@@ -63,6 +62,23 @@ const BAD: Readonly<Record<string, Kind>> = {
       : answer(),
   "has lost it": () => new Response(null, { status: 404 }),
 };
+
+type WithMirrors = (sources: readonly SourceOptions[], clock: FakeClock) => Promise<void>;
+
+/** Does something with mirrors of a snapshot that are no good, and one that is good and comes last in the list. */
+function amongMirrors(bad: readonly Kind[], work: WithMirrors, size = 1000): Promise<void> {
+  return inFakeTime(async (clock) => {
+    const there = await storageWith(9n, { state: noise(size, 1) });
+    const handler = snapshotHandler(there, { allowWrites: true });
+    const source = (name: string, kind: Kind): SourceOptions => ({
+      url: `http://${name}`,
+      fetch: async (request) => await kind(request, () => handler(request)),
+    });
+    const all = [...bad.map((kind, i) => source(`bad-${i}`, kind)), source("good", (_request, answer) => answer())];
+    await work(all, clock);
+    await Promise.all([handler.close(), there.close()]);
+  });
+}
 
 /** How long a pull takes from a good mirror that comes last in the list, in fake milliseconds. */
 function pulled(bad: readonly Kind[]): Promise<number> {
@@ -103,4 +119,24 @@ for (const group of groups) {
     const among = await pulled(group.map(([, kind]) => kind));
     assert.isAtLeast(alone / among, 0.8, `alone ${alone} ms, among them ${among} ms`);
   });
+}
+
+for (const group of groups) {
+  test(`openRemote reads from the good one among five bad: ${group.map(([name]) => name).join(", ")}`, () =>
+    amongMirrors(group.map(([, kind]) => kind), async (sources) => {
+      const reader = await openRemote(sources, { timeout: 1000, retryFor: 3000 });
+      assert.deepEqual(await bytesOf(reader.file("state")), noise(1000, 1));
+      await reader.close();
+    }));
+}
+
+for (const kind of ["never answers", "drips", "stalls"]) {
+  test(`openRemote and notifyInstall end, though the only server ${kind}`, () =>
+    amongMirrors([BAD[kind]!], async ([bad], clock) => {
+      const limits = { timeout: 1000, retryFor: 0 };
+      await rejects(openRemote(bad!, limits), "TIMEOUT");
+      const notification = { term: 1n, firstAvailable: { index: 10n, term: 1n } };
+      await rejects(notifyInstall(bad!, notification, limits), "TIMEOUT");
+      assert.isBelow(clock.passed, 60_000);
+    }));
 }

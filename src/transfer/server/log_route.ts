@@ -10,7 +10,8 @@ import { encodeEnd, encodeHeader, encodeHeartbeat, LOG_TYPE, LogReader } from ".
 import type { LogAnswers, ServedLog } from "../../log/mod.ts";
 import { MAX_TAKEN } from "../../snapshot/mod.ts";
 import { equal, streamFrom, toBase64, toHex } from "../../stream/mod.ts";
-import { JSON_TYPE, problem } from "../wire.ts";
+import { problem } from "../wire.ts";
+import { jsonNow } from "./respond.ts";
 
 /** The longest silence of a live stream, in milliseconds: then it says what the log has. */
 const HEARTBEAT = 2000;
@@ -93,7 +94,7 @@ export class LogRoute implements LogAnswers {
 
   #status(): Response {
     const { first, last, term, group, role, leader } = this.#log.status();
-    return json({
+    return jsonNow({
       first: String(first),
       last: String(last),
       term: String(term),
@@ -109,7 +110,7 @@ export class LogRoute implements LogAnswers {
       const { first, last } = this.#log.status();
       throw new SnapshotError("NOT_FOUND", `This log has entries ${first} to ${last}, and not ${index}`, { index });
     }
-    return json({ index: String(index), term: String(await this.#log.term(index) ?? 0n), digest: toHex(digest) });
+    return jsonNow({ index: String(index), term: String(await this.#log.term(index) ?? 0n), digest: toHex(digest) });
   }
 
   #acknowledge(query: URLSearchParams): void {
@@ -227,10 +228,4 @@ function parse(bytes: Uint8Array): { readonly term: bigint; readonly leader: str
   } catch (error) {
     throw malformed(`This says nothing of a leader: ${messageOf(error)}`);
   }
-}
-
-function json(value: unknown): Response {
-  const bytes = new TextEncoder().encode(JSON.stringify(value));
-  const headers = { "Content-Type": JSON_TYPE, "Content-Length": String(bytes.length), "Cache-Control": "no-store" };
-  return new Response(bytes as BodyInit, { headers });
 }

@@ -9,7 +9,7 @@ import { concat, streamFrom, toBase64, toHex } from "../../stream/mod.ts";
 import { Overload, type Place } from "./fair_semaphore.ts";
 import { Pace } from "../pace.ts";
 import { matchesTag, parseRanges, type Range, total } from "./ranges.ts";
-import { problem } from "../wire.ts";
+import { JSON_TYPE, problem } from "../wire.ts";
 
 /** The answer to who asks for what is still being received: nothing went wrong here. */
 export class NotHereYet extends SnapshotError {
@@ -192,4 +192,11 @@ export function keeping(
     },
   }, { highWaterMark: 0 });
   return new Response(kept as BodyInit, response);
+}
+
+/** An answer of this moment: no cache keeps it, and its length is known, so that its place is free at once. */
+export function jsonNow(value: unknown): Response {
+  const bytes = new TextEncoder().encode(JSON.stringify(value));
+  const headers = { "Content-Type": JSON_TYPE, "Content-Length": String(bytes.length), "Cache-Control": "no-store" };
+  return new Response(bytes as BodyInit, { headers });
 }

@@ -17,7 +17,7 @@ import { bodyOf, refusal, Uploads } from "./uploads.ts";
 import { Downloads } from "./downloads.ts";
 import type { SnapshotHandlerOptions } from "./options.ts";
 import { IncomingBody } from "./incoming.ts";
-import { keeping, NotHereYet } from "./respond.ts";
+import { jsonNow, keeping, NotHereYet } from "./respond.ts";
 import { statusOfServer, Transfers } from "./status.ts";
 import { readLimited } from "../body.ts";
 import { isOfService, problem, VERIFIED_BY_CLIENT } from "../wire.ts";
@@ -256,10 +256,10 @@ export class Routes {
     }
   }
 
-  /** Answers with what is here and what is done: of this moment, and so never kept by a cache. */
+  /** Answers with what is here and what is done. */
   async #status(): Promise<Response> {
     const status = await statusOfServer(this.#storage, this.#transfers, this.#options.target);
-    return Response.json(status, { headers: { "Cache-Control": "no-store" } });
+    return jsonNow(status);
   }
 }
 

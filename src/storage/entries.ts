@@ -156,6 +156,11 @@ export class Entries {
     });
   }
 
+  /** True if it is known of each snapshot that lies here whether it is trusted. */
+  get areDecided(): boolean {
+    return this.#unlisted.length === 0 && this.undecided.length === 0;
+  }
+
   /** The reason why a snapshot that lies here is not the storage's own, if there is one at this index. */
   refusalAt(index: bigint | undefined): SnapshotError | undefined {
     const { group, trust } = this.#owner;
@@ -196,6 +201,7 @@ export class Entries {
         isOwn: this.#owner.group.isOwn(manifest),
         manifest: () => manifest,
       })),
+      this.#unlisted.length === 0,
     );
   }
 

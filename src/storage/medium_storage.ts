@@ -344,7 +344,7 @@ export class MediumStorage implements SnapshotStorage {
       await trial.run(this.#medium, { place, manifest });
       const entry = this.#add(await this.#medium.publish(place, manifest));
       await this.#entries.retireOld(entry);
-      await this.#trust.kept(this.#entries.good().map(({ manifest }) => manifest.index));
+      await this.#trust.kept(this.#entries.good().map(({ manifest }) => manifest.index), this.#entries.areDecided);
       return { info: infoOf(entry), place: entry.place };
     });
   }

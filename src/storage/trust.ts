@@ -87,8 +87,13 @@ export class StorageTrust {
     this.#found.set(key, undefined);
   }
 
-  /** Looks at all snapshots that lie there. */
-  async look(all: readonly Lying[]): Promise<void> {
+  /**
+   * Looks at the snapshots that lie there.
+   *
+   * @param all those that can be listed
+   * @param isWhole whether there are no others
+   */
+  async look(all: readonly Lying[], isWhole: boolean): Promise<void> {
     if (!this.isLimited) return;
     const before = [...this.#found.keys()];
     const own: bigint[] = [];
@@ -105,7 +110,7 @@ export class StorageTrust {
     const here = new Set(all.map(({ key }) => key));
     for (const key of before) if (!here.has(key)) this.#found.delete(key);
     for (const [key, error] of found) this.#found.set(key, error);
-    await this.kept(own);
+    await this.kept(own, isWhole && !found.some(([, error]) => isDoubt(error)));
   }
 
   /** True if the floor rises. */
@@ -116,9 +121,13 @@ export class StorageTrust {
   /**
    * Is told which trusted snapshots are kept: what was retired is an old one from now on. The oldest that is kept is
    * not, since the newest may go bad. Does not fail.
+   *
+   * @param indices their indices
+   * @param areAll whether these are all. One that cannot be read now may be the oldest good one: below a floor that
+   *   rose past it, it would be lost for good
    */
-  async kept(indices: readonly bigint[]): Promise<void> {
-    if (typeof this.#floor === "bigint" || indices.length === 0) return;
+  async kept(indices: readonly bigint[], areAll: boolean): Promise<void> {
+    if (typeof this.#floor === "bigint" || indices.length === 0 || !areAll) return;
     const index = indices.reduce((lowest, index) => index < lowest ? index : lowest);
     await this.#floor.raise(index).catch((error) => {
       const message = `The floor could not be raised to ${index}: ${messageOf(error)}`;
@@ -133,7 +142,8 @@ export class StorageTrust {
 
   /** Reports whether a snapshot is known not to be trusted; not so if it, or the verifier, could not be asked. */
   refuses(key: string): boolean {
-    return hasCode(this.#found.get(key), "FORBIDDEN", "CORRUPT");
+    const error = this.#found.get(key);
+    return error !== undefined && !isDoubt(error);
   }
 
   /** Reports whether a snapshot is trusted: what was not looked at is not, if it has to be. */
@@ -150,4 +160,9 @@ export class StorageTrust {
     if (known?.message !== left.message) this.#warn(left);
     return left;
   }
+}
+
+/** Reports whether a reason not to use a snapshot may be gone the next time. */
+function isDoubt(error: SnapshotError | undefined): boolean {
+  return error !== undefined && !hasCode(error, "FORBIDDEN", "CORRUPT");
 }

@@ -11,8 +11,9 @@ import {
   pull,
   push,
   Replica,
-  type SnapshotError,
+  SnapshotError,
   snapshotHandler,
+  type SnapshotManifest,
   type SnapshotSigner,
   type SnapshotStorage,
   type StorageOptions,
@@ -166,6 +167,35 @@ test("trust: a floor in a file rises with what is retired, and holds after a res
       await rm(`${directory}/floor`);
     }
   }));
+
+shared("a floor does not rise past a snapshot of which nobody can say now whether it is trusted", async (open) => {
+  const we = await somebody();
+  const trusted = ed25519Verifier([we.key]);
+  let isAway = false;
+  const verifier = {
+    verify(manifest: SnapshotManifest) {
+      if (isAway && manifest.index === 4n) throw new SnapshotError("UNAVAILABLE", "The keys are away");
+      return trusted.verify(manifest);
+    },
+  };
+  let lowest = 0n;
+  const floor = {
+    get: () => lowest,
+    raise: (index: bigint) => Promise.resolve(void (lowest = index > lowest ? index : lowest)),
+  };
+  const storage = await open({ signer: we.signer, verifier, floor });
+  await save(storage, 4n, { state: noise(1000, 4) });
+  isAway = true;
+  await listed(storage); // looks at it
+  await save(storage, 5n, { state: noise(1000, 5) });
+  await listed(storage);
+  assert.strictEqual(lowest, 4n);
+  isAway = false;
+  assert.deepEqual(await listed(storage), [5n, 4n], "should the newest go bad");
+  await save(storage, 6n, { state: noise(1000, 6) });
+  assert.strictEqual(lowest, 5n);
+  await storage.close();
+});
 
 test("trust: a floor that cannot be read lets nothing in, and one that cannot be raised is told", () =>
   inTemp(async (directory) => {

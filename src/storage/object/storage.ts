@@ -466,7 +466,8 @@ export class ObjectStorage implements SnapshotStorage {
   async #raiseFloor(): Promise<void> {
     const index = await this.#store.read().catch(() => undefined); // of no matter: the next look raises it, too
     if (index === undefined) return;
-    await this.#trust.kept(this.#own(index).filter(({ id }) => this.#trust.has(id)).map(({ index }) => index));
+    const own = this.#own(index);
+    await this.#trust.kept(own.map(({ index }) => index), own.every(({ id }) => this.#trust.has(id)));
   }
 
   /** The snapshots of its group that are trusted. */
@@ -479,6 +480,7 @@ export class ObjectStorage implements SnapshotStorage {
     };
     await this.#trust.look(
       index.snapshots.filter(own).map((kept) => ({ key: kept.id, isOwn: true, manifest: () => manifest(kept) })),
+      true,
     );
     return this.#own(index).filter(({ id }) => this.#trust.has(id));
   }

@@ -69,6 +69,7 @@ export async function readBody(
       if (await visit(value) === false) return;
     }
   } finally {
+    watch?.pause(); // also after a read that failed: nobody is waited for any more
     unlink();
     await discardBody(reader, watch?.signal.reason);
   }

@@ -12,6 +12,7 @@ import { StreamConsumer } from "./consumer.ts";
 import type { Delivered } from "./entry.ts";
 import { isNameInUse, isNoMessage, isNoStream, isSilent, isWrongSequence, wrap } from "./errors.ts";
 import { JetStreamConnection } from "./connection.ts";
+import { madeTogether } from "./made_together.ts";
 import { loadNats, nats as packages } from "./nats.ts";
 
 /** The looks at a stream that is being made, and the pause before each, in milliseconds. */
@@ -169,35 +170,39 @@ export class BucketStream {
     }
   }
 
-  async #ensure(replicas: number): Promise<void> {
+  /** Finds the stream, or makes it. */
+  async #find(replicas: number): Promise<StreamInfo> {
     const { DiscardPolicy, RetentionPolicy, StorageType } = packages().jetstream;
     const { objects, chunks, intents } = this.subjects;
-    let info: StreamInfo;
     try {
-      info = await this.#manager.streams.info(this.#stream);
+      return await this.#manager.streams.info(this.#stream);
     } catch (error) {
       if (!isNoStream(error)) throw error;
-      try {
-        info = await this.#manager.streams.add({
-          name: this.#stream,
-          subjects: [`${objects}.>`, `${chunks}.>`, `${intents}.>`],
-          storage: StorageType.File,
-          num_replicas: replicas,
-          retention: RetentionPolicy.Limits,
-          discard: DiscardPolicy.New,
-          max_msgs_per_subject: 1,
-          max_age: 0,
-          max_msgs: -1,
-          max_bytes: -1,
-          allow_direct: true,
-          deny_purge: false,
-        });
-      } catch (error) {
-        if (!isNameInUse(error)) throw error;
-        info = await this.#made();
-      }
     }
-    const { config } = info;
+    try {
+      return await this.#manager.streams.add({
+        name: this.#stream,
+        subjects: [`${objects}.>`, `${chunks}.>`, `${intents}.>`],
+        storage: StorageType.File,
+        num_replicas: replicas,
+        retention: RetentionPolicy.Limits,
+        discard: DiscardPolicy.New,
+        max_msgs_per_subject: 1,
+        max_age: 0,
+        max_msgs: -1,
+        max_bytes: -1,
+        allow_direct: true,
+        deny_purge: false,
+      });
+    } catch (error) {
+      if (!isNameInUse(error)) throw error;
+      return await this.#made();
+    }
+  }
+
+  async #ensure(replicas: number): Promise<void> {
+    const { DiscardPolicy, RetentionPolicy, StorageType } = packages().jetstream;
+    const { config } = await madeTogether(() => this.#find(replicas));
     if (
       config.max_age === 0 && config.max_msgs_per_subject === 1 && config.storage === StorageType.File &&
       config.discard === DiscardPolicy.New && config.retention === RetentionPolicy.Limits

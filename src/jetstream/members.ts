@@ -6,15 +6,11 @@
 
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import type { KV } from "@nats-io/kv";
-import { pause } from "../async/mod.ts";
 import { SnapshotError } from "../errors.ts";
-import { isNoMessage, isOverlap, wrap } from "./errors.ts";
+import { isNoMessage, wrap } from "./errors.ts";
 import type { LogStream } from "./log_stream.ts";
+import { madeTogether } from "./made_together.ts";
 import { nats } from "./nats.ts";
-
-/** The retries while another member makes the bucket, and the wait before the first, in milliseconds. */
-const TRIES = 6;
-const OVERLAP_WAIT = 20;
 
 /** The record of a member, as JSON. */
 interface MemberRecord {
@@ -70,15 +66,8 @@ export class Members {
     try {
       // No direct reads: a server that lags may not know a new member yet, and its entries would be purged.
       const options = { history: 1, replicas: stream.replicas, allow_direct: false };
-      for (let tries = 0;; tries++) {
-        try {
-          const bucket = await new (nats().kv.Kvm)(client).create(name, options);
-          return new Members(manager, bucket, name, self, timeout);
-        } catch (error) {
-          if (!isOverlap(error) || tries === TRIES) throw error;
-          await pause(OVERLAP_WAIT * 2 ** tries, undefined); // another member is making it: then it is there
-        }
-      }
+      const bucket = await madeTogether(() => new (nats().kv.Kvm)(client).create(name, options));
+      return new Members(manager, bucket, name, self, timeout);
     } catch (error) {
       throw wrap(error, "find the members of", stream.name);
     }

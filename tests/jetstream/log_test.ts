@@ -8,7 +8,7 @@ import {
   type StreamConfig,
 } from "@nats-io/jetstream";
 import { assert, rejects, test } from "../support/harness.ts";
-import { JetStreamLog } from "../../src/jetstream.ts";
+import { JetStreamBucket, JetStreamLog } from "../../src/jetstream.ts";
 import { isWrongSequence, passes, wrap } from "../../src/jetstream/errors.ts";
 import { bytes, eventually, fill, openLog, STREAM, take, text } from "./kit.ts";
 import { type NatsServer, withNats } from "../support/nats.ts";
@@ -82,6 +82,37 @@ test("JetStreamLog: a stream that many make at once", async () => {
     });
   }
 });
+
+test("a stream of a log, of its members and of a bucket is said to overlap with itself while another makes it", () =>
+  withNats(async (server) => {
+    const connection = await server.connect();
+    let refusals = 0;
+    const refuse = (times: number) => {
+      const left = new Map<string, number>();
+      return overriding(connection, {
+        async request(...args) {
+          const [subject] = args;
+          const more = left.get(subject) ?? times;
+          if (!subject.startsWith("$JS.API.STREAM.CREATE.") || more === 0) return await connection.request(...args);
+          left.set(subject, more - 1);
+          refusals++;
+          const error = { code: 400, err_code: 10065, description: "subjects overlap with an existing stream" };
+          const answer = await connection.request("$JS.API.INFO");
+          return overriding(answer, { data: bytes(JSON.stringify({ type: "create_response", error })) });
+        },
+      });
+    };
+    const log = await JetStreamLog.open(refuse(2), { stream: STREAM, member: "a" });
+    assert.equal(refusals, 4, "the stream, and that of the members");
+    assert.equal((await log.propose({ data: bytes("1") })).index, 1n);
+    await log.close();
+    const bucket = await JetStreamBucket.open(refuse(2), { bucket: "shared" });
+    assert.equal(refusals, 6);
+    await bucket.close();
+    const other = await rejects(JetStreamLog.open(refuse(Infinity), { stream: "taken", member: "a" }), "UNAVAILABLE");
+    assert.match(other.message, /subjects overlap/);
+    await connection.close();
+  }));
 
 test("JetStreamLog: at an expected place, or not at all", () =>
   withNats(async (server) => {

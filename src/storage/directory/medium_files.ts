@@ -38,20 +38,15 @@ export class UnsyncedFile implements MediumFile {
   }
 }
 
-/** A file that can be read again through a new handle. */
-export class RereadFile implements MediumFile {
-  readonly #file: DiskFile;
+/** A file that is read only, and can be read again through a new handle. */
+export class RereadFile extends UnsyncedFile {
   readonly #open: () => Promise<DiskFile>;
   readonly #name: string;
 
   constructor(file: DiskFile, open: () => Promise<DiskFile>, name: string) {
-    this.#file = file;
+    super(file);
     this.#open = open;
     this.#name = name;
-  }
-
-  read(buffer: Uint8Array, position: number): Promise<number> {
-    return this.#file.read(buffer, position);
   }
 
   async reread(buffer: Uint8Array, position: number): Promise<number> {
@@ -68,19 +63,7 @@ export class RereadFile implements MediumFile {
     }
   }
 
-  write(): Promise<void> {
+  override write(): Promise<void> {
     return Promise.reject(new SnapshotError("FORBIDDEN", "A file that was opened to be read is not written to"));
-  }
-
-  sync(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  size(): Promise<number> {
-    return this.#file.size();
-  }
-
-  close(): Promise<void> {
-    return this.#file.close();
   }
 }

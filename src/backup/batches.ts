@@ -24,6 +24,13 @@ export async function* batches(
   }
   let next = segments[start]!.first;
   let digest: Uint8Array | undefined;
+  const pass = function* (stream: Uint8Array, source: string): Generator<LogBatch, void, undefined> {
+    for (const batch of batchesOf(stream, next, digest, source)) {
+      yield batch;
+      ({ digest } = batch);
+      next = batch.entries.at(-1)!.index + 1n;
+    }
+  };
   for (const { first, key } of segments.slice(start)) {
     throwIfCancelled(signal);
     if (first > next) throw missing(next, first - 1n);
@@ -35,23 +42,14 @@ export async function* batches(
     }
     const stream = await objects.segment(first);
     if (stream === undefined) throw missing(first, first);
-    for (const batch of batchesOf(stream, first, digest, objects.name(key))) {
-      yield batch;
-      ({ digest } = batch);
-      next = batch.entries.at(-1)!.index + 1n;
-    }
+    yield* pass(stream, objects.name(key));
   }
   // A list may be an old one: the segments behind it are found by their names.
   for (;;) {
     throwIfCancelled(signal);
-    const first = next;
-    const stream = await objects.segment(first);
+    const stream = await objects.segment(next);
     if (stream === undefined) return;
-    for (const batch of batchesOf(stream, first, digest, `the segment of entry ${first}`)) {
-      yield batch;
-      ({ digest } = batch);
-      next = batch.entries.at(-1)!.index + 1n;
-    }
+    yield* pass(stream, `the segment of entry ${next}`);
   }
 }
 

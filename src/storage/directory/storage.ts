@@ -11,6 +11,7 @@ import { checkDisk, defaultDisk, type Disk } from "../../fs/mod.ts";
 import { neverThrowing } from "../../async/mod.ts";
 import type { CreateOptions, DamagedSnapshot, SnapshotWriter, UnreadableSnapshot } from "../../snapshot/mod.ts";
 import { DirectoryMedium } from "./medium.ts";
+import { DirectoryRoot } from "./root.ts";
 import { DirectorySync, type Durability } from "./sync.ts";
 import type { ReferenceResolver } from "./references.ts";
 import { tempPath } from "./temp.ts";
@@ -87,7 +88,12 @@ export class DirectoryStorage extends MediumStorage {
     options: StorageOptions,
     freeSpace: () => Promise<number | undefined>,
   ) {
-    super(medium, found, options, unreadable.map((one) => ({ ...one, place: snapshotDirectory(one.index) })));
+    super(
+      medium,
+      found,
+      options,
+      unreadable.map((one) => ({ ...one, place: medium.at(snapshotDirectory(one.index)) })),
+    );
     this.#sync = sync;
     this.#freeSpace = freeSpace;
     this.damaged = damaged;
@@ -145,15 +151,10 @@ export class DirectoryStorage extends MediumStorage {
     const lock = readOnly ? undefined : await disk.lock(`${root}/${LOCK}`);
     try {
       const hasTemp = temp !== undefined && !readOnly;
-      const medium = new DirectoryMedium(
-        disk,
-        root,
-        sync,
-        lock,
-        { tempPath: hasTemp ? await tempPath(disk, root, temp) : undefined, resolve },
-      );
-      if (hasTemp) await medium.remove(medium.temp);
-      if (!readOnly) await sweep(disk, root, new DirectoryMedium(disk, root, sync, lock), sync, keepInstalls, warn);
+      const outside = hasTemp ? await tempPath(disk, root, temp) : undefined;
+      const medium = new DirectoryMedium(new DirectoryRoot(disk, root, sync, lock, outside), resolve);
+      if (hasTemp) await medium.temp.remove();
+      if (!readOnly) await sweep(new DirectoryRoot(disk, root, sync, lock), keepInstalls, warn);
       const found: StoredSnapshot[] = [];
       const unreadable: UnreadableSnapshot[] = [];
       const damaged: DamagedSnapshot[] = [];
@@ -165,7 +166,7 @@ export class DirectoryStorage extends MediumStorage {
           continue;
         }
         try {
-          found.push(await examine(medium, name, index));
+          found.push(await examine(medium, medium.at(name), index));
         } catch (error) {
           if (!(error instanceof SnapshotError)) throw error;
           if (readOnly && await isGone(disk, `${root}/${name}`)) continue; // its owner removed it since
@@ -174,7 +175,7 @@ export class DirectoryStorage extends MediumStorage {
           if (!isProof(error)) unreadable.push({ index, error });
           else {
             damaged.push({ index, error });
-            await medium.quarantine(name, index).catch((error) => {
+            await medium.quarantine(medium.at(name), index).catch((error) => {
               unreadable.push({ index, error }); // as long as it stays in place
               warn(aboutSnapshot(error, index));
             });
@@ -237,23 +238,19 @@ async function makeRoot(disk: Disk, root: string, sync: DirectorySync): Promise<
  * Removes what a crash left: the snapshot being written, directories being removed, and old installs. A failed removal
  * is only a warning.
  */
-async function sweep(
-  disk: Disk,
-  root: string,
-  medium: DirectoryMedium,
-  sync: DirectorySync,
-  keepInstalls: number,
-  warn: (error: SnapshotError) => void,
-): Promise<void> {
-  const directories = (await disk.list(root)).filter(({ kind }) => kind === "directory");
+async function sweep(root: DirectoryRoot, keepInstalls: number, warn: (error: SnapshotError) => void): Promise<void> {
+  const { disk } = root;
+  const medium = new DirectoryMedium(root);
+  const directories = (await disk.list(root.path)).filter(({ kind }) => kind === "directory");
   // The process that renamed it may have been killed before the rename was durable.
-  if (directories.some(({ name }) => isTrash(name))) await sync.sync(root);
+  if (directories.some(({ name }) => isTrash(name))) await root.syncNames();
   for (const { name } of directories) {
+    const place = medium.at(name);
     try {
-      if (isTrash(name)) await disk.remove(`${root}/${name}`);
-      else if (name === TEMP) await medium.remove(name);
+      if (isTrash(name)) await disk.remove(place.path());
+      else if (name === TEMP) await place.remove();
       else if (isInstall(name)) {
-        if (Date.now() - await lastChange(disk, `${root}/${name}`) > keepInstalls) await medium.remove(name);
+        if (Date.now() - await lastChange(disk, place.path()) > keepInstalls) await place.remove();
       }
     } catch (error) {
       if (!(error instanceof SnapshotError)) throw error;

@@ -14,7 +14,7 @@ import {
   MANIFEST_NAME,
   MANIFEST_TEMP_NAME,
   MAX_MANIFEST_BYTES,
-  SnapshotManifest,
+  type SnapshotManifest,
 } from "../../snapshot/mod.ts";
 import { decodeManifest } from "../evidence.ts";
 import { trashDirectory } from "../layout.ts";

@@ -8,46 +8,39 @@ import { siege, type SiegeReport } from "./siege.ts";
 export interface MeasuredReport extends SiegeReport {
   /** The share of their rate alone that the honest have among strangers: of the rounds in the middle, by time. */
   readonly share: number;
-  /** The longest time for which the event loop was blocked by the process itself, in milliseconds. */
+  /** The longest time for which the event loop was blocked by the work of its own thread, in milliseconds. */
   readonly longestBlock: number;
-  /** The part of it in which its thread was on a processor; in the rest it slept. */
-  readonly worked: number;
   /** The most memory, in MiB. */
   readonly rss: number;
 }
 
 /** The wait between two looks at the event loop, in milliseconds. */
 const EVERY = 10;
-/** Linux's account of the thread that reads it: nanoseconds on a processor, and waiting for one. */
+/** Linux's account of the thread that reads it, which begins with the nanoseconds on a processor. */
 const ACCOUNT = "/proc/thread-self/schedstat";
 
 function median(times: readonly number[]): number {
   return times.toSorted((a, b) => a - b)[times.length >> 1] ?? NaN;
 }
 
-/**
- * The milliseconds so far in which this thread was on a processor, and in which it waited for one: a machine that has
- * others to serve delays the timer too, and that is no block. Where nobody accounts for threads, what the process did
- * not work counts as waiting.
- */
-function account(): { readonly worked: number; readonly waited: number } {
+/** The milliseconds so far in which this thread worked; where threads have no account, in which the process did. */
+function worked(): number {
   try {
-    const [worked, waited] = readFileSync(ACCOUNT, "utf8").split(" ").map((nanoseconds) => Number(nanoseconds) / 1e6);
-    return { worked: worked!, waited: waited! };
+    return Number(readFileSync(ACCOUNT, "utf8").split(" ", 1)[0]) / 1e6;
   } catch {
     const { user, system } = process.cpuUsage();
-    const worked = (user + system) / 1000;
-    return { worked, waited: performance.now() - worked };
+    return (user + system) / 1000;
   }
 }
 
 const [, , seed, milliseconds, strangers] = process.argv;
 const end = performance.now() + Number(milliseconds);
-let [longestBlock, worked, rss, last, before] = [0, 0, 0, performance.now(), account()];
+let [longestBlock, rss, last, before] = [0, 0, performance.now(), worked()];
 const timer = setInterval(() => {
-  const [now, after] = [performance.now(), account()];
-  const block = now - last - EVERY - Math.max(after.waited - before.waited, 0);
-  if (block > longestBlock) [longestBlock, worked] = [block, after.worked - before.worked];
+  const [now, after] = [performance.now(), worked()];
+  // A machine that has others to serve delays the timer too, and so does its disk when it fetches a page of the program
+  // that it had put away: blocked is only who has worked meanwhile. Besieged is nothing that reads a disk synchronously.
+  longestBlock = Math.max(longestBlock, Math.min(now - last - EVERY, after - before));
   [last, before] = [now, after];
 }, EVERY);
 const looks = setInterval(() => rss = Math.max(rss, process.memoryUsage().rss / 2 ** 20), 200);
@@ -59,7 +52,6 @@ const measured: MeasuredReport = {
   ...report,
   share: median(alone) / median(among),
   longestBlock: Math.round(longestBlock),
-  worked: Math.round(worked),
   rss: Math.round(rss),
 };
 console.log(JSON.stringify(measured));

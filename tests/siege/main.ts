@@ -48,7 +48,7 @@ for (const name of values.runtime) {
   if (share < LEAST_RATE) violations.push(`The honest have ${share.toFixed(2)} of their rate alone`);
   // What the honest do by themselves is theirs.
   if (report.longestBlock > Math.max(LONGEST_BLOCK, alone.longestBlock)) {
-    violations.push(`The event loop was blocked for ${report.longestBlock} ms, ${report.worked} of them at work`);
+    violations.push(`The event loop was blocked for ${report.longestBlock} ms`);
   }
   if (grown > MEMORY_BUDGET) violations.push(`${grown} MiB more than without strangers`);
   for (const work of ["save", "followerSaves"] as const) {

@@ -15,12 +15,12 @@
  */
 
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
-import { existsSync, lstatSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { yieldTurn } from "../async/mod.ts";
 import { checkOptions, checkPath } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
-import { defaultDisk } from "../fs/mod.ts";
+import { defaultDisk, lookNow } from "../fs/mod.ts";
 import { checkGroup } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { type SqlBatch, type SqlBounds, type SqlDigest, SqlLog, type SqlTables, type SqlWrite } from "./sql.ts";
@@ -355,11 +355,10 @@ function hasTime(database: DatabaseSync): boolean {
   return columns.length === 0 || columns.some(({ name }) => name === "time");
 }
 
-/** Identifies the file at a path by device and inode; nothing if there is none, or it may not be looked at. */
+/** Identifies the file at a path; nothing if there is none, or it may not be looked at. */
 function fileAt(path: string): string | undefined {
   try {
-    const { dev, ino } = lstatSync(path, { bigint: true });
-    return `${dev} ${ino}`;
+    return lookNow(path)?.identity;
   } catch {
     return undefined;
   }

@@ -6,15 +6,16 @@
  */
 
 import {
+  type Check,
   checkBoolean,
   checkIndex,
-  checkOptions,
   checkString,
   integer,
   isOf,
   listOf,
   required,
   unfit,
+  withMembers,
 } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 import { checkManifest, type SnapshotInfo, type SnapshotMeta, type UnreadableSnapshot } from "../snapshot/mod.ts";
@@ -29,25 +30,25 @@ import type { StorageTrust } from "./trust.ts";
 /** Snapshots that are looked at at the same time. */
 const LOOKS_IN_FLIGHT = 8;
 
-/** Checks a snapshot that is said to be on a medium. */
-function checkStored(value: unknown, what: string): void {
-  checkOptions<StoredSnapshot>(value as StoredSnapshot, {
+/** A check of snapshots that are said to be on a medium. */
+function storedChecks(): Check {
+  return listOf(withMembers<StoredSnapshot>({
     place: required(checkString),
     manifest: required(checkManifest),
     size: required(integer(0)),
-  }, what);
+  }));
 }
 
-/** Checks a snapshot that is said to be on a medium but not readable. */
-function checkUnreadable(value: unknown, what: string): void {
-  checkOptions<UnreadablePlace>(value as UnreadablePlace, {
+/** A check of snapshots that are said to be on a medium but not readable. */
+function unreadableChecks(): Check {
+  return listOf(withMembers<UnreadablePlace>({
     place: required(checkString),
     index: required(checkIndex),
     error: required((error, what) => {
       if (!isOf(error, SnapshotError)) throw unfit(what, "a SnapshotError", error);
     }),
     isUnseen: checkBoolean,
-  }, what);
+  }));
 }
 
 /** A snapshot of the storage. */
@@ -107,8 +108,8 @@ export class Entries {
    * @param unreadable what else is there, and cannot be read now
    */
   constructor(owner: EntriesOwner, found: readonly StoredSnapshot[], unreadable: readonly UnreadablePlace[]) {
-    listOf(checkStored)(found, "found");
-    listOf(checkUnreadable)(unreadable, "unreadable");
+    storedChecks()(found, "found");
+    unreadableChecks()(unreadable, "unreadable");
     this.#owner = owner;
     this.#medium = owner.medium;
     this.#unlisted = [...unreadable].sort((a, b) => a.index > b.index ? -1 : 1);

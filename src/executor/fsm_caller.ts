@@ -139,13 +139,15 @@ export class FsmCaller {
   /**
    * Applies the next entry. Call it between two applies.
    *
+   * @param entry the entry
+   * @param validated what {@linkcode validate} returned of its data, if it was asked
    * @throws {SnapshotError} `UNAVAILABLE` if the machine could not apply it, `UNSUPPORTED` if it does not know it:
    *   nothing is applied any more
    */
-  async apply(entry: LogEntry): Promise<void> {
+  async apply(entry: LogEntry, validated?: unknown): Promise<void> {
     this.checkRunning();
     try {
-      const applying = this.#apply(entry);
+      const applying = this.#apply(entry, validated);
       if (applying !== undefined) await applying; // most machines apply at once: no turn of the event loop each
     } catch (error) {
       throw this.fail(hasCode(error, "UNSUPPORTED") ? notUnderstood(entry, error) : notApplied(entry, error));
@@ -162,22 +164,24 @@ export class FsmCaller {
   }
 
   /** Refuses a command that its machine cannot apply; see {@linkcode StateMachine.validate}. */
-  validate(data: Uint8Array): void {
-    this.#machine.validate?.(data);
+  validate(data: Uint8Array): unknown {
+    return this.#machine.validate?.(data);
   }
 
   /**
    * Refuses an entry that a newer program wrote. Other replicas committed it, so nothing else that `validate` may say
    * against it counts.
    *
+   * @returns what `validate` returned, if it has nothing against the entry
    * @throws {SnapshotError} `UNSUPPORTED`
    */
-  checkUnderstood(entry: LogEntry): void {
-    if (entry.configuration !== undefined) return;
+  checkUnderstood(entry: LogEntry): unknown {
+    if (entry.configuration !== undefined) return undefined;
     try {
-      this.validate(entry.data);
+      return this.validate(entry.data);
     } catch (error) {
       if (hasCode(error, "UNSUPPORTED")) throw notUnderstood(entry, error);
+      return undefined;
     }
   }
 
@@ -321,9 +325,9 @@ export class FsmCaller {
     }
   }
 
-  #apply(entry: LogEntry): void | Promise<void> {
+  #apply(entry: LogEntry, validated: unknown): void | Promise<void> {
     const machine = this.#machine;
-    if (entry.configuration === undefined) return asReplica(() => machine.apply(entry));
+    if (entry.configuration === undefined) return asReplica(() => machine.apply(entry, validated));
     if (machine.durable !== undefined) return asReplica(() => machine.reconfigure!(entry));
   }
 }

@@ -4,31 +4,42 @@
  * @module
  */
 
-import { able, checkBoolean, checkIndex, checkOptions, integer, isOf, required, unfit } from "../checks.ts";
+import {
+  able,
+  type Check,
+  checkBoolean,
+  checkIndex,
+  integer,
+  isOf,
+  listOf,
+  required,
+  unfit,
+  withMembers,
+} from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { checkManifest, type SnapshotInfo, type UnreadableSnapshot } from "../snapshot/mod.ts";
 import type { Place, StoredSnapshot } from "./medium.ts";
 import type { StoredReader } from "./reader.ts";
 
-/** Checks a snapshot that is said to be on a medium. */
-export function checkStored(value: unknown, what: string): void {
-  checkOptions<StoredSnapshot>(value as StoredSnapshot, {
+/** A check of snapshots that are said to be on a medium. */
+export function storedChecks(): Check {
+  return listOf(withMembers<StoredSnapshot>({
     place: required(able("a Place", "open", "remove")),
     manifest: required(checkManifest),
     size: required(integer(0)),
-  }, what);
+  }));
 }
 
-/** Checks a snapshot that is said to be on a medium but not readable. */
-export function checkUnreadable(value: unknown, what: string): void {
-  checkOptions<UnreadablePlace>(value as UnreadablePlace, {
+/** A check of snapshots that are said to be on a medium but not readable. */
+export function unreadableChecks(): Check {
+  return listOf(withMembers<UnreadablePlace>({
     place: required(able("a Place", "open", "remove")),
     index: required(checkIndex),
     error: required((error, what) => {
       if (!isOf(error, SnapshotError)) throw unfit(what, "a SnapshotError", error);
     }),
     isUnseen: checkBoolean,
-  }, what);
+  }));
 }
 
 /** A snapshot of the storage. */

@@ -254,10 +254,10 @@ export class StoredState<K> implements AsyncDisposable {
    * @param apply changes the state as an entry says
    * @returns the machine; `{ ...machine, validate }` is one that looks at commands too
    */
-  machine(apply: (entry: LogEntry) => void | Promise<void>): StateMachine {
+  machine(apply: StateMachine["apply"]): StateMachine {
     checkFunction(apply, "apply");
     return {
-      apply: (entry) => this.apply(entry, () => apply(entry)),
+      apply: (entry, validated) => this.apply(entry, () => apply(entry, validated)),
       reconfigure: (entry) => this.apply(entry),
       durable: () => this.durable(),
       bindGroup: (group) => this.bindGroup(group),

@@ -16,8 +16,8 @@ export const MAX_SOURCE_FILES: number = 250_000;
 export interface SourceFile {
   /** Its size in bytes. */
   readonly size: number;
-  /** The bytes from `start` up to `end`, or to the end of the file. */
-  read(start: number, end: number): Promise<Uint8Array>;
+  /** The bytes from `start` up to `end`, or to the end of the file; in `room`, if it is given, and they fit. */
+  read(start: number, end: number, room?: Uint8Array): Promise<Uint8Array>;
   /** Closes it. */
   close(): Promise<void>;
 }
@@ -93,8 +93,14 @@ export async function withFile<T>(
   }
 }
 
-/** Exactly these bytes of a file. */
-export async function readExactly(file: SourceFile, start: number, end: number, name: string): Promise<Uint8Array> {
+/** Exactly these bytes of a file; in `room`, if it is given, where the file can do that. */
+export async function readExactly(
+  file: SourceFile,
+  start: number,
+  end: number,
+  name: string,
+  room?: Uint8Array,
+): Promise<Uint8Array> {
   if (end > file.size || start > end) {
     throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} ends at byte ${file.size}: it was cut short`, {
       file: name,
@@ -102,7 +108,7 @@ export async function readExactly(file: SourceFile, start: number, end: number, 
       actual: file.size,
     });
   }
-  const bytes = await file.read(start, end);
+  const bytes = await file.read(start, end, room);
   if (bytes.length === end - start) return bytes;
   throw new SnapshotError("UNAVAILABLE", `${JSON.stringify(name)} became shorter while it was read`, { file: name });
 }
@@ -126,20 +132,30 @@ export async function readStart(files: SourceFiles, name: string, length: number
   return await withFile(files, name, (file) => file.read(0, Math.min(length, file.size)));
 }
 
+/** Options of {@linkcode readBlocks}. */
+export interface BlockOptions {
+  /** Stops it. */
+  readonly signal?: AbortSignal | undefined;
+  /** Each block is used only until the next one is asked for: two take turns, and memory is that of those. */
+  readonly reuse?: boolean;
+}
+
 /** The bytes of a file from `start` up to `end`, block by block, the next being read while one is used. */
 export async function* readBlocks(
   files: SourceFiles,
   name: string,
   start: number = 0,
   end: number = Infinity,
-  signal?: AbortSignal,
+  { signal, reuse = false }: BlockOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const file = await files.open(name);
   let next: Promise<Uint8Array> | undefined;
   try {
     const stop = Math.min(end, file.size);
+    let [used, free]: (Uint8Array | undefined)[] = [];
     const begin = (at: number) => {
-      const read = readExactly(file, at, Math.min(at + BLOCK, stop), name);
+      if (reuse) [used, free] = [free ?? new Uint8Array(Math.min(BLOCK, stop - start)), used];
+      const read = readExactly(file, at, Math.min(at + BLOCK, stop), name, used);
       read.catch(() => {}); // it is awaited below, or nobody wants it any more
       return read;
     };

@@ -17,6 +17,7 @@ import { SnapshotError } from "../../errors.ts";
 import { compareBytes } from "../../stream/mod.ts";
 import { PageSet } from "../bytes/page_set.ts";
 import { readExactly, type SourceFile } from "../files.ts";
+import { Windows } from "./windows.ts";
 
 const MAGIC = 0xed0c_daed;
 const HEADER = 16;
@@ -50,6 +51,12 @@ export interface BoltElement {
   readonly isBucket: boolean;
 }
 
+/** A page that a branch leads to, and the least key that may be in it. */
+interface Child {
+  readonly key: Uint8Array | undefined;
+  readonly page: number;
+}
+
 interface Page {
   readonly id: number;
   readonly flags: number;
@@ -60,14 +67,14 @@ interface Page {
 
 /** A database of bbolt. */
 export class Bolt {
-  readonly #file: SourceFile;
+  readonly #windows: Windows;
   readonly #name: string;
   readonly #size: number;
   /** Its state. */
   readonly meta: BoltMeta;
 
   private constructor(file: SourceFile, name: string, size: number, meta: BoltMeta) {
-    this.#file = file;
+    this.#windows = new Windows(file, name, size);
     this.#name = name;
     this.#size = size;
     this.meta = meta;
@@ -105,15 +112,30 @@ export class Bolt {
   }
 
   /** The elements of the root: its buckets. */
-  buckets(): AsyncGenerator<BoltElement, void, undefined> {
-    return this.#walk(this.meta.root, 0, undefined);
+  async *buckets(): AsyncGenerator<BoltElement, void, undefined> {
+    for await (const { page, key } of this.#pages(this.meta.root)) {
+      if ((page.flags & Flag.BRANCH) === 0) yield* this.#leaf(copyOf(page), key);
+    }
   }
 
-  /** The elements of a bucket, in the order of their keys. */
-  async *elements({ value }: BoltElement): AsyncGenerator<BoltElement, void, undefined> {
+  /**
+   * The elements of a bucket, in the order of their keys; each is valid until the next.
+   *
+   * @param bucket the bucket
+   * @param mostPages ends after so many of its pages
+   */
+  async *elements({ value }: BoltElement, mostPages?: number): AsyncGenerator<BoltElement, void, undefined> {
     const root = this.#rootOf(value);
     if (root === 0) yield* this.#leaf(inlinePage(value));
-    else yield* this.#walk(root, 0, undefined);
+    else yield* this.#elements(root, mostPages);
+  }
+
+  async *#elements(root: number, mostPages = Infinity): AsyncGenerator<BoltElement, void, undefined> {
+    let left = mostPages;
+    for await (const { page, key } of this.#pages(root)) {
+      if (left-- <= 0) return;
+      if ((page.flags & Flag.BRANCH) === 0) yield* this.#leaf(page, key);
+    }
   }
 
   /** The last element of a bucket. */
@@ -127,15 +149,11 @@ export class Bolt {
   }
 
   /**
-   * Walks over all pages, and checks that each is in one place.
+   * Walks over all pages, and checks that each is in one place, and that their elements fit together.
    *
    * @param onPage is given the bytes of each
-   * @param onElement is given each key and value of each bucket
    */
-  async check(
-    onPage: (bytes: number) => void,
-    onElement: (bucket: Uint8Array, element: BoltElement | undefined) => void,
-  ): Promise<void> {
+  async check(onPage: (bytes: number) => void): Promise<void> {
     const seen = new PageSet(this.meta.pages);
     const mark = (page: Page) => {
       for (let i = 0; i <= page.overflow; i++) {
@@ -145,20 +163,10 @@ export class Bolt {
     };
     seen.add(0);
     seen.add(1);
-    for await (const bucket of this.#walk(this.meta.root, 0, mark)) {
-      if (!bucket.isBucket) throw this.#corrupt(this.meta.root, "a key is outside of all buckets");
-      onElement(bucket.key, undefined);
-      const root = this.#rootOf(bucket.value);
-      const inside = root === 0 ? this.#leaf(inlinePage(bucket.value)) : this.#walk(root, 0, mark);
-      for await (const element of inside) {
-        if (element.isBucket) {
-          throw new SnapshotError(
-            "UNSUPPORTED",
-            `${JSON.stringify(this.#name)} has a bucket in a bucket: it is not of etcd`,
-          );
-        }
-        onElement(bucket.key, element);
-      }
+    for await (const { page, key } of this.#pages(this.meta.root)) {
+      mark(page);
+      if ((page.flags & Flag.BRANCH) !== 0) continue;
+      for (const bucket of this.#leaf(copyOf(page), key)) await this.#checkBucket(bucket, mark);
     }
     if (this.meta.freelist === undefined) return;
     const list = await this.#page(this.meta.freelist);
@@ -168,6 +176,25 @@ export class Bolt {
     if (lost !== undefined) throw this.#corrupt(lost, "it is neither free nor in use");
   }
 
+  async #checkBucket({ isBucket, value }: BoltElement, mark: (page: Page) => void): Promise<void> {
+    if (!isBucket) throw this.#corrupt(this.meta.root, "a key is outside of all buckets");
+    const checkLeaf = (page: Page, atLeast?: Uint8Array) => {
+      for (const { isBucket } of this.#leaf(page, atLeast)) {
+        if (!isBucket) continue;
+        throw new SnapshotError(
+          "UNSUPPORTED",
+          `${JSON.stringify(this.#name)} has a bucket in a bucket: it is not of etcd`,
+        );
+      }
+    };
+    const root = this.#rootOf(value);
+    if (root === 0) return checkLeaf(inlinePage(value));
+    for await (const { page, key } of this.#pages(root)) {
+      mark(page);
+      if ((page.flags & Flag.BRANCH) === 0) checkLeaf(page, key);
+    }
+  }
+
   #rootOf(value: Uint8Array): number {
     if (value.length < 16) throw this.#corrupt(this.meta.root, "a bucket has no header");
     const root = viewOf(value).getBigUint64(0, true);
@@ -175,17 +202,24 @@ export class Bolt {
     throw this.#corrupt(this.meta.root, "a bucket begins behind the last page");
   }
 
-  async *#walk(
-    id: number,
-    depth: number,
-    onPage: ((page: Page) => void) | undefined,
-    atLeast?: Uint8Array,
-  ): AsyncGenerator<BoltElement, void, undefined> {
-    if (depth > MAX_DEPTH) throw this.#corrupt(id, "it is deeper than any tree of bbolt");
-    const page = await this.#page(id);
-    onPage?.(page);
-    if ((page.flags & Flag.LEAF) !== 0) return yield* this.#leaf(page, atLeast);
-    for (const child of this.#children(page, atLeast)) yield* this.#walk(child.page, depth + 1, onPage, child.key);
+  /** The pages of a tree, each before those that it leads to; never more of them than there are. */
+  async *#pages(
+    root: number,
+  ): AsyncGenerator<{ readonly page: Page; readonly key: Uint8Array | undefined }, void, undefined> {
+    const path: Iterator<Child>[] = [[{ key: undefined, page: root }].values()];
+    for (let left = this.meta.pages; path.length > 0;) {
+      const { done, value } = path.at(-1)!.next();
+      if (done === true) {
+        path.pop();
+        continue;
+      }
+      const { key, page: id } = value;
+      if (path.length > MAX_DEPTH) throw this.#corrupt(id, "it is deeper than any tree of bbolt");
+      if (left-- === 0) throw this.#corrupt(id, "its tree leads to pages more than once");
+      const page = this.#readPage(id) ?? await this.#page(id);
+      yield { page, key };
+      if ((page.flags & Flag.BRANCH) !== 0) path.push(this.#children(page, key).values());
+    }
   }
 
   *#leaf(page: Page, atLeast?: Uint8Array): Generator<BoltElement, void, undefined> {
@@ -209,7 +243,7 @@ export class Bolt {
     }
   }
 
-  #children(page: Page, atLeast?: Uint8Array): { readonly key: Uint8Array; readonly page: number }[] {
+  #children(page: Page, atLeast?: Uint8Array): Child[] {
     if (page.count === 0) throw this.#corrupt(page.id, "a branch has no children");
     const view = viewOf(page.bytes);
     let before = atLeast;
@@ -222,7 +256,7 @@ export class Bolt {
       if (end > page.bytes.length || child < 2n || child >= BigInt(this.meta.pages)) {
         throw this.#corrupt(page.id, "a child of it is nowhere");
       }
-      const key = page.bytes.subarray(position, end);
+      const key = page.bytes.slice(position, end); // it outlives the page
       const order = before === undefined ? 1 : compareBytes(key, before);
       if (order < 0 || order === 0 && i > 0) throw this.#corrupt(page.id, "its keys are not in order");
       before = key;
@@ -242,15 +276,26 @@ export class Bolt {
     }
   }
 
+  /** A page whose bytes are here already. */
+  #readPage(id: number): Page | undefined {
+    const { pageSize } = this.meta;
+    const header = this.#windows.here(id * pageSize, HEADER);
+    const bytes = header && this.#windows.here(id * pageSize, this.#sizeOf(id, header));
+    return bytes && pageOf(id, bytes);
+  }
+
   async #page(id: number): Promise<Page> {
+    const { pageSize } = this.meta;
+    const header = await this.#windows.read(id * pageSize, HEADER);
+    return pageOf(id, await this.#windows.read(id * pageSize, this.#sizeOf(id, header)));
+  }
+
+  /** The bytes of a page, by its header, which is checked. */
+  #sizeOf(id: number, header: Uint8Array): number {
     const { pageSize, pages } = this.meta;
-    const header = viewOf(await readExactly(this.#file, id * pageSize, id * pageSize + HEADER, this.#name));
-    const [flags, count, overflow] = [
-      header.getUint16(8, true),
-      header.getUint16(10, true),
-      header.getUint32(12, true),
-    ];
-    if (header.getBigUint64(0, true) !== BigInt(id)) throw this.#corrupt(id, "it has the number of another");
+    const view = viewOf(header);
+    const [flags, overflow] = [view.getUint16(8, true), view.getUint32(12, true)];
+    if (view.getBigUint64(0, true) !== BigInt(id)) throw this.#corrupt(id, "it has the number of another");
     if (![Flag.BRANCH, Flag.LEAF, Flag.FREELIST].some((flag) => flag === flags)) {
       throw this.#corrupt(id, "it is of no kind that there is");
     }
@@ -267,8 +312,7 @@ export class Bolt {
         },
       );
     }
-    const bytes = await readExactly(this.#file, id * pageSize, Math.min(id * pageSize + size, this.#size), this.#name);
-    return { id, flags, count, overflow, bytes };
+    return Math.min(size, this.#size - id * pageSize);
   }
 
   #corrupt(page: number, what: string): SnapshotError {
@@ -281,8 +325,18 @@ export class Bolt {
 function inlinePage(value: Uint8Array): Page {
   const bytes = value.subarray(16);
   if (bytes.length < HEADER) return { id: 0, flags: 0, count: 0, overflow: 0, bytes };
+  return { ...pageOf(0, bytes), overflow: 0 };
+}
+
+/** A page that outlives others that are read. */
+function copyOf(page: Page): Page {
+  return { ...page, bytes: page.bytes.slice() };
+}
+
+function pageOf(id: number, bytes: Uint8Array): Page {
   const view = viewOf(bytes);
-  return { id: 0, flags: view.getUint16(8, true), count: view.getUint16(10, true), overflow: 0, bytes };
+  const [flags, count] = [view.getUint16(8, true), view.getUint16(10, true)];
+  return { id, flags, count, overflow: view.getUint32(12, true), bytes };
 }
 
 /** A meta page, if it is right. */

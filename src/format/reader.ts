@@ -68,7 +68,7 @@ export interface ForeignSnapshot {
   readonly details: Readonly<Record<string, unknown>>;
   readonly checked: readonly string[];
   readonly unchecked: readonly string[];
-  /** Checks what the checks of the files do not. */
+  /** Checks all of it, where there is more to check than the checks of the files. */
   readonly verify?: (verification: Verification) => Promise<void>;
   readonly entries?: (options: FormatEntriesOptions) => AsyncGenerator<FormatEntry, void, undefined>;
 }
@@ -154,8 +154,7 @@ export class ForeignReader implements FormatReader {
         }
       };
       tracker.phase("verify", files.reduce((sum, { size }) => sum + size, 0));
-      for (const file of files) {
-        if (file.check === undefined && this.#snapshot.verify !== undefined) continue;
+      for (const file of this.#snapshot.verify === undefined ? files : []) {
         await attempt(file.name, async () => {
           const check = file.check?.();
           for await (const bytes of file.read(0, file.size, { signal, reuse: true })) {

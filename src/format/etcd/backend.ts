@@ -14,10 +14,11 @@ import { SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { equal, toHex } from "../../stream/mod.ts";
 import { protobufFields } from "../bytes/cursor.ts";
 import { runningHash } from "../bytes/hash.ts";
-import { readBlocks, readStart, type SourceFile, type SourceFiles, withFile } from "../files.ts";
+import { readBlocks, readExactly, readStart, type SourceFile, type SourceFiles, withFile } from "../files.ts";
 import type { Format, FormatEntriesOptions, FormatEntry } from "../format.ts";
 import { ForeignReader, type RunningCheck, type Verification } from "../reader.ts";
-import { Bolt, type BoltElement, looksLikeBolt } from "./bolt.ts";
+import { Bolt, type BoltElement } from "./bolt.ts";
+import { looksLikeBolt } from "./bolt_meta.ts";
 
 /** The name of the file in the snapshot: all of it, with the digest, as `etcdutl` takes it. */
 const FILE = "snapshot.db";
@@ -119,15 +120,28 @@ function trailingDigest(file: string, database: number): RunningCheck {
   };
 }
 
-/** Walks over all pages, as `etcdutl snapshot status` does. */
+/** Walks over all pages, as `etcdutl snapshot status` does, and hashes them as they come: they are read once. */
 async function verifyPages(files: SourceFiles, { tracker, signal, attempt }: Verification): Promise<void> {
-  await attempt(FILE, () =>
-    withBolt(files, async (bolt) => {
-      await bolt.check((bytes) => {
+  const { name, size, database } = partsOf(files);
+  await withFile(files, name, async (file) => {
+    const digest = size > database ? trailingDigest(name, database) : undefined;
+    await attempt(FILE, async () => {
+      const bolt = await Bolt.open(file, name, database, (bytes) => {
         throwIfCancelled(signal);
-        tracker.add(bytes);
+        digest?.update(bytes);
+        tracker.add(bytes.length);
       });
-    }));
+      try {
+        await attempt(FILE, () => bolt.check());
+        if (digest === undefined) return;
+        await bolt.rest();
+        digest.update(await readExactly(file, database, size, name));
+        digest.end();
+      } finally {
+        await bolt.close();
+      }
+    });
+  });
 }
 
 async function* entries(

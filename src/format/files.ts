@@ -9,6 +9,8 @@ import { SnapshotError, throwIfCancelled } from "../errors.ts";
 
 /** Bytes read at a time: as many as stay in the processor's cache until they are used. */
 const BLOCK = 256 * 1024;
+/** The blocks that are being read at a time. */
+const AHEAD = 4;
 /** The most files of a directory that are looked at. */
 export const MAX_SOURCE_FILES: number = 250_000;
 
@@ -136,11 +138,11 @@ export async function readStart(files: SourceFiles, name: string, length: number
 export interface BlockOptions {
   /** Stops it. */
   readonly signal?: AbortSignal | undefined;
-  /** Each block is used only until the next one is asked for: two take turns, and memory is that of those. */
+  /** Each block is used only until the next one is asked for: a few take turns, and memory is that of those. */
   readonly reuse?: boolean;
 }
 
-/** The bytes of a file from `start` up to `end`, block by block, the next being read while one is used. */
+/** The bytes of a file from `start` up to `end`, block by block, the next ones being read while one is used. */
 export async function* readBlocks(
   files: SourceFiles,
   name: string,
@@ -149,27 +151,24 @@ export async function* readBlocks(
   { signal, reuse = false }: BlockOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const file = await files.open(name);
-  let next: Promise<Uint8Array> | undefined;
+  const reading: Promise<Uint8Array>[] = [];
   try {
     const stop = Math.min(end, file.size);
-    let [used, free]: (Uint8Array | undefined)[] = [];
-    const begin = (at: number) => {
-      if (reuse) [used, free] = [free ?? new Uint8Array(Math.min(BLOCK, stop - start)), used];
-      const read = readExactly(file, at, Math.min(at + BLOCK, stop), name, used);
-      read.catch(() => {}); // it is awaited below, or nobody wants it any more
-      return read;
-    };
-    let at = start;
-    if (at < stop) next = begin(at);
-    while (next !== undefined) {
-      const bytes: Uint8Array = await next;
+    const rooms = Array.from({ length: reuse ? AHEAD + 1 : 0 }, () => new Uint8Array(Math.min(BLOCK, stop - start)));
+    let next = start;
+    for (let at = start, count = 0; at < stop;) {
+      for (; reading.length < AHEAD && next < stop; next += BLOCK) {
+        const read = readExactly(file, next, Math.min(next + BLOCK, stop), name, rooms[count++ % rooms.length]);
+        read.catch(() => {}); // it is awaited below, or nobody wants it any more
+        reading.push(read);
+      }
+      const bytes: Uint8Array = await reading.shift()!;
       throwIfCancelled(signal);
       at += bytes.length;
-      next = at < stop ? begin(at) : undefined;
       yield bytes;
     }
   } finally {
-    await next?.catch(() => {});
+    await Promise.allSettled(reading);
     await file.close();
   }
 }

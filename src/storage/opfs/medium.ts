@@ -17,7 +17,7 @@
  */
 
 import { hasCode, SnapshotError } from "../../errors.ts";
-import { inOpfs, namesInOpfs, type OpfsDirectory, removeOpfsEntry } from "./handles.ts";
+import { inOpfs, namesInOpfs, type OpfsDirectory, removeOpfsEntry } from "../../opfs/mod.ts";
 import { checkName, type FileInfo, MAX_MANIFEST_BYTES, type SnapshotManifest } from "../../snapshot/mod.ts";
 import { InFlight } from "../../async/mod.ts";
 import { equal, sha256, toHex } from "../../stream/mod.ts";

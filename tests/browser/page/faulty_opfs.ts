@@ -1,6 +1,6 @@
 // The real OPFS, of which operations fail, or with which everything ends.
 
-import type { OpfsDirectory, OpfsFile, OpfsHandle, OpfsWritable } from "../../../src/storage/opfs/handles.ts";
+import type { OpfsDirectory, OpfsFile, OpfsHandle, OpfsWritable } from "../../../src/opfs/mod.ts";
 
 /** What happens to an operation: nothing; it fails; or the tab dies, before it, after it, or with half of it done. */
 export type Fate = "passes" | "fails" | "dies before" | "dies after" | "dies halfway";

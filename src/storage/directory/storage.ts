@@ -11,12 +11,13 @@ import { checkDisk, defaultDisk, type Disk } from "../../fs/mod.ts";
 import { neverThrowing } from "../../async/mod.ts";
 import type { CreateOptions, DamagedSnapshot, SnapshotWriter } from "../../snapshot/mod.ts";
 import { DirectoryMedium } from "./medium.ts";
+import { DirectoryRoot } from "./root.ts";
 import { DirectorySync, type Durability } from "./sync.ts";
 import type { ReferenceResolver } from "./references.ts";
 import { tempPath } from "./temp.ts";
 import { aboutSnapshot, examine, isProof } from "../evidence.ts";
 import { indexOfDirectory, isInstall, isTrash, LOCK, TEMP } from "../layout.ts";
-import type { UnreadablePlace } from "../entries.ts";
+import type { UnreadablePlace } from "../entry.ts";
 import type { StoredSnapshot } from "../medium.ts";
 import { MediumStorage } from "../medium_storage.ts";
 import { storageChecks, type StorageOptions } from "../storage_options.ts";
@@ -146,23 +147,17 @@ export class DirectoryStorage extends MediumStorage {
     const lock = readOnly ? undefined : await disk.lock(`${root}/${LOCK}`);
     try {
       const hasTemp = temp !== undefined && !readOnly;
-      const medium = new DirectoryMedium(
-        disk,
-        root,
-        sync,
-        lock,
-        { tempPath: hasTemp ? await tempPath(disk, root, temp) : undefined, resolve },
-      );
-      if (hasTemp) await medium.remove(medium.temp);
+      const outside = hasTemp ? await tempPath(disk, root, temp) : undefined;
+      const medium = new DirectoryMedium(new DirectoryRoot(disk, root, sync, lock, outside), resolve);
+      if (hasTemp) await medium.temp.remove();
       const directories = (await disk.list(root)).filter(({ kind }) => kind === "directory").map(({ name }) => name);
-      if (!readOnly) {
-        await sweep(disk, root, directories, new DirectoryMedium(disk, root, sync, lock), sync, keepInstalls, warn);
-      }
+      if (!readOnly) await sweep(new DirectoryRoot(disk, root, sync, lock), directories, keepInstalls, warn);
       const found: StoredSnapshot[] = [];
       const unreadable: UnreadablePlace[] = [];
       const damaged: DamagedSnapshot[] = [];
       let notLookedAt: SnapshotError | undefined;
-      for (const { place, index } of snapshotsOf(directories)) {
+      for (const { name, index } of snapshotsOf(directories)) {
+        const place = medium.at(name);
         // Those of a storage that others change are looked at at once: later they may be gone.
         if (found.length >= LOOKED_AT && !readOnly) {
           // One error stands for all of them until they are looked at: to make one takes longer than to list a name.
@@ -174,7 +169,7 @@ export class DirectoryStorage extends MediumStorage {
           found.push(await examine(medium, place, index));
         } catch (error) {
           if (!(error instanceof SnapshotError)) throw error;
-          if (readOnly && await isGone(disk, `${root}/${place}`)) continue; // its owner removed it since
+          if (readOnly && await isGone(disk, place.path())) continue; // its owner removed it since
           warn(aboutSnapshot(error, index));
           // Only a snapshot that is proven bad is moved. An unreadable one may be good, and the newest.
           if (!isProof(error)) unreadable.push({ place, index, error });
@@ -204,10 +199,10 @@ export class DirectoryStorage extends MediumStorage {
 }
 
 /** The snapshots among directories, newest first; others are not ours, and left alone. */
-function snapshotsOf(directories: readonly string[]): { readonly place: string; readonly index: bigint }[] {
-  return [...directories].sort().reverse().flatMap((place) => { // their indices have the same number of digits
-    const index = indexOfDirectory(place);
-    return index === undefined ? [] : [{ place, index }];
+function snapshotsOf(directories: readonly string[]): { readonly name: string; readonly index: bigint }[] {
+  return [...directories].sort().reverse().flatMap((name) => { // their indices have the same number of digits
+    const index = indexOfDirectory(name);
+    return index === undefined ? [] : [{ name, index }];
   });
 }
 
@@ -238,22 +233,22 @@ async function makeRoot(disk: Disk, root: string, sync: DirectorySync): Promise<
  * is only a warning.
  */
 async function sweep(
-  disk: Disk,
-  root: string,
+  root: DirectoryRoot,
   directories: readonly string[],
-  medium: DirectoryMedium,
-  sync: DirectorySync,
   keepInstalls: number,
   warn: (error: SnapshotError) => void,
 ): Promise<void> {
+  const { disk } = root;
+  const medium = new DirectoryMedium(root);
   // The process that renamed it may have been killed before the rename was durable.
-  if (directories.some(isTrash)) await sync.sync(root);
+  if (directories.some(isTrash)) await root.syncNames();
   for (const name of directories) {
+    const place = medium.at(name);
     try {
-      if (isTrash(name)) await disk.remove(`${root}/${name}`);
-      else if (name === TEMP) await medium.remove(name);
+      if (isTrash(name)) await disk.remove(place.path());
+      else if (name === TEMP) await place.remove();
       else if (isInstall(name)) {
-        if (Date.now() - await lastChange(disk, `${root}/${name}`) > keepInstalls) await medium.remove(name);
+        if (Date.now() - await lastChange(disk, place.path()) > keepInstalls) await place.remove();
       }
     } catch (error) {
       if (!(error instanceof SnapshotError)) throw error;

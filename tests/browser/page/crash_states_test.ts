@@ -11,8 +11,8 @@ import { type Fate, FaultyOpfs } from "./faulty_opfs.ts";
 import { missingOf } from "../../support/installs.ts";
 
 const A = noise(300_000, 1);
-const B = noise(2_500_000, 2);
-const C = noise(2_200_000, 3);
+const B = noise(300_000, 2);
+const C = noise(2_200_000, 3); // in two segments
 
 async function save(storage: SnapshotStorage, index: bigint, files: Readonly<Record<string, Uint8Array>>) {
   const writer = await storage.create();
@@ -90,7 +90,7 @@ async function checkLeft(directory: string): Promise<bigint[]> {
       (await Array.fromAsync((await directoryAt(`${directory}/data`)).keys())).length,
       countFiles(places),
     );
-    await save(storage, 10n, { c: C });
+    await save(storage, 10n, { c: A });
     return indices;
   } finally {
     await storage.close();

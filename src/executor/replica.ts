@@ -164,8 +164,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   async propose(data: Uint8Array): Promise<LogEntry> {
     const own = copyBytes(data, "data"); // it is appended later, and kept
     this.#leadership.check();
-    this.#fsm.validate(own);
-    return await this.#follower.propose({ data: own });
+    return await this.#follower.propose({ data: own }, this.#fsm.validate(own));
   }
 
   /**

@@ -1,7 +1,7 @@
 // Strangers at the sockets of what is besieged: patient, greedy, impolite, lying, and gone in the middle of a word.
 
 import { connect, type Socket } from "node:net";
-import { concat } from "../../src/stream/mod.ts";
+import { turns } from "../support/harness.ts";
 import type { Random } from "../support/random.ts";
 import type { Loot } from "./world.ts";
 import { CLIENT } from "./world.ts";
@@ -27,10 +27,17 @@ function get(random: Random, path: string, lines: readonly string[] = []): Uint8
   return head(random, "GET", path, lines);
 }
 
-/** A request with a body, of which some may be missing. */
-function sent(random: Random, [method, path]: readonly [string, string], body: Uint8Array, length = body.length) {
+/** Sends a request with a body, of which some may be missing. */
+function send(
+  socket: Socket,
+  random: Random,
+  [method, path]: readonly [string, string],
+  body: Uint8Array,
+  length = body.length,
+): void {
   const lines = [`Content-Length: ${length}`, "Content-Type: application/json"];
-  return concat([head(random, method, path, lines), body]);
+  socket.write(head(random, method, path, lines));
+  socket.write(body);
 }
 
 /** Writes byte after byte, as long as the connection is there. */
@@ -68,32 +75,32 @@ const KINDS: Readonly<Record<string, Deed>> = {
   },
   "begins a signed upload": (socket, { archive, next }, random) => {
     const part = archive.subarray(0, random.below(archive.length));
-    socket.write(sent(random, ["PUT", `/snapshots/${next}`], part, archive.length));
+    send(socket, random, ["PUT", `/snapshots/${next}`], part, archive.length);
   },
   "drips a signed upload": (socket, { archive, manifest, next }, random) => {
     const begun = Math.min(manifest.length + 1000, archive.length >> 1);
-    socket.write(sent(random, ["PUT", `/snapshots/${next}`], archive.subarray(0, begun), archive.length));
+    send(socket, random, ["PUT", `/snapshots/${next}`], archive.subarray(0, begun), archive.length);
     drip(socket, archive.subarray(begun));
   },
   "sends a signed one again": (socket, { archive, next }, random) => {
-    socket.write(sent(random, ["PUT", `/snapshots/${next - BigInt(random.below(3))}`], archive));
+    send(socket, random, ["PUT", `/snapshots/${next - BigInt(random.below(3))}`], archive);
   },
   "sends an unsigned one": (socket, { unsigned }, random) => {
-    socket.write(sent(random, ["PUT", "/snapshots/1000000"], unsigned, 2 ** 40));
+    send(socket, random, ["PUT", "/snapshots/1000000"], unsigned, 2 ** 40);
     socket.on("drain", () => socket.write(unsigned));
   },
   "sends one of another group": (socket, { foreign }, random) => {
-    socket.write(sent(random, ["PUT", "/snapshots/1000000"], foreign));
+    send(socket, random, ["PUT", "/snapshots/1000000"], foreign);
   },
   "sends a damaged one": (socket, { archive, next }, random) => {
-    socket.write(sent(random, ["PUT", `/snapshots/${next}`], damaged(archive, random)));
+    send(socket, random, ["PUT", `/snapshots/${next}`], damaged(archive, random));
   },
   "offers": (socket, { manifest, next }, random) => {
     const offered = random.chance(0.5) ? manifest : damaged(manifest, random);
-    for (let i = 0; i < 4; i++) socket.write(sent(random, ["PUT", `/snapshots/${next}/manifest`], offered));
+    for (let i = 0; i < 4; i++) send(socket, random, ["PUT", `/snapshots/${next}/manifest`], offered);
   },
   "offers for ever": (socket, { manifest, next }, random) => {
-    socket.write(sent(random, ["PUT", `/snapshots/${next}/manifest`], manifest.subarray(0, 9), 1e6));
+    send(socket, random, ["PUT", `/snapshots/${next}/manifest`], manifest.subarray(0, 9), 1e6);
     drip(socket, manifest.subarray(9));
   },
   "speaks as the leader": (socket, _loot, random) => {
@@ -104,10 +111,10 @@ const KINDS: Readonly<Record<string, Deed>> = {
       leader: "http://169.254.169.254/",
       sources: ["file:/"],
     };
-    socket.write(sent(random, ["POST", "/snapshots/notification"], encode(JSON.stringify(said))));
+    send(socket, random, ["POST", "/snapshots/notification"], encode(JSON.stringify(said)));
   },
   "has a snapshot taken": (socket, _loot, random) => {
-    socket.write(sent(random, ["POST", `/snapshots?gap=${random.below(3)}`], encode("{}")));
+    send(socket, random, ["POST", `/snapshots?gap=${random.below(3)}`], encode("{}"));
   },
   "polls": (socket, { next }, random) => {
     for (let i = 0n; i < 8n; i++) {
@@ -127,7 +134,7 @@ const KINDS: Readonly<Record<string, Deed>> = {
   },
   "says that it leads": (socket, _loot, random) => {
     const said = JSON.stringify({ term: random.pick(["9223372036854775807", "7"]), leader: "http://169.254.169.254/" });
-    socket.write(sent(random, ["POST", "/log/leader"], encode(said)));
+    send(socket, random, ["POST", "/log/leader"], encode(said));
   },
   "asks what goes on": (socket, { next }, random) => {
     for (const path of ["status", `${next}/install`, `${next}/held`]) socket.write(get(random, `/snapshots/${path}`));
@@ -156,7 +163,8 @@ const KINDS: Readonly<Record<string, Deed>> = {
 /** A stranger, who stays until it is sent away. */
 export class Stranger {
   readonly kind: string;
-  readonly #sockets: Socket[];
+  readonly #sockets: Socket[] = [];
+  #hasLeft = false;
   /** Resolves when all its connections were made, or refused. */
   readonly here: Promise<unknown>;
 
@@ -168,19 +176,23 @@ export class Stranger {
    */
   constructor(kind: string, port: number, loot: Loot, random: Random) {
     this.kind = kind;
-    this.#sockets = Array.from({ length: random.chance(0.1) ? CROWD : 1 }, () => {
+    this.here = this.#come(random.chance(0.1) ? CROWD : 1, port, loot, random);
+  }
+
+  /** Makes one connection after the other: what a crowd does at once, in the same thread, would block the besieged. */
+  async #come(count: number, port: number, loot: Loot, random: Random): Promise<void> {
+    for (; count > 0 && !this.#hasLeft; count--) {
       const leaves = random.chance(0.3);
       const socket = connect(port, "127.0.0.1", () => {
-        KINDS[kind]!(socket, loot, random);
+        KINDS[this.kind]!(socket, loot, random);
         if (leaves) socket.end();
       });
+      this.#sockets.push(socket);
       socket.on("error", () => {});
       if (!socket.isPaused()) socket.resume();
-      return socket;
-    });
-    this.here = Promise.all(
-      this.#sockets.map((socket) => new Promise((resolve) => socket.once("connect", resolve).once("close", resolve))),
-    );
+      await new Promise((resolve) => socket.once("connect", resolve).once("close", resolve));
+      await turns(1);
+    }
   }
 
   /** The kinds of strangers. */
@@ -195,6 +207,7 @@ export class Stranger {
 
   /** Goes, in the middle of a word. */
   leave(): void {
+    this.#hasLeft = true;
     for (const socket of this.#sockets) socket.destroy();
   }
 }

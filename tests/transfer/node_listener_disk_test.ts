@@ -1,7 +1,7 @@
 // A handler below a prefix of a server of Node's kind, as Express mounts it.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { archive, MemoryStorage, pull, push, snapshotHandler } from "../../mod.ts";
 import { type Handler, nodeListener } from "../../src/serve.ts";
 import { assert, bytesOf, noise, test } from "../support/harness.ts";
@@ -84,4 +84,38 @@ test("node listener: a body that was read before goes to `next`, or is answered 
   assert.lengthOf(seen, 1);
   assert.include(seen[0], { name: "SnapshotError", code: "UNAVAILABLE" });
   assert.include((seen[0] as Error).message, "POST /snapshots");
+});
+
+/** Sends the head of a request as it is, and returns the status of the answer. */
+function raw(url: string, target: string, host: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(new URL(url).port), "127.0.0.1", () => {
+      socket.write(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+    });
+    let answer = "";
+    socket.on("data", (piece) => answer += new TextDecoder().decode(piece));
+    socket.on("close", () => resolve(answer.slice(9, 12))).on("error", reject);
+  });
+}
+
+test("node listener: no path is another one for the handler than for who let it pass before", async () => {
+  const seen: string[] = [];
+  const listener = nodeListener(({ url }) => {
+    seen.push(url);
+    return new Response(null, { status: 204 });
+  });
+  await listening(listener, async (url) => {
+    for (const host of ["h/snapshots/13?", "h/snapshots#", "h?", "h\\snapshots", "h/snapshots/13/..", "u:p@h"]) {
+      assert.strictEqual(await raw(url, "/public", host), "400", host);
+    }
+    const targets = [
+      ...["/public/../snapshots", "/public/%2e%2E/snapshots", "/./snapshots", "/public/..", "/snapshots/."],
+      ...["/public\\..\\snapshots", "/snapshots#/public", "http://h/public/../snapshots"],
+    ];
+    for (const target of targets) assert.strictEqual(await raw(url, target, "h"), "400", target);
+    assert.deepEqual(seen, []);
+    const right = ["/a/..b/c.", "/a?b=/../c#d", "/...", "/a/.b", "/a%2Fb", "//a"];
+    for (const target of right) assert.strictEqual(await raw(url, target, "h:80"), "204", target);
+    assert.deepEqual(seen, right.map((target) => `http://h${target}`));
+  });
 });

@@ -5,6 +5,7 @@
  */
 
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { onAbort } from "../../async/mod.ts";
 import { checkFunction } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
@@ -26,13 +27,13 @@ export type Handler = (request: Request, connection: Connection) => Response | P
  * @param next is told of the error if nothing could be answered, as Express and Connect have it
  */
 export type NodeListener = (
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
+  incoming: IncomingMessage | Http2ServerRequest,
+  outgoing: ServerResponse | Http2ServerResponse,
   next?: (error: unknown) => void,
 ) => void;
 
 /**
- * Makes of a handler what `node:http`, `node:https`, Express, Connect, Fastify (by `@fastify/express`) or Vite's
+ * Makes of a handler what `node:http`, `node:https`, `node:http2`, Express, Connect, Fastify (by `@fastify/express`) or Vite's
  * development server call with a request and a response. On Node, Deno and Bun. Below a prefix it answers as at the
  * root: Express takes the prefix away.
  *
@@ -63,7 +64,8 @@ export type NodeListener = (
  */
 export function nodeListener(handler: Handler): NodeListener {
   checkFunction(handler, "handler");
-  return (incoming, outgoing, next) => {
+  return (request, response, next) => {
+    const [incoming, outgoing] = [request as IncomingMessage, response as ServerResponse]; // HTTP/2's have the same
     if (!incoming.readableDidRead || !hasBody(incoming)) return void answer(handler, incoming, outgoing);
     const error = new SnapshotError(
       "UNAVAILABLE",
@@ -82,13 +84,18 @@ function hasBody({ method }: IncomingMessage): boolean {
 /** Answers a request of `node:http`. */
 export async function answer(handler: Handler, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
   const gone = new AbortController();
-  outgoing.once("close", () => outgoing.writableFinished || gone.abort(new Error("The client has gone")));
+  // HTTP/2 calls an answer finished whose stream the client has reset, though it was not ended.
+  const isAnswered = () => outgoing.writableEnded && outgoing.writableFinished;
+  outgoing.once("close", () => isAnswered() || gone.abort(new Error("The client has gone")));
   try {
     const connection = { client: incoming.socket.remoteAddress ?? "" };
     const request = requestOf(incoming, gone.signal);
-    if (request === undefined) return void outgoing.writeHead(400, { Connection: "close" }).end();
-    const response = await handler(request, connection);
-    outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+    const response = request === undefined
+      ? new Response(null, { status: 400, headers: { Connection: "close" } })
+      : await handler(request, connection);
+    const headers = Object.fromEntries(response.headers);
+    if (incoming.httpVersionMajor > 1) delete headers["connection"]; // HTTP/2 refuses an answer that has one
+    outgoing.writeHead(response.status, headers);
     if (response.body !== null) await send(response.body, outgoing, gone.signal);
     outgoing.end();
     drain(incoming);
@@ -97,18 +104,32 @@ export async function answer(handler: Handler, incoming: IncomingMessage, outgoi
   }
 }
 
-/** Makes a `Request`; nothing if `Host` or target is no address, or `Request` does not know the method (`TRACE`). */
+/**
+ * What changes the path once it is part of a `URL`, in a host or in a path: segments of dots, and what begins a path, a
+ * query or a fragment. A middleware before this one that lets a path pass, or does not, has seen another one.
+ */
+const AMBIGUOUS = { host: /[/\\?#@]/, path: /[\\#]|\/(\.|%2e){1,2}(\/|$)/i };
+
+/**
+ * Makes a `Request`; nothing if `Host` or target is no address, or not the one that it looks like, or `Request` does not
+ * know the method (`TRACE`).
+ */
 function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
   const headers = new Headers();
   for (let i = 0; i < incoming.rawHeaders.length; i += 2) {
-    headers.append(incoming.rawHeaders[i]!, incoming.rawHeaders[i + 1]!);
+    const [name, value] = [incoming.rawHeaders[i]!, incoming.rawHeaders[i + 1]!];
+    if (!name.startsWith(":")) headers.append(name, value);
   }
+  const authority = incoming.headers[":authority"]; // HTTP/2's name of it
+  if (typeof authority === "string") headers.set("host", authority);
   const method = incoming.method!;
   // Not destroyed when it is not read to its end: the answer goes out on the same connection.
   const body = hasBody(incoming) ? ReadableStream.from(incoming.iterator({ destroyOnReturn: false })) : null;
   const init = { method, headers, signal, body, ...(body !== null && { duplex: "half" }) };
   const target = incoming.url!;
-  const origin = `http://${headers.get("host") ?? "localhost"}`;
+  const host = headers.get("host") ?? "localhost";
+  if (AMBIGUOUS.host.test(host) || AMBIGUOUS.path.test(target.split("?", 1)[0]!)) return undefined;
+  const origin = `http://${host}`;
   // A path that begins with two slashes is a path, and not another host.
   const url = target.startsWith("/") ? origin + target : target;
   try {

@@ -29,8 +29,8 @@ export interface ServeOptions {
   readonly stallTimeout?: number;
   /**
    * The connections that there may be at a time. When there is one more, one goes: of the address that has the most,
-   * the one that has been idle, or else open, for longest. Each takes some 10 to 30 kB. On Bun, where they take a tenth
-   * of that, there is no limit.
+   * the one that has been idle, or else open, for longest. Each takes some 10 to 60 kB. On Bun, where they take 1 to
+   * 3 kB, there is no limit.
    *
    * @default {1024}
    */

@@ -58,6 +58,7 @@ export function checkContext(context: ExecutorContext): ExecutorContext {
     storage: required(checkStorage),
     log: required(checkLog),
     held: checkFunction,
+    followers: checkFunction,
     beginning: () => {},
   }, "context");
 }

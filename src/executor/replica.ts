@@ -84,13 +84,13 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     this.#log = log;
     this.storage = storage;
     const leadership = this.#leadership = new Leadership(() => fsm.applied.term);
-    const { clock = systemClock(), purge = {} } = options;
+    const { clock = systemClock() } = options;
     const followers = new LogFollowers(clock);
-    const members = () => [...purge.members?.() ?? [], ...followers.members()];
-    const executor = new SnapshotExecutor(
-      { fsm, storage, log, beginning, held: () => followers.held },
-      { ...options, purge: { ...purge, members } },
-    );
+    const executor = new SnapshotExecutor({
+      ...{ fsm, storage, log, beginning },
+      held: () => followers.held,
+      followers: (free, timeout) => followers.members(free, timeout),
+    }, options);
     this.#executor = executor;
     const install = async (notification: InstallNotification, signal: AbortSignal) => {
       const found = await onNotification?.(notification, signal);

@@ -8,7 +8,7 @@
 import { messageOf, SnapshotError } from "../errors.ts";
 import type { SnapshotMeta } from "../snapshot/mod.ts";
 import { mapAhead } from "../async/mod.ts";
-import { type Entry, infoOf, newestFirst, storedOnes, unreadableOnes, type UnreadablePlace } from "./entry.ts";
+import { type Entry, infoOf, newestFirst, storedChecks, unreadableChecks, type UnreadablePlace } from "./entry.ts";
 import { aboutSnapshot, examine, isProof, MAX_QUARANTINED, readAll } from "./evidence.ts";
 import type { Medium, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
 import type { StoredReader } from "./reader.ts";
@@ -53,8 +53,8 @@ export class Entries {
    * @param unreadable what else is there, and cannot be read now
    */
   constructor(owner: EntriesOwner, found: readonly StoredSnapshot[], unreadable: readonly UnreadablePlace[]) {
-    storedOnes()(found, "found");
-    unreadableOnes()(unreadable, "unreadable");
+    storedChecks()(found, "found");
+    unreadableChecks()(unreadable, "unreadable");
     this.#owner = owner;
     this.#medium = owner.medium;
     this.#unlisted = [...unreadable].sort((a, b) => a.index > b.index ? -1 : 1);

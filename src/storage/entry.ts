@@ -22,7 +22,7 @@ import type { Place, StoredSnapshot } from "./medium.ts";
 import type { StoredReader } from "./reader.ts";
 
 /** A check of snapshots that are said to be on a medium. */
-export function storedOnes(): Check {
+export function storedChecks(): Check {
   return listOf(withMembers<StoredSnapshot>({
     place: required(able("a Place", "open", "remove")),
     manifest: required(checkManifest),
@@ -31,7 +31,7 @@ export function storedOnes(): Check {
 }
 
 /** A check of snapshots that are said to be on a medium but not readable. */
-export function unreadableOnes(): Check {
+export function unreadableChecks(): Check {
   return listOf(withMembers<UnreadablePlace>({
     place: required(able("a Place", "open", "remove")),
     index: required(checkIndex),

@@ -23,8 +23,10 @@ import type { MediumFile, PlacedSnapshot, ReadablePlace } from "./medium.ts";
 import { blocks, readChunk, readUnverified } from "./read_chunk.ts";
 import { verifyFiles } from "./verify.ts";
 
-/** Chunks read and hashed ahead. */
+/** The most chunks that are read and hashed ahead. */
 const READ_AHEAD = 4;
+/** The most bytes of them, but for two chunks. */
+const READ_AHEAD_BYTES = 1024 * 1024;
 
 /** The part of its storage that a {@linkcode StoredReader} needs. */
 export interface ReaderOwner {
@@ -85,9 +87,14 @@ export class StoredReader implements SnapshotReader {
       const plan = chunks === undefined
         ? blocks(file, name, start, Math.min(end, await file.size()))
         : chunkParts(file, name, chunks, start, Math.min(end, chunks.size), unverified ? readUnverified : readChunk);
+      const fit = chunks === undefined ? READ_AHEAD : Math.floor(READ_AHEAD_BYTES * chunks.count / chunks.size);
+      const most = Math.min(READ_AHEAD, Math.max(fit, 2));
+      let ahead = 1; // one more with each chunk that is taken: many may ask for content, and take none of it
       for (const part of plan) {
         running.add(part());
-        if (running.size >= READ_AHEAD) yield await this.#whileOpen(running.next());
+        if (running.size < ahead) continue;
+        yield await this.#whileOpen(running.next());
+        ahead = Math.min(ahead + 1, most);
       }
       while (running.size > 0) yield await this.#whileOpen(running.next());
     } catch (error) {

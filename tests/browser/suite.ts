@@ -11,7 +11,7 @@ const PACKAGES = { "playwright-core": "playwright-core@1.65.1" };
 const CHROMIUM = "/usr/bin/chromium";
 const FIREFOX = "/usr/bin/firefox-esr";
 /** What depends on the browser's OPFS; where a crash can cut is a matter of our own code, and takes Firefox minutes. */
-const IN_FIREFOX = ["tests/browser/page/opfs_test.ts"];
+const IN_FIREFOX = ["tests/browser/page/opfs_test.ts", "tests/browser/page/opfs_log_test.ts"];
 
 /** The group. */
 export const suite: Group = {

@@ -14,7 +14,7 @@ import {
   MANIFEST_NAME,
   MANIFEST_TEMP_NAME,
   MAX_MANIFEST_BYTES,
-  SnapshotManifest,
+  type SnapshotManifest,
 } from "../../snapshot/mod.ts";
 import { decodeManifest } from "../evidence.ts";
 import { trashDirectory } from "../layout.ts";
@@ -29,7 +29,6 @@ import type { DirectoryRoot } from "./root.ts";
 /** A directory in the root, or beside it. */
 export class DirectoryPlace implements Place {
   readonly name: string;
-  readonly local: LocalFiles;
   readonly reference?: NonNullable<Place["reference"]>;
   readonly #root: DirectoryRoot;
   readonly #names: MergedNames;
@@ -44,14 +43,17 @@ export class DirectoryPlace implements Place {
     this.name = name;
     this.#root = root;
     this.#names = names;
-    const { disk, sync } = root;
-    this.local = {
+    if (resolver !== undefined) this.reference = (file, snapshot) => openReference(root.disk, resolver, file, snapshot);
+  }
+
+  get local(): LocalFiles {
+    const { disk, sync } = this.#root;
+    return {
       list: (path, name) => this.#listLocal(path, name),
       open: (path) => openLocal(disk, path),
       put: (path, name, link) => this.#put(path, name, link),
-      ...(resolver !== undefined && { refer: (path) => openToRefer(disk, sync, path) }),
+      ...(this.reference !== undefined && { refer: (path) => openToRefer(disk, sync, path) }),
     };
-    if (resolver !== undefined) this.reference = (file, snapshot) => openReference(disk, resolver, file, snapshot);
   }
 
   /** The path of the directory, or of a file in it. */

@@ -29,7 +29,7 @@ import {
   TEMP,
 } from "../layout.ts";
 import type { Medium, QuarantinedPlace, ReceivedSnapshot, StoredSnapshot } from "../medium.ts";
-import { inOpfs, namesInOpfs, type OpfsDirectory, removeOpfsEntry } from "./handles.ts";
+import { inOpfs, namesInOpfs, type OpfsDirectory, removeOpfsEntry } from "../../opfs/mod.ts";
 import { OpfsPlace, type PlaceDirectory } from "./place.ts";
 import { OpfsRoot } from "./root.ts";
 

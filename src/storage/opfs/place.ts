@@ -12,7 +12,7 @@ import { decodeManifest } from "../evidence.ts";
 import { indexOfDirectory, isInstall } from "../layout.ts";
 import type { MediumFile, Place } from "../medium.ts";
 import { missing } from "../reader.ts";
-import { inOpfs, namesInOpfs, type OpfsDirectory, removeOpfsEntry } from "./handles.ts";
+import { inOpfs, namesInOpfs, type OpfsDirectory, removeOpfsEntry } from "../../opfs/mod.ts";
 import type { OpfsRoot } from "./root.ts";
 import { replace } from "./segment.ts";
 

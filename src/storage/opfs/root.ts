@@ -6,7 +6,7 @@
 
 import { SnapshotError } from "../../errors.ts";
 import { OpfsContents } from "./contents.ts";
-import type { OpfsDirectory } from "./handles.ts";
+import type { OpfsDirectory } from "../../opfs/mod.ts";
 
 /** What everything in a storage shares. */
 export class OpfsRoot {

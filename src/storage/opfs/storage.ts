@@ -4,10 +4,10 @@
  * @module
  */
 
-import { able, checkBoolean, checkOptions, checkSignal, duration } from "../../checks.ts";
+import { checkBoolean, checkOptions, checkSignal, duration } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
-import { inOpfs, lockOpfs, type OpfsDirectory, opfsRoot } from "./handles.ts";
-import { checkName, type DamagedSnapshot, type UnreadableSnapshot } from "../../snapshot/mod.ts";
+import { openOpfs, type OpfsDirectory } from "../../opfs/mod.ts";
+import { type DamagedSnapshot, type UnreadableSnapshot } from "../../snapshot/mod.ts";
 import { neverThrowing } from "../../async/mod.ts";
 import { examine, isProof } from "../evidence.ts";
 import type { StoredSnapshot } from "../medium.ts";
@@ -85,20 +85,8 @@ export class OpfsStorage extends MediumStorage {
       readOnly: checkBoolean,
       wait: checkSignal,
     });
-    if (typeof directory !== "string") {
-      able("a directory of OPFS, or its path", "getDirectoryHandle", "getFileHandle", "removeEntry")(
-        directory,
-        "directory",
-      );
-    }
-    const origin = await opfsRoot();
-    const path = await pathOf(origin, directory);
-    const unlock = readOnly ? undefined : await lockOpfs(path, wait);
+    const { root, path, unlock } = await openOpfs(directory, readOnly ? "read" : { wait });
     try {
-      let root = origin;
-      for (const part of path.split("/").filter((part) => part !== "")) {
-        root = await inOpfs("open", path, () => root.getDirectoryHandle(part, { create: !readOnly }));
-      }
       const warn = neverThrowing(options.onWarning ?? (() => {}));
       const medium = await OpfsMedium.open(root, path, unlock, keepInstalls, warn);
       const found: StoredSnapshot[] = [];
@@ -125,12 +113,4 @@ export class OpfsStorage extends MediumStorage {
       throw error;
     }
   }
-}
-
-/** Returns the path of a directory from the origin's root. It names the lock, however the directory was given. */
-async function pathOf(origin: OpfsDirectory, directory: OpfsDirectory | string): Promise<string> {
-  if (typeof directory === "string") return checkName(directory);
-  const parts = await inOpfs("find", directory.name, () => origin.resolve(directory));
-  if (parts !== null) return parts.join("/");
-  throw new SnapshotError("MALFORMED", `${JSON.stringify(directory.name)} is no directory of OPFS`);
 }

@@ -12,7 +12,7 @@ import type { LogEntry } from "../../state/mod.ts";
 import { equal } from "../../stream/mod.ts";
 import { baseDigest, checkDigest } from "../chain.ts";
 import { checkFollows, type LogStorage, purged } from "../log.ts";
-import { BATCH_BYTES, BATCH_ENTRIES, encodeBatch, encodeEnd, encodeHeader, historyAt, MAX_RECORD } from "../records.ts";
+import { encodeEnd, historyAt } from "../records.ts";
 import { type GrowingFile, SegmentFiles } from "./files.ts";
 import { create, recover, type Recovered, type Segment } from "./recovery.ts";
 import { damaged, headerBehind, type Position, readSegment, recordsOf, SegmentReader } from "./segment.ts";

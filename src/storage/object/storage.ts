@@ -42,7 +42,7 @@ import { type BackgroundTask, BackgroundTasks } from "./background.ts";
 import { checkNewer } from "./changes.ts";
 import { type Collected, Collector } from "./collector.ts";
 import { infosOf, ObjectCommits } from "./commits.ts";
-import { checkHead, groupedOf, infoOf, type KeptSnapshot } from "./index.ts";
+import { checkHead, groupedOf, infoOf } from "./index.ts";
 import { IndexStore } from "./index_store.ts";
 import { type KeptPlace, KeptPlaces } from "./kept_places.ts";
 import { Leases } from "./leases.ts";
@@ -119,47 +119,34 @@ export class ObjectStorage implements SnapshotStorage {
       keepInstalls = 7 * 24 * 3600_000,
     } = checkObjectOptions(options);
     checkBucket(bucket, "bucket");
-    this.#onWarning = neverThrowing(onWarning);
-    const retention = new Retention(retain, this.#onWarning);
+    const warn = this.#onWarning = neverThrowing(onWarning);
+    const retention = new Retention(retain, warn);
     this.retain = retention.count;
-    this.#background = new BackgroundTasks(this.#onWarning, onFailing);
     this.#signer = signer;
-    this.#trust = new StorageTrust(verifier, floor, this.#onWarning);
+    this.#trust = new StorageTrust(verifier, floor, warn);
     this.#grace = grace;
+    const background = this.#background = new BackgroundTasks(warn, onFailing);
     const time = new SharedTime();
     const retrying = new RetryingBucket(bucket, prefix);
     const store = this.#store = new IndexStore(retrying);
+    const leases = this.#leases = new Leases(store, time, background);
     const kept = this.#kept = new KeptPlaces(retrying, store, packSize);
-    const leases = this.#leases = new Leases(store, time, this.#background);
+    const parts = { bucket: retrying, store, kept, time };
+    this.#places = new ObjectPlaces({ ...parts, leases, packSize, keepInstalls, background });
+    const collector = this.#collector = new Collector({ ...parts, grace }, background);
+    const own = this.#own = new OwnSnapshots(this.#group, this.#trust, kept, warn);
     const { signal } = this.#closing;
-    const background = this.#background;
-    this.#places = new ObjectPlaces({
-      bucket: retrying,
-      store,
-      kept,
-      leases,
-      packSize,
-      keepInstalls,
-      time,
-      background,
-    });
-    const collecting = { bucket: retrying, store, manifest: (one: KeptSnapshot) => kept.manifest(one), grace, time };
-    const collector = this.#collector = new Collector(collecting, background);
-    this.#own = new OwnSnapshots(this.#group, this.#trust, kept, this.#onWarning);
-    this.#evidence = new ObjectEvidence({
-      kept,
-      store,
-      time,
+    const evidence = this.#evidence = new ObjectEvidence({
+      ...parts,
       signal,
       check: () => this.#work.check(),
       found: (index, reason) => {
         this.#listeners.tell(index, reason);
         const message = `Snapshot ${index} was found bad and is quarantined: ${reason}`;
-        this.#onWarning(new SnapshotError("CORRUPT", message, { index }));
+        warn(new SnapshotError("CORRUPT", message, { index }));
       },
     });
-    const { evidence, own } = { evidence: this.#evidence, own: this.#own };
-    this.#commits = new ObjectCommits({ store, leases, kept, own, evidence, retention, collector, time, signal });
+    this.#commits = new ObjectCommits({ ...parts, leases, own, evidence, retention, collector, signal });
     if (options.group !== undefined) this.bindGroup(options.group);
   }
 

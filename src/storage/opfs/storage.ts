@@ -7,7 +7,7 @@
 import { checkBoolean, checkOptions, checkSignal, duration } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
 import { openOpfs, type OpfsDirectory } from "../../opfs/mod.ts";
-import { type DamagedSnapshot, type UnreadableSnapshot } from "../../snapshot/mod.ts";
+import type { DamagedSnapshot, UnreadableSnapshot } from "../../snapshot/mod.ts";
 import { neverThrowing } from "../../async/mod.ts";
 import { examine, isProof } from "../evidence.ts";
 import type { StoredSnapshot } from "../medium.ts";

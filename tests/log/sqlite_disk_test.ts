@@ -1,7 +1,8 @@
 import { rm, truncate, writeFile } from "node:fs/promises";
-import { DatabaseSync } from "node:sqlite";
+import { DatabaseSync, StatementSync } from "node:sqlite";
 import { type LogEntry, SnapshotError } from "../../mod.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
+import type { EntryRow } from "../../src/log/sql_rows.ts";
 import { assert, noise, rejects, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import { checkLog } from "../support/log_model.ts";
@@ -74,16 +75,35 @@ test("SqliteLog: entries of any sizes come in order, and large ones are read one
     await rejects(reading.next(), "NOT_FOUND"); // it was not read with the one before
   }));
 
-test("SqliteLog: large entries are read one by one after it was opened again, too", () =>
+test("SqliteLog: no more than a megabyte is read at once, after it was opened again too", () =>
   onLog(async (first, path) => {
-    await first.append([0, 1, 2].map((i) => ({ index: BigInt(i + 1), term: 1n, data: noise(1_000_000, i) })));
-    await first.close();
-    const log = await SqliteLog.open(path);
-    const reading = log.entries(1n)[Symbol.asyncIterator]();
-    await reading.next();
-    await log.purge(2n);
-    await rejects(reading.next(), "NOT_FOUND");
-    await log.close();
+    const sizes = [...Array<number>(300).fill(0), 400_000, 400_000, 400_000, 3_000_000, 7];
+    await first.append(sizes.map((size, i) => ({ index: BigInt(i + 1), term: 1n, data: noise(size, i) })));
+    const bytesAtOnce: number[] = [];
+    const statement = StatementSync.prototype as unknown as Record<"all", (...parameters: unknown[]) => EntryRow[]>;
+    const { all } = statement;
+    statement.all = function (...parameters) {
+      const rows = all.apply(this, parameters);
+      const lengths = rows.flatMap(({ data }) => data instanceof Uint8Array ? [data.length] : []);
+      if (lengths.length > 1) bytesAtOnce.push(lengths.reduce((sum, length) => sum + length));
+      return rows;
+    };
+    const check = async (log: SqliteLog) => {
+      let count = 0;
+      for await (const { data } of log.entries(1n)) assert.equal(data.length, sizes[count++]);
+      assert.equal(count, sizes.length);
+    };
+    try {
+      await check(first);
+      await first.close();
+      const log = await SqliteLog.open(path);
+      await check(log);
+      await log.close();
+    } finally {
+      statement.all = all;
+    }
+    assert.isAtLeast(bytesAtOnce.length, 4);
+    assert.isAtMost(Math.max(...bytesAtOnce), 1024 * 1024);
   }));
 
 test("SqliteLog: a second one on the same file is BUSY, in the same process too, until the first is closed", () =>

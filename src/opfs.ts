@@ -1,5 +1,6 @@
 /**
- * Snapshots in a browser: in the file system of an origin (OPFS). Works in pages and in workers, also offline.
+ * Snapshots and logs in a browser: in the file system of an origin (OPFS), also offline. Snapshots work in pages and in
+ * workers, logs in dedicated workers.
  *
  * A `pull` that a reload interrupts resumes after it, and what is there is there offline. One tab has a storage open
  * for writing; another one opens it `readOnly`, or waits for the lock (`wait`). A page: `tests/examples/offline_page`
@@ -23,4 +24,5 @@
  */
 
 export { OpfsStorage, type OpfsStorageOptions } from "./storage/opfs/storage.ts";
-export type { OpfsDirectory, OpfsFile, OpfsHandle, OpfsWritable } from "./storage/opfs/handles.ts";
+export { OpfsLog, type OpfsLogOptions } from "./log/opfs/log.ts";
+export type { OpfsAccess, OpfsDirectory, OpfsFile, OpfsHandle, OpfsWritable } from "./opfs/mod.ts";

@@ -11,7 +11,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["stream"],
   ["fs"],
   ["snapshot"],
-  ["state", "bucket", "sqlite", "format"],
+  ["state", "bucket", "sqlite", "opfs", "format"],
   ["log"],
   ["storage", "transfer"],
   ["executor"],

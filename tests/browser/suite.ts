@@ -1,6 +1,8 @@
 // Everything that runs in a browser, in a real one.
 
 import { existsSync } from "node:fs";
+import { bundleWorker } from "../edge/bundle.ts";
+import { suite as edge } from "../edge/suite.ts";
 import { ofKinds } from "../suites/files.ts";
 import { bundle, choice, imports, ROOT } from "../suites/program.ts";
 import { installPackages, packagesInstalled, runtime, RUNTIMES } from "../suites/runtimes.ts";
@@ -11,13 +13,16 @@ const PACKAGES = { "playwright-core": "playwright-core@1.65.1" };
 const CHROMIUM = "/usr/bin/chromium";
 const FIREFOX = "/usr/bin/firefox-esr";
 /** What depends on the browser's OPFS; where a crash can cut is a matter of our own code, and takes Firefox minutes. */
-const IN_FIREFOX = ["tests/browser/page/opfs_test.ts"];
+const IN_FIREFOX = ["tests/browser/page/opfs_test.ts", "tests/browser/page/opfs_log_test.ts"];
 
 /** The group. */
 export const suite: Group = {
   name: "browser",
-  needs: "Chromium and Firefox (apt-get install chromium firefox-esr) and playwright-core (npm)",
-  installed: () => Promise.resolve([CHROMIUM, FIREFOX].every(existsSync) && packagesInstalled("browser", PACKAGES)),
+  needs: "Chromium and Firefox (apt-get install chromium firefox-esr), playwright-core and miniflare (npm)",
+  async installed() {
+    const isThere = [CHROMIUM, FIREFOX].every(existsSync) && packagesInstalled("browser", PACKAGES);
+    return isThere && await edge.installed!();
+  },
   async install(): Promise<void> {
     if (![CHROMIUM, FIREFOX].every(existsSync)) {
       console.error("Installing Chromium and Firefox …");
@@ -25,6 +30,7 @@ export const suite: Group = {
       await command("apt-get", ["install", "-y", "--no-install-recommends", "chromium", "firefox-esr"]);
     }
     await installPackages("browser", PACKAGES["playwright-core"], PACKAGES);
+    await edge.install!();
   },
   suites(files) {
     const below = (folder: string) => files.filter((file) => file.startsWith(folder));
@@ -78,6 +84,11 @@ function driven(files: readonly string[]): Suite {
     files,
     async run(selection: Selection, run) {
       await bundle("browser/app", "browser", [`import "${ROOT}tests/browser/page/app.ts";`]);
+      for (const part of ["page", "worker"]) {
+        await bundle(`browser/stock_${part}`, "browser", [`import "${ROOT}tests/examples/stock/${part}.ts";`]);
+      }
+      await bundle("browser/stock_leader", "deno", [`import "${ROOT}tests/examples/stock/leader.ts";`]);
+      await bundleWorker();
       const driver = await bundle("browser/driven", "deno", [
         ...imports(selection.files),
         `import { runAll } from "${ROOT}tests/support/harness.ts";`,

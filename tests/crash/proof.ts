@@ -10,6 +10,7 @@ import { explore, type Extent } from "./explore.ts";
 import { type FaultExtent, inject, type Injected } from "./faults.ts";
 import { type Flow, storageFlows } from "./flows.ts";
 import { cutLog } from "./log_cuts.ts";
+import { cutOpfsLog, type OpfsCuts } from "./opfs_log_cuts.ts";
 import { playSchedule } from "./model_run.ts";
 import { replicaFlows } from "./replica_flows.ts";
 import { backupFlow, followerFlows } from "./continuous_flows.ts";
@@ -76,6 +77,7 @@ export const LONG: ProofExtent = {
 export interface Counts extends Injected {
   readonly damage: Damage;
   readonly log: { cuts: number };
+  readonly opfsLog: OpfsCuts;
   readonly model: Modelled;
   readonly schedules: { played: number; actions: number };
   readonly schemas: SchemaCounts;
@@ -95,6 +97,7 @@ export function noCounts(): Counts {
     errors: {},
     damage: { cases: 0, atOpening: 0, whenRead: 0, served: 0 },
     log: { cuts: 0 },
+    opfsLog: { cuts: 0, flips: 0 },
     model: { states: 0, transitions: 0 },
     schedules: { played: 0, actions: 0 },
     schemas: noSchemaCounts(),
@@ -125,6 +128,7 @@ export async function* parts(seed: number, extent: ProofExtent, counts: Counts):
   yield ["every byte", () => damageAll(seed, damage, counts.damage)];
   yield ["several chunks at once", () => damageSeveral(seed, 50)];
   yield ["the log, cut anywhere", () => cutLog(seed, cuts, counts.log)];
+  yield ["the log in OPFS, cut anywhere", () => cutOpfsLog(seed, cuts, counts.opfsLog)];
   for (const whileSaving of ["wait", "cancel"] as const) {
     yield [`the model, where an install lets a save ${whileSaving === "wait" ? "end" : "go"}`, () => {
       const { states, transitions } = exploreModel(depth, 6, whileSaving);

@@ -11,7 +11,7 @@ export { Counter, Sleeper, Ticker } from "./counter.ts";
 export { Large } from "./large.ts";
 export { LogUnderTest } from "./log_object.ts";
 export { Room } from "../examples/room.ts";
-export { StockMirror } from "../examples/stock_mirror.ts";
+export { StockMirror } from "../examples/stock/mirror.ts";
 
 interface Env extends RoomEnv {
   readonly EMPTY: R2BucketLike;

@@ -1,7 +1,7 @@
 // OPFS in memory, as far as a storage needs it, and what a page finds it by: for tests without a browser.
 
 import { raceAbort } from "../../src/async/mod.ts";
-import type { OpfsDirectory, OpfsFile, OpfsHandle } from "../../src/storage/opfs/handles.ts";
+import type { OpfsAccess, OpfsDirectory, OpfsFile, OpfsHandle } from "../../src/opfs/mod.ts";
 import { gate } from "./harness.ts";
 
 /** What is done to something: it may fail, or give other bytes than there are. */
@@ -10,14 +10,29 @@ export interface OpfsHook {
   before(verb: "find" | "list" | "read", path: string): void;
   /** What is read of a file. */
   bytes(path: string, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>;
+  /** Called before something is changed by synchronous access. Throws if it fails. */
+  change?(change: OpfsChange): void;
 }
+
+/** A change of a file by synchronous access: `at` is the position of a write, or the new size. */
+export interface OpfsChange {
+  readonly verb: "write" | "truncate" | "flush";
+  readonly path: string;
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Nothing is done to anything. */
+export const UNTOUCHED: OpfsHook = { before: () => {}, bytes: (_, bytes) => bytes };
 
 /** A file or a directory. */
 export type OpfsNode = { bytes: Uint8Array<ArrayBuffer> } | Map<string, OpfsNode>;
 
 /** A copy of a directory with everything in it. */
 export function copyOf(node: Map<string, OpfsNode>): Map<string, OpfsNode> {
-  return new Map([...node].map(([name, below]) => [name, below instanceof Map ? copyOf(below) : { ...below }]));
+  return new Map(
+    [...node].map(([name, below]) => [name, below instanceof Map ? copyOf(below) : { bytes: below.bytes.slice() }]),
+  );
 }
 
 /** Handles of a directory in memory. */
@@ -87,6 +102,45 @@ function fileOf(node: { bytes: Uint8Array<ArrayBuffer> }, path: string, hook: Op
         abort: () => Promise.resolve(),
       };
     },
+    async createSyncAccessHandle() {
+      if (open.has(node)) throw new DOMException(`${path} is open`, "NoModificationAllowedError");
+      open.add(node);
+      return accessOf(node, path, hook);
+    },
+  };
+}
+
+/** The files that are open for synchronous access, each once. */
+const open = new WeakSet<{ bytes: Uint8Array<ArrayBuffer> }>();
+
+function accessOf(node: { bytes: Uint8Array<ArrayBuffer> }, path: string, hook: OpfsHook): OpfsAccess {
+  const resize = (size: number) => {
+    const resized = new Uint8Array(size);
+    resized.set(node.bytes.subarray(0, size));
+    node.bytes = resized;
+  };
+  const change = (verb: "write" | "truncate" | "flush", at = 0, bytes = new Uint8Array(0)) =>
+    hook.change?.({ verb, path, at, bytes });
+  return {
+    getSize: () => node.bytes.length,
+    read(buffer, { at }) {
+      hook.before("read", path);
+      const part = hook.bytes(path, node.bytes).subarray(at, at + buffer.length);
+      buffer.set(part);
+      return part.length;
+    },
+    write(bytes, { at }) {
+      change("write", at, bytes.slice());
+      if (at + bytes.length > node.bytes.length) resize(at + bytes.length);
+      node.bytes.set(bytes, at);
+      return bytes.length;
+    },
+    truncate(size) {
+      change("truncate", size);
+      resize(size);
+    },
+    flush: () => change("flush"),
+    close: () => void open.delete(node),
   };
 }
 

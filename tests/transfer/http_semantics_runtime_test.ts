@@ -200,6 +200,9 @@ test("HTTP: CORS with any origin, and none", async () => {
     const response = await ask("/snapshots", { headers: { Origin: ORIGIN } });
     assert.strictEqual(response.headers.get("Access-Control-Allow-Origin"), "*");
     assert.isNull(response.headers.get("Vary"));
+    const exposed = response.headers.get("Access-Control-Expose-Headers")!.split(", ");
+    const read = ["Content-Range", "Link", "Location", "Log-First", "Retry-After", "Upload-Complete", "Upload-Offset"];
+    assert.includeMembers(exposed, read, "what the client reads of an answer");
     await response.body?.cancel();
   }, { cors: "*" });
   await serving(async ({ ask }) => {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { inOpfs, namesInOpfs, type OpfsDirectory, removeOpfsEntry } from "./handles.ts";
+import { inOpfs, namesInOpfs, type OpfsDirectory, removeOpfsEntry } from "../../opfs/mod.ts";
 import type { MediumFile } from "../medium.ts";
 import { SegmentedFile } from "./segmented_file.ts";
 import { Unwritten } from "./segment.ts";

@@ -5,7 +5,7 @@
  */
 
 import { hasCode } from "../../errors.ts";
-import { inOpfs, type OpfsDirectory, type OpfsFile } from "./handles.ts";
+import { inOpfs, type OpfsDirectory, type OpfsFile } from "../../opfs/mod.ts";
 
 /** The size of every segment but the last. Part of the format. Larger ones are not written faster. */
 export const SEGMENT_SIZE: number = 2 * 1024 * 1024;

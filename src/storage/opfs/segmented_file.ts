@@ -8,7 +8,7 @@
  * @module
  */
 
-import { inOpfs, namesInOpfs, type OpfsDirectory } from "./handles.ts";
+import { inOpfs, namesInOpfs, type OpfsDirectory } from "../../opfs/mod.ts";
 import { Segment, SEGMENT_SIZE, type Unwritten } from "./segment.ts";
 
 /** A file in segments; all its users share one object. */

@@ -4,16 +4,17 @@
  * @module
  */
 
-import { able, checkBoolean, checkOptions, checkSignal, duration } from "../../checks.ts";
+import { checkBoolean, checkOptions, checkSignal, duration } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
-import { inOpfs, lockOpfs, type OpfsDirectory, opfsRoot } from "./handles.ts";
-import { checkName, type DamagedSnapshot, type UnreadableSnapshot } from "../../snapshot/mod.ts";
+import { openOpfs, type OpfsDirectory } from "../../opfs/mod.ts";
+import type { DamagedSnapshot, UnreadableSnapshot } from "../../snapshot/mod.ts";
 import { neverThrowing } from "../../async/mod.ts";
 import { examine, isProof } from "../evidence.ts";
 import type { StoredSnapshot } from "../medium.ts";
 import { MediumStorage } from "../medium_storage.ts";
 import { storageChecks, type StorageOptions } from "../storage_options.ts";
 import { OpfsMedium } from "./medium.ts";
+import type { OpfsPlace } from "./place.ts";
 
 /** Options of {@linkcode OpfsStorage.open}. */
 export interface OpfsStorageOptions extends StorageOptions {
@@ -57,7 +58,7 @@ export class OpfsStorage extends MediumStorage {
   private constructor(
     medium: OpfsMedium,
     found: readonly StoredSnapshot[],
-    unreadable: readonly (UnreadableSnapshot & { readonly place: string })[],
+    unreadable: readonly (UnreadableSnapshot & { readonly place: OpfsPlace })[],
     damaged: readonly DamagedSnapshot[],
     options: StorageOptions,
   ) {
@@ -84,24 +85,12 @@ export class OpfsStorage extends MediumStorage {
       readOnly: checkBoolean,
       wait: checkSignal,
     });
-    if (typeof directory !== "string") {
-      able("a directory of OPFS, or its path", "getDirectoryHandle", "getFileHandle", "removeEntry")(
-        directory,
-        "directory",
-      );
-    }
-    const origin = await opfsRoot();
-    const path = await pathOf(origin, directory);
-    const unlock = readOnly ? undefined : await lockOpfs(path, wait);
+    const { root, path, unlock } = await openOpfs(directory, readOnly ? "read" : { wait });
     try {
-      let root = origin;
-      for (const part of path.split("/").filter((part) => part !== "")) {
-        root = await inOpfs("open", path, () => root.getDirectoryHandle(part, { create: !readOnly }));
-      }
       const warn = neverThrowing(options.onWarning ?? (() => {}));
       const medium = await OpfsMedium.open(root, path, unlock, keepInstalls, warn);
       const found: StoredSnapshot[] = [];
-      const unreadable: (UnreadableSnapshot & { readonly place: string })[] = [];
+      const unreadable: (UnreadableSnapshot & { readonly place: OpfsPlace })[] = [];
       const damaged: DamagedSnapshot[] = [];
       for (const [place, index] of medium.snapshots()) {
         try {
@@ -124,12 +113,4 @@ export class OpfsStorage extends MediumStorage {
       throw error;
     }
   }
-}
-
-/** Returns the path of a directory from the origin's root. It names the lock, however the directory was given. */
-async function pathOf(origin: OpfsDirectory, directory: OpfsDirectory | string): Promise<string> {
-  if (typeof directory === "string") return checkName(directory);
-  const parts = await inOpfs("find", directory.name, () => origin.resolve(directory));
-  if (parts !== null) return parts.join("/");
-  throw new SnapshotError("MALFORMED", `${JSON.stringify(directory.name)} is no directory of OPFS`);
 }

@@ -14,8 +14,8 @@ export type CorsOrigins = "*" | readonly string[];
 
 /** The headers of an answer that scripts may read, beside those that they always may. */
 const EXPOSED =
-  "Accept-Ranges, Content-Digest, Content-Range, ETag, Link, Location, Repr-Digest, Retry-After, Upload-Complete, " +
-  "Upload-Length, Upload-Offset";
+  "Accept-Ranges, Content-Digest, Content-Range, ETag, Link, Location, Log-First, Repr-Digest, Retry-After, " +
+  "Upload-Complete, Upload-Length, Upload-Offset";
 
 /**
  * Adds the headers that a page needs to see an answer.

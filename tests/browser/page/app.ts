@@ -1,7 +1,7 @@
 // What a page or a worker does when it is told to: `call("pull", url)`. In a page, `inWorker` tells its worker.
 
 import { jsonCodec, KeyValueMachine, pull, SnapshotError } from "../../../mod.ts";
-import { opfsRoot } from "../../../src/storage/opfs/handles.ts";
+import { opfsRoot } from "../../../src/opfs/mod.ts";
 import { OpfsStorage } from "../../../src/storage/opfs/storage.ts";
 import { noise } from "../../support/harness.ts";
 import { contentOf, directoryAt, flipByte } from "./kit.ts";

@@ -1,6 +1,6 @@
 // The real OPFS, of which operations fail, or with which everything ends.
 
-import type { OpfsDirectory, OpfsFile, OpfsHandle, OpfsWritable } from "../../../src/storage/opfs/handles.ts";
+import type { OpfsAccess, OpfsDirectory, OpfsFile, OpfsHandle, OpfsWritable } from "../../../src/opfs/mod.ts";
 
 /** What happens to an operation: nothing; it fails; or the tab dies, before it, after it, or with half of it done. */
 export type Fate = "passes" | "fails" | "dies before" | "dies after" | "dies halfway";
@@ -26,17 +26,29 @@ export class FaultyOpfs {
   }
 
   async #step<T>(what: string, changes: boolean, verb: () => Promise<T>, half?: () => Promise<unknown>): Promise<T> {
-    const fate = this.#dead ? "dies before" : this.#oracle(what, changes);
-    if (fate.startsWith("dies")) this.#dead = true;
+    const fate = this.#fateOf(what, changes);
     if (fate === "passes") return await verb();
-    if (fate === "fails") {
-      throw changes
-        ? new DOMException(`No room: ${what}`, "QuotaExceededError")
-        : new DOMException(`Cannot be read: ${what}`, "NotReadableError");
-    }
     if (fate === "dies after") await verb();
     if (fate === "dies halfway") await half?.();
     throw new DOMException("The tab is dead", "InvalidStateError");
+  }
+
+  #stepNow<T>(what: string, verb: () => T, half?: () => unknown): T {
+    const fate = this.#fateOf(what, true);
+    if (fate === "passes") return verb();
+    if (fate === "dies after") verb();
+    if (fate === "dies halfway") half?.();
+    throw new DOMException("The tab is dead", "InvalidStateError");
+  }
+
+  /** What happens to an operation, unless it fails. */
+  #fateOf(what: string, changes: boolean): Exclude<Fate, "fails"> {
+    const fate = this.#dead ? "dies before" : this.#oracle(what, changes);
+    if (fate.startsWith("dies")) this.#dead = true;
+    if (fate !== "fails") return fate;
+    throw changes
+      ? new DOMException(`No room: ${what}`, "QuotaExceededError")
+      : new DOMException(`Cannot be read: ${what}`, "NotReadableError");
   }
 
   directory(directory: OpfsDirectory): OpfsDirectory {
@@ -103,9 +115,25 @@ export class FaultyOpfs {
           this.#step(`sync ${name}`, true, async () => {
             const access = await file.createSyncAccessHandle!();
             this.#accesses.add(access); // closing it once more does nothing
-            return access;
+            return this.#access(name, access);
           }),
       }),
+    };
+  }
+
+  #access(name: string, access: OpfsAccess): OpfsAccess {
+    return {
+      getSize: () => access.getSize(),
+      read: (buffer, at) => access.read(buffer, at),
+      write: (bytes, { at }) =>
+        this.#stepNow(
+          `write ${name}`,
+          () => access.write(bytes, { at }),
+          () => access.write(bytes.subarray(0, bytes.length >> 1), { at }),
+        ),
+      truncate: (size) => this.#stepNow(`truncate ${name}`, () => access.truncate(size)),
+      flush: () => this.#stepNow(`flush ${name}`, () => access.flush()),
+      close: () => access.close(),
     };
   }
 }

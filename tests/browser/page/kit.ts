@@ -1,6 +1,6 @@
 // Looking into OPFS, and changing what is there.
 
-import { type OpfsDirectory, opfsRoot } from "../../../src/storage/opfs/handles.ts";
+import { type OpfsDirectory, opfsRoot } from "../../../src/opfs/mod.ts";
 
 let count = 0;
 

@@ -6,8 +6,8 @@
  *        version u32le, magic u64le; 53 bytes in all
  * block  is followed by its compression u8, and a masked CRC-32C u32le of both, if the check is 1
  *        = entries, n times u32le where one begins whose key is whole, n u32le
- * entry  = bytes of the key before that it begins with varint, bytes that follow varint, bytes of the value varint, both
- *          the entries of an index have no length of a value: it is { offset varint, size varint }
+ * entry  = { bytes shared with the key before varint, bytes that follow varint, bytes of the value varint }, both;
+ *          in an index without the last: a value there is { offset varint, size varint }
  * key    = key, type u8, sequence number 56 bits, little-endian
  * ```
  *

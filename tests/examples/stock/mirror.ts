@@ -6,10 +6,10 @@
 //                 "migrations": [{ "tag": "v1", "new_sqlite_classes": ["StockMirror"] }],
 //                 "r2_buckets": [{ "binding": "BUCKET", "bucket_name": "stock" }]
 
-import { type Follower, jsonCodec, KeyValueMachine, type SnapshotHandler, snapshotHandler } from "../../mod.ts";
-import { DurableReplica } from "../../src/durable_object.ts";
-import { ObjectStorage, R2BindingBucket, type R2BucketLike } from "../../src/object.ts";
-import type { DurableObjectState } from "./room_platform.ts";
+import { type Follower, jsonCodec, KeyValueMachine, type SnapshotHandler, snapshotHandler } from "../../../mod.ts";
+import { DurableReplica } from "../../../src/durable_object.ts";
+import { ObjectStorage, R2BindingBucket, type R2BucketLike } from "../../../src/object.ts";
+import type { DurableObjectState } from "../room_platform.ts";
 
 export interface MirrorEnv {
   readonly BUCKET: R2BucketLike;
@@ -27,7 +27,7 @@ export class StockMirror {
     void state.blockConcurrencyWhile(async () => {
       const storage = await ObjectStorage.open(new R2BindingBucket(env.BUCKET), { prefix: `stock/${state.id}/` });
       this.#replica = await DurableReplica.open(state.storage, { machine: this.#stock, storage });
-      this.#handler = snapshotHandler(storage, { target: this.#replica.replica, allowWrites: true });
+      this.#handler = snapshotHandler(storage, { target: this.#replica.replica, allowWrites: true, cors: "*" });
     });
   }
 

@@ -1,17 +1,10 @@
 /**
- * The file system that a browser keeps for an origin (OPFS), as far as a storage needs it.
+ * The file system that a browser keeps for an origin (OPFS), as far as storages and logs need it.
  *
  * @module
  */
 
-import {
-  cancelled,
-  hasCode,
-  messageOf,
-  SnapshotError,
-  type SnapshotErrorCode,
-  throwIfCancelled,
-} from "../../errors.ts";
+import { cancelled, hasCode, messageOf, SnapshotError, type SnapshotErrorCode, throwIfCancelled } from "../errors.ts";
 
 /** The part of `FileSystemHandle` that is used. */
 export interface OpfsHandle {
@@ -48,7 +41,23 @@ export interface OpfsFile extends OpfsHandle {
   /** Opens a stream that replaces the file when it is closed, wholly or not at all. */
   createWritable(): Promise<OpfsWritable>;
   /** Opens the file itself, for one user at a time; in dedicated workers only. */
-  createSyncAccessHandle?(): Promise<{ flush(): void; close(): void }>;
+  createSyncAccessHandle?(): Promise<OpfsAccess>;
+}
+
+/** The part of `FileSystemSyncAccessHandle` that is used. */
+export interface OpfsAccess {
+  /** Returns the number of bytes in the file. */
+  getSize(): number;
+  /** Reads bytes at a position; returns how many. */
+  read(buffer: Uint8Array, options: { at: number }): number;
+  /** Writes bytes at a position; returns how many. */
+  write(bytes: Uint8Array, options: { at: number }): number;
+  /** Sets the number of bytes in the file. */
+  truncate(size: number): void;
+  /** Makes durable what was written. */
+  flush(): void;
+  /** Lets others open the file. */
+  close(): void;
 }
 
 /** The part of `FileSystemWritableFileStream` that is used. */
@@ -100,13 +109,26 @@ export async function inOpfs<T>(what: string, path: string, verb: () => Promise<
   try {
     return await verb();
   } catch (error) {
-    if (error instanceof SnapshotError) throw error;
-    const code = CODES[(error as { name?: string } | null)?.name ?? ""] ?? "UNAVAILABLE";
-    throw new SnapshotError(code, `Cannot ${what} ${path}: ${messageOf(error)}${ADVICE[code] ?? ""}`, {
-      file: path,
-      cause: error,
-    });
+    throw opfsError(error, what, path);
   }
+}
+
+/** As {@linkcode inOpfs}, for a verb of an {@linkcode OpfsAccess}. */
+export function inOpfsNow<T>(what: string, path: string, verb: () => T): T {
+  try {
+    return verb();
+  } catch (error) {
+    throw opfsError(error, what, path);
+  }
+}
+
+function opfsError(error: unknown, what: string, path: string): SnapshotError {
+  if (error instanceof SnapshotError) return error;
+  const code = CODES[(error as { name?: string } | null)?.name ?? ""] ?? "UNAVAILABLE";
+  return new SnapshotError(code, `Cannot ${what} ${path}: ${messageOf(error)}${ADVICE[code] ?? ""}`, {
+    file: path,
+    cause: error,
+  });
 }
 
 /** Returns the root of the origin's file system. */
@@ -157,7 +179,7 @@ export async function lockOpfs(path: string, wait: AbortSignal | undefined): Pro
       const ended = locks.request(`snapstream ${path}`, how, (lock) => {
         if (lock === null) {
           reject(
-            new SnapshotError("BUSY", `${path} is locked: another tab or worker, or this one, has the storage open`, {
+            new SnapshotError("BUSY", `${path} is locked: another tab or worker, or this one, has it open`, {
               file: path,
             }),
           );

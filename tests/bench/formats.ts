@@ -5,7 +5,7 @@
 // formats [MIB = 1024] [ROUNDS = 3]
 
 import { execFile } from "node:child_process";
-import { mkdir, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, stat, truncate, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { promisify } from "node:util";
 import type { SnapshotReader } from "../../mod.ts";
@@ -77,6 +77,10 @@ await inTemp(async (directory) => {
   if (go !== undefined) {
     paths.db = `${directory}/db`;
     await run(go, ["db-fill", paths.db, String(Math.floor(SIZE * 0.72))]); // the rest are the pages around the values
+    // etcdutl does not look at the digest: without it both check the same.
+    paths["db, pages alone"] = `${directory}/pages`;
+    await copyFile(paths.db, paths["db, pages alone"]);
+    await truncate(paths["db, pages alone"], (await stat(paths.db)).size - 32);
   }
   await mkdir(`${directory}/flink`);
   await writeFile(`${directory}/flink/_metadata`, flinkMetadata(STATES));
@@ -90,7 +94,7 @@ await inTemp(async (directory) => {
   for (const [what, path] of Object.entries(paths)) {
     works[what] = ours(what, path);
     if (go === undefined) continue;
-    const args = ["verify", what, path];
+    const args = ["verify", what.split(",")[0]!, path];
     works[`Go, ${what}`] = async () => (JSON.parse((await run(go, args)).stdout) as Said).seconds;
   }
   works.flink = ours("flink", `${directory}/flink`);
@@ -102,7 +106,7 @@ await inTemp(async (directory) => {
   for (const what of Object.keys(paths)) {
     report("formats", `verify, ${what}`, SIZE / MiB / rounds.median(what), "MiB/s");
     if (`Go, ${what}` in works) {
-      const atLeast = what === "db" ? 0.7 : 1;
+      const atLeast = what.startsWith("db") ? 0.7 : 1;
       report("formats", `${what} / Go's`, rounds.ratio(`Go, ${what}`, what), "x", { atLeast });
     }
     report("formats", `memory above that, ${what}`, median(peaks[what]!) - own, "MiB", { atMost: 64 });

@@ -26,7 +26,7 @@ const DIGEST = 32;
 /** The most members and buckets that are listed. */
 const MOST_LISTED = 1000;
 
-/** The most elements, and pages, of a bucket that are looked at to describe it: more leases than that are not counted. */
+/** The most elements, and pages, of a bucket that are looked at to describe it: more leases are not counted. */
 const MOST_WALKED = 100_000;
 
 /** A part of a snapshot of etcd: where the database ends, and the digest follows. */

@@ -192,8 +192,8 @@ export class Bolt {
   }
 
   /**
-   * The pages of a tree, each before those that it leads to, and never more of them than there are; what is to be waited
-   * for before the next stands between them.
+   * The pages of a tree, each before those that it leads to, and never more of them than there are; what is to be
+   * waited for before the next stands between them.
    */
   *#pages(root: number): Generator<Visited | Promise<void>, void, undefined> {
     const path: Iterator<Child>[] = [[{ key: undefined, page: root }].values()];
@@ -229,7 +229,7 @@ export class Bolt {
     }
   }
 
-  /** Checks that the elements of a leaf are inside of it, and in order; and that none is a bucket, where there are values. */
+  /** Checks that the elements of a leaf are inside of it, and in order, and that none is a bucket among values. */
   #checkLeaf({ id, flags, count, bytes, view, size }: Page, atLeast?: Uint8Array, only?: "values"): void {
     if ((flags & Flag.LEAF) === 0) throw this.#corrupt(id, "it is no leaf");
     if (HEADER + count * 16 > size) throw this.#corrupt(id, "its elements are behind its end");

@@ -1,6 +1,6 @@
 /**
- * Windows of a file, the latest of which are kept: the pages of a tree are read one by one, and mostly lie one behind the
- * other.
+ * Windows of a file, the latest of which are kept: the pages of a tree are read one by one, and mostly lie one behind
+ * the other.
  *
  * @module
  */

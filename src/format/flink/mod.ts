@@ -117,6 +117,7 @@ export const flink: Format = {
       ],
       unchecked: [
         "content: Flink has no checksums of what is not compressed; a value may be another one",
+        "metadata: names, identifiers and places have no checksum, and may be others",
         ...(version >= 4 ? ["the properties at the end of the metadata, which are Java's own"] : []),
       ],
       verify: (run) => checkpoint.verify(run),

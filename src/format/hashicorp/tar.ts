@@ -21,8 +21,8 @@ export interface TarEntry {
 }
 
 /**
- * The decompressed bytes of a file. All runtimes refuse a trailer of gzip that is wrong or missing, and bytes behind it;
- * Node 22 and Bun take a second stream there, whose bytes then follow the end of the archive.
+ * The decompressed bytes of a file. All runtimes refuse a trailer of gzip that is wrong or missing, and bytes behind
+ * it; Node 22 and Bun take a second stream there, whose bytes then follow the end of the archive.
  */
 export async function* gunzipped(
   files: SourceFiles,

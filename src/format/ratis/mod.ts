@@ -82,9 +82,13 @@ interface RatisPeer {
   readonly address: string;
 }
 
-/** The configuration, of which a snapshot itself has none. */
+/** The path of the configuration, of which a snapshot itself has none. */
+function configurationOf(files: SourceFiles): string | undefined {
+  return files.entries.find(({ name }) => /(^|\/)current\/raft-meta\.conf$/.test(name))?.name;
+}
+
 async function peersOf(files: SourceFiles): Promise<RatisPeer[]> {
-  const path = files.entries.find(({ name }) => /(^|\/)current\/raft-meta\.conf$/.test(name))?.name;
+  const path = configurationOf(files);
   if (path === undefined) return [];
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   const peers: RatisPeer[] = [];
@@ -143,6 +147,7 @@ export const ratis: Format = {
       unchecked: [
         ...(expected === undefined ? ["the state: it has no .md5, so it may not have been written to its end"] : []),
         "term and index are in the file's name only",
+        ...(configurationOf(files) !== undefined ? ["peers: raft-meta.conf has no checksum"] : []),
       ],
     });
   },

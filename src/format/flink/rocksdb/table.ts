@@ -6,8 +6,8 @@
  *        version u32le, magic u64le; 53 bytes in all
  * block  is followed by its compression u8, and a masked CRC-32C u32le of both, if the check is 1
  *        = entries, n times u32le where one begins whose key is whole, n u32le
- * entry  = bytes of the key before that it begins with varint, bytes that follow varint, bytes of the value varint, both
- *          the entries of an index have no length of a value: it is { offset varint, size varint }
+ * entry  = { bytes shared with the key before varint, bytes that follow varint, bytes of the value varint }, both;
+ *          in an index without the last: a value there is { offset varint, size varint }
  * key    = key, type u8, sequence number 56 bits, little-endian
  * ```
  *
@@ -51,7 +51,7 @@ export interface TableEntry {
 interface Block {
   readonly offset: number;
   readonly size: number;
-  /** A key that none of its keys is behind. */
+  /** A key that none of its keys is behind, or the name of what it has else. */
   readonly last: Uint8Array;
 }
 
@@ -63,13 +63,22 @@ export class Table {
   /** Whether its blocks can be read: why not. */
   readonly #unreadable: string | undefined;
   readonly #blocks: readonly Block[];
+  /** The blocks that have no keys: filters, and what is said of the table. */
+  readonly #others: readonly Block[];
 
-  private constructor(layout: Layout, handle: Handle, blocks: readonly Block[], unreadable: string | undefined) {
+  private constructor(
+    layout: Layout,
+    handle: Handle,
+    unreadable: string | undefined,
+    blocks: readonly Block[] = [],
+    others: readonly Block[] = [],
+  ) {
     this.#layout = layout;
     this.#handle = handle;
     this.#name = layout.nameOf(handle);
-    this.#blocks = blocks;
     this.#unreadable = unreadable;
+    this.#blocks = blocks;
+    this.#others = others;
   }
 
   /** Opens one: reads its end and its two indices, which are checked. */
@@ -86,7 +95,7 @@ export class Table {
     const version = footer.u32(true);
     if (footer.u64(true) !== MAGIC) throw damaged(name, "it does not end as one");
     footer.at = 0;
-    if (footer.u8() !== CRC32C) return new Table(layout, handle, [], "its check is none that is known");
+    if (footer.u8() !== CRC32C) return new Table(layout, handle, "its check is none that is known");
     const indices: Uint8Array[] = [];
     for (let index = 0; index < 2; index++) {
       const { offset, size } = blockHandle(footer);
@@ -96,19 +105,26 @@ export class Table {
       indices.push(unpack(await read(offset, offset + size + TRAILER), name));
     }
     if (version < OLDEST || version > NEWEST) {
-      return new Table(layout, handle, [], `it is of version ${version}; ${OLDEST} to ${NEWEST} are known`);
+      return new Table(layout, handle, `it is of version ${version}; ${OLDEST} to ${NEWEST} are known`);
+    }
+    if (footer.bytes(FOOTER - 12 - footer.at).some((byte) => byte !== 0)) {
+      throw damaged(name, "its end has been changed");
     }
     const blocks: Block[] = [];
-    for (const { key, cursor } of entriesOf(indices[1]!, name)) {
-      const block = { ...blockHandle(cursor), last: key };
-      const least = blocks.length === 0 ? 0 : blocks.at(-1)!.offset + blocks.at(-1)!.size + TRAILER;
+    const others: Block[] = [];
+    let least = 0;
+    const add = (to: Block[], last: Uint8Array, cursor: Cursor) => {
+      const block = { ...blockHandle(cursor), last };
       if (block.offset < least || block.size > MAX_BLOCK || block.offset + block.size + TRAILER > handle.size) {
         throw damaged(name, "a block is not where it should be");
       }
-      blocks.push(block);
-    }
-    const hasRanges = new TextDecoder("windows-1252").decode(indices[0]).includes(RANGES);
-    return new Table(layout, handle, blocks, hasRanges ? "ranges of its keys were deleted" : undefined);
+      to.push(block);
+      return block.offset + block.size + TRAILER;
+    };
+    for (const { key, cursor } of entriesOf(indices[1]!, name)) least = add(blocks, key, cursor);
+    for (const { key, cursor } of entriesOf(indices[0]!, name, true)) add(others, key, cursor);
+    const hasRanges = others.some(({ last }) => new TextDecoder().decode(last) === RANGES);
+    return new Table(layout, handle, hasRanges ? "ranges of its keys were deleted" : undefined, blocks, others);
   }
 
   /**
@@ -119,7 +135,8 @@ export class Table {
    */
   async *entries(from?: Uint8Array, signal?: AbortSignal): AsyncGenerator<TableEntry, void, undefined> {
     if (this.#unreadable !== undefined) throw unsupported(this.#name, this.#unreadable);
-    for await (const block of this.#read(from, signal)) {
+    const first = from === undefined ? 0 : this.#blocks.findIndex(({ last }) => compareTo(last, from) >= 0);
+    for await (const block of this.#read(first < 0 ? [] : this.#blocks.slice(first), signal)) {
       const bytes = unpack(block, this.#name);
       for (const { key, cursor } of entriesOf(bytes, this.#name, true)) {
         if (key.length < 8) throw damaged(this.#name, "a key has no number");
@@ -134,24 +151,24 @@ export class Table {
     }
   }
 
-  /** Checks its blocks. Returns why their entries cannot be read, if they cannot. */
+  /** Checks all of its blocks. Returns why their entries cannot be read, if they cannot. */
   async check(signal?: AbortSignal): Promise<string | undefined> {
-    if (this.#blocks.length === 0) return this.#unreadable;
-    for await (const block of this.#read(undefined, signal)) checkBlock(block, this.#name);
+    for await (const block of this.#read(this.#blocks, signal)) checkBlock(block, this.#name);
+    const others = this.#others.toSorted((a, b) => a.offset - b.offset);
+    for await (const block of this.#read(others, signal)) checkBlock(block, this.#name);
     return this.#unreadable;
   }
 
-  /** The blocks with their trailers, in order. */
-  async *#read(from?: Uint8Array, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
-    const first = from === undefined ? 0 : this.#blocks.findIndex(({ last }) => compareTo(last, from) >= 0);
-    if (first < 0 || this.#blocks.length === 0) return;
-    const { offset: start } = this.#blocks[first]!;
-    const { offset, size } = this.#blocks.at(-1)!;
-    const pieces = this.#layout.read(this.#handle, start, offset + size + TRAILER, signal);
+  /** Some blocks with their trailers, which are one behind the other. */
+  async *#read(blocks: readonly Block[], signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    const [first, last] = [blocks[0], blocks.at(-1)];
+    if (first === undefined || last === undefined) return;
+    const pieces = this.#layout.read(this.#handle, first.offset, last.offset + last.size + TRAILER, signal);
     const reader = new PieceReader(pieces, this.#name);
     try {
-      for (const { offset, size } of this.#blocks.slice(first)) {
-        await reader.skip(offset - start - reader.position);
+      for (const { offset, size } of blocks) {
+        if (offset < first.offset + reader.position) throw damaged(this.#name, "a block is not where it should be");
+        await reader.skip(offset - first.offset - reader.position);
         yield await reader.exactly(size + TRAILER);
       }
     } finally {

@@ -1,10 +1,11 @@
 // Format, lint, types (all of it; and the edge-safe part against the DOM's types alone), documentation of every export,
-// whether it could be published, the words and comments of the house, and whether tests/README.md says which tests run
-// where.
+// whether it could be published, on JSR and on npm, the words and comments of the house, and whether tests/README.md
+// says which tests run where.
 
 import { LOCK } from "./suites/program.ts";
 import { wrongInHouse } from "./support/house_words.ts";
 import { assetsModule } from "./page.ts";
+import { checkPackage } from "./pack/project.ts";
 import { readmeWithTable } from "./suites/table.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
@@ -60,6 +61,8 @@ await step("documentation", "doc", LOCK, "--lint", ...entries);
 await step("types of the examples in the documentation", "check", LOCK, "--doc-only", "mod.ts", "src/", "README.md");
 await examples();
 await step("publish, dry run", "publish", "--dry-run", "--allow-dirty");
+const packageError = await checkPackage().then(() => undefined, (error) => String(error));
+say("the npm package, as publint and attw see it", packageError === undefined, packageError ?? "");
 const wrong = await wrongInHouse(ROOT);
 say("words and comments of the house", wrong.length === 0, wrong.join("\n"));
 const page = await Deno.readTextFile(`${ROOT}src/page/gen/assets.ts`) === await assetsModule();

@@ -27,8 +27,8 @@ import {
 import { checkGroup, checkStorage, checkVerifier, limitChecks, type SnapshotLimits } from "../snapshot/mod.ts";
 import { checkKey } from "../storage/encrypted/mod.ts";
 import { checkSource, livePushChecks, pullChecks } from "../transfer/client/mod.ts";
-import { checkMachine } from "./fsm_caller.ts";
 import type { ReplicaPushOptions } from "./live.ts";
+import { checkMachine } from "./machine_checks.ts";
 import type { ExecutorContext, ExecutorOptions, SnapshotOptions } from "./options.ts";
 import type { InstallOptions } from "./receivers.ts";
 import type { ReplicaOptions } from "./replica_options.ts";
@@ -58,6 +58,7 @@ export function checkContext(context: ExecutorContext): ExecutorContext {
     storage: required(checkStorage),
     log: required(checkLog),
     held: checkFunction,
+    followers: checkFunction,
     beginning: () => {},
   }, "context");
 }

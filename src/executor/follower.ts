@@ -7,10 +7,11 @@
 import { checkIndex, checkOptions, checkSignal } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { type Backoff, backoff, LinkedAbort, neverThrowing, pause, raceAbort } from "../async/mod.ts";
-import type { LogBatch, LogHeader } from "../log/mod.ts";
+import type { LogBatch, LogHeader, LogHeartbeat } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { LogPurged, LogSource, type Source, sourceOptions } from "../transfer/mod.ts";
 import { Appends } from "./appends.ts";
+import { FollowerLag } from "./follower_lag.ts";
 import type { FollowerContext, FollowerEvent, FollowerStatus, FollowOptions } from "./follow_options.ts";
 import { explainHistory } from "./histories.ts";
 import { tellLeader } from "./leadership.ts";
@@ -61,12 +62,7 @@ export class Follower implements AsyncDisposable {
   #at = 0;
   #state: FollowerStatus["state"] = "connecting";
   #problem: SnapshotError | undefined;
-  #sourceIndex = 0n;
-  /** The source's clock, and ours when it said so. */
-  #sourceTime: { readonly time: number; readonly at: number } | undefined;
-  #appliedTime: number | undefined;
-  #received = { entries: 0, bytes: 0 };
-  #isCaughtUp = false;
+  readonly #lag = new FollowerLag();
   /** True once a source's history was the one here: before that, an entry here may be another than the leader's. */
   #isOneHistory = false;
   #waiters: { readonly index: bigint; readonly resolve: () => void }[] = [];
@@ -101,16 +97,12 @@ export class Follower implements AsyncDisposable {
   /** Returns its state. */
   status(): FollowerStatus {
     const { index } = this.#context.fsm.applied;
-    const entries = this.#sourceIndex > index ? this.#sourceIndex - index : 0n;
-    const each = this.#received.entries === 0 ? 0 : this.#received.bytes / this.#received.entries;
-    const { time = 0, at = 0 } = this.#sourceTime ?? {};
-    const since = this.#appliedTime === undefined ? 0 : time + performance.now() - at - this.#appliedTime;
     return {
       state: this.#state,
       source: this.#state === "stopped" ? undefined : this.#source.log.url,
       appliedIndex: index,
-      sourceIndex: this.#sourceIndex,
-      lag: { entries, bytes: Math.round(Number(entries) * each), duration: entries === 0n ? 0 : Math.max(since, 0) },
+      sourceIndex: this.#lag.sourceIndex,
+      lag: this.#lag.at(index),
       ...(this.#problem !== undefined && { problem: this.#problem }),
     };
   }
@@ -294,7 +286,7 @@ export class Follower implements AsyncDisposable {
           this.#moved();
           this.#tell({ type: "connected", source: source.url, from: index + 1n });
         }
-      }, () => appends.step(received < this.#sourceIndex));
+      }, () => appends.step(received < this.#lag.sourceIndex));
       await appends.end();
     } catch (error) {
       await appends.end(); // a failure to append says more than that the stream was aborted for it
@@ -324,13 +316,9 @@ export class Follower implements AsyncDisposable {
 
   async #append(batches: readonly LogBatch[]): Promise<void> {
     const entries = batches.flatMap((batch) => batch.entries);
-    const { index, time, term } = entries.at(-1)!;
     await this.#context.append(entries);
-    for (const { data } of entries) this.#received.bytes += data.length;
-    this.#received.entries += entries.length;
-    this.#appliedTime = time;
-    this.#context.leadership.hear(term);
-    if (index > this.#sourceIndex) this.#sourceIndex = index;
+    this.#context.leadership.hear(entries.at(-1)!.term);
+    this.#lag.appended(entries);
     this.#lookWhetherCaughtUp();
   }
 
@@ -349,18 +337,15 @@ export class Follower implements AsyncDisposable {
     );
   }
 
-  #heard({ last, term, time }: { readonly last: bigint; readonly term: bigint; readonly time: number }): void {
-    this.#sourceIndex = last;
-    this.#sourceTime = { time, at: performance.now() };
-    this.#context.leadership.hear(term);
+  #heard(heartbeat: LogHeartbeat): void {
+    this.#context.leadership.hear(heartbeat.term);
+    this.#lag.heard(heartbeat);
     this.#lookWhetherCaughtUp();
   }
 
   #lookWhetherCaughtUp(): void {
     const { index } = this.#context.fsm.applied;
-    const was = this.#isCaughtUp;
-    this.#isCaughtUp = index >= this.#sourceIndex;
-    if (this.#isCaughtUp && !was) this.#tell({ type: "caughtUp", index });
+    if (this.#lag.hasCaughtUp(index)) this.#tell({ type: "caughtUp", index });
   }
 
   #moved(): void {
@@ -383,7 +368,7 @@ export class Follower implements AsyncDisposable {
       }
       if (!isDue) continue;
       looked = performance.now();
-      const behind = await others.look(this.#sourceIndex, index, stop.signal);
+      const behind = await others.look(this.#lag.sourceIndex, index, stop.signal);
       if (behind !== undefined) stop.abort(behind);
     }
   }

@@ -4,12 +4,12 @@
  * @module
  */
 
-import { able, checkBoolean, checkIndex, checkOptions, type Checks, checkString, required } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { SnapshotMeta, SnapshotReader, SnapshotVerifier } from "../snapshot/mod.ts";
-import { type Applied, asReplica, checkConfiguration, type DurablyApplied, type LogEntry } from "../state/mod.ts";
-import type { SavedUpTo, SaveTask, StateMachine } from "../state/mod.ts";
+import { type Applied, asReplica, type DurablyApplied, type LogEntry, type SaveTask } from "../state/mod.ts";
+import type { StateMachine } from "../state/mod.ts";
 import { raceAbort } from "../async/mod.ts";
+import { checkApplied, checkDurable, checkMachine, checkTask, savedBy } from "./machine_checks.ts";
 
 /** A callback of the machine about a past event. */
 export type MachineCallback = "committed" | "release" | "reinitialize";
@@ -139,13 +139,15 @@ export class FsmCaller {
   /**
    * Applies the next entry. Call it between two applies.
    *
+   * @param entry the entry
+   * @param validated what {@linkcode validate} returned of its data, if it was asked
    * @throws {SnapshotError} `UNAVAILABLE` if the machine could not apply it, `UNSUPPORTED` if it does not know it:
    *   nothing is applied any more
    */
-  async apply(entry: LogEntry): Promise<void> {
+  async apply(entry: LogEntry, validated?: unknown): Promise<void> {
     this.checkRunning();
     try {
-      const applying = this.#apply(entry);
+      const applying = this.#apply(entry, validated);
       if (applying !== undefined) await applying; // most machines apply at once: no turn of the event loop each
     } catch (error) {
       throw this.fail(hasCode(error, "UNSUPPORTED") ? notUnderstood(entry, error) : notApplied(entry, error));
@@ -162,22 +164,24 @@ export class FsmCaller {
   }
 
   /** Refuses a command that its machine cannot apply; see {@linkcode StateMachine.validate}. */
-  validate(data: Uint8Array): void {
-    this.#machine.validate?.(data);
+  validate(data: Uint8Array): unknown {
+    return this.#machine.validate?.(data);
   }
 
   /**
    * Refuses an entry that a newer program wrote. Other replicas committed it, so nothing else that `validate` may say
    * against it counts.
    *
+   * @returns what `validate` returned, if it has nothing against the entry
    * @throws {SnapshotError} `UNSUPPORTED`
    */
-  checkUnderstood(entry: LogEntry): void {
-    if (entry.configuration !== undefined) return;
+  checkUnderstood(entry: LogEntry): unknown {
+    if (entry.configuration !== undefined) return undefined;
     try {
-      this.validate(entry.data);
+      return this.validate(entry.data);
     } catch (error) {
       if (hasCode(error, "UNSUPPORTED")) throw notUnderstood(entry, error);
+      return undefined;
     }
   }
 
@@ -321,87 +325,17 @@ export class FsmCaller {
     }
   }
 
-  #apply(entry: LogEntry): void | Promise<void> {
+  #apply(entry: LogEntry, validated: unknown): void | Promise<void> {
     const machine = this.#machine;
-    if (entry.configuration === undefined) return asReplica(() => machine.apply(entry));
+    if (entry.configuration === undefined) return asReplica(() => machine.apply(entry, validated));
     if (machine.durable !== undefined) return asReplica(() => machine.reconfigure!(entry));
   }
-}
-
-/** Checks what a machine says it has: a wrong index would have entries applied twice, or purged too early. */
-function checkDurable(durable: DurablyApplied): void {
-  checkOptions<DurablyApplied>(durable, {
-    index: required(checkIndex),
-    term: required(checkIndex),
-    configuration: checkConfiguration,
-    group: checkString,
-    synced: checkIndex,
-    loaded: checkBoolean,
-  }, "What the machine's durable gives");
-  const { index, synced = 0n } = durable;
-  if (synced > index) {
-    throw new SnapshotError(
-      "MALFORMED",
-      `The machine says that it has entries up to ${index}, and up to ${synced} on its disk, which is more`,
-      { index, expected: index, actual: synced },
-    );
-  }
-}
-
-/** Checks what a machine says it has against what was applied to it: the log may not go for what it does not have. */
-function checkApplied({ index, term }: DurablyApplied, applied: Applied): void {
-  if (index < applied.index || index === applied.index && term === applied.term) return;
-  throw new SnapshotError(
-    "MALFORMED",
-    `The machine says that it has entry ${index} of term ${term}, and entry ${applied.index} of term ${applied.term} ` +
-      `is the last that was applied to it: the log is not purged for that`,
-    { index, expected: applied.index, actual: index },
-  );
 }
 
 /** The last entry that a snapshot includes. */
 export function appliedOf(meta: SnapshotMeta): Applied {
   const { lastIncludedIndex: index, lastIncludedTerm: term, peers, oldPeers } = meta;
   return { index, term, configuration: { peers, ...(oldPeers !== undefined && { oldPeers }) } };
-}
-
-/** Checks for the methods of a machine; without some of them it would have too little, or too much, after a restart. */
-export function checkMachine(value: unknown, what: string): void {
-  able("a StateMachine", "apply", "save", "load")(value, what);
-  const machine = value as StateMachine;
-  if (machine.durable === undefined) return;
-  for (const method of ["reconfigure", "check", "flush"] as const) {
-    if (machine[method] !== undefined) continue;
-    throw new SnapshotError("MALFORMED", `The machine has \`durable\`, and no \`${method}\`: it must have both`, {
-      expected: method,
-    });
-  }
-}
-
-/** Checks the task of the synchronous part of a save: a machine may be foreign code. */
-function checkTask(task: SaveTask | undefined): SaveTask | undefined {
-  if (task !== undefined) able("a SaveTask", "write", "release")(task, "What the machine's save gives");
-  return task;
-}
-
-/** The last entry that a saved state has, checked: a later one would let the log go with what the state lacks. */
-function savedBy(task: SaveTask | undefined, applied: Applied): Applied {
-  const upTo = task?.upTo;
-  if (upTo === undefined) return applied;
-  const checks: Checks<SavedUpTo> = {
-    index: required(checkIndex),
-    term: required(checkIndex),
-    configuration: checkConfiguration,
-  };
-  const { index, term, configuration = applied.configuration } = checkOptions(upTo, checks, "The task's upTo");
-  const isPossible = index === applied.index ? term === applied.term : index < applied.index && term <= applied.term;
-  if (isPossible && index > 0n) return { index, term, configuration };
-  throw new SnapshotError(
-    "MALFORMED",
-    `The machine says that it saves its state up to entry ${index} of term ${term}, and entry ${applied.index} of term ` +
-      `${applied.term} is the last that was applied to it`,
-    { index, expected: applied.index, actual: index },
-  );
 }
 
 function notApplied({ index }: LogEntry, cause: unknown): SnapshotError {

@@ -8,8 +8,10 @@ import type { KnownFollower } from "../log/mod.ts";
 import type { Clock } from "./clock.ts";
 import type { Member } from "./purge.ts";
 
-/** The most followers that are known at a time; the one that was silent for longest goes. */
+/** The most followers that are known at a time. */
 const MOST = 1024;
+/** The silence after which another may have the place of a follower, in milliseconds: they speak every second. */
+const SILENCE = 10_000;
 
 /** What followers have said they have. */
 export class LogFollowers {
@@ -18,21 +20,30 @@ export class LogFollowers {
   readonly #members = new Map<string, Member>();
 
   readonly #holds = new Map<string, bigint>();
+  /** The last entry that is kept for nobody any more. */
+  #overdue = 0n;
+  /** The last entry that could go but for them at some time, and that time. */
+  #free: { readonly index: bigint; readonly since: number };
 
   /** @param clock tells when they were heard of */
   constructor(clock: Pick<Clock, "monotonic">) {
     this.#clock = clock;
+    this.#free = { index: 0n, since: clock.monotonic() };
   }
 
-  /** Notes that a follower has all up to an index, durably. */
+  /**
+   * Notes that a follower has all up to an index, durably. While too many are known, and all of them speak, a new one
+   * is not noted: names cost nothing, and must not take the place of those that were here before.
+   */
   acknowledge(name: string, matchIndex: bigint): void {
-    this.#members.delete(name);
-    this.#members.set(name, { matchIndex, lastSeen: this.#clock.monotonic() });
-    if (this.#members.size <= MOST) return;
-    for (const oldest of this.#members.keys()) {
+    const now = this.#clock.monotonic();
+    if (this.#members.size === MOST && !this.#members.has(name)) {
+      const [oldest, { lastSeen }] = this.#members.entries().next().value!;
+      if (now - lastSeen < SILENCE) return;
       this.#members.delete(oldest);
-      break;
     }
+    this.#members.delete(name);
+    this.#members.set(name, { matchIndex, lastSeen: now });
   }
 
   /** Keeps the log behind an index for somebody, or no longer. */
@@ -58,8 +69,26 @@ export class LogFollowers {
     }));
   }
 
-  /** Returns all, for the rules of a purge. */
-  members(): readonly Member[] {
-    return [...this.#members.values()];
+  /**
+   * Returns all, for the rules of a purge.
+   *
+   * An entry that nothing else needs is kept for them no longer than twice the time-out: whoever may acknowledge could
+   * otherwise hold the log for ever, by a name that does not move, or by ever new ones; and a follower that is as far
+   * behind as that is sooner there by a snapshot.
+   *
+   * @param free the last entry that may go but for them
+   * @param timeout the time-out, in milliseconds; 0 for none
+   */
+  members(free: bigint, timeout: number): readonly Member[] {
+    const now = this.#clock.monotonic();
+    if (timeout > 0 && now - this.#free.since >= timeout) {
+      this.#overdue = this.#free.index;
+      this.#free = { index: free, since: now };
+    }
+    const overdue = this.#overdue;
+    return Array.from(this.#members.values(), ({ matchIndex, lastSeen }) => ({
+      matchIndex: matchIndex < overdue ? overdue : matchIndex,
+      lastSeen,
+    }));
   }
 }

@@ -9,7 +9,7 @@ import type { Clock } from "./clock.ts";
 import type { DiskLimits } from "./disk_based.ts";
 import type { SnapshotEvidence } from "./evidence.ts";
 import type { ExecutorContext } from "./options.ts";
-import { purgeIndex, type PurgeOptions } from "./purge.ts";
+import { purgeIndex, type PurgeOptions, SAFE_INDEX_TIMEOUT } from "./purge.ts";
 
 /** The snapshots that must count before entries go, if so many are kept: of two, one may rot unseen. */
 const MIN_COUNTED = 2;
@@ -51,7 +51,11 @@ export async function purgeLog(
   const rules = isFull ? { ...options, gap: 1 } : options;
   const within = (snapshotIndex: bigint, oldestSnapshot: bigint) => {
     const { firstIndex, lastIndex } = log;
-    return purgeIndex({ snapshotIndex, oldestSnapshot, firstIndex, lastIndex, now: clock.monotonic() }, rules);
+    const state = { snapshotIndex, oldestSnapshot, firstIndex, lastIndex, now: clock.monotonic() };
+    const free = purgeIndex(state, rules);
+    if (free === undefined || isFull) return free; // for want of room proposals fail; followers can install a snapshot
+    const followers = context.followers?.(free, options.safeIndexTimeout ?? SAFE_INDEX_TIMEOUT) ?? [];
+    return purgeIndex(state, { ...rules, members: () => [...options.members?.() ?? [], ...followers] });
   };
   const find = (oldestSnapshot: bigint) => {
     const { index: applied } = fsm.applied; // another replica's snapshot may be ahead of that

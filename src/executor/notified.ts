@@ -94,7 +94,7 @@ export class NotifiedInstall {
         this.#outcome = { result: "SNAPSHOT_INSTALLED", snapshotIndex, snapshotTerm };
         return snapshot;
       } catch (error) {
-        this.#outcome = { result: "SNAPSHOT_UNAVAILABLE", reason: messageOf(error) };
+        this.#outcome = { result: "SNAPSHOT_UNAVAILABLE", reason: messageOf(error), cause: error };
         return undefined;
       } finally {
         this.#running = undefined;

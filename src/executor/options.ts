@@ -11,7 +11,7 @@ import type { LogStorage, SharedLog } from "../log/mod.ts";
 import type { Beginning } from "./counted.ts";
 import type { ExecutorEvent } from "./events.ts";
 import type { FsmCaller } from "./fsm_caller.ts";
-import type { PurgeOptions } from "./purge.ts";
+import type { Member, PurgeOptions } from "./purge.ts";
 import type { RetryOptions, TriggerOptions } from "./triggers.ts";
 
 /**
@@ -61,6 +61,13 @@ export interface ExecutorContext {
   readonly log: LogStorage | SharedLog;
   /** The last entry that may be purged, as others of this process say; by default all may. */
   readonly held?: () => bigint | undefined;
+  /**
+   * Those who follow the log, for the rules of a purge: {@linkcode LogFollowers.members}. By default none.
+   *
+   * @param free the last entry that may go but for them
+   * @param timeout see {@linkcode PurgeOptions.safeIndexTimeout}
+   */
+  readonly followers?: (free: bigint, timeout: number) => readonly Member[];
   /** The snapshots that the machine was loaded from, or could not be; by default none. */
   readonly beginning?: Beginning;
 }

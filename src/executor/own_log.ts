@@ -30,6 +30,8 @@ type Last = Pick<LogEntry, "index" | "term">;
 interface Pending {
   /** Returns the entries; those that are proposed get their index and term here. */
   readonly entries: (last: Last) => readonly LogEntry[];
+  /** What the machine made of each of them when it looked whether it can apply them. */
+  readonly validated: readonly unknown[];
   readonly resolve: (entries: readonly LogEntry[]) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -105,9 +107,9 @@ export class OwnLogFollower {
     tell({ type: "replayed", index: fsm.applied.index, lastIndex: log.lastIndex });
   }
 
-  /** Appends an entry; resolves once it was applied. */
-  async propose(entry: Pick<LogEntry, "data" | "configuration">): Promise<LogEntry> {
-    const [proposed] = await this.#enqueue((last) => {
+  /** Appends an entry, of which the machine has validated the data; resolves once it was applied. */
+  async propose(entry: Pick<LogEntry, "data" | "configuration">, validated?: unknown): Promise<LogEntry> {
+    const [proposed] = await this.#enqueue([validated], (last) => {
       this.#context.checkLeads(); // here, so that nothing is appended that was queued before somebody else led
       const term = this.#term ?? (last.term > 0n ? last.term : 1n);
       this.#time = Math.max(this.#time, Math.floor(this.#context.now()));
@@ -118,9 +120,10 @@ export class OwnLogFollower {
 
   /** Appends those entries of another replica that are not here yet; resolves once they were applied. */
   async append(entries: readonly LogEntry[]): Promise<void> {
-    await this.#enqueue((last) => {
+    const validated: unknown[] = [];
+    await this.#enqueue(validated, (last) => {
       const fresh = entries.filter(({ index }) => index > last.index);
-      for (const entry of fresh) this.#fsm.checkUnderstood(entry);
+      for (const entry of fresh) validated.push(this.#fsm.checkUnderstood(entry));
       return fresh;
     });
   }
@@ -131,10 +134,10 @@ export class OwnLogFollower {
     await this.#draining;
   }
 
-  #enqueue(entries: Pending["entries"]): Promise<readonly LogEntry[]> {
+  #enqueue(validated: Pending["validated"], entries: Pending["entries"]): Promise<readonly LogEntry[]> {
     return new Promise((resolve, reject) => {
       if (this.#isStopped) return reject(closed("replica"));
-      this.#queue.push({ entries, resolve, reject });
+      this.#queue.push({ entries, validated, resolve, reject });
       this.#draining ??= this.#drain();
     });
   }
@@ -183,8 +186,8 @@ export class OwnLogFollower {
       this.#context.onAppended(all);
       this.#time = all.at(-1)?.time ?? this.#time;
       for (const [pending, entries] of accepted) {
-        for (const entry of entries) {
-          await fsm.apply(entry);
+        for (const [i, entry] of entries.entries()) {
+          await fsm.apply(entry, pending.validated[i]);
           if (this.#turns.step()) await this.#turns.turn();
         }
         pending.resolve(entries);

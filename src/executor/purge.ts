@@ -66,7 +66,9 @@ export interface PurgeOptions {
   readonly gap?: number;
   /**
    * The time that a silent member holds purging back, in milliseconds of a monotonic clock; 0 for no limit: a dead one
-   * does so for ever, as in Ratis. Of a disk-based machine also the time for which the log leads on from a snapshot
+   * does so for ever, as in Ratis. Those who follow the log over HTTP, who can be anybody, hold an entry that nothing
+   * else needs for twice this time at the most, also if they speak, and not at all while the log has no room: they
+   * install a snapshot then. Of a disk-based machine also the time for which the log leads on from a snapshot
    * that others asked for.
    *
    * @default {600000}

@@ -84,13 +84,13 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     this.#log = log;
     this.storage = storage;
     const leadership = this.#leadership = new Leadership(() => fsm.applied.term);
-    const { clock = systemClock(), purge = {} } = options;
+    const { clock = systemClock() } = options;
     const followers = new LogFollowers(clock);
-    const members = () => [...purge.members?.() ?? [], ...followers.members()];
-    const executor = new SnapshotExecutor(
-      { fsm, storage, log, beginning, held: () => followers.held },
-      { ...options, purge: { ...purge, members } },
-    );
+    const executor = new SnapshotExecutor({
+      ...{ fsm, storage, log, beginning },
+      held: () => followers.held,
+      followers: (free, timeout) => followers.members(free, timeout),
+    }, options);
     this.#executor = executor;
     const install = async (notification: InstallNotification, signal: AbortSignal) => {
       const found = await onNotification?.(notification, signal);
@@ -164,8 +164,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   async propose(data: Uint8Array): Promise<LogEntry> {
     const own = copyBytes(data, "data"); // it is appended later, and kept
     this.#leadership.check();
-    this.#fsm.validate(own);
-    return await this.#follower.propose({ data: own });
+    return await this.#follower.propose({ data: own }, this.#fsm.validate(own));
   }
 
   /**

@@ -7,8 +7,10 @@
 import { checkOptions, checkString, isOf, unfit } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 
-/** Bytes read at a time. */
-const BLOCK = 1024 * 1024;
+/** Bytes read at a time: as many as stay in the processor's cache until they are used. */
+const BLOCK = 256 * 1024;
+/** The blocks that are being read at a time. */
+const AHEAD = 4;
 /** The most files of a directory that are looked at. */
 export const MAX_SOURCE_FILES: number = 250_000;
 
@@ -16,8 +18,8 @@ export const MAX_SOURCE_FILES: number = 250_000;
 export interface SourceFile {
   /** Its size in bytes. */
   readonly size: number;
-  /** The bytes from `start` up to `end`, or to the end of the file. */
-  read(start: number, end: number): Promise<Uint8Array>;
+  /** The bytes from `start` up to `end`, or to the end of the file; in `room`, if it is given, and they fit. */
+  read(start: number, end: number, room?: Uint8Array): Promise<Uint8Array>;
   /** Closes it. */
   close(): Promise<void>;
 }
@@ -93,8 +95,14 @@ export async function withFile<T>(
   }
 }
 
-/** Exactly these bytes of a file. */
-export async function readExactly(file: SourceFile, start: number, end: number, name: string): Promise<Uint8Array> {
+/** Exactly these bytes of a file; in `room`, if it is given, where the file can do that. */
+export async function readExactly(
+  file: SourceFile,
+  start: number,
+  end: number,
+  name: string,
+  room?: Uint8Array,
+): Promise<Uint8Array> {
   if (end > file.size || start > end) {
     throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} ends at byte ${file.size}: it was cut short`, {
       file: name,
@@ -102,7 +110,7 @@ export async function readExactly(file: SourceFile, start: number, end: number, 
       actual: file.size,
     });
   }
-  const bytes = await file.read(start, end);
+  const bytes = await file.read(start, end, room);
   if (bytes.length === end - start) return bytes;
   throw new SnapshotError("UNAVAILABLE", `${JSON.stringify(name)} became shorter while it was read`, { file: name });
 }
@@ -126,34 +134,41 @@ export async function readStart(files: SourceFiles, name: string, length: number
   return await withFile(files, name, (file) => file.read(0, Math.min(length, file.size)));
 }
 
-/** The bytes of a file from `start` up to `end`, block by block, the next being read while one is used. */
+/** Options of {@linkcode readBlocks}. */
+export interface BlockOptions {
+  /** Stops it. */
+  readonly signal?: AbortSignal | undefined;
+  /** Each block is used only until the next one is asked for: a few take turns, and memory is that of those. */
+  readonly reuse?: boolean;
+}
+
+/** The bytes of a file from `start` up to `end`, block by block, the next ones being read while one is used. */
 export async function* readBlocks(
   files: SourceFiles,
   name: string,
   start: number = 0,
   end: number = Infinity,
-  signal?: AbortSignal,
+  { signal, reuse = false }: BlockOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const file = await files.open(name);
-  let next: Promise<Uint8Array> | undefined;
+  const reading: Promise<Uint8Array>[] = [];
   try {
     const stop = Math.min(end, file.size);
-    const begin = (at: number) => {
-      const read = readExactly(file, at, Math.min(at + BLOCK, stop), name);
-      read.catch(() => {}); // it is awaited below, or nobody wants it any more
-      return read;
-    };
-    let at = start;
-    if (at < stop) next = begin(at);
-    while (next !== undefined) {
-      const bytes: Uint8Array = await next;
+    const rooms = Array.from({ length: reuse ? AHEAD + 1 : 0 }, () => new Uint8Array(Math.min(BLOCK, stop - start)));
+    let next = start;
+    for (let at = start, count = 0; at < stop;) {
+      for (; reading.length < AHEAD && next < stop; next += BLOCK) {
+        const read = readExactly(file, next, Math.min(next + BLOCK, stop), name, rooms[count++ % rooms.length]);
+        read.catch(() => {}); // it is awaited below, or nobody wants it any more
+        reading.push(read);
+      }
+      const bytes: Uint8Array = await reading.shift()!;
       throwIfCancelled(signal);
       at += bytes.length;
-      next = at < stop ? begin(at) : undefined;
       yield bytes;
     }
   } finally {
-    await next?.catch(() => {});
+    await Promise.allSettled(reading);
     await file.close();
   }
 }

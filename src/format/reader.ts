@@ -19,6 +19,7 @@ import {
   type VerifyOptions,
 } from "../snapshot/mod.ts";
 import { streamFrom } from "../stream/mod.ts";
+import type { BlockOptions } from "./files.ts";
 import type { FormatEntriesOptions, FormatEntry, FormatReader, FormatVerifyResult, System } from "./format.ts";
 
 /** A check of a file that is computed as all of it is read. */
@@ -38,7 +39,7 @@ export interface FormatFile {
   /** Its attributes. */
   readonly attributes?: Omit<FileInfo, "name" | "chunks">;
   /** Its bytes. */
-  read(start: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined>;
+  read(start: number, end: number, options: BlockOptions): AsyncGenerator<Uint8Array, void, undefined>;
   /** Begins a check of all its bytes, where the system has one. */
   readonly check?: () => RunningCheck;
 }
@@ -67,7 +68,7 @@ export interface ForeignSnapshot {
   readonly details: Readonly<Record<string, unknown>>;
   readonly checked: readonly string[];
   readonly unchecked: readonly string[];
-  /** Checks what the checks of the files do not. */
+  /** Checks all of it, where there is more to check than the checks of the files. */
   readonly verify?: (verification: Verification) => Promise<void>;
   readonly entries?: (options: FormatEntriesOptions) => AsyncGenerator<FormatEntry, void, undefined>;
 }
@@ -127,7 +128,9 @@ export class ForeignReader implements FormatReader {
     this.#checkOpen();
     const file = this.#files.get(name)!;
     const check = start === 0 && end >= file.size ? file.check?.() : undefined;
-    for await (const bytes of held(file.read(start, Math.min(end, file.size), this.#closing.signal), check)) {
+    for await (
+      const bytes of held(file.read(start, Math.min(end, file.size), { signal: this.#closing.signal }), check)
+    ) {
       yield bytes;
       this.#checkOpen();
     }
@@ -151,11 +154,10 @@ export class ForeignReader implements FormatReader {
         }
       };
       tracker.phase("verify", files.reduce((sum, { size }) => sum + size, 0));
-      for (const file of files) {
-        if (file.check === undefined && this.#snapshot.verify !== undefined) continue;
+      for (const file of this.#snapshot.verify === undefined ? files : []) {
         await attempt(file.name, async () => {
           const check = file.check?.();
-          for await (const bytes of file.read(0, file.size, signal)) {
+          for await (const bytes of file.read(0, file.size, { signal, reuse: true })) {
             throwIfCancelled(signal);
             this.#checkOpen();
             check?.update(bytes);

@@ -10,6 +10,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { messageOf, SnapshotError } from "../errors.ts";
 import type { DiskLock } from "./disk.ts";
 import { onDisk, systemCode } from "./errors.ts";
+import { identityOf, isMissing, lookNow } from "./look.ts";
 
 /** A lock that can also be looked at between two steps that nothing may come between. */
 export interface FileLock extends DiskLock {
@@ -65,27 +66,13 @@ export function lockFile(Database: typeof DatabaseSync, path: string): FileLock 
       }
     },
     isHeldNow() {
-      try {
-        return identityOf(lstatSync(path, { bigint: true })) === locked;
-      } catch (error) {
-        if (isMissing(error)) return false;
-        throw error;
-      }
+      return lookNow(path)?.identity === locked;
     },
     release() {
       database.close();
       return Promise.resolve();
     },
   };
-}
-
-function isMissing(error: unknown): boolean {
-  return ["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "");
-}
-
-/** Returns the identity of a file, whatever its name. While the file is open, no other has the same. */
-function identityOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
-  return `${dev} ${ino}`;
 }
 
 /**

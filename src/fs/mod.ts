@@ -12,6 +12,7 @@ import { NodeDisk } from "./node.ts";
 export type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "./disk.ts";
 
 export { type FileLock, lockFile } from "./lock.ts";
+export { lookNow } from "./look.ts";
 
 /** Checks a disk. */
 export function checkDisk(value: unknown, what: string): void {

@@ -25,6 +25,7 @@ import { SnapshotError } from "../errors.ts";
 import type { Disk, DiskEntry, DiskFile, DiskLock, DiskStat } from "./disk.ts";
 import { onDisk, systemCode } from "./errors.ts";
 import { lockFile } from "./lock.ts";
+import { isMissing } from "./look.ts";
 
 /** What systems say that cannot clone a file, or not to there. */
 const CANNOT_CLONE = ["ENOTSUP", "EOPNOTSUPP", "EXDEV", "EINVAL", "ENOSYS", "ENOTTY", "EPERM"];
@@ -51,7 +52,7 @@ export class NodeDisk implements Disk {
           changedAt: found.mtimeMs,
         };
       } catch (error) {
-        if (["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return undefined;
+        if (isMissing(error)) return undefined;
         throw error;
       }
     });
@@ -108,7 +109,7 @@ export class NodeDisk implements Disk {
         const { dev, ino, size, mtimeNs } = await lstat(path, { bigint: true });
         return `${dev}:${ino}:${size}:${mtimeNs}`; // the time of the inode's change is not: a new link changes it too
       } catch (error) {
-        if (["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) return undefined;
+        if (isMissing(error)) return undefined;
         throw error;
       }
     });

@@ -13,8 +13,12 @@ export type EntryRow = Readonly<Record<"idx" | "term" | "data" | "configuration"
 
 /** Returns an index or a term out of a row; throws if anything else stands there. */
 export function numberOf(value: unknown, what: string, path: string, least = 0n): bigint {
-  if (typeof value === "bigint" && value >= least && value <= MAX_INDEX) return value;
+  if (isNumber(value, least)) return value;
   throw damaged(path, `${what} is ${String(value)}`);
+}
+
+function isNumber(value: unknown, least = 0n): value is bigint {
+  return typeof value === "bigint" && value >= least && value <= MAX_INDEX;
 }
 
 /**
@@ -28,16 +32,18 @@ export function numberOf(value: unknown, what: string, path: string, least = 0n)
  */
 export function entryOf(row: EntryRow | undefined, index: bigint, leastTerm: bigint, path: string): LogEntry {
   if (row?.idx !== index) throw damaged(path, `entry ${index} is missing`, index);
-  const { data, configuration, time } = row;
-  const term = numberOf(row.term, `the term of entry ${index}`, path, leastTerm);
+  const { term, data, configuration, time } = row;
+  // No words are made for what is right: an index as a text takes as long as all the rest.
+  if (!isNumber(term, leastTerm)) throw damaged(path, `the term of entry ${index} is ${String(term)}`);
   if (!(data instanceof Uint8Array)) throw damaged(path, `entry ${index} has no bytes`, index);
-  if (configuration === null && time === null) return { index, term, data };
+  if (time !== null && !isNumber(time)) throw damaged(path, `the time of entry ${index} is ${String(time)}`);
+  if (configuration === null) return time === null ? { index, term, data } : { index, term, data, time: Number(time) };
   return {
     index,
     term,
     data,
-    ...(configuration !== null && { configuration: configurationOf(configuration, index, path) }),
-    ...(time !== null && { time: Number(numberOf(time, `the time of entry ${index}`, path)) }),
+    configuration: configurationOf(configuration, index, path),
+    ...(time !== null && { time: Number(time) }),
   };
 }
 

@@ -15,12 +15,12 @@
  */
 
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
-import { existsSync, lstatSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { yieldTurn } from "../async/mod.ts";
 import { checkOptions, checkPath } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
-import { defaultDisk } from "../fs/mod.ts";
+import { defaultDisk, lookNow } from "../fs/mod.ts";
 import { checkGroup } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { type SqlBatch, type SqlBounds, type SqlDigest, SqlLog, type SqlTables, type SqlWrite } from "./sql.ts";
@@ -45,6 +45,8 @@ interface Totals {
   readonly count: bigint;
   /** Bytes of all entries' data. */
   readonly bytes: number;
+  /** Bytes of the longest entry's. */
+  readonly longest: number;
 }
 
 /** Options of {@linkcode SqliteLog.open}. */
@@ -144,6 +146,8 @@ class SqliteTables implements SqlTables {
   /** The number of entries when it was opened. */
   readonly count: bigint;
   byteLength: number;
+  /** No entry has more bytes of data. */
+  #longest: number;
   readonly #database: DatabaseSync;
   readonly #space: LogSpace;
   readonly #insert: StatementSync;
@@ -156,10 +160,11 @@ class SqliteTables implements SqlTables {
   readonly #file: string | undefined;
   #closed = false;
 
-  constructor(path: string, database: DatabaseSync, space: LogSpace, { count, bytes }: Totals) {
+  constructor(path: string, database: DatabaseSync, space: LogSpace, { count, bytes, longest }: Totals) {
     this.name = path;
     this.count = count;
     this.byteLength = bytes;
+    this.#longest = longest;
     this.#database = database;
     this.#space = space;
     this.#file = fileAt(path);
@@ -214,9 +219,7 @@ class SqliteTables implements SqlTables {
 
   rows(from: bigint): EntryRow[] {
     try {
-      const { size } = this.#size.get(from, READ_BATCH)!;
-      const count = Number(size) <= READ_BYTES ? READ_BATCH : this.#countFrom(from);
-      return this.#select.all(from, count) as unknown as EntryRow[];
+      return this.#select.all(from, this.#countFrom(from)) as unknown as EntryRow[];
     } catch (error) {
       throw wrap(error, "read", this.name);
     }
@@ -224,6 +227,8 @@ class SqliteTables implements SqlTables {
 
   /** How many entries from an index on are not too many bytes; one at least. */
   #countFrom(from: bigint): number {
+    if (this.#longest * READ_BATCH <= READ_BYTES) return READ_BATCH;
+    if (Number(this.#size.get(from, READ_BATCH)!["size"]) <= READ_BYTES) return READ_BATCH;
     let [count, bytes] = [0, 0];
     for (const { size } of this.#sizes.all(from, READ_BATCH)) {
       bytes += Number(size);
@@ -254,7 +259,10 @@ class SqliteTables implements SqlTables {
         }
       })
     );
-    for (const { data } of entries) this.byteLength += data.length;
+    for (const { data } of entries) {
+      this.byteLength += data.length;
+      this.#longest = Math.max(this.#longest, data.length);
+    }
   }
 
   batch(first: bigint, target: bigint, last: bigint): SqlBatch {
@@ -355,11 +363,10 @@ function hasTime(database: DatabaseSync): boolean {
   return columns.length === 0 || columns.some(({ name }) => name === "time");
 }
 
-/** Identifies the file at a path by device and inode; nothing if there is none, or it may not be looked at. */
+/** Identifies the file at a path; nothing if there is none, or it may not be looked at. */
 function fileAt(path: string): string | undefined {
   try {
-    const { dev, ino } = lstatSync(path, { bigint: true });
-    return `${dev} ${ino}`;
+    return lookNow(path)?.identity;
   } catch {
     return undefined;
   }
@@ -368,19 +375,20 @@ function fileAt(path: string): string | undefined {
 /** Counts the entries of a database that nobody else can write to. */
 async function totalsOf(database: DatabaseSync): Promise<Totals> {
   const statement = database.prepare(`
-    SELECT count(*) AS count, max(idx) AS last, ifnull(sum(bytes), 0) AS bytes
+    SELECT count(*) AS count, max(idx) AS last, ifnull(sum(bytes), 0) AS bytes, ifnull(max(bytes), 0) AS longest
     FROM (SELECT idx, length(data) AS bytes FROM entries WHERE idx > ? ORDER BY idx LIMIT ${COUNT_BATCH})
   `);
   statement.setReadBigInts(true);
-  let [count, bytes] = [0n, 0n];
+  let [count, bytes, longest] = [0n, 0n, 0n];
   for (let last = -(2n ** 63n);;) {
-    const counted = statement.get(last) as Record<"count" | "last" | "bytes", bigint>;
+    const counted = statement.get(last) as Record<"count" | "last" | "bytes" | "longest", bigint>;
     if (counted.count === 0n) break;
     count += counted.count;
     bytes += counted.bytes;
+    if (counted.longest > longest) longest = counted.longest;
     last = counted.last;
     if (counted.count < COUNT_BATCH) break;
     await yieldTurn();
   }
-  return { count, bytes: Number(bytes) };
+  return { count, bytes: Number(bytes), longest: Number(longest) };
 }

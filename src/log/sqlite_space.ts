@@ -42,6 +42,8 @@ export class LogSpace {
   readonly #database: DatabaseSync;
   readonly #reserve: Reserve;
   #pages: SqlitePages;
+  /** The size of the write-ahead log when its files were looked at. */
+  #wal = 0;
   /** The most that its files have taken: so much may be taken again without asking more of the disk. */
   #peak = 0;
   /** The disk was full: from here on the reserve is made of what is purged, since other room is somebody else's. */
@@ -79,10 +81,11 @@ export class LogSpace {
    */
   fill(work: () => void): void {
     // SQLite does not say that it could not checkpoint; without an end to it, all of the disk would be write-ahead log.
-    if (this.#walBytes > 2 * WAL_BYTES && !this.#emptyWithReserve()) this.#checkpoint("TRUNCATE");
+    if (this.#wal > 2 * WAL_BYTES && !this.#emptyWithReserve()) this.#checkpoint("TRUNCATE");
     try {
       work();
     } catch (error) {
+      this.#mark(); // what was rolled back may have taken room
       if (!hasCode(error, "NO_SPACE") || this.#isEmptied || !this.#emptyWithReserve()) throw error;
       work();
     }
@@ -133,10 +136,10 @@ export class LogSpace {
     while (isOpen() && this.step()) await new Promise<void>((resolve) => void setImmediate(resolve));
     if (!isOpen()) return;
     this.#mark();
-    if (!this.#isCuttable && !this.#isTight && this.#walBytes <= WAL_BYTES) return;
+    if (!this.#isCuttable && !this.#isTight && this.#wal <= WAL_BYTES) return;
     this.#isCuttable = false;
     // The other mode keeps the file of the write-ahead log, so that writing to it anew costs less.
-    this.#empty(this.#isTight || this.#walBytes > WAL_BYTES ? "TRUNCATE" : "PASSIVE");
+    this.#empty(this.#isTight || this.#wal > WAL_BYTES ? "TRUNCATE" : "PASSIVE");
     this.#restore();
   }
 
@@ -182,12 +185,10 @@ export class LogSpace {
     }
   }
 
-  get #walBytes(): number {
-    return sizeOf(`${this.#path}-wal`);
-  }
-
+  /** Looks at the files. */
   get #fileBytes(): number {
-    return sizeOf(this.#path) + this.#walBytes;
+    this.#wal = sizeOf(`${this.#path}-wal`);
+    return sizeOf(this.#path) + this.#wal;
   }
 
   /** Notes how much the files take; all but the reserve. */

@@ -8,7 +8,7 @@ import { chunked, ChunkMapBuilder, DEFAULT_CHUNK_SIZE, digested } from "../strea
 import { SnapshotManifest } from "./manifest.ts";
 import { checkReader } from "./options.ts";
 import { completeFile, completeMeta, copied, type FileInfo } from "./meta.ts";
-import type { SnapshotReader } from "./storage.ts";
+import type { SnapshotReader } from "./reader.ts";
 
 /**
  * The manifest of a snapshot, with chunk digests: its own; or, for a snapshot that braft wrote, one that is made by

@@ -18,18 +18,12 @@ import {
   unfit,
 } from "../checks.ts";
 import { checkChunkSize } from "../stream/mod.ts";
+import type { PrepareOptions } from "./install.ts";
 import { SnapshotManifest } from "./manifest.ts";
 import { attributeChecks, type FileOptions } from "./meta.ts";
-import type {
-  AddOptions,
-  CommitOptions,
-  CreateOptions,
-  PrepareOptions,
-  ReadOptions,
-  SnapshotReader,
-  SnapshotStorage,
-  VerifyOptions,
-} from "./storage.ts";
+import type { ReadOptions, SnapshotReader, VerifyOptions } from "./reader.ts";
+import type { SnapshotStorage } from "./storage.ts";
+import type { AddOptions, CommitOptions, CreateOptions } from "./writer.ts";
 
 /** Checks the options of `SnapshotStorage.create`. */
 export function checkCreateOptions(options: CreateOptions): CreateOptions {

@@ -6,7 +6,7 @@
 
 import { mapAhead } from "../async/mod.ts";
 import type { FilePart, SnapshotContent } from "./content.ts";
-import type { ReadOptions } from "./storage.ts";
+import type { ReadOptions } from "./reader.ts";
 
 /** The largest part of a file that is read as a whole, in bytes. */
 const SMALL = 128 * 1024;

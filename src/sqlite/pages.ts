@@ -4,8 +4,8 @@
  * @module
  */
 
-import { lstatSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { lookNow } from "../fs/mod.ts";
 
 /** Pages that one step gives back: about a millisecond of the thread. */
 const STEP = 128;
@@ -60,11 +60,11 @@ function numberOf(pragma: StatementSync): number {
 }
 
 /**
- * The size of a file, 0 if there is none. Not by opening it: closing an SQLite file drops the process's locks on it.
+ * The size of a file, 0 if there is none.
  */
 export function sizeOf(path: string): number {
   try {
-    return lstatSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    return lookNow(path)?.size ?? 0;
   } catch {
     return 0; // Deno may be allowed the database, and not the files beside it: their room is not bounded then
   }

@@ -7,12 +7,24 @@
 
 import { checkBytes } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
+import { concat } from "../stream/mod.ts";
 import type { Codec } from "./codecs/mod.ts";
 import { encodeAt, MAX_LENGTH, type NamedCodec } from "./format/mod.ts";
 
-/** The room for values that are encoded only to test that they can be. */
+/** The room in which values are encoded, of which only the size or a copy is wanted. */
 const SCRATCH = 64 * 1024;
 let scratch: Uint8Array | undefined;
+
+/** Runs `work` with that room, which is taken meanwhile: a codec may encode another value. */
+function inScratch<T>(work: (room: Uint8Array) => T): T {
+  const room = scratch ?? new Uint8Array(SCRATCH);
+  scratch = undefined;
+  try {
+    return work(room);
+  } finally {
+    scratch = room;
+  }
+}
 
 /**
  * The number of bytes that a value takes in a file.
@@ -22,11 +34,26 @@ let scratch: Uint8Array | undefined;
  */
 export function sizeOf<T>(codec: Codec<T>, value: T): number {
   if (codec.encodeInto !== undefined) {
-    scratch ??= new Uint8Array(SCRATCH);
-    const end = encodeAt(codec, value, scratch, 1); // not at 0: an end one too early would be -1, "no room"
+    // Not at 0: an end one too early would be -1, "no room".
+    const end = inScratch((room) => encodeAt(codec, value, room, 1));
     if (end >= 0) return end - 1;
   }
   return bytesOf(codec, value).length;
+}
+
+/** The bytes of a value behind a header of a byte or more, in an array of their own. Throws as {@linkcode sizeOf}. */
+export function bytesBehind<T>(header: Uint8Array, codec: Codec<T>, value: T): Uint8Array {
+  const at = header.length;
+  if (codec.encodeInto !== undefined && at < SCRATCH) {
+    const bytes = inScratch((room) => {
+      const end = encodeAt(codec, value, room, at);
+      if (end < 0) return undefined;
+      room.set(header);
+      return room.slice(0, end);
+    });
+    if (bytes !== undefined) return bytes;
+  }
+  return concat([header, bytesOf(codec, value)]);
 }
 
 /** The bytes of a value, which may belong to the codec. Throws as {@linkcode sizeOf}. */

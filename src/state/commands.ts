@@ -14,8 +14,8 @@
 import { Block, checkCodec, type Codec, type CodecVersion, readVarint, varint } from "./codecs/mod.ts";
 import { checkBytes } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
-import { concat, equal } from "../stream/mod.ts";
-import { bytesOf } from "./accepted.ts";
+import { concat } from "../stream/mod.ts";
+import { bytesBehind } from "./accepted.ts";
 import { decoderOf, type NamedCodec } from "./format/mod.ts";
 
 const FORMAT = 1;
@@ -47,8 +47,9 @@ export interface CommandCodec<C> {
 
 /**
  * Puts the name and version of a codec before each command, for state machines of one's own. Call `decode` in
- * `validate`, so that a command that this program does not understand is refused before it is appended; and in `apply`,
- * since a newer program may have appended to the log before it was rolled back to this one.
+ * `validate`, so that a command that this program does not understand is refused before it is appended; and in `apply`
+ * where that was not validated, since a newer program may have appended to the log before it was rolled back to this
+ * one.
  *
  * @category State
  * @typeParam C the commands
@@ -67,11 +68,11 @@ export interface CommandCodec<C> {
  *
  * class Accounts { // the part of a StateMachine that commands concern
  *   readonly cents = new Map<string, number>();
- *   validate(data: Uint8Array): void {
- *     deposits.decode(data);
+ *   validate(data: Uint8Array): Deposit {
+ *     return deposits.decode(data);
  *   }
- *   apply({ data }: LogEntry): void {
- *     const { account, cents } = deposits.decode(data);
+ *   apply({ data }: LogEntry, validated?: unknown): void {
+ *     const { account, cents } = (validated as Deposit | undefined) ?? deposits.decode(data);
  *     this.cents.set(account, (this.cents.get(account) ?? 0) + cents);
  *   }
  * }
@@ -85,10 +86,10 @@ export function commandCodec<C>(codec: Codec<C>): CommandCodec<C> {
   checkCodec(codec, "codec");
   const header = headerOf(codec);
   return {
-    encode: (command) => concat([header, bytesOf(codec, command)]),
+    encode: (command) => bytesBehind(header, codec, command),
     decode(command) {
       const data = checkBytes(command, "The data of a command");
-      if (equal(data.subarray(0, header.length), header)) return codec.decode(data.subarray(header.length));
+      if (startsWith(data, header)) return codec.decode(data.subarray(header.length));
       const { from, start } = readHeader(data);
       return decoderOf(codec, from, "The command")(new Block(data), start, data.length);
     },
@@ -104,6 +105,11 @@ function headerOf({ name, version = 0 }: NamedCodec): Uint8Array {
   }
   const bytes = new TextEncoder().encode(name);
   return concat([Uint8Array.of(FORMAT), varint(bytes.length), bytes, varint(version)]);
+}
+
+function startsWith(data: Uint8Array, header: Uint8Array): boolean {
+  for (let i = 0; i < header.length; i++) if (data[i] !== header[i]) return false;
+  return true;
 }
 
 /** Reads the codec that wrote a command, and the offset of its bytes. */

@@ -11,6 +11,7 @@ import { concat } from "../stream/mod.ts";
 import { bytesOf, checkLength, refusedValue, shownKey, sizeOf } from "./accepted.ts";
 import { type CommandCodec, commandCodec } from "./commands.ts";
 import { checkCodec, type Codec, readVarint, stringKeys, varint } from "./codecs/mod.ts";
+import { encodeAt } from "./format/mod.ts";
 import type { KeyedStateOptions } from "./options.ts";
 import { KeyedState, type KeyedValue } from "./memory/mod.ts";
 import type { LogEntry, SaveTask, StateMachine } from "./machine.ts";
@@ -25,6 +26,21 @@ interface Command<V> {
   readonly key: string;
   /** The new value; absent if the entry is deleted. */
   readonly put: { readonly value: V } | undefined;
+}
+
+/** A command that a machine has validated, with the bytes that it is of. */
+class Validated<V> implements Command<V> {
+  readonly data: Uint8Array;
+  readonly by: unknown;
+  readonly key: string;
+  readonly put: { readonly value: V } | undefined;
+
+  constructor(data: Uint8Array, by: unknown, { key, put }: Command<V>) {
+    this.data = data;
+    this.by = by;
+    this.key = key;
+    this.put = put;
+  }
 }
 
 /**
@@ -114,22 +130,26 @@ export class KeyValueMachine<V> implements StateMachine {
    * Checks that this is a command that this program understands, of a key that belongs here.
    *
    * @throws {SnapshotError} `MALFORMED` if it is not, or puts a value that no save could write; `UNSUPPORTED` if a
-   *   newer
-   *   version of the codec wrote it, or another codec that is not replaced
+   *   newer version of the codec wrote it, or another codec that is not replaced
    */
-  validate(data: Uint8Array): void {
-    const { key, put } = this.#commands.decode(checkBytes(data, "data"));
+  validate(data: Uint8Array): unknown {
+    const command = this.#commands.decode(checkBytes(data, "data"));
+    const { key, put } = command;
     this.#entries.has(key);
     if (put !== undefined) attempt(this.#codec, key, () => sizeOf(this.#codec, put.value));
+    return new Validated(data, this, command);
   }
 
   /**
    * Carries out a command.
    *
+   * @param entry has the command
+   * @param validated what {@linkcode validate} returned of it; anything else is passed over
    * @throws {SnapshotError} as {@linkcode validate}
    */
-  apply(entry: LogEntry): void {
-    const { key, put } = this.#commands.decode(entry?.data);
+  apply(entry: LogEntry, validated?: unknown): void {
+    const isOfEntry = validated instanceof Validated && validated.by === this && validated.data === entry.data;
+    const { key, put } = isOfEntry ? validated as Validated<V> : this.#commands.decode(entry?.data);
     if (put === undefined) this.#entries.delete(key);
     else this.#entries.put(key, put.value); // encodable: validate, or the migration, encoded it once
   }
@@ -164,7 +184,7 @@ export class KeyValueMachine<V> implements StateMachine {
  */
 function operations<V>(codec: Codec<V>): Codec<Command<V>> {
   const { name, version, migrate, replaces } = codec;
-  const { hash } = stringKeys();
+  const { hash, encodeInto: encodeKey } = stringKeys();
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const encoder = new TextEncoder();
   const read = (bytes: Uint8Array, valueOf: (bytes: Uint8Array, key: string) => V): Command<V> => {
@@ -189,8 +209,20 @@ function operations<V>(codec: Codec<V>): Codec<Command<V>> {
     name,
     ...(version !== undefined && { version }),
     ...(replaces !== undefined && { replaces }),
+    ...(codec.encodeInto !== undefined && {
+      encodeInto({ key, put }, target, at) {
+        hash(key); // throws if it cannot be a key
+        const start = at + 2;
+        const end = encodeKey!(key, target, start);
+        const length = end - start;
+        if (end < 0 || length > MAX_SHORT) return -1;
+        target[at] = put === undefined ? Op.DELETE : Op.PUT;
+        target[at + 1] = length;
+        return put === undefined ? end : attempt(codec, key, () => encodeAt(codec, put.value, target, end));
+      },
+    }),
     encode({ key, put }) {
-      hash(key); // throws if it cannot be a key
+      hash(key);
       const bytes = encoder.encode(key);
       checkLength(bytes.length);
       const start = [Uint8Array.of(put === undefined ? Op.DELETE : Op.PUT), varint(bytes.length), bytes];
@@ -209,6 +241,8 @@ function operations<V>(codec: Codec<V>): Codec<Command<V>> {
   };
 }
 
+/** The longest key whose length is a varint of one byte. */
+const MAX_SHORT = 0x7f;
 /** The longest key that is read character by character, which is faster than a call of `TextDecoder`. */
 const SHORT = 32;
 

@@ -92,18 +92,23 @@ export interface StateMachine {
   /**
    * Applies an entry. Must give the same state on every replica. If it throws, the replica stops: otherwise its state
    * would differ from that of the others.
+   *
+   * @param entry the entry
+   * @param validated what {@linkcode validate} returned of its data, if it was called for this entry: a command need
+   *   not be decoded twice
    */
-  apply(entry: LogEntry): void | Promise<void>;
+  apply(entry: LogEntry, validated?: unknown): void | Promise<void>;
 
   /**
    * Checks a command before it is appended: an entry of the log cannot be taken back, and a command that cannot be
    * applied would stop the replica, now and after each restart. An entry that other replicas have committed is kept
    * from being appended by `UNSUPPORTED` only.
    *
+   * @returns anything: {@linkcode apply} gets it with the entry
    * @throws if the command cannot be applied; its proposer gets the error. `UNSUPPORTED` if a newer program wrote it:
    *   see {@linkcode commandCodec}
    */
-  validate?(data: Uint8Array): void;
+  validate?(data: Uint8Array): unknown;
 
   /**
    * The synchronous part of a save, between two applies: takes a point-in-time view. Short, since nothing is applied

@@ -8,12 +8,12 @@ import { checkPath, checkString } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
 import { type AddOptions, checkAddOptions, type FileInfo, type FileOptions } from "../snapshot/mod.ts";
 import { InPlaceFile } from "./in_place_file.ts";
-import type { LocalFile, LocalFiles, MediumFile, Places } from "./medium.ts";
+import type { LocalFile, LocalFiles, MediumFile, Place } from "./medium.ts";
 import { writeAll } from "./write_all.ts";
 
 /** A writer, as far as adding files needs it. */
 export interface AddContext {
-  readonly medium: Places;
+  readonly place: Place;
   readonly local: LocalFiles;
   isOpen(): boolean;
   /** A file of the snapshot, which `open` makes once its name is taken. */
@@ -53,12 +53,12 @@ export async function addLocal(
 }
 
 async function addFile(context: AddContext, file: LocalFile, link: boolean): Promise<void> {
-  const { medium } = context;
+  const { place } = context;
   let stored: MediumFile | undefined;
   await takeIn(context, file, {}, {
     open: async () => {
       stored = await put(context, file, link);
-      return stored === undefined ? await medium.open(medium.temp, file.name, "create") : stored;
+      return stored === undefined ? await place.open(file.name, "create") : stored;
     },
     readFrom: () => stored,
   });
@@ -105,16 +105,15 @@ async function takeIn(
 
 /** Puts a file into the snapshot without reading it. Returns nothing if it has to be copied. */
 async function put(
-  { medium, local }: AddContext,
+  { place, local }: AddContext,
   { path, name }: LocalFile,
   link: boolean,
 ): Promise<MediumFile | undefined> {
-  const { temp } = medium;
-  if (!await local.put(path, temp, name, link)) return undefined;
+  if (!await local.put(path, name, link)) return undefined;
   try {
-    return new InPlaceFile(await medium.open(temp, name, "update"));
+    return new InPlaceFile(await place.open(name, "update"));
   } catch (error) {
-    await medium.unlink(temp, name);
+    await place.unlink(name);
     if (hasCode(error, "FORBIDDEN")) return undefined; // one that may only be read cannot be synced: it is copied
     throw error;
   }

@@ -5,20 +5,10 @@
  * @module
  */
 
-import {
-  checkBoolean,
-  checkIndex,
-  checkOptions,
-  checkString,
-  integer,
-  isOf,
-  listOf,
-  required,
-  unfit,
-} from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
-import { checkManifest, type SnapshotInfo, type SnapshotMeta, type UnreadableSnapshot } from "../snapshot/mod.ts";
+import type { SnapshotMeta } from "../snapshot/mod.ts";
 import { mapAhead } from "../async/mod.ts";
+import { type Entry, infoOf, newestFirst, storedChecks, unreadableChecks, type UnreadablePlace } from "./entry.ts";
 import { aboutSnapshot, examine, isProof, MAX_QUARANTINED, readAll } from "./evidence.ts";
 import type { Medium, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
 import type { StoredReader } from "./reader.ts";
@@ -28,50 +18,6 @@ import type { StorageTrust } from "./trust.ts";
 
 /** Snapshots that are looked at at the same time. */
 const LOOKS_IN_FLIGHT = 8;
-
-/** Checks a snapshot that is said to be on a medium. */
-function checkStored(value: unknown, what: string): void {
-  checkOptions<StoredSnapshot>(value as StoredSnapshot, {
-    place: required(checkString),
-    manifest: required(checkManifest),
-    size: required(integer(0)),
-  }, what);
-}
-
-/** Checks a snapshot that is said to be on a medium but not readable. */
-function checkUnreadable(value: unknown, what: string): void {
-  checkOptions<UnreadablePlace>(value as UnreadablePlace, {
-    place: required(checkString),
-    index: required(checkIndex),
-    error: required((error, what) => {
-      if (!isOf(error, SnapshotError)) throw unfit(what, "a SnapshotError", error);
-    }),
-    isUnseen: checkBoolean,
-  }, what);
-}
-
-/** A snapshot of the storage. */
-export interface Entry extends StoredSnapshot {
-  readonly readers: Set<StoredReader>;
-  /** The reason why it may not be opened any more, if it is bad. */
-  bad?: string;
-  /** True if another was found bad meanwhile: files may be linked, and then damage in one is in both. */
-  suspect?: boolean;
-  /** True once a commit has found it too old. Snapshots found at opening stay until then. */
-  retired?: boolean;
-  /**
-   * The files that could not be read. Until they were read again, the snapshot neither counts for retention nor is
-   * retired.
-   */
-  unread?: Set<string>;
-}
-
-/** A snapshot that could not be read or understood when the storage was opened, or was not looked at then. */
-export interface UnreadablePlace extends UnreadableSnapshot {
-  readonly place: string;
-  /** True if nobody has looked at it yet, since newer ones are good. */
-  readonly isUnseen?: boolean;
-}
 
 /** The storage, as far as its snapshots need it. */
 export interface EntriesOwner {
@@ -107,8 +53,8 @@ export class Entries {
    * @param unreadable what else is there, and cannot be read now
    */
   constructor(owner: EntriesOwner, found: readonly StoredSnapshot[], unreadable: readonly UnreadablePlace[]) {
-    listOf(checkStored)(found, "found");
-    listOf(checkUnreadable)(unreadable, "unreadable");
+    storedChecks()(found, "found");
+    unreadableChecks()(unreadable, "unreadable");
     this.#owner = owner;
     this.#medium = owner.medium;
     this.#unlisted = [...unreadable].sort((a, b) => a.index > b.index ? -1 : 1);
@@ -142,7 +88,7 @@ export class Entries {
   good(): Entry[] {
     const { group, trust } = this.#owner;
     return this.#entries.filter(({ bad, manifest, place }) =>
-      bad === undefined && group.isOwn(manifest) && trust.has(place)
+      bad === undefined && group.isOwn(manifest) && trust.has(place.name)
     );
   }
 
@@ -150,8 +96,8 @@ export class Entries {
   get undecided(): { readonly index: bigint; readonly error: SnapshotError }[] {
     const { group, trust } = this.#owner;
     return this.#entries.flatMap(({ bad, manifest, place }) => {
-      const error = trust.refusal(place);
-      const isOpen = bad === undefined && error !== undefined && group.isOwn(manifest) && !trust.refuses(place);
+      const error = trust.refusal(place.name);
+      const isOpen = bad === undefined && error !== undefined && group.isOwn(manifest) && !trust.refuses(place.name);
       return isOpen ? [{ index: manifest.index, error }] : [];
     });
   }
@@ -166,7 +112,7 @@ export class Entries {
     const { group, trust } = this.#owner;
     for (const { manifest, place } of this.#entries) {
       if (manifest.index !== index) continue;
-      const refusal = group.isOwn(manifest) ? trust.refusal(place) : group.foreign(manifest);
+      const refusal = group.isOwn(manifest) ? trust.refusal(place.name) : group.foreign(manifest);
       if (refusal !== undefined) return refusal;
     }
     return undefined;
@@ -197,7 +143,7 @@ export class Entries {
     await this.#readAgain();
     await this.#owner.trust.look(
       this.#entries.map(({ place, manifest }) => ({
-        key: place,
+        key: place.name,
         isOwn: this.#owner.group.isOwn(manifest),
         manifest: () => manifest,
       })),
@@ -303,7 +249,7 @@ export class Entries {
     const { place, manifest, unread } = entry;
     try {
       await examine(this.#medium, place, manifest.index);
-      if (unread !== undefined) await readAll(this.#medium, entry, this.#owner.signal, unread);
+      if (unread !== undefined) await readAll(entry, this.#owner.signal, unread);
       delete entry.unread;
       return true;
     } catch (error) {
@@ -344,7 +290,7 @@ export class Entries {
     this.#entries = this.#entries.filter((entry) => !going.includes(entry));
     for (const { place, manifest, bad } of going) {
       try {
-        if (bad === undefined) await this.#medium.remove(place);
+        if (bad === undefined) await place.remove();
         else {
           await this.#medium.quarantine(place, manifest.index);
           await this.#dropQuarantined();
@@ -359,14 +305,14 @@ export class Entries {
   async #dropQuarantined(): Promise<void> {
     for (const { place, index } of (await this.quarantined()).slice(MAX_QUARANTINED)) {
       try {
-        await readAll(this.#medium, await examine(this.#medium, place, index), this.#owner.signal);
+        await readAll(await examine(this.#medium, place, index), this.#owner.signal);
         this.#owner.warn(
           new SnapshotError("BUSY", `Snapshot ${index} is quarantined, and is good: restore it, or remove it`, {
             index,
           }),
         );
       } catch (error) {
-        if (isProof(error)) await this.#medium.remove(place);
+        if (isProof(error)) await place.remove();
         else if (!this.#owner.signal.aborted) this.#warnLeft(error, index);
       }
     }
@@ -387,20 +333,4 @@ export class Entries {
     await this.#looking;
     await this.#settling;
   }
-}
-
-function newestFirst(a: Entry, b: Entry): number {
-  return a.manifest.index > b.manifest.index ? -1 : a.manifest.index < b.manifest.index ? 1 : 0;
-}
-
-/** Returns a snapshot as a storage lists it. */
-export function infoOf({ manifest, size, readers }: Entry): SnapshotInfo {
-  return {
-    meta: manifest.meta,
-    digest: manifest.digest,
-    size,
-    files: manifest.files.length,
-    chunks: manifest.files.reduce((sum, { chunks }) => sum + (chunks?.count ?? 0), 0),
-    pinned: readers.size > 0,
-  };
 }

@@ -8,7 +8,7 @@
 import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { SnapshotManifest } from "../snapshot/mod.ts";
 import { sha256, toHex } from "../stream/mod.ts";
-import type { Medium, PlacedSnapshot, Places, StoredSnapshot } from "./medium.ts";
+import type { Medium, Place, PlacedSnapshot, StoredSnapshot } from "./medium.ts";
 import { StoredReader } from "./reader.ts";
 
 /** The number of bad snapshots that are kept for a person. */
@@ -20,7 +20,7 @@ export const MAX_QUARANTINED = 4;
  * @throws {SnapshotError} `CORRUPT` or `MALFORMED` if both checks find the same, which proves it; `UNAVAILABLE` if they
  *   differ; others as {@linkcode Medium.inspect} does
  */
-export async function examine(medium: Medium, place: string, index: bigint): Promise<StoredSnapshot> {
+export async function examine(medium: Medium, place: Place, index: bigint): Promise<StoredSnapshot> {
   let first: SnapshotError;
   try {
     return await medium.inspect(place, index);
@@ -70,12 +70,11 @@ export function isProof(error: unknown): error is SnapshotError {
  * @throws {SnapshotError} `CORRUPT` if something is proven wrong; whatever else it cannot be read for
  */
 export async function readAll(
-  places: Places,
   placed: PlacedSnapshot,
   signal: AbortSignal | undefined,
   names: Iterable<string> = placed.manifest.files.map(({ name }) => name),
 ): Promise<void> {
-  const reader = new StoredReader(places, placed, { found() {}, unreadable() {}, released() {} });
+  const reader = new StoredReader(placed, { found() {}, unreadable() {}, released() {} });
   try {
     for (const name of names) {
       try {

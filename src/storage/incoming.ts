@@ -9,7 +9,7 @@ import { mapAhead } from "../async/mod.ts";
 import type { ChunkedFile, SnapshotManifest } from "../snapshot/mod.ts";
 import { ChunkTable } from "./chunk_table.ts";
 import { HandlePool } from "./handle_pool.ts";
-import type { MediumFile, Places } from "./medium.ts";
+import type { MediumFile, Place, ReadablePlace } from "./medium.ts";
 import { chunkWritten, readIfRight } from "./read_chunk.ts";
 
 /** Files made durable at the same time, if they were found here. */
@@ -34,25 +34,24 @@ export interface Incoming {
 export class IncomingFiles implements Iterable<Incoming> {
   /** The states of the chunks; they change by {@linkcode mark} and {@linkcode lose}, which count for the files too. */
   readonly table: ChunkTable;
-  /** The place, and that of the snapshot once it is one. */
-  place: string;
-  readonly #medium: Places;
+  readonly place: Place;
+  /** Where they are read: in the place, and in that of the snapshot once it is one. */
+  readable: ReadablePlace;
   readonly #manifest: SnapshotManifest;
   readonly #files: ReadonlyMap<string, Incoming>;
   readonly #handles: HandlePool;
   readonly #check: () => void;
 
   /**
-   * @param medium has, or will have, a place for it
+   * @param place the place for it, which may not be there yet
    * @param manifest what is received
    * @param check throws when nothing may be written any more
    */
-  constructor(medium: Places, manifest: SnapshotManifest, check: () => void) {
+  constructor(place: Place, manifest: SnapshotManifest, check: () => void) {
     const { content } = manifest;
-    this.#medium = medium;
+    this.place = this.readable = place;
     this.#manifest = manifest;
     this.#check = check;
-    this.place = medium.installPlace(manifest);
     this.table = new ChunkTable(content);
     this.#handles = new HandlePool((name) => this.openToWrite(this.#files.get(name)!));
     let first = 0;
@@ -89,7 +88,7 @@ export class IncomingFiles implements Iterable<Incoming> {
 
   /** Opens a file to be written to; makes it if there is none. */
   async openToWrite(file: Incoming): Promise<MediumFile> {
-    const opened = await this.#medium.open(this.place, file.info.name, file.exists ? "update" : "create");
+    const opened = await this.place.open(file.info.name, file.exists ? "update" : "create");
     file.exists = true;
     return opened;
   }
@@ -132,7 +131,7 @@ export class IncomingFiles implements Iterable<Incoming> {
     for (let i = first; i < first + chunks.count; i++) this.lose(file, i);
     file.exists = false;
     file.begun++;
-    await this.#medium.unlink(this.place, name);
+    await this.place.unlink(name);
   }
 
   /** Makes all of them durable, those too that were found here: a process that was killed may not have synced them. */

@@ -21,7 +21,7 @@ import { type ChunkSet, equal, sha256, streamFrom } from "../stream/mod.ts";
 import { type Incoming, IncomingFiles } from "./incoming.ts";
 import { superfluous } from "./leftovers.ts";
 import { LocalChunks } from "./local_chunks.ts";
-import type { MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";
+import type { MediumFile, Place, PlacedSnapshot, Places, Published } from "./medium.ts";
 import { Trial } from "./trial.ts";
 
 /** The number of interrupted installs that are kept: see `leftovers.ts`. */
@@ -32,7 +32,7 @@ export interface InstallOwner {
   /** Complete snapshots to take chunks from, newest first. */
   snapshots(): readonly PlacedSnapshot[];
   /** Makes the place a snapshot, after `trial` has run. */
-  publish(place: string, manifest: SnapshotManifest, trial: Trial): Promise<Published>;
+  publish(place: Place, manifest: SnapshotManifest, trial: Trial): Promise<Published>;
   /** The install has ended, for now or for good. */
   released(): void;
 }
@@ -58,7 +58,7 @@ export class StoredInstall implements SnapshotInstall {
     this.#medium = medium;
     this.manifest = manifest;
     this.#owner = owner;
-    this.#files = new IncomingFiles(medium, manifest, () => this.#check());
+    this.#files = new IncomingFiles(medium.installPlace(manifest), manifest, () => this.#check());
   }
 
   async prepare(options: PrepareOptions = {}): Promise<void> {
@@ -72,21 +72,21 @@ export class StoredInstall implements SnapshotInstall {
     await this.#medium.checkNames?.(this.manifest);
     const { place } = this.#files;
     const others = await this.#medium.installs();
-    const mine = others.find((other) => other.place === place);
+    const mine = others.find((other) => other.place.name === place.name);
     const isResumed = mine !== undefined && equal(mine.manifest.digest, this.manifest.digest);
     if (!isResumed) {
-      await this.#medium.clear(place);
-      await this.#medium.describe(place, this.manifest);
+      await place.clear();
+      await place.describe(this.manifest);
     }
-    const left = others.filter((other) => other.place !== place)
+    const left = others.filter((other) => other.place.name !== place.name)
       .sort((a, b) => a.manifest.index < b.manifest.index ? 1 : -1);
-    const kept = await this.#medium.kept?.(place);
-    const local = new LocalChunks(this.#medium, this.#files, this.#owner.snapshots(), () => this.#check(), options);
+    const kept = await place.kept?.();
+    const local = new LocalChunks(this.#files, this.#owner.snapshots(), () => this.#check(), options);
     if (kept !== undefined) local.takeKept(kept);
     else await local.take({ place, manifest: this.manifest }, isResumed, left);
     // A peer that offers many snapshots must not fill the disk with them.
-    const dropped = await superfluous(this.#medium, left, MAX_UNFINISHED - 1);
-    for (const { place } of dropped) await this.#medium.remove(place).catch(() => {});
+    const dropped = await superfluous(left, MAX_UNFINISHED - 1);
+    for (const { place } of dropped) await place.remove().catch(() => {});
   }
 
   missing(): IterableIterator<ChunkSpan> {
@@ -141,13 +141,13 @@ export class StoredInstall implements SnapshotInstall {
 
   /** Opens a file to be read. While the install becomes a snapshot, the place of its files is not known: this waits. */
   async #openHeld(name: string): Promise<MediumFile> {
-    const { place } = this.#files;
+    const { readable } = this.#files;
     try {
-      return await this.#medium.open(place, name, "read");
+      return await readable.open(name, "read");
     } catch (error) {
       await this.#committing?.catch(() => {});
-      if (this.#files.place === place) throw error;
-      return await this.#medium.open(this.#files.place, name, "read");
+      if (this.#files.readable === readable) throw error;
+      return await this.#files.readable.open(name, "read");
     }
   }
 
@@ -199,7 +199,7 @@ export class StoredInstall implements SnapshotInstall {
       await Promise.allSettled(this.#running); // chunks that came twice
       await this.#files.finish();
       const { info, place } = await this.#owner.publish(this.#files.place, this.manifest, trial);
-      this.#files.place = place; // reads of what was received continue from there
+      this.#files.readable = place; // reads of what was received continue from there
       this.#state = "committed";
       await this.#removeOlder().catch(() => {}); // the commit has succeeded, even if they stay
       return info;
@@ -216,12 +216,12 @@ export class StoredInstall implements SnapshotInstall {
   async #drop(): Promise<void> {
     this.#state = "closed";
     await this.#files.close().catch(() => {});
-    await this.#medium.remove(this.#files.place).catch(() => {}); // if that fails, it is swept when it is old
+    await this.#files.place.remove().catch(() => {}); // if that fails, it is swept when it is old
   }
 
   async #removeOlder(): Promise<void> {
     for (const { place, manifest } of await this.#medium.installs()) {
-      if (manifest.index <= this.manifest.index) await this.#medium.remove(place);
+      if (manifest.index <= this.manifest.index) await place.remove();
     }
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { MediumFile, PlacedSnapshot, Places } from "./medium.ts";
+import type { MediumFile, ReceivedSnapshot } from "./medium.ts";
 import { readIfRight } from "./read_chunk.ts";
 
 /** Chunks of an install that are looked at, to estimate how much of it is here. */
@@ -14,23 +14,21 @@ const SAMPLES = 32;
  * The installs to drop so that so many are left: those of which least is here, since they cost least to fetch again; of
  * equals those of the older snapshots. Whoever offers many snapshots drops no other's half-received one.
  *
- * @param medium has them
  * @param left the installs, newest snapshot first
  * @param most how many may be left
  */
 export async function superfluous(
-  medium: Places,
-  left: readonly PlacedSnapshot[],
+  left: readonly ReceivedSnapshot[],
   most: number,
-): Promise<readonly PlacedSnapshot[]> {
+): Promise<readonly ReceivedSnapshot[]> {
   if (left.length <= most) return [];
-  const costs = new Map<PlacedSnapshot, number>();
-  for (const install of left) costs.set(install, await costOf(medium, install));
+  const costs = new Map<ReceivedSnapshot, number>();
+  for (const install of left) costs.set(install, await costOf(install));
   return [...left].sort((a, b) => costs.get(b)! - costs.get(a)!).slice(most); // the sort is stable
 }
 
 /** The approximate number of bytes of an install that are here and right, and would have to be fetched again. */
-async function costOf(medium: Places, { place, manifest: { content } }: PlacedSnapshot): Promise<number> {
+async function costOf({ place, manifest: { content } }: ReceivedSnapshot): Promise<number> {
   const samples = Math.min(SAMPLES, content.count);
   let held = 0;
   let opened: { readonly name: string; readonly file: MediumFile | undefined } | undefined;
@@ -40,7 +38,7 @@ async function costOf(medium: Places, { place, manifest: { content } }: PlacedSn
       if (opened?.name !== name) {
         await opened?.file?.close();
         opened = undefined;
-        opened = { name, file: await medium.open(place, name, "read").catch(() => undefined) };
+        opened = { name, file: await place.open(name, "read").catch(() => undefined) };
       }
       if (opened.file === undefined) continue;
       const bytes = await readIfRight(opened.file, chunks, chunk).catch(() => undefined);

@@ -9,7 +9,7 @@ import { InFlight } from "../async/mod.ts";
 import type { PrepareOptions } from "../snapshot/mod.ts";
 import { type ChunkMap, toHex } from "../stream/mod.ts";
 import type { Incoming, IncomingFiles } from "./incoming.ts";
-import type { MediumFile, PlacedSnapshot, Places } from "./medium.ts";
+import type { MediumFile, PlacedSnapshot } from "./medium.ts";
 import { readChunk } from "./read_chunk.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
 
@@ -18,7 +18,6 @@ const IN_FLIGHT = 4;
 
 /** Finds chunks in the place of an install, and in other places of its medium. */
 export class LocalChunks {
-  readonly #medium: Places;
   readonly #files: IncomingFiles;
   #whole: ReadonlyMap<string, WholeFile> | undefined;
   readonly #snapshots: readonly PlacedSnapshot[];
@@ -26,20 +25,17 @@ export class LocalChunks {
   readonly #options: PrepareOptions;
 
   /**
-   * @param medium has the places
    * @param files what is received
    * @param snapshots complete snapshots, newest first
    * @param check throws when nothing may be written any more
    * @param options the signal, and a listener
    */
   constructor(
-    medium: Places,
     files: IncomingFiles,
     snapshots: readonly PlacedSnapshot[],
     check: () => void,
     options: PrepareOptions,
   ) {
-    this.#medium = medium;
     this.#files = files;
     this.#snapshots = snapshots;
     this.#check = check;
@@ -90,7 +86,7 @@ export class LocalChunks {
     const source = this.#linkable(file);
     if (source === undefined) return false;
     try {
-      if (!await this.#medium.link(source.place, this.#files.place, source.name, file.info.name)) return false;
+      if (!await this.#files.place.link(source.place, source.name, file.info.name)) return false;
     } catch (error) {
       if (isUnusable(error)) return false;
       throw error;
@@ -112,7 +108,7 @@ export class LocalChunks {
   /** Marks the right chunks of a file in our place. Returns whether it can be used: it was read and is not too long. */
   async #look(file: Incoming, onReused: PrepareOptions["onReused"]): Promise<boolean> {
     try {
-      const handle = await this.#medium.open(this.#files.place, file.info.name, "read");
+      const handle = await this.#files.place.open(file.info.name, "read");
       try {
         await this.#scan(file, handle, onReused);
         return await handle.size() <= file.info.chunks.size;
@@ -160,13 +156,13 @@ export class LocalChunks {
     for (const { place, manifest } of sources) {
       for (const { name, chunks } of manifest.files) {
         if (chunks === undefined) continue;
-        const own = place === files.place ? files.get(name)! : undefined; // of which only verified chunks are a source
+        const own = place.name === files.place.name ? files.get(name)! : undefined; // of which only verified chunks are a source
         let source: MediumFile | undefined;
         try {
           for (let i = 0; i < chunks.count; i++) {
             if (!files.table.isWanted(chunks.digest(i)) || own && !files.table.has(own.first + i)) continue;
             throwIfCancelled(this.#options.signal);
-            source ??= await this.#medium.open(place, name, "read");
+            source ??= await place.open(name, "read");
             running.add(this.#copyChunk(source, name, chunks, i));
             if (running.size >= IN_FLIGHT) await running.next();
           }

@@ -46,22 +46,28 @@ export interface MediumFile {
 
 /** A snapshot, complete or being received, and its place. */
 export interface PlacedSnapshot {
-  /** The name of the place. */
-  readonly place: string;
+  /** The place. */
+  readonly place: ReadablePlace;
   /** The manifest of the snapshot that is there, or will be. */
   readonly manifest: SnapshotManifest;
 }
 
+/** A snapshot that is being received. */
+export interface ReceivedSnapshot extends PlacedSnapshot {
+  readonly place: Place;
+}
+
 /** A snapshot that is complete. */
 export interface StoredSnapshot extends PlacedSnapshot {
+  readonly place: Place;
   /** Bytes of all its files. */
   readonly size: number;
 }
 
 /** A quarantined snapshot and its place. */
 export interface QuarantinedPlace {
-  /** The name of the place. */
-  readonly place: string;
+  /** The place. */
+  readonly place: Place;
   /** Its index. */
   readonly index: bigint;
   /** The time of its quarantine in milliseconds since 1970. */
@@ -73,7 +79,7 @@ export interface Published {
   /** The snapshot. */
   readonly info: SnapshotInfo;
   /** Its place now. */
-  readonly place: string;
+  readonly place: ReadablePlace;
 }
 
 /** A file on a disk, outside of the places of a storage. */
@@ -100,7 +106,7 @@ export interface OpenLocalFile {
   close(): Promise<void>;
 }
 
-/** Files on a disk that a medium can put into its places. */
+/** Files on a disk that can be put into a place. */
 export interface LocalFiles {
   /**
    * Lists a file, or the files of a directory and of those below it, by name.
@@ -113,65 +119,82 @@ export interface LocalFiles {
   /** Opens one to read it. */
   open(path: string): Promise<OpenLocalFile>;
   /**
-   * Puts a file into a place without reading it: as a second name of the file where `link` permits that, else as a
+   * Puts a file into the place without reading it: as a second name of the file where `link` permits that, else as a
    * clone.
    *
    * @returns whether that can be done
    */
-  put(path: string, place: string, name: string, link: boolean): Promise<boolean>;
+  put(path: string, name: string, link: boolean): Promise<boolean>;
   /**
    * Opens a file that the snapshot only refers to: it stays where it is, is read, and made durable there. Absent where
-   * nobody could say where it is: see {@linkcode Places.reference}.
+   * nobody could say where it is: see {@linkcode ReadablePlace.reference}.
    */
   refer?(path: string): Promise<MediumFile>;
 }
 
-/** Places with files. A place holds a snapshot, complete or being built; the medium chooses its name. */
-export interface Places {
-  /** The place for the one snapshot that is being written. */
-  readonly temp: string;
-  /** The files on the disk that the places are on. Absent where there is no disk. */
-  readonly local?: LocalFiles;
-  /** The place for receiving this snapshot. */
-  installPlace(manifest: SnapshotManifest): string;
-  /** The places that earlier installs left, with their manifests. */
-  installs(): Promise<PlacedSnapshot[]>;
+/** A place that is read: it has the files of a snapshot, complete or being built. */
+export interface ReadablePlace {
+  /** Its name, which its medium chose. */
+  readonly name: string;
   /**
-   * Fails if two names of a snapshot would be the same here. Absent where that cannot happen.
-   *
-   * @throws {SnapshotError} `UNSUPPORTED`
-   */
-  checkNames?(manifest: SnapshotManifest): Promise<void>;
-  /** Makes an empty place; removes everything that was there. */
-  clear(place: string): Promise<void>;
-  /** Writes the manifest of a place, before or after its files. */
-  describe(place: string, manifest: SnapshotManifest): Promise<void>;
-  /**
-   * Returns a function that reports by digest whether a chunk is here already and need not be written into a place.
-   * Absent where chunks are not kept by their digests.
-   */
-  kept?(place: string): Promise<(digest: Uint8Array) => boolean>;
-  /**
-   * Opens a file. `"create"` makes it, and the directories that it is in; it must not exist.
+   * Opens a file to read it.
    *
    * @param range what of it will be read, from its start to its end; if absent, here and there a chunk
    * @throws {SnapshotError} `NOT_FOUND`
    */
-  open(place: string, name: string, mode: "read" | "create" | "update", range?: ByteRange): Promise<MediumFile>;
+  open(name: string, mode: "read", range?: ByteRange): Promise<MediumFile>;
   /**
-   * Opens a referenced file that is not in its place. Absent where nobody knows where such files are.
+   * Opens a referenced file that is not in the place. Absent where nobody knows where such files are.
    *
    * @param file which
    * @param snapshot the metadata of its snapshot
    * @throws {SnapshotError} `UNAVAILABLE` if it cannot be opened
    */
   reference?(file: FileInfo, snapshot: SnapshotMeta): Promise<MediumFile>;
-  /** Puts a file of one place into another too, without a copy. Returns whether that can be done. */
-  link(from: string, to: string, name: string, as: string): Promise<boolean>;
-  /** Removes a file from a place. */
-  unlink(place: string, name: string): Promise<void>;
-  /** Removes a place with everything in it. */
-  remove(place: string): Promise<void>;
+}
+
+/** A place of a medium. It takes places of the same medium only. */
+export interface Place extends ReadablePlace {
+  /** The files on the disk that the place is on. Absent where there is no disk. */
+  readonly local?: LocalFiles;
+  /** Makes it an empty place; removes everything that was there. */
+  clear(): Promise<void>;
+  /** Writes the manifest, before or after the files. */
+  describe(manifest: SnapshotManifest): Promise<void>;
+  /**
+   * Returns a function that reports by digest whether a chunk is here already and need not be written. Absent where
+   * chunks are not kept by their digests.
+   */
+  kept?(): Promise<(digest: Uint8Array) => boolean>;
+  /**
+   * Opens a file. `"create"` makes it, and the directories that it is in; it must not exist.
+   *
+   * @param range what of it will be read
+   * @throws {SnapshotError} `NOT_FOUND`
+   */
+  open(name: string, mode: "read" | "create" | "update", range?: ByteRange): Promise<MediumFile>;
+  /** Puts a file of another place here too, without a copy. Returns whether that can be done. */
+  link(from: ReadablePlace, name: string, as: string): Promise<boolean>;
+  /** Removes a file. */
+  unlink(name: string): Promise<void>;
+  /** Removes it with everything in it. */
+  remove(): Promise<void>;
+}
+
+/** The places of a medium. A place holds a snapshot, complete or being built; the medium chooses its name. */
+export interface Places {
+  /** The place for the one snapshot that is being written. */
+  readonly temp: Place;
+  /** The place for receiving this snapshot. */
+  installPlace(manifest: SnapshotManifest): Place;
+  /** The places that earlier installs left, with their manifests. */
+  installs(): Promise<ReceivedSnapshot[]>;
+  /**
+   * Fails if two names of a snapshot would be the same here. Absent where that cannot happen.
+   *
+   * @throws {SnapshotError} `UNSUPPORTED`
+   */
+  checkNames?(manifest: SnapshotManifest): Promise<void>;
 }
 
 /** Places that one process has to itself. */
@@ -180,7 +203,7 @@ export interface Medium extends Places {
    * Makes a place with all its files a snapshot: durable, and read back before it becomes visible. Otherwise throws and
    * leaves everything as it is.
    */
-  publish(place: string, manifest: SnapshotManifest): Promise<StoredSnapshot>;
+  publish(place: Place, manifest: SnapshotManifest): Promise<StoredSnapshot>;
   /**
    * Reads the manifest of a place, a quarantined one too, and checks that all files are there with their sizes.
    *
@@ -189,13 +212,13 @@ export interface Medium extends Places {
    * @throws {SnapshotError} `CORRUPT` or `MALFORMED` if what is there is not what was written, `UNSUPPORTED` if a newer
    *   release wrote it, `UNAVAILABLE` if something is not there; others if one cannot look
    */
-  inspect(place: string, index: bigint): Promise<StoredSnapshot>;
+  inspect(place: Place, index: bigint): Promise<StoredSnapshot>;
   /** Keeps the snapshot of a place for a person, where no storage takes it for a snapshot. */
-  quarantine(place: string, index: bigint): Promise<void>;
+  quarantine(place: Place, index: bigint): Promise<void>;
   /** The quarantined snapshots, including those from before this opening. */
   quarantined(): Promise<QuarantinedPlace[]>;
   /** Makes a quarantined place a snapshot again, durably; the caller has verified it. */
-  restore(place: string, index: bigint): Promise<StoredSnapshot>;
+  restore(place: Place, index: bigint): Promise<StoredSnapshot>;
   /** Releases the medium. */
   close(): Promise<void>;
 }

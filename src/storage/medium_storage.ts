@@ -30,9 +30,10 @@ import {
 } from "../snapshot/mod.ts";
 import { neverThrowing } from "../async/mod.ts";
 import { examine, isProof, readAll } from "./evidence.ts";
-import { Entries, type Entry, infoOf } from "./entries.ts";
+import { Entries } from "./entries.ts";
+import { type Entry, infoOf } from "./entry.ts";
 import { StoredInstall } from "./install.ts";
-import type { Medium, Published, StoredSnapshot } from "./medium.ts";
+import type { Medium, Place, Published, StoredSnapshot } from "./medium.ts";
 import { QuarantineListeners } from "./quarantine_listeners.ts";
 import { StoredReader } from "./reader.ts";
 import { type Grouping, StorageGroup } from "./storage_group.ts";
@@ -81,9 +82,9 @@ export class MediumStorage implements SnapshotStorage {
     medium: Medium,
     found: readonly StoredSnapshot[],
     options: StorageOptions = {},
-    unreadable: readonly (UnreadableSnapshot & { readonly place: string })[] = [],
+    unreadable: readonly (UnreadableSnapshot & { readonly place: Place })[] = [],
   ) {
-    able("a Medium", "open", "publish", "remove")(medium, "medium");
+    able("a Medium", "installPlace", "publish", "inspect")(medium, "medium");
     const { retain, onWarning = () => {}, signer, verifier, floor = 0n, group } = checkOptions(
       options,
       storageChecks(),
@@ -127,11 +128,11 @@ export class MediumStorage implements SnapshotStorage {
     this.#work.check();
     return await this.#work.write(async (released) => {
       await this.#entries.lookAgain();
-      await this.#medium.clear(this.#medium.temp);
+      await this.#medium.temp.clear();
       await this.#entries.lookAgain();
       this.#work.check();
       const grouping = options.raw === true ? this.#group.offered : this.#group.saved;
-      return new StoredWriter(this.#medium, {
+      return new StoredWriter(this.#medium.temp, {
         snapshots: () => this.#entries.good().filter(({ suspect }) => !suspect),
         publish: (place, manifest, trial) => this.#publish(place, manifest, trial, grouping),
         released,
@@ -148,7 +149,7 @@ export class MediumStorage implements SnapshotStorage {
     if (typeof index === "object" || !this.#entries.knows(index)) await this.#entries.lookAgain();
     this.#work.check();
     const good = this.#entries.good().filter(({ manifest }) => isChosen(manifest.meta, index));
-    const entry = this.#unreadable.prefer(good, ({ place }) => place);
+    const entry = this.#unreadable.prefer(good, ({ place }) => place.name);
     if (entry === undefined) {
       const refusal = typeof index === "object" ? undefined : this.#entries.refusalAt(index);
       if (refusal !== undefined) throw refusal;
@@ -159,10 +160,10 @@ export class MediumStorage implements SnapshotStorage {
   }
 
   #reader(entry: Entry): StoredReader {
-    const reader = new StoredReader(this.#medium, entry, {
+    const reader = new StoredReader(entry, {
       found: (error) => this.#entries.condemn(entry, error.message),
       unreadable: (file) => {
-        this.#unreadable.add(entry.place);
+        this.#unreadable.add(entry.place.name);
         (entry.unread ??= new Set()).add(file);
       },
       released: () => {
@@ -235,7 +236,7 @@ export class MediumStorage implements SnapshotStorage {
     const reader = this.#reader(entry); // so that it is not removed meanwhile
     try {
       await examine(this.#medium, entry.place, entry.manifest.index);
-      await readAll(this.#medium, entry, this.#closing.signal);
+      await readAll(entry, this.#closing.signal);
       return undefined;
     } catch (error) {
       this.#work.check();
@@ -272,7 +273,7 @@ export class MediumStorage implements SnapshotStorage {
           const found = await examine(this.#medium, place, index);
           if (!this.#group.isOwn(found.manifest)) throw this.#group.foreign(found.manifest);
           await this.#trust.check(found.manifest);
-          await readAll(this.#medium, found, signal);
+          await readAll(found, signal);
           return infoOf(this.#add(await this.#medium.restore(place, index)));
         } catch (error) {
           throwIfCancelled(signal);
@@ -332,16 +333,16 @@ export class MediumStorage implements SnapshotStorage {
   }
 
   #add(stored: StoredSnapshot): Entry {
-    this.#trust.add(stored.place);
+    this.#trust.add(stored.place.name);
     return this.#entries.add(stored);
   }
 
-  #publish(place: string, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
+  #publish(place: Place, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
     return this.#work.publish(async () => {
       await this.#trust.check(manifest);
       await this.#entries.lookAgain();
       this.#checkWanted(manifest, grouping);
-      await trial.run(this.#medium, { place, manifest });
+      await trial.run({ place, manifest });
       const entry = this.#add(await this.#medium.publish(place, manifest));
       await this.#entries.retireOld(entry);
       await this.#trust.kept(this.#entries.good().map(({ manifest }) => manifest.index), this.#entries.areDecided);

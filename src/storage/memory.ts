@@ -7,7 +7,7 @@
 import { SnapshotError } from "../errors.ts";
 import type { SnapshotManifest } from "../snapshot/mod.ts";
 import { toHex } from "../stream/mod.ts";
-import type { Medium, MediumFile, PlacedSnapshot, QuarantinedPlace, StoredSnapshot } from "./medium.ts";
+import type { Medium, MediumFile, Place, QuarantinedPlace, ReceivedSnapshot, StoredSnapshot } from "./medium.ts";
 import { MediumStorage } from "./medium_storage.ts";
 import type { StorageOptions } from "./storage_options.ts";
 
@@ -43,110 +43,129 @@ export class MemoryStorage extends MediumStorage {
 }
 
 /** A place in memory. */
-interface Place {
-  manifest?: SnapshotManifest;
-  readonly files: Map<string, MemoryFile>;
+export class MemoryPlace implements Place {
+  readonly name: string;
+  manifest: SnapshotManifest | undefined;
+  #files: Map<string, MemoryFile> | undefined;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** The files. */
+  get files(): Map<string, MemoryFile> {
+    if (this.#files !== undefined) return this.#files;
+    throw new SnapshotError("CLOSED", "The storage was closed");
+  }
+
+  /** Reports whether it is there. */
+  get exists(): boolean {
+    return this.#files !== undefined;
+  }
+
+  clear(): Promise<void> {
+    return this.fill(new Map(), undefined);
+  }
+
+  /** Has it hold these files. */
+  fill(files: Map<string, MemoryFile>, manifest: SnapshotManifest | undefined): Promise<void> {
+    this.#files = files;
+    this.manifest = manifest;
+    return Promise.resolve();
+  }
+
+  async describe(manifest: SnapshotManifest): Promise<void> {
+    await this.fill(this.files, manifest);
+  }
+
+  async open(name: string, mode: "read" | "create" | "update"): Promise<MediumFile> {
+    if (mode === "create") this.files.set(name, new MemoryFile());
+    return this.#file(name);
+  }
+
+  #file(name: string): MemoryFile {
+    const file = this.files.get(name);
+    if (file !== undefined) return file;
+    throw new SnapshotError("NOT_FOUND", `There is no file ${JSON.stringify(name)}`, { file: name });
+  }
+
+  async link(from: MemoryPlace, name: string, as: string): Promise<boolean> {
+    this.files.set(as, from.#file(name));
+    return true;
+  }
+
+  async unlink(name: string): Promise<void> {
+    this.files.delete(name);
+  }
+
+  async remove(): Promise<void> {
+    this.#files = this.manifest = undefined;
+  }
 }
 
 /** Places in memory. */
 export class MemoryMedium implements Medium {
-  readonly temp: string = "temp";
-  readonly #places = new Map<string, Place>();
-  readonly #quarantined = new Map<string, QuarantinedPlace>();
+  readonly temp: Place = new MemoryPlace("temp");
+  readonly #installs = new Map<string, MemoryPlace>();
+  readonly #quarantined = new Map<MemoryPlace, QuarantinedPlace>();
   #published = 0;
 
-  installPlace({ index, digest }: SnapshotManifest): string {
-    return `install-${index}-${toHex(digest)}`;
+  installPlace({ index, digest }: SnapshotManifest): Place {
+    for (const [name, { exists }] of this.#installs) if (!exists) this.#installs.delete(name);
+    const name = `install-${index}-${toHex(digest)}`;
+    const place = this.#installs.get(name) ?? new MemoryPlace(name);
+    this.#installs.set(name, place);
+    return place;
   }
 
-  async installs(): Promise<PlacedSnapshot[]> {
-    return [...this.#places].flatMap(([place, { manifest }]) =>
-      place.startsWith("install-") && manifest !== undefined ? [{ place, manifest }] : []
-    );
+  async installs(): Promise<ReceivedSnapshot[]> {
+    return [...this.#installs.values()].flatMap((place) => {
+      const { manifest } = place;
+      return manifest === undefined ? [] : [{ place, manifest }];
+    });
   }
 
-  async clear(place: string): Promise<void> {
-    this.#places.set(place, { files: new Map() });
-  }
-
-  async describe(place: string, manifest: SnapshotManifest): Promise<void> {
-    this.#place(place).manifest = manifest;
-  }
-
-  async open(place: string, name: string, mode: "read" | "create" | "update"): Promise<MediumFile> {
-    const { files } = this.#place(place);
-    if (mode === "create") files.set(name, new MemoryFile());
-    const file = files.get(name);
-    if (file !== undefined) return file;
-    throw notFound(name);
-  }
-
-  async link(from: string, to: string, name: string, as: string): Promise<boolean> {
-    const file = this.#places.get(from)?.files.get(name);
-    if (file === undefined) throw notFound(name);
-    this.#place(to).files.set(as, file);
-    return true;
-  }
-
-  async unlink(place: string, name: string): Promise<void> {
-    this.#place(place).files.delete(name);
-  }
-
-  async publish(place: string, manifest: SnapshotManifest): Promise<StoredSnapshot> {
-    const found = this.#place(place);
+  async publish(from: MemoryPlace, manifest: SnapshotManifest): Promise<StoredSnapshot> {
+    const { files } = from;
     let size = 0;
     for (const { name, chunks } of manifest.files) {
-      const actual = await found.files.get(name)?.size();
+      const actual = await files.get(name)?.size();
       if (actual !== chunks?.size) {
         throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} is not complete`, { file: name });
       }
       size += actual!;
     }
     // Not named by its index, which may be taken again while a reader still has the quarantined snapshot.
-    const stored = { place: `snapshot-${++this.#published}`, manifest, size };
-    this.#places.delete(place);
-    this.#places.set(stored.place, { ...found, manifest });
-    return stored;
+    const place = new MemoryPlace(`snapshot-${++this.#published}`);
+    await place.fill(files, manifest);
+    await from.remove();
+    return { place, manifest, size };
   }
 
-  async inspect(place: string, index: bigint): Promise<StoredSnapshot> {
-    const { manifest } = this.#place(place);
+  async inspect(place: MemoryPlace, index: bigint): Promise<StoredSnapshot> {
+    const { manifest } = place;
     if (manifest?.index === index) return { place, manifest, size: manifest.size };
-    throw new SnapshotError("UNAVAILABLE", `There is no snapshot ${index} at ${place}`, { index });
+    throw new SnapshotError("UNAVAILABLE", `There is no snapshot ${index} at ${place.name}`, { index });
   }
 
-  async remove(place: string): Promise<void> {
-    this.#places.delete(place);
-    this.#quarantined.delete(place);
-  }
-
-  async quarantine(place: string, index: bigint): Promise<void> {
+  async quarantine(place: MemoryPlace, index: bigint): Promise<void> {
     this.#quarantined.set(place, { place, index, at: Date.now() });
   }
 
   async quarantined(): Promise<QuarantinedPlace[]> {
+    for (const place of this.#quarantined.keys()) if (!place.exists) this.#quarantined.delete(place);
     return [...this.#quarantined.values()].reverse(); // the last comes first, even within one millisecond
   }
 
-  async restore(place: string, index: bigint): Promise<StoredSnapshot> {
+  async restore(place: MemoryPlace, index: bigint): Promise<StoredSnapshot> {
     const restored = await this.inspect(place, index);
     this.#quarantined.delete(place);
     return restored;
   }
 
   async close(): Promise<void> {
-    this.#places.clear();
+    await Promise.all([this.temp, ...this.#installs.values()].map((place) => place.remove()));
   }
-
-  #place(place: string): Place {
-    const found = this.#places.get(place);
-    if (found !== undefined) return found;
-    throw new SnapshotError("CLOSED", "The storage was closed");
-  }
-}
-
-function notFound(name: string): SnapshotError {
-  return new SnapshotError("NOT_FOUND", `There is no file ${JSON.stringify(name)}`, { file: name });
 }
 
 /** Bytes in pages, so that a growing file is never copied as a whole; a page is as large as what is in it. */

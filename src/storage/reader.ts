@@ -19,12 +19,14 @@ import {
 } from "../snapshot/mod.ts";
 import { InFlight, Operation, raceAbort } from "../async/mod.ts";
 import { type ChunkMap, streamFrom } from "../stream/mod.ts";
-import type { MediumFile, PlacedSnapshot, Places } from "./medium.ts";
+import type { MediumFile, PlacedSnapshot, ReadablePlace } from "./medium.ts";
 import { blocks, readChunk, readUnverified } from "./read_chunk.ts";
 import { verifyFiles } from "./verify.ts";
 
-/** Chunks read and hashed ahead. */
+/** The most chunks that are read and hashed ahead. */
 const READ_AHEAD = 4;
+/** The most bytes of them, but for two chunks. */
+const READ_AHEAD_BYTES = 1024 * 1024;
 
 /** The part of its storage that a {@linkcode StoredReader} needs. */
 export interface ReaderOwner {
@@ -39,20 +41,17 @@ export interface ReaderOwner {
 /** The reader of a storage on a medium. */
 export class StoredReader implements SnapshotReader {
   readonly manifest: SnapshotManifest;
-  readonly #medium: Places;
-  readonly #place: string;
+  readonly #place: ReadablePlace;
   readonly #owner: ReaderOwner;
   readonly #files = new Set<MediumFile>();
   readonly #closing = new AbortController();
   #closed: Promise<void> | undefined;
 
   /**
-   * @param medium where it lies
    * @param snapshot what and where
    * @param owner the storage
    */
-  constructor(medium: Places, { place, manifest }: PlacedSnapshot, owner: ReaderOwner) {
-    this.#medium = medium;
+  constructor({ place, manifest }: PlacedSnapshot, owner: ReaderOwner) {
     this.#place = place;
     this.manifest = manifest;
     this.#owner = owner;
@@ -88,9 +87,14 @@ export class StoredReader implements SnapshotReader {
       const plan = chunks === undefined
         ? blocks(file, name, start, Math.min(end, await file.size()))
         : chunkParts(file, name, chunks, start, Math.min(end, chunks.size), unverified ? readUnverified : readChunk);
+      const fit = chunks === undefined ? READ_AHEAD : Math.floor(READ_AHEAD_BYTES * chunks.count / chunks.size);
+      const most = Math.min(READ_AHEAD, Math.max(fit, 2));
+      let ahead = 1; // one more with each chunk that is taken: many may ask for content, and take none of it
       for (const part of plan) {
         running.add(part());
-        if (running.size >= READ_AHEAD) yield await this.#whileOpen(running.next());
+        if (running.size < ahead) continue;
+        yield await this.#whileOpen(running.next());
+        ahead = Math.min(ahead + 1, most);
       }
       while (running.size > 0) yield await this.#whileOpen(running.next());
     } catch (error) {
@@ -173,14 +177,14 @@ export class StoredReader implements SnapshotReader {
   async #find(info: FileInfo, range: ByteRange, signal: AbortSignal | undefined): Promise<MediumFile> {
     const { name, source } = info;
     try {
-      return await this.#medium.open(this.#place, name, "read", range);
+      return await this.#place.open(name, "read", range);
     } catch (error) {
       if (!hasCode(error, "NOT_FOUND")) throw error;
       if (source !== "reference") throw missing(name, error); // the disk may be away: this does not prove it bad
-      if (this.#medium.reference === undefined) throw unknownReference(info, this.meta, error);
+      if (this.#place.reference === undefined) throw unknownReference(info, this.meta, error);
     }
     const { signal: closing } = this.#closing;
-    const opening = this.#medium.reference(info, this.meta);
+    const opening = this.#place.reference(info, this.meta);
     try {
       return await raceAbort(opening, signal === undefined ? closing : AbortSignal.any([closing, signal]));
     } catch (error) {

@@ -6,7 +6,7 @@
 
 import { hasCode } from "../errors.ts";
 import type { CheckOptions } from "../snapshot/mod.ts";
-import type { PlacedSnapshot, Places } from "./medium.ts";
+import type { PlacedSnapshot } from "./medium.ts";
 import { StoredReader } from "./reader.ts";
 
 /** One commit's check: see {@linkcode CheckOptions}. */
@@ -25,10 +25,10 @@ export class Trial {
    *
    * @throws whatever the check throws
    */
-  async run(places: Places, placed: PlacedSnapshot): Promise<void> {
+  async run(placed: PlacedSnapshot): Promise<void> {
     if (this.#check === undefined) return;
     let isDamagedHere = false; // if so, only some chunks have to come again
-    const reader = new StoredReader(places, placed, {
+    const reader = new StoredReader(placed, {
       found: () => isDamagedHere = true,
       unreadable: () => {},
       released: () => {},

@@ -5,14 +5,14 @@
  */
 
 import { type ChunkMap, toHex } from "../stream/mod.ts";
-import type { PlacedSnapshot } from "./medium.ts";
+import type { PlacedSnapshot, ReadablePlace } from "./medium.ts";
 
 /** A file of a complete snapshot. */
 export interface WholeFile {
   /** The index of the snapshot. */
   readonly index: bigint;
   /** The place of the snapshot. */
-  readonly place: string;
+  readonly place: ReadablePlace;
   /** The name of the file there. */
   readonly name: string;
   /** Its chunks there. */

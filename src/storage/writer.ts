@@ -36,7 +36,7 @@ import { chooseChunkSize } from "./chunk_size.ts";
 import { FileSink } from "./file_sink.ts";
 import { FileSyncs } from "./file_syncs.ts";
 import { PacedFile } from "./paced_file.ts";
-import type { MediumFile, PlacedSnapshot, Places, Published } from "./medium.ts";
+import type { MediumFile, Place, PlacedSnapshot, Published } from "./medium.ts";
 import { chunkWritten, readChunk } from "./read_chunk.ts";
 import { Trial } from "./trial.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
@@ -49,7 +49,7 @@ const REUSED_AT_A_TIME = 8;
 /** The part of its storage that a {@linkcode StoredWriter} needs. */
 export interface WriterOwner {
   /** Makes the place a snapshot, after `trial` has run. */
-  publish(place: string, manifest: SnapshotManifest, trial: Trial): Promise<Published>;
+  publish(place: Place, manifest: SnapshotManifest, trial: Trial): Promise<Published>;
   /** The writer has ended: committed or aborted. */
   released(): void;
   /** Complete snapshots whose files may be reused, newest first; none of them suspect. */
@@ -70,7 +70,7 @@ type Tell = (bytes: number, chunks: number) => void;
 
 /** The writer of a storage on a medium. */
 export class StoredWriter implements SnapshotWriter {
-  readonly #medium: Places;
+  readonly #place: Place;
   readonly #owner: WriterOwner;
   readonly #names = new NameSet();
   readonly #open = new Map<string, FileSink>();
@@ -90,16 +90,16 @@ export class StoredWriter implements SnapshotWriter {
   readonly add?: NonNullable<SnapshotWriter["add"]>;
 
   /**
-   * @param medium has an empty place for it
+   * @param place an empty one
    * @param owner the storage
    */
-  constructor(medium: Places, owner: WriterOwner) {
-    this.#medium = medium;
+  constructor(place: Place, owner: WriterOwner) {
+    this.#place = place;
     this.#owner = owner;
-    const { local } = medium;
+    const { local } = place;
     if (local === undefined) return;
     const context: AddContext = {
-      medium,
+      place,
       local,
       isOpen: () => this.#state === "open",
       stream: (name, options, open) => this.#stream(name, options, open),
@@ -110,7 +110,7 @@ export class StoredWriter implements SnapshotWriter {
   }
 
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
-    return this.#stream(name, options, () => this.#medium.open(this.#medium.temp, name, "create"));
+    return this.#stream(name, options, () => this.#place.open(name, "create"));
   }
 
   #stream(name: string, options: FileOptions, open: () => Promise<MediumFile>): WritableStream<Uint8Array> {
@@ -169,7 +169,7 @@ export class StoredWriter implements SnapshotWriter {
       await sink?.discard(reason);
       await this.#syncs.ended(); // a browser removes no file that is open
       if (this.#state === "done") return; // its place is removed as a whole
-      await this.#medium.unlink(this.#medium.temp, name);
+      await this.#place.unlink(name);
       this.#names.delete(name);
     });
   }
@@ -243,7 +243,7 @@ export class StoredWriter implements SnapshotWriter {
 
   async #giveBack(names: readonly string[]): Promise<void> {
     for (const name of names) {
-      await this.#medium.unlink(this.#medium.temp, name);
+      await this.#place.unlink(name);
       this.#names.delete(name);
     }
   }
@@ -252,13 +252,13 @@ export class StoredWriter implements SnapshotWriter {
   async #reuse(whole: WholeFile, name: string, tell: Tell): Promise<void> {
     this.#checkNotGivenUp();
     const { place, chunks } = whole;
-    if (await this.#medium.link(place, this.#medium.temp, whole.name, name)) tell(chunks.size, chunks.count);
+    if (await this.#place.link(place, whole.name, name)) tell(chunks.size, chunks.count);
     else await this.#copy(whole, name, tell);
   }
 
   /** Syncs a linked file, since a storage without syncs may have written it. Returns whether its size is right. */
   async #keep(name: string, size: number): Promise<boolean> {
-    const file = await this.#medium.open(this.#medium.temp, name, "update");
+    const file = await this.#place.open(name, "update");
     try {
       await file.sync();
       return await file.size() === size;
@@ -269,9 +269,9 @@ export class StoredWriter implements SnapshotWriter {
 
   /** Copies a file and reports each chunk, so that a large copy is not taken for a hang. */
   async #copy({ place, name, chunks }: WholeFile, as: string, tell: Tell): Promise<void> {
-    const source = await this.#medium.open(place, name, "read");
+    const source = await place.open(name, "read");
     try {
-      const target = new PacedFile(await this.#medium.open(this.#medium.temp, as, "create"));
+      const target = new PacedFile(await this.#place.open(as, "create"));
       try {
         for (let i = 0; i < chunks.count; i++) {
           this.#checkNotGivenUp();
@@ -343,7 +343,7 @@ export class StoredWriter implements SnapshotWriter {
         const marks = { ...(seal !== undefined && { seal }), ...(signature !== undefined && { signature }) };
         manifest = await SnapshotManifest.of({ ...complete, ...marks }, files);
       }
-      const { info } = await this.#owner.publish(this.#medium.temp, manifest, new Trial(options));
+      const { info } = await this.#owner.publish(this.#place, manifest, new Trial(options));
       this.#state = "done";
       this.#owner.released();
       return info;
@@ -369,7 +369,7 @@ export class StoredWriter implements SnapshotWriter {
         await Promise.all([...this.#open.values()].map((sink) => sink.discard(reason ?? closed())));
         await Promise.allSettled(this.#running);
         await this.#syncs.ended();
-        await this.#medium.remove(this.#medium.temp);
+        await this.#place.remove();
       } finally {
         this.#owner.released();
       }

@@ -20,6 +20,7 @@ import {
 import { SnapshotError } from "../errors.ts";
 import { checkGroup } from "../snapshot/mod.ts";
 import type { Progress } from "../async/mod.ts";
+import { tellable } from "./wire.ts";
 
 /** The longest name of a leader, in bytes. */
 const MAX_LEADER = 255;
@@ -98,8 +99,13 @@ export interface NotificationReply {
   readonly term?: bigint;
   /** The progress of its install. */
   readonly progress?: Progress;
-  /** The reason why there is none, or it takes none. */
+  /**
+   * The reason why there is none, or it takes none. Over HTTP nothing is told of what its sources answered, nor of its
+   * disk: whoever may notify could look around in its network.
+   */
   readonly reason?: string;
+  /** The error of which the reason is the message. It is not sent. */
+  readonly cause?: unknown;
 }
 
 /** Checks a notification. */
@@ -170,9 +176,10 @@ function leaderOf(value: unknown): NonNullable<InstallNotification["leader"]> {
 }
 
 /** A reply as JSON. */
-export function replyJson({ snapshotIndex, snapshotTerm, term, ...reply }: NotificationReply): unknown {
+export function replyJson({ snapshotIndex, snapshotTerm, term, cause, ...reply }: NotificationReply): unknown {
   return {
     ...reply,
+    ...(cause !== undefined && { reason: tellable(cause) }),
     ...(snapshotIndex !== undefined && { snapshotIndex: String(snapshotIndex) }),
     ...(snapshotTerm !== undefined && { snapshotTerm: String(snapshotTerm) }),
     ...(term !== undefined && { term: String(term) }),

@@ -195,13 +195,21 @@ export function problem(error: unknown, status?: number, headers: HeadersInit = 
       title: code,
       status: chosen,
       code,
-      detail: (chosen < 500 || chosen === 507) && !isOfServer(error) ? messageOf(error) : "The server could not do it",
+      detail: chosen < 500 || chosen === 507 ? tellable(error) : OWN_FAILURE,
     }),
     { status: chosen, headers },
   );
   response.headers.set("Content-Type", PROBLEM_TYPE);
   response.headers.set("Cache-Control", "no-store"); // something absent now may be here soon
   return response;
+}
+
+/** What is told of the server's own failures. */
+const OWN_FAILURE = "The server could not do it";
+
+/** What a client may be told of an error: its message, unless it speaks of the server, or of what that asked for. */
+export function tellable(error: unknown): string {
+  return isOfServer(error) ? OWN_FAILURE : messageOf(error);
 }
 
 /**

@@ -20,6 +20,8 @@ interface Growing {
   /** Prepares for a count, in a directory of its own; returns what is measured, which leaves all as it was. */
   readonly prepare: (count: number, root: string) => Promise<() => Promise<unknown>>;
   readonly atMost: number;
+  /** How many times as long the most may take as the fewest. */
+  readonly ratio?: number;
 }
 
 async function save(root: string, files: number, bytes: number): Promise<void> {
@@ -74,12 +76,12 @@ async function longLog(count: number, root: string): Promise<() => Promise<void>
 const all: readonly Growing[] = [
   { what: "save", unit: "MiB", counts: [64, 256, 1024, 4096], prepare: saving(() => 1, (n) => n * MiB), atMost: 1.05 },
   { what: "save", unit: "files", counts: [10, 100, 1000, 10_000], prepare: saving((n) => n, () => 4096), atMost: 1.05 },
-  { what: "open", unit: "snapshots", counts: [1, 10, 100, 1000], prepare: manySnapshots, atMost: 0.3 },
+  { what: "open", unit: "snapshots", counts: [1, 10, 100, 1000], prepare: manySnapshots, atMost: 0.3, ratio: 2 },
   { what: "replay", unit: "entries", counts: [1e3, 1e4, 1e5, 1e6], prepare: longLog, atMost: 1.05 },
 ];
 
 await inTemp(async (directory) => {
-  for (const [i, { what, unit, counts, prepare, atMost }] of all.entries()) {
+  for (const [i, { what, unit, counts, prepare, atMost, ratio }] of all.entries()) {
     const times: number[] = [];
     for (const count of counts) {
       const root = `${directory}/${i}-${count}`;
@@ -94,5 +96,7 @@ await inTemp(async (directory) => {
     const [fewer, most] = counts.slice(-2) as [number, number];
     const exponent = Math.log(last / before) / Math.log(most / fewer);
     report("growth", `${what}, by ${unit}: exponent`, exponent, "", { atMost });
+    if (ratio === undefined) continue;
+    report("growth", `${what}, ${most} ${unit} / ${counts[0]}`, last / times[0]!, "ratio", { atMost: ratio });
   }
 });

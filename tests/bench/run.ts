@@ -7,12 +7,13 @@ import type { Finding } from "./report.ts";
 
 const HERE = new URL(".", import.meta.url).pathname;
 const ROOT = new URL("../..", import.meta.url).pathname;
-const BENCHES = "save files pull transfer pause cow memory state propose growth object follow versitygw peers".split(
-  " ",
-);
+const BENCHES = "save files pull transfer pause cow memory state propose growth object follow versitygw peers formats"
+  .split(
+    " ",
+  );
 /** What is measured by several programs. */
 const PARTS: Readonly<Record<string, readonly string[]>> = { object: ["object", "durable_object", "jetstream"] };
-const CHILDREN = ["pull_server", "memory_child", "transfer_node", "follow_child"];
+const CHILDREN = ["pull_server", "memory_child", "transfer_node", "follow_child", "formats_child"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -26,7 +27,7 @@ const { values, positionals } = parseArgs({
 /** Those that start servers as Deno does. */
 const ON_DENO: readonly string[] = ["versitygw", ...PARTS["object"]!];
 /** Those that are told how much, and how often. */
-const SIZED: readonly string[] = ["peers"];
+const SIZED: readonly string[] = ["peers", "formats"];
 const asked = positionals.length > 0 ? positionals : BENCHES;
 for (const name of asked) {
   if (!BENCHES.includes(name)) throw new Error(`There is no benchmark ${name}, but ${BENCHES.join(", ")}`);

@@ -1,6 +1,6 @@
 // The one caller of a machine: turns, what was applied, and the failure after which nothing is.
 
-import { type LogEntry, MemoryStorage, SnapshotError, type StateMachine } from "../../mod.ts";
+import { type LogEntry, MemoryLog, MemoryStorage, Replica, SnapshotError, type StateMachine } from "../../mod.ts";
 import { FsmCaller } from "../../src/extend.ts";
 import { assert, gate, rejects, test, turns } from "../support/harness.ts";
 import { bytes, entries } from "../support/parts.ts";
@@ -139,4 +139,24 @@ test("fsm: of what other replicas committed only what a newer program wrote is r
   };
   await rejects(() => fsm.checkUnderstood(entry), "UNSUPPORTED");
   fsm.checkUnderstood({ ...entry, configuration: { peers: [] } });
+});
+
+test("fsm: what a machine returned of a command is given to it with the entry, in a replica too", async () => {
+  const given: unknown[] = [];
+  class Looking extends Probe {
+    validate(data: Uint8Array): unknown {
+      return { of: new TextDecoder().decode(data) };
+    }
+
+    override apply(entry: LogEntry, validated?: unknown): void | Promise<void> {
+      given.push(validated);
+      return super.apply(entry);
+    }
+  }
+  const replica = await Replica.open({ machine: new Looking(), log: new MemoryLog(), storage: new MemoryStorage() });
+  await Promise.all(["a", "b"].map((text) => replica.propose(bytes(text))));
+  await replica.reconfigure({ peers: ["x"] });
+  await replica.append([3n, 4n, 5n].map((index) => ({ index, term: 1n, data: bytes(`entry ${index}`) })));
+  assert.deepEqual(given, [{ of: "a" }, { of: "b" }, { of: "entry 4" }, { of: "entry 5" }]);
+  await replica.close();
 });

@@ -125,6 +125,21 @@ test("a log that is not full keeps what it has behind the only snapshot of two",
     assert.equal(log.firstIndex, 1n);
   }, { retain: 2 }));
 
+test("a full log is purged though a follower lacks its entries, which can install a snapshot", () =>
+  onSmallLog(async (replica, log, until) => {
+    const put = (value: string) => replica.propose(replica.machine.put("key", value));
+    replica.log!.acknowledge("behind", 1n);
+    for (const value of ["a", "b"]) await put(value);
+    await replica.snapshot().result;
+    await until("purged");
+    assert.equal(log.firstIndex, 2n, "it is kept for the follower while there is room");
+    for (const value of ["c", "d"]) await put(value);
+    await rejects(put("refused"), "NO_SPACE");
+    await until("purged");
+    assert.isAbove(Number(log.firstIndex), 2);
+    await put("e");
+  }));
+
 test("a full log is not purged behind a snapshot that cannot be read whole", () =>
   onSmallLog(
     async (replica, log, until, storage) => {

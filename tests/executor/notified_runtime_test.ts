@@ -230,8 +230,9 @@ test("notified: a machine that cannot load it does not make it stick", () =>
     replica.machine.onLoad = () => {
       if (fails) throw new Error("cannot load");
     };
-    const reply = await answer(replica, from(10n));
+    const { cause, ...reply } = await answer(replica, from(10n));
     assert.deepEqual(reply, { result: "SNAPSHOT_UNAVAILABLE", reason: "cannot load", term: 1n });
+    assert.instanceOf(cause, Error);
     fails = false;
     assert.deepEqual(await answer(replica, from(10n)), {
       result: "SNAPSHOT_INSTALLED",
@@ -269,3 +270,29 @@ test("notified: over HTTP, by a leader that asks again and again", () =>
     await handler.close();
     await storage.close();
   }));
+
+test("notified: whoever notifies over HTTP learns nothing of what its sources answered: it could look around by them", async () => {
+  const answers: Readonly<Record<string, () => Promise<Response>>> = {
+    "an absent page": () => Promise.resolve(new Response("no such page", { status: 404 })),
+    "a page": () => Promise.resolve(new Response("<h1>Printer</h1>", { headers: { "Content-Type": "text/html" } })),
+    "a login": () => Promise.resolve(new Response("who?", { status: 401 })),
+    "nothing": () => Promise.reject(new TypeError("connection refused")),
+  };
+  const told = new Set<string>();
+  for (const [what, fetch] of Object.entries(answers)) {
+    const url = "http://10.0.0.1:631/admin";
+    const onNotification = () => ({ sources: [{ url, fetch }], options: { retryFor: 0 } });
+    await following(() => onNotification, async (replica, there) => {
+      const handler = snapshotHandler(there, { target: replica, allowWrites: true });
+      const inner: TestSource["fetch"] = (request) => handler(request);
+      let reply: NotificationReply;
+      do reply = await notifyInstall({ url: "http://follower", fetch: inner }, from(10n)); while (
+        reply.result === "IN_PROGRESS"
+      );
+      assert.strictEqual(reply.result, "SNAPSHOT_UNAVAILABLE", what);
+      told.add(reply.reason!);
+      await handler.close();
+    });
+  }
+  assert.deepEqual([...told], ["The server could not do it"]);
+});

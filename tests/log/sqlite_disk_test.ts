@@ -74,6 +74,18 @@ test("SqliteLog: entries of any sizes come in order, and large ones are read one
     await rejects(reading.next(), "NOT_FOUND"); // it was not read with the one before
   }));
 
+test("SqliteLog: large entries are read one by one after it was opened again, too", () =>
+  onLog(async (first, path) => {
+    await first.append([0, 1, 2].map((i) => ({ index: BigInt(i + 1), term: 1n, data: noise(1_000_000, i) })));
+    await first.close();
+    const log = await SqliteLog.open(path);
+    const reading = log.entries(1n)[Symbol.asyncIterator]();
+    await reading.next();
+    await log.purge(2n);
+    await rejects(reading.next(), "NOT_FOUND");
+    await log.close();
+  }));
+
 test("SqliteLog: a second one on the same file is BUSY, in the same process too, until the first is closed", () =>
   onLog(async (log, path) => {
     await rejects(SqliteLog.open(path), "BUSY");

@@ -4,7 +4,7 @@ import { assert, test } from "../support/harness.ts";
 import { runtime } from "../suites/runtimes.ts";
 import { testGuides } from "./guides.ts";
 import { command } from "./npm_package.ts";
-import { packed, type Project, TOOLS } from "./project.ts";
+import { packed, tool, TOOLS } from "./project.ts";
 
 async function filesOf(directory: string, below = ""): Promise<string[]> {
   const found: string[] = [];
@@ -13,11 +13,6 @@ async function filesOf(directory: string, below = ""): Promise<string[]> {
     else found.push(`${below}${name}`);
   }
   return found;
-}
-
-/** Runs a tool of the project on Node. */
-async function tool({ directory }: Project, script: string, ...args: string[]): Promise<string> {
-  return await command(await runtime("node24"), [`${directory}/node_modules/${script}`, ...args], directory);
 }
 
 test("package: it has what it needs, and nothing of the tests, of JSR, or of the machine that made it", async () => {
@@ -42,12 +37,6 @@ test("package: it has what it needs, and nothing of the tests, of JSR, or of the
   const own = Object.keys(manifest.dependencies);
   assert.isEmpty(own.filter((name) => /^@nats-io|^@opentelemetry|^preact$|^uplot$/.test(name)), "not for everybody");
   assert.hasAllKeys(manifest.peerDependenciesMeta, Object.keys(manifest.peerDependencies));
-});
-
-test("package: publint and attw have nothing to say", async () => {
-  const project = await packed();
-  assert.include(await tool(project, "publint/src/cli.js", project.root, "--strict"), "All good!");
-  await tool(project, "@arethetypeswrong/cli/dist/index.js", project.tarball, "--profile", "esm-only", "--quiet");
 });
 
 /** The entries by the types that they need. */

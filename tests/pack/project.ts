@@ -1,7 +1,7 @@
 // A project that has the package installed, beside the tools that look at it.
 
 import { BUILD } from "../suites/program.ts";
-import { installPackages, RUNTIMES } from "../suites/runtimes.ts";
+import { installPackages, runtime, RUNTIMES } from "../suites/runtimes.ts";
 import { command, makePackage } from "./npm_package.ts";
 
 /** What looks at the package, by the names that it gets. */
@@ -65,6 +65,19 @@ async function makeProject(directory: string): Promise<Project> {
   const modules = `${directory}/node_modules`;
   await link(Object.keys(TOOLS), `${RUNTIMES}/pack/node_modules`, modules);
   return { directory, tarball, root: `${modules}/@snapstream/snapstream` };
+}
+
+/** Runs a tool of the project on Node. */
+export async function tool({ directory }: Project, script: string, ...args: string[]): Promise<string> {
+  return await command(await runtime("node24"), [`${directory}/node_modules/${script}`, ...args], directory);
+}
+
+/** Has publint and attw look at the package; fails with what they say if they find anything. */
+export async function checkPackage(): Promise<void> {
+  const project = await packed();
+  const said = await tool(project, "publint/src/cli.js", project.root, "--strict");
+  if (!said.includes("All good!")) throw new Error(said);
+  await tool(project, "@arethetypeswrong/cli/dist/index.js", project.tarball, "--profile", "esm-only", "--quiet");
 }
 
 /** Links packages into a `node_modules`, each by its name. */

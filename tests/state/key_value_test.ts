@@ -46,6 +46,60 @@ test("a save is of the moment it was begun", async () => {
   await storage.close();
 });
 
+test("commands have the same bytes, however their codec writes values, and whatever it does meanwhile", async () => {
+  const codec = jsonCodec<unknown>();
+  const { encodeInto: _, ...slow } = codec;
+  const other = new KeyValueMachine(codec);
+  const busy = new KeyValueMachine<unknown>({
+    ...codec,
+    encodeInto(value, target, at) {
+      other.put("x".repeat(100), "of another command"); // in the room of this one, if that were shared
+      return codec.encodeInto!(value, target, at);
+    },
+  });
+  const quick = new KeyValueMachine(codec);
+  const model = new KeyValueMachine<unknown>(slow);
+  const lengths = fc.constantFrom(0, 1, 42, 126, 127, 128, 300, 65_500, 70_000);
+  const letters = fc.constantFrom("k", "é", "€", "😀");
+  await fc.assert(
+    fc.asyncProperty(lengths, letters, lengths, letters, async (keyLength, keyLetter, length, letter) => {
+      const [key, value] = [keyLetter.repeat(keyLength), letter.repeat(length)];
+      for (const machine of [quick, busy]) {
+        assert.deepEqual(machine.put(key, value), model.put(key, value));
+        assert.deepEqual(machine.delete(key), model.delete(key));
+      }
+      const data = quick.put(key, value);
+      quick.apply({ index: ++index, term: 1n, data });
+      assert.equal(quick.get(key), value);
+    }),
+  );
+});
+
+test("what was validated is applied without being decoded again; what is of other bytes or machines is not", () => {
+  const codec = utf8Codec();
+  let decoded = 0;
+  const counting = () =>
+    new KeyValueMachine({
+      ...codec,
+      decode(bytes) {
+        decoded++;
+        return codec.decode(bytes);
+      },
+    });
+  const [machine, other] = [counting(), counting()];
+  const [one, two] = [machine.put("a", "1"), machine.put("a", "2")];
+  const validated = machine.validate(one);
+  assert.equal(decoded, 1);
+  machine.apply({ index: 1n, term: 1n, data: one }, validated);
+  assert.deepEqual([machine.get("a"), decoded], ["1", 1]);
+  machine.apply({ index: 2n, term: 1n, data: two }, validated);
+  assert.deepEqual([machine.get("a"), decoded], ["2", 2]);
+  other.apply({ index: 1n, term: 1n, data: one }, validated);
+  assert.deepEqual([other.get("a"), decoded], ["1", 3]);
+  machine.apply({ index: 3n, term: 1n, data: one }, { data: one, by: machine, key: "a", put: { value: "3" } });
+  assert.deepEqual([machine.get("a"), decoded], ["1", 4]);
+});
+
 test("a key of a megabyte, of letters that take three bytes", async () => {
   const machine = new KeyValueMachine(utf8Codec());
   const key = "€".repeat(400_000);

@@ -4,8 +4,8 @@
 import { SnapshotError, type SnapshotErrorCode } from "../../mod.ts";
 import { MediumStorage } from "../../src/storage/medium_storage.ts";
 import type { StorageOptions } from "../../src/storage/storage_options.ts";
-import type { MediumFile, StoredSnapshot } from "../../src/storage/medium.ts";
-import { MemoryMedium } from "../../src/storage/memory.ts";
+import type { MediumFile, Place, StoredSnapshot } from "../../src/storage/medium.ts";
+import { MemoryMedium, type MemoryPlace } from "../../src/storage/memory.ts";
 
 /** What goes wrong with a read: an error, the same wrong byte each time, another one each time, or a short read. */
 export type ReadFault = SnapshotErrorCode | "bad" | "flapping" | "short";
@@ -29,29 +29,39 @@ export class FaultyMedium extends MemoryMedium {
 
   override async publish(...args: Parameters<MemoryMedium["publish"]>): Promise<StoredSnapshot> {
     const stored = await super.publish(...args);
-    this.placeOf.set(stored.manifest.index, stored.place);
+    this.placeOf.set(stored.manifest.index, stored.place.name);
+    this.#spoil(stored.place);
     return stored;
   }
 
-  override async inspect(place: string, index: bigint): Promise<StoredSnapshot> {
-    const fault = this.fault({ place });
+  override async inspect(place: MemoryPlace, index: bigint): Promise<StoredSnapshot> {
+    const fault = this.fault({ place: place.name });
     if (fault === "bad" || fault === "short") throw new SnapshotError("CORRUPT", "The manifest is wrong");
     if (fault === "flapping") throw new SnapshotError("CORRUPT", `The manifest is wrong in way ${this.#reads++}`);
-    if (fault !== undefined) throw new SnapshotError(fault, `The manifest of ${place} fails`);
+    if (fault !== undefined) throw new SnapshotError(fault, `The manifest of ${place.name} fails`);
     return await super.inspect(place, index);
   }
 
-  override async open(place: string, name: string, mode: "read" | "create" | "update"): Promise<MediumFile> {
-    const file = await super.open(place, name, mode);
-    if (mode !== "read") return file;
-    const fault = this.fault({ place, name });
-    if (fault === "NOT_FOUND") throw new SnapshotError(fault, `There is no ${name}`);
-    return {
-      read: (buffer, position) => this.#read(file, { place, name }, buffer, position),
-      write: () => Promise.reject(new Error("It was opened to be read")),
-      sync: () => file.sync(),
-      size: () => file.size(),
-      close: () => file.close(),
+  /** Has reads of a snapshot's place fail as they are told to, and notes its removal. */
+  #spoil(place: Place): void {
+    const [open, remove] = [place.open.bind(place), place.remove.bind(place)];
+    const at = place.name;
+    place.open = async (name, mode, range) => {
+      const file = await open(name, mode, range);
+      if (mode !== "read") return file;
+      const fault = this.fault({ place: at, name });
+      if (fault === "NOT_FOUND") throw new SnapshotError(fault, `There is no ${name}`);
+      return {
+        read: (buffer, position) => this.#read(file, { place: at, name }, buffer, position),
+        write: () => Promise.reject(new Error("It was opened to be read")),
+        sync: () => file.sync(),
+        size: () => file.size(),
+        close: () => file.close(),
+      };
+    };
+    place.remove = async () => {
+      this.moved.push(`remove ${at}`);
+      await remove();
     };
   }
 
@@ -67,13 +77,8 @@ export class FaultyMedium extends MemoryMedium {
     throw new SnapshotError(fault, `${read.name} of ${read.place} fails`);
   }
 
-  override async remove(place: string): Promise<void> {
-    if (place.startsWith("snapshot-")) this.moved.push(`remove ${place}`);
-    await super.remove(place);
-  }
-
-  override async quarantine(place: string, index: bigint): Promise<void> {
-    this.moved.push(`quarantine ${place}`);
+  override async quarantine(place: MemoryPlace, index: bigint): Promise<void> {
+    this.moved.push(`quarantine ${place.name}`);
     await super.quarantine(place, index);
   }
 }

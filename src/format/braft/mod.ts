@@ -132,9 +132,9 @@ function fileOf(files: SourceFiles, { path }: Place, info: FileInfo): FormatFile
     name,
     size: entry?.size ?? 0,
     attributes,
-    async *read(start, end, signal) {
+    async *read(start, end, options) {
       if (isElsewhere) throw elsewhere(name, path + name);
-      yield* readBlocks(files, path + name, start, end, signal);
+      yield* readBlocks(files, path + name, start, end, options);
     },
     ...(chunks !== undefined && { check: () => chunkCheck({ name, chunks }) }),
   };

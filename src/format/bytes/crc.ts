@@ -5,6 +5,8 @@
  * @module
  */
 
+import { WIDE_BLOCK, type WideCrc, wideCrc64 } from "./crc64_wide.ts";
+
 /** A check that is computed as bytes come. */
 export interface RunningCrc {
   /** Takes in bytes. */
@@ -26,13 +28,20 @@ const BITS64: Readonly<Record<"xz" | "jones", Parameters>> = {
   xz: { polynomial: 0xc96c_5795_d787_0f42n, ones: 0xffff_ffff_ffff_ffffn },
   jones: { polynomial: 0x95ac_9329_ac4b_c9b5n, ones: 0n },
 };
-const BITS32: Readonly<Record<"castagnoli" | "ieee", number>> = { castagnoli: 0x82f6_3b78, ieee: 0xedb8_8320 };
+const CASTAGNOLI = 0x82f6_3b78;
 
-const tables64 = new Map<bigint, Int32Array>();
-const tables32 = new Map<number, Int32Array>();
+/** What a CRC-64 is computed with. */
+interface Tables64 {
+  /** Eight tables of 256 entries, of a low and a high half each. */
+  readonly table: Int32Array;
+  /** What takes in whole blocks; made when the first comes, nothing where there can be none. */
+  wide: WideCrc | "none" | undefined;
+}
 
-/** Eight tables of 256 entries, of a low and a high half each. */
-function tables64Of(polynomial: bigint): Int32Array {
+const tables64 = new Map<bigint, Tables64>();
+let tables32: Int32Array | undefined;
+
+function tables64Of(polynomial: bigint): Tables64 {
   const found = tables64.get(polynomial);
   if (found !== undefined) return found;
   const [polyLow, polyHigh] = [Number(polynomial & MASK32) | 0, Number(polynomial >> 32n) | 0];
@@ -54,25 +63,24 @@ function tables64Of(polynomial: bigint): Int32Array {
     table[at] = (low >>> 8 | high << 24) ^ table[next]!;
     table[at + 1] = high >>> 8 ^ table[next + 1]!;
   }
-  tables64.set(polynomial, table);
-  return table;
+  const tables: Tables64 = { table, wide: undefined };
+  tables64.set(polynomial, tables);
+  return tables;
 }
 
-function tables32Of(polynomial: number): Int32Array {
-  const found = tables32.get(polynomial);
-  if (found !== undefined) return found;
+function castagnoliTables(): Int32Array {
+  if (tables32 !== undefined) return tables32;
   const table = new Int32Array(8 * 256);
   for (let byte = 0; byte < 256; byte++) {
     let value = byte;
-    for (let bit = 0; bit < 8; bit++) value = (value & 1) === 1 ? value >>> 1 ^ polynomial : value >>> 1;
+    for (let bit = 0; bit < 8; bit++) value = (value & 1) === 1 ? value >>> 1 ^ CASTAGNOLI : value >>> 1;
     table[byte] = value;
   }
   for (let at = 256; at < table.length; at++) {
     const before = table[at - 256]!;
     table[at] = before >>> 8 ^ table[before & 0xff]!;
   }
-  tables32.set(polynomial, table);
-  return table;
+  return tables32 = table;
 }
 
 /**
@@ -82,12 +90,21 @@ function tables32Of(polynomial: number): Int32Array {
  */
 export function crc64(kind: "xz" | "jones"): RunningCrc {
   const { polynomial, ones } = BITS64[kind];
-  const t = tables64Of(polynomial);
+  const tables = tables64Of(polynomial);
+  const { table: t } = tables;
   const [xorLow, xorHigh] = [Number(ones & MASK32) | 0, Number(ones >> 32n) | 0];
   let [low, high] = [xorLow, xorHigh];
   return {
     update(b) {
       let [l, h, i] = [low, high, 0];
+      if (b.length >= WIDE_BLOCK) tables.wide ??= wideCrc64(t) ?? "none";
+      for (
+        const { wide } = tables;
+        wide !== undefined && wide !== "none" && b.length - i >= WIDE_BLOCK;
+        i += WIDE_BLOCK
+      ) {
+        [l, h] = wide([l, h], b.subarray(i, i + WIDE_BLOCK));
+      }
       for (const end = b.length - 7; i < end; i += 8) {
         const x = l ^ (b[i]! | b[i + 1]! << 8 | b[i + 2]! << 16 | b[i + 3]! << 24);
         const y = h ^ (b[i + 4]! | b[i + 5]! << 8 | b[i + 6]! << 16 | b[i + 7]! << 24);
@@ -119,13 +136,9 @@ export function crc64(kind: "xz" | "jones"): RunningCrc {
   };
 }
 
-/**
- * A CRC-32.
- *
- * @param kind `"castagnoli"`: etcd, Snappy's frames; `"ieee"`: gzip
- */
-export function crc32(kind: "castagnoli" | "ieee"): RunningCrc {
-  const t = tables32Of(BITS32[kind]);
+/** A CRC-32C: of etcd, RocksDB, and Snappy's frames. */
+export function crc32c(): RunningCrc {
+  const t = castagnoliTables();
   let crc = -1;
   return {
     update(b) {
@@ -146,7 +159,7 @@ export function crc32(kind: "castagnoli" | "ieee"): RunningCrc {
 
 /** A CRC-32C as RocksDB and Snappy store it. */
 export function maskedCrc(bytes: Uint8Array): number {
-  const crc = crc32("castagnoli");
+  const crc = crc32c();
   crc.update(bytes);
   const value = Number(crc.value);
   return ((value >>> 15 | value << 17) + 0xa282_ead8) >>> 0;

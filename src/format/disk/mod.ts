@@ -98,8 +98,9 @@ async function openFile(disk: Disk, path: string): Promise<SourceFile> {
   }
   return {
     size,
-    async read(start, end) {
-      const bytes = new Uint8Array(Math.max(Math.min(end, size) - start, 0));
+    async read(start, end, room) {
+      const length = Math.max(Math.min(end, size) - start, 0);
+      const bytes = room !== undefined && room.length >= length ? room.subarray(0, length) : new Uint8Array(length);
       return bytes.subarray(0, await file.read(bytes, start));
     },
     close: () => file.close(),

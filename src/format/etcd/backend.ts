@@ -12,13 +12,13 @@
 
 import { SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { equal, toHex } from "../../stream/mod.ts";
-import { crc32 } from "../bytes/crc.ts";
 import { protobufFields } from "../bytes/cursor.ts";
 import { runningHash } from "../bytes/hash.ts";
-import { readBlocks, readStart, type SourceFile, type SourceFiles, withFile } from "../files.ts";
+import { readBlocks, readExactly, readStart, type SourceFile, type SourceFiles, withFile } from "../files.ts";
 import type { Format, FormatEntriesOptions, FormatEntry } from "../format.ts";
 import { ForeignReader, type RunningCheck, type Verification } from "../reader.ts";
-import { Bolt, type BoltElement, looksLikeBolt } from "./bolt.ts";
+import { Bolt, type BoltElement } from "./bolt.ts";
+import { looksLikeBolt } from "./bolt_meta.ts";
 
 /** The name of the file in the snapshot: all of it, with the digest, as `etcdutl` takes it. */
 const FILE = "snapshot.db";
@@ -26,7 +26,7 @@ const DIGEST = 32;
 /** The most members and buckets that are listed. */
 const MOST_LISTED = 1000;
 
-/** The most elements of a bucket that are looked at to describe it: more leases than that are not counted. */
+/** The most elements, and pages, of a bucket that are looked at to describe it: more leases than that are not counted. */
 const MOST_WALKED = 100_000;
 
 /** A part of a snapshot of etcd: where the database ends, and the digest follows. */
@@ -64,7 +64,7 @@ async function describe(bolt: Bolt) {
     }
     if (!["meta", "members", "cluster", "lease"].includes(name)) continue;
     let left = MOST_WALKED;
-    for await (const { key, value } of bolt.elements(bucket)) {
+    for await (const { key, value } of bolt.elements(bucket, MOST_WALKED)) {
       const text = textOf(key);
       if (name === "meta" && text === "consistent_index" && value.length === 8) consistentIndex = u64Of(value);
       if (name === "meta" && text === "term" && value.length === 8) term = u64Of(value);
@@ -120,20 +120,28 @@ function trailingDigest(file: string, database: number): RunningCheck {
   };
 }
 
-/** Walks over all pages, as `etcdutl snapshot status` does, and counts as it does. */
+/** Walks over all pages, as `etcdutl snapshot status` does, and hashes them as they come: they are read once. */
 async function verifyPages(files: SourceFiles, { tracker, signal, attempt }: Verification): Promise<void> {
-  await attempt(FILE, () =>
-    withBolt(files, async (bolt) => {
-      const crc = crc32("castagnoli");
-      await bolt.check((bytes) => {
+  const { name, size, database } = partsOf(files);
+  await withFile(files, name, async (file) => {
+    const digest = size > database ? trailingDigest(name, database) : undefined;
+    await attempt(FILE, async () => {
+      const bolt = await Bolt.open(file, name, database, (bytes) => {
         throwIfCancelled(signal);
-        tracker.add(bytes);
-      }, (bucket, element) => {
-        if (element === undefined) return crc.update(bucket);
-        crc.update(element.key);
-        crc.update(element.value);
+        digest?.update(bytes);
+        tracker.add(bytes.length);
       });
-    }));
+      try {
+        await attempt(FILE, () => bolt.check());
+        if (digest === undefined) return;
+        await bolt.rest();
+        digest.update(await readExactly(file, database, size, name));
+        digest.end();
+      } finally {
+        await bolt.close();
+      }
+    });
+  });
 }
 
 async function* entries(
@@ -209,7 +217,7 @@ export const etcd: Format = {
       files: [{
         name: FILE,
         size,
-        read: (start, end, signal) => readBlocks(files, name, start, end, signal),
+        read: (start, end, options) => readBlocks(files, name, start, end, options),
         ...(hasDigest && { check: () => trailingDigest(name, database) }),
       }],
       details: {

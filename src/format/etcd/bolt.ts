@@ -16,11 +16,11 @@
 import { SnapshotError } from "../../errors.ts";
 import { compareBytes } from "../../stream/mod.ts";
 import { PageSet } from "../bytes/page_set.ts";
-import { readExactly, type SourceFile } from "../files.ts";
+import type { SourceFile } from "../files.ts";
+import { type BoltMeta, readMeta } from "./bolt_meta.ts";
+import { Windows } from "./windows.ts";
 
-const MAGIC = 0xed0c_daed;
 const HEADER = 16;
-const META_SIZE = 64;
 /** The flags of pages. */
 const Flag = { BRANCH: 1, LEAF: 2, META: 4, FREELIST: 16 } as const;
 /** The flag of an element that is a bucket. */
@@ -29,20 +29,6 @@ const BUCKET = 1;
 const MAX_PAGE = 32 * 1024 * 1024;
 /** The deepest tree: bbolt's have a few levels. */
 const MAX_DEPTH = 64;
-/** The page sizes of operating systems, at which the second meta page is looked for. */
-const PAGE_SIZES = [4096, 8192, 16_384, 32_768, 65_536, 1024, 2048, 512] as const;
-/** The number of a freelist that was not written. */
-const NO_FREELIST = 2n ** 64n - 1n;
-
-/** The state of the database as of its last transaction. */
-export interface BoltMeta {
-  readonly pageSize: number;
-  readonly root: number;
-  readonly freelist: number | undefined;
-  readonly pages: number;
-  readonly transaction: bigint;
-}
-
 /** An element of a leaf: a key with a value, or a bucket. */
 export interface BoltElement {
   readonly key: Uint8Array;
@@ -50,24 +36,39 @@ export interface BoltElement {
   readonly isBucket: boolean;
 }
 
+/** A page that a branch leads to, and the least key that may be in it. */
+interface Child {
+  readonly key: Uint8Array | undefined;
+  readonly page: number;
+}
+
+/** A page of a tree, and the least key that may be in it. */
+interface Visited {
+  readonly page: Page;
+  readonly key: Uint8Array | undefined;
+}
+
 interface Page {
   readonly id: number;
   readonly flags: number;
   readonly count: number;
   readonly overflow: number;
+  /** Its bytes; others may follow. */
   readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly size: number;
 }
 
 /** A database of bbolt. */
 export class Bolt {
-  readonly #file: SourceFile;
+  readonly #windows: Windows;
   readonly #name: string;
   readonly #size: number;
   /** Its state. */
   readonly meta: BoltMeta;
 
-  private constructor(file: SourceFile, name: string, size: number, meta: BoltMeta) {
-    this.#file = file;
+  private constructor(windows: Windows, name: string, size: number, meta: BoltMeta) {
+    this.#windows = windows;
     this.#name = name;
     this.#size = size;
     this.meta = meta;
@@ -79,41 +80,45 @@ export class Bolt {
    * @param file the file that it is in
    * @param name names it in errors
    * @param size the bytes of the file that are the database
+   * @param onBytes is given all bytes in order while it is checked
    */
-  static async open(file: SourceFile, name: string, size: number): Promise<Bolt> {
-    const metas = [await readMeta(file, 0, size)];
-    for (const at of metas[0] === undefined ? PAGE_SIZES : [metas[0].pageSize]) {
-      const second = await readMeta(file, at, size);
-      if (second?.pageSize === at) metas.push(second);
-    }
-    const [newest] = metas.filter((meta) => meta !== undefined).sort((a, b) => a.transaction > b.transaction ? -1 : 1);
-    if (newest === undefined) {
-      throw new SnapshotError("CORRUPT", `Neither meta page of ${JSON.stringify(name)} is right`, { file: name });
-    }
-    if (newest.pages * newest.pageSize > size || size % newest.pageSize !== 0) {
-      throw new SnapshotError(
-        "CORRUPT",
-        `${JSON.stringify(name)} has ${size} bytes, and not all of its pages: it was cut short`,
-        {
-          file: name,
-          expected: newest.pages * newest.pageSize,
-          actual: size,
-        },
-      );
-    }
-    return new Bolt(file, name, size, newest);
+  static async open(
+    file: SourceFile,
+    name: string,
+    size: number,
+    onBytes?: (bytes: Uint8Array) => void,
+  ): Promise<Bolt> {
+    const meta = await readMeta(file, name, size);
+    return new Bolt(new Windows(file, name, size, onBytes), name, size, meta);
   }
 
   /** The elements of the root: its buckets. */
-  buckets(): AsyncGenerator<BoltElement, void, undefined> {
-    return this.#walk(this.meta.root, 0, undefined);
+  async *buckets(): AsyncGenerator<BoltElement, void, undefined> {
+    for (const visited of this.#pages(this.meta.root)) {
+      if (visited instanceof Promise) await visited;
+      else if (isLeaf(visited)) yield* this.#leaf(copyOf(visited.page), visited.key);
+    }
   }
 
-  /** The elements of a bucket, in the order of their keys. */
-  async *elements({ value }: BoltElement): AsyncGenerator<BoltElement, void, undefined> {
+  /**
+   * The elements of a bucket, in the order of their keys; each is valid until the next.
+   *
+   * @param bucket the bucket
+   * @param mostPages ends after so many of its pages
+   */
+  async *elements({ value }: BoltElement, mostPages?: number): AsyncGenerator<BoltElement, void, undefined> {
     const root = this.#rootOf(value);
     if (root === 0) yield* this.#leaf(inlinePage(value));
-    else yield* this.#walk(root, 0, undefined);
+    else yield* this.#elements(root, mostPages);
+  }
+
+  async *#elements(root: number, mostPages = Infinity): AsyncGenerator<BoltElement, void, undefined> {
+    let left = mostPages;
+    for (const visited of this.#pages(root)) {
+      if (left-- <= 0) return;
+      if (visited instanceof Promise) await visited;
+      else if (isLeaf(visited)) yield* this.#leaf(visited.page, visited.key);
+    }
   }
 
   /** The last element of a bucket. */
@@ -127,38 +132,25 @@ export class Bolt {
   }
 
   /**
-   * Walks over all pages, and checks that each is in one place.
-   *
-   * @param onPage is given the bytes of each
-   * @param onElement is given each key and value of each bucket
+   * Walks over all pages, and checks that each is in one place, and that their elements fit together.
    */
-  async check(
-    onPage: (bytes: number) => void,
-    onElement: (bucket: Uint8Array, element: BoltElement | undefined) => void,
-  ): Promise<void> {
+  async check(): Promise<void> {
     const seen = new PageSet(this.meta.pages);
     const mark = (page: Page) => {
       for (let i = 0; i <= page.overflow; i++) {
         if (!seen.add(page.id + i)) throw this.#corrupt(page.id + i, "it is in two places");
       }
-      onPage(page.bytes.length);
     };
     seen.add(0);
     seen.add(1);
-    for await (const bucket of this.#walk(this.meta.root, 0, mark)) {
-      if (!bucket.isBucket) throw this.#corrupt(this.meta.root, "a key is outside of all buckets");
-      onElement(bucket.key, undefined);
-      const root = this.#rootOf(bucket.value);
-      const inside = root === 0 ? this.#leaf(inlinePage(bucket.value)) : this.#walk(root, 0, mark);
-      for await (const element of inside) {
-        if (element.isBucket) {
-          throw new SnapshotError(
-            "UNSUPPORTED",
-            `${JSON.stringify(this.#name)} has a bucket in a bucket: it is not of etcd`,
-          );
-        }
-        onElement(bucket.key, element);
+    for (const visited of this.#pages(this.meta.root)) {
+      if (visited instanceof Promise) {
+        await visited;
+        continue;
       }
+      mark(visited.page);
+      if (!isLeaf(visited)) continue;
+      for (const bucket of this.#leaf(copyOf(visited.page), visited.key)) await this.#checkBucket(bucket, mark);
     }
     if (this.meta.freelist === undefined) return;
     const list = await this.#page(this.meta.freelist);
@@ -168,6 +160,30 @@ export class Bolt {
     if (lost !== undefined) throw this.#corrupt(lost, "it is neither free nor in use");
   }
 
+  async #checkBucket({ isBucket, value }: BoltElement, mark: (page: Page) => void): Promise<void> {
+    if (!isBucket) throw this.#corrupt(this.meta.root, "a key is outside of all buckets");
+    const root = this.#rootOf(value);
+    if (root === 0) return this.#checkLeaf(inlinePage(value), undefined, "values");
+    for (const visited of this.#pages(root)) {
+      if (visited instanceof Promise) {
+        await visited;
+        continue;
+      }
+      mark(visited.page);
+      if (isLeaf(visited)) this.#checkLeaf(visited.page, visited.key, "values");
+    }
+  }
+
+  /** Reads what was not read yet, so that all bytes were given in order. */
+  async rest(): Promise<void> {
+    await this.#windows.rest();
+  }
+
+  /** Waits for what is being read: the file may be closed then. */
+  async close(): Promise<void> {
+    await this.#windows.close();
+  }
+
   #rootOf(value: Uint8Array): number {
     if (value.length < 16) throw this.#corrupt(this.meta.root, "a bucket has no header");
     const root = viewOf(value).getBigUint64(0, true);
@@ -175,54 +191,83 @@ export class Bolt {
     throw this.#corrupt(this.meta.root, "a bucket begins behind the last page");
   }
 
-  async *#walk(
-    id: number,
-    depth: number,
-    onPage: ((page: Page) => void) | undefined,
-    atLeast?: Uint8Array,
-  ): AsyncGenerator<BoltElement, void, undefined> {
-    if (depth > MAX_DEPTH) throw this.#corrupt(id, "it is deeper than any tree of bbolt");
-    const page = await this.#page(id);
-    onPage?.(page);
-    if ((page.flags & Flag.LEAF) !== 0) return yield* this.#leaf(page, atLeast);
-    for (const child of this.#children(page, atLeast)) yield* this.#walk(child.page, depth + 1, onPage, child.key);
-  }
-
-  *#leaf(page: Page, atLeast?: Uint8Array): Generator<BoltElement, void, undefined> {
-    if ((page.flags & Flag.LEAF) === 0) throw this.#corrupt(page.id, "it is no leaf");
-    const view = viewOf(page.bytes);
-    let before = atLeast;
-    for (let i = 0; i < page.count; i++) {
-      const at = HEADER + i * 16;
-      if (at + 16 > page.bytes.length) throw this.#corrupt(page.id, "its elements are behind its end");
-      const position = at + view.getUint32(at + 4, true);
-      const middle = position + view.getUint32(at + 8, true);
-      const end = middle + view.getUint32(at + 12, true);
-      if (end > page.bytes.length) throw this.#corrupt(page.id, "a key or a value is behind its end");
-      const key = page.bytes.subarray(position, middle);
-      const order = before === undefined ? 1 : compareBytes(key, before);
-      if (order < 0 || order === 0 && i > 0) throw this.#corrupt(page.id, "its keys are not in order");
-      before = key;
-      const flags = view.getUint32(at, true);
-      if ((flags & ~BUCKET) !== 0) throw this.#corrupt(page.id, "an element has flags that there are not");
-      yield { key, value: page.bytes.subarray(middle, end), isBucket: flags === BUCKET };
+  /**
+   * The pages of a tree, each before those that it leads to, and never more of them than there are; what is to be waited
+   * for before the next stands between them.
+   */
+  *#pages(root: number): Generator<Visited | Promise<void>, void, undefined> {
+    const path: Iterator<Child>[] = [[{ key: undefined, page: root }].values()];
+    for (let left = this.meta.pages; path.length > 0;) {
+      const { done, value } = path.at(-1)!.next();
+      if (done === true) {
+        path.pop();
+        continue;
+      }
+      const { key, page: id } = value;
+      if (path.length > MAX_DEPTH) throw this.#corrupt(id, "it is deeper than any tree of bbolt");
+      if (left-- === 0) throw this.#corrupt(id, "its tree leads to pages more than once");
+      let page = this.#readPage(id);
+      if (page === undefined) {
+        yield this.#load(id);
+        page = this.#readPage(id)!;
+      }
+      const visited = { page, key };
+      yield visited;
+      if (!isLeaf(visited)) path.push(this.#children(page, key).values());
     }
   }
 
-  #children(page: Page, atLeast?: Uint8Array): { readonly key: Uint8Array; readonly page: number }[] {
+  *#leaf(page: Page, atLeast?: Uint8Array): Generator<BoltElement, void, undefined> {
+    this.#checkLeaf(page, atLeast);
+    const { view } = page;
+    for (let at = HEADER; at < HEADER + page.count * 16; at += 16) {
+      const position = at + view.getUint32(at + 4, true);
+      const middle = position + view.getUint32(at + 8, true);
+      const end = middle + view.getUint32(at + 12, true);
+      const isBucket = view.getUint32(at, true) === BUCKET;
+      yield { key: page.bytes.subarray(position, middle), value: page.bytes.subarray(middle, end), isBucket };
+    }
+  }
+
+  /** Checks that the elements of a leaf are inside of it, and in order; and that none is a bucket, where there are values. */
+  #checkLeaf({ id, flags, count, bytes, view, size }: Page, atLeast?: Uint8Array, only?: "values"): void {
+    if ((flags & Flag.LEAF) === 0) throw this.#corrupt(id, "it is no leaf");
+    if (HEADER + count * 16 > size) throw this.#corrupt(id, "its elements are behind its end");
+    let [before, from, to] = [atLeast ?? bytes, 0, atLeast?.length ?? 0];
+    for (let i = 0; i < count; i++) {
+      const at = HEADER + i * 16;
+      const position = at + view.getUint32(at + 4, true);
+      const middle = position + view.getUint32(at + 8, true);
+      if (middle + view.getUint32(at + 12, true) > size) {
+        throw this.#corrupt(id, "a key or a value is behind its end");
+      }
+      const order = i === 0 && atLeast === undefined ? 1 : compareParts(bytes, position, middle, before, from, to);
+      if (order < 0 || order === 0 && i > 0) throw this.#corrupt(id, "its keys are not in order");
+      [before, from, to] = [bytes, position, middle];
+      const kind = view.getUint32(at, true);
+      if ((kind & ~BUCKET) !== 0) throw this.#corrupt(id, "an element has flags that there are not");
+      if (kind !== BUCKET || only === undefined) continue;
+      throw new SnapshotError(
+        "UNSUPPORTED",
+        `${JSON.stringify(this.#name)} has a bucket in a bucket: it is not of etcd`,
+      );
+    }
+  }
+
+  #children(page: Page, atLeast?: Uint8Array): Child[] {
     if (page.count === 0) throw this.#corrupt(page.id, "a branch has no children");
-    const view = viewOf(page.bytes);
+    const { view } = page;
     let before = atLeast;
     return Array.from({ length: page.count }, (_, i) => {
       const at = HEADER + i * 16;
-      if (at + 16 > page.bytes.length) throw this.#corrupt(page.id, "its elements are behind its end");
+      if (at + 16 > page.size) throw this.#corrupt(page.id, "its elements are behind its end");
       const position = at + view.getUint32(at, true);
       const end = position + view.getUint32(at + 4, true);
       const child = view.getBigUint64(at + 8, true);
-      if (end > page.bytes.length || child < 2n || child >= BigInt(this.meta.pages)) {
+      if (end > page.size || child < 2n || child >= BigInt(this.meta.pages)) {
         throw this.#corrupt(page.id, "a child of it is nowhere");
       }
-      const key = page.bytes.subarray(position, end);
+      const key = page.bytes.slice(position, end); // it outlives the page
       const order = before === undefined ? 1 : compareBytes(key, before);
       if (order < 0 || order === 0 && i > 0) throw this.#corrupt(page.id, "its keys are not in order");
       before = key;
@@ -230,11 +275,10 @@ export class Bolt {
     });
   }
 
-  *#free({ bytes, count, id }: Page): Generator<number, void, undefined> {
-    const view = viewOf(bytes);
+  *#free({ view, size, count, id }: Page): Generator<number, void, undefined> {
     const isLong = count === 0xffff; // the number did not fit into the header
     const [length, start] = isLong ? [Number(view.getBigUint64(HEADER, true)), HEADER + 8] : [count, HEADER];
-    if (start + length * 8 > bytes.length) throw this.#corrupt(id, "the list of free pages is longer than it");
+    if (start + length * 8 > size) throw this.#corrupt(id, "the list of free pages is longer than it");
     for (let i = 0; i < length; i++) {
       const free = view.getBigUint64(start + i * 8, true);
       if (free >= BigInt(this.meta.pages)) throw this.#corrupt(id, "a free page is behind the last one");
@@ -242,16 +286,36 @@ export class Bolt {
     }
   }
 
+  /** A page whose bytes are here already. */
+  #readPage(id: number): Page | undefined {
+    const bytes = this.#windows.here(id * this.meta.pageSize, HEADER);
+    if (bytes === undefined) return undefined;
+    const view = viewOf(bytes);
+    const size = this.#sizeOf(id, view);
+    if (size <= bytes.length) return pageOf(id, bytes, view, size);
+    const whole = this.#windows.here(id * this.meta.pageSize, size);
+    return whole && pageOf(id, whole, viewOf(whole), size);
+  }
+
+  /** Reads a page, which is here then. */
+  async #load(id: number): Promise<void> {
+    const at = id * this.meta.pageSize;
+    await this.#windows.read(at, this.#sizeOf(id, viewOf(await this.#windows.read(at, HEADER))));
+  }
+
   async #page(id: number): Promise<Page> {
+    await this.#load(id);
+    return this.#readPage(id)!;
+  }
+
+  /** The bytes of a page, by its header, which is checked. */
+  #sizeOf(id: number, header: DataView): number {
     const { pageSize, pages } = this.meta;
-    const header = viewOf(await readExactly(this.#file, id * pageSize, id * pageSize + HEADER, this.#name));
-    const [flags, count, overflow] = [
-      header.getUint16(8, true),
-      header.getUint16(10, true),
-      header.getUint32(12, true),
-    ];
-    if (header.getBigUint64(0, true) !== BigInt(id)) throw this.#corrupt(id, "it has the number of another");
-    if (![Flag.BRANCH, Flag.LEAF, Flag.FREELIST].some((flag) => flag === flags)) {
+    const [flags, overflow] = [header.getUint16(8, true), header.getUint32(12, true)];
+    if (header.getUint32(0, true) + header.getUint32(4, true) * 2 ** 32 !== id) {
+      throw this.#corrupt(id, "it has the number of another");
+    }
+    if (flags !== Flag.BRANCH && flags !== Flag.LEAF && flags !== Flag.FREELIST) {
       throw this.#corrupt(id, "it is of no kind that there is");
     }
     const size = (overflow + 1) * pageSize;
@@ -267,8 +331,7 @@ export class Bolt {
         },
       );
     }
-    const bytes = await readExactly(this.#file, id * pageSize, Math.min(id * pageSize + size, this.#size), this.#name);
-    return { id, flags, count, overflow, bytes };
+    return Math.min(size, this.#size - id * pageSize);
   }
 
   #corrupt(page: number, what: string): SnapshotError {
@@ -280,47 +343,30 @@ export class Bolt {
 
 function inlinePage(value: Uint8Array): Page {
   const bytes = value.subarray(16);
-  if (bytes.length < HEADER) return { id: 0, flags: 0, count: 0, overflow: 0, bytes };
-  const view = viewOf(bytes);
-  return { id: 0, flags: view.getUint16(8, true), count: view.getUint16(10, true), overflow: 0, bytes };
+  const [view, size] = [viewOf(bytes), bytes.length];
+  if (size < HEADER) return { id: 0, flags: 0, count: 0, overflow: 0, bytes, view, size };
+  return { ...pageOf(0, bytes, view, size), overflow: 0 };
 }
 
-/** A meta page, if it is right. */
-async function readMeta(file: SourceFile, at: number, size: number): Promise<BoltMeta | undefined> {
-  if (at + HEADER + META_SIZE > size) return undefined;
-  const page = await file.read(at, at + HEADER + META_SIZE);
-  if (page.length < HEADER + META_SIZE) return undefined;
-  const bytes = page.subarray(HEADER);
-  const view = viewOf(bytes);
-  if (view.getUint32(0, true) !== MAGIC || view.getUint32(4, true) !== 2) return undefined;
-  if (view.getBigUint64(56, true) !== fnv64(bytes.subarray(0, 56))) return undefined;
-  const pageSize = view.getUint32(8, true);
-  const [root, freelist, pages] = [
-    view.getBigUint64(16, true),
-    view.getBigUint64(32, true),
-    view.getBigUint64(40, true),
-  ];
-  const sane = PAGE_SIZES.some((known) => known === pageSize) && pages < 2n ** 40n && root >= 2n && root < pages;
-  if (!sane || freelist !== NO_FREELIST && (freelist < 2n || freelist >= pages)) return undefined;
-  return {
-    pageSize,
-    root: Number(root),
-    freelist: freelist === NO_FREELIST ? undefined : Number(freelist),
-    pages: Number(pages),
-    transaction: view.getBigUint64(48, true),
-  };
+function isLeaf({ page }: Visited): boolean {
+  return (page.flags & Flag.BRANCH) === 0;
 }
 
-/** Reports whether the bytes at the beginning of a file are those of a meta page. */
-export function looksLikeBolt(start: Uint8Array): boolean {
-  const view = viewOf(start);
-  return start.length >= HEADER + 8 && view.getUint32(HEADER, true) === MAGIC && view.getUint32(HEADER + 4, true) === 2;
+/** The order of a part of some bytes and a part of others. */
+function compareParts(a: Uint8Array, at: number, end: number, b: Uint8Array, from: number, to: number): number {
+  for (; at < end && from < to; at++, from++) if (a[at] !== b[from]) return a[at]! - b[from]!;
+  return (end - at) - (to - from);
 }
 
-function fnv64(bytes: Uint8Array): bigint {
-  let hash = 0xcbf2_9ce4_8422_2325n;
-  for (const byte of bytes) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100_0000_01b3n);
-  return hash;
+/** A page that outlives others that are read. */
+function copyOf(page: Page): Page {
+  const bytes = page.bytes.slice(0, page.size);
+  return { ...page, bytes, view: viewOf(bytes) };
+}
+
+function pageOf(id: number, bytes: Uint8Array, view: DataView, size: number): Page {
+  const [flags, count] = [view.getUint16(8, true), view.getUint16(10, true)];
+  return { id, flags, count, overflow: view.getUint32(12, true), bytes, view, size };
 }
 
 function viewOf(bytes: Uint8Array): DataView {

@@ -10,7 +10,7 @@
  */
 
 import { hasCode, SnapshotError } from "../../errors.ts";
-import { crc32 } from "../bytes/crc.ts";
+import { crc32c } from "../bytes/crc.ts";
 import { Cursor, protobufFields } from "../bytes/cursor.ts";
 import { readBlocks, readExactly, type SourceFile, type SourceFiles, withFile } from "../files.ts";
 import type { Format, FormatSnapshot } from "../format.ts";
@@ -78,7 +78,7 @@ function metadataOf(bytes: Uint8Array, name: string) {
 }
 
 function crcOf({ crc, before, after }: Layout, file: string): RunningCheck {
-  const running = crc32("castagnoli");
+  const running = crc32c();
   running.update(before);
   return {
     update: (bytes) => running.update(bytes),
@@ -158,7 +158,7 @@ export const etcdSnap: Format = {
       files: [{
         name: STATE,
         size: end - start,
-        read: (from, to, signal) => readBlocks(files, name, start + from, start + to, signal),
+        read: (from, to, options) => readBlocks(files, name, start + from, start + to, options),
         check: () => crcOf(layout, name),
       }],
       details: { voters: hex(voters), learners: hex(learners) },

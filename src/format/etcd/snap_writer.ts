@@ -7,7 +7,7 @@
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { SnapshotError } from "../../errors.ts";
 import type { SnapshotReader } from "../../snapshot/mod.ts";
-import { crc32 } from "../bytes/crc.ts";
+import { crc32c } from "../bytes/crc.ts";
 import type { HashicorpServer } from "../hashicorp/mod.ts";
 
 const [VARINT, BYTES] = [0, 2];
@@ -70,7 +70,7 @@ export async function* snapOfState(
       file,
     });
   }
-  const [first, second] = [crc32("castagnoli"), crc32("castagnoli")];
+  const [first, second] = [crc32c(), crc32c()];
   first.update(before);
   second.update(before);
   for await (const piece of reader.file(file)) first.update(piece);

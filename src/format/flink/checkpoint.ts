@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hasCode } from "../../errors.ts";
+import { hasCode, messageOf } from "../../errors.ts";
 import type { FormatEntriesOptions, FormatEntry } from "../format.ts";
 import type { Verification } from "../reader.ts";
 import type { Handle, KeyedHandle } from "./handles.ts";
@@ -12,7 +12,8 @@ import { KeyedFile } from "./keyed.ts";
 import { type Layout, METADATA } from "./layout.ts";
 import type { Metadata, Operator, Subtask } from "./metadata.ts";
 import { openOperator, operatorRecords } from "./operator.ts";
-import { checkDatabaseFile } from "./rocksdb.ts";
+import { KeyedDatabase } from "./keyed_database.ts";
+import { checkDatabaseFile, type Database } from "./rocksdb/mod.ts";
 import type { KeyedHead, OperatorHead, State } from "./state_head.ts";
 
 /** The operators whose states are described in the details: each takes reading two heads. */
@@ -31,6 +32,13 @@ export function operatorName({ uid, id }: Operator): string {
 function groupsOf(handles: readonly KeyedHandle[]): Groups[] {
   return handles.flatMap((handle) =>
     handle.kind === "groups" ? [handle] : handle.kind === "changelog" ? groupsOf(handle.base) : []
+  );
+}
+
+/** The handles of databases, those that a log of changes is based on too. */
+function databasesOf(handles: readonly KeyedHandle[]): Database[] {
+  return handles.flatMap((handle) =>
+    handle.kind === "incremental" ? [handle] : handle.kind === "changelog" ? databasesOf(handle.base) : []
   );
 }
 
@@ -115,6 +123,10 @@ export class Checkpoint {
       handle !== undefined
     );
     if (groups !== undefined) await attempt(async () => (await this.#open(operator, groups))?.head);
+    const [database] = operator.subtasks.flatMap(({ keyed }) => databasesOf(keyed));
+    if (database !== undefined) {
+      await attempt(async () => (await KeyedDatabase.open(this.#layout, database, operator.maxParallelism))?.head);
+    }
     return heads.flatMap((head) => head.states.map((state) => described(state, head)));
   }
 
@@ -130,6 +142,15 @@ export class Checkpoint {
         const wanted = handle.states.filter((it) => space === undefined || space === `${name}/${it.name}`);
         for await (const record of operatorRecords(this.#layout, handle, wanted, head, signal)) {
           if (!record.opaque) yield { space: `${name}/${record.name}`, key: record.key, value: record.value };
+        }
+      }
+      for (const database of databasesOf(subtask.keyed)) {
+        const first = Math.max(database.first, keyGroups?.first ?? 0);
+        const last = Math.min(database.first + database.count - 1, keyGroups?.last ?? Infinity);
+        const open = first <= last && await KeyedDatabase.open(this.#layout, database, operator.maxParallelism, signal);
+        for await (const { state, keyGroup, opaque, ...record } of open ? open.records(first, last, signal) : []) {
+          const of = `${name}/${state?.name}`;
+          if (!opaque && (space === undefined || of === space)) yield { space: of, keyGroup, ...pair(record) };
         }
       }
       for (const groups of groupsOf(subtask.keyed)) {
@@ -188,10 +209,9 @@ export class Checkpoint {
           run.tracker.add(groups.handle?.size ?? 0);
         });
       }
-      await this.#verifyTables(subtask, run);
+      await this.#verifyDatabases(operator, subtask, run, count);
     }
     const kinds = new Set([...this.#subtasks()].flatMap(([, { keyed }]) => keyed.map(({ kind }) => kind)));
-    if (kinds.has("incremental")) run.unchecked("keys and values in the tables of RocksDB: their ends and indices are");
     if (kinds.has("changelog")) {
       run.unchecked("the log of changes since the state was written in full, but for its size");
     }
@@ -199,15 +219,38 @@ export class Checkpoint {
     for (const space of opaque) run.unchecked(`${space}: its serializers are not known`);
   }
 
-  async #verifyTables({ keyed }: Subtask, run: Verification): Promise<void> {
-    for (const handle of keyed) {
-      if (handle.kind !== "incremental") continue;
-      for (const named of [...handle.shared, ...handle.private]) {
+  /** Checks each block of the tables, and that the records in them can be read. */
+  async #verifyDatabases(
+    operator: Operator,
+    { keyed }: Subtask,
+    run: Verification,
+    count: (name: string, state: string | undefined, isOpaque: boolean) => void,
+  ): Promise<void> {
+    for (const database of databasesOf(keyed)) {
+      let unreadable: string | undefined;
+      for (const named of [...database.shared, ...database.private]) {
         const { handle: file } = named;
         if (file === undefined) continue;
-        await run.attempt(this.#layout.nameOf(file), () => checkDatabaseFile(this.#layout, named, run.signal));
+        await run.attempt(this.#layout.nameOf(file), async () => {
+          unreadable = await checkDatabaseFile(this.#layout, named, run.signal) ?? unreadable;
+        });
         run.tracker.add(file.size);
       }
+      const { meta, first, count: groups } = database;
+      if (meta === undefined) continue;
+      await run.attempt(this.#layout.nameOf(meta), async () => {
+        try {
+          const open = await KeyedDatabase.open(this.#layout, database, operator.maxParallelism, run.signal);
+          if (open === undefined) return;
+          for await (const { state, opaque } of open.records(first, first + groups - 1, run.signal)) {
+            count(operatorName(operator), state?.name, opaque);
+          }
+        } catch (error) {
+          if (!hasCode(error, "UNSUPPORTED")) throw error;
+          unreadable = messageOf(error);
+        }
+      });
+      if (unreadable !== undefined) run.unchecked(`keys and values in tables of RocksDB: ${unreadable}`);
     }
   }
 }

@@ -47,7 +47,7 @@ export interface KeyedRecord {
 }
 
 /** The serializers of a state, where they are known. */
-interface Readers {
+export interface Readers {
   readonly state: State;
   readonly key: Serializer;
   readonly namespace: Serializer | undefined;
@@ -123,7 +123,7 @@ export class KeyedFile {
   }
 
   #damaged(message: string): SnapshotError {
-    return new SnapshotError("CORRUPT", `${JSON.stringify(this.#name)} is damaged: ${message}`, { file: this.#name });
+    return damagedFile(this.#name, message);
   }
 
   /** The state of a number; nothing if the head could not be read so far. */
@@ -135,12 +135,9 @@ export class KeyedFile {
     return readers;
   }
 
-  /** A key must be in the group that its hash gives: there is no checksum that says more. */
   #checkGroup(key: unknown, keyGroup: number): void {
-    const hash = this.head.key.hash?.(key);
-    if (hash === undefined) return;
-    const right = keyGroupOf(hash, this.#source.maxParallelism);
-    if (right !== keyGroup) throw this.#damaged(`a key of the group ${right} is in the group ${keyGroup}`);
+    const { maxParallelism } = this.#source;
+    checkGroup(key, keyGroup, { head: this.head, maxParallelism, name: this.#name });
   }
 
   async *#heapGroup(
@@ -225,13 +222,30 @@ export class KeyedFile {
   }
 }
 
+/** A key must be in the group that its hash gives: there is no checksum that says more. */
+export function checkGroup(
+  key: unknown,
+  keyGroup: number,
+  { head, maxParallelism, name }: { head: KeyedHead; maxParallelism: number; name: string },
+): void {
+  const hash = head.key.hash?.(key);
+  if (hash === undefined) return;
+  const right = keyGroupOf(hash, maxParallelism);
+  if (right !== keyGroup) throw damagedFile(name, `a key of the group ${right} is in the group ${keyGroup}`);
+}
+
+function damagedFile(name: string, message: string): SnapshotError {
+  return new SnapshotError("CORRUPT", `${JSON.stringify(name)} is damaged: ${message}`, { file: name });
+}
+
 async function all(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
   const found: Uint8Array[] = [];
   for await (const piece of pieces) found.push(piece);
   return found;
 }
 
-function readersOf(state: State, key: Serializer): Readers {
+/** The serializers of a state, and whether all that are needed are known. */
+export function readersOf(state: State, key: Serializer): Readers {
   const [namespace, value] = [state.serializers.get("NAMESPACE_SERIALIZER"), state.serializers.get("VALUE_SERIALIZER")];
   const needed = state.type === "priority-queue" ? [value] : [key, namespace, value];
   return { state, key, namespace, value, readable: needed.every((it) => it?.read !== undefined) };
@@ -254,7 +268,8 @@ async function isFull(source: KeyedSource, head: KeyedHead, signal: AbortSignal 
   return start.i32() > head.states.length;
 }
 
-interface Plain {
+/** What a record says. */
+export interface Plain {
   readonly key?: unknown;
   readonly namespace?: unknown;
   readonly value?: unknown;
@@ -280,7 +295,8 @@ function unfold(record: KeyedRecord, into: KeyedRecord[]): void {
   else for (const [field, value] of record.value) into.push({ ...record, field, value });
 }
 
-function readFull(key: JavaCursor, value: JavaCursor, readers: Readers): Plain {
+/** A record of the full layout, out of its key behind the group, and its value. */
+export function readFull(key: JavaCursor, value: JavaCursor, readers: Readers): Plain {
   const { state, key: keys, namespace, value: values } = readers;
   let plain: Plain;
   if (state.type === "priority-queue") {

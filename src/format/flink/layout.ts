@@ -89,7 +89,7 @@ export class Layout {
       return;
     }
     const { start: first = 0 } = handle;
-    yield* readBlocks(this.#files, this.locate(handle), first + start, first + end, signal);
+    yield* readBlocks(this.#files, this.locate(handle), first + start, first + end, { signal });
   }
 
   /** A name for a handle, for errors. */

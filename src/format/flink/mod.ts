@@ -77,7 +77,7 @@ function filesOf(files: SourceFiles, place: Place, checkpoint: Checkpoint, layou
   return [...paths].map((path) => ({
     name: path === place.metadata && !files.isDirectory ? METADATA : path.slice(root.length),
     size: sizes.get(path)!,
-    read: (start, end, signal) => readBlocks(files, path, start, end, signal),
+    read: (start, end, options) => readBlocks(files, path, start, end, options),
   }));
 }
 

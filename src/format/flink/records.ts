@@ -30,6 +30,7 @@ export class Records {
 
   /** One record; what parses it may be called again with more bytes. */
   async take<T>(parse: (cursor: JavaCursor) => T): Promise<T> {
+    if (this.#cursor.left === 0) await this.#more(); // what comes by itself costs no error
     for (;;) {
       const cursor = this.#cursor;
       const start = cursor.at;

@@ -88,7 +88,7 @@ const SIMPLE: ReadonlyMap<string, Serializer> = new Map([
 
 /** The package and the nesting taken off: `…base.LongSerializer$LongSerializerSnapshot` is a `Long`. */
 function shortName(className: string): string {
-  const last = className.split(/[.$]/).at(-1)!;
+  const last = className.slice(Math.max(className.lastIndexOf("."), className.lastIndexOf("$")) + 1);
   return last.replace(/Snapshot$/, "").replace(/Serializer$/, "");
 }
 

@@ -17,6 +17,8 @@ import { PieceReader } from "../bytes/piece_reader.ts";
 /** How a stream of chunks begins. */
 export const STREAM: readonly number[] = [0xff, 6, 0, 0, 0x73, 0x4e, 0x61, 0x50, 0x70, 0x59];
 const MAX_CHUNK = 64 * 1024;
+/** The most bytes that become of one: a copy of 64 has three. */
+const MOST_RATIO = 64;
 /** The most that a chunk of so many bytes takes where nothing can be compressed. */
 const MAX_COMPRESSED = 32 + MAX_CHUNK + Math.ceil(MAX_CHUNK / 6) + 4;
 
@@ -55,7 +57,7 @@ export async function* unframe(
         throw damaged(what, `a chunk has the type ${type} and ${length} bytes`);
       } else {
         const body = await reader.exactly(length);
-        const bytes = type === 0 ? uncompress(body.subarray(4), what) : body.slice(4);
+        const bytes = type === 0 ? uncompress(body.subarray(4), what, MAX_CHUNK) : body.slice(4);
         if (maskedCrc(bytes) !== (body[0]! | body[1]! << 8 | body[2]! << 16 | body[3]! << 24) >>> 0) {
           throw damaged(what, "a chunk does not have its CRC-32C");
         }
@@ -67,16 +69,22 @@ export async function* unframe(
   }
 }
 
-/** One compressed block: its length, then literals, and copies of what came before. */
-function uncompress(bytes: Uint8Array, what: string): Uint8Array {
-  const wrong = () => damaged(what, "a chunk of Snappy cannot be decompressed");
+/**
+ * One compressed block: its length, then literals, and copies of what came before.
+ *
+ * @param bytes the block
+ * @param what names it in errors
+ * @param most the most bytes that may become of it
+ */
+export function uncompress(bytes: Uint8Array, what: string, most: number): Uint8Array {
+  const wrong = () => damaged(what, "a block of Snappy cannot be decompressed");
   let [at, length, shift] = [0, 0, 0];
   for (let byte = 0x80; byte >= 0x80; shift += 7) {
-    if (at >= bytes.length || shift > 21) throw wrong();
+    if (at >= bytes.length || shift > 28) throw wrong();
     byte = bytes[at++]!;
     length |= (byte & 0x7f) << shift;
   }
-  if (length > MAX_CHUNK) throw wrong();
+  if (length < 0 || length > most || length > bytes.length * MOST_RATIO) throw wrong();
   const out = new Uint8Array(length);
   let to = 0;
   const little = (count: number) => {

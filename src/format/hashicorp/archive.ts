@@ -18,12 +18,12 @@ import { hasCode, SnapshotError } from "../../errors.ts";
 import { toHex } from "../../stream/mod.ts";
 import { runningHash } from "../bytes/hash.ts";
 import { PieceReader } from "../bytes/piece_reader.ts";
-import { readStart, type SourceFiles } from "../files.ts";
+import { type BlockOptions, readStart, type SourceFiles } from "../files.ts";
 import type { Format } from "../format.ts";
 import { ForeignReader } from "../reader.ts";
 import { hashicorpDetails, type HashicorpMeta, parseHashicorpMeta, snapshotMetaOf } from "./meta.ts";
 import { META, STATE } from "./store.ts";
-import { damaged, GunzippedFile, nextEntry, paddingOf, type TarEntry } from "./tar.ts";
+import { damaged, gunzipped, nextEntry, paddingOf, type TarEntry } from "./tar.ts";
 
 /** The digests of the files. */
 export const SUMS = "SHA256SUMS";
@@ -56,8 +56,7 @@ class ArchiveWalk {
 
   /** The bytes of the state as they come; returns what else is in the archive, checked, or not if `head` is true. */
   async *state(head: boolean, signal?: AbortSignal): AsyncGenerator<Uint8Array, Walked, undefined> {
-    const gunzipped = new GunzippedFile(this.#files, this.#archive);
-    const reader = new PieceReader(gunzipped.bytes(signal), this.#archive);
+    const reader = new PieceReader(gunzipped(this.#files, this.#archive, signal), this.#archive);
     try {
       for (let entry = await nextEntry(reader, this.#archive); entry; entry = await nextEntry(reader, this.#archive)) {
         if (this.#digests.has(entry.name)) throw damaged(this.#archive, `it has ${entry.name} twice`);
@@ -71,7 +70,6 @@ class ArchiveWalk {
         await reader.skip(paddingOf(entry.size));
       }
       this.#checkSums();
-      await gunzipped.checkTrailer();
       return this.#walked();
     } finally {
       await reader.close();
@@ -152,7 +150,7 @@ async function* readState(
   start: number,
   end: number,
   size: number,
-  signal: AbortSignal | undefined,
+  { signal }: BlockOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const whole = start === 0 && end >= size;
   let position = 0;
@@ -161,7 +159,7 @@ async function* readState(
     const part = bytes.subarray(Math.max(start - position, 0), Math.max(end - position, 0));
     position += bytes.length;
     if (before !== undefined) yield before;
-    before = part.length > 0 ? part.slice() : undefined;
+    before = part.length > 0 ? part : undefined;
     if (position >= end && !whole) break;
   }
   if (before !== undefined) yield before;
@@ -181,7 +179,7 @@ export const consul: Format = {
     const [first, second] = await readStart(files, file.name, 2);
     if (first !== 0x1f || second !== 0x8b) return undefined;
     const description = "Consul, Nomad or Vault snapshot archive (tar.gz)";
-    const reader = new PieceReader(new GunzippedFile(files, file.name).bytes(), file.name);
+    const reader = new PieceReader(gunzipped(files, file.name), file.name);
     try {
       const entry = await nextEntry(reader, file.name);
       const known = entry !== undefined && [META, STATE, SUMS, SEALED].includes(entry.name);
@@ -205,7 +203,7 @@ export const consul: Format = {
       files: [{
         name: STATE,
         size,
-        read: (start, end, signal) => readState(files, start, end, size, signal),
+        read: (start, end, options) => readState(files, start, end, size, options),
       }],
       details: { ...hashicorpDetails(meta), sealed },
       checked: [

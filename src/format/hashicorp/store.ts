@@ -129,7 +129,7 @@ export const hashicorp: Format = {
       files: [{
         name: STATE,
         size,
-        read: (start, end, signal) => readBlocks(files, state, start, end, signal),
+        read: (start, end, options) => readBlocks(files, state, start, end, options),
         ...(crc !== undefined && { check: () => crcCheck(crc, state) }),
       }],
       details: { ...hashicorpDetails(meta), directory: name },

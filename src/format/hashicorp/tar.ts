@@ -6,16 +6,13 @@
 
 import { messageOf, SnapshotError } from "../../errors.ts";
 import { streamFrom } from "../../stream/mod.ts";
-import { crc32, type RunningCrc } from "../bytes/crc.ts";
 import type { PieceReader } from "../bytes/piece_reader.ts";
-import { readBlocks, readExactly, type SourceFiles, withFile } from "../files.ts";
+import { readBlocks, type SourceFiles } from "../files.ts";
 
 /** The bytes of a header, to which content is padded too. */
 export const TAR_BLOCK = 512;
-/** What gzip writes behind the bytes: their CRC-32 and their number. */
-const GZIP_TRAILER = 8;
-/** The least bytes of gzip: a header and a trailer. */
-const GZIP_LEAST = 18;
+/** Bytes that are decompressed at a time, to a thousand times as many at the most. */
+const PIECE = 16 * 1024;
 
 /** A file in a tar archive: its header was read, and its content is next. */
 export interface TarEntry {
@@ -23,49 +20,36 @@ export interface TarEntry {
   readonly size: number;
 }
 
-/** The decompressed bytes of a file, and a check of the trailer that gzip has behind them. */
-export class GunzippedFile {
-  readonly #files: SourceFiles;
-  readonly #name: string;
-  readonly #crc: RunningCrc = crc32("ieee");
-  #length = 0;
-
-  constructor(files: SourceFiles, name: string) {
-    this.#files = files;
-    this.#name = name;
-  }
-
-  /** The bytes. */
-  async *bytes(signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
-    const packed = streamFrom(readBlocks(this.#files, this.#name, 0, Infinity, signal));
-    const unpacked = packed.pipeThrough(new DecompressionStream("gzip") as TransformStream<Uint8Array, Uint8Array>);
-    const reader = unpacked.getReader();
-    try {
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) return;
-        this.#crc.update(value);
-        this.#length += value.length;
-        yield value;
-      }
-    } catch (error) {
-      if (error instanceof SnapshotError) throw error;
-      throw damaged(this.#name, `it cannot be decompressed (${messageOf(error)})`, error);
-    } finally {
-      await reader.cancel().catch(() => {});
+/**
+ * The decompressed bytes of a file. All runtimes refuse a trailer of gzip that is wrong or missing, and bytes behind it;
+ * Node 22 and Bun take a second stream there, whose bytes then follow the end of the archive.
+ */
+export async function* gunzipped(
+  files: SourceFiles,
+  name: string,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const packed = streamFrom(pieces(readBlocks(files, name, 0, Infinity, { signal })));
+  const unpacked = packed.pipeThrough(new DecompressionStream("gzip") as TransformStream<Uint8Array, Uint8Array>);
+  const reader = unpacked.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
     }
+  } catch (error) {
+    if (error instanceof SnapshotError) throw error;
+    throw damaged(name, `it cannot be decompressed (${messageOf(error)})`, error);
+  } finally {
+    await reader.cancel().catch(() => {});
   }
+}
 
-  /** Checks the trailer, once all bytes were read: some runtimes let a missing one, or bytes behind it, pass. */
-  async checkTrailer(): Promise<void> {
-    const { crc, length } = await withFile(this.#files, this.#name, async (file) => {
-      if (file.size < GZIP_LEAST) throw damaged(this.#name, "it is cut short");
-      const trailer = await readExactly(file, file.size - GZIP_TRAILER, file.size, this.#name);
-      const view = new DataView(trailer.buffer, trailer.byteOffset);
-      return { crc: BigInt(view.getUint32(0, true)), length: view.getUint32(4, true) };
-    });
-    if (crc === this.#crc.value && length === this.#length % 2 ** 32) return;
-    throw damaged(this.#name, "it does not end with the CRC-32 of its content: it is cut short, or something follows");
+/** Pieces so small that none of them can become more than some MiB. */
+async function* pieces(blocks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const block of blocks) {
+    for (let at = 0; at < block.length; at += PIECE) yield block.subarray(at, at + PIECE);
   }
 }
 

@@ -130,7 +130,7 @@ export const ratis: Format = {
       files: [{
         name: one.name,
         size: one.size,
-        read: (start, end, signal) => readBlocks(files, one.path, start, end, signal),
+        read: (start, end, options) => readBlocks(files, one.path, start, end, options),
         ...(expected !== undefined && { check: () => md5Check(expected, one.path) }),
       }],
       details: {

@@ -35,7 +35,7 @@ class OpenRdb {
   constructor(files: SourceFiles, version: number, signal?: AbortSignal) {
     const { name, size } = files.entries[0]!;
     const end = Math.max(version < WITH_CRC ? size : size - TRAILER, HEAD);
-    this.reader = new PieceReader(this.#pieces(readBlocks(files, name, 0, end, signal)), name);
+    this.reader = new PieceReader(this.#pieces(readBlocks(files, name, 0, end, { signal })), name);
     this.parser = new RdbParser(this.reader, name);
   }
 
@@ -155,7 +155,7 @@ export const redis: Format = {
     return await ForeignReader.of({
       system: "redis",
       meta: { lastIncludedIndex: 1n, lastIncludedTerm: 0n, peers: [] },
-      files: [{ name: FILE, size, read: (start, end, signal) => readBlocks(files, name, start, end, signal) }],
+      files: [{ name: FILE, size, read: (start, end, options) => readBlocks(files, name, start, end, options) }],
       details: { version, aux: rdb.parser.aux, hasCrc },
       checked: ["that all keys can be parsed", ...(hasCrc ? ["the CRC-64 at its end"] : [])],
       unchecked: hasCrc ? [] : ["keys and values: the CRC-64 was turned off, or is of before Redis 2.6"],

@@ -84,7 +84,7 @@ export const sqlite: Format = {
     return await ForeignReader.of({
       system: "sqlite",
       meta: { lastIncludedIndex: 1n, lastIncludedTerm: 0n, peers: [] },
-      files: [{ name: FILE, size, read: (start, end, signal) => readBlocks(files, name, start, end, signal) }],
+      files: [{ name: FILE, size, read: (start, end, options) => readBlocks(files, name, start, end, options) }],
       details: {
         ...{ pageSize, pages, freePages, encoding, wal, userVersion, applicationId },
         tables: trees.filter(({ kind }) => kind === "table").map(({ name, sql }) => ({ name, sql })),

@@ -12,7 +12,7 @@ import { streamedArchive } from "./streamed.ts";
 import type { SnapshotManifest } from "../manifest.ts";
 import { attributesOf, completeMeta, copied } from "../meta.ts";
 import { checkReader } from "../options.ts";
-import type { SnapshotReader } from "../storage.ts";
+import type { SnapshotReader } from "../reader.ts";
 
 /** The bytes of a PART before those of its chunk: the header of the record, and the number. */
 const PART_HEAD = 9;

@@ -13,7 +13,7 @@ import { SnapshotManifest } from "../manifest.ts";
 import { MAX_MANIFEST_BYTES } from "../manifest_bytes.ts";
 import { decodeTrailer, type FileTrailer } from "../trailer.ts";
 import type { SnapshotMeta } from "../meta.ts";
-import type { SnapshotWriter } from "../storage.ts";
+import type { SnapshotWriter } from "../writer.ts";
 
 /** Chunks of a file that are checked at the same time. */
 const CHUNKS_IN_FLIGHT = 4;

@@ -37,7 +37,7 @@ import {
 import { NameSet } from "../names.ts";
 import { checkFileOptions, checkSigner } from "../options.ts";
 import { signed, type SnapshotSigner } from "../signature.ts";
-import type { FileWriter } from "../storage.ts";
+import type { FileWriter } from "../writer.ts";
 
 /** The longest wait for the writing of files to stop after a cancel, in milliseconds. */
 const GRACE = 1000;

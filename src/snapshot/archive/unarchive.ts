@@ -20,7 +20,9 @@ import { checkStorage, checkVerifier } from "../options.ts";
 import { ReceivedFiles } from "./received_files.ts";
 import type { SnapshotVerifier } from "../signature.ts";
 import { stale } from "../stale.ts";
-import type { CheckOptions, SnapshotInfo, SnapshotStorage } from "../storage.ts";
+import type { SnapshotInfo } from "../info.ts";
+import type { SnapshotStorage } from "../storage.ts";
+import type { CheckOptions } from "../writer.ts";
 
 const CHUNKS_IN_FLIGHT = 4;
 

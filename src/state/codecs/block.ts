@@ -42,6 +42,9 @@ export class Block {
       return this.#decoders.utf8.decode(this.bytes.subarray(start, end));
     }
     if (start < this.#start || end > this.#start + this.#window.length) {
+      if (this.bytes.length - start <= SHORT) { // few texts can be behind it: a window would cost more than they do
+        return String.fromCharCode.apply(null, this.bytes.subarray(start, end) as unknown as number[]);
+      }
       this.#start = start;
       this.#window = this.#decoders.latin1.decode(this.bytes.subarray(start, start + WINDOW));
     }

@@ -9,6 +9,7 @@ const MAX_BYTES = 5;
 
 /** A number as bytes. */
 export function varint(value: number): Uint8Array {
+  if (value < 0x80) return Uint8Array.of(value);
   const bytes: number[] = [];
   for (; value >= 0x80; value = Math.floor(value / 0x80)) bytes.push((value % 0x80) | 0x80);
   bytes.push(value);

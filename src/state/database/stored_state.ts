@@ -11,14 +11,13 @@ import { checkName, checkReader, type SnapshotReader } from "../../snapshot/mod.
 import { raceAbort } from "../../async/mod.ts";
 import { AppliedChanges } from "./applied_changes.ts";
 import { appliedBy, groupBy } from "./applied_record.ts";
-import { type DescribedState, type Expected, incrementalOf, restore, saveChain } from "../format/mod.ts";
+import { type Expected, incrementalOf, restore } from "../format/mod.ts";
 import { checkEngine, type Engine, guarded, take } from "./engine.ts";
 import { checkStateOptions, type KeyedStateOptions } from "../options.ts";
 import type { Codec, KeyCodec } from "../codecs/mod.ts";
 import { DeclaredStates } from "../declared.ts";
 import type { KeyGroupRange } from "../key_groups.ts";
 import { KeySpace } from "../key_space.ts";
-import { overlaid, Overlay } from "./overlay.ts";
 import { isReplicaCall } from "../replica_call.ts";
 import { SavedChanges } from "./saved_changes.ts";
 import { SaveTasks } from "../save_tasks.ts";
@@ -26,8 +25,9 @@ import type { StoredList, StoredMap, StoredValue } from "../state_types.ts";
 import { type Loaded, loadStored } from "./stored_load.ts";
 import { StoredEntries } from "./stored_entries.ts";
 import { appliedChange, type OpenedDatabase, StoredDatabase } from "./stored_database.ts";
+import { saveStored } from "./stored_save.ts";
 import { type AnyStored, DatabaseList, DatabaseMap, DatabaseValue } from "./stored_states.ts";
-import { StoredChecker, StoredView } from "./stored_view.ts";
+import { StoredChecker } from "./stored_view.ts";
 
 /**
  * Named states by key in a database: what `KeyedState` is in memory, for state that is larger than that. Files are the
@@ -176,12 +176,10 @@ export class StoredState<K> implements AsyncDisposable {
    * A crash takes back the last of them: {@linkcode durable} then says where the log has to go on.
    *
    * @param entry the one that comes next. One that was applied already is passed over; of one that changes the
-   *   membership
-   *   only that is noted
+   *   membership only that is noted
    * @param work changes the state. If it throws, nothing was changed
    * @throws {SnapshotError} `MALFORMED` if it is not the one that comes next, or it is not known which one does; `BUSY`
-   *   while
-   *   another one is applied, or the state is loaded; `CLOSED`; what the database fails with
+   *   while another one is applied, or the state is loaded; `CLOSED`; what the database fails with
    *
    * @example
    * ```ts ignore
@@ -208,8 +206,7 @@ export class StoredState<K> implements AsyncDisposable {
    * also keeps out every change but those in {@linkcode apply}.
    *
    * @returns index 0 if there is no state; nothing if there is one, and the database does not say: it was changed
-   *   outside
-   *   of `apply`, or by an older release
+   *   outside of `apply`, or by an older release
    */
   durable(): DurablyApplied | undefined {
     if (isReplicaCall()) this.#entries.isBound = true;
@@ -257,10 +254,10 @@ export class StoredState<K> implements AsyncDisposable {
    * @param apply changes the state as an entry says
    * @returns the machine; `{ ...machine, validate }` is one that looks at commands too
    */
-  machine(apply: (entry: LogEntry) => void | Promise<void>): StateMachine {
+  machine(apply: StateMachine["apply"]): StateMachine {
     checkFunction(apply, "apply");
     return {
-      apply: (entry) => this.apply(entry, () => apply(entry)),
+      apply: (entry, validated) => this.apply(entry, () => apply(entry, validated)),
       reconfigure: (entry) => this.apply(entry),
       durable: () => this.durable(),
       bindGroup: (group) => this.bindGroup(group),
@@ -283,29 +280,12 @@ export class StoredState<K> implements AsyncDisposable {
     this.#entries.check();
     if (this.#saving) throw new SnapshotError("BUSY", "The state is being saved: one save at a time");
     if (this.#loading !== undefined) throw new SnapshotError("BUSY", "The state is being loaded");
-    const { engine, slot, known } = this.#database;
-    const unwritten = new Overlay();
-    for (const layer of [...this.#log.unwritten].reverse()) unwritten.addAll(layer);
-    const taken = engine.view();
-    const view = { ...overlaid(taken, [unwritten]), close: () => taken.close() };
-    const basis = this.#saved.begin();
-    const { changed, entries } = basis;
-    const head = this.#database.head(this.#declared());
-    const viewed = { head, view, slot, known: new Set(known.keys()), changed, entries };
+    const states = [...this.#states.values()].map(({ described }) => described);
+    const [database, { unwritten }, saved, name] = [this.#database, this.#log, this.#saved, this.#name];
+    const ended = () => this.#saving = false;
+    const save = saveStored({ database, unwritten, saved, states, name, ended });
     this.#saving = true;
-    return this.#tasks.begin({
-      write: async (writer, signal) => {
-        const view = new StoredView(viewed);
-        const chain = await saveChain(writer, this.#name, view, basis.chain, this.#saved.options ?? {}, signal);
-        basis.wrote(chain, view.written > 0 ? view.written : entries);
-      },
-      committed: () => basis.committed(),
-      cleanUp: async () => {
-        basis.ended();
-        this.#saving = false;
-        await view.close();
-      },
-    });
+    return this.#tasks.begin(save);
   }
 
   /**
@@ -315,8 +295,7 @@ export class StoredState<K> implements AsyncDisposable {
    *
    * @param readers the snapshots; together they must have each key group of this state once
    * @throws {SnapshotError} as `KeyedState.load`; `BUSY` while it is being saved or loaded, or an entry is applied;
-   *   `STALE`
-   *   if a replica has the state, and it is newer; `FORBIDDEN` if a replica has it, and it is of another group
+   *   `STALE` if a replica has the state, and it is newer; `FORBIDDEN` if a replica has it, and it is of another group
    */
   async load(...readers: SnapshotReader[]): Promise<void> {
     listOf(checkReader)(readers, "readers");
@@ -330,10 +309,7 @@ export class StoredState<K> implements AsyncDisposable {
       throw new SnapshotError(
         "STALE",
         `Snapshot ${loaded} is older than the state in the database, which is at ${index}`,
-        {
-          index: loaded,
-          actual: index,
-        },
+        { index: loaded, actual: index },
       );
     }
     this.#entries.isLoading = true;
@@ -420,9 +396,5 @@ export class StoredState<K> implements AsyncDisposable {
   get #expected(): Expected {
     const { maxParallelism, range } = this;
     return { name: this.#name, maxParallelism, range, keys: this.#space.keys.name };
-  }
-
-  #declared(): DescribedState[] {
-    return [...this.#states.values()].map(({ described }) => described);
   }
 }

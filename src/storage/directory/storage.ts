@@ -9,19 +9,21 @@ import { checkBoolean, checkFunction, checkOptions, checkPath, duration, oneOf }
 import { hasCode, SnapshotError } from "../../errors.ts";
 import { checkDisk, defaultDisk, type Disk } from "../../fs/mod.ts";
 import { neverThrowing } from "../../async/mod.ts";
-import type { CreateOptions, DamagedSnapshot, SnapshotWriter, UnreadableSnapshot } from "../../snapshot/mod.ts";
+import type { CreateOptions, DamagedSnapshot, SnapshotWriter } from "../../snapshot/mod.ts";
 import { DirectoryMedium } from "./medium.ts";
+import { DirectoryRoot } from "./root.ts";
 import { DirectorySync, type Durability } from "./sync.ts";
 import type { ReferenceResolver } from "./references.ts";
 import { tempPath } from "./temp.ts";
 import { aboutSnapshot, examine, isProof } from "../evidence.ts";
-import { indexOfDirectory, isInstall, isTrash, LOCK, snapshotDirectory, TEMP } from "../layout.ts";
+import { indexOfDirectory, isInstall, isTrash, LOCK, TEMP } from "../layout.ts";
+import type { UnreadablePlace } from "../entry.ts";
 import type { StoredSnapshot } from "../medium.ts";
 import { MediumStorage } from "../medium_storage.ts";
 import { storageChecks, type StorageOptions } from "../storage_options.ts";
 
-/** Good snapshots that an opening looks for; older ones are looked at when they are asked for. */
-const LOOKED_AT = 8;
+/** Good snapshots that an opening looks for: the newest, and one to fall back to. Older ones wait until needed. */
+const LOOKED_AT = 2;
 
 /** Options of {@linkcode DirectoryStorage.open}. */
 export interface DirectoryStorageOptions extends StorageOptions {
@@ -67,10 +69,10 @@ export type DirectoryWriter = SnapshotWriter & Required<Pick<SnapshotWriter, "ad
  * A directory of snapshots, laid out as braft's: a real braft storage can be opened, and braft can open this one.
  * One process at a time has it open.
  *
- * Opening sweeps what a crash left, and checks the manifest and the sizes of the newest eight snapshots; those of older
- * ones are checked before anything else depends on them. One that is proven bad is
- * quarantined, renamed to `corrupt-…`, and the next older is used. One that cannot be read or understood now stays in
- * place, with a warning: see {@linkcode MediumStorage.unreadable}. Nothing that may be good is moved or deleted.
+ * Opening sweeps what a crash left, and checks manifest and sizes from the newest snapshot on until two are good; those
+ * of older ones are checked before anything else depends on them. One that is proven bad is quarantined, renamed to
+ * `corrupt-…`, and the next older is used. One that cannot be read or understood now stays in place, with a warning:
+ * see {@linkcode MediumStorage.unreadable}. Nothing that may be good is moved or deleted.
  */
 export class DirectoryStorage extends MediumStorage {
   /** The snapshots that were proven bad when the storage was opened; later ones are told to `onWarning`. */
@@ -82,12 +84,12 @@ export class DirectoryStorage extends MediumStorage {
     medium: DirectoryMedium,
     sync: DirectorySync,
     found: readonly StoredSnapshot[],
-    unreadable: readonly UnreadableSnapshot[],
+    unreadable: readonly UnreadablePlace[],
     damaged: readonly DamagedSnapshot[],
     options: StorageOptions,
     freeSpace: () => Promise<number | undefined>,
   ) {
-    super(medium, found, options, unreadable.map((one) => ({ ...one, place: snapshotDirectory(one.index) })));
+    super(medium, found, options, unreadable);
     this.#sync = sync;
     this.#freeSpace = freeSpace;
     this.damaged = damaged;
@@ -145,37 +147,36 @@ export class DirectoryStorage extends MediumStorage {
     const lock = readOnly ? undefined : await disk.lock(`${root}/${LOCK}`);
     try {
       const hasTemp = temp !== undefined && !readOnly;
-      const medium = new DirectoryMedium(
-        disk,
-        root,
-        sync,
-        lock,
-        { tempPath: hasTemp ? await tempPath(disk, root, temp) : undefined, resolve },
-      );
-      if (hasTemp) await medium.remove(medium.temp);
-      if (!readOnly) await sweep(disk, root, new DirectoryMedium(disk, root, sync, lock), sync, keepInstalls, warn);
+      const outside = hasTemp ? await tempPath(disk, root, temp) : undefined;
+      const medium = new DirectoryMedium(new DirectoryRoot(disk, root, sync, lock, outside), resolve);
+      if (hasTemp) await medium.temp.remove();
+      const directories = (await disk.list(root)).filter(({ kind }) => kind === "directory").map(({ name }) => name);
+      if (!readOnly) await sweep(new DirectoryRoot(disk, root, sync, lock), directories, keepInstalls, warn);
       const found: StoredSnapshot[] = [];
-      const unreadable: UnreadableSnapshot[] = [];
+      const unreadable: UnreadablePlace[] = [];
       const damaged: DamagedSnapshot[] = [];
-      const unseen: (UnreadableSnapshot & { readonly isUnseen: true })[] = [];
-      for (const { name, index } of await snapshotsIn(disk, root)) {
+      let notLookedAt: SnapshotError | undefined;
+      for (const { name, index } of snapshotsOf(directories)) {
+        const place = medium.at(name);
         // Those of a storage that others change are looked at at once: later they may be gone.
         if (found.length >= LOOKED_AT && !readOnly) {
-          unseen.push({ index, error: notLookedAt(index), isUnseen: true });
+          // One error stands for all of them until they are looked at: to make one takes longer than to list a name.
+          notLookedAt ??= new SnapshotError("UNAVAILABLE", `The snapshots up to ${index} were not looked at yet`);
+          unreadable.push({ place, index, error: notLookedAt, isUnseen: true });
           continue;
         }
         try {
-          found.push(await examine(medium, name, index));
+          found.push(await examine(medium, place, index));
         } catch (error) {
           if (!(error instanceof SnapshotError)) throw error;
-          if (readOnly && await isGone(disk, `${root}/${name}`)) continue; // its owner removed it since
+          if (readOnly && await isGone(disk, place.path())) continue; // its owner removed it since
           warn(aboutSnapshot(error, index));
           // Only a snapshot that is proven bad is moved. An unreadable one may be good, and the newest.
-          if (!isProof(error)) unreadable.push({ index, error });
+          if (!isProof(error)) unreadable.push({ place, index, error });
           else {
             damaged.push({ index, error });
-            await medium.quarantine(name, index).catch((error) => {
-              unreadable.push({ index, error }); // as long as it stays in place
+            await medium.quarantine(place, index).catch((error) => {
+              unreadable.push({ place, index, error }); // as long as it stays in place
               warn(aboutSnapshot(error, index));
             });
           }
@@ -185,7 +186,7 @@ export class DirectoryStorage extends MediumStorage {
         medium,
         sync,
         found,
-        [...unreadable, ...unseen],
+        unreadable,
         damaged,
         options,
         async () => await disk.freeSpace?.(root),
@@ -197,18 +198,12 @@ export class DirectoryStorage extends MediumStorage {
   }
 }
 
-/** The snapshots of a root, newest first. */
-async function snapshotsIn(disk: Disk, root: string): Promise<{ readonly name: string; readonly index: bigint }[]> {
-  const found = (await disk.list(root)).flatMap(({ name, kind }) => {
+/** The snapshots among directories, newest first; others are not ours, and left alone. */
+function snapshotsOf(directories: readonly string[]): { readonly name: string; readonly index: bigint }[] {
+  return [...directories].sort().reverse().flatMap((name) => { // their indices have the same number of digits
     const index = indexOfDirectory(name);
-    return index === undefined || kind !== "directory" ? [] : [{ name, index }]; // others are not ours: left alone
+    return index === undefined ? [] : [{ name, index }];
   });
-  return found.sort((a, b) => a.index > b.index ? -1 : 1);
-}
-
-/** Stands for the error of a snapshot until it is looked at. */
-function notLookedAt(index: bigint): SnapshotError {
-  return new SnapshotError("UNAVAILABLE", `Snapshot ${index} was not looked at yet`, { index });
 }
 
 /**
@@ -238,22 +233,22 @@ async function makeRoot(disk: Disk, root: string, sync: DirectorySync): Promise<
  * is only a warning.
  */
 async function sweep(
-  disk: Disk,
-  root: string,
-  medium: DirectoryMedium,
-  sync: DirectorySync,
+  root: DirectoryRoot,
+  directories: readonly string[],
   keepInstalls: number,
   warn: (error: SnapshotError) => void,
 ): Promise<void> {
-  const directories = (await disk.list(root)).filter(({ kind }) => kind === "directory");
+  const { disk } = root;
+  const medium = new DirectoryMedium(root);
   // The process that renamed it may have been killed before the rename was durable.
-  if (directories.some(({ name }) => isTrash(name))) await sync.sync(root);
-  for (const { name } of directories) {
+  if (directories.some(isTrash)) await root.syncNames();
+  for (const name of directories) {
+    const place = medium.at(name);
     try {
-      if (isTrash(name)) await disk.remove(`${root}/${name}`);
-      else if (name === TEMP) await medium.remove(name);
+      if (isTrash(name)) await disk.remove(place.path());
+      else if (name === TEMP) await place.remove();
       else if (isInstall(name)) {
-        if (Date.now() - await lastChange(disk, `${root}/${name}`) > keepInstalls) await medium.remove(name);
+        if (Date.now() - await lastChange(disk, place.path()) > keepInstalls) await place.remove();
       }
     } catch (error) {
       if (!(error instanceof SnapshotError)) throw error;

@@ -8,10 +8,10 @@ import { throwIfCancelled } from "../../errors.ts";
 import { InFlight } from "../../async/mod.ts";
 import type { BackgroundTasks } from "./background.ts";
 import type { IndexStore } from "./index_store.ts";
-import { allKept, type KeptSnapshot, type Lease, type ObjectIndex } from "./index.ts";
+import { allKept, type Lease, type ObjectIndex } from "./index.ts";
 import { CHECKS } from "./conditions.ts";
 import { bornIn, idle } from "./leases.ts";
-import type { LocatedManifest } from "./located_manifest.ts";
+import type { KeptPlaces } from "./kept_places.ts";
 import type { SharedTime } from "./shared_time.ts";
 import type { RetryingBucket } from "../../bucket/mod.ts";
 
@@ -36,8 +36,8 @@ export interface Collected {
 export interface CollectorParts {
   readonly bucket: RetryingBucket;
   readonly store: IndexStore;
-  /** Reads a manifest. */
-  manifest(kept: KeptSnapshot): Promise<LocatedManifest>;
+  /** Reads manifests. */
+  readonly kept: KeptPlaces;
   /** The milliseconds for which a retired snapshot stays. */
   readonly grace: number;
   /** The clock by which leases and times of grace end. */
@@ -176,7 +176,7 @@ function forget(
 /** Returns the names of the packs that some snapshot uses. */
 async function usedPacks(
   index: ObjectIndex,
-  { manifest }: CollectorParts,
+  { kept: places }: CollectorParts,
   packsOf: Map<string, readonly string[]>,
   signal: AbortSignal,
 ): Promise<Set<string>> {
@@ -188,7 +188,7 @@ async function usedPacks(
     for (const kept of all) {
       throwIfCancelled(signal);
       if (packsOf.has(kept.id)) continue;
-      const read = async () => void packsOf.set(kept.id, (await manifest(kept)).packs.map(({ name }) => name));
+      const read = async () => void packsOf.set(kept.id, (await places.manifest(kept)).packs.map(({ name }) => name));
       reading.add(read());
       if (reading.size >= READ_AHEAD) await reading.next();
     }

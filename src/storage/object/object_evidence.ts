@@ -13,12 +13,12 @@ import { Unreadable } from "../unreadable.ts";
 import { quarantined, restored } from "./changes.ts";
 import { groupedOf, infoOf, type KeptSnapshot } from "./index.ts";
 import type { IndexStore } from "./index_store.ts";
-import type { ObjectPlaces } from "./places.ts";
+import type { KeptPlaces } from "./kept_places.ts";
 import type { SharedTime } from "./shared_time.ts";
 
 /** The storage, as far as evidence needs it. */
 export interface EvidenceParts {
-  readonly places: ObjectPlaces;
+  readonly kept: KeptPlaces;
   readonly store: IndexStore;
   readonly time: SharedTime;
   /** Cancels reading when the storage closes. */
@@ -47,14 +47,14 @@ export class ObjectEvidence {
   /** Notes that a snapshot, or a file of it, cannot be read now. Other processes are not told. */
   doubt(id: string, file?: string): void {
     this.#unreadable.add(id);
-    const { unread } = this.#parts.places;
+    const { unread } = this.#parts.kept;
     const files = unread.get(id) ?? new Set();
     unread.set(id, file === undefined ? files : files.add(file));
   }
 
   /** Reads the unread files of snapshots again; those that can be read now count again. */
   async readDoubted(): Promise<void> {
-    const { places: { unread }, store } = this.#parts;
+    const { kept: { unread }, store } = this.#parts;
     if (unread.size === 0) return;
     const { snapshots } = await store.read();
     for (const [id, files] of unread) {
@@ -77,11 +77,11 @@ export class ObjectEvidence {
 
   /** Reads all files of a snapshot, or some; throws if that fails. */
   async readAll(kept: KeptSnapshot, signal: AbortSignal, files?: Iterable<string>): Promise<void> {
-    const { places } = this.#parts;
-    places.pin(kept.id);
+    const { kept: places } = this.#parts;
+    const place = places.pin(kept.id);
     try {
       const { manifest } = await places.manifest(kept, true);
-      await readAll(places, { place: kept.id, manifest }, signal, files);
+      await readAll({ place, manifest }, signal, files);
     } finally {
       places.unpin(kept.id);
     }
@@ -123,7 +123,7 @@ export class ObjectEvidence {
     trust: StorageTrust,
     signal: AbortSignal,
   ): Promise<SnapshotInfo> {
-    const { store, places } = this.#parts;
+    const { store, kept: places } = this.#parts;
     const current = await store.read();
     let failure: unknown;
     for (const kept of current.quarantined.filter((kept) => kept.index === index)) {

@@ -7,7 +7,7 @@
 import { type FailingTask, neverThrowing, raceAbort } from "../../async/mod.ts";
 import { type Bucket, checkBucket, RetryingBucket } from "../../bucket/mod.ts";
 import { checkIndex, checkOptions, checkSignal, checkString } from "../../checks.ts";
-import { hasCode, messageOf, SnapshotError } from "../../errors.ts";
+import { hasCode, SnapshotError } from "../../errors.ts";
 import {
   checkChoice,
   checkCreateOptions,
@@ -39,14 +39,18 @@ import type { Trial } from "../trial.ts";
 import { StorageTrust } from "../trust.ts";
 import { StoredWriter } from "../writer.ts";
 import { type BackgroundTask, BackgroundTasks } from "./background.ts";
-import { checkNewer, type Commit, committed, pruned } from "./changes.ts";
+import { checkNewer } from "./changes.ts";
 import { type Collected, Collector } from "./collector.ts";
-import { checkHead, groupedOf, infoOf, type KeptSnapshot, type ObjectIndex } from "./index.ts";
+import { infosOf, ObjectCommits } from "./commits.ts";
+import { checkHead, groupedOf, infoOf } from "./index.ts";
 import { IndexStore } from "./index_store.ts";
+import { type KeptPlace, KeptPlaces } from "./kept_places.ts";
 import { Leases } from "./leases.ts";
 import { ObjectEvidence } from "./object_evidence.ts";
 import { checkObjectOptions, type ObjectStorageOptions } from "./options.ts";
-import { ObjectPlaces, UNRELEASED } from "./places.ts";
+import { OwnSnapshots } from "./own_snapshots.ts";
+import { type ObjectPlace, UNRELEASED } from "./place.ts";
+import { ObjectPlaces } from "./places.ts";
 import { closed, StorageWork } from "../work.ts";
 import { SharedTime } from "./shared_time.ts";
 
@@ -80,17 +84,14 @@ const UNPROTECTED = "A snapshot that is being read may be collected, since no le
  */
 export class ObjectStorage implements SnapshotStorage {
   readonly retain: number;
-  readonly #retention: Retention;
-  readonly #bucket: RetryingBucket;
   readonly #store: IndexStore;
   readonly #leases: Leases;
+  readonly #kept: KeptPlaces;
   readonly #places: ObjectPlaces;
   readonly #grace: number;
-  readonly #time = new SharedTime();
   readonly #group = new StorageGroup();
   readonly #trust: StorageTrust;
-  /** The ids of snapshots of other groups that a warning was given for. */
-  readonly #told = new Set<string>();
+  readonly #own: OwnSnapshots;
   readonly #onWarning: (error: SnapshotError) => void;
   readonly #signer: SnapshotSigner | undefined;
   readonly #readers = new Set<StoredReader>();
@@ -102,6 +103,7 @@ export class ObjectStorage implements SnapshotStorage {
   readonly #closing = new AbortController();
   readonly #listeners = new QuarantineListeners();
   readonly #evidence: ObjectEvidence;
+  readonly #commits: ObjectCommits;
 
   private constructor(bucket: Bucket, options: ObjectStorageOptions) {
     const {
@@ -117,43 +119,34 @@ export class ObjectStorage implements SnapshotStorage {
       keepInstalls = 7 * 24 * 3600_000,
     } = checkObjectOptions(options);
     checkBucket(bucket, "bucket");
-    this.#onWarning = neverThrowing(onWarning);
-    this.#retention = new Retention(retain, this.#onWarning);
-    this.retain = this.#retention.count;
-    this.#background = new BackgroundTasks(this.#onWarning, onFailing);
+    const warn = this.#onWarning = neverThrowing(onWarning);
+    const retention = new Retention(retain, warn);
+    this.retain = retention.count;
     this.#signer = signer;
-    this.#trust = new StorageTrust(verifier, floor, this.#onWarning);
+    this.#trust = new StorageTrust(verifier, floor, warn);
     this.#grace = grace;
-    this.#bucket = new RetryingBucket(bucket, prefix);
-    this.#store = new IndexStore(this.#bucket);
-    this.#leases = new Leases(this.#store, this.#time, this.#background);
-    this.#places = new ObjectPlaces(
-      this.#bucket,
-      this.#store,
-      this.#leases,
-      packSize,
-      keepInstalls,
-      this.#time,
-      this.#background,
-    );
-    this.#collector = new Collector({
-      bucket: this.#bucket,
-      store: this.#store,
-      manifest: (kept) => this.#places.manifest(kept),
-      grace,
-      time: this.#time,
-    }, this.#background);
-    this.#evidence = new ObjectEvidence({
-      places: this.#places,
-      store: this.#store,
-      time: this.#time,
-      signal: this.#closing.signal,
+    const background = this.#background = new BackgroundTasks(warn, onFailing);
+    const time = new SharedTime();
+    const retrying = new RetryingBucket(bucket, prefix);
+    const store = this.#store = new IndexStore(retrying);
+    const leases = this.#leases = new Leases(store, time, background);
+    const kept = this.#kept = new KeptPlaces(retrying, store, packSize);
+    const parts = { bucket: retrying, store, kept, time };
+    this.#places = new ObjectPlaces({ ...parts, leases, packSize, keepInstalls, background });
+    const collector = this.#collector = new Collector({ ...parts, grace }, background);
+    const own = this.#own = new OwnSnapshots(this.#group, this.#trust, kept, warn);
+    const { signal } = this.#closing;
+    const evidence = this.#evidence = new ObjectEvidence({
+      ...parts,
+      signal,
       check: () => this.#work.check(),
       found: (index, reason) => {
         this.#listeners.tell(index, reason);
-        this.#warn("CORRUPT", `Snapshot ${index} was found bad and is quarantined: ${reason}`, undefined, index);
+        const message = `Snapshot ${index} was found bad and is quarantined: ${reason}`;
+        warn(new SnapshotError("CORRUPT", message, { index }));
       },
     });
+    this.#commits = new ObjectCommits({ ...parts, leases, own, evidence, retention, collector, signal });
     if (options.group !== undefined) this.bindGroup(options.group);
   }
 
@@ -167,7 +160,7 @@ export class ObjectStorage implements SnapshotStorage {
    */
   static async open(bucket: Bucket, options: ObjectStorageOptions = {}): Promise<ObjectStorage> {
     const storage = new ObjectStorage(bucket, options);
-    storage.#own(await storage.#store.read());
+    storage.#own.all(await storage.#store.read());
     return storage;
   }
 
@@ -181,21 +174,22 @@ export class ObjectStorage implements SnapshotStorage {
 
   bindGroup(group: string): void {
     this.#group.bind(group);
-    if (this.#store.last !== undefined) this.#own(this.#store.last);
+    if (this.#store.last !== undefined) this.#own.all(this.#store.last);
   }
 
   async create(options: CreateOptions = {}): Promise<SnapshotWriter> {
     checkCreateOptions(options);
     this.#work.check();
     return await this.#work.write(async (released) => {
-      await this.#places.clear(this.#places.temp);
-      const { parents } = this.#places.work(this.#places.temp)!;
+      const { temp } = this.#places;
+      await temp.clear();
+      const { parents } = temp;
       const grouping = options.raw === true ? this.#group.offered : this.#group.saved;
-      return new StoredWriter(this.#places, {
+      return new StoredWriter(temp, {
         snapshots: () => parents,
-        publish: (place, manifest, trial) => this.#publish(place, manifest, trial, grouping),
+        publish: (_, manifest, trial) => this.#publish(temp, manifest, trial, grouping),
         released,
-        grouped: (meta) => grouping(this.#own(this.#store.last!).map(groupedOf), meta), // checked again by the commit
+        grouped: (meta) => grouping(this.#own.all(this.#store.last!).map(groupedOf), meta), // checked again by the commit
         signer: options.raw === true ? undefined : this.#signer, // a snapshot that others took is not signed by us
         options,
       });
@@ -206,8 +200,8 @@ export class ObjectStorage implements SnapshotStorage {
     checkChoice(index);
     this.#work.check();
     const current = await this.#store.read();
-    const own = await this.#trusted(current);
-    const infos = typeof index === "object" ? await this.#infos(own) : undefined;
+    const own = await this.#own.trusted(current);
+    const infos = typeof index === "object" ? await infosOf(own) : undefined;
     const kept = this.#evidence.prefer(own.filter((kept) => {
       return isChosen(infos?.get(kept.id)?.meta ?? { lastIncludedIndex: kept.index }, index);
     }));
@@ -216,31 +210,28 @@ export class ObjectStorage implements SnapshotStorage {
       if (foreign !== undefined) throw this.#trust.refusal(foreign.id) ?? this.#group.foreign(groupedOf(foreign));
       throw noneChosen(index);
     }
-    this.#places.pin(kept.id);
+    const place = this.#kept.pin(kept.id);
     try {
-      const { manifest } = await this.#places.manifest(kept);
+      const { manifest } = await this.#kept.manifest(kept);
       await checkHead(kept, manifest);
       this.#work.check();
-      return this.#reader(kept.id, manifest, current.generation);
+      return this.#reader(place, manifest, current.generation);
     } catch (error) {
-      this.#places.unpin(kept.id);
+      this.#kept.unpin(kept.id);
       if (hasCode(error, "UNAVAILABLE", "FORBIDDEN")) this.#evidence.doubt(kept.id);
       if (hasCode(error, "CORRUPT")) await this.#evidence.quarantine(kept.id, error.message);
       throw error;
     }
   }
 
-  async #infos(snapshots: readonly KeptSnapshot[]): Promise<Map<string, SnapshotInfo>> {
-    return new Map(await Promise.all(snapshots.map(async (kept) => [kept.id, await infoOf(kept, false)] as const)));
-  }
-
-  #reader(id: string, manifest: SnapshotManifest, generation: bigint): StoredReader {
+  #reader(place: KeptPlace, manifest: SnapshotManifest, generation: bigint): StoredReader {
     const staying = this.#leases.stay(
       generation,
       this.#grace / 2,
       (error) => this.#background.failed("protect", UNPROTECTED, error),
     );
-    const reader = new StoredReader(this.#places, { place: id, manifest }, {
+    const { name: id } = place;
+    const reader = new StoredReader({ place, manifest }, {
       found: (error) => {
         const what = "A snapshot that was found bad could not be quarantined";
         this.#background.run("quarantine", what, this.#evidence.quarantine(id, error.message));
@@ -249,7 +240,7 @@ export class ObjectStorage implements SnapshotStorage {
       released: () => {
         if (!this.#readers.delete(reader)) return;
         this.#background.run("release", UNRELEASED, staying());
-        this.#places.unpin(id);
+        this.#kept.unpin(id);
       },
     });
     this.#readers.add(reader);
@@ -260,8 +251,8 @@ export class ObjectStorage implements SnapshotStorage {
     this.#work.check();
     const index = await this.#store.read();
     // A retired snapshot that is pinned here is still here.
-    const kept = [...await this.#trusted(index), ...index.retired.filter(({ id }) => this.#places.isPinned(id))];
-    return await Promise.all(kept.map((kept) => infoOf(kept, this.#places.isPinned(kept.id))));
+    const kept = [...await this.#own.trusted(index), ...index.retired.filter(({ id }) => this.#kept.isPinned(id))];
+    return await Promise.all(kept.map((kept) => infoOf(kept, this.#kept.isPinned(kept.id))));
   }
 
   get installing(): SnapshotInstall | undefined {
@@ -279,17 +270,17 @@ export class ObjectStorage implements SnapshotStorage {
     await this.#trust.check(manifest);
     return await this.#work.receive(async (released) => {
       await this.#leaving.catch(() => {}); // a closed install is still storing what it received
-      const own = await this.#trusted(await this.#store.read());
+      const own = await this.#own.trusted(await this.#store.read());
       this.#group.offered(own.map(groupedOf), manifest.meta);
       checkNewer(manifest, own[0]);
       this.#work.check();
       const place = this.#places.installPlace(manifest);
       return new StoredInstall(this.#places, manifest, {
         snapshots: () => [],
-        publish: (place, manifest, trial) => this.#publish(place, manifest, trial, this.#group.offered),
+        publish: (_, manifest, trial) => this.#publish(place, manifest, trial, this.#group.offered),
         released: () => {
           released();
-          this.#leaving = this.#places.leave(place);
+          this.#leaving = place.leave();
           this.#background.run("release", "An install could not be left to be resumed", this.#leaving);
         },
       });
@@ -306,7 +297,7 @@ export class ObjectStorage implements SnapshotStorage {
     checkIndex(index, "index");
     checkString(reason, "reason");
     this.#work.check();
-    const kept = (await this.#trusted(await this.#store.read())).find((kept) => kept.index === index);
+    const kept = (await this.#own.trusted(await this.#store.read())).find((kept) => kept.index === index);
     const proof = kept === undefined ? undefined : await this.#evidence.prove(kept);
     if (proof !== undefined) await this.#evidence.quarantine(kept!.id, `${reason}: ${proof.message}`);
     const { snapshots, quarantined } = await this.#store.read();
@@ -336,20 +327,7 @@ export class ObjectStorage implements SnapshotStorage {
    */
   async prune(): Promise<void> {
     this.#work.check();
-    await this.#work.publish(async () => {
-      await this.#evidence.readDoubted();
-      const infos = await this.#knownInfos();
-      await this.#trusted(await this.#store.read());
-      await this.#store.update((index) =>
-        pruned(index, {
-          own: (index) => this.#own(index),
-          old: (counting) => this.#old(counting, infos),
-          counts: (id) => !this.#places.unread.has(id) && this.#trust.has(id),
-          isPinned: (id) => this.#places.isPinned(id),
-          time: this.#time,
-        })
-      );
-    });
+    await this.#work.publish(() => this.#commits.prune());
   }
 
   /**
@@ -391,63 +369,8 @@ export class ObjectStorage implements SnapshotStorage {
     return signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
   }
 
-  /** The descriptions of the snapshots that are here now, by their ids; none if only their number counts. */
-  async #knownInfos(): Promise<Map<string, SnapshotInfo>> {
-    return this.#retention.isCount ? new Map() : await this.#infos(this.#own(await this.#store.read()));
-  }
-
-  /** Those that are not kept. A snapshot that another process committed meanwhile is not known yet, and stays. */
-  #old(counting: readonly KeptSnapshot[], infos: ReadonlyMap<string, SnapshotInfo>): readonly KeptSnapshot[] {
-    const known = this.#retention.isCount ? counting : counting.filter(({ id }) => infos.has(id));
-    const stays = new Set(this.#retention.kept(known, ({ id }) => infos.get(id)!));
-    return known.filter((one) => !stays.has(one));
-  }
-
-  #publish(place: string, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
-    return this.#work.publish(async () => {
-      await this.#trust.check(manifest);
-      const work = this.#places.work(place)!;
-      const [kept, located] = await this.#places.seal(place, manifest);
-      await this.#places.show(kept, located, () => trial.run(this.#places, { place: kept.id, manifest }));
-      await this.#evidence.readDoubted();
-      await this.#trusted(await this.#store.read());
-      this.#trust.add(kept.id);
-      const { mayCollect } = this.#collector;
-      let isDue = false;
-      const info = await infoOf(kept, false);
-      const infos = await this.#knownInfos();
-      infos.set(kept.id, info);
-      work.mayBeCommitted = true;
-      const commit: Commit = {
-        kept,
-        lease: work.lease,
-        own: (index) => {
-          const own = this.#own(index);
-          grouping(own.map(groupedOf), groupedOf(kept).meta);
-          return own;
-        },
-        old: (counting) => this.#old(counting, infos),
-        counts: (id) => !this.#places.unread.has(id) && this.#trust.has(id),
-        isPinned: (id) => this.#places.isPinned(id),
-        next: (index) => this.#leases.next(index),
-        time: this.#time,
-      };
-      await this.#store.update((index) => {
-        const change = committed(index, commit);
-        const forgotten = change && mayCollect ? this.#collector.forget({ ...index, ...change }) : undefined;
-        isDue ||= forgotten !== undefined;
-        return change && { ...change, ...forgotten };
-      }).catch((error) => {
-        // No put of it can succeed any more: it would have to replace an index of which it is not too old.
-        work.mayBeCommitted = !hasCode(error, "STALE");
-        throw error;
-      });
-      this.#leases.committed();
-      this.#places.committed(place, kept, located);
-      if (this.#trust.rises) await this.#raiseFloor();
-      if (mayCollect) this.#collector.collectLater(isDue, this.#closing.signal);
-      return { info, place: kept.id };
-    });
+  #publish(place: ObjectPlace, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
+    return this.#work.publish(() => this.#commits.publish(place, manifest, trial, grouping));
   }
 
   close(): Promise<void> {
@@ -460,49 +383,5 @@ export class ObjectStorage implements SnapshotStorage {
   /** As {@linkcode close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  /** The snapshots of its own group. Warns once of each of another group. */
-  async #raiseFloor(): Promise<void> {
-    const index = await this.#store.read().catch(() => undefined); // of no matter: the next look raises it, too
-    if (index === undefined) return;
-    const own = this.#own(index);
-    await this.#trust.kept(own.map(({ index }) => index), own.every(({ id }) => this.#trust.has(id)));
-  }
-
-  /** The snapshots of its group that are trusted. */
-  async #trusted(index: ObjectIndex): Promise<KeptSnapshot[]> {
-    const own = (kept: KeptSnapshot) => this.#group.isOwn(groupedOf(kept));
-    const manifest = async (kept: KeptSnapshot) => {
-      const { manifest } = await this.#places.manifest(kept);
-      await checkHead(kept, manifest); // the index says of which snapshot it is
-      return manifest;
-    };
-    await this.#trust.look(
-      index.snapshots.filter(own).map((kept) => ({ key: kept.id, isOwn: true, manifest: () => manifest(kept) })),
-      true,
-    );
-    return this.#own(index).filter(({ id }) => this.#trust.has(id));
-  }
-
-  /** The snapshots of its group but those that were looked at and are not trusted. */
-  #own({ snapshots }: ObjectIndex): KeptSnapshot[] {
-    return snapshots.filter((kept) => {
-      if (this.#trust.refuses(kept.id)) return false;
-      const grouped = groupedOf(kept);
-      if (this.#group.isOwn(grouped)) return true;
-      if (!this.#told.has(kept.id)) this.#onWarning(this.#group.foreign(grouped));
-      this.#told.add(kept.id);
-      return false;
-    });
-  }
-
-  #warn(code: "CORRUPT" | "UNAVAILABLE", what: string, cause?: unknown, index?: bigint): void {
-    this.#onWarning(
-      new SnapshotError(code, cause === undefined ? what : `${what}: ${messageOf(cause)}`, {
-        ...(cause !== undefined && { cause }),
-        ...(index !== undefined && { index }),
-      }),
-    );
   }
 }

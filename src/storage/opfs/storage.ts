@@ -14,6 +14,7 @@ import type { StoredSnapshot } from "../medium.ts";
 import { MediumStorage } from "../medium_storage.ts";
 import { storageChecks, type StorageOptions } from "../storage_options.ts";
 import { OpfsMedium } from "./medium.ts";
+import type { OpfsPlace } from "./place.ts";
 
 /** Options of {@linkcode OpfsStorage.open}. */
 export interface OpfsStorageOptions extends StorageOptions {
@@ -57,7 +58,7 @@ export class OpfsStorage extends MediumStorage {
   private constructor(
     medium: OpfsMedium,
     found: readonly StoredSnapshot[],
-    unreadable: readonly (UnreadableSnapshot & { readonly place: string })[],
+    unreadable: readonly (UnreadableSnapshot & { readonly place: OpfsPlace })[],
     damaged: readonly DamagedSnapshot[],
     options: StorageOptions,
   ) {
@@ -89,7 +90,7 @@ export class OpfsStorage extends MediumStorage {
       const warn = neverThrowing(options.onWarning ?? (() => {}));
       const medium = await OpfsMedium.open(root, path, unlock, keepInstalls, warn);
       const found: StoredSnapshot[] = [];
-      const unreadable: (UnreadableSnapshot & { readonly place: string })[] = [];
+      const unreadable: (UnreadableSnapshot & { readonly place: OpfsPlace })[] = [];
       const damaged: DamagedSnapshot[] = [];
       for (const [place, index] of medium.snapshots()) {
         try {

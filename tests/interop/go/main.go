@@ -1,7 +1,8 @@
 // The real programs, as judges: they write snapshots, and read, verify and start from what was written for them.
 //
 //	judge store-write DIR SIZE | store-start DIR | archive-write FILE SIZE | archive-start FILE
-//	judge snap-write DIR SIZE | snap-read DIR | db-write FILE KEYS | db-status FILE
+//	judge snap-write DIR SIZE | snap-read DIR | db-write FILE KEYS | db-fill FILE SIZE | db-status FILE
+//	judge verify (store DIR | archive FILE | db FILE)        how long it takes to check one, in seconds
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -25,6 +27,10 @@ import (
 	"go.etcd.io/etcd/raft/v3/raftpb"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/snap"
+	"go.etcd.io/etcd/server/v3/lease"
+	"go.etcd.io/etcd/server/v3/mvcc"
+	"go.etcd.io/etcd/server/v3/mvcc/backend"
+	"go.etcd.io/etcd/server/v3/mvcc/buckets"
 	"go.uber.org/zap"
 )
 
@@ -173,6 +179,12 @@ func main() {
 		})
 	case "db-write":
 		writeDatabase(path, number(os.Args[3]))
+	case "db-fill":
+		fillDatabase(path, number(os.Args[3]))
+	case "verify":
+		began := time.Now()
+		verify(path, os.Args[3])
+		say(map[string]any{"seconds": time.Since(began).Seconds()})
 	case "db-status":
 		status, err := utl.NewV3(zap.NewNop()).Status(path)
 		check(err)
@@ -207,4 +219,62 @@ func writeDatabase(path string, keys int64) {
 	check(file.Close())
 	say(map[string]any{})
 	os.Exit(0)
+}
+
+// fillDatabase writes what a member that has keys of so many bytes keeps, as the backend and the store of etcd do.
+func fillDatabase(path string, size int64) {
+	values := backend.NewDefaultBackend(path)
+	store := mvcc.NewStore(zap.NewNop(), values, &lease.FakeLessor{}, mvcc.StoreConfig{})
+	value := make([]byte, 1000)
+	random := rand.New(rand.NewSource(1))
+	for left := size; left > 0; left -= int64(len(value)) {
+		random.Read(value)
+		store.Put([]byte(fmt.Sprintf("/registry/pods/%x", random.Int63())), value, lease.NoLease)
+	}
+	store.Commit()
+	for _, bucket := range []backend.Bucket{buckets.Meta, buckets.Lease, buckets.Members, buckets.Cluster} {
+		tx := values.BatchTx()
+		tx.Lock()
+		tx.UnsafeCreateBucket(bucket)
+		tx.Unlock()
+	}
+	values.ForceCommit()
+	file, err := os.Create(path + ".snap")
+	check(err)
+	hash := sha256.New()
+	snapshot := values.Snapshot()
+	_, err = snapshot.WriteTo(io.MultiWriter(file, hash))
+	check(err)
+	_, err = file.Write(hash.Sum(nil))
+	check(err)
+	check(file.Close())
+	check(snapshot.Close())
+	check(store.Close())
+	check(values.Close())
+	check(os.Rename(path+".snap", path))
+	say(map[string]any{})
+}
+
+// verify checks a snapshot as a program does that then starts from it.
+func verify(what, path string) {
+	switch what {
+	case "store": // its check is made when it is opened; then it is read
+		store, err := raft.NewFileSnapshotStore(path, 3, io.Discard)
+		check(err)
+		list, err := store.List()
+		check(err)
+		_, state, err := store.Open(list[0].ID)
+		check(err)
+		_, err = io.Copy(io.Discard, state)
+		check(err)
+		check(state.Close())
+	case "archive":
+		file, err := os.Open(path)
+		check(err)
+		_, err = archive.Verify(file)
+		check(err)
+	case "db":
+		_, err := utl.NewV3(zap.NewNop()).Status(path)
+		check(err)
+	}
 }

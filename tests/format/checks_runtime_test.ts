@@ -1,6 +1,6 @@
 // The checks and digests of other systems, against the values that their specifications give.
 
-import { crc32, crc64 } from "../../src/format/bytes/crc.ts";
+import { crc32c, crc64 } from "../../src/format/bytes/crc.ts";
 import { portableHash, runningHash } from "../../src/format/bytes/hash.ts";
 import { toHex } from "../../src/stream/mod.ts";
 import { assert, noise, test } from "../support/harness.ts";
@@ -8,20 +8,19 @@ import { assert, noise, test } from "../support/harness.ts";
 const DIGITS = new TextEncoder().encode("123456789");
 
 test("formats, checks: the check values of their specifications", () => {
-  const values = [crc64("xz"), crc64("jones"), crc32("castagnoli"), crc32("ieee")].map((crc) => {
+  const values = [crc64("xz"), crc64("jones"), crc32c()].map((crc) => {
     crc.update(DIGITS);
     return crc.value.toString(16);
   });
-  assert.deepEqual(values, ["995dc9bbdf1939fa", "e9c6d914c4b8d9ca", "e3069283", "cbf43926"]);
+  assert.deepEqual(values, ["995dc9bbdf1939fa", "e9c6d914c4b8d9ca", "e3069283"]);
 });
 
 test("formats, checks: in pieces of any length it is the same as at once", () => {
-  const bytes = noise(5000, 7);
+  const bytes = noise(300_000, 7); // more than the blocks that are taken in at once
   const make = [
     () => crc64("xz"),
     () => crc64("jones"),
-    () => crc32("castagnoli"),
-    () => crc32("ieee"),
+    () => crc32c(),
   ];
   for (const crc of make) {
     const [whole, parts] = [crc(), crc()];

@@ -1,7 +1,7 @@
 // How much of a file is in memory for somebody who takes little of it, or nothing.
 
 import { MemoryStorage } from "../../mod.ts";
-import type { MediumFile, Places } from "../../src/storage/medium.ts";
+import type { MediumFile, Place } from "../../src/storage/medium.ts";
 import { StoredReader } from "../../src/storage/reader.ts";
 import { assert, noise, pieces, test, turns } from "../support/harness.ts";
 
@@ -24,9 +24,9 @@ async function readAfter(chunkSize: number, taken: number): Promise<number> {
     },
     close: () => Promise.resolve(),
   };
-  const places: Partial<Places> = { open: () => Promise.resolve(file as MediumFile) };
+  const place: Partial<Place> = { open: () => Promise.resolve(file as MediumFile) };
   const owner = { found() {}, unreadable() {}, released() {} };
-  const reader = new StoredReader(places as Places, { place: "p", manifest }, owner);
+  const reader = new StoredReader({ place: place as Place, manifest }, owner);
   const stream = reader.file("state").getReader();
   for (let i = 0; i < taken; i++) {
     await stream.read();

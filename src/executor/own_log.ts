@@ -5,7 +5,7 @@
  */
 
 import { hasCode, throwIfCancelled } from "../errors.ts";
-import { checkFollows, type LogStorage } from "../log/mod.ts";
+import { checkOrder, type LogStorage } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import type { ExecutorEvent } from "./events.ts";
 import { closed, type FsmCaller } from "./fsm_caller.ts";
@@ -174,7 +174,7 @@ export class OwnLogFollower {
       for (const pending of batch) {
         try {
           const entries = pending.entries(last);
-          checkFollows(entries, last.index, last.term);
+          checkOrder(entries, last.index, last.term);
           for (const entry of entries) all.push(entry); // maybe too many for an argument list
           last = entries.at(-1) ?? last;
           accepted.push([pending, entries]);

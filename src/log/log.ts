@@ -97,42 +97,52 @@ export function checkFollows(
   checkIndex(lastIndex, "lastIndex");
   checkIndex(lastTerm, "lastTerm");
   const checked: LogEntry[] = [];
+  const checkTime = integer(0);
   for (const entry of entries as readonly LogEntry[]) { // not map, which skips holes
     const { index, term, data: given, configuration, time } = membersOf(entry, "An item of entries");
     checkIndex(index, "The index of an entry");
     checkIndex(term, "The term of an entry");
-    if (index !== lastIndex + 1n) {
-      throw new SnapshotError("MALFORMED", `Entry ${index} does not follow entry ${lastIndex} of the log`, {
-        index,
-        expected: lastIndex + 1n,
-        actual: index,
-      });
-    }
-    if (term < lastTerm) {
-      throw new SnapshotError(
-        "MALFORMED",
-        `Entry ${index} has term ${term}, lower than ${lastTerm} of the one before`,
-        {
-          index,
-          expected: lastTerm,
-          actual: term,
-        },
-      );
-    }
-    lastIndex = index;
-    lastTerm = term;
+    checkNext(index, term, lastIndex, lastTerm);
+    [lastIndex, lastTerm] = [index, term];
     const data = checkBytes(given, "The data of an entry");
     checkConfiguration(configuration, "The configuration of an entry");
-    if (time !== undefined) integer(0)(time, "The time of an entry");
-    checked.push({
-      index,
-      term,
-      data,
-      ...(configuration !== undefined && { configuration }),
-      ...(time !== undefined && { time }),
-    });
+    if (time !== undefined) checkTime(time, "The time of an entry");
+    const base = time === undefined ? { index, term, data } : { index, term, data, time };
+    checked.push(configuration === undefined ? base : { ...base, configuration });
   }
   return checked;
+}
+
+/**
+ * Checks that entries which were checked themselves follow one another.
+ *
+ * @param entries what is to be added
+ * @param lastIndex the index of the entry before them
+ * @param lastTerm its term
+ * @throws {SnapshotError} `MALFORMED`
+ */
+export function checkOrder(entries: readonly LogEntry[], lastIndex: bigint, lastTerm: bigint): void {
+  for (const { index, term } of entries) {
+    checkNext(index, term, lastIndex, lastTerm);
+    [lastIndex, lastTerm] = [index, term];
+  }
+}
+
+function checkNext(index: bigint, term: bigint, lastIndex: bigint, lastTerm: bigint): void {
+  if (index !== lastIndex + 1n) {
+    throw new SnapshotError("MALFORMED", `Entry ${index} does not follow entry ${lastIndex} of the log`, {
+      index,
+      expected: lastIndex + 1n,
+      actual: index,
+    });
+  }
+  if (term < lastTerm) {
+    throw new SnapshotError("MALFORMED", `Entry ${index} has term ${term}, lower than ${lastTerm} of the one before`, {
+      index,
+      expected: lastTerm,
+      actual: term,
+    });
+  }
 }
 
 /** The members of an entry, each read once, so that the values used are the values checked. */

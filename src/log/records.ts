@@ -251,7 +251,7 @@ export function encodeEnd({ last, digest }: LogEnd): Uint8Array {
  * @param bytes records, one behind the other
  * @param at where it begins
  * @returns the record, and where it ends
- * @throws {SnapshotError} as {@linkcode decodeRecord} does; `MALFORMED` if none begins there, or the bytes end before it
+ * @throws {SnapshotError} as {@linkcode decodeRecord} does; `MALFORMED` if none begins there, or it is not whole
  */
 export function recordAt(bytes: Uint8Array, at: number): { readonly record: LogRecord; readonly end: number } {
   const bounds = boundsAt(bytes, at);

@@ -1,7 +1,7 @@
 // Followers and backups: how much of a leader's rate they keep up with, how far behind they are, what they cost it, and
-// how quickly one that was away catches up, beside a replay of the same log; and Redis with one replica, and Litestream, if
-// they are there (`REDIS_SERVER`, `LITESTREAM` name their files).
-// `long` in the environment variable `FOLLOW` for a million entries.
+// how quickly one that was away catches up, beside a replay of the same log; and Redis with one replica, and
+// Litestream, if they are there (`REDIS_SERVER`, `LITESTREAM` name their files). `long` in the environment variable
+// `FOLLOW` for a million entries.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
-// The line between a browser and a server, which can be cut: the browser's own `offline` does not reach what a dedicated
-// worker has open.
+// The line between a browser and a server, which can be cut: the browser's own `offline` does not reach what a
+// dedicated worker has open.
 
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 

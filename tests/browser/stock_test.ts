@@ -1,4 +1,5 @@
-// The example: a shop's stock is led on Node, and followed at the edge and in a page. Nothing that a follower had is lost.
+// The example: a shop's stock is led on Node, and followed at the edge and in a page. Nothing that a follower had is
+// lost.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

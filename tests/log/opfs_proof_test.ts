@@ -197,3 +197,20 @@ test("OpfsLog: one at a time; the next one has it once it is closed; only where 
     await rejects(OpfsLog.open(".."), "MALFORMED");
   });
 });
+
+test("OpfsLog: a file that a killed worker still has is waited for: its lock was freed first", async () => {
+  const files = new Map<string, OpfsNode>();
+  await withLog(files, (log) => log.append(entries(1n, 2, 10)));
+  const file = await (await (await memoryOpfs(files, UNTOUCHED).getDirectoryHandle("app")).getDirectoryHandle("log"))
+    .getFileHandle("log-0-1");
+  const killed = await file.createSyncAccessHandle!();
+  let tries = 0;
+  const hook: OpfsHook = {
+    ...UNTOUCHED,
+    before(verb, path) {
+      if (verb === "find" && path.endsWith("/log-0-1") && ++tries === 3) killed.close();
+    },
+  };
+  await withLog(files, async (log) => assert.equal(log.lastIndex, 2n), hook);
+  assert.equal(tries, 3);
+});

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { SnapshotError } from "../../errors.ts";
+import { type Backoff, backoff, pause } from "../../async/mod.ts";
+import { hasCode, SnapshotError } from "../../errors.ts";
 import {
   inOpfs,
   inOpfsNow,
@@ -14,6 +15,10 @@ import {
   type OpfsFile,
   removeOpfsEntry,
 } from "../../opfs/mod.ts";
+
+/** The attempts to open a file that somebody has, and the waits between them. */
+const TRIES = 12;
+const RETRY: Backoff = { first: 10, longest: 1000 };
 
 /** What the name of a segment says. */
 export interface SegmentName {
@@ -63,10 +68,23 @@ export class SegmentFiles {
   /**
    * Opens the one that grows.
    *
+   * @param name which
    * @param how whether it is a new one
-   * @throws {SnapshotError} `UNSUPPORTED` outside of a dedicated worker, `BUSY` if somebody has it open
+   * @throws {SnapshotError} `UNSUPPORTED` outside of a dedicated worker
    */
-  open(name: SegmentName, how: { readonly create: boolean }): Promise<GrowingFile> {
+  async open(name: SegmentName, how: { readonly create: boolean }): Promise<GrowingFile> {
+    for (let tries = 0;; tries++) {
+      try {
+        return await this.#open(name, how);
+      } catch (error) {
+        // The log's lock is held here: who has the file was killed, and the browser frees its lock before its files.
+        if (!hasCode(error, "BUSY") || tries === TRIES) throw error;
+        await pause(backoff(tries, RETRY), undefined);
+      }
+    }
+  }
+
+  #open(name: SegmentName, how: { readonly create: boolean }): Promise<GrowingFile> {
     const path = this.pathOf(name);
     return inOpfs("open", path, async () => {
       const file: OpfsFile = await this.#directory.getFileHandle(textOf(name), how);

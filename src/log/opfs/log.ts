@@ -36,8 +36,8 @@ export interface OpfsLogOptions {
  * worker of the origin at a time has a log open.
  *
  * What {@linkcode append} has resolved for was synced: killing the worker, the tab or the browser at any moment loses
- * none of it. The browser chooses when to sync the names of files, so that a power failure may take the newest segments,
- * whole. A browser that is short of space may remove all data of an origin, unless the page was granted
+ * none of it. The browser chooses when to sync the names of files, so that a power failure may take the newest
+ * segments, whole. A browser that is short of space may remove all data of an origin, unless the page was granted
  * `navigator.storage.persist()`.
  *
  * Every entry is proven by the digest of the history (`log/chain.ts`) whenever it is read. An entry of more than 64 MiB

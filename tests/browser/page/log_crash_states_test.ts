@@ -1,5 +1,5 @@
-// The tab dies, or an operation fails, at operations of the file system all over the life of a log. In a dedicated worker: in
-// a page there is none.
+// The tab dies, or an operation fails, at operations of the file system all over the life of a log. In a dedicated
+// worker: in a page there is none.
 
 import type { LogEntry } from "../../../mod.ts";
 import { opfsRoot } from "../../../src/opfs/mod.ts";

@@ -1,6 +1,6 @@
-// The stock of a shop, led on Node: a process with a disk, which backs its log up to a bucket. `node leader.mjs DIRECTORY`
-// prints its address. It answers `POST /set?key=K&value=N` with the entry's index, `POST /flush` when the backup has all,
-// `POST /save` when a snapshot was taken and the log purged behind it, and what the handler knows.
+// The stock of a shop, led on Node: a process with a disk, which backs its log up to a bucket. `node leader.mjs
+// DIRECTORY` prints its address. It answers `POST /set?key=K&value=N` with the entry's index, `POST /flush` when the
+// backup has all, `POST /save` when a snapshot was taken and the log purged behind it, and what the handler knows.
 
 import process from "node:process";
 import { jsonCodec, KeyValueMachine, Replica, snapshotHandler } from "../../../mod.ts";

@@ -1,5 +1,5 @@
-// The page whose worker has the stock. It keeps the worker's script, as a service worker would (`offline_page`), so that it
-// can start another one offline.
+// The page whose worker has the stock. It keeps the worker's script, as a service worker would (`offline_page`), so
+// that it can start another one offline.
 
 /// <reference lib="dom" />
 import type { StockReplica } from "./worker.ts";

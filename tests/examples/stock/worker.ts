@@ -1,6 +1,6 @@
-// A read replica in a page: its dedicated worker follows the stock of a shop. All of it is in OPFS, so that the page has it
-// offline too, and goes on where it was when there is a network again. It has several sources: those that do not answer
-// are tried again, and should the leader be lost, it follows whoever was promoted.
+// A read replica in a page: its dedicated worker follows the stock of a shop. All of it is in OPFS, so that the page
+// has it offline too, and goes on where it was when there is a network again. It has several sources: those that do not
+// answer are tried again, and should the leader be lost, it follows whoever was promoted.
 
 import { type Follower, jsonCodec, KeyValueMachine, type LogEntry, Replica } from "../../../mod.ts";
 import { OpfsLog, OpfsStorage } from "../../../src/opfs.ts";

@@ -156,7 +156,8 @@ export class LocalChunks {
     for (const { place, manifest } of sources) {
       for (const { name, chunks } of manifest.files) {
         if (chunks === undefined) continue;
-        const own = place.name === files.place.name ? files.get(name)! : undefined; // of which only verified chunks are a source
+        // Of what is received itself only verified chunks are a source.
+        const own = place.name === files.place.name ? files.get(name)! : undefined;
         let source: MediumFile | undefined;
         try {
           for (let i = 0; i < chunks.count; i++) {

@@ -54,11 +54,13 @@ export interface PlacedSnapshot {
 
 /** A snapshot that is being received. */
 export interface ReceivedSnapshot extends PlacedSnapshot {
+  /** The place, which is written to. */
   readonly place: Place;
 }
 
 /** A snapshot that is complete. */
 export interface StoredSnapshot extends PlacedSnapshot {
+  /** The place, whose files others may be linked to. */
   readonly place: Place;
   /** Bytes of all its files. */
   readonly size: number;

@@ -189,7 +189,8 @@ export class ObjectStorage implements SnapshotStorage {
         snapshots: () => parents,
         publish: (_, manifest, trial) => this.#publish(temp, manifest, trial, grouping),
         released,
-        grouped: (meta) => grouping(this.#own.all(this.#store.last!).map(groupedOf), meta), // checked again by the commit
+        // The commit checks it again.
+        grouped: (meta) => grouping(this.#own.all(this.#store.last!).map(groupedOf), meta),
         signer: options.raw === true ? undefined : this.#signer, // a snapshot that others took is not signed by us
         options,
       });

@@ -33,9 +33,9 @@ export type NodeListener = (
 ) => void;
 
 /**
- * Makes of a handler what `node:http`, `node:https`, `node:http2`, Express, Connect, Fastify (by `@fastify/express`) or Vite's
- * development server call with a request and a response. On Node, Deno and Bun. Below a prefix it answers as at the
- * root: Express takes the prefix away.
+ * Makes of a handler what `node:http`, `node:https`, `node:http2`, Express, Connect, Fastify (by `@fastify/express`) or
+ * Vite's development server call with a request and a response. On Node, Deno and Bun. Below a prefix it answers as at
+ * the root: Express takes the prefix away.
  *
  * It belongs before whatever reads bodies (`express.json()`): a `PUT` or `POST` whose body was read before goes to
  * `next` as `UNAVAILABLE`, or is answered with 500. Limits of connections, and of clients that stall, are those of the
@@ -111,8 +111,8 @@ export async function answer(handler: Handler, incoming: IncomingMessage, outgoi
 const AMBIGUOUS = { host: /[/\\?#@]/, path: /[\\#]|\/(\.|%2e){1,2}(\/|$)/i };
 
 /**
- * Makes a `Request`; nothing if `Host` or target is no address, or not the one that it looks like, or `Request` does not
- * know the method (`TRACE`).
+ * Makes a `Request`; nothing if `Host` or target is no address, or not the one that it looks like, or `Request` does
+ * not know the method (`TRACE`).
  */
 function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request | undefined {
   const headers = new Headers();

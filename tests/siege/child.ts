@@ -39,7 +39,8 @@ let [longestBlock, rss, last, before] = [0, 0, performance.now(), worked()];
 const timer = setInterval(() => {
   const [now, after] = [performance.now(), worked()];
   // A machine that has others to serve delays the timer too, and so does its disk when it fetches a page of the program
-  // that it had put away: blocked is only who has worked meanwhile. Besieged is nothing that reads a disk synchronously.
+  // that it had put away: blocked is only who has worked meanwhile. What
+  // waits for a disk synchronously, as a look at the storage's lock does, is therefore not seen.
   longestBlock = Math.max(longestBlock, Math.min(now - last - EVERY, after - before));
   [last, before] = [now, after];
 }, EVERY);

@@ -1,5 +1,5 @@
 /**
- * What a follower has received, on its way to the log: many batches in one write.
+ * Entries that a follower has received, on their way to the log: many batches in one write.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { LogBatch } from "../log/mod.ts";
 
 /** So many bytes are appended at once, about, and as many more may wait for it. */
 const MOST_BYTES = 1024 * 1024;
-/** What an entry costs beside its data, about. */
+/** The approximate cost of an entry beside its data. */
 const ENTRY_BYTES = 64;
 
 /**

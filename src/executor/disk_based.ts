@@ -18,7 +18,7 @@ export interface DiskLimits {
   readonly sent: bigint | undefined;
 }
 
-/** What a replica knows of the disk of its machine, and of the snapshot that it sends. */
+/** The disk of a replica's machine, and the snapshot that it sends, as the replica knows them. */
 export class DiskBased {
   readonly #context: ExecutorContext;
   readonly #clock: Clock;

@@ -1,5 +1,5 @@
 /**
- * What fails in a replica: the last time, and again and again.
+ * Failures in a replica: the last time, and again and again.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * How far behind its source a follower is.
+ * The lag of a follower behind its source.
  *
  * @module
  */

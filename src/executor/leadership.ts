@@ -1,5 +1,5 @@
 /**
- * Who takes proposals. There is one writer: terms say which, and nothing here elects one.
+ * The replica that takes proposals. There is one writer: terms say which, and nothing here elects one.
  *
  * | role | takes proposals | becomes another by |
  * |---|---|---|

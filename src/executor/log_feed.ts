@@ -16,7 +16,7 @@ const KEPT_BYTES = 8 * 1024 * 1024;
 const RECENT_BYTES = 4 * 1024 * 1024;
 /** Digests are kept of so many batches. */
 const KEPT_DIGESTS = 1024;
-/** What an entry costs beside its data, about. */
+/** The approximate cost of an entry beside its data. */
 const ENTRY_BYTES = 64;
 
 /** Reads the log behind a replica. */

@@ -13,7 +13,7 @@ const MOST = 1024;
 /** The silence after which another may have the place of a follower, in milliseconds: they speak every second. */
 const SILENCE = 10_000;
 
-/** What followers have said they have. */
+/** The entries that followers have said they have. */
 export class LogFollowers {
   readonly #clock: Pick<Clock, "monotonic">;
   /** By name, the last one that was heard of last. */

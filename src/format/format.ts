@@ -27,7 +27,7 @@ export interface Detection {
   readonly system: System;
   /** `"certain"`: its own magic or layout; `"likely"`: it looks so, and another system's could. */
   readonly sure: "certain" | "likely";
-  /** What it is, for a person. */
+  /** Its description, for a person. */
   readonly description: string;
 }
 
@@ -51,7 +51,7 @@ export interface OpenFormatOptions {
   readonly index?: bigint;
 }
 
-/** What {@linkcode FormatReader.verify} found. */
+/** The result of {@linkcode FormatReader.verify}. */
 export interface FormatVerifyResult extends VerifyResult {
   /** Everything that was checked, one line each, for a person. */
   readonly checked: readonly string[];
@@ -113,7 +113,7 @@ export interface FormatReader extends SnapshotReader {
   entries(options?: FormatEntriesOptions): AsyncGenerator<FormatEntry, void, undefined>;
 }
 
-/** What is known of a system's format. */
+/** A system's format. */
 export interface Format {
   /** The system. */
   readonly system: System;

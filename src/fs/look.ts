@@ -7,7 +7,7 @@
 import { lstatSync } from "node:fs";
 import { systemCode } from "./errors.ts";
 
-/** What lies at a path. */
+/** The thing at a path. */
 export interface Look {
   /** The identity of a file, whatever its name. While the file is open, no other has the same. */
   readonly identity: string;

@@ -8,7 +8,7 @@ import { SnapshotError } from "../errors.ts";
 import { ByteBuffer, equal, toHex } from "../stream/mod.ts";
 import { decodeRecord, type LogHeader, type LogRecord, MAX_RECORD } from "./records.ts";
 
-/** What a reader knows of the history before the stream. */
+/** The history before the stream, as the reader knows it. */
 export interface LogReaderOptions {
   /** The first entry that is wanted. */
   readonly first: bigint;

@@ -76,7 +76,7 @@ export interface LogBatch {
   readonly digest: Uint8Array;
 }
 
-/** What the sender of a log has at a time. */
+/** The entries and the term that the sender of a log has at a time. */
 export interface LogHeartbeat {
   /** Its last entry. */
   readonly last: bigint;

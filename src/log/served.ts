@@ -1,5 +1,5 @@
 /**
- * What a server of a log needs of it.
+ * The part of a log that its server needs.
  *
  * @module
  */

@@ -225,7 +225,7 @@ class SqliteTables implements SqlTables {
     }
   }
 
-  /** How many entries from an index on are not too many bytes; one at least. */
+  /** Returns the number of entries from an index on that are not too many bytes; one at least. */
   #countFrom(from: bigint): number {
     if (this.#longest * READ_BATCH <= READ_BYTES) return READ_BATCH;
     if (Number(this.#size.get(from, READ_BATCH)!["size"]) <= READ_BYTES) return READ_BATCH;

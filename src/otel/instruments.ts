@@ -23,7 +23,7 @@ const SCOPE = "@snapstream/snapstream";
 /** Snapshots take milliseconds, or hours. */
 const SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1200, 3600];
 
-/** Who takes what is recorded. */
+/** The receiver of what is recorded. */
 export interface TelemetryOptions {
   /**
    * Attributes of all that is recorded: the name of the replica, for one.
@@ -46,7 +46,7 @@ export function telemetryChecks(): Checks<TelemetryOptions> {
   };
 }
 
-/** What operations are recorded by. */
+/** The instruments that record operations. */
 export class Instruments {
   /** Makes the observable ones. */
   readonly meter: Meter;

@@ -1,5 +1,5 @@
 /**
- * Which snapshot is opened: one by its index, or the newest at or before an index or a time.
+ * The choice of a snapshot to open: one by its index, or the newest at or before an index or a time.
  *
  * @module
  */

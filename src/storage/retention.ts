@@ -1,5 +1,5 @@
 /**
- * Which snapshots a storage keeps.
+ * The choice of the snapshots that a storage keeps.
  *
  * @module
  */

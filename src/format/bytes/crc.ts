@@ -30,7 +30,7 @@ const BITS64: Readonly<Record<"xz" | "jones", Parameters>> = {
 };
 const CASTAGNOLI = 0x82f6_3b78;
 
-/** What a CRC-64 is computed with. */
+/** The tables that a CRC-64 is computed with. */
 interface Tables64 {
   /** Eight tables of 256 entries, of a low and a high half each. */
   readonly table: Int32Array;

@@ -58,10 +58,10 @@ export interface NamedHandle {
   readonly handle: Handle | undefined;
 }
 
-/** How elements are spread over workers, by Flink's numbers. */
+/** The ways in which elements are spread over workers, by Flink's numbers. */
 const MODES = ["split", "union", "broadcast"] as const;
 const MAX_GROUPS = 32_768;
-/** How many handles may be in one another. */
+/** The most handles that may be in one another. */
 const MAX_DEPTH = 4;
 
 function safe(cursor: JavaCursor): number {

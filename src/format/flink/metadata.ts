@@ -31,7 +31,7 @@ import { JavaCursor } from "./java.ts";
 export const MAGIC = 0x4960_672d;
 const MASTER_MAGIC = 0xc96b_1696;
 const [OLDEST, NEWEST] = [2, 6];
-/** How an object that Java serialised begins. */
+/** The first bytes of an object that Java serialised. */
 const JAVA_OBJECT = 0xaced_0005;
 
 /** The state of one of the workers of an operator. */

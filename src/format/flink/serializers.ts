@@ -19,7 +19,7 @@ import { pojoOf } from "./pojo.ts";
 import type { Serializer } from "./serializer.ts";
 
 const [OUTER, NESTED] = [911_108, 1_333_245];
-/** How many serializers may be in one another. */
+/** The most serializers that may be in one another. */
 const MAX_DEPTH = 32;
 const MAX_PARTS = 1000;
 

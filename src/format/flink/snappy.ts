@@ -14,7 +14,7 @@ import { SnapshotError } from "../../errors.ts";
 import { maskedCrc } from "../bytes/crc.ts";
 import { PieceReader } from "../bytes/piece_reader.ts";
 
-/** How a stream of chunks begins. */
+/** The first bytes of a stream of chunks. */
 export const STREAM: readonly number[] = [0xff, 6, 0, 0, 0x73, 0x4e, 0x61, 0x50, 0x70, 0x59];
 const MAX_CHUNK = 64 * 1024;
 /** The most bytes that become of one: a copy of 64 has three. */

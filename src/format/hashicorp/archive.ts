@@ -32,7 +32,7 @@ const SEALED = "SHA256SUMS.sealed";
 /** The most bytes of the small files: what raft-snapshot itself takes. */
 const MAX_SMALL = 8192;
 
-/** What came of reading an archive. */
+/** The outcome of reading an archive. */
 interface Walked {
   readonly meta: HashicorpMeta;
   readonly size: number;

@@ -1,5 +1,5 @@
 /**
- * How Redis packs texts: LZF, and lists in one text.
+ * Texts as Redis packs them: LZF, and lists in one text.
  *
  * @module
  */

@@ -20,7 +20,7 @@ import { PageSet } from "../bytes/page_set.ts";
 import { readExactly, type SourceFile } from "../files.ts";
 import { parseRecord, type SqliteValue, varint } from "./record.ts";
 
-/** What a database begins with. */
+/** The first bytes of a database. */
 export const MAGIC = "SQLite format 3\0";
 /** The bytes of the header. */
 export const HEADER = 100;

@@ -20,9 +20,9 @@ import {
 const TRIES = 12;
 const RETRY: Backoff = { first: 10, longest: 1000 };
 
-/** What the name of a segment says. */
+/** A segment's name, read. */
 export interface SegmentName {
-  /** How often the log was reset before. */
+  /** The number of resets of the log before. */
   readonly reset: number;
   /** The first entry, or the one that it will be. */
   readonly first: bigint;

@@ -262,7 +262,7 @@ export class OpfsLog implements LogStorage {
     return done;
   }
 
-  /** Which segment has an entry. */
+  /** Returns the number of the segment that has an entry. */
   #segmentOf(index: bigint): number {
     return this.#segments.findLastIndex(({ start }) => start.index < index);
   }

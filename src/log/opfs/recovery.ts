@@ -18,7 +18,7 @@ export interface Segment {
   bytes: number;
 }
 
-/** What an opening finds. */
+/** The log that an opening finds. */
 export interface Recovered {
   /** The segments, the oldest first. */
   readonly segments: Segment[];

@@ -1,5 +1,5 @@
 /**
- * What the page asks its server. All addresses are relative to the page: to its own server only.
+ * The requests of the page to its server. All addresses are relative to the page: to its own server only.
  *
  * @module
  */
@@ -16,7 +16,7 @@ async function get(path: string, init: RequestInit = {}): Promise<Response> {
   throw new Error(`The server answered ${response.status}${said.detail === undefined ? "" : `: ${said.detail}`}`);
 }
 
-/** What the server has and does. */
+/** The state of the server. */
 export async function statusNow(): Promise<ServerStatus> {
   return await (await get("snapshots/status", { cache: "no-store" })).json();
 }

@@ -35,7 +35,7 @@ const [PLAIN, SNAPPY] = [0, 1];
 const [OLDEST, NEWEST] = [4, 5];
 const RANGES = "rocksdb.range_del";
 
-/** What is done to a key, by RocksDB's numbers. */
+/** The changes of a key, by RocksDB's numbers. */
 export const Change = { DELETE: 0, PUT: 1, MERGE: 2, SINGLE_DELETE: 7 } as const;
 
 /** An entry of a table: what is done to a key. */

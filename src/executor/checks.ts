@@ -80,7 +80,7 @@ export function executorChecks(): Checks<ExecutorOptions> {
     saveTimeout: checkTimeout,
     stallTimeout: checkTimeout,
     whileSaving: oneOf("wait", "cancel"),
-    clock: able("a Clock", "now", "after"),
+    clock: able("a Clock", "now", "monotonic", "after"),
     onEvent: checkFunction,
   };
 }

@@ -1,16 +1,18 @@
 // The parameters of what needs a disk, each with a value of every kind; nothing in the directory changes.
 
 import { readdirSync, statSync } from "node:fs";
+import { OpfsLog } from "../../src/opfs.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryBucket } from "../../src/bucket/directory/bucket.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 import { Random } from "../support/random.ts";
+import { memoryOpfs, UNTOUCHED, withOpfs } from "../support/memory_opfs.ts";
 import { save } from "../support/samples.ts";
 import { inTemp } from "../support/temp.ts";
 import { give, isRight } from "./check.ts";
 import type { Slot } from "./slot.ts";
-import { bucketSlots, serverSlots, sqliteSlots, storageSlots } from "./slots_disk.ts";
+import { bucketSlots, logSlots, serverSlots, sqliteSlots, storageSlots } from "./slots_disk.ts";
 import { KINDS, valueOf } from "./values.ts";
 import type { World } from "./world.ts";
 
@@ -64,6 +66,20 @@ test("boundary: what is kept in SQLite refuses what is not for it, and nothing o
     assert.strictEqual(again.lastIndex, 1n);
     await again.close();
   }));
+
+test("boundary: a log in OPFS refuses what is not for it, and nothing of it is written", () =>
+  inTemp((directory) =>
+    withOpfs(memoryOpfs(new Map(), UNTOUCHED), async () => {
+      const log = await OpfsLog.open("log");
+      await log.append([{ index: 1n, term: 1n, data: new Uint8Array(1) }]);
+      await checkAll(logSlots("OpfsLog", log), directory);
+      assert.deepEqual([log.firstIndex, log.lastIndex, log.byteLength], [1n, 1n, 1]);
+      await log.close();
+      const again = await OpfsLog.open("log");
+      assert.strictEqual(again.lastIndex, 1n);
+      await again.close();
+    })
+  ));
 
 test("boundary: a server refuses what is not for it, and listens to nobody", () =>
   inTemp((directory) => checkAll(serverSlots(), directory)));

@@ -246,6 +246,7 @@ test("boundary: triggers that are undefined are as by default", async () => {
   const waits: number[] = [];
   const clock = {
     now: () => 0,
+    monotonic: () => 0,
     after: (ms: number) => {
       waits.push(ms);
       return () => {};

@@ -3,7 +3,7 @@ import { assert, test } from "../support/harness.ts";
 import { Random } from "../support/random.ts";
 import { give, isRight } from "./check.ts";
 import { exportedNames, givenNames } from "./exports.ts";
-import { bucketSlots, serverSlots, sqliteSlots, storageSlots } from "./slots_disk.ts";
+import { bucketSlots, logSlots, serverSlots, sqliteSlots, storageSlots } from "./slots_disk.ts";
 import { serviceSlots } from "./slots_services.ts";
 import { KINDS, valueOf } from "./values.ts";
 import type { World } from "./world.ts";
@@ -13,6 +13,7 @@ const all = [
   ...slots,
   ...serviceSlots,
   ...[...storageSlots("", none), ...bucketSlots("", none), ...sqliteSlots("", none), ...serverSlots()],
+  ...logSlots("OpfsLog", none),
 ];
 
 /** Why these are not looked at here. */
@@ -20,7 +21,7 @@ const REASONS: Readonly<Record<string, readonly string[]>> = {
   "its constructor is private: it is opened, or made by another one": [
     ...["ChunkMap", "CowView", "Replica", "SnapshotManifest", "StoredState", "DirectoryBucket", "DirectoryStorage"],
     ...["ObjectStorage", "Backup", "SqliteLog", "AlarmClock", "DurableObjectLog", "DurableReplica", "JetStreamBucket"],
-    ...["JetStreamLog", "OpfsStorage", "SqlLog"],
+    ...["JetStreamLog", "OpfsLog", "OpfsStorage", "SqlLog"],
   ],
   "any value is a key, or a value, as in a Map": [
     ...["CowMap.get", "CowMap.has", "CowMap.set", "CowMap.delete", "CowView.get", "CowView.has"],

@@ -4,6 +4,7 @@ import { DirectoryBucket } from "../../src/bucket/directory/bucket.ts";
 import { MemoryStorage, snapshotHandler, type SnapshotStorage, type SnapshotWriter } from "../../mod.ts";
 import { nodeListener, serve } from "../../src/serve.ts";
 import { pullBraft, serveBraft } from "../../src/braft.ts";
+import type { OpfsLog } from "../../src/opfs.ts";
 import { sqliteEngine, SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { sourceFiles } from "../../src/format/disk/mod.ts";
@@ -134,18 +135,14 @@ export function bucketSlots(directory: string, bucket: DirectoryBucket): Slot[] 
   ];
 }
 
-/** Those of a log in SQLite that has one entry. */
-export function sqliteSlots(directory: string, log: SqliteLog): Slot[] {
+/** Those of a log that has one entry. */
+export function logSlots(name: "SqliteLog" | "OpfsLog", log: SqliteLog | OpfsLog): Slot[] {
   const entry = { index: 2n, term: 1n, data: new Uint8Array(1) };
   const isEmpty = (v: unknown) => Array.isArray(v) && v.length === 0;
-  const of = (name: string) => `SqliteLog.${name}`;
+  const of = (method: string) => `${name}.${method}`;
   const append = (member: string, right: (v: unknown) => boolean, name = "") =>
     parameter(of("append"), name, right, (_, v: Any) => log.append([{ ...entry, [member]: v }]));
   return [
-    parameter(of("open"), "path", isPath, (_, v: Any) => SqliteLog.open(v)),
-    ...members(of("open"), async (_, it) => (await SqliteLog.open(`${directory}/new.db`, it)).close(), {
-      group: isGroup,
-    }),
     parameter(of("append"), "entr", isEmpty, (_, v: Any) => log.append(v)),
     append("index", isOne(2n)),
     append("term", (v) => isIndex(v) && v !== 0n),
@@ -160,6 +157,17 @@ export function sqliteSlots(directory: string, log: SqliteLog): Slot[] {
     parameter(of("purge"), "index", isIndex, (_, v: Any) => log.purge(v)),
     parameter(of("reset"), "index", isIndex, (_, v: Any) => log.reset(v, 1n)),
     parameter(of("reset"), "term", isIndex, (_, v: Any) => log.reset(9n, v)),
+  ];
+}
+
+/** Those of what is kept in SQLite: of a log that has one entry, and an engine. */
+export function sqliteSlots(directory: string, log: SqliteLog): Slot[] {
+  return [
+    parameter("SqliteLog.open", "path", isPath, (_, v: Any) => SqliteLog.open(v)),
+    ...members("SqliteLog.open", async (_, it) => (await SqliteLog.open(`${directory}/new.db`, it)).close(), {
+      group: isGroup,
+    }),
+    ...logSlots("SqliteLog", log),
     parameter("sqliteEngine", "path", isPath, (_, v: Any) => sqliteEngine(v)),
     ...members("sqliteEngine", (_, it) => sqliteEngine(`${directory}/new.db`, it), { table: () => true }),
   ];

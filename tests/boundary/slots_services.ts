@@ -8,7 +8,7 @@ import { AlarmClock, DurableObjectLog, DurableReplica } from "../../src/durable_
 import { JetStreamBucket, JetStreamLog } from "../../src/jetstream.ts";
 import { levelEngine } from "../../src/state/database/level.ts";
 import { rocksEngine } from "../../src/state/database/rocksdb.ts";
-import { OpfsStorage } from "../../src/storage/opfs/storage.ts";
+import { OpfsLog, OpfsStorage } from "../../src/opfs.ts";
 import {
   bucketConformance,
   diskConformance,
@@ -154,6 +154,9 @@ const services: Slot[] = [
       wait: isSignal,
     },
   }).map(({ without: _, ...slot }) => slot), // there is no OPFS here
+  parameter("OpfsLog.open", "directory", (v) => isString(v) || v === undefined, (_, v: Any) => OpfsLog.open(v)),
+  ...members("OpfsLog.open", (_, it) => OpfsLog.open("here", it), { group: isGroup, wait: isSignal })
+    .map(({ without: _, ...slot }) => slot),
   parameter("levelEngine", "database", isNothing, (_, v: Any) => levelEngine(v)),
   parameter("rocksEngine", "database", isNothing, (_, v: Any) => rocksEngine(v)),
   parameter("bucketConformance", "make", isFunction, (_, v: Any) => bucketConformance(v)),

@@ -6,7 +6,6 @@
  */
 
 import { SnapshotError } from "../../errors.ts";
-import { concat } from "../../stream/mod.ts";
 import { JavaCursor } from "./java.ts";
 import { checkGroup, type KeyedRecord, readersOf, readFull } from "./keyed.ts";
 import type { Layout } from "./layout.ts";
@@ -54,9 +53,7 @@ export class KeyedDatabase {
         actual: meta.size,
       });
     }
-    const pieces: Uint8Array[] = [];
-    for await (const piece of layout.read(meta, 0, meta.size, signal)) pieces.push(piece);
-    const head = keyedHead(new JavaCursor(concat(pieces), name));
+    const head = keyedHead(new JavaCursor(await layout.readWhole(meta, 0, meta.size, signal), name));
     return new KeyedDatabase(layout, database, await openDatabase(layout, database, signal), maxParallelism, head);
   }
 

@@ -5,6 +5,7 @@
  */
 
 import { SnapshotError } from "../../errors.ts";
+import { concat } from "../../stream/mod.ts";
 import { readBlocks, type SourceFiles } from "../files.ts";
 import type { Handle } from "./handles.ts";
 
@@ -90,6 +91,11 @@ export class Layout {
     }
     const { start: first = 0 } = handle;
     yield* readBlocks(this.#files, this.locate(handle), first + start, first + end, { signal });
+  }
+
+  /** The bytes of a handle, all at once: the caller has seen that they are not too many. */
+  async readWhole(handle: Handle, start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
+    return concat(await Array.fromAsync(this.read(handle, start, end, signal)));
   }
 
   /** A name for a handle, for errors. */

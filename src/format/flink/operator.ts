@@ -6,7 +6,6 @@
  */
 
 import { SnapshotError } from "../../errors.ts";
-import { concat } from "../../stream/mod.ts";
 import type { OperatorHandle } from "./handles.ts";
 import type { Layout } from "./layout.ts";
 import { Records } from "./records.ts";
@@ -44,9 +43,7 @@ export async function openOperator(
       actual: end,
     });
   }
-  const pieces: Uint8Array[] = [];
-  for await (const piece of layout.read(handle, 0, end, signal)) pieces.push(piece);
-  return operatorHead(concat(pieces), name);
+  return operatorHead(await layout.readWhole(handle, 0, end, signal), name);
 }
 
 /** The elements of some of its states. */

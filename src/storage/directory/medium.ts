@@ -7,7 +7,7 @@
 import { dirname } from "@std/path";
 import { SnapshotError } from "../../errors.ts";
 import { directoriesOf, type FileInfo, type SnapshotManifest, type SnapshotMeta } from "../../snapshot/mod.ts";
-import { InFlight } from "../../async/mod.ts";
+import { mapAhead } from "../../async/mod.ts";
 import { equal } from "../../stream/mod.ts";
 import { corruptDirectory, installDirectory, isInstall, quarantinedAs, snapshotDirectory, TEMP } from "../layout.ts";
 import type { Medium, QuarantinedPlace, ReceivedSnapshot, StoredSnapshot } from "../medium.ts";
@@ -124,17 +124,10 @@ export class DirectoryMedium implements Medium {
     }
     const directories = new Set(manifest.files.flatMap(({ name }) => directoriesOf(name)));
     for (const directory of directories) await place.checkDirectory(directory, directory);
-    const looking = new InFlight<number>();
     let size = 0;
-    try {
-      for (const file of manifest.files) {
-        looking.add(this.#checkSize(place, file, manifest.meta));
-        if (looking.size >= STATS_IN_FLIGHT) size += await looking.next();
-      }
-      while (looking.size > 0) size += await looking.next();
-    } finally {
-      await looking.settled();
-    }
+    for await (
+      const one of mapAhead(manifest.files, STATS_IN_FLIGHT, (file) => this.#checkSize(place, file, manifest.meta))
+    ) size += one;
     return { place, manifest, size };
   }
 

@@ -46,7 +46,7 @@ export class ObjectCommits {
 
   /** Makes the snapshot of a place one that all see, after `trial` has run. */
   async publish(place: ObjectPlace, manifest: SnapshotManifest, trial: Trial, grouping: Grouping): Promise<Published> {
-    const { store, leases, kept: places, own, evidence, collector, time, signal } = this.#parts;
+    const { store, leases, kept: places, own, evidence, collector, signal } = this.#parts;
     await own.trust.check(manifest);
     const { lease } = place;
     const [kept, located] = await place.seal(manifest);
@@ -70,7 +70,6 @@ export class ObjectCommits {
         return all;
       },
       next: (index) => leases.next(index),
-      time,
     };
     await store.update((index) => {
       const change = committed(index, commit);

@@ -5,7 +5,7 @@
  */
 
 import { hasCode, SnapshotError } from "../../errors.ts";
-import { InFlight } from "../../async/mod.ts";
+import { mapAhead } from "../../async/mod.ts";
 import { checkName, type FileInfo, MAX_MANIFEST_BYTES, type SnapshotManifest } from "../../snapshot/mod.ts";
 import { sha256, toHex } from "../../stream/mod.ts";
 import { decodeManifest } from "../evidence.ts";
@@ -219,17 +219,8 @@ export class OpfsPlace implements Place {
 
   /** Checks that all files are there and have their sizes. Returns the sum. */
   async checkSizes({ files, index }: SnapshotManifest): Promise<number> {
-    const looking = new InFlight<number>();
     let size = 0;
-    try {
-      for (const file of files) {
-        looking.add(this.#checkSize(file, index));
-        if (looking.size >= LOOKS_IN_FLIGHT) size += await looking.next();
-      }
-      while (looking.size > 0) size += await looking.next();
-    } finally {
-      await looking.settled();
-    }
+    for await (const one of mapAhead(files, LOOKS_IN_FLIGHT, (file) => this.#checkSize(file, index))) size += one;
     return size;
   }
 

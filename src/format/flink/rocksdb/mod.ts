@@ -58,9 +58,7 @@ async function readLog(layout: Layout, handle: Handle, signal: AbortSignal | und
       actual: handle.size,
     });
   }
-  const pieces: Uint8Array[] = [];
-  for await (const piece of layout.read(handle, 0, handle.size, signal)) pieces.push(piece);
-  return concat(pieces);
+  return await layout.readWhole(handle, 0, handle.size, signal);
 }
 
 /** The states of a database, and where their tables are. */

@@ -84,11 +84,7 @@ export class Table {
   /** Opens one: reads its end and its two indices, which are checked. */
   static async open(layout: Layout, handle: Handle, signal: AbortSignal | undefined): Promise<Table> {
     const name = layout.nameOf(handle);
-    const read = async (start: number, end: number) => {
-      const pieces: Uint8Array[] = [];
-      for await (const piece of layout.read(handle, start, end, signal)) pieces.push(piece);
-      return concat(pieces);
-    };
+    const read = (start: number, end: number) => layout.readWhole(handle, start, end, signal);
     if (handle.size < FOOTER) throw damaged(name, `it has ${handle.size} bytes`);
     const footer = new Cursor(await read(handle.size - FOOTER, handle.size), name);
     footer.at = FOOTER - 12;

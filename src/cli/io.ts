@@ -6,6 +6,7 @@
 
 import process from "node:process";
 import type { Operation } from "../async/mod.ts";
+import { SnapshotError } from "../errors.ts";
 import { sizeText } from "./text.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -23,15 +24,31 @@ export interface Io {
   stdout(kind: "text" | "binary"): WritableStream<Uint8Array>;
   /** Waits for work, and shows how far it is if somebody is looking. */
   watch<T>(operation: Operation<T>): Promise<T>;
+  /** Waits until all lines are written; throws if they could not be. */
+  flushed(): Promise<void>;
+}
+
+/** Reports whether whoever read standard output has gone. */
+export function isClosedPipe(error: unknown): boolean {
+  for (let at = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth++) {
+    if ((at as { readonly code?: unknown }).code === "EPIPE") return true;
+  }
+  return false;
 }
 
 /** The bar that is shown: a message goes above it. */
 let bar: { redraw(): void } | undefined;
 
-/** The input and output of the process. */
-export function processIo(): Io {
-  // Whoever reads only the first lines (`| head`) has what he wants: that is no failure.
-  process.stdout.on("error", () => {});
+/**
+ * The input and output of the process.
+ *
+ * @param onLost told that standard output takes nothing more: a command that would go on until Ctrl-C can end
+ */
+export function processIo(onLost: (error: Error) => void): Io {
+  let lost: Error | undefined;
+  process.stdout.on("error", (error: Error) => {
+    if (lost === undefined) onLost(lost = error);
+  });
   process.stderr.on("error", () => {});
   let drawn = 0;
   let last = "";
@@ -60,6 +77,12 @@ export function processIo(): Io {
     },
     stdout: stdoutSink,
     watch,
+    async flushed() {
+      await new Promise((written) => process.stdout.write("", written));
+      // Whoever reads only the first lines (`| head`) has what he wants: that is no failure.
+      if (lost === undefined || isClosedPipe(lost)) return;
+      throw new SnapshotError("UNAVAILABLE", `Standard output cannot be written: ${lost.message}`, { cause: lost });
+    },
   };
 }
 

@@ -46,28 +46,36 @@ let bar: { redraw(): void } | undefined;
  */
 export function processIo(onLost: (error: Error) => void): Io {
   let lost: Error | undefined;
-  process.stdout.on("error", (error: Error) => {
+  const lose = (error: Error) => {
     if (lost === undefined) onLost(lost = error);
-  });
+  };
+  process.stdout.on("error", lose);
+  const write = (text: string) => {
+    try {
+      process.stdout.write(text);
+    } catch (error) {
+      lose(error as Error); // on Deno, which emits nothing then, and calls nothing back any more
+    }
+  };
   process.stderr.on("error", () => {});
   let drawn = 0;
   let last = "";
   return {
-    print: (line) => void process.stdout.write(`${escaped(line)}\n`),
+    print: (line) => write(`${escaped(line)}\n`),
     note(line) {
       process.stderr.write(`${bar === undefined ? "" : "\r\x1b[K"}${escaped(line)}\n`);
       bar?.redraw();
     },
     redraw(lines, plain) {
       if (!process.stdout.isTTY) {
-        if (plain !== last) process.stdout.write(`${escaped(plain)}\n`);
+        if (plain !== last) write(`${escaped(plain)}\n`);
         last = plain;
         return;
       }
       const { columns = 80, rows = 24 } = process.stdout;
       const cut = lines.slice(0, Math.max(rows - 1, 1)).map((line) => escaped(line).slice(0, Math.max(columns - 1, 1)));
       const up = drawn > 0 ? `\x1b[${drawn}A` : "";
-      process.stdout.write(`${up}\r\x1b[J${cut.join("\n")}\n`);
+      write(`${up}\r\x1b[J${cut.join("\n")}\n`);
       drawn = cut.length;
     },
     stdin() {
@@ -75,10 +83,15 @@ export function processIo(onLost: (error: Error) => void): Io {
       // Not by their numbers: a non-blocking one (a pipe that somebody else set so) would give EAGAIN.
       return ReadableStream.from(process.stdin);
     },
-    stdout: stdoutSink,
+    stdout: (kind) => stdoutSink(kind, (error) => lost ??= error),
     watch,
     async flushed() {
-      await new Promise((written) => process.stdout.write("", written));
+      if (lost === undefined) {
+        await new Promise<unknown>((ended) => {
+          process.stdout.once("error", ended);
+          process.stdout.write("", ended);
+        });
+      }
       // Whoever reads only the first lines (`| head`) has what he wants: that is no failure.
       if (lost === undefined || isClosedPipe(lost)) return;
       throw new SnapshotError("UNAVAILABLE", `Standard output cannot be written: ${lost.message}`, { cause: lost });
@@ -104,14 +117,20 @@ export function shown(name: string): string {
 }
 
 /** Standard output as a sink: a write is done when all of it was taken. */
-function stdoutSink(kind: "text" | "binary"): WritableStream<Uint8Array> {
+function stdoutSink(kind: "text" | "binary", onLost: (error: Error) => void): WritableStream<Uint8Array> {
   const { stdout } = process;
   if (stdout.isTTY && kind === "binary") {
     throw new UsageError("Standard output is a terminal: send it to a file (> FILE)");
   }
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const write = (bytes: Uint8Array | string) =>
-    new Promise<void>((resolve, reject) => void stdout.write(bytes, (error) => error ? reject(error) : resolve()));
+    new Promise<void>((resolve, reject) => void stdout.write(bytes, (error) => error ? reject(error) : resolve()))
+      .catch(
+        (error) => {
+          onLost(error);
+          throw error;
+        },
+      );
   return new WritableStream<Uint8Array>({
     async write(bytes) {
       if (!stdout.isTTY) return await write(bytes);

@@ -23,3 +23,5 @@ process.on("warning", (warning) => {
 });
 const code = await runCli(process.argv.slice(2), stop.signal);
 process.exitCode = code === 1 && ended !== undefined ? 128 + constants.signals[ended] : code;
+// All is done and written. Whoever has standard input open, and writes nothing to it, would keep the process alive.
+if (ended !== undefined) process.exit();

@@ -103,6 +103,7 @@ export async function runCli(
     if (json) {
       io.print(JSON.stringify({ error: error instanceof SnapshotError ? error : { code: codeOf(error), message } }));
     }
+    await io.flushed().catch(() => {}); // it failed already
     if (error instanceof UsageError) return Exit.WRONG_USE;
     return hasCode(error, "CANCELLED") ? Exit.FAILED : exitCodeOf(error);
   } finally {

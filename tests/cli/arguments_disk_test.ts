@@ -129,15 +129,15 @@ test("cli: what runs until Ctrl-C ends when nobody reads it any more", () =>
 test("cli: who interrupts it before it is done gets 130, or 143, and nothing is left behind", () =>
   inTemp(async (directory) => {
     for (const [signal, expected] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
-      const child = start(["unarchive", `${directory}/a`, "--json"]); // waits for its input
+      const child = start(["unarchive", `${directory}/${signal}`, "--json"]); // waits for its input
       const ended = new Promise((resolve) => child.on("close", resolve));
       let stdout = "";
       child.stdout.on("data", (part) => stdout += part);
-      while (!existsSync(`${directory}/a/.lock`)) await new Promise((resolve) => setImmediate(resolve));
+      while (!existsSync(`${directory}/${signal}/.lock`)) await new Promise((resolve) => setImmediate(resolve));
       process.kill(child.pid!, signal);
       assert.strictEqual(await ended, expected);
       assert.strictEqual(JSON.parse(stdout).error.code, "CANCELLED");
-      assert.deepEqual((await readdir(`${directory}/a`)).filter((name) => name !== ".lock"), []);
+      assert.deepEqual((await readdir(`${directory}/${signal}`)).filter((name) => name !== ".lock"), []);
     }
   }));
 

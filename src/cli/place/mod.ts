@@ -29,8 +29,7 @@ export type { Place, PlaceReader, Row, Trouble, Verified } from "./place.ts";
 export { ServerPlace } from "./server_place.ts";
 
 /** What places can be, for help texts. */
-export const PLACES: string =
-  "a directory, an archive, what another system wrote, http(s)://SERVER, file:///DIR,\n" +
+export const PLACES: string = "a directory, an archive, what another system wrote, http(s)://SERVER, file:///DIR,\n" +
   "s3://BUCKET/PREFIX?endpoint=…&region=…, r2://BUCKET/PREFIX?account=…, nats://SERVER/BUCKET/PREFIX. Credentials are\n" +
   "$AWS_ACCESS_KEY_ID, $AWS_SECRET_ACCESS_KEY and $AWS_SESSION_TOKEN, and $AWS_REGION and $AWS_ENDPOINT_URL say the\n" +
   "rest. PLACE#INDEX is one snapshot of it";

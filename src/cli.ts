@@ -1,7 +1,8 @@
 /**
  * The command line: looks at snapshots (`ls`, `inspect`, `verify`, `cat`, `extract`, `diff`), moves them (`copy`,
- * `pull`, `push`, `archive`, `unarchive`, `convert`), keeps them (`restore`, `prune`), serves them (`serve`),
- * keeps logs (`log`, `follow`, `backup`), and speaks to servers (`take`, `status`, `watch`). `snapstream --help` names all; `completions` is for the shell.
+ * `pull`, `push`, `archive`, `unarchive`, `convert`), keeps them (`restore`, `prune`) and logs (`log`, `follow`,
+ * `backup`), serves them (`serve`), and speaks to servers (`take`, `status`, `watch`). `snapstream --help` names all;
+ * `completions` is for the shell.
  *
  * Snapshots are in a directory, an archive, what another system wrote, on a server (`https://…`), or in a bucket:
  * `s3://bucket/prefix?endpoint=…`, `r2://bucket/prefix?account=…`, `nats://server/bucket/prefix`. `PLACE#INDEX` is one

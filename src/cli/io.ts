@@ -50,12 +50,20 @@ export function processIo(onLost: (error: Error) => void): Io {
     if (lost === undefined) onLost(lost = error);
   };
   process.stdout.on("error", lose);
+  let written: Promise<void> | undefined; // the last line: those before it are then, too
   const write = (text: string) => {
-    try {
-      process.stdout.write(text);
-    } catch (error) {
-      lose(error as Error); // on Deno, which emits nothing then, and calls nothing back any more
-    }
+    if (lost !== undefined) return; // on Deno nothing is called back any more
+    written = new Promise((resolve) => {
+      const done = (error?: Error | null) => {
+        if (error) lose(error);
+        resolve();
+      };
+      try {
+        process.stdout.write(text, done);
+      } catch (error) {
+        done(error as Error); // on Deno
+      }
+    });
   };
   process.stderr.on("error", () => {});
   let drawn = 0;
@@ -86,12 +94,7 @@ export function processIo(onLost: (error: Error) => void): Io {
     stdout: (kind) => stdoutSink(kind, (error) => lost ??= error),
     watch,
     async flushed() {
-      if (lost === undefined) {
-        await new Promise<unknown>((ended) => {
-          process.stdout.once("error", ended);
-          process.stdout.write("", ended);
-        });
-      }
+      await written;
       // Whoever reads only the first lines (`| head`) has what he wants: that is no failure.
       if (lost === undefined || isClosedPipe(lost)) return;
       throw new SnapshotError("UNAVAILABLE", `Standard output cannot be written: ${lost.message}`, { cause: lost });

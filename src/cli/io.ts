@@ -44,7 +44,7 @@ let bar: { redraw(): void } | undefined;
  *
  * @param onLost told that standard output takes nothing more: a command that would go on until Ctrl-C can end
  */
-export function processIo(onLost: (error: Error) => void): Io {
+export function processIo(onLost: (error: Error) => void = () => {}): Io {
   let lost: Error | undefined;
   const lose = (error: Error) => {
     if (lost === undefined) onLost(lost = error);

@@ -1,5 +1,6 @@
 // A siege: strangers of every sort at once, while honest people go on with their work.
 
+import { inspect } from "node:util";
 import { removeDirectory, tempDirectory } from "../support/temp.ts";
 import { Random } from "../support/random.ts";
 import { turns } from "../support/harness.ts";
@@ -131,7 +132,7 @@ class Siege {
       await this.#world[name]();
       work.done++;
     } catch (error) {
-      this.#report.violations.push(`${name}: ${error instanceof Error ? error.stack : error}`);
+      this.#report.violations.push(`${name}: ${inspect(error)}`);
     }
     const took = performance.now() - start;
     work.longest = Math.max(work.longest, Math.round(took));

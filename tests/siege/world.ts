@@ -175,8 +175,13 @@ export class World {
     await storage.close();
   }
 
-  /** A client reads the log of the leader, each batch proven to be of the history before it. */
+  /** A client reads the log of the leader; as a follower does, it asks again if its connection was closed meanwhile. */
   async readLog(): Promise<void> {
+    await this.#readLog().catch((error) => hasCode(error, "UNAVAILABLE") ? this.#readLog() : Promise.reject(error));
+  }
+
+  /** Reads the log, each batch proven to be of the history before it. */
+  async #readLog(): Promise<void> {
     const source = new LogSource(this.#source(this.leader), 5000);
     const { first, last } = await source.status(undefined);
     let read = 0n;

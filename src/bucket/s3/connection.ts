@@ -8,7 +8,7 @@ import { able, checkBoolean, checkOptions, checkString, oneOf, required, withMem
 import { cancelled, reasonOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { raceAbort } from "../../async/mod.ts";
 import { ByteBuffer, sha256, toHex } from "../../stream/mod.ts";
-import { readFailure, retryAfter, S3Refusal } from "./errors.ts";
+import { readFailure, retryAfter, S3Refusal, wordIn } from "./errors.ts";
 import { type S3Client, type S3Credentials, SigningClient } from "./signing.ts";
 import { readXml, type S3Element } from "./xml.ts";
 
@@ -190,6 +190,8 @@ export class S3Connection {
       source,
       status,
       retryAfter: retryAfter(headers.get("Retry-After")),
+      region: wordIn(headers, "x-amz-bucket-region"),
+      requestId: wordIn(headers, "x-amz-request-id"),
     });
   }
 

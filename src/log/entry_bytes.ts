@@ -35,21 +35,14 @@ const configurationFields = () =>
   message<ConfigurationBytes>({ peers: list(1, "text"), oldPeers: list(2, "text"), changing: one(3, "bool") });
 let members: ReturnType<typeof configurationFields> | undefined;
 
-/** Encodes an entry: always to the same bytes, since digests are made of them. */
-export function encodeEntry(entry: LogEntry): Uint8Array {
-  const writer = new EntryWriter();
-  const { start, end } = writer.add(entry);
-  return writer.bytes.slice(start, end);
-}
-
 /** The tags of an entry's fields. */
 const TAG = { index: 0x08, term: 0x10, data: 0x1a, time: 0x20, configuration: 0x2a };
 /** The most bytes of an entry beside its data and its configuration. */
 export const MOST_BESIDE = 48;
 
 /**
- * Entries, one behind the other, each with its length before it. By hand: the digest of a history wants every entry's
- * bytes, and a table of fields takes five times as long.
+ * Entries, one behind the other, each with its length before it: always as the same bytes, since digests are made of
+ * them. By hand: the digest of a history wants every entry's bytes, and a table of fields takes five times as long.
  */
 export class EntryWriter {
   #bytes: Uint8Array;
@@ -90,6 +83,13 @@ export class EntryWriter {
       this.#length += members.length;
     }
     return { start, end: this.#length };
+  }
+
+  /** Writes an entry in place of all that was; returns its bytes, without the length: valid until more is written. */
+  alone(entry: LogEntry): Uint8Array {
+    this.#length = 0;
+    const { start, end } = this.add(entry);
+    return this.#bytes.subarray(start, end);
   }
 
   #reserve(size: number): void {

@@ -39,7 +39,7 @@ import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { concat, DIGEST_SIZE, equal, message, one, sha256Now, toHex } from "../stream/mod.ts";
 import { isDigest, nextDigest } from "./chain.ts";
-import { checkedIndex, decodeEntry, encodeEntry, EntryWriter, MOST_BESIDE } from "./entry_bytes.ts";
+import { checkedIndex, decodeEntry, EntryWriter, MOST_BESIDE } from "./entry_bytes.ts";
 
 /** The media type of a log's stream. */
 export const LOG_TYPE = "application/x-snapstream-log";
@@ -258,7 +258,8 @@ function framedBatch(bytes: Uint8Array, previous: Uint8Array, digest: Uint8Array
  */
 export function historyAt({ entries, previous }: LogBatch, index: bigint): Uint8Array {
   let digest = previous;
-  for (const entry of entries) if (entry.index <= index) digest = nextDigest(digest, encodeEntry(entry));
+  const writer = new EntryWriter();
+  for (const entry of entries) if (entry.index <= index) digest = nextDigest(digest, writer.alone(entry));
   return digest;
 }
 

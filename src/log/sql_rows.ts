@@ -37,7 +37,9 @@ export function entryOf(row: EntryRow | undefined, index: bigint, leastTerm: big
   // No words are made for what is right: an index as a text takes as long as all the rest.
   if (!isNumber(term, leastTerm)) throw damaged(path, `the term of entry ${index} is ${String(term)}`);
   if (!(data instanceof Uint8Array)) throw damaged(path, `entry ${index} has no bytes`, index);
-  if (time !== null && !(isNumber(time) && time <= MAX_TIME)) throw damaged(path, `the time of entry ${index} is ${String(time)}`);
+  if (time !== null && !(isNumber(time) && time <= MAX_TIME)) {
+    throw damaged(path, `the time of entry ${index} is ${String(time)}`);
+  }
   if (configuration === null) return time === null ? { index, term, data } : { index, term, data, time: Number(time) };
   return {
     index,

@@ -62,8 +62,8 @@ async function startFollower(url: string, name: string, count = 1) {
 }
 
 /** A leader, and where it is served. */
-async function startLeader() {
-  const replica = await open("leader");
+async function startLeader(name: string) {
+  const replica = await open(name);
   const handler = snapshotHandler(replica.storage, { target: replica, allowWrites: true });
   const server = await serve(handler, { port: 0 });
   return {
@@ -80,7 +80,7 @@ async function startLeader() {
 
 /** What a leader does alone, with a follower, and with a backup, in rounds; returns its rate, and with a follower. */
 async function keepUp(): Promise<readonly [alone: number, followed: number]> {
-  const { replica: leader, url, last, close } = await startLeader();
+  const { replica: leader, url, last, close } = await startLeader("leader");
   const [alone, followed, backedUp]: number[][] = [[], [], []];
   const bucket = await DirectoryBucket.open(`${root}/bucket`);
   for (let round = 0; round <= ROUNDS; round++) {
@@ -110,7 +110,7 @@ async function keepUp(): Promise<readonly [alone: number, followed: number]> {
 
 /** Several followers of one leader. */
 async function many(alone: number): Promise<void> {
-  const { replica: leader, url, last, close } = await startLeader();
+  const { replica: leader, url, last, close } = await startLeader("many"); // fifty catch up with all that it has
   for (const count of [10, 50]) {
     const followers = await startFollower(url, `followers-${count}`, count);
     await followers.reached(last());
@@ -146,9 +146,9 @@ async function besideLitestream(): Promise<void> {
 
 /** How far behind a follower is while a leader has a thousand commands a second. */
 async function lag(): Promise<void> {
-  const { replica: leader, url, last, close } = await startLeader();
+  const { replica: leader, url, last, close } = await startLeader("lag");
   await propose(leader, ROUND);
-  const follower = await startFollower(url, "follower");
+  const follower = await startFollower(url, "lag-follower");
   await follower.reached(last());
   const began = performance.now();
   for (let i = 0; i < 10_000; i++) {
@@ -175,7 +175,7 @@ async function catchUp(): Promise<void> {
   await leader.close();
   const replay = entries / await seconds(async () => await (await open("leader")).close());
   report("follow", `replay of ${entries} entries`, replay, "entries/s");
-  const { url, close } = await startLeader();
+  const { url, close } = await startLeader("leader");
   const late = await startFollower(url, "late");
   const caught = entries / await seconds(() => late.reached(BigInt(entries)));
   report("follow", "catching up, to the disk, of a replay's rate", caught / replay, "x", { atLeast: 0.8 });

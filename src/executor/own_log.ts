@@ -63,7 +63,7 @@ export class OwnLogFollower {
   readonly #fsm: FsmCaller;
   readonly #context: OwnLogContext;
   #term: bigint | undefined;
-  /** The time of the last entry. */
+  /** The time of the last entry that was proposed here. */
   #time = 0;
   readonly #turns = new Turns();
   #queue: Pending[] = [];
@@ -104,7 +104,6 @@ export class OwnLogFollower {
         for (const entry of entries) {
           const applying = fsm.apply(entry);
           if (applying !== undefined) await applying;
-          this.#time = entry.time ?? this.#time;
           if (!this.#turns.step()) continue;
           await this.#turns.turn();
           throwIfCancelled(signal);
@@ -122,7 +121,7 @@ export class OwnLogFollower {
     const [proposed] = await this.#enqueue([validated], (last) => {
       this.#context.checkLeads(); // here, so that nothing is appended that was queued before somebody else led
       const term = this.#term ?? (last.term > 0n ? last.term : 1n);
-      this.#time = Math.max(this.#time, Math.floor(this.#context.now()));
+      this.#time = Math.max(this.#time, this.#fsm.time, Math.floor(this.#context.now()));
       return [{ ...entry, index: last.index + 1n, term, time: this.#time }];
     });
     return proposed!;
@@ -194,7 +193,6 @@ export class OwnLogFollower {
       }
       await this.#log.append(all);
       this.#context.onAppended(all);
-      this.#time = all.at(-1)?.time ?? this.#time;
       for (const { pending, entries } of accepted) {
         for (let i = 0; i < entries.length; i++) {
           const applying = fsm.apply(entries[i]!, pending.validated[i]);

@@ -7,6 +7,7 @@
 import { messageOf, SnapshotError } from "../errors.ts";
 import { checkGroup, MAX_INDEX } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry } from "../state/mod.ts";
+import { MAX_TIME } from "./log.ts";
 
 /**
  * A row of the table of entries; in a file that was damaged, of any types. Its integers are of either kind: a database
@@ -35,7 +36,8 @@ function exact(value: unknown): unknown {
 }
 
 function isTime(value: unknown): boolean {
-  return typeof value === "number" ? Number.isSafeInteger(value) && value >= 0 : isNumber(value);
+  const isWhole = typeof value === "number" ? Number.isInteger(value) && value >= 0 : isNumber(value);
+  return isWhole && (value as number | bigint) <= MAX_TIME;
 }
 
 /**

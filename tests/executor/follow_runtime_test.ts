@@ -127,6 +127,21 @@ test("a promoted follower leads, and the former leader takes no more", async () 
   });
 });
 
+test("of two promotions at once one is refused, and the term is the other's", async () => {
+  const [first, second] = [await node("first"), await node("second")];
+  await within([first, second], async () => {
+    await put(first, 5);
+    const follower = second.replica.follow([first.source]);
+    await follower.caughtUp(5n);
+    const [high, low] = await Promise.allSettled([follower.promote({ term: 7n }), follower.promote({ term: 5n })]);
+    assert.deepEqual([high.status === "fulfilled" && high.value.term, low.status], [7n, "rejected"]);
+    await rejects(low.status === "rejected" ? Promise.reject(low.reason) : Promise.resolve(), "BUSY");
+    assert.equal((await second.replica.propose(second.machine.put("new", "one"))).term, 7n);
+    assert.equal(second.log.lastIndex, 7n);
+    assert.equal((await follower.promote()).term, 8n);
+  });
+});
+
 test("what only a former leader had is never mixed in, and is named", async () => {
   const [first, second] = [await node("first"), await node("second")];
   await within([first, second], async () => {

@@ -14,7 +14,7 @@ import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { snapshotHandler } from "../transfer/mod.ts";
 import { type Command, Exit, FLAG, type Invocation, parseNumber, UsageError } from "./command.ts";
 import { FollowingStorage } from "./following.ts";
-import { openPlace, pathOf } from "./place/mod.ts";
+import { openPlace, pathOf, unpackPlace } from "./place/mod.ts";
 import { TOKEN_OPTIONS, tokenOf } from "./secrets.ts";
 
 /** Compares a secret in a time that does not tell how much of it is right. */
@@ -98,8 +98,8 @@ async function servedStorage(invocation: Invocation): Promise<readonly [Snapshot
   }
   const { storage } = place;
   if (storage === undefined) {
-    await place.close();
-    throw new SnapshotError("UNSUPPORTED", `${address} is no storage: copy it into one first`);
+    const unpacked = await unpackPlace(place, invocation); // what another system wrote has no chunks to ask for
+    return [unpacked.storage, () => unpacked.close()];
   }
   // Of a bucket, every list is the newest. What was unpacked of an archive does not change.
   const path = pathOf(address);

@@ -3,8 +3,9 @@
 import { keyGroupOf } from "../../mod.ts";
 import { hashString } from "../../src/extend.ts";
 import { assert, test } from "../support/harness.ts";
+import { checkUpdates } from "../support/flink_updates.ts";
 import { inTemp } from "../support/temp.ts";
-import { askFlink, askRaft } from "./judge.ts";
+import { askFlink, askFlinkUpdates, askRaft } from "./judge.ts";
 import { checkState, digestOf, opened, ours, PEERS, SIZES, write } from "./kit.ts";
 
 test("interop, jraft: its snapshot is read; a node starts from ours, with all of the state", () =>
@@ -49,7 +50,7 @@ test("interop, ratis: its snapshot is read; it loads ours, and finds its MD5 rig
 test("interop, flink: each key of twenty thousand, of three workers, in both layouts, compressed and not", () =>
   inTemp(async (directory) => {
     const keys = 20_000;
-    for (const [layout, compression] of [["native", "plain"], ["canonical", "snappy"]]) {
+    for (const [layout, compression] of [["native", "plain"], ["rocksdb", "plain"], ["canonical", "snappy"]]) {
       const { path } = await askFlink(`${directory}/${layout}`, 3, keys, layout!, compression!);
       const reader = await opened(path as string, "flink");
       const counts = new Map<string, bigint>();
@@ -62,6 +63,18 @@ test("interop, flink: each key of twenty thousand, of three workers, in both lay
       const { checked, unchecked } = await reader.verify().result;
       assert.include(checked, `keyed/map: ${2 * keys} records`);
       assert.isFalse(unchecked.some((line) => line.includes("serializers")));
+      await reader.close();
+    }
+  }));
+
+test("interop, flink: three thousand keys of a RocksDB, changed in ten rounds with a checkpoint after each", () =>
+  inTemp(async (directory) => {
+    const parts = ["state.backend.rocksdb.memory.partitioned-index-filters=true"];
+    for (const [name, settings] of [["plain", []], ["parts", parts]] as const) {
+      const filter = "state.backend.rocksdb.use-bloom-filter=true";
+      const { path } = await askFlinkUpdates(`${directory}/${name}`, 3000, 10, filter, ...settings);
+      const reader = await opened(path as string, "flink");
+      await checkUpdates(reader, 3000, 10);
       await reader.close();
     }
   }));

@@ -48,8 +48,8 @@ function askForPassword(): Response {
 /** `serve PLACE --port P` */
 export const serve: Command = {
   usage: "PLACE --port P [--host H] [--page]",
-  summary: "serves the snapshots of a directory or a bucket over HTTP, until Ctrl-C",
-  help:
+  summary: "serves the snapshots of a place over HTTP, until Ctrl-C",
+  help: "PLACE is as of ls; of an archive, and of what another system wrote, a copy is served that is made first.\n" +
     "Reads only: nothing can be sent to it, and nothing in the place is changed. Beside a running owner it follows: what\n" +
     "is added is seen, and what is being downloaded stays readable though its owner removes it (snapshots of up to 512\n" +
     "files). --host is 127.0.0.1 unless given. With a token only requests with that bearer token pass; it comes from\n" +

@@ -2,6 +2,8 @@
 
 import { keyGroupOf } from "../../mod.ts";
 import { hashString } from "../../src/extend.ts";
+import { listFormat } from "../../src/formats.ts";
+import { sourceFiles } from "../../src/fs.ts";
 import { assert, test } from "../support/harness.ts";
 import { checkUpdates } from "../support/flink_updates.ts";
 import { inTemp } from "../support/temp.ts";
@@ -67,14 +69,22 @@ test("interop, flink: each key of twenty thousand, of three workers, in both lay
     }
   }));
 
-test("interop, flink: three thousand keys of a RocksDB, changed in ten rounds with a checkpoint after each", () =>
+test("interop, flink: three thousand keys of a RocksDB, changed in rounds with a checkpoint after each, also by two workers", () =>
   inTemp(async (directory) => {
-    const parts = ["state.backend.rocksdb.memory.partitioned-index-filters=true"];
-    for (const [name, settings] of [["plain", []], ["parts", parts]] as const) {
-      const filter = "state.backend.rocksdb.use-bloom-filter=true";
-      const { path } = await askFlinkUpdates(`${directory}/${name}`, 3000, 10, filter, ...settings);
+    const [keys, rounds, more] = [3000, 10, 3];
+    const settings = ["state.backend.rocksdb.use-bloom-filter=true"];
+    for (const index of ["whole", "in parts"]) {
+      if (index === "in parts") settings.push("state.backend.rocksdb.memory.partitioned-index-filters=true");
+      const { path } = await askFlinkUpdates(`${directory}/${index}`, keys, rounds, ...settings);
       const reader = await opened(path as string, "flink");
-      await checkUpdates(reader, 3000, 10);
+      await checkUpdates(reader, keys, rounds);
+      const [{ name } = { name: "" }] = await listFormat(await sourceFiles(path as string));
       await reader.close();
+      // Each of the two takes all tables, and deletes the range of the other's keys.
+      const restored = ["parallelism.default=2", `execution.state-recovery.path=file://${path}/${name}`];
+      const { path: again } = await askFlinkUpdates(`${directory}/${index}, two`, keys, more, ...settings, ...restored);
+      const two = await opened(again as string, "flink");
+      await checkUpdates(two, keys, rounds, more);
+      await two.close();
     }
   }));

@@ -3,10 +3,15 @@
 import { assert } from "./harness.ts";
 import type { FormatReader } from "../../src/formats.ts";
 
-/** The state of the job after its rounds, by the names of its states. */
-export function stateAfter(keys: number, rounds: number): Record<string, Map<string, unknown>> {
+/**
+ * The state of the job, by the names of its states.
+ *
+ * @param keys how many keys it has
+ * @param runs how many rounds it did each time that it ran
+ */
+function stateAfter(keys: number, runs: readonly number[]): Record<string, Map<string, unknown>> {
   const [count, list, map] = [new Map<string, bigint>(), new Map<string, number[]>(), new Map<string, number>()];
-  for (let round = 0; round < rounds; round++) {
+  for (const round of runs.flatMap((rounds) => [...Array(rounds).keys()])) {
     for (let k = 0; k < keys; k++) {
       const key = `key-${k}`;
       if ((k + round) % 7 === 0) {
@@ -25,10 +30,10 @@ export function stateAfter(keys: number, rounds: number): Record<string, Map<str
 }
 
 /** Checks that a snapshot has this state, each key once. */
-export async function checkUpdates(reader: FormatReader, keys: number, rounds: number): Promise<void> {
+export async function checkUpdates(reader: FormatReader, keys: number, ...runs: readonly number[]): Promise<void> {
   const { ok, bad } = await reader.verify().result;
   assert.isTrue(ok, JSON.stringify(bad));
-  for (const [state, expected] of Object.entries(stateAfter(keys, rounds))) {
+  for (const [state, expected] of Object.entries(stateAfter(keys, runs))) {
     const left = new Map(expected);
     for await (const { key, field, value } of reader.entries({ space: `keyed/${state}` })) {
       const of = field === undefined ? String(key) : `${key}/${field}`;

@@ -14,7 +14,7 @@ import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { snapshotHandler } from "../transfer/mod.ts";
 import { type Command, Exit, FLAG, type Invocation, parseNumber, UsageError } from "./command.ts";
 import { FollowingStorage } from "./following.ts";
-import { openPlace, pathOf, unpackPlace } from "./place/mod.ts";
+import { followed, openPlace, pathOf, unpackPlace } from "./place/mod.ts";
 import { TOKEN_OPTIONS, tokenOf } from "./secrets.ts";
 
 /** Compares a secret in a time that does not tell how much of it is right. */
@@ -102,7 +102,7 @@ async function servedStorage(invocation: Invocation): Promise<readonly [Snapshot
     return [unpacked.storage, () => unpacked.close()];
   }
   // Of a bucket, every list is the newest. What was unpacked of an archive does not change.
-  const path = pathOf(address);
+  const path = await followed(pathOf(address));
   const isDirectory = storage instanceof DirectoryStorage && (await defaultDisk().stat(path))?.kind === "directory";
   if (!isDirectory) return [storage, () => place.close()];
   await place.close();

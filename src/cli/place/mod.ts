@@ -151,7 +151,7 @@ async function openPath(named: string, invocation: Invocation): Promise<Place> {
 }
 
 /** Where a symbolic link leads that somebody names: only those that are found in a place are not followed. */
-async function followed(path: string): Promise<string> {
+export async function followed(path: string): Promise<string> {
   if ((await defaultDisk().stat(path))?.kind !== "other") return path;
   return await realpath(path).catch((cause) => {
     throw new SnapshotError("NOT_FOUND", `${path} is a link that leads nowhere`, { file: path, cause });

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { pullBraft } from "../braft/pull.ts";
 import { writeFiles } from "../format/disk/mod.ts";
 import { defaultDisk } from "../fs/mod.ts";
 import {
@@ -23,19 +24,24 @@ import { sizeText } from "./text.ts";
 /** `pull URL… TO` */
 export const pull: Command = {
   usage: "URL… TO",
-  summary: "fetches the newest snapshot from one or more servers",
+  summary: "fetches the newest snapshot from one or more servers, or a node of braft",
   help:
-    "Can be stopped at any time, and resumes where it was when it is called again. The servers must be servers of\n" +
-    "one group: all are asked, and the newest snapshot is fetched. If that is here already, all is well. TO is a\n" +
-    "directory or a bucket.",
+    "Can be stopped at any time, and resumes where it was when it is called again. The servers must be servers of
+" +
+    "one group: all are asked, and the newest snapshot is fetched. If that is here already, all is well. TO is a
+" +
+    "directory or a bucket. What a node of braft offers, and no other, is at remote://HOST:PORT/ID, which its log
+" +
+    "says.",
   positionals: [2, Infinity],
   options: { ...INDEX_OPTION, ...TOKEN_OPTIONS, ...JSON_OPTION },
   async run(invocation) {
     const { positionals, options } = invocation;
     const sources: SourceOptions[] = [];
+    if (positionals[0]!.startsWith("remote://")) return await fetchFromBraft(invocation);
     for (const url of positionals.slice(0, -1)) {
       const source = await serverOf(url, invocation);
-      if (source === undefined) throw new UsageError(`${url} is no address of a server (http: or https:)`);
+      if (source === undefined) throw new UsageError(`${url} is no address of a server (http: or https:): see copy`);
       sources.push(source);
     }
     return await fetchTo(positionals.at(-1)!, sources, parseIndex(options["index"]), invocation);
@@ -159,6 +165,24 @@ async function fetchTo(
           sizeText(reused)
         } here already`,
     );
+    return Exit.DONE;
+  } finally {
+    await target.close();
+  }
+}
+
+/** Fetches what a node of braft offers, of which an address names one. */
+async function fetchFromBraft(invocation: Invocation): Promise<number> {
+  const { positionals, options, io, json, signal } = invocation;
+  const [uri, to, ...more] = positionals;
+  if (more.length > 0 || options["index"] !== undefined) {
+    throw new UsageError("An address of braft is of one snapshot: pull remote://HOST:PORT/ID TO");
+  }
+  const target = await openTarget(to!, invocation);
+  try {
+    const { meta, size } = await io.watch(pullBraft(uri!, target.storage, { signal }));
+    const index = String(meta.lastIncludedIndex);
+    io.print(json ? JSON.stringify({ index, size }) : `snapshot ${index}: ${sizeText(size)}`);
     return Exit.DONE;
   } finally {
     await target.close();

@@ -14,7 +14,7 @@ import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { snapshotHandler } from "../transfer/mod.ts";
 import { type Command, Exit, FLAG, type Invocation, JSON_OPTION, parseNumber, UsageError } from "./command.ts";
 import { FollowingStorage } from "./following.ts";
-import { openPlace, pathOf } from "./place/mod.ts";
+import { followed, openPlace, pathOf, unpackPlace } from "./place/mod.ts";
 import { TOKEN_OPTIONS, tokenOf } from "./secrets.ts";
 
 /** Compares a secret in a time that does not tell how much of it is right. */
@@ -48,8 +48,9 @@ function askForPassword(): Response {
 /** `serve PLACE --port P` */
 export const serve: Command = {
   usage: "PLACE --port P",
-  summary: "serves the snapshots of a directory or a bucket over HTTP, until Ctrl-C",
-  help:
+  summary: "serves the snapshots of a place over HTTP, until Ctrl-C",
+  help: "PLACE is as of ls; of an archive, and of what another system wrote, a copy is served that is made first.
+" +
     "Reads only: nothing can be sent to it, and nothing in the place is changed. Beside a running owner it follows: what\n" +
     "is added is seen, and what is being downloaded stays readable though its owner removes it (snapshots of up to 512\n" +
     "files). With a token only requests with that bearer token pass. Without one, everybody who reaches the address\n" +
@@ -103,11 +104,11 @@ async function servedStorage(invocation: Invocation): Promise<readonly [Snapshot
   }
   const { storage } = place;
   if (storage === undefined) {
-    await place.close();
-    throw new SnapshotError("UNSUPPORTED", `${address} is no storage: copy it into one first`);
+    const unpacked = await unpackPlace(place, invocation); // what another system wrote has no chunks to ask for
+    return [unpacked.storage, () => unpacked.close()];
   }
   // Of a bucket, every list is the newest. What was unpacked of an archive does not change.
-  const path = pathOf(address);
+  const path = await followed(pathOf(address));
   const isDirectory = storage instanceof DirectoryStorage && (await defaultDisk().stat(path))?.kind === "directory";
   if (!isDirectory) return [storage, () => place.close()];
   await place.close();

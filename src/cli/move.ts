@@ -26,12 +26,9 @@ export const pull: Command = {
   usage: "URL… TO",
   summary: "fetches the newest snapshot from one or more servers, or a node of braft",
   help:
-    "Can be stopped at any time, and resumes where it was when it is called again. The servers must be servers of
-" +
-    "one group: all are asked, and the newest snapshot is fetched. If that is here already, all is well. TO is a
-" +
-    "directory or a bucket. What a node of braft offers, and no other, is at remote://HOST:PORT/ID, which its log
-" +
+    "Can be stopped at any time, and resumes where it was when it is called again. The servers must be servers of\n" +
+    "one group: all are asked, and the newest snapshot is fetched. If that is here already, all is well. TO is a\n" +
+    "directory or a bucket. What a node of braft offers, and no other, is at remote://HOST:PORT/ID, which its log\n" +
     "says.",
   positionals: [2, Infinity],
   options: { ...INDEX_OPTION, ...TOKEN_OPTIONS, ...JSON_OPTION },

@@ -212,7 +212,7 @@ test("JetStreamLog: a stream that is sealed takes nothing, and says so at once; 
     const a = await openLog(server);
     await fill(a.log, 3);
     const manager = await jetstreamManager(a.connection);
-    await manager.streams.update(STREAM, { sealed: true });
+    await manager.streams.update(STREAM, { sealed: true } as Partial<StreamConfig>);
     const error = await rejects(a.log.propose({ data: bytes("more") }), "UNSUPPORTED");
     assert.include(error.message, "sealed");
     assert.lengthOf(await take(a.log, 1n, 3), 3);

@@ -8,7 +8,7 @@ import { able, checkIndex, checkOptions, type Checks, checkSignal, integer } fro
 import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { yieldTurn } from "../async/mod.ts";
 import { type Bucket, checkKeyPrefix } from "../bucket/mod.ts";
-import { historyAt, type LogStorage } from "../log/mod.ts";
+import { historyAt, type LogStorage, MAX_TIME } from "../log/mod.ts";
 import { checkStorage, type SnapshotInfo, type SnapshotReader, type SnapshotStorage } from "../snapshot/mod.ts";
 import { asReplica, type LogEntry, type StateMachine } from "../state/mod.ts";
 import { ObjectStorage } from "../storage/object/mod.ts";
@@ -58,7 +58,7 @@ function checkRestoreOptions(options: RestoreBackupOptions): RestoreBackupOption
   const checks: Checks<RestoreBackupOptions> = {
     prefix: checkKeyPrefix,
     index: checkIndex,
-    time: integer(0),
+    time: integer(0, MAX_TIME),
     signal: checkSignal,
   };
   const { index, time } = checkOptions(options, checks);

@@ -8,6 +8,11 @@ import type { LogBatch } from "../log/mod.ts";
 
 /** So many bytes are appended at once, about, and as many more may wait for it. */
 const MOST_BYTES = 1024 * 1024;
+/**
+ * The least time between the beginnings of two writes, in milliseconds. Each syncs the disk, and whoever else writes to
+ * that waits too, such as a leader on the same machine. What comes after a pause is written at once.
+ */
+const SPACING = 5;
 /** The approximate cost of an entry beside its data. */
 const ENTRY_BYTES = 64;
 
@@ -21,6 +26,10 @@ export class Appends {
   #waiting: LogBatch[] = [];
   #bytes = 0;
   #running: Promise<void> | undefined;
+  /** When the last write began. */
+  #began = -Infinity;
+  /** Begins the next. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #failure: { readonly error: unknown } | undefined;
 
   /**
@@ -45,7 +54,7 @@ export class Appends {
    */
   async step(isBehind: boolean): Promise<void> {
     while (this.#running !== undefined && this.#bytes >= MOST_BYTES) await this.#running;
-    if (this.#running === undefined && (!isBehind || this.#bytes >= MOST_BYTES)) this.#start();
+    if (this.#running === undefined && (!isBehind || this.#bytes >= MOST_BYTES)) this.#startInTime();
   }
 
   /**
@@ -54,13 +63,27 @@ export class Appends {
    * @throws the reason why it could not
    */
   async end(): Promise<void> {
-    if (this.#running === undefined) this.#start();
-    while (this.#running !== undefined) await this.#running;
+    for (;;) {
+      if (this.#running === undefined) this.#start();
+      if (this.#running === undefined) break;
+      await this.#running;
+    }
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
+  /** Starts a write, or has it start later. */
+  #startInTime(): void {
+    if (this.#waiting.length === 0) return;
+    const wait = this.#bytes < MOST_BYTES ? this.#began + SPACING - performance.now() : 0;
+    if (wait <= 0) this.#start();
+    else this.#timer ??= setTimeout(() => this.#start(), wait);
+  }
+
   #start(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     if (this.#waiting.length === 0 || this.#failure !== undefined) return;
+    this.#began = performance.now();
     const batches = this.#waiting;
     this.#waiting = [];
     this.#bytes = 0;
@@ -69,7 +92,7 @@ export class Appends {
       this.#onFailed(error);
     }).then(() => {
       this.#running = undefined;
-      this.#start();
+      this.#startInTime();
     });
   }
 }

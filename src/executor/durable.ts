@@ -47,7 +47,7 @@ export async function begin(fsm: FsmCaller, options: ReplicaOptions<StateMachine
     if (fsm.isDurable) checkLoaded(fsm.durable(), loaded.meta);
     if (!isShared(log)) checkNoGap(log, loaded.meta);
     await alignLog(fsm, log, loaded.meta);
-    fsm.begin(appliedOf(loaded.meta));
+    fsm.begin(appliedOf(loaded.meta), loaded.meta.createdAt);
     return { loaded, had: undefined, unusable: named };
   }
   if (fsm.isDurable && durable === undefined) throw unknown();

@@ -9,6 +9,7 @@ import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.t
 import { type Backoff, backoff, LinkedAbort, neverThrowing, pause, raceAbort } from "../async/mod.ts";
 import type { LogBatch, LogHeader, LogHeartbeat } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
+import { withJson } from "../stream/mod.ts";
 import { LogPurged, LogSource, type Source, sourceOptions } from "../transfer/mod.ts";
 import { Appends } from "./appends.ts";
 import { FollowerLag } from "./follower_lag.ts";
@@ -58,6 +59,7 @@ export class Follower implements AsyncDisposable {
   readonly #tell: (event: FollowerEvent) => void;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
+  #isPromoting = false;
   /** The one to be tried next. */
   #at = 0;
   #state: FollowerStatus["state"] = "connecting";
@@ -97,14 +99,14 @@ export class Follower implements AsyncDisposable {
   /** Returns its state. */
   status(): FollowerStatus {
     const { index } = this.#context.fsm.applied;
-    return {
+    return withJson({
       state: this.#state,
       source: this.#state === "stopped" ? undefined : this.#source.log.url,
       appliedIndex: index,
       sourceIndex: this.#lag.sourceIndex,
       lag: this.#lag.at(index),
       ...(this.#problem !== undefined && { problem: this.#problem }),
-    };
+    });
   }
 
   /**
@@ -141,19 +143,27 @@ export class Follower implements AsyncDisposable {
    *
    * @param options a higher term, if others may have been promoted that this one has not heard of
    * @returns the entry
-   * @throws {SnapshotError} `MALFORMED` if the term is not above all that are known, `CLOSED`, `NO_SPACE`
+   * @throws {SnapshotError} `MALFORMED` if the term is not above all that are known; `BUSY` while it is being promoted;
+   *   `CLOSED`, `NO_SPACE`
    */
   async promote(options: { readonly term?: bigint } = {}): Promise<LogEntry> {
     const { leadership } = this.#context;
     const { term = leadership.term + 1n } = checkOptions(options, { term: checkIndex });
-    await this.close();
-    if (term <= leadership.term) {
-      throw new SnapshotError("MALFORMED", `Term ${term} is not above ${leadership.term}, which is known here`, {
-        expected: leadership.term + 1n,
-        actual: term,
-      });
+    if (this.#isPromoting) throw new SnapshotError("BUSY", "This follower is being promoted already");
+    this.#isPromoting = true; // else the entries of both would have the later one's term
+    let entry: LogEntry;
+    try {
+      await this.close();
+      if (term <= leadership.term) {
+        throw new SnapshotError("MALFORMED", `Term ${term} is not above ${leadership.term}, which is known here`, {
+          expected: leadership.term + 1n,
+          actual: term,
+        });
+      }
+      entry = await this.#context.lead(term);
+    } finally {
+      this.#isPromoting = false;
     }
-    const entry = await this.#context.lead(term);
     this.#tell({ type: "promoted", term, index: entry.index });
     for (const { log } of this.#sources) {
       void tellLeader(log, term, this.#options.address, this.#closing.signal, () => {

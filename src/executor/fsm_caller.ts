@@ -32,7 +32,7 @@ export interface Prepared {
   readonly applied: Applied;
   /** The last entry whose effects the saved state has: that one, or an earlier one if the machine says so. */
   readonly saved: Applied;
-  /** The time of the synchronous part, in milliseconds since 1970. */
+  /** The time of the synchronous part, not before any entry that it has: milliseconds since 1970. */
   readonly takenAt: number;
   /** {@linkcode FsmCaller.appliedBytes} at that entry. */
   readonly appliedBytes: number;
@@ -58,6 +58,7 @@ export class FsmCaller {
   readonly #listeners: FsmListener[] = [];
   #applied: Applied = { index: 0n, term: 0n, configuration: { peers: [] } };
   #appliedBytes = 0;
+  #time = 0;
   /** The work on the machine, one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #failure: SnapshotError | undefined;
@@ -85,6 +86,14 @@ export class FsmCaller {
     return this.#appliedBytes;
   }
 
+  /**
+   * The time before which all was appended that the machine has: milliseconds since 1970. The clock here may be behind
+   * that of the leader, or be set back; what is taken now is not from before what it has.
+   */
+  get time(): number {
+    return this.#time;
+  }
+
   /** The reason why nothing can be applied any more. */
   get failure(): SnapshotError | undefined {
     return this.#failure;
@@ -110,9 +119,15 @@ export class FsmCaller {
     this.#listeners.push(listener);
   }
 
-  /** Sets the last entry that the machine has. */
-  begin(applied: Applied): void {
+  /**
+   * Sets the last entry that the machine has.
+   *
+   * @param applied the entry
+   * @param time not before it was appended; 0 if that is not known
+   */
+  begin(applied: Applied, time = 0): void {
     this.#applied = applied;
+    this.#time = Math.max(this.#time, time);
   }
 
   /** Runs `work` between two applies, after all that was asked for before it. */
@@ -137,25 +152,36 @@ export class FsmCaller {
   }
 
   /**
-   * Applies the next entry. Call it between two applies.
+   * Applies the next entry. Call it between two applies. Most machines apply at once: there is nothing to wait for then.
    *
    * @param entry the entry
    * @param validated what {@linkcode validate} returned of its data, if it was asked
    * @throws {SnapshotError} `UNAVAILABLE` if the machine could not apply it, `UNSUPPORTED` if it does not know it:
    *   nothing is applied any more
    */
-  async apply(entry: LogEntry, validated?: unknown): Promise<void> {
+  apply(entry: LogEntry, validated?: unknown): void | Promise<void> {
     this.checkRunning();
+    let applying: void | Promise<void>;
     try {
-      const applying = this.#apply(entry, validated);
-      if (applying !== undefined) await applying; // most machines apply at once: no turn of the event loop each
+      applying = this.#apply(entry, validated);
     } catch (error) {
-      throw this.fail(hasCode(error, "UNSUPPORTED") ? notUnderstood(entry, error) : notApplied(entry, error));
+      throw this.#notApplied(entry, error);
     }
-    const { index, term, configuration = this.#applied.configuration } = entry;
+    if (applying === undefined) return this.#isApplied(entry);
+    return Promise.resolve(applying).then(() => this.#isApplied(entry), (error) => {
+      throw this.#notApplied(entry, error);
+    });
+  }
+
+  #isApplied({ index, term, data, time, configuration = this.#applied.configuration }: LogEntry): void {
     this.#applied = { index, term, configuration };
-    this.#appliedBytes += entry.data.length;
+    this.#appliedBytes += data.length;
+    if (time !== undefined && time > this.#time) this.#time = time;
     for (const listener of this.#listeners) listener.applied?.();
+  }
+
+  #notApplied(entry: LogEntry, error: unknown): SnapshotError {
+    return this.fail(hasCode(error, "UNSUPPORTED") ? notUnderstood(entry, error) : notApplied(entry, error));
   }
 
   /** Applies an entry once more, to a state that was loaded anew from before it. */
@@ -195,7 +221,7 @@ export class FsmCaller {
     const preparing = this.exclusive(() => {
       throwIfCancelled(signal);
       this.checkRunning(); // an entry may be half applied
-      const [start, takenAt] = [performance.now(), now()];
+      const [start, takenAt] = [performance.now(), Math.max(now(), this.#time)];
       const task = checkTask(asReplica(() => this.#machine.save()));
       const duration = performance.now() - start;
       const applied = this.#applied;
@@ -274,7 +300,7 @@ export class FsmCaller {
 
   /** Notes that the machine was loaded from a snapshot, which is durable. Call it between two applies. */
   loaded(meta: SnapshotMeta): void {
-    this.begin(appliedOf(meta));
+    this.begin(appliedOf(meta), meta.createdAt);
     for (const listener of this.#listeners) listener.loaded?.(meta);
   }
 

@@ -144,8 +144,9 @@ export async function tellLeader(
 ): Promise<void> {
   for (let tries = 0; !signal.aborted; tries++) {
     try {
-      const { term: known } = await source.supersede(term, address, signal);
-      if (known >= term) return onTold();
+      const { term: known, role } = await source.supersede(term, address, signal);
+      // One that was promoted at the same time leads in the same term: it goes on leading, and heard nothing.
+      if (known > term || known === term && role !== "leader") return onTold();
     } catch {
       // It does not answer, or does not take this one's word: its operator may change that.
     }

@@ -117,6 +117,12 @@ export class LogFeed {
     }
   }
 
+  /** See `ServedLog.digest`. The end of a batch that was sent is where its follower resumes. */
+  async digest(index: bigint): Promise<Uint8Array | undefined> {
+    if (index > this.last || index < this.#log.firstIndex - 1n) return undefined;
+    return this.#digests.get(index) ?? await this.#log.digest!(index);
+  }
+
   async #make(from: bigint, last: bigint): Promise<EncodedBatch> {
     const entries: LogEntry[] = [];
     let bytes = 0;
@@ -128,7 +134,7 @@ export class LogFeed {
       if (entries.length === BATCH_ENTRIES) break;
     }
     const generation = this.#generation;
-    const previous = this.#digests.get(from - 1n) ?? await this.#log.digest!(from - 1n);
+    const previous = await this.digest(from - 1n);
     if (entries.length === 0 || previous === undefined) {
       throw new SnapshotError("UNAVAILABLE", `The log no longer has entry ${from}`, { index: from });
     }

@@ -7,6 +7,7 @@
 import { hasCode, throwIfCancelled } from "../errors.ts";
 import { checkOrder, type LogStorage } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
+import { batchesOf } from "./any_log.ts";
 import type { ExecutorEvent } from "./events.ts";
 import { closed, type FsmCaller } from "./fsm_caller.ts";
 import { Turns } from "./turns.ts";
@@ -36,6 +37,12 @@ interface Pending {
   readonly reject: (error: unknown) => void;
 }
 
+/** Entries that follow those before them. */
+interface Accepted {
+  readonly pending: Pending;
+  readonly entries: readonly LogEntry[];
+}
+
 /** The surroundings of an {@linkcode OwnLogFollower}. */
 export interface OwnLogContext {
   /** The term of proposed entries; by default that of the last one. */
@@ -56,7 +63,7 @@ export class OwnLogFollower {
   readonly #fsm: FsmCaller;
   readonly #context: OwnLogContext;
   #term: bigint | undefined;
-  /** The time of the last entry. */
+  /** The time of the last entry that was proposed here. */
   #time = 0;
   readonly #turns = new Turns();
   #queue: Pending[] = [];
@@ -93,15 +100,17 @@ export class OwnLogFollower {
     const log = this.#log;
     let told = performance.now();
     await fsm.exclusive(async () => { // a trigger may be set off
-      for await (const entry of log.entries(fsm.applied.index + 1n)) {
-        await fsm.apply(entry);
-        this.#time = entry.time ?? this.#time;
-        if (!this.#turns.step()) continue;
-        await this.#turns.turn();
-        throwIfCancelled(signal);
-        if (performance.now() - told < TELL_EVERY) continue;
-        told = performance.now();
-        tell({ type: "replayed", index: entry.index, lastIndex: log.lastIndex });
+      for await (const entries of batchesOf(log, fsm.applied.index + 1n)) {
+        for (const entry of entries) {
+          const applying = fsm.apply(entry);
+          if (applying !== undefined) await applying;
+          if (!this.#turns.step()) continue;
+          await this.#turns.turn();
+          throwIfCancelled(signal);
+          if (performance.now() - told < TELL_EVERY) continue;
+          told = performance.now();
+          tell({ type: "replayed", index: entry.index, lastIndex: log.lastIndex });
+        }
       }
     });
     tell({ type: "replayed", index: fsm.applied.index, lastIndex: log.lastIndex });
@@ -112,7 +121,7 @@ export class OwnLogFollower {
     const [proposed] = await this.#enqueue([validated], (last) => {
       this.#context.checkLeads(); // here, so that nothing is appended that was queued before somebody else led
       const term = this.#term ?? (last.term > 0n ? last.term : 1n);
-      this.#time = Math.max(this.#time, Math.floor(this.#context.now()));
+      this.#time = Math.max(this.#time, this.#fsm.time, Math.floor(this.#context.now()));
       return [{ ...entry, index: last.index + 1n, term, time: this.#time }];
     });
     return proposed!;
@@ -170,24 +179,24 @@ export class OwnLogFollower {
       let last: Last = fsm.applied;
       if (this.#log.lastIndex < last.index) await this.#log.reset(last.index, last.term);
       const all: LogEntry[] = [];
-      const accepted: [Pending, readonly LogEntry[]][] = [];
+      const accepted: Accepted[] = [];
       for (const pending of batch) {
         try {
           const entries = pending.entries(last);
           checkOrder(entries, last.index, last.term);
           for (const entry of entries) all.push(entry); // maybe too many for an argument list
           last = entries.at(-1) ?? last;
-          accepted.push([pending, entries]);
+          accepted.push({ pending, entries });
         } catch (error) {
           pending.reject(error); // that harms no other
         }
       }
       await this.#log.append(all);
       this.#context.onAppended(all);
-      this.#time = all.at(-1)?.time ?? this.#time;
-      for (const [pending, entries] of accepted) {
-        for (const [i, entry] of entries.entries()) {
-          await fsm.apply(entry, pending.validated[i]);
+      for (const { pending, entries } of accepted) {
+        for (let i = 0; i < entries.length; i++) {
+          const applying = fsm.apply(entries[i]!, pending.validated[i]);
+          if (applying !== undefined) await applying;
           if (this.#turns.step()) await this.#turns.turn();
         }
         pending.resolve(entries);

@@ -55,7 +55,7 @@ export class ReplicaLog implements ServedLog {
     if (this.#log.digest === undefined) {
       throw new SnapshotError("UNSUPPORTED", "This log knows no digest of its history, so it cannot be followed");
     }
-    return index > this.#feed.last ? undefined : await this.#log.digest(index);
+    return await this.#feed.digest(index);
   }
 
   term(index: bigint): Promise<bigint | undefined> {

@@ -17,7 +17,7 @@ import { SnapshotError } from "../errors.ts";
 import { bytesOfText, concat, DIGEST_SIZE, sha256Now, u64 } from "../stream/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { yieldTurn } from "../async/mod.ts";
-import { encodeEntry } from "./entry_bytes.ts";
+import { EntryWriter } from "./entry_bytes.ts";
 
 /** A digest is kept in memory for each so many entries. */
 const SPACING = 1024n;
@@ -95,8 +95,9 @@ export class LogChain {
     for (const known of this.#known.keys()) if (known <= index && known > nearest) nearest = known;
     let digest = this.#known.get(nearest)!;
     let [last, count] = [nearest, 0];
+    const writer = new EntryWriter();
     for await (const entry of entries(nearest + 1n)) {
-      digest = nextDigest(digest, encodeEntry(entry));
+      digest = nextDigest(digest, writer.alone(entry));
       last = entry.index;
       if (last === index) break;
       if (entry.index % SPACING === 0n) this.note(entry.index, digest);

@@ -23,6 +23,7 @@ import { MAX_INDEX } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 import type { Configuration, LogEntry } from "../state/mod.ts";
 import { equal, list, message, one } from "../stream/mod.ts";
+import { MAX_TIME } from "./log.ts";
 
 interface ConfigurationBytes {
   peers?: string[];
@@ -34,32 +35,29 @@ const configurationFields = () =>
   message<ConfigurationBytes>({ peers: list(1, "text"), oldPeers: list(2, "text"), changing: one(3, "bool") });
 let members: ReturnType<typeof configurationFields> | undefined;
 
-/** Encodes an entry: always to the same bytes, since digests are made of them. */
-export function encodeEntry(entry: LogEntry): Uint8Array {
-  const writer = new EntryWriter();
-  const { start, end } = writer.add(entry);
-  return writer.bytes.slice(start, end);
-}
-
 /** The tags of an entry's fields. */
 const TAG = { index: 0x08, term: 0x10, data: 0x1a, time: 0x20, configuration: 0x2a };
 /** The most bytes of an entry beside its data and its configuration. */
-const MOST_BESIDE = 48;
+export const MOST_BESIDE = 48;
 
 /**
- * Entries, one behind the other, each with its length before it. By hand: the digest of a history wants every entry's
- * bytes, and a table of fields takes five times as long.
+ * Entries, one behind the other, each with its length before it: always as the same bytes, since digests are made of
+ * them. By hand: the digest of a history wants every entry's bytes, and a table of fields takes five times as long.
  */
 export class EntryWriter {
   #bytes: Uint8Array;
-  #length = 0;
+  #length: number;
 
-  /** @param capacity the bytes to begin with */
-  constructor(capacity = 256) {
-    this.#bytes = new Uint8Array(capacity);
+  /**
+   * @param capacity the bytes to begin with
+   * @param before bytes that are left free before the first entry
+   */
+  constructor(capacity = 256, before = 0) {
+    this.#bytes = new Uint8Array(capacity + before);
+    this.#length = before;
   }
 
-  /** What was written; valid until more is. */
+  /** What was written, behind what was left free; valid until more is. */
   get bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }
@@ -85,6 +83,13 @@ export class EntryWriter {
       this.#length += members.length;
     }
     return { start, end: this.#length };
+  }
+
+  /** Writes an entry in place of all that was; returns its bytes, without the length: valid until more is written. */
+  alone(entry: LogEntry): Uint8Array {
+    this.#length = 0;
+    const { start, end } = this.add(entry);
+    return this.#bytes.subarray(start, end);
   }
 
   #reserve(size: number): void {
@@ -160,7 +165,7 @@ class EntryReader {
     if (index === 0n) throw new Error("it has no index");
     const data = this.#delimited(TAG.data);
     const time = this.#has(TAG.time) ? this.#tagged(TAG.time) : undefined;
-    if (typeof time === "bigint") throw new Error(`${time} is no time`);
+    if (typeof time === "bigint" || (time ?? 0) > MAX_TIME) throw new Error(`${time} is no time`);
     const members = this.#has(TAG.configuration) ? configurationOf(this.#delimited(TAG.configuration)) : undefined;
     if (this.#at < this.#bytes.length) {
       if (this.#bytes[this.#at]! <= LAST_TAG) throw new Error("its fields are not in their order");

@@ -37,9 +37,9 @@
 
 import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { concat, equal, message, one, sha256Now, toHex } from "../stream/mod.ts";
+import { concat, DIGEST_SIZE, equal, message, one, sha256Now, toHex } from "../stream/mod.ts";
 import { isDigest, nextDigest } from "./chain.ts";
-import { checkedIndex, decodeEntry, encodeEntry, EntryWriter } from "./entry_bytes.ts";
+import { checkedIndex, decodeEntry, EntryWriter, MOST_BESIDE } from "./entry_bytes.ts";
 
 /** The media type of a log's stream. */
 export const LOG_TYPE = "application/x-snapstream-log";
@@ -157,13 +157,13 @@ const recordFields = () =>
   });
 let fields: ReturnType<typeof recordFields> | undefined;
 
-/** A length, and as many bytes. */
-function framed(bytes: Uint8Array): Uint8Array[] {
-  const length: number[] = [];
-  let rest = bytes.length;
-  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) length.push(rest % 0x80 | 0x80);
-  length.push(rest);
-  return [Uint8Array.from(length), bytes];
+/** A length as it is written before as many bytes. */
+function lengthBytes(length: number): number[] {
+  const bytes: number[] = [];
+  let rest = length;
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push(rest % 0x80 | 0x80);
+  bytes.push(rest);
+  return bytes;
 }
 
 /** The tag of a record that is a batch, and of the check of any other. */
@@ -171,10 +171,11 @@ const TAG = { batch: 0x12, check: 0x7a };
 /** The bytes of a check. */
 const CHECK = 8;
 
-function record(value: RecordBytes): Uint8Array {
+/** A record that is no batch. */
+function record(value: Omit<RecordBytes, "batch">): Uint8Array {
   const bytes = (fields ??= recordFields()).encode(value);
-  if (value.batch !== undefined) return concat(framed(bytes));
-  return concat(framed(concat([bytes, Uint8Array.of(TAG.check, CHECK), checkOf(bytes)])));
+  const length = Uint8Array.from(lengthBytes(bytes.length + 2 + CHECK));
+  return concat([length, bytes, Uint8Array.of(TAG.check, CHECK), checkOf(bytes)]);
 }
 
 function checkOf(bytes: Uint8Array): Uint8Array {
@@ -213,14 +214,40 @@ export interface EncodedBatch {
  * @param previous the digest of the history before them
  */
 export function encodeBatch(entries: readonly LogEntry[], previous: Uint8Array): EncodedBatch {
+  let capacity = 0;
+  for (const { data } of entries) capacity += data.length + MOST_BESIDE;
+  const writer = new EntryWriter(capacity, MOST_BEFORE);
   let digest = previous;
-  const writer = new EntryWriter(64 * entries.length);
   for (const entry of entries) {
     const { start, end } = writer.add(entry);
     digest = nextDigest(digest, writer.bytes.subarray(start, end));
   }
-  const bytes = record({ batch: { previous, digest, entries: writer.bytes } });
-  return { bytes, previous, last: entries.at(-1)!.index, digest };
+  return { bytes: framedBatch(writer.bytes, previous, digest), previous, last: entries.at(-1)!.index, digest };
+}
+
+/** The most bytes of a batch's record before its entries: lengths, tags and two digests. */
+const MOST_BEFORE = 3 * MAX_LENGTH_BYTES + 2 + 2 * (2 + DIGEST_SIZE);
+/** The tags of a batch's fields. */
+const BATCH_TAG = { previous: 0x0a, digest: 0x12, entries: 0x1a };
+
+/**
+ * Writes what comes before a batch's entries right before them: a live follower is sent a few kilobytes a millisecond,
+ * and each copy of them costs more than writing them.
+ *
+ * @param bytes the entries, behind {@linkcode MOST_BEFORE} bytes that are free
+ */
+function framedBatch(bytes: Uint8Array, previous: Uint8Array, digest: Uint8Array): Uint8Array {
+  const size = lengthBytes(bytes.length - MOST_BEFORE);
+  const fields = [
+    ...[BATCH_TAG.previous, DIGEST_SIZE, ...previous],
+    ...[BATCH_TAG.digest, DIGEST_SIZE, ...digest],
+    ...[BATCH_TAG.entries, ...size],
+  ];
+  const batch = lengthBytes(fields.length + bytes.length - MOST_BEFORE);
+  const message = 1 + batch.length + fields.length + bytes.length - MOST_BEFORE;
+  const before = [...lengthBytes(message), TAG.batch, ...batch, ...fields];
+  bytes.set(before, MOST_BEFORE - before.length);
+  return bytes.subarray(MOST_BEFORE - before.length);
 }
 
 /**
@@ -231,7 +258,8 @@ export function encodeBatch(entries: readonly LogEntry[], previous: Uint8Array):
  */
 export function historyAt({ entries, previous }: LogBatch, index: bigint): Uint8Array {
   let digest = previous;
-  for (const entry of entries) if (entry.index <= index) digest = nextDigest(digest, encodeEntry(entry));
+  const writer = new EntryWriter();
+  for (const entry of entries) if (entry.index <= index) digest = nextDigest(digest, writer.alone(entry));
   return digest;
 }
 

@@ -116,6 +116,48 @@ test("entries are restored by the time of their append", async () => {
   }, { clock });
 });
 
+test("a snapshot is from no time before its entries, though the clock was set back, or is behind the leader's", async () => {
+  let now = 2_000_000;
+  const clock = { now: () => now, monotonic: () => performance.now(), after: () => () => {} };
+  await within(async ({ replica, bucket }) => {
+    const backup = await Backup.start(replica, bucket, { interval: 0 });
+    await put(replica, 3);
+    now = 1_000_000;
+    await replica.snapshot().result;
+    await put(replica, 1, 3);
+    await backup.flush();
+    await backup.close();
+    assert.deepEqual((await restored(bucket, { time: 1_500_000 })).point.index, 0n);
+    const { index, time, snapshot } = (await restored(bucket, { time: 2_000_000 })).point;
+    assert.deepEqual([index, time], [4n, 2_000_000]);
+    assert.equal(snapshot?.meta.createdAt, 2_000_000);
+  }, { clock });
+});
+
+test("no time is before that of a snapshot with which a replica begins", async () => {
+  let now = 2_000_000;
+  const clock = { now: () => now, monotonic: () => performance.now(), after: () => () => {} };
+  const storage = new MemoryStorage();
+  await within(async ({ replica }) => {
+    await put(replica, 3);
+    await replica.snapshot().result;
+    now = 1_000_000;
+    const log = new MemoryLog();
+    await log.reset(3n, 1n);
+    const machine: Machine = new KeyValueMachine(utf8Codec());
+    const again = await Replica.open({ machine, log, storage, clock });
+    assert.equal((await again.propose(machine.put("k", "v"))).time, 2_000_000);
+    await again.close();
+  }, { clock, storage });
+});
+
+test("times that no date can say are refused, by name", async () => {
+  for (const time of [8.64e15 + 1, NaN, -1, 0.5]) {
+    await rejects(restoreBackup(new KeyValueMachine(utf8Codec()), new MemoryBucket(), { time }), "MALFORMED");
+    await rejects(new MemoryLog().append([{ index: 1n, term: 1n, data: new Uint8Array(), time }]), "MALFORMED");
+  }
+});
+
 test("a backup goes on where an earlier one ended, and another history ends it", async () => {
   await within(async ({ replica, bucket }) => {
     await put(replica, 5);
@@ -124,6 +166,7 @@ test("a backup goes on where an earlier one ended, and another history ends it",
     const again = await Backup.start(replica, bucket);
     await again.close();
     assert.equal(again.status().uploadedIndex, 10n);
+    assert.equal(JSON.parse(JSON.stringify(again.status())).uploadedIndex, "10");
     assert.equal((await restored(bucket)).point.index, 10n);
     await within(async ({ replica: other }) => {
       await put(other, 20, 100);

@@ -5,7 +5,7 @@ import type { LogEntry } from "../../mod.ts";
 import { SqliteLog } from "../../src/sqlite.ts";
 import { Random } from "../support/random.ts";
 import { assert, noise } from "../support/harness.ts";
-import { inTemp } from "../support/temp.ts";
+import { inTemp, memoryDirectory } from "../support/temp.ts";
 import { filesOf, type LogFiles, putFiles } from "./log_files.ts";
 
 /** Bytes at the beginning of a write-ahead log, which has another salt each time. */
@@ -49,7 +49,7 @@ export async function cutLog(seed: number, share: number, counts: { cuts: number
       before = after;
     }
     await log.close();
-  });
+  }, await memoryDirectory());
 }
 
 async function cut(

@@ -5,7 +5,7 @@ import { archive, KeyValueMachine, MemoryLog, MemoryStorage, Replica, SnapshotEr
 import { SqliteLog } from "../../src/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, bytesOf } from "../support/harness.ts";
-import { inTemp } from "../support/temp.ts";
+import { inTemp, memoryDirectory } from "../support/temp.ts";
 import type { Flow } from "./flows.ts";
 import { namesIn } from "./image.ts";
 import { filesOf, type LogFiles, putFiles } from "./log_files.ts";
@@ -57,6 +57,7 @@ export async function withReplica(
   incremental: boolean,
   work: (replica: Replica<Machine>) => Promise<void>,
 ): Promise<void> {
+  // What survives of the log is in the marks of the simulated disk.
   await inTemp(async (directory) => {
     const path = `${directory}/log.db`;
     if (files !== undefined) putFiles(path, files);
@@ -72,7 +73,7 @@ export async function withReplica(
     } finally {
       await replica.close().catch((error) => assert.instanceOf(error, SnapshotError)); // and closed it is, all the same
     }
-  });
+  }, await memoryDirectory());
 }
 
 export async function propose(disk: Disk, replica: Replica<Machine>, count: number): Promise<void> {

@@ -34,6 +34,10 @@ test("a follower has what its leader has, old and new, and says so", async () =>
       state: "following",
       appliedIndex: 3010n,
     });
+    assert.deepInclude(JSON.parse(JSON.stringify(follower.status())), {
+      lag: { entries: "0", bytes: 0, duration: 0 },
+      appliedIndex: "3010",
+    });
   });
 });
 
@@ -120,6 +124,21 @@ test("a promoted follower leads, and the former leader takes no more", async () 
     await first.replica.follow([second.source]).caughtUp(7n);
     assert.equal(first.machine.get("new"), "one");
     assert.equal(first.replica.status().appliedTerm, 2n);
+  });
+});
+
+test("of two promotions at once one is refused, and the term is the other's", async () => {
+  const [first, second] = [await node("first"), await node("second")];
+  await within([first, second], async () => {
+    await put(first, 5);
+    const follower = second.replica.follow([first.source]);
+    await follower.caughtUp(5n);
+    const [high, low] = await Promise.allSettled([follower.promote({ term: 7n }), follower.promote({ term: 5n })]);
+    assert.deepEqual([high.status === "fulfilled" && high.value.term, low.status], [7n, "rejected"]);
+    await rejects(low.status === "rejected" ? Promise.reject(low.reason) : Promise.resolve(), "BUSY");
+    assert.equal((await second.replica.propose(second.machine.put("new", "one"))).term, 7n);
+    assert.equal(second.log.lastIndex, 7n);
+    assert.equal((await follower.promote()).term, 8n);
   });
 });
 

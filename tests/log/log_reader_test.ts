@@ -34,6 +34,10 @@ const WRONG: Readonly<Record<string, readonly [sent: Uint8Array, code: SnapshotE
     "STALE",
   ],
   "another first entry": [header({ first: 6n }), "MALFORMED"],
+  "a time that no date can say": [
+    concat([header(), batch({ ...entry(5n), time: 8.64e15 + 8 }).bytes]),
+    "MALFORMED",
+  ],
   "a gap": [concat([header(), batch(entry(6n)).bytes]), "MALFORMED"],
   "an entry twice": [concat([header(), batch(entry(5n), entry(5n)).bytes]), "MALFORMED"],
   "a term that falls": [concat([header(), batch(entry(5n, 1n)).bytes]), "MALFORMED"],

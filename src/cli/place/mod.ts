@@ -29,11 +29,10 @@ export type { Place, PlaceReader, Row, Trouble, Verified } from "./place.ts";
 export { ServerPlace } from "./server_place.ts";
 
 /** What places can be, for help texts. */
-export const PLACES: string =
-  "a directory, an archive, what another system wrote, http(s)://SERVER, s3://BUCKET/PREFIX?endpoint=…&region=…,\n" +
-  "r2://BUCKET/PREFIX?account=…, nats://SERVER/BUCKET/PREFIX, file:///DIR. Credentials are $AWS_ACCESS_KEY_ID,\n" +
-  "$AWS_SECRET_ACCESS_KEY and $AWS_SESSION_TOKEN, and $AWS_REGION and $AWS_ENDPOINT_URL say the rest. PLACE#INDEX is\n" +
-  "one snapshot of it";
+export const PLACES: string = "a directory, an archive, what another system wrote, http(s)://SERVER, file:///DIR,\n" +
+  "s3://BUCKET/PREFIX?endpoint=…&region=…, r2://BUCKET/PREFIX?account=…, nats://SERVER/BUCKET/PREFIX. Credentials are\n" +
+  "$AWS_ACCESS_KEY_ID, $AWS_SECRET_ACCESS_KEY and $AWS_SESSION_TOKEN, and $AWS_REGION and $AWS_ENDPOINT_URL say the\n" +
+  "rest. PLACE#INDEX is one snapshot of it";
 
 /** A snapshot in a directory of braft's, or of ours, for which a storage is opened. */
 const STORED = /^snapshot_\d{20}$/;
@@ -66,7 +65,7 @@ export async function serverOf(address: string, invocation: Invocation): Promise
     ...(token !== undefined && !hasPassword && { headers: { Authorization: `Bearer ${token}` } }),
   };
   try {
-    checkSource(source, "URL"); // its message shows no password
+    for (const one of [address, source]) checkSource(one, "URL"); // their messages show no password
   } catch (error) {
     throw new UsageError((error as Error).message);
   }

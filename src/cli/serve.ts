@@ -49,8 +49,7 @@ function askForPassword(): Response {
 export const serve: Command = {
   usage: "PLACE --port P",
   summary: "serves the snapshots of a place over HTTP, until Ctrl-C",
-  help: "PLACE is as of ls; of an archive, and of what another system wrote, a copy is served that is made first.
-" +
+  help: "PLACE is as of ls; of an archive, and of what another system wrote, a copy is served that is made first.\n" +
     "Reads only: nothing can be sent to it, and nothing in the place is changed. Beside a running owner it follows: what\n" +
     "is added is seen, and what is being downloaded stays readable though its owner removes it (snapshots of up to 512\n" +
     "files). With a token only requests with that bearer token pass. Without one, everybody who reaches the address\n" +

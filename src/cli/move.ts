@@ -24,17 +24,18 @@ import { sizeText } from "./text.ts";
 /** `pull URL… TO` */
 export const pull: Command = {
   usage: "URL… TO",
-  summary: "fetches the newest snapshot from one or more servers, or from a node of braft",
+  summary: "fetches the newest snapshot from one or more servers, or a node of braft",
   help:
     "Can be stopped at any time, and resumes where it was when it is called again. The servers must be servers of\n" +
     "one group: all are asked, and the newest snapshot is fetched. If that is here already, all is well. TO is a\n" +
-    "directory or a bucket. What a node of braft offers, and no other, is at remote://HOST:PORT/ID.",
+    "directory or a bucket. What a node of braft offers, and no other, is at remote://HOST:PORT/ID, which its log\n" +
+    "says.",
   positionals: [2, Infinity],
   options: { ...INDEX_OPTION, ...TOKEN_OPTIONS, ...JSON_OPTION },
   async run(invocation) {
     const { positionals, options } = invocation;
-    if (positionals[0]!.startsWith("remote://")) return await fetchFromBraft(invocation);
     const sources: SourceOptions[] = [];
+    if (positionals[0]!.startsWith("remote://")) return await fetchFromBraft(invocation);
     for (const url of positionals.slice(0, -1)) {
       const source = await serverOf(url, invocation);
       if (source === undefined) throw new UsageError(`${url} is no address of a server (http: or https:): see copy`);

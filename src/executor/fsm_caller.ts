@@ -152,7 +152,7 @@ export class FsmCaller {
   }
 
   /**
-   * Applies the next entry. Call it between two applies. Most machines apply at once: then there is nothing to await.
+   * Applies the next entry. Call it between two applies. Most machines apply at once: there is nothing to wait for.
    *
    * @param entry the entry
    * @param validated what {@linkcode validate} returned of its data, if it was asked

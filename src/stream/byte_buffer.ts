@@ -4,7 +4,7 @@
  * @module
  */
 
-/** The initial capacity, in first pieces: a chunk comes in no more of them, and who sends little gets little. */
+/** The initial capacity, in first pieces: a chunk comes in no more, and a peer that sends little gets little. */
 const FIRST_PIECES = 16;
 
 /**

@@ -147,7 +147,7 @@ export class Follower implements AsyncDisposable {
    */
   async promote(options: { readonly term?: bigint } = {}): Promise<LogEntry> {
     const { leadership } = this.#context;
-    const { term = leadership.term + 1n } = checkOptions(options, { term: checkIndex });
+    const { term = leadership.next } = checkOptions(options, { term: checkIndex });
     if (this.#isPromoting) throw new SnapshotError("BUSY", "This follower is being promoted already");
     this.#isPromoting = true; // else the entries of both would have the later one's term
     let entry: LogEntry;

@@ -116,6 +116,16 @@ export class SnapshotError extends Error {
     this.fields = fields;
   }
 
+  /** Returns what `JSON.stringify` writes of it: code, message and fields, bigints as strings; and what caused it. */
+  toJSON(): Record<string, unknown> {
+    const { name, code, message, fields, cause } = this;
+    const plain = Object.entries(fields).map(([key, value]) => [key, typeof value === "bigint" ? `${value}` : value]);
+    return {
+      ...{ name, code, message, ...Object.fromEntries(plain) },
+      ...cause !== undefined && { cause: cause instanceof SnapshotError ? cause.toJSON() : messageOf(cause) },
+    };
+  }
+
   /** The file's name in the snapshot, or its path on the disk. */
   get file(): string | undefined {
     return this.fields.file;
@@ -187,4 +197,12 @@ export function throwIfCancelled(signal: AbortSignal | undefined): void {
 /** The text of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** The text of what `fetch` has thrown: on Node only its cause says what happened, and sometimes only by a code. */
+export function reasonOf(error: unknown): string {
+  const text = messageOf(error);
+  const { message, code } = Object(Object(error).cause) as { readonly message?: string; readonly code?: string };
+  const reason = message || code;
+  return reason && !text.includes(reason) ? `${text}: ${reason}` : text;
 }

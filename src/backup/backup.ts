@@ -11,7 +11,7 @@ import type { Bucket } from "../bucket/mod.ts";
 import { type EncodedBatch, encodeEnd, encodeHeader, type ServedLog } from "../log/mod.ts";
 import { checkStorage } from "../snapshot/mod.ts";
 import { ObjectStorage } from "../storage/object/mod.ts";
-import { concat, equal } from "../stream/mod.ts";
+import { concat, equal, withJson } from "../stream/mod.ts";
 import { BackupBucket, snapshotsPrefix } from "./layout.ts";
 import {
   type BackedUp,
@@ -142,7 +142,7 @@ export class Backup implements AsyncDisposable {
   /** Returns its state. */
   status(): BackupStatus {
     const { last } = this.#log.status();
-    return {
+    return withJson({
       uploadedIndex: this.#uploaded.index,
       lastIndex: last,
       snapshotIndex: this.#snapshots.newest,
@@ -151,7 +151,7 @@ export class Backup implements AsyncDisposable {
       bytes: this.#bytes,
       failures: this.#failures,
       ...(this.#problem !== undefined && { problem: this.#problem }),
-    };
+    });
   }
 
   /**

@@ -101,6 +101,8 @@ export interface BackupStatus {
   readonly failures: number;
   /** Why nothing is written just now, or ever again. */
   readonly problem?: SnapshotError;
+  /** Returns what `JSON.stringify` writes of it: indices as strings, errors as their code, message and fields. */
+  toJSON(): Record<string, unknown>;
 }
 
 /** What is backed up: a `Replica`, or what has the same two. */

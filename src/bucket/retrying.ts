@@ -202,9 +202,9 @@ export class RetryingBucket {
   async *list(below: string, signal?: AbortSignal): AsyncGenerator<BucketObject, void, undefined> {
     const prefix = this.#prefix + below;
     let cursor: string | undefined;
-    do {
-      const before = cursor;
-      const options = { prefix, ...(before !== undefined && { cursor: before }) };
+    let kept: string | undefined;
+    for (let pages = 1;; pages++) {
+      const options = { prefix, ...(cursor !== undefined && { cursor }) };
       const page = await attempt(
         this.#request(`list ${prefix}`, signal, (signal) => this.#bucket.list({ ...options, signal })),
       );
@@ -212,12 +212,15 @@ export class RetryingBucket {
         if (object.key.startsWith(prefix)) yield { ...object, key: object.key.slice(this.#prefix.length) };
       }
       cursor = page.cursor;
-      if (cursor !== undefined && cursor === before) {
+      if (cursor === undefined) return;
+      if (cursor === kept) {
         throw new SnapshotError("UNAVAILABLE", `The list of ${prefix} does not advance: the same cursor came twice`, {
           source: prefix,
         });
       }
-    } while (cursor !== undefined);
+      // Brent's way: with one cursor of ever longer ago, a circle of any length is found.
+      if (Number.isInteger(Math.log2(pages))) kept = cursor;
+    }
   }
 
   #request<T>(

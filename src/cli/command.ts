@@ -16,6 +16,15 @@ export const Exit = { DONE: 0, FAILED: 1, WRONG_USE: 2, DAMAGED: 3 } as const;
 /** The value's name of an option that takes none. */
 export const FLAG = "";
 
+/** Options by their names: the names of their values, {@linkcode FLAG} if one takes none, and what they do. */
+export type CommandOptions = Readonly<Record<string, readonly [value: string, help: string]>>;
+
+/** The option of commands whose result can be JSON; others have bytes, or a script. */
+export const JSON_OPTION: CommandOptions = { json: [FLAG, "prints JSON: exact numbers, and of a failure its code"] };
+
+/** The option of commands that take one snapshot of a place. */
+export const INDEX_OPTION: CommandOptions = { index: ["I", "the snapshot, by its index; the newest unless given"] };
+
 /** A command of the command line. */
 export interface Command {
   /** Its arguments and options, as help texts show them behind its name. */
@@ -26,8 +35,8 @@ export interface Command {
   readonly help: string;
   /** The least and the most arguments that it takes. */
   readonly positionals: readonly [least: number, most: number];
-  /** Its options, beside `--json` and `--help`, and the names of their values; {@linkcode FLAG} if one takes none. */
-  readonly options: Readonly<Record<string, string>>;
+  /** Its options, beside `--help`. */
+  readonly options: CommandOptions;
   /** Runs it, and returns the exit code. */
   run(invocation: Invocation): Promise<number>;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Command, Exit, UsageError } from "./command.ts";
+import { type Command, Exit, FLAG, UsageError } from "./command.ts";
 
 /** The shells. */
 const SHELLS = ["bash", "zsh", "fish"] as const;
@@ -36,7 +36,7 @@ export function completionsOf(commands: () => Readonly<Record<string, Command>>)
 type Commands = Readonly<Record<string, Command>>;
 
 function optionsOf({ options }: Command): string[] {
-  return [...Object.keys(options), "json", "help"].map((name) => `--${name}`);
+  return [...Object.keys(options), "help"].map((name) => `--${name}`);
 }
 
 /** In single quotes, for any of the three shells. */
@@ -88,10 +88,11 @@ function zsh(commands: Commands): string[] {
 function fish(commands: Commands): string[] {
   return Object.entries(commands).flatMap(([name, command]) => [
     `complete -c snapstream -n __fish_use_subcommand -f -a ${name} -d ${quoted(command.summary)}`,
-    ...Object.entries(command.options).map(([option, value]) =>
-      `complete -c snapstream -n '__fish_seen_subcommand_from ${name}' -l ${option}${value === "" ? "" : " -r"}`
-    ),
-    `complete -c snapstream -n '__fish_seen_subcommand_from ${name}' -l json`,
+    ...Object.entries(command.options).map(([option, [value, help]]) => {
+      const needsValue = value === FLAG ? "" : " -r";
+      const on = `-n '__fish_seen_subcommand_from ${name}'`;
+      return `complete -c snapstream ${on} -l ${option}${needsValue} -d ${quoted(help)}`;
+    }),
     `complete -c snapstream -n '__fish_seen_subcommand_from ${name}' -l help`,
   ]);
 }

@@ -15,16 +15,15 @@ import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import { type FollowerEvent, Replica } from "../executor/mod.ts";
 import { defaultDisk } from "../fs/mod.ts";
 import { MemoryLog } from "../log/mod.ts";
-
 import { SqliteLog } from "../sqlite.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { LogSource, type SourceOptions } from "../transfer/mod.ts";
-import { type Command, Exit, FLAG, type Invocation, parseIndex, UsageError } from "./command.ts";
+import { type Command, Exit, FLAG, type Invocation, JSON_OPTION, parseIndex, UsageError } from "./command.ts";
 import { copyOpenLog } from "./log_copy.ts";
 import { LateMachine, OpaqueMachine } from "./opaque_machine.ts";
 import { openBucketAt, pathOf, serverOf } from "./place/mod.ts";
-import { TOKEN_HELP, TOKEN_OPTIONS } from "./secrets.ts";
+import { TOKEN_OPTIONS } from "./secrets.ts";
 import { pullNewest, refresh, type Standby } from "./standby.ts";
 import { sizeText } from "./text.ts";
 
@@ -55,12 +54,17 @@ export async function openReplicaFiles(directory: string): Promise<ReplicaFiles>
 
 /** `log URL|DIR` */
 export const log: Command = {
-  usage: "URL|DIR [--from N] [--follow]",
+  usage: "URL|DIR",
   summary: "shows the entries of a log",
-  help: `A line each: index, term, time, bytes; with --json what is in it, too. --follow waits for what is still to\n` +
-    `come. ${REPLICA_FILES};\nwhile a program has it open, ask its server. ${TOKEN_HELP}`,
+  help: `A line each: index, term, time, bytes; with --json what is in it, too.\n${REPLICA_FILES};\n` +
+    "while a program has it open, ask its server.",
   positionals: [1, 1],
-  options: { from: "N", follow: FLAG, ...TOKEN_OPTIONS },
+  options: {
+    from: ["N", "the first entry that is shown; the first that is there unless given"],
+    follow: [FLAG, "waits for what is still to come, until Ctrl-C; of servers only"],
+    ...TOKEN_OPTIONS,
+    ...JSON_OPTION,
+  },
   async run(invocation) {
     const { positionals, options, flags, signal } = invocation;
     const from = parseIndex(options["from"]);
@@ -116,13 +120,12 @@ async function serversOf(addresses: readonly string[], invocation: Invocation): 
 
 /** `follow URL… DIR` */
 export const follow: Command = {
-  usage: "URL... DIR [--once]",
+  usage: "URL… DIR",
   summary: "keeps a standby of a replica on the disk: its snapshots, and its log as it grows",
-  help:
-    `Until Ctrl-C; with --once, until it has all that there is. Another URL is followed if one fails. A program that\n` +
-    `is to use it opens DIR: ${REPLICA_FILES}.\n${TOKEN_HELP}`,
+  help: "Until Ctrl-C. Another URL is followed if one fails. A program that is to use it opens DIR:\n" +
+    `${REPLICA_FILES}.`,
   positionals: [2, 64],
-  options: { once: FLAG, ...TOKEN_OPTIONS },
+  options: { once: [FLAG, "ends when it has all that there is"], ...TOKEN_OPTIONS, ...JSON_OPTION },
   async run(invocation) {
     const { positionals, flags, json, signal, io } = invocation;
     const servers = await serversOf(positionals.slice(0, -1), invocation);
@@ -160,12 +163,13 @@ function tell(event: FollowerEvent, { io }: Invocation): void {
 
 /** `backup URL|DIR BUCKET` */
 export const backup: Command = {
-  usage: "URL|DIR BUCKET [--once]",
+  usage: "URL|DIR BUCKET",
   summary: "keeps a continuous backup of a replica in a bucket: snapshots, and each entry within a second",
-  help: `Of a server until Ctrl-C; with --once, until it has all that there is. Of a directory\n` +
-    `(${REPLICA_FILES}) once, also while a\nprogram has it open. BUCKET is s3://…, r2://…, nats://… or a directory. restore brings it back. ${TOKEN_HELP}`,
+  help: "Of a server until Ctrl-C. Of a directory once, also while a program has it open:\n" +
+    `${REPLICA_FILES}.\n` +
+    "BUCKET is s3://…, r2://…, nats://… or a directory. restore brings it back.",
   positionals: [2, 2],
-  options: { once: FLAG, ...TOKEN_OPTIONS },
+  options: { once: [FLAG, "of a server: ends when it has all that there is"], ...TOKEN_OPTIONS, ...JSON_OPTION },
   async run(invocation) {
     const [from, to] = invocation.positionals as [string, string];
     const server = await serverOf(from, invocation);

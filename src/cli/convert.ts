@@ -8,22 +8,24 @@ import { defaultDisk } from "../fs/mod.ts";
 import { writeFiles } from "../format/disk/mod.ts";
 import { WRITABLE_SYSTEMS, writeFormat } from "../format/mod.ts";
 import type { SnapshotReader } from "../snapshot/mod.ts";
-import { type Command, Exit, UsageError } from "./command.ts";
+import { type Command, Exit, INDEX_OPTION, JSON_OPTION, UsageError } from "./command.ts";
 import { withReader } from "./files.ts";
 import { pathOf } from "./place/mod.ts";
 import { TOKEN_OPTIONS } from "./secrets.ts";
 
 /** `convert FROM TO --format F` */
 export const convert: Command = {
-  usage: "FROM TO --format F [--index I] [--file NAME]",
+  usage: "FROM TO --format F",
   summary: "writes a snapshot in the format of another system",
-  help:
-    `F is ${
-      WRITABLE_SYSTEMS.join(" or ")
-    }. FROM is a place, as of ls; TO must not exist, and is complete or not there.\n` +
-    "The state is the snapshot's only file, or the one that is named.",
+  help: "FROM is a place, as of ls; TO must not exist, and is complete or not there.",
   positionals: [2, 2],
-  options: { format: "F", index: "I", file: "NAME", ...TOKEN_OPTIONS },
+  options: {
+    format: ["F", `${WRITABLE_SYSTEMS.join(", ")}; must be given`],
+    ...INDEX_OPTION,
+    file: ["NAME", "the file that is the state; needed if there are several"],
+    ...TOKEN_OPTIONS,
+    ...JSON_OPTION,
+  },
   async run(invocation) {
     const { positionals, options, json, signal, io } = invocation;
     const system = WRITABLE_SYSTEMS.find((it) => it === options["format"]);

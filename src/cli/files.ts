@@ -9,10 +9,10 @@ import { writeFiles } from "../format/disk/mod.ts";
 import { defaultDisk } from "../fs/mod.ts";
 import type { FileInfo, SnapshotManifest, SnapshotReader } from "../snapshot/mod.ts";
 import { pump, toHex } from "../stream/mod.ts";
-import { type Command, Exit, type Invocation } from "./command.ts";
+import { type Command, Exit, INDEX_OPTION, type Invocation, JSON_OPTION } from "./command.ts";
 import { shown } from "./io.ts";
 import { openPlace, parseNamed, pathOf, type PlaceReader } from "./place/mod.ts";
-import { TOKEN_HELP, TOKEN_OPTIONS } from "./secrets.ts";
+import { TOKEN_OPTIONS } from "./secrets.ts";
 import { shareText, sizeText } from "./text.ts";
 
 /** Opens a snapshot of a place for as long as it is used. */
@@ -38,13 +38,13 @@ export async function withReader<T>(
 
 /** `extract PLACE DIR [FILE…]` */
 export const extract: Command = {
-  usage: "PLACE DIR [FILE…] [--index I]",
+  usage: "PLACE DIR [FILE…]",
   summary: "writes the files of a snapshot into a directory",
   help:
     "All of them, or those that are named. DIR must not exist, and is complete or not there; every byte is verified\n" +
-    `before it is written. PLACE is as of ls.\n\n${TOKEN_HELP}`,
+    "before it is written. PLACE is as of ls.",
   positionals: [2, Infinity],
-  options: { index: "I", ...TOKEN_OPTIONS },
+  options: { ...INDEX_OPTION, ...TOKEN_OPTIONS, ...JSON_OPTION },
   async run(invocation) {
     const { positionals: [place, directory, ...names], options, json, io, signal } = invocation;
     return await withReader(invocation, place!, options["index"], async (reader) => {
@@ -69,12 +69,12 @@ export const extract: Command = {
 
 /** `cat PLACE FILE` */
 export const cat: Command = {
-  usage: "PLACE FILE [--index I]",
+  usage: "PLACE FILE",
   summary: "writes a file of a snapshot to standard output",
   help: "Every byte is verified before it is written. To a terminal it writes text, and nothing that is none.\n" +
-    `PLACE is as of ls.\n\n${TOKEN_HELP}`,
+    "PLACE is as of ls.",
   positionals: [2, 2],
-  options: { index: "I", ...TOKEN_OPTIONS },
+  options: { ...INDEX_OPTION, ...TOKEN_OPTIONS },
   async run(invocation) {
     const { positionals: [place, name], options, io, signal } = invocation;
     return await withReader(invocation, place!, options["index"], async (reader) => {
@@ -91,9 +91,9 @@ export const diff: Command = {
   summary: "compares two snapshots: files, and the chunks that they share",
   help:
     "A and B are places, as of ls, or PLACE#INDEX. Of a file that changed it says how much of B's is in A, anywhere.\n" +
-    `Only manifests are read. The exit code is 0 also if they differ.\n\n${TOKEN_HELP}`,
+    "Only manifests are read. The exit code is 0 also if they differ.",
   positionals: [2, 2],
-  options: TOKEN_OPTIONS,
+  options: { ...TOKEN_OPTIONS, ...JSON_OPTION },
   async run(invocation) {
     const { positionals: [a, b], json, io } = invocation;
     return await withReader(invocation, a!, undefined, (from) =>

@@ -6,6 +6,7 @@
 
 import process from "node:process";
 import type { Operation } from "../async/mod.ts";
+import { SnapshotError } from "../errors.ts";
 import { sizeText } from "./text.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -23,34 +24,66 @@ export interface Io {
   stdout(kind: "text" | "binary"): WritableStream<Uint8Array>;
   /** Waits for work, and shows how far it is if somebody is looking. */
   watch<T>(operation: Operation<T>): Promise<T>;
+  /** Waits until all lines are written; throws if they could not be. */
+  flushed(): Promise<void>;
+}
+
+/** Reports whether whoever read standard output has gone. */
+export function isClosedPipe(error: unknown): boolean {
+  for (let at = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth++) {
+    if ((at as { readonly code?: unknown }).code === "EPIPE") return true;
+  }
+  return false;
 }
 
 /** The bar that is shown: a message goes above it. */
 let bar: { redraw(): void } | undefined;
 
-/** The input and output of the process. */
-export function processIo(): Io {
-  // Whoever reads only the first lines (`| head`) has what he wants: that is no failure.
-  process.stdout.on("error", () => {});
+/**
+ * The input and output of the process.
+ *
+ * @param onLost told that standard output takes nothing more: a command that would go on until Ctrl-C can end
+ */
+export function processIo(onLost: (error: Error) => void = () => {}): Io {
+  let lost: Error | undefined;
+  const lose = (error: Error) => {
+    if (lost === undefined) onLost(lost = error);
+  };
+  process.stdout.on("error", lose);
+  let written: Promise<void> | undefined; // the last line: those before it are then, too
+  const write = (text: string) => {
+    if (lost !== undefined) return; // on Deno nothing is called back any more
+    written = new Promise((resolve) => {
+      const done = (error?: Error | null) => {
+        if (error) lose(error);
+        resolve();
+      };
+      try {
+        process.stdout.write(text, done);
+      } catch (error) {
+        done(error as Error); // on Deno
+      }
+    });
+  };
   process.stderr.on("error", () => {});
   let drawn = 0;
   let last = "";
   return {
-    print: (line) => void process.stdout.write(`${escaped(line)}\n`),
+    print: (line) => write(`${escaped(line)}\n`),
     note(line) {
       process.stderr.write(`${bar === undefined ? "" : "\r\x1b[K"}${escaped(line)}\n`);
       bar?.redraw();
     },
     redraw(lines, plain) {
       if (!process.stdout.isTTY) {
-        if (plain !== last) process.stdout.write(`${escaped(plain)}\n`);
+        if (plain !== last) write(`${escaped(plain)}\n`);
         last = plain;
         return;
       }
       const { columns = 80, rows = 24 } = process.stdout;
       const cut = lines.slice(0, Math.max(rows - 1, 1)).map((line) => escaped(line).slice(0, Math.max(columns - 1, 1)));
       const up = drawn > 0 ? `\x1b[${drawn}A` : "";
-      process.stdout.write(`${up}\r\x1b[J${cut.join("\n")}\n`);
+      write(`${up}\r\x1b[J${cut.join("\n")}\n`);
       drawn = cut.length;
     },
     stdin() {
@@ -58,8 +91,14 @@ export function processIo(): Io {
       // Not by their numbers: a non-blocking one (a pipe that somebody else set so) would give EAGAIN.
       return ReadableStream.from(process.stdin);
     },
-    stdout: stdoutSink,
+    stdout: (kind) => stdoutSink(kind, (error) => lost ??= error),
     watch,
+    async flushed() {
+      await written;
+      // Whoever reads only the first lines (`| head`) has what he wants: that is no failure.
+      if (lost === undefined || isClosedPipe(lost)) return;
+      throw new SnapshotError("UNAVAILABLE", `Standard output cannot be written: ${lost.message}`, { cause: lost });
+    },
   };
 }
 
@@ -81,14 +120,20 @@ export function shown(name: string): string {
 }
 
 /** Standard output as a sink: a write is done when all of it was taken. */
-function stdoutSink(kind: "text" | "binary"): WritableStream<Uint8Array> {
+function stdoutSink(kind: "text" | "binary", onLost: (error: Error) => void): WritableStream<Uint8Array> {
   const { stdout } = process;
   if (stdout.isTTY && kind === "binary") {
     throw new UsageError("Standard output is a terminal: send it to a file (> FILE)");
   }
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const write = (bytes: Uint8Array | string) =>
-    new Promise<void>((resolve, reject) => void stdout.write(bytes, (error) => error ? reject(error) : resolve()));
+    new Promise<void>((resolve, reject) => void stdout.write(bytes, (error) => error ? reject(error) : resolve()))
+      .catch(
+        (error) => {
+          onLost(error);
+          throw error;
+        },
+      );
   return new WritableStream<Uint8Array>({
     async write(bytes) {
       if (!stdout.isTTY) return await write(bytes);

@@ -4,12 +4,14 @@
  * @module
  */
 
+import { mkdir, rm } from "node:fs/promises";
 import { copyBackup } from "../backup/restore.ts";
+import { SnapshotError } from "../errors.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { ObjectStorage } from "../storage/object/mod.ts";
-import { type Command, Exit, type Invocation, parseIndex, parseNumber, UsageError } from "./command.ts";
+import { type Command, Exit, type Invocation, JSON_OPTION, parseIndex, parseNumber, UsageError } from "./command.ts";
 import { openReplicaFiles, REPLICA_FILES } from "./continuous.ts";
-import { openBucketAt, openPlace, openTarget } from "./place/mod.ts";
+import { openBucketAt, openPlace, openTarget, pathOf } from "./place/mod.ts";
 import { sizeText } from "./text.ts";
 
 /** `restore BUCKET DIR`, `restore PLACE INDEX` */
@@ -17,14 +19,19 @@ export const restore: Command = {
   usage: "BUCKET DIR [--index N | --time T] | PLACE INDEX",
   summary: "brings back a backup, to any point; or a quarantined snapshot, if it verifies",
   help: "Of a backup (see backup): the newest snapshot before the point and the log after it, into a new directory;\n" +
-    `${REPLICA_FILES}. T is a time such as\n2026-11-27T12:00:00Z. Of a quarantined snapshot all is read first: what ` +
+    `${REPLICA_FILES}.\nOf a quarantined snapshot all is read first: what ` +
     "is bad stays where it is (exit code 3).\nls names those that are quarantined; PLACE is a directory or a bucket.",
   positionals: [2, 2],
-  options: { index: "N", time: "T" },
+  options: {
+    index: ["N", "of a backup: the last entry; the newest unless given"],
+    time: ["T", "of a backup: what was appended up to then, such as 2026-11-27T12:00:00Z"],
+    ...JSON_OPTION,
+  },
   async run(invocation) {
-    const { positionals, json, signal, io } = invocation;
+    const { positionals, options, json, signal, io } = invocation;
     if (!/^[0-9]+$/.test(positionals[1]!)) return await restoreBackup(invocation);
     const index = parseIndex(positionals[1])!;
+    if (options["index"] ?? options["time"]) throw new UsageError("--index and --time are for backups");
     await checkThere(positionals[0]!, invocation);
     const target = await openTarget(positionals[0]!, invocation);
     try {
@@ -44,9 +51,13 @@ async function restoreBackup({ positionals, options, json, signal, io }: Invocat
   if (time !== undefined && Number.isNaN(time)) {
     throw new UsageError("--time takes a time such as 2026-11-27T12:00:00Z");
   }
+  if (index !== undefined && time !== undefined) throw new UsageError("--index or --time, but not both");
   const { bucket, prefix, close } = await openBucketAt(from, "look");
   try {
-    const files = await openReplicaFiles(to);
+    const path = pathOf(to);
+    const made = await mkdir(path, { recursive: true }); // nothing if it was there
+    const files = await openReplicaFiles(path);
+    let isDone = false;
     try {
       const point = await copyBackup(bucket, files, {
         prefix,
@@ -54,6 +65,7 @@ async function restoreBackup({ positionals, options, json, signal, io }: Invocat
         ...(index !== undefined && { index }),
         ...(time !== undefined && { time }),
       });
+      isDone = true;
       const appended = point.time === undefined ? undefined : new Date(point.time).toISOString();
       io.print(
         json
@@ -64,6 +76,7 @@ async function restoreBackup({ positionals, options, json, signal, io }: Invocat
     } finally {
       await files.log.close();
       await files.storage.close();
+      if (!isDone && made !== undefined) await rm(made, { recursive: true });
     }
   } finally {
     await close();
@@ -78,7 +91,7 @@ export const prune: Command = {
     "bucket they are retired, and their objects deleted once nobody can be reading them, an hour later: call it again\n" +
     "then. PLACE is a directory that no other process has open, or a bucket.",
   positionals: [1, 1],
-  options: { keep: "N" },
+  options: { keep: ["N", "how many snapshots stay, from 1 to 1000000; must be given"], ...JSON_OPTION },
   async run(invocation) {
     const { positionals, options, json, signal, io } = invocation;
     if (options["keep"] === undefined) throw new UsageError("--keep says how many snapshots stay");
@@ -96,8 +109,8 @@ export const prune: Command = {
         } finally {
           await reader.close();
         }
-        io.note(`snapshot ${meta.lastIncludedIndex} is damaged: nothing was removed`);
-        return Exit.DAMAGED;
+        const index = meta.lastIncludedIndex;
+        throw new SnapshotError("CORRUPT", `snapshot ${index} is damaged: nothing was removed`, { index });
       }
       if (before.length > keep && (storage instanceof DirectoryStorage || storage instanceof ObjectStorage)) {
         await storage.prune();

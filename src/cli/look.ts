@@ -4,12 +4,15 @@
  * @module
  */
 
+import { SnapshotError } from "../errors.ts";
 import { toHex } from "../stream/mod.ts";
-import { type Command, Exit, type Invocation, plain } from "./command.ts";
+import { type Command, type CommandOptions, Exit, type Invocation, JSON_OPTION, plain } from "./command.ts";
 import { shown } from "./io.ts";
 import { openPlace, parseNamed, type Place, type PlaceReader, PLACES, type Trouble } from "./place/mod.ts";
-import { TOKEN_HELP, TOKEN_OPTIONS } from "./secrets.ts";
+import { TOKEN_OPTIONS } from "./secrets.ts";
 import { ageText, sizeText, table } from "./text.ts";
+
+const OPTIONS: CommandOptions = { ...TOKEN_OPTIONS, ...JSON_OPTION };
 
 /** `ls PLACE` */
 export const ls: Command = {
@@ -17,14 +20,17 @@ export const ls: Command = {
   summary: "lists the snapshots of a place, newest first",
   help: `A place is ${PLACES}.\n\n` +
     "Standard error names those that are damaged (exit code 3), those that cannot be read now, and those that are\n" +
-    `quarantined: see restore. --json has exact numbers.\n\n${TOKEN_HELP}`,
+    "quarantined: see restore.",
   positionals: [1, 1],
-  options: TOKEN_OPTIONS,
+  options: OPTIONS,
   run: (invocation) =>
     looking(invocation, async (place, index) => {
       const { io, json } = invocation;
       const rows = (await place.list()).filter((row) => index === undefined || row.index === index);
       const troubles = await place.troubles();
+      if (index !== undefined && rows.length === 0 && !troubles.some((one) => one.index === index)) {
+        throw new SnapshotError("NOT_FOUND", `There is no snapshot ${index} in ${place.name}`, { index });
+      }
       if (json) {
         const of = (kind: Trouble["kind"]) => troubles.filter((one) => one.kind === kind);
         io.print(JSON.stringify({
@@ -74,9 +80,9 @@ function listing(rows: Awaited<ReturnType<Place["list"]>>, isForeign: boolean): 
 export const inspect: Command = {
   usage: "PLACE [INDEX]",
   summary: "shows what is in one snapshot, or in all",
-  help: `Reads manifests and sizes, not the content: see verify. A place is ${PLACES}.\n\n${TOKEN_HELP}`,
+  help: `Reads manifests and sizes, not the content: see verify.\nA place is ${PLACES}.`,
   positionals: [1, 2],
-  options: TOKEN_OPTIONS,
+  options: OPTIONS,
   run: (invocation) =>
     looking(invocation, async (place, index) => {
       const { io, json } = invocation;
@@ -100,9 +106,9 @@ export const verify: Command = {
   help:
     "Exit code 3 if anything is damaged, 1 if there is no snapshot. What is damaged is named, and left as it is. Of\n" +
     "snapshots of other systems it says what was checked, and what their formats have no checksum of.\n" +
-    `A place is ${PLACES}.\n\n${TOKEN_HELP}`,
+    `A place is ${PLACES}.`,
   positionals: [1, 2],
-  options: TOKEN_OPTIONS,
+  options: OPTIONS,
   run: (invocation) =>
     looking(invocation, async (place, index) => {
       const { io, json, signal } = invocation;

@@ -4,16 +4,17 @@
  * @module
  */
 
-import { parseArgs } from "node:util";
+import { onAbort } from "../async/mod.ts";
 import { checkSignal, checkString, listOf } from "../checks.ts";
-import { hasCode, messageOf } from "../errors.ts";
+import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import { WRITER } from "../snapshot/mod.ts";
-import { type Command, Exit, exitCodeOf, FLAG, type Invocation, UsageError } from "./command.ts";
+import { meant, parseArguments, wantsJson } from "./arguments.ts";
+import { type Command, Exit, exitCodeOf, FLAG, UsageError } from "./command.ts";
 import { completionsOf } from "./completions.ts";
 import { backup, follow, log } from "./continuous.ts";
 import { convert } from "./convert.ts";
 import { cat, diff, extract } from "./files.ts";
-import { processIo } from "./io.ts";
+import { isClosedPipe, processIo } from "./io.ts";
 import { prune, restore } from "./keep.ts";
 import { inspect, ls, verify } from "./look.ts";
 import { archive, copy, pull, push, unarchive } from "./move.ts";
@@ -49,7 +50,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 };
 
 /**
- * Runs a command. Results go to standard output, everything else to standard error; a failure is one line there.
+ * Runs a command. Results go to standard output, everything else to standard error; a failure is one line there, and
+ * with `--json` an object with an `error` on standard output, too.
  *
  * @param args the arguments, without the program's name
  * @param signal stops it cleanly
@@ -61,83 +63,79 @@ export async function runCli(
 ): Promise<number> {
   listOf(checkString)(args, "args");
   checkSignal(signal, "signal");
-  const io = processIo();
+  const gone = new AbortController(); // of whoever read standard output
+  const unlink = onAbort(signal, (reason) => gone.abort(reason));
+  const io = processIo((error) => gone.abort(error));
   const [name, ...rest] = args;
-  if (name === "--version" || name === "-V") {
-    io.print(WRITER.replace("/", " "));
-    return Exit.DONE;
-  }
-  if (name === undefined || name === "--help" || name === "-h" || (name === "help" && rest.length === 0)) {
-    (name === undefined ? io.note : io.print)(overview());
-    return name === undefined ? Exit.WRONG_USE : Exit.DONE;
-  }
+  let json = false;
   try {
-    const [called, given] = name === "help" ? [rest[0]!, ["--help"]] : [name, rest];
-    const command = Object.hasOwn(COMMANDS, called) ? COMMANDS[called] : undefined;
-    if (command === undefined) {
-      throw new UsageError(`There is no command ${JSON.stringify(called)}: see ${PROGRAM} --help`);
+    if (name === "--version" || name === "-V") io.print(WRITER.replace("/", " "));
+    else if (name === "--help" || name === "-h" || (name === "help" && rest.length === 0)) io.print(overview());
+    else if (name === undefined) {
+      io.note(overview());
+      return Exit.WRONG_USE;
+    } else {
+      const [called, given] = name === "help" ? [rest[0]!, [...rest.slice(1), "--help"]] : [name, rest];
+      const command = Object.hasOwn(COMMANDS, called) ? COMMANDS[called] : undefined;
+      if (command === undefined) {
+        const known = meant(called, Object.keys(COMMANDS));
+        throw new UsageError(`There is no command ${JSON.stringify(called)}${known} (${PROGRAM} --help lists them)`);
+      }
+      json = Object.hasOwn(command.options, "json") && wantsJson(given);
+      const parsed = parseArguments(command, given);
+      if (parsed === "help") io.print(helpOf(called, command));
+      else {
+        const [least, most] = command.positionals;
+        if (parsed.positionals.length < least || parsed.positionals.length > most) {
+          throw new UsageError(`Usage: ${PROGRAM} ${called} ${usageOf(command)}`);
+        }
+        const code = await command.run({ ...parsed, signal: gone.signal, io });
+        await io.flushed();
+        return code;
+      }
     }
-    const parsed = parse(command, given);
-    if (parsed === "help") {
-      io.print(`${PROGRAM} ${called} ${usageOf(command)}\n\n${command.summary}\n\n${command.help}`);
-      return Exit.DONE;
-    }
-    const [least, most] = command.positionals;
-    if (parsed.positionals.length < least || parsed.positionals.length > most) {
-      throw new UsageError(`Usage: ${PROGRAM} ${called} ${usageOf(command)}`);
-    }
-    return await command.run({ ...parsed, signal, io });
+    await io.flushed();
+    return Exit.DONE;
   } catch (error) {
     if (isClosedPipe(error)) return Exit.FAILED; // whoever read it has gone, and reads no message either
-    io.note(`${PROGRAM}: ${messageOf(error).replaceAll(/\s*\n\s*/g, " ")}`);
+    const message = messageOf(error).replaceAll(/\s*\n\s*/g, " ");
+    io.note(`${PROGRAM}: ${message}`);
+    if (json) {
+      io.print(JSON.stringify({ error: error instanceof SnapshotError ? error : { code: codeOf(error), message } }));
+    }
+    await io.flushed().catch(() => {}); // it failed already
     if (error instanceof UsageError) return Exit.WRONG_USE;
     return hasCode(error, "CANCELLED") ? Exit.FAILED : exitCodeOf(error);
+  } finally {
+    unlink();
   }
 }
 
-function isClosedPipe(error: unknown): boolean {
-  for (let at = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth++) {
-    if ((at as { readonly code?: unknown }).code === "EPIPE") return true;
-  }
-  return false;
+/** The code of an error that is none of the library's. */
+function codeOf(error: unknown): string {
+  return error instanceof UsageError ? "WRONG_USE" : "FAILED";
+}
+
+function shownOption(name: string, value: string): string {
+  return `--${name}${value === FLAG ? "" : ` ${value}`}`;
 }
 
 function usageOf({ usage, options }: Command): string {
   const shown = Object.entries(options).filter(([name]) => !usage.includes(`--${name}`));
-  return [usage, ...shown.map(([name, value]) => `[--${name}${value === FLAG ? "" : ` ${value}`}]`), "[--json]"].join(
-    " ",
-  );
+  return [usage, ...shown.map(([name, [value]]) => `[${shownOption(name, value)}]`)].join(" ");
 }
 
-function parse(
-  { options }: Command,
-  args: readonly string[],
-): Pick<Invocation, "positionals" | "options" | "flags" | "json"> | "help" {
-  const own = Object.entries(options).map(([name, value]) =>
-    [name, { type: value === FLAG ? "boolean" : "string" }] as const
-  );
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        ...Object.fromEntries(own),
-        json: { type: "boolean" },
-        help: { type: "boolean", short: "h" },
-      },
-    });
-    if (values["help"] === true) return "help";
-    const texts: Record<string, string> = {};
-    const flags = new Set<string>();
-    for (const [name, value] of Object.entries(values)) {
-      if (typeof value === "string") texts[name] = value;
-      else if (value === true) flags.add(name);
-    }
-    return { positionals, options: texts, flags, json: flags.has("json") };
-  } catch (error) {
-    throw new UsageError(messageOf(error));
-  }
+function helpOf(name: string, command: Command): string {
+  const options = Object.entries(command.options).map(([name, [value, help]]) => [shownOption(name, value), help]);
+  const width = Math.max(...[...options.map(([option]) => option!.length), 0]);
+  return [
+    ...[`${PROGRAM} ${name} ${usageOf(command)}`, "", command.summary, "", command.help],
+    ...options.length === 0 ? [] : ["", ...options.map(([option, help]) => `  ${option!.padEnd(width)}  ${help}`)],
+    ...["", EXIT_CODES],
+  ].join("\n");
 }
+
+const EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong use, 3 damaged, 130 interrupted before it was done.";
 
 function overview(): string {
   const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
@@ -147,6 +145,6 @@ function overview(): string {
     ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${PROGRAM} ${name.padEnd(width)}  ${summary}`),
     "",
     `  ${PROGRAM} COMMAND --help says more; --json prints JSON; ${PROGRAM} --version.`,
-    "  Exit codes: 0 done, 1 failed, 2 wrong use, 3 damaged.",
+    `  ${EXIT_CODES}`,
   ].join("\n");
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { pullBraft } from "../braft/pull.ts";
 import { writeFiles } from "../format/disk/mod.ts";
 import { defaultDisk } from "../fs/mod.ts";
 import {
@@ -14,28 +15,30 @@ import {
 } from "../snapshot/mod.ts";
 import { pump, toHex } from "../stream/mod.ts";
 import { pull as fetchInto, push as sendTo, type SourceOptions } from "../transfer/mod.ts";
-import { type Command, Exit, type Invocation, parseIndex, UsageError } from "./command.ts";
+import { type Command, Exit, INDEX_OPTION, type Invocation, JSON_OPTION, parseIndex, UsageError } from "./command.ts";
 import { withReader } from "./files.ts";
 import { openTarget, parseNamed, pathOf, type PlaceReader, PLACES, serverOf } from "./place/mod.ts";
-import { TOKEN_HELP, TOKEN_OPTIONS } from "./secrets.ts";
+import { TOKEN_OPTIONS } from "./secrets.ts";
 import { sizeText } from "./text.ts";
 
 /** `pull URL… TO` */
 export const pull: Command = {
-  usage: "URL… TO [--index I]",
-  summary: "fetches the newest snapshot from one or more servers",
+  usage: "URL… TO",
+  summary: "fetches the newest snapshot from one or more servers, or a node of braft",
   help:
     "Can be stopped at any time, and resumes where it was when it is called again. The servers must be servers of\n" +
     "one group: all are asked, and the newest snapshot is fetched. If that is here already, all is well. TO is a\n" +
-    `directory or a bucket.\n\n${TOKEN_HELP}`,
+    "directory or a bucket. What a node of braft offers, and no other, is at remote://HOST:PORT/ID, which its log\n" +
+    "says.",
   positionals: [2, Infinity],
-  options: { index: "I", ...TOKEN_OPTIONS },
+  options: { ...INDEX_OPTION, ...TOKEN_OPTIONS, ...JSON_OPTION },
   async run(invocation) {
     const { positionals, options } = invocation;
     const sources: SourceOptions[] = [];
+    if (positionals[0]!.startsWith("remote://")) return await fetchFromBraft(invocation);
     for (const url of positionals.slice(0, -1)) {
       const source = await serverOf(url, invocation);
-      if (source === undefined) throw new UsageError(`${url} is no address of a server (http: or https:)`);
+      if (source === undefined) throw new UsageError(`${url} is no address of a server (http: or https:): see copy`);
       sources.push(source);
     }
     return await fetchTo(positionals.at(-1)!, sources, parseIndex(options["index"]), invocation);
@@ -44,11 +47,11 @@ export const pull: Command = {
 
 /** `push PLACE URL` */
 export const push: Command = {
-  usage: "PLACE URL [--index I]",
+  usage: "PLACE URL",
   summary: "sends a snapshot to a server, which installs it",
-  help: `Only chunks that the server does not have are sent. PLACE is as of ls.\n\n${TOKEN_HELP}`,
+  help: "Only chunks that the server does not have are sent. PLACE is as of ls.",
   positionals: [2, 2],
-  options: { index: "I", ...TOKEN_OPTIONS },
+  options: { ...INDEX_OPTION, ...TOKEN_OPTIONS, ...JSON_OPTION },
   async run(invocation) {
     const server = await serverOf(invocation.positionals[1]!, invocation);
     if (server === undefined) throw new UsageError("push sends to a server (http: or https:): see copy");
@@ -58,12 +61,12 @@ export const push: Command = {
 
 /** `copy FROM TO` */
 export const copy: Command = {
-  usage: "FROM TO [--index I]",
+  usage: "FROM TO",
   summary: "copies a snapshot from any place to any other",
   help: `FROM is ${PLACES}. TO is a directory, a bucket or a server, or an archive if it ends with .snap.\n` +
-    `Everything is verified on the way, and what TO has already is not moved.\n\n${TOKEN_HELP}`,
+    "Everything is verified on the way, and what TO has already is not moved.",
   positionals: [2, 2],
-  options: { index: "I", ...TOKEN_OPTIONS },
+  options: { ...INDEX_OPTION, ...TOKEN_OPTIONS, ...JSON_OPTION },
   async run(invocation) {
     const { positionals: [from, to], options } = invocation;
     const toServer = await serverOf(to!, invocation);
@@ -80,7 +83,7 @@ export const copy: Command = {
 export const archive: Command = {
   usage: "PLACE [INDEX] > FILE",
   summary: "writes a snapshot as one stream to standard output",
-  help: `The newest, or the one that is named; also of another system. PLACE is as of ls.\n\n${TOKEN_HELP}`,
+  help: "The newest, or the one that is named; also of another system. PLACE is as of ls.",
   positionals: [1, 2],
   options: TOKEN_OPTIONS,
   async run(invocation) {
@@ -99,7 +102,7 @@ export const unarchive: Command = {
   summary: "takes a snapshot from standard input into a directory or a bucket",
   help: "All or nothing: an archive that is cut short or damaged leaves it as it was (exit code 3).",
   positionals: [1, 1],
-  options: {},
+  options: JSON_OPTION,
   async run(invocation) {
     const { positionals, json, signal, io } = invocation;
     const input = io.stdin();
@@ -159,6 +162,24 @@ async function fetchTo(
           sizeText(reused)
         } here already`,
     );
+    return Exit.DONE;
+  } finally {
+    await target.close();
+  }
+}
+
+/** Fetches what a node of braft offers, of which an address names one. */
+async function fetchFromBraft(invocation: Invocation): Promise<number> {
+  const { positionals, options, io, json, signal } = invocation;
+  const [uri, to, ...more] = positionals;
+  if (more.length > 0 || options["index"] !== undefined) {
+    throw new UsageError("An address of braft is of one snapshot: pull remote://HOST:PORT/ID TO");
+  }
+  const target = await openTarget(to!, invocation);
+  try {
+    const { meta, size } = await io.watch(pullBraft(uri!, target.storage, { signal }));
+    const index = String(meta.lastIncludedIndex);
+    io.print(json ? JSON.stringify({ index, size }) : `snapshot ${index}: ${sizeText(size)}`);
     return Exit.DONE;
   } finally {
     await target.close();

@@ -7,20 +7,23 @@
 import { pause } from "../async/mod.ts";
 import { hasCode, messageOf } from "../errors.ts";
 import { remoteStatus, type ServerStatus, type SourceOptions, takeRemote } from "../transfer/mod.ts";
-import { type Command, Exit, type Invocation, parseNumber, UsageError } from "./command.ts";
+import { type Command, Exit, type Invocation, JSON_OPTION, parseNumber, UsageError } from "./command.ts";
 import { shown } from "./io.ts";
 import { serverOf } from "./place/mod.ts";
-import { TOKEN_HELP, TOKEN_OPTIONS } from "./secrets.ts";
+import { TOKEN_OPTIONS } from "./secrets.ts";
 import { ageText, shareText, sizeText, table } from "./text.ts";
 
 /** `take URL` */
 export const take: Command = {
-  usage: "URL [--gap N]",
+  usage: "URL",
   summary: "has a server take a snapshot now, and waits for it",
-  help: "If fewer than N entries came since the last one, that one is named. The server may want more than N.\n" +
-    TOKEN_HELP,
+  help: "If too little has come since the last one, that one is named.",
   positionals: [1, 1],
-  options: { gap: "N", ...TOKEN_OPTIONS },
+  options: {
+    gap: ["N", "entries from which one is taken; the server may want more, and does so unless given"],
+    ...TOKEN_OPTIONS,
+    ...JSON_OPTION,
+  },
   async run(invocation) {
     const { options, io, json, signal } = invocation;
     const server = await addressed(invocation);
@@ -40,9 +43,9 @@ export const take: Command = {
 export const status: Command = {
   usage: "URL",
   summary: "shows what a server has and does",
-  help: TOKEN_HELP,
+  help: "Its snapshots, what it sends and receives, and the replica whose server it is.",
   positionals: [1, 1],
-  options: TOKEN_OPTIONS,
+  options: { ...TOKEN_OPTIONS, ...JSON_OPTION },
   async run(invocation) {
     const { io, json, signal } = invocation;
     const found = await remoteStatus(await addressed(invocation), { signal });
@@ -54,13 +57,13 @@ export const status: Command = {
 
 /** `watch URL` */
 export const watch: Command = {
-  usage: "URL [--interval S]",
+  usage: "URL",
   summary: "shows what a server has and does, until Ctrl-C",
   help:
-    "On a terminal it is drawn anew every S seconds (1 to 3600; 2 unless given). Elsewhere there is a line whenever\n" +
-    `something has changed; with --json it is all that is known.\n\n${TOKEN_HELP}`,
+    "On a terminal it is drawn anew again and again. Elsewhere there is a line whenever something has changed; with\n" +
+    "--json it is all that is known.",
   positionals: [1, 1],
-  options: { interval: "S", ...TOKEN_OPTIONS },
+  options: { interval: ["S", "seconds, from 1 to 3600; 2 unless given"], ...TOKEN_OPTIONS, ...JSON_OPTION },
   async run(invocation) {
     const { options, io, json, signal } = invocation;
     const server = await addressed(invocation);

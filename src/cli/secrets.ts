@@ -8,15 +8,13 @@ import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { messageOf } from "../errors.ts";
 import type { S3BucketOptions } from "../bucket/s3/mod.ts";
-import { UsageError } from "./command.ts";
+import { type CommandOptions, UsageError } from "./command.ts";
 
 /** The options of every command that talks to a server. */
-export const TOKEN_OPTIONS: Readonly<Record<string, string>> = { token: "T", "token-file": "FILE" };
-
-/** The help of these options. */
-export const TOKEN_HELP: string =
-  "The token of a server comes from --token, --token-file, $SNAPSTREAM_TOKEN or $SNAPSTREAM_TOKEN_FILE, in this\n" +
-  "order; other users of the machine see arguments.";
+export const TOKEN_OPTIONS: CommandOptions = {
+  token: ["T", "the token of a server, which other users of the machine see: rather $SNAPSTREAM_TOKEN"],
+  "token-file": ["FILE", "a file that has it in a line; or $SNAPSTREAM_TOKEN_FILE"],
+};
 
 /** What the environment says; nothing if it may not be looked at, as in Deno without `--allow-env`. */
 function environment(name: string): string | undefined {

@@ -12,9 +12,9 @@ import { serve as listen } from "../serve.ts";
 import type { SnapshotStorage } from "../snapshot/mod.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
 import { snapshotHandler } from "../transfer/mod.ts";
-import { type Command, Exit, FLAG, type Invocation, parseNumber, UsageError } from "./command.ts";
+import { type Command, Exit, FLAG, type Invocation, JSON_OPTION, parseNumber, UsageError } from "./command.ts";
 import { FollowingStorage } from "./following.ts";
-import { openPlace, pathOf } from "./place/mod.ts";
+import { followed, openPlace, pathOf, unpackPlace } from "./place/mod.ts";
 import { TOKEN_OPTIONS, tokenOf } from "./secrets.ts";
 
 /** Compares a secret in a time that does not tell how much of it is right. */
@@ -47,16 +47,21 @@ function askForPassword(): Response {
 
 /** `serve PLACE --port P` */
 export const serve: Command = {
-  usage: "PLACE --port P [--host H] [--page]",
-  summary: "serves the snapshots of a directory or a bucket over HTTP, until Ctrl-C",
-  help:
+  usage: "PLACE --port P",
+  summary: "serves the snapshots of a place over HTTP, until Ctrl-C",
+  help: "PLACE is as of ls; of an archive, and of what another system wrote, a copy is served that is made first.\n" +
     "Reads only: nothing can be sent to it, and nothing in the place is changed. Beside a running owner it follows: what\n" +
     "is added is seen, and what is being downloaded stays readable though its owner removes it (snapshots of up to 512\n" +
-    "files). --host is 127.0.0.1 unless given. With a token only requests with that bearer token pass; it comes from\n" +
-    "--token, --token-file, $SNAPSTREAM_TOKEN or $SNAPSTREAM_TOKEN_FILE. With --page a browser shows what is here at the\n" +
-    "server's address, and asks for the token as a password.",
+    "files). With a token only requests with that bearer token pass. Without one, everybody who reaches the address\n" +
+    "reads all state.",
   positionals: [1, 1],
-  options: { port: "P", host: "H", page: FLAG, ...TOKEN_OPTIONS },
+  options: {
+    port: ["P", "where it listens; 0 for any free one; must be given"],
+    host: ["H", "the address that it listens at; 127.0.0.1 unless given"],
+    page: [FLAG, "a browser shows what is here; it asks for the token as a password"],
+    ...TOKEN_OPTIONS,
+    ...JSON_OPTION,
+  },
   async run(invocation) {
     const { positionals, options, flags, json, signal, io } = invocation;
     if (options["port"] === undefined) throw new UsageError("--port takes a number from 0 to 65535");
@@ -98,11 +103,11 @@ async function servedStorage(invocation: Invocation): Promise<readonly [Snapshot
   }
   const { storage } = place;
   if (storage === undefined) {
-    await place.close();
-    throw new SnapshotError("UNSUPPORTED", `${address} is no storage: copy it into one first`);
+    const unpacked = await unpackPlace(place, invocation); // what another system wrote has no chunks to ask for
+    return [unpacked.storage, () => unpacked.close()];
   }
   // Of a bucket, every list is the newest. What was unpacked of an archive does not change.
-  const path = pathOf(address);
+  const path = await followed(pathOf(address));
   const isDirectory = storage instanceof DirectoryStorage && (await defaultDisk().stat(path))?.kind === "directory";
   if (!isDirectory) return [storage, () => place.close()];
   await place.close();

@@ -20,6 +20,15 @@ export function entriesOf(log: AnyLog, from: bigint): AsyncIterable<LogEntry> {
   return isShared(log) ? entriesNow(log, from) : log.entries(from);
 }
 
+/** The entries that a log of one's own has from an index on, as many at a time as it reads at once. */
+export function batchesOf(log: LogStorage, from: bigint): AsyncIterable<readonly LogEntry[]> {
+  return log.batches?.(from) ?? oneByOne(log, from);
+}
+
+async function* oneByOne(log: LogStorage, from: bigint): AsyncGenerator<readonly LogEntry[], void, undefined> {
+  for await (const entry of log.entries(from)) yield [entry];
+}
+
 async function* entriesNow(log: SharedLog, from: bigint): AsyncGenerator<LogEntry, void, undefined> {
   await log.refresh();
   const last = log.lastIndex;

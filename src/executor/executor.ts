@@ -6,7 +6,7 @@
  */
 
 import { able, checkFunction, checkOptions, checkSignal, limitOf } from "../checks.ts";
-import { hasCode } from "../errors.ts";
+import { hasCode, throwIfCancelled } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import {
   type FailingTask,
@@ -143,13 +143,14 @@ export class SnapshotExecutor {
    */
   snapshot(options: SnapshotOptions = {}): Operation<SaveResult> {
     const { gap = this.#triggers.gap, signal, whileSaving = "join", createdAt } = checkSnapshotOptions(options);
-    const saving = this.#runs.isSaving ? this.#saving : undefined;
-    if (saving !== undefined && whileSaving === "join") return this.#join(saving, options);
+    const saving = whileSaving === "join" && this.#runs.isSaving ? this.#saving : undefined;
+    if (saving !== undefined) return this.#join(saving, options);
     const { refusal } = this.#runs;
     if (refusal !== undefined) return new Operation(() => Promise.reject(refusal));
     const { index: applied } = this.#context.fsm.applied;
     if (applied - this.#evidence.counted.index < Math.max(gap, 1) || applied === this.#saver.emptyIndex) {
       return new Operation(async () => {
+        throwIfCancelled(signal);
         const { index } = this.#evidence.counted;
         // In a storage that others use too, they may have quarantined it.
         await this.#evidence.refresh().catch(() => {});
@@ -161,12 +162,11 @@ export class SnapshotExecutor {
   }
 
   #join(saving: Operation<SaveResult>, options: SnapshotOptions): Operation<SaveResult> {
-    const { signal } = options;
     return new Operation(async (tracker) => {
       try {
-        return await raceAbort(follow(saving, tracker), signal);
+        return await raceAbort(follow(saving, tracker), options.signal);
       } catch (error) {
-        if (!hasCode(error, "CANCELLED") || signal?.aborted) throw error;
+        if (!hasCode(error, "CANCELLED") || options.signal?.aborted) throw error;
       }
       return await follow(this.snapshot(options), tracker); // whoever began that save has cancelled it
     });

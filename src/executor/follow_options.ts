@@ -80,6 +80,8 @@ export interface FollowerStatus {
   };
   /** Why no source can be followed just now; it is retried. */
   readonly problem?: SnapshotError;
+  /** Returns what `JSON.stringify` writes of it: indices as strings, errors as their code, message and fields. */
+  toJSON(): Record<string, unknown>;
 }
 
 /** The surroundings of a `Follower`. */

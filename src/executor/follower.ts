@@ -9,6 +9,7 @@ import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.t
 import { type Backoff, backoff, LinkedAbort, neverThrowing, pause, raceAbort } from "../async/mod.ts";
 import type { LogBatch, LogHeader, LogHeartbeat } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
+import { withJson } from "../stream/mod.ts";
 import { LogPurged, LogSource, type Source, sourceOptions } from "../transfer/mod.ts";
 import { Appends } from "./appends.ts";
 import { FollowerLag } from "./follower_lag.ts";
@@ -98,14 +99,14 @@ export class Follower implements AsyncDisposable {
   /** Returns its state. */
   status(): FollowerStatus {
     const { index } = this.#context.fsm.applied;
-    return {
+    return withJson({
       state: this.#state,
       source: this.#state === "stopped" ? undefined : this.#source.log.url,
       appliedIndex: index,
       sourceIndex: this.#lag.sourceIndex,
       lag: this.#lag.at(index),
       ...(this.#problem !== undefined && { problem: this.#problem }),
-    };
+    });
   }
 
   /**

@@ -152,26 +152,36 @@ export class FsmCaller {
   }
 
   /**
-   * Applies the next entry. Call it between two applies.
+   * Applies the next entry. Call it between two applies. Most machines apply at once: there is nothing to wait for then.
    *
    * @param entry the entry
    * @param validated what {@linkcode validate} returned of its data, if it was asked
    * @throws {SnapshotError} `UNAVAILABLE` if the machine could not apply it, `UNSUPPORTED` if it does not know it:
    *   nothing is applied any more
    */
-  async apply(entry: LogEntry, validated?: unknown): Promise<void> {
+  apply(entry: LogEntry, validated?: unknown): void | Promise<void> {
     this.checkRunning();
+    let applying: void | Promise<void>;
     try {
-      const applying = this.#apply(entry, validated);
-      if (applying !== undefined) await applying; // most machines apply at once: no turn of the event loop each
+      applying = this.#apply(entry, validated);
     } catch (error) {
-      throw this.fail(hasCode(error, "UNSUPPORTED") ? notUnderstood(entry, error) : notApplied(entry, error));
+      throw this.#notApplied(entry, error);
     }
-    const { index, term, configuration = this.#applied.configuration } = entry;
+    if (applying === undefined) return this.#isApplied(entry);
+    return Promise.resolve(applying).then(() => this.#isApplied(entry), (error) => {
+      throw this.#notApplied(entry, error);
+    });
+  }
+
+  #isApplied({ index, term, data, time, configuration = this.#applied.configuration }: LogEntry): void {
     this.#applied = { index, term, configuration };
-    this.#appliedBytes += entry.data.length;
-    if (entry.time !== undefined && entry.time > this.#time) this.#time = entry.time;
+    this.#appliedBytes += data.length;
+    if (time !== undefined && time > this.#time) this.#time = time;
     for (const listener of this.#listeners) listener.applied?.();
+  }
+
+  #notApplied(entry: LogEntry, error: unknown): SnapshotError {
+    return this.fail(hasCode(error, "UNSUPPORTED") ? notUnderstood(entry, error) : notApplied(entry, error));
   }
 
   /** Applies an entry once more, to a state that was loaded anew from before it. */

@@ -7,6 +7,7 @@
 import { hasCode, throwIfCancelled } from "../errors.ts";
 import { checkOrder, type LogStorage } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
+import { batchesOf } from "./any_log.ts";
 import type { ExecutorEvent } from "./events.ts";
 import { closed, type FsmCaller } from "./fsm_caller.ts";
 import { FIRST_TERM } from "./leadership.ts";
@@ -35,6 +36,12 @@ interface Pending {
   readonly validated: readonly unknown[];
   readonly resolve: (entries: readonly LogEntry[]) => void;
   readonly reject: (error: unknown) => void;
+}
+
+/** Entries that follow those before them. */
+interface Accepted {
+  readonly pending: Pending;
+  readonly entries: readonly LogEntry[];
 }
 
 /** The surroundings of an {@linkcode OwnLogFollower}. */
@@ -94,14 +101,17 @@ export class OwnLogFollower {
     const log = this.#log;
     let told = performance.now();
     await fsm.exclusive(async () => { // a trigger may be set off
-      for await (const entry of log.entries(fsm.applied.index + 1n)) {
-        await fsm.apply(entry);
-        if (!this.#turns.step()) continue;
-        await this.#turns.turn();
-        throwIfCancelled(signal);
-        if (performance.now() - told < TELL_EVERY) continue;
-        told = performance.now();
-        tell({ type: "replayed", index: entry.index, lastIndex: log.lastIndex });
+      for await (const entries of batchesOf(log, fsm.applied.index + 1n)) {
+        for (const entry of entries) {
+          const applying = fsm.apply(entry);
+          if (applying !== undefined) await applying;
+          if (!this.#turns.step()) continue;
+          await this.#turns.turn();
+          throwIfCancelled(signal);
+          if (performance.now() - told < TELL_EVERY) continue;
+          told = performance.now();
+          tell({ type: "replayed", index: entry.index, lastIndex: log.lastIndex });
+        }
       }
     });
     tell({ type: "replayed", index: fsm.applied.index, lastIndex: log.lastIndex });
@@ -170,23 +180,24 @@ export class OwnLogFollower {
       let last: Last = fsm.applied;
       if (this.#log.lastIndex < last.index) await this.#log.reset(last.index, last.term);
       const all: LogEntry[] = [];
-      const accepted: [Pending, readonly LogEntry[]][] = [];
+      const accepted: Accepted[] = [];
       for (const pending of batch) {
         try {
           const entries = pending.entries(last);
           checkOrder(entries, last.index, last.term);
           for (const entry of entries) all.push(entry); // maybe too many for an argument list
           last = entries.at(-1) ?? last;
-          accepted.push([pending, entries]);
+          accepted.push({ pending, entries });
         } catch (error) {
           pending.reject(error); // that harms no other
         }
       }
       await this.#log.append(all);
       this.#context.onAppended(all);
-      for (const [pending, entries] of accepted) {
-        for (const [i, entry] of entries.entries()) {
-          await fsm.apply(entry, pending.validated[i]);
+      for (const { pending, entries } of accepted) {
+        for (let i = 0; i < entries.length; i++) {
+          const applying = fsm.apply(entries[i]!, pending.validated[i]);
+          if (applying !== undefined) await applying;
           if (this.#turns.step()) await this.#turns.turn();
         }
         pending.resolve(entries);

@@ -10,6 +10,7 @@ import { checkIndex, checkOptions, copyBytes, isReadable, listOf, required, unfi
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import { ownConfiguration, ownContent, type ServedLog } from "../log/mod.ts";
 import { isPassed, type SnapshotInfo, type SnapshotMeta, type SnapshotStorage } from "../snapshot/mod.ts";
+import { withJson } from "../stream/mod.ts";
 import { neverThrowing, onEnd, Operation } from "../async/mod.ts";
 import { checkNotification, type InstallNotification, type NotificationReply, type Source } from "../transfer/mod.ts";
 import { checkSource } from "../transfer/client/mod.ts";
@@ -33,7 +34,7 @@ import { OwnLogFollower } from "./own_log.ts";
 import { archiveReceiver, discard, follow, type InstallOptions, pullReceiver } from "./receivers.ts";
 import { ReplicaLog } from "./served_log.ts";
 import { SharedFollower } from "./shared.ts";
-import { type ReplicaStatus, replicaStatus } from "./status.ts";
+import type { ReplicaStatus } from "./status.ts";
 
 /**
  * Ties state machine, log and snapshots. With a `SqliteLog` and a `DirectoryStorage` it is a durable machine in one
@@ -336,7 +337,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     const { problem } = this.#follower;
     const { lastFailure } = this.#executor;
     const { progress } = this.#executor;
-    return replicaStatus({
+    return withJson({
       state: this.#executor.state,
       group: this.storage.group,
       appliedIndex: index,
@@ -349,7 +350,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
       role: this.#leadership.role,
       ...(this.#leadership.leader !== undefined && { leader: this.#leadership.leader }),
       logBytes: this.#log.byteLength,
-      metrics: this.#executor.metrics,
+      metrics: withJson(this.#executor.metrics),
       failing: this.#executor.failing,
       ...(progress !== undefined && { progress }),
       ...(lastFailure !== undefined && { lastFailure }),

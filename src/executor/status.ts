@@ -5,10 +5,9 @@
  */
 
 import type { FailingTask, Progress } from "../async/mod.ts";
-import { SnapshotError } from "../errors.ts";
+import type { SnapshotError } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
 import type { Configuration } from "../state/mod.ts";
-import { toHex } from "../stream/mod.ts";
 import type { UnusableSnapshot } from "./counted.ts";
 import type { ExecutorFailure, ExecutorMetrics, ExecutorState } from "./events.ts";
 
@@ -63,25 +62,7 @@ export interface ReplicaStatus {
   readonly problem?: SnapshotError;
   /**
    * Returns what `JSON.stringify` writes of it: indices as strings, digests in hexadecimal, errors as their
-   * name, code and message.
+   * code, message and fields.
    */
   toJSON(): Record<string, unknown>;
-}
-
-/** Makes a status of its members. `toJSON` is not enumerable: the status can be cloned, compared and spread. */
-export function replicaStatus(members: Omit<ReplicaStatus, "toJSON">): ReplicaStatus {
-  const toJSON = () => plain(members) as Record<string, unknown>;
-  return Object.defineProperty({ ...members }, "toJSON", { value: toJSON }) as ReplicaStatus;
-}
-
-/** A value as one that JSON has. */
-function plain(value: unknown): unknown {
-  if (typeof value === "bigint") return String(value);
-  if (value instanceof Uint8Array) return toHex(value);
-  if (Array.isArray(value)) return value.map(plain);
-  if (value instanceof Error) {
-    return { name: value.name, ...(value instanceof SnapshotError && { code: value.code }), message: value.message };
-  }
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, plain(member)]));
 }

@@ -52,7 +52,7 @@ export interface WrittenFile {
  * @param reader the snapshot, kept open meanwhile
  * @param options the system, and the file that is the state
  * @returns the files, one after the other; the one that makes it valid comes last
- * @throws {SnapshotError} `MALFORMED` if it has several files and none was named, or a member of etcd is no number;
+ * @throws {SnapshotError} `UNSUPPORTED` if it has several files and none was named, or a member of etcd is no number;
  *   `NOT_FOUND` if it has no such file
  *
  * @example
@@ -104,7 +104,7 @@ function stateOf({ manifest: { files } }: SnapshotReader, name: string | undefin
   if (name !== undefined) return files.find((file) => file.name === name)?.name ?? missing(name);
   if (files.length === 1) return files[0]!.name;
   throw new SnapshotError(
-    "MALFORMED",
+    "UNSUPPORTED",
     `The snapshot has ${files.length} files, and that system has one: name the one that is the state`,
     { expected: 1, actual: files.length },
   );

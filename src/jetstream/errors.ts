@@ -20,6 +20,7 @@ const API = {
   noMessage: 10037,
   nameInUse: 10058,
   subjectsOverlap: 10065,
+  sealed: 10109,
 } as const;
 
 /** The codes and hints for NATS's errors, by name, since an application may have its own copy of NATS. */
@@ -56,6 +57,8 @@ function codeOf(error: unknown): readonly [SnapshotErrorCode, hint: string] {
     case API.accountOff:
     case API.serverOff:
       return ["UNSUPPORTED", ". Start the server with JetStream, and enable it for the account"];
+    case API.sealed:
+      return ["UNSUPPORTED", ". It was sealed, for good: nothing can be appended to it, deleted or purged"];
     case API.wrongLastSequence:
     case API.sequenceInFlight:
       return ["STALE", ". Something else was appended first"];

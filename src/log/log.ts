@@ -52,6 +52,8 @@ export interface LogStorage extends AsyncDisposable {
    * @throws {SnapshotError} `NOT_FOUND` if it was purged
    */
   entries(from: bigint): AsyncIterable<LogEntry>;
+  /** As {@linkcode entries}, several at a time: a log has this if that costs it less. */
+  batches?(from: bigint): AsyncIterable<readonly LogEntry[]>;
 
   /** The term of an entry, also of the one before the first if that was purged; nothing if it is not known. */
   term(index: bigint): Promise<bigint | undefined>;

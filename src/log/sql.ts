@@ -12,6 +12,9 @@ import { baseDigest, checkDigest, isDigest, LogChain } from "./chain.ts";
 import { checkFollows, type LogStorage, purged } from "./log.ts";
 import { damaged, entryOf, type EntryRow, groupOfRow, numberOf } from "./sql_rows.ts";
 
+/** Entries are read together up to so many bytes of their data, about; one at least. */
+const READ_BYTES = 4 * 1024 * 1024;
+
 /** An index and a term as the database gives them: of any type, if it was damaged. */
 export interface SqlPosition {
   /** The index. */
@@ -182,21 +185,65 @@ export abstract class SqlLog implements LogStorage {
 
   async *entries(from: bigint): AsyncGenerator<LogEntry, void, undefined> {
     checkIndex(from, "from");
-    for (let next = from;;) {
-      this.#check();
-      if (next < this.#firstIndex) throw purged(next, this.#firstIndex);
-      const rows = this.#tables.rows(next);
-      if (rows.length === 0 && next > this.#lastIndex) return;
+    for (let [next, term] = [from, 0n];;) {
+      const batch = this.#read(next, term);
+      if (batch.length === 0) return;
       const resets = this.#resets;
-      let term = next === this.#firstIndex ? this.#termBefore : 0n;
-      for (const row of rows.length === 0 ? [undefined] : rows) {
-        if (this.#resets !== resets || next < this.#firstIndex) break; // changed meanwhile: the rows may be outdated
-        const entry = this.#tables.whole(entryOf(row, next, term, this.#tables.name), row!);
-        ({ term } = entry);
+      for (const entry of batch) {
+        if (this.#resets !== resets || next < this.#firstIndex) { // changed meanwhile: it may be outdated
+          term = 0n;
+          break;
+        }
         next++;
+        ({ term } = entry);
         yield entry;
       }
     }
+  }
+
+  async *batches(from: bigint): AsyncGenerator<readonly LogEntry[], void, undefined> {
+    checkIndex(from, "from");
+    for (let [next, term] = [from, 0n];;) {
+      const batch = this.#read(next, term);
+      if (batch.length === 0) return;
+      const resets = this.#resets;
+      yield batch;
+      next += BigInt(batch.length);
+      term = this.#resets === resets ? batch.at(-1)!.term : 0n;
+    }
+  }
+
+  /**
+   * Reads a few entries from an index on; none if there are none.
+   *
+   * @param from the index
+   * @param leastTerm the term of the entry before, if it was read
+   * @throws {SnapshotError} `CORRUPT` if the first of them is damaged: what comes before a damaged one is given first
+   */
+  #read(from: bigint, leastTerm: bigint): readonly LogEntry[] {
+    this.#check();
+    if (from < this.#firstIndex) throw purged(from, this.#firstIndex);
+    const tables = this.#tables;
+    const rows = tables.rows(from);
+    if (rows.length === 0 && from > this.#lastIndex) return [];
+    const entries: LogEntry[] = [];
+    let [index, bytes] = [from, 0];
+    let term = from === this.#firstIndex ? this.#termBefore : leastTerm;
+    for (const row of rows.length === 0 ? [undefined] : rows) {
+      let entry: LogEntry;
+      try {
+        entry = tables.whole(entryOf(row, index, term, tables.name), row!);
+      } catch (error) {
+        if (entries.length === 0) throw error;
+        break; // it is read again as the first, and fails then
+      }
+      entries.push(entry);
+      ({ term } = entry);
+      bytes += entry.data.length;
+      if (bytes >= READ_BYTES) break; // a row need not have all of its entry's data
+      index++;
+    }
+    return entries;
   }
 
   async term(index: bigint): Promise<bigint | undefined> {

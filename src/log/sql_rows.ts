@@ -9,7 +9,10 @@ import { checkGroup, MAX_INDEX } from "../snapshot/mod.ts";
 import type { Configuration, LogEntry } from "../state/mod.ts";
 import { MAX_TIME } from "./log.ts";
 
-/** A row of the table of entries; in a file that was damaged, of any types. */
+/**
+ * A row of the table of entries; in a file that was damaged, of any types. Its integers are of either kind: a database
+ * takes longer to make a bigint.
+ */
 export type EntryRow = Readonly<Record<"idx" | "term" | "data" | "configuration" | "time", unknown>>;
 
 /** Returns an index or a term out of a row; throws if anything else stands there. */
@@ -22,6 +25,21 @@ function isNumber(value: unknown, least = 0n): value is bigint {
   return typeof value === "bigint" && value >= least && value <= MAX_INDEX;
 }
 
+/** Reports whether an integer of a row, of either kind, is this one. */
+function isSame(value: unknown, expected: bigint): boolean {
+  return typeof value === "number" ? value === Number(expected) && Number.isSafeInteger(value) : value === expected;
+}
+
+/** Makes a bigint of an integer of a row; anything else stays what it is. */
+function exact(value: unknown): unknown {
+  return typeof value === "number" && Number.isSafeInteger(value) ? BigInt(value) : value;
+}
+
+function isTime(value: unknown): boolean {
+  const isWhole = typeof value === "number" ? Number.isInteger(value) && value >= 0 : isNumber(value);
+  return isWhole && (value as number | bigint) <= MAX_TIME;
+}
+
 /**
  * An entry as a row has it.
  *
@@ -32,14 +50,13 @@ function isNumber(value: unknown, least = 0n): value is bigint {
  * @throws {SnapshotError} `CORRUPT`
  */
 export function entryOf(row: EntryRow | undefined, index: bigint, leastTerm: bigint, path: string): LogEntry {
-  if (row?.idx !== index) throw damaged(path, `entry ${index} is missing`, index);
-  const { term, data, configuration, time } = row;
-  // No words are made for what is right: an index as a text takes as long as all the rest.
-  if (!isNumber(term, leastTerm)) throw damaged(path, `the term of entry ${index} is ${String(term)}`);
+  if (row === undefined || !isSame(row.idx, index)) throw damaged(path, `entry ${index} is missing`, index);
+  const { term: written, data, configuration, time } = row;
+  // No words are made for what is right: an index as a text takes as long as all the rest. Nor is a term made anew.
+  const term = isSame(written, leastTerm) ? leastTerm : exact(written);
+  if (!isNumber(term, leastTerm)) throw damaged(path, `the term of entry ${index} is ${String(written)}`);
   if (!(data instanceof Uint8Array)) throw damaged(path, `entry ${index} has no bytes`, index);
-  if (time !== null && !(isNumber(time) && time <= MAX_TIME)) {
-    throw damaged(path, `the time of entry ${index} is ${String(time)}`);
-  }
+  if (time !== null && !isTime(time)) throw damaged(path, `the time of entry ${index} is ${String(time)}`);
   if (configuration === null) return time === null ? { index, term, data } : { index, term, data, time: Number(time) };
   return {
     index,

@@ -26,28 +26,25 @@ import type { LogEntry } from "../state/mod.ts";
 import { type SqlBatch, type SqlBounds, type SqlDigest, SqlLog, type SqlTables, type SqlWrite } from "./sql.ts";
 import { type EntryRow, numberOf, wrap } from "./sql_rows.ts";
 import { LogSpace } from "./sqlite_space.ts";
+import { type Totals, totalsOf } from "./sqlite_totals.ts";
 
 /** Entries read at once, and bytes of them if they are more than one: the thread is the database's meanwhile. */
 const READ_BATCH = 256;
 const READ_BYTES = 1024 * 1024;
 /** Entries inserted by one call, and the values of each. */
 const [WRITE_BATCH, VALUES] = [16, 5];
+/** Bytes that a transaction writes beside the entries, about: a few pages. */
+const WRITTEN_BYTES = 16 * 1024;
 /** Entries dropped in one transaction: others get their turn in between. */
 const PURGE_BATCH = 10_000;
 /** Bytes dropped in one: about as many are written for it. Of a long entry only its first page counts. */
 const PURGE_BYTES = 512 * 1024;
 
-/** Entries counted at once when a log is opened: others get their turn in between. */
-const COUNT_BATCH = 5000;
-
-/** Totals that an opening counts. */
-interface Totals {
-  readonly count: bigint;
-  /** Bytes of all entries' data. */
-  readonly bytes: number;
-  /** Bytes of the longest entry's. */
-  readonly longest: number;
-}
+/**
+ * The age of a look at the file, in milliseconds, after which it is looked at before a write too, and not only before
+ * the write is acknowledged. Writing takes as long: a look just before it would say no more.
+ */
+const LOOK_AFTER = 5;
 
 /** Options of {@linkcode SqliteLog.open}. */
 export interface SqliteLogOptions {
@@ -158,6 +155,8 @@ class SqliteTables implements SqlTables {
   readonly #sizes: StatementSync;
   /** Identifies the locked file: it must still be what lies at the path. */
   readonly #file: string | undefined;
+  /** The time of the last look at that. */
+  #looked = -Infinity;
   #closed = false;
 
   constructor(path: string, database: DatabaseSync, space: LogSpace, { count, bytes, longest }: Totals) {
@@ -179,7 +178,6 @@ class SqliteTables implements SqlTables {
     this.#select = database.prepare(
       "SELECT idx, term, data, configuration, time FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?",
     );
-    this.#select.setReadBigInts(true);
     this.#sizes = database.prepare("SELECT length(data) AS size FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?");
     this.#size = database.prepare(
       "SELECT sum(size) AS size FROM (SELECT length(data) AS size FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?)",
@@ -219,7 +217,14 @@ class SqliteTables implements SqlTables {
 
   rows(from: bigint): EntryRow[] {
     try {
-      return this.#select.all(from, this.#countFrom(from)) as unknown as EntryRow[];
+      const count = this.#countFrom(from);
+      try {
+        return this.#select.all(from, count) as unknown as EntryRow[];
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        this.#select.setReadBigInts(true); // an integer of it is no safe one: the rows after it will have more of them
+        return this.#select.all(from, count) as unknown as EntryRow[];
+      }
     } catch (error) {
       throw wrap(error, "read", this.name);
     }
@@ -247,21 +252,24 @@ class SqliteTables implements SqlTables {
   }
 
   insert(entries: readonly LogEntry[]): void {
-    this.#space.fill(() =>
-      this.#transaction("append to", () => {
-        let values: SQLInputValue[] = [];
-        const many = entries.length - entries.length % WRITE_BATCH;
-        for (const [i, { index, term, data, configuration, time = null }] of entries.entries()) {
-          values.push(index, term, data, configuration === undefined ? null : JSON.stringify(configuration), time);
-          if (i < many && values.length < VALUES * WRITE_BATCH) continue;
-          (i < many ? this.#insertMany : this.#insert).run(...values);
-          values = [];
-        }
-      })
-    );
-    for (const { data } of entries) {
-      this.byteLength += data.length;
-      this.#longest = Math.max(this.#longest, data.length);
+    let bytes = 0;
+    for (const { data: { length } } of entries) {
+      bytes += length;
+      if (length > this.#longest) this.#longest = length;
+    }
+    this.#space.fill(() => this.#transaction("append to", () => this.#insertAll(entries)), WRITTEN_BYTES + bytes);
+    this.byteLength += bytes;
+  }
+
+  #insertAll(entries: readonly LogEntry[]): void {
+    let values: SQLInputValue[] = [];
+    const many = entries.length - entries.length % WRITE_BATCH;
+    for (let i = 0; i < entries.length; i++) {
+      const { index, term, data, configuration, time = null } = entries[i]!;
+      values.push(index, term, data, configuration === undefined ? null : JSON.stringify(configuration), time);
+      if (i < many && values.length < VALUES * WRITE_BATCH) continue;
+      (i < many ? this.#insertMany : this.#insert).run(...values);
+      values = [];
     }
   }
 
@@ -330,7 +338,7 @@ class SqliteTables implements SqlTables {
       this.#database.exec("BEGIN IMMEDIATE");
       try {
         work();
-        this.#checkFile();
+        if (performance.now() - this.#looked >= LOOK_AFTER) this.#checkFile();
         this.#database.exec("COMMIT");
       } catch (error) {
         try {
@@ -347,6 +355,7 @@ class SqliteTables implements SqlTables {
   }
 
   #checkFile(): void {
+    this.#looked = performance.now();
     if (this.#file === undefined || this.#file === fileAt(this.name)) return;
     throw new SnapshotError(
       "BUSY",
@@ -370,25 +379,4 @@ function fileAt(path: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Counts the entries of a database that nobody else can write to. */
-async function totalsOf(database: DatabaseSync): Promise<Totals> {
-  const statement = database.prepare(`
-    SELECT count(*) AS count, max(idx) AS last, ifnull(sum(bytes), 0) AS bytes, ifnull(max(bytes), 0) AS longest
-    FROM (SELECT idx, length(data) AS bytes FROM entries WHERE idx > ? ORDER BY idx LIMIT ${COUNT_BATCH})
-  `);
-  statement.setReadBigInts(true);
-  let [count, bytes, longest] = [0n, 0n, 0n];
-  for (let last = -(2n ** 63n);;) {
-    const counted = statement.get(last) as Record<"count" | "last" | "bytes" | "longest", bigint>;
-    if (counted.count === 0n) break;
-    count += counted.count;
-    bytes += counted.bytes;
-    if (counted.longest > longest) longest = counted.longest;
-    last = counted.last;
-    if (counted.count < COUNT_BATCH) break;
-    await yieldTurn();
-  }
-  return { count, bytes: Number(bytes), longest: Number(longest) };
 }

@@ -25,6 +25,8 @@ import { wrap } from "./sql_rows.ts";
 const WAL_PAGES = 512;
 /** The size that the file of the write-ahead log is cut to. */
 const WAL_BYTES = WAL_PAGES * 4096;
+/** Bytes after which the files are looked at again: a look takes as long as some ten rows. */
+const LOOK_AFTER = 128 * 1024;
 /** Pages that may hold nothing: they are not worth a write. */
 const SPARE = 64;
 /** The largest size of the reserve. */
@@ -44,6 +46,8 @@ export class LogSpace {
   #pages: SqlitePages;
   /** The size of the write-ahead log when its files were looked at. */
   #wal = 0;
+  /** Bytes that were written since then, about. */
+  #unseen = 0;
   /** The most that its files have taken: so much may be taken again without asking more of the disk. */
   #peak = 0;
   /** The disk was full: from here on the reserve is made of what is purged, since other room is somebody else's. */
@@ -71,15 +75,17 @@ export class LogSpace {
     this.#reserve = new Reserve(`${path}-reserve`);
     this.#isTight = !isNew && this.#reserve.size < wanted(this.#fileBytes) / 2;
     this.#mark();
+    this.#unseen = LOOK_AFTER; // there may be no reserve yet
   }
 
   /**
    * Does what needs more room. On a full disk once again after the write-ahead log was emptied.
    *
    * @param work a transaction
+   * @param bytes the number of bytes that it writes, about
    * @throws {SnapshotError} `NO_SPACE`
    */
-  fill(work: () => void): void {
+  fill(work: () => void, bytes: number): void {
     // SQLite does not say that it could not checkpoint; without an end to it, all of the disk would be write-ahead log.
     if (this.#wal > 2 * WAL_BYTES && !this.#emptyWithReserve()) this.#checkpoint("TRUNCATE");
     try {
@@ -90,9 +96,11 @@ export class LogSpace {
       work();
     }
     this.#isEmptied = false;
-    const bytes = this.#mark();
-    if (this.#isTight || this.#reserve.size * 2 >= wanted(bytes)) return;
-    this.#isTight = !this.#reserve.grow(wanted(bytes) - this.#reserve.size);
+    this.#unseen += bytes;
+    if (this.#unseen < LOOK_AFTER) return;
+    const used = this.#mark();
+    if (this.#isTight || this.#reserve.size * 2 >= wanted(used)) return;
+    this.#isTight = !this.#reserve.grow(wanted(used) - this.#reserve.size);
   }
 
   /**
@@ -187,6 +195,7 @@ export class LogSpace {
 
   /** Looks at the files. */
   get #fileBytes(): number {
+    this.#unseen = 0;
     this.#wal = sizeOf(`${this.#path}-wal`);
     return sizeOf(this.#path) + this.#wal;
   }

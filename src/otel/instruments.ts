@@ -84,9 +84,10 @@ export class Instruments {
   /** Begins an operation. */
   begin(operation: string, attributes: Attributes = {}, startTime: number = Date.now()): Begun {
     const own = { ...this.attributes, ...attributes };
+    const since = performance.now() - Math.max(Date.now() - startTime, 0); // the wall clock may be set meanwhile
     return new Begun(this.#tracer.startSpan(`snapstream.${operation}`, { attributes: own, startTime }), (error) => {
       const failure = error === undefined ? {} : { "error.type": errorType(error) };
-      this.#duration.record((Date.now() - startTime) / 1000, {
+      this.#duration.record((performance.now() - since) / 1000, {
         ...this.attributes,
         "snapstream.operation": operation,
         ...failure,

@@ -4,8 +4,8 @@
  * @module
  */
 
-/** The initial capacity in bytes: enough for a chunk of the usual size. */
-const FIRST_SIZE = 512 * 1024;
+/** The initial capacity, in first pieces: a chunk comes in no more of them, and a peer that sends little gets little. */
+const FIRST_PIECES = 16;
 
 /**
  * Bytes in one array that grows as they come. A length that a peer claims does not allocate much before the bytes have
@@ -13,13 +13,12 @@ const FIRST_SIZE = 512 * 1024;
  */
 export class ByteBuffer {
   readonly #limit: number;
-  #bytes: Uint8Array;
+  #bytes = new Uint8Array(0);
   #length = 0;
 
   /** @param limit the most bytes that it can hold; no more may be added */
   constructor(limit: number) {
     this.#limit = limit;
-    this.#bytes = new Uint8Array(Math.min(limit, FIRST_SIZE));
   }
 
   /** The number of bytes. */
@@ -36,7 +35,8 @@ export class ByteBuffer {
   add(piece: Uint8Array): void {
     const length = this.#length + piece.length;
     if (length > this.#bytes.length) {
-      const larger = new Uint8Array(Math.min(this.#limit, Math.max(length, 2 * this.#bytes.length)));
+      const room = this.#length === 0 ? FIRST_PIECES * length : Math.max(length, 2 * this.#bytes.length);
+      const larger = new Uint8Array(Math.min(this.#limit, room));
       larger.set(this.bytes);
       this.#bytes = larger;
     }

@@ -161,6 +161,10 @@ export function logConformance(make: () => Promise<LogUnderTest>): ConformanceCa
   return cases;
 }
 
+function shown({ index, term, data, time }: LogEntry): string {
+  return `${index} ${term} ${data} ${time}`;
+}
+
 function entries(from: number, count: number, term: bigint): LogEntry[] {
   return Array.from({ length: count }, (_, i) => ({
     index: BigInt(from + i),
@@ -172,5 +176,10 @@ function entries(from: number, count: number, term: bigint): LogEntry[] {
 async function read(log: LogStorage, from: bigint): Promise<LogEntry[]> {
   const all: LogEntry[] = [];
   for await (const entry of log.entries(from)) all.push(entry);
+  if (log.batches !== undefined) {
+    const batched: LogEntry[] = [];
+    for await (const entries of log.batches(from)) batched.push(...entries);
+    same(batched.map(shown).join(), all.map(shown).join(), "entries, several at a time");
+  }
   return all;
 }

@@ -5,7 +5,7 @@
  */
 
 import { cancelled, SnapshotError } from "../errors.ts";
-import { onAbort, pause } from "../async/mod.ts";
+import { onAbort, pause, yieldTurn } from "../async/mod.ts";
 import { ByteBuffer } from "../stream/mod.ts";
 
 /** The bytes that are read of a large body at once, into the same memory again and again. */
@@ -61,7 +61,11 @@ export async function readBody(
   try {
     for (;;) {
       watch?.resume();
-      const { done, value } = await read();
+      let { done, value } = await read();
+      while (!done && value?.length === 0 && !watch?.signal.aborted) { // nothing came: it is still waited for
+        await yieldTurn(); // the timer of the watch, too, has to have its turn
+        ({ done, value } = await read());
+      }
       watch?.pause();
       if (watch?.signal.aborted) throw cancelled(watch.signal);
       if (done || value === undefined) return;

@@ -195,7 +195,7 @@ export function problem(error: unknown, status?: number, headers: HeadersInit = 
       title: code,
       status: chosen,
       code,
-      detail: chosen < 500 || chosen === 507 ? tellable(error) : OWN_FAILURE,
+      detail: chosen < 500 || chosen === 501 || chosen === 507 ? tellable(error) : OWN_FAILURE,
     }),
     { status: chosen, headers },
   );

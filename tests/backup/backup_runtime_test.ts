@@ -166,6 +166,7 @@ test("a backup goes on where an earlier one ended, and another history ends it",
     const again = await Backup.start(replica, bucket);
     await again.close();
     assert.equal(again.status().uploadedIndex, 10n);
+    assert.equal(JSON.parse(JSON.stringify(again.status())).uploadedIndex, "10");
     assert.equal((await restored(bucket)).point.index, 10n);
     await within(async ({ replica: other }) => {
       await put(other, 20, 100);

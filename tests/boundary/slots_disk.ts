@@ -150,6 +150,9 @@ export function logSlots(name: "SqliteLog" | "OpfsLog", log: SqliteLog | OpfsLog
     append("configuration", isOne(undefined), "onfiguration"),
     parameter(of("bindGroup"), "group", isGroup, (_, v: Any) => log.bindGroup(v)),
     parameter(of("entries"), "from", isIndex, (_, v: Any) => log.entries(v)),
+    ...(name === "SqliteLog"
+      ? [parameter(of("batches"), "from", isIndex, (_, v: Any) => (log as SqliteLog).batches(v))]
+      : []),
     append("time", isEither(isInteger(0), isOne(undefined)), "time"),
     parameter(of("term"), "index", isIndex, (_, v: Any) => log.term(v)),
     parameter(of("digest"), "index", isIndex, (_, v: Any) => log.digest(v)),

@@ -88,6 +88,10 @@ const objects: Slot[] = [
     onLog(async (it) => {
       for await (const _ of it.entries(v));
     })),
+  parameter("DurableObjectLog.batches", "from", isIndex, (_, v: Any) =>
+    onLog(async (it) => {
+      for await (const _ of it.batches(v));
+    })),
   parameter("DurableObjectLog.term", "index", isIndex, (_, v: Any) => onLog((it) => it.term(v))),
   parameter("DurableObjectLog.purge", "index", isIndex, (_, v: Any) => onLog((it) => it.purge(v))),
   parameter("DurableObjectLog.reset", "index", isIndex, (_, v: Any) => onLog((it) => it.reset(v, 1n))),

@@ -6,7 +6,7 @@ import axe from "axe-core";
 import { snapshotHandler, Throttle } from "../../mod.ts";
 import { page as servedPage } from "../../src/page.ts";
 import { DirectoryStorage } from "../../src/storage/directory/mod.ts";
-import { serve } from "../../src/transfer/server/serve.ts";
+import { serve, type Server } from "../../src/transfer/server/serve.ts";
 import { assert, noise, pieces, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
 import type { Page } from "./chromium.ts";
@@ -27,16 +27,20 @@ interface Served {
   readonly url: string;
   readonly root: string;
   readonly storage: DirectoryStorage;
+  readonly server: Server;
   readonly page: Page;
   /** What the page complained of, and what it asked of others. */
   readonly wrong: string[];
 }
 
 /** Serves a directory with two snapshots, of which three quarters are shared, and opens its page. */
-function withPage(work: (served: Served) => Promise<void>, throttle?: Throttle): Promise<void> {
+function withPage(
+  work: (served: Served) => Promise<void>,
+  { throttle, retain = 2 }: { readonly throttle?: Throttle; readonly retain?: number } = {},
+): Promise<void> {
   return inWorld(({ browser }) =>
     inTemp(async (root) => {
-      const storage = await DirectoryStorage.open(root);
+      const storage = await DirectoryStorage.open(root, { retain });
       await save(storage, 1000n, [1, 2, 3, 4]);
       await save(storage, 2000n, [1, 2, 3, 5]);
       const metrics = { recentSaves: [{ index: 2000n, syncDuration: 200, asyncDuration: 1034 }] };
@@ -65,7 +69,7 @@ function withPage(work: (served: Served) => Promise<void>, throttle?: Throttle):
       try {
         await page.goto(server.url);
         await until(page, `document.querySelector("canvas.map") !== null && document.querySelector(".u-wrap")`);
-        await work({ url: server.url, root, storage, page, wrong });
+        await work({ url: server.url, root, storage, server, page, wrong });
       } finally {
         await page.close();
         await server.close();
@@ -113,6 +117,25 @@ test("page: what is there, what is shared, and verifying it; nobody else is aske
     assert.deepEqual(wrong, []);
   }));
 
+test("page: names are shown as they are, many snapshots leave room for the rest, and who is away is said to be", () =>
+  withPage(async ({ page, storage, server, wrong }) => {
+    const name = "a<b>\u202egnp.exe";
+    for (let index = 2001n; index <= 2040n; index++) {
+      const writer = await storage.create();
+      await pieces(noise(10, Number(index))).pipeTo(writer.file(name));
+      await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 2n, peers: [] });
+    }
+    await page.evaluate(`document.dispatchEvent(new Event("visibilitychange"))`);
+    await until(page, `document.querySelector("#snapshot").innerText === "Snapshot 2040"`);
+    assert.strictEqual(await textOf(page, "th.name"), "a<b>\\u202egnp.exe");
+    assert.strictEqual(await page.evaluate(`document.querySelectorAll("tbody button").length`), 42);
+    assert.isAtMost(await page.evaluate<number>(`document.querySelector(".list").clientHeight`), 500);
+    assert.deepEqual(wrong, []);
+    await server.close();
+    await page.evaluate(`document.dispatchEvent(new Event("visibilitychange"))`);
+    await until(page, `document.querySelector("[role=status]").innerText.startsWith("The server cannot be reached")`);
+  }, { retain: 100 }));
+
 test("page: a chunk that is damaged on the server's disk is shown", () =>
   withPage(async ({ page, root }) => {
     const path = `${root}/snapshot_00000000000000002000/state/a b&c`;
@@ -130,7 +153,7 @@ test("page: a content that is being sent is seen, with its rate", () =>
     await page.evaluate(`document.dispatchEvent(new Event("visibilitychange"))`); // asks at once
     await until(page, `/Sending .*content: .* of 1.00 MiB, .*\\/s/.test(document.body.innerText)`);
     await reader.cancel();
-  }, new Throttle(100_000)));
+  }, { throttle: new Throttle(100_000) }));
 
 test("page: another snapshot is chosen by keyboard, and every control can be reached", () =>
   withPage(async ({ page }) => {

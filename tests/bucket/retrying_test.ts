@@ -42,3 +42,21 @@ test("retrying bucket: one that is replaced for ever, or is read otherwise than 
   const error = await rejects(lying.readAgain("index", { limit: 100 }), "UNAVAILABLE");
   assert.include(error.message, "listed with 10 bytes");
 });
+
+test("retrying bucket: a list that goes round in a circle of any length ends", async () => {
+  for (const length of [1, 2, 3, 7, 50]) {
+    let pages = 0;
+    const list = () => Promise.resolve({ objects: [], cursor: `${pages++ % length}` });
+    const bucket = new RetryingBucket(overriding(new MemoryBucket(), { list }), "p/");
+    await rejects(Array.fromAsync(bucket.list("")), "UNAVAILABLE");
+    assert.isAtMost(pages, 4 * length + 1);
+  }
+});
+
+test("retrying bucket: a list of many pages comes to its end", async () => {
+  let pages = 0;
+  const list = () => Promise.resolve({ objects: [], ...(pages++ < 300 && { cursor: `${pages}` }) });
+  const bucket = new RetryingBucket(overriding(new MemoryBucket(), { list }), "p/");
+  await Array.fromAsync(bucket.list(""));
+  assert.strictEqual(pages, 301);
+});

@@ -34,6 +34,10 @@ test("a follower has what its leader has, old and new, and says so", async () =>
       state: "following",
       appliedIndex: 3010n,
     });
+    assert.deepInclude(JSON.parse(JSON.stringify(follower.status())), {
+      lag: { entries: "0", bytes: 0, duration: 0 },
+      appliedIndex: "3010",
+    });
   });
 });
 

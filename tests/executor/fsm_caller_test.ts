@@ -44,14 +44,14 @@ test("fsm: turns come in the order in which they were asked for, and one that fa
 const failures: [name: string, fail: (fsm: FsmCaller, machine: Probe) => Promise<unknown> | unknown][] = [
   ["an entry that could not be applied", async (fsm, machine) => {
     machine.onApply = () => Promise.reject(new Error("no"));
-    await rejects(fsm.apply(entries(1, 1)[0]!), "UNAVAILABLE");
+    await rejects(async () => await fsm.apply(entries(1, 1)[0]!), "UNAVAILABLE");
     machine.onApply = () => {};
   }],
   ["an entry of a newer program", async (fsm, machine) => {
     machine.onApply = () => {
       throw new SnapshotError("UNSUPPORTED", "from the future");
     };
-    await rejects(fsm.apply(entries(1, 1)[0]!), "UNSUPPORTED");
+    await rejects(async () => await fsm.apply(entries(1, 1)[0]!), "UNSUPPORTED");
     machine.onApply = () => {};
   }],
   ["a failure that somebody else told", (fsm) => fsm.fail(new SnapshotError("CORRUPT", "a hole"))],
@@ -64,7 +64,7 @@ for (const [name, fail] of failures) {
     await fail(fsm, machine);
     const { failure: reason } = fsm;
     fsm.fail(new SnapshotError("CLOSED", "later"));
-    assert.equal(await failure(fsm.apply(entries(1, 1)[0]!)), reason);
+    assert.equal(await failure((async () => await fsm.apply(entries(1, 1)[0]!))()), reason);
     assert.equal(await failure(fsm.prepare(new AbortController().signal)), reason);
     assert.deepEqual([machine.state, machine.calls.join(), fsm.applied.index], ["", "", 0n]);
   });

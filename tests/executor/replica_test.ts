@@ -240,6 +240,8 @@ test("status: the last failure with its time and reason, until another; as JSON 
     error: { name: "SnapshotError", code: "NO_SPACE", message: "The disk is full" },
   });
   assert.deepEqual(structuredClone({ ...replica.status() }).appliedIndex, 1n); // `toJSON` is in nobody's way
+  assert.equal(JSON.parse(JSON.stringify(replica.status().metrics)).saves, 1);
+  await rejects(replica.snapshot({ signal: AbortSignal.abort() }), "CANCELLED"); // also if there is nothing to save
   await replica.close();
 });
 

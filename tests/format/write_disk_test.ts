@@ -35,7 +35,7 @@ for (const system of WRITABLE_SYSTEMS) {
         state: [noise(size, 2)],
       });
       const reader = await storage.open();
-      if (system !== "jraft") await rejects(written(reader, system), "MALFORMED");
+      if (system !== "jraft") await rejects(written(reader, system), "UNSUPPORTED");
       await rejects(written(reader, system, "b"), "NOT_FOUND");
       const back = await openFormat(await written(reader, system, "state"));
       assert.strictEqual(back.system, system);
@@ -83,7 +83,7 @@ test("formats, write: etcd's members are numbers; JRaft is given all files, and 
   const storage = new MemoryStorage();
   await commitFiles(storage, { ...META, peers: PEERS }, { a: [noise(9, 1)], "b/c": [noise(10, 2)] });
   const reader = await storage.open();
-  await rejects(written(reader, "etcd-snap", "a"), "MALFORMED");
+  await rejects(written(reader, "etcd-snap", "a"), "UNSUPPORTED");
   const servers = [{ suffrage: "voter", id: "A1", address: "" }, {
     suffrage: "nonvoter",
     id: "b2",

@@ -2,9 +2,12 @@
 
 import { keyGroupOf } from "../../mod.ts";
 import { hashString } from "../../src/extend.ts";
+import { listFormat } from "../../src/formats.ts";
+import { sourceFiles } from "../../src/fs.ts";
 import { assert, test } from "../support/harness.ts";
+import { checkUpdates } from "../support/flink_updates.ts";
 import { inTemp } from "../support/temp.ts";
-import { askFlink, askRaft } from "./judge.ts";
+import { askFlink, askFlinkUpdates, askRaft } from "./judge.ts";
 import { checkState, digestOf, opened, ours, PEERS, SIZES, write } from "./kit.ts";
 
 test("interop, jraft: its snapshot is read; a node starts from ours, with all of the state", () =>
@@ -46,10 +49,10 @@ test("interop, ratis: its snapshot is read; it loads ours, and finds its MD5 rig
     }
   }));
 
-test("interop, flink: each key of twenty thousand, of three workers, in both layouts, compressed and not", () =>
-  inTemp(async (directory) => {
-    const keys = 20_000;
-    for (const [layout, compression] of [["native", "plain"], ["canonical", "snappy"]]) {
+for (const [layout, compression] of [["native", "plain"], ["rocksdb", "plain"], ["canonical", "snappy"]]) {
+  test(`interop, flink: each key of twenty thousand, of three workers: ${layout}, ${compression}`, () =>
+    inTemp(async (directory) => {
+      const keys = 20_000;
       const { path } = await askFlink(`${directory}/${layout}`, 3, keys, layout!, compression!);
       const reader = await opened(path as string, "flink");
       const counts = new Map<string, bigint>();
@@ -63,5 +66,30 @@ test("interop, flink: each key of twenty thousand, of three workers, in both lay
       assert.include(checked, `keyed/map: ${2 * keys} records`);
       assert.isFalse(unchecked.some((line) => line.includes("serializers")));
       await reader.close();
-    }
-  }));
+    }));
+}
+
+/** Settings of RocksDB: its index as Flink has it, and in parts. */
+const INDICES: Readonly<Record<string, readonly string[]>> = {
+  "whole": [],
+  "in parts": ["state.backend.rocksdb.memory.partitioned-index-filters=true"],
+};
+
+for (const [index, parts] of Object.entries(INDICES)) {
+  test(`interop, flink: keys of a RocksDB that change between checkpoints, also of two workers; an index ${index}`, () =>
+    inTemp(async (directory) => {
+      const [keys, rounds, more] = [3000, 10, 3];
+      const settings = ["state.backend.rocksdb.use-bloom-filter=true", ...parts];
+      const { path } = await askFlinkUpdates(`${directory}/one`, keys, rounds, ...settings);
+      const reader = await opened(path as string, "flink");
+      await checkUpdates(reader, keys, rounds);
+      await reader.close();
+      // Each of the two takes all tables, and deletes the range of the other's keys.
+      const [{ name } = { name: "" }] = await listFormat(await sourceFiles(path as string));
+      const restored = ["parallelism.default=2", `execution.state-recovery.path=file://${path}/${name}`];
+      const { path: again } = await askFlinkUpdates(`${directory}/two`, keys, more, ...settings, ...restored);
+      const two = await opened(again as string, "flink");
+      await checkUpdates(two, keys, rounds, more);
+      await two.close();
+    }));
+}

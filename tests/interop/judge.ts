@@ -20,13 +20,17 @@ async function run(program: string, args: readonly string[], cwd: string): Promi
 }
 
 /** A program in Java: what Maven gets, and its own classes. */
-const inJava = (name: string, main: string): Judge => ({
+const inJava = (name: string, ...mains: readonly string[]): Judge => ({
   name,
-  sources: ["pom.xml", `${main}.java`],
+  sources: ["pom.xml", ...mains.map((main) => `${main}.java`)],
   async build(directory, target) {
     await run("mvn", ["-q", "-B", "dependency:build-classpath", `-Dmdep.outputFile=${target}/classpath`], directory);
     const path = await Deno.readTextFile(`${target}/classpath`);
-    await run("javac", ["-nowarn", "-d", `${target}/classes`, "-cp", path, `${main}.java`], directory);
+    await run(
+      "javac",
+      ["-nowarn", "-d", `${target}/classes`, "-cp", path, ...mains.map((main) => `${main}.java`)],
+      directory,
+    );
   },
 });
 
@@ -37,7 +41,7 @@ const ALL: readonly Judge[] = [
     build: (directory, target) => run("go", ["build", "-mod=readonly", "-o", `${target}/judge`, "."], directory),
   },
   inJava("java", "Judge"),
-  inJava("flink", "Job"),
+  inJava("flink", "Job", "Updates"),
 ];
 
 const directoryOf = ({ name }: Judge) => new URL(`${name}/`, import.meta.url).pathname;
@@ -104,6 +108,11 @@ export function askRaft(...args: readonly (string | number)[]): Promise<Record<s
 /** Has Flink run the job, and save it. */
 export function askFlink(...args: readonly (string | number)[]): Promise<Record<string, unknown>> {
   return askJava("flink", "Job", args);
+}
+
+/** Has Flink change what is in a RocksDB, and save it between. */
+export function askFlinkUpdates(...args: readonly (string | number)[]): Promise<Record<string, unknown>> {
+  return askJava("flink", "Updates", args);
 }
 
 /** The state that every judge writes, a piece of it. */

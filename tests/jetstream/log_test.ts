@@ -207,6 +207,18 @@ test("JetStreamLog: a stream that becomes unfit while it is read", () =>
     await close();
   }));
 
+test("JetStreamLog: a stream that is sealed takes nothing, and says so at once; what it has is there", () =>
+  withNats(async (server) => {
+    const a = await openLog(server);
+    await fill(a.log, 3);
+    const manager = await jetstreamManager(a.connection);
+    await manager.streams.update(STREAM, { sealed: true });
+    const error = await rejects(a.log.propose({ data: bytes("more") }), "UNSUPPORTED");
+    assert.include(error.message, "sealed");
+    assert.lengthOf(await take(a.log, 1n, 3), 3);
+    await a.close();
+  }));
+
 test("JetStreamLog: what was purged is said, also while it is being read", () =>
   withNats(async (server) => {
     const { log, connection, close } = await openLog(server);

@@ -189,3 +189,25 @@ test("otel: the example serves what its dashboard asks for", () =>
 
 /** The labels of the dashboard. */
 const LABELS = new Set(["snapstream_operation", "snapstream_io_kind", "snapstream_replica"]);
+
+test("otel: a duration is none of the wall clock, which is set back in the middle", async () => {
+  const { options, text, close } = sdk();
+  const { now } = Date;
+  try {
+    await observed(
+      "pull",
+      new Operation(async () => {
+        await turns(1); // the telemetry has begun
+        Date.now = () => now() - 3_600_000;
+      }),
+      options,
+    );
+    await turns(1); // its end was told
+    const sum = valueOf(await text(), "snapstream_operation_duration_sum")!;
+    assert.isTrue(sum >= 0 && sum < 3600, `${sum}`);
+    assert.strictEqual(valueOf(await text(), "snapstream_operation_duration_count"), 1);
+  } finally {
+    Date.now = now;
+  }
+  await close();
+});

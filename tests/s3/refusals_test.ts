@@ -84,6 +84,20 @@ test("S3: what it refuses has the code that the contract says", async () => {
   });
 });
 
+test("S3: the error names the bucket's region and the request, and no more of an answer than fits an error", async () => {
+  const headers = { "x-amz-bucket-region": "eu-west-1", "x-amz-request-id": "4442587FB7D0A2F9" };
+  await withAnswers(() => refusal(301, "PermanentRedirect", headers), async (bucket) => {
+    const { message } = await rejects(bucket.list(), "NOT_FOUND");
+    assert.match(message, /is in region eu-west-1 \(request 4442587FB7D0A2F9\)$/);
+  });
+  const odd = { "x-amz-bucket-region": "a b", "x-amz-request-id": "x".repeat(101) };
+  await withAnswers(() => refusal(403, "A".repeat(50_000), odd), async (bucket) => {
+    const { message } = await rejects(bucket.list(), "FORBIDDEN");
+    assert.isBelow(message.length, 1500);
+    assert.notMatch(message, /region a|request x/);
+  });
+});
+
 test("S3: nothing is tried twice", async () => {
   const asked = await withAnswers(() => refusal(503, "SlowDown"), async (bucket) => {
     await rejects(bucket.put("key", noise(10, 1)), "UNAVAILABLE");

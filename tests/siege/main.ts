@@ -30,6 +30,7 @@ const milliseconds = Number(values.minutes) * 60_000;
 
 async function besiege(name: string, ms: number, strangers: boolean): Promise<MeasuredReport> {
   const child = "tests/siege/child.ts";
+  if (name !== "deno") await program("tests/siege/crowd_child.ts");
   const args = [String(seed), String(Math.round(ms)), String(strangers)];
   const [command, ...rest] = name === "deno"
     ? [Deno.execPath(), "run", "--allow-all", "--quiet", LOCK, "--no-check", "--v8-flags=--expose-gc", ROOT + child]

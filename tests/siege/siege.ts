@@ -1,11 +1,12 @@
 // A siege: strangers of every sort at once, while honest people go on with their work.
 
+import { inspect } from "node:util";
 import { removeDirectory, tempDirectory } from "../support/temp.ts";
 import { Random } from "../support/random.ts";
 import { turns } from "../support/harness.ts";
 import { openFiles } from "../soak/counts.ts";
-import { Stranger } from "./strangers.ts";
-import { type Loot, type Usage, World } from "./world.ts";
+import { Crowd } from "./crowd.ts";
+import { type Usage, World } from "./world.ts";
 
 /** Strangers at a time. */
 const STRANGERS = 24;
@@ -60,7 +61,13 @@ export async function siege(
   try {
     const world = await World.open(root, random);
     try {
-      return await new Siege(world, random, seed, count).run(goesOn);
+      const ports = [world.leader, world.follower].map(({ server }) => Number(new URL(server.url).port));
+      const crowd = new Crowd(seed, count, ports);
+      try {
+        return await new Siege(world, random, crowd, seed, count === 0).run(goesOn);
+      } finally {
+        await crowd.close();
+      }
     } finally {
       await world.close();
     }
@@ -72,15 +79,15 @@ export async function siege(
 class Siege {
   readonly #world: World;
   readonly #random: Random;
-  readonly #count: number;
+  readonly #crowd: Crowd;
+  readonly #isLonely: boolean;
   readonly #report: SiegeReport;
-  readonly #strangers: Stranger[] = [];
-  #next = 0;
 
-  constructor(world: World, random: Random, seed: number, count: number) {
+  constructor(world: World, random: Random, crowd: Crowd, seed: number, isLonely: boolean) {
     this.#world = world;
     this.#random = random;
-    this.#count = count;
+    this.#crowd = crowd;
+    this.#isLonely = isLonely;
     const work = Object.fromEntries(WORK.map((name) => [name, { done: 0, longest: 0 }])) as SiegeReport["work"];
     this.#report = { seed, rounds: 0, among: [], alone: [], strangers: {}, work, violations: [] };
   }
@@ -90,36 +97,30 @@ class Siege {
     const sockets = socketsOpen();
     const usual = await this.#world.usage();
     while (this.#report.violations.length === 0 && goesOn(this.#report.rounds)) {
-      const isAlone = ++this.#report.rounds % ALONE_EVERY === 0 || this.#count === 0;
+      const isAlone = ++this.#report.rounds % ALONE_EVERY === 0 || this.#isLonely;
       if (isAlone) {
-        for (const stranger of this.#strangers.splice(0)) stranger.leave();
+        await this.#crowd.go();
         await this.#settle(sockets);
       }
       let spent = await this.#do("save");
-      if (!isAlone) await this.#come(await this.#world.loot()); // so that they know what is pushed next
+      if (!isAlone) await this.#come();
       // The follower saves at any time: before, among and after uploads that go on.
       const rest = [...WORK.slice(1)].sort(() => this.#random.next() - 0.5);
       for (const name of rest) spent += await this.#do(name);
       (isAlone ? this.#report.alone : this.#report.among).push(Math.round(spent));
       await this.#look(usual);
     }
-    for (const stranger of this.#strangers) stranger.leave();
+    await this.#crowd.go();
     await this.#settle(sockets);
     return this.#report;
   }
 
-  /** Some strangers go, and others come: all kinds, one after the other, to either of the two. */
-  async #come(loot: Loot): Promise<void> {
-    for (let i = this.#random.below(this.#count); i > 0 && this.#strangers.length > 0; i--) {
-      this.#strangers.splice(this.#random.below(this.#strangers.length), 1)[0]!.leave();
-    }
-    while (this.#strangers.length < this.#count) {
-      const kind = Stranger.kinds[this.#next++ % Stranger.kinds.length]!;
-      const { server } = this.#random.chance(0.5) ? this.#world.leader : this.#world.follower;
-      this.#strangers.push(new Stranger(kind, Number(new URL(server.url).port), loot, this.#random));
+  /** Some strangers go, and others come. */
+  async #come(): Promise<void> {
+    // They know what is pushed next.
+    for (const kind of await this.#crowd.come(await this.#world.loot())) {
       this.#report.strangers[kind] = (this.#report.strangers[kind] ?? 0) + 1;
     }
-    await Promise.all(this.#strangers.map(({ here }) => here));
     await turns(ENTRANCE);
   }
 
@@ -131,7 +132,7 @@ class Siege {
       await this.#world[name]();
       work.done++;
     } catch (error) {
-      this.#report.violations.push(`${name}: ${error instanceof Error ? error.stack : error}`);
+      this.#report.violations.push(`${name}: ${inspect(error)}`);
     }
     const took = performance.now() - start;
     work.longest = Math.max(work.longest, Math.round(took));

@@ -24,7 +24,9 @@ import { equal, toHex } from "../../src/stream/mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { serve, type Server } from "../../src/transfer/server/serve.ts";
 import { bytesOf, turns } from "../support/harness.ts";
+import type { Loot } from "./loot.ts";
 import { mirrors } from "./mirrors.ts";
+import { CLIENT } from "./strangers.ts";
 import type { Random } from "../support/random.ts";
 
 /** Not the defaults, which are minutes: a stranger may be as patient as the handler. */
@@ -34,8 +36,6 @@ const GROUP = "besieged";
 const [KEYS, VALUE] = [256, 4000];
 /** How often a save may meet a snapshot that is being loaded. */
 const MOST_LOADS = 5;
-/** The header by which the handlers tell clients from each other: all of them come from one address here. */
-export const CLIENT = "X-Client";
 
 type Machine = KeyValueMachine<string>;
 
@@ -45,22 +45,6 @@ interface Besieged {
   readonly storage: DirectoryStorage;
   readonly handler: SnapshotHandler;
   readonly server: Server;
-}
-
-/** What strangers can get hold of, since the leader serves it, or since somebody sent it once. */
-export interface Loot {
-  /** The newest archive of the leader's: it is signed. */
-  readonly archive: Uint8Array;
-  /** Its manifest. */
-  readonly manifest: Uint8Array;
-  /** Of the same group, and signed by nobody. */
-  readonly unsigned: Uint8Array;
-  /** Signed by somebody who is trusted, of another group. */
-  readonly foreign: Uint8Array;
-  /** The index that would be the next. */
-  readonly next: bigint;
-  /** The last entry of the leader's log. */
-  readonly last: bigint;
 }
 
 /** What is on a disk, and in the process. */
@@ -191,8 +175,13 @@ export class World {
     await storage.close();
   }
 
-  /** A client reads the log of the leader, each batch proven to be of the history before it. */
+  /** A client reads the log of the leader; as a follower does, it asks again if its connection was closed meanwhile. */
   async readLog(): Promise<void> {
+    await this.#readLog().catch((error) => hasCode(error, "UNAVAILABLE") ? this.#readLog() : Promise.reject(error));
+  }
+
+  /** Reads the log, each batch proven to be of the history before it. */
+  async #readLog(): Promise<void> {
     const source = new LogSource(this.#source(this.leader), 5000);
     const { first, last } = await source.status(undefined);
     let read = 0n;

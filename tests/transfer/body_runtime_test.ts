@@ -1,7 +1,7 @@
 // Reading bodies: whoever watches over one is told when the other side is waited for, and when it is not any more.
 
 import { readBody } from "../../src/transfer/body.ts";
-import { assert, test } from "../support/harness.ts";
+import { assert, rejects, test } from "../support/harness.ts";
 
 /** How each body ends. */
 const ENDS: Readonly<Record<string, (controller: ReadableStreamDefaultController<Uint8Array>) => void>> = {
@@ -30,3 +30,18 @@ for (const [how, end] of Object.entries(ENDS)) {
     assert.isFalse(isWaiting);
   });
 }
+
+test("body: one that comes in empty pieces for ever is waited for, as one that does not come", async () => {
+  const watched = new AbortController();
+  let resumed = 0;
+  let sent = 0;
+  const watch = { signal: watched.signal, resume: () => void resumed++, pause: () => {} };
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    pull(controller) {
+      if (sent++ === 100) watched.abort(new Error("It sent nothing for long enough"));
+      controller.enqueue(new Uint8Array(0));
+    },
+  }, { highWaterMark: 0 });
+  await rejects(readBody({ body }, () => assert.fail("a piece"), watch), "CANCELLED");
+  assert.strictEqual(resumed, 1);
+});

@@ -140,11 +140,14 @@ test("handler: PUT and POST by way of a target", async () => {
   });
 });
 
-test("handler: POST without a target", () =>
+test("handler: POST without a target is no error of the server's, and the client is told why", () =>
   receiving(async (_put, _whole, storage) => {
-    const handler = snapshotHandler(storage, { allowWrites: true });
+    const errors: unknown[] = [];
+    const handler = snapshotHandler(storage, { allowWrites: true, onError: (error) => errors.push(error) });
     const response = await handler(new Request("http://host/snapshots", JSON_POST));
+    assert.include((await response.clone().json()).detail, "takes snapshots");
     assert.deepEqual(await code(response), [501, "UNSUPPORTED"]);
+    assert.deepEqual(errors, []);
     await handler.close();
   }));
 

@@ -1,6 +1,7 @@
 // What clients of HTTP may rely on: RFC 9110, RFC 9530, and the Fetch standard.
 
 import { archive, MemoryStorage, snapshotHandler, type SnapshotHandlerOptions, unarchive } from "../../mod.ts";
+import { archiveRange, archiveSize } from "../../src/snapshot/mod.ts";
 import { ChunkSet, concat, sha256, toBase64, toHex } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, test, turns } from "../support/harness.ts";
 import { type Files, save, storageWith } from "../support/samples.ts";
@@ -89,6 +90,20 @@ test("HTTP: ranges of which one is left, or that are more than all", () =>
     const more = await ask("/snapshots/7/files/a", { headers: { Range: "bytes=0-,0-" } });
     assert.strictEqual(more.status, 200);
     assert.lengthOf(await more.bytes(), 200_000);
+  }));
+
+test("HTTP: ranges that overlap are one, however many they are; what is in no order stays as it was asked for", () =>
+  serving(async ({ ask }) => {
+    const many = Array.from({ length: 64 }, (_, i) => `${i * 3}-${i * 3 + 8}`).join(",");
+    for (const path of ["files/a", "content", "archive"]) {
+      const one = await ask(`/snapshots/7/${path}`, { headers: { Range: `bytes=${many}` } });
+      assert.strictEqual(one.status, 206);
+      assert.match(one.headers.get("Content-Range")!, /^bytes 0-197\//);
+      assert.lengthOf(await one.bytes(), 198);
+      const two = await ask(`/snapshots/7/${path}`, { headers: { Range: "bytes=100-109,50-104" } });
+      assert.match(two.headers.get("Content-Type")!, /^multipart/);
+      await two.body?.cancel();
+    }
   }));
 
 test("HTTP: Content-Digest where what is sent is a chunk, or a file of one, and nowhere else", () =>
@@ -382,6 +397,23 @@ test("HTTP: an archive of several chunks, at the borders of its records", () =>
       }
     }
   }));
+
+test("HTTP: of an archive no chunk is read beyond the range", async () => {
+  const storage = await storageWith(7n, FILES);
+  const reader = await storage.open();
+  const asked: string[] = [];
+  const file: typeof reader.file = (name, options) => {
+    asked.push(`${name} ${options?.start}-${options?.end}`);
+    return reader.file(name, options);
+  };
+  const source = { manifest: reader.manifest, file };
+  const inSecond = archiveSize(reader.manifest) - CONTENT.length + 65_536;
+  const [piece] = await Array.fromAsync(archiveRange(source, inSecond, inSecond + 9));
+  assert.lengthOf(piece!, 9);
+  assert.deepEqual(asked, ["a 65536-131072"]);
+  await reader.close();
+  await storage.close();
+});
 
 test("HTTP: a client that asks for much does not keep out one that asks for little", () =>
   serving(async ({ ask }) => {

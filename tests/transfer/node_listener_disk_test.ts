@@ -3,6 +3,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { archive, MemoryStorage, pull, push, snapshotHandler } from "../../mod.ts";
+import { page } from "../../src/page.ts";
 import { type Handler, nodeListener } from "../../src/serve.ts";
 import { assert, bytesOf, noise, test } from "../support/harness.ts";
 import { storageWith } from "../support/samples.ts";
@@ -50,6 +51,29 @@ test("node listener: below a prefix a handler is pulled from and pushed to, and 
     assert.strictEqual(response.status, 201);
     const pointed = await fetch(new URL(response.headers.get("Location")!, response.url), { method: "HEAD" });
     assert.deepEqual([pointed.status, new URL(pointed.url).pathname], [200, "/state/snapshots/13/manifest"]);
+  });
+  await handler.close();
+});
+
+test("node listener: who asks for the page where it is mounted, without the slash, is led to where its addresses are right", async () => {
+  const handler = snapshotHandler(new MemoryStorage(), { page });
+  const listener = nodeListener(handler);
+  const express: Mounted = (incoming, outgoing) => {
+    Object.assign(incoming, { originalUrl: incoming.url });
+    const below = incoming.url!.replace(/^\/a%20b\/state/, "");
+    incoming.url = below.startsWith("/") ? below : `/${below}`;
+    listener(incoming, outgoing);
+  };
+  await listening(express, async (url) => {
+    for (const [asked, led] of [["", "/"], ["?x=/", "/?x=/"], ["/", "/"], ["/?x", "/?x"]] as const) {
+      const response = await fetch(`${url}/a%20b/state${asked}`);
+      assert.deepEqual([response.status, response.url], [200, `${url}/a%20b/state${led}`]);
+      const script = new URL(/src="([^"]+)"/.exec(await response.text())![1]!, response.url);
+      assert.match(await (await fetch(script)).text(), /snapshots\/status/);
+    }
+    const posted = await fetch(`${url}/a%20b/state`, { method: "POST", redirect: "manual" });
+    assert.strictEqual(posted.status, 405);
+    assert.strictEqual((await fetch(`${url}/a%20b/state/snapshots`)).status, 200);
   });
   await handler.close();
 });

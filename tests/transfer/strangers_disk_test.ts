@@ -94,3 +94,34 @@ test("strangers: a connection is closed if its client reads nothing, or sends ha
     await handler.close();
     await storage.close();
   }));
+
+test("strangers: a client that waits for longer than it may stall is answered, as often as it asks", async () => {
+  const serving = async (request: Request) => {
+    const { length } = await request.bytes();
+    await new Promise((resolve) => setTimeout(resolve, 600)); // the verifying and loading of what it has sent
+    return new Response(`${length}`);
+  };
+  const server = await serve(serving, { port: 0, stallTimeout: 200 });
+  for (let i = 0; i < 2; i++) {
+    assert.strictEqual(await (await fetch(server.url, { method: "PUT", body: "12345" })).text(), "5");
+  }
+  await server.close();
+});
+
+test("strangers: a connection is closed, too, if what its client does not read is its second answer", async () => {
+  const { promise: closed, resolve } = Promise.withResolvers<void>();
+  const endless = {
+    pull: (to: ReadableStreamDefaultController) => to.enqueue(new Uint8Array(2 ** 20)),
+    cancel: resolve,
+  };
+  let asked = 0;
+  const serving = () => new Response(asked++ === 0 ? "" : new ReadableStream(endless, { highWaterMark: 0 }));
+  const server = await serve(serving, { port: 0, stallTimeout: 200 });
+  const request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+  const socket = stranger(Number(new URL(server.url).port), request).resume();
+  socket.once("data", () => void socket.pause().write(request));
+  await closed;
+  assert.strictEqual(asked, 2);
+  socket.destroy();
+  await server.close();
+});

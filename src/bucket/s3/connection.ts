@@ -5,10 +5,10 @@
  */
 
 import { able, checkBoolean, checkOptions, checkString, oneOf, required, withMembers } from "../../checks.ts";
-import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { cancelled, reasonOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { raceAbort } from "../../async/mod.ts";
 import { ByteBuffer, sha256, toHex } from "../../stream/mod.ts";
-import { readFailure, retryAfter, S3Refusal } from "./errors.ts";
+import { readFailure, retryAfter, S3Refusal, wordIn } from "./errors.ts";
 import { type S3Client, type S3Credentials, SigningClient } from "./signing.ts";
 import { readXml, type S3Element } from "./xml.ts";
 
@@ -175,7 +175,7 @@ export class S3Connection {
   broken({ method, key, signal }: S3Request, error: unknown): SnapshotError {
     if (signal?.aborted) return cancelled(signal);
     if (error instanceof SnapshotError) return error;
-    return new SnapshotError("UNAVAILABLE", `${this.#what(method, key)} got no answer: ${messageOf(error)}`, {
+    return new SnapshotError("UNAVAILABLE", `${this.#what(method, key)} got no answer: ${reasonOf(error)}`, {
       source: this.address(key),
       cause: error,
     });
@@ -190,6 +190,8 @@ export class S3Connection {
       source,
       status,
       retryAfter: retryAfter(headers.get("Retry-After")),
+      region: wordIn(headers, "x-amz-bucket-region"),
+      requestId: wordIn(headers, "x-amz-request-id"),
     });
   }
 

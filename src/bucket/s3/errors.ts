@@ -55,16 +55,21 @@ const ADVICE: Partial<Record<SnapshotErrorCode, string>> = {
   NOT_FOUND: ": see to the bucket's name, the region and the endpoint",
 };
 
+/** The most that an error repeats of what the service says, in characters. */
+const MAX_SAID = 1000;
+
 /** The error for a request that S3 refuses. */
 export class S3Refusal extends SnapshotError {
   /** S3's own code; nothing if the answer was not S3's XML. */
   readonly said: string | undefined;
 
   constructor(failure: S3Failure) {
-    const { what, source, status, code, message, retryAfter } = failure;
+    const { what, source, status, code, message, retryAfter, region, requestId } = failure;
     const mapped = codeOf(status, code);
-    const said = [`${status}`, code, message].filter((part) => part !== undefined && part !== "").join(" ");
-    super(mapped, `${what} failed: ${said}${ADVICE[mapped] ?? ""}`, {
+    const said = [`${status}`, code, message].map((part) => part?.slice(0, MAX_SAID)).filter(Boolean).join(" ");
+    const where = region === undefined ? "" : `; the bucket is in region ${region}`;
+    const which = requestId === undefined ? "" : ` (request ${requestId})`;
+    super(mapped, `${what} failed: ${said}${ADVICE[mapped] ?? ""}${where}${which}`, {
       source,
       status,
       ...(retryAfter === undefined ? {} : { retryAfter }),
@@ -92,6 +97,15 @@ export interface S3Failure {
   readonly message: string;
   /** The `Retry-After` of the answer, in milliseconds. */
   readonly retryAfter: number | undefined;
+  /** The region that the bucket is in, if the answer says so. */
+  readonly region?: string | undefined;
+  /** The number by which the service's people find the request. */
+  readonly requestId?: string | undefined;
+}
+
+/** A short word in a header of an answer; nothing if there is none, or if it is something else. */
+export function wordIn(headers: Headers, name: string): string | undefined {
+  return /^[\w+/=-]{1,100}$/.exec(headers.get(name) ?? "")?.[0];
 }
 
 /** Reads the body of an answer that is no success. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ import { hasCode, SnapshotError } from "../../errors.ts";
 import { sourceFiles } from "../../format/disk/mod.ts";
 import { detectFormat } from "../../format/mod.ts";
 import { defaultDisk } from "../../fs/mod.ts";
-import { archiveMagic, unarchive } from "../../snapshot/mod.ts";
+import { archive as archiveOf, archiveMagic, type SnapshotReader, unarchive } from "../../snapshot/mod.ts";
 import { DirectoryStorage } from "../../storage/directory/mod.ts";
 import { ObjectStorage } from "../../storage/object/mod.ts";
 import { checkSource, type SourceOptions } from "../../transfer/mod.ts";
@@ -29,11 +29,10 @@ export type { Place, PlaceReader, Row, Trouble, Verified } from "./place.ts";
 export { ServerPlace } from "./server_place.ts";
 
 /** What places can be, for help texts. */
-export const PLACES: string =
-  "a directory, an archive, what another system wrote, http(s)://SERVER, s3://BUCKET/PREFIX?endpoint=…&region=…,\n" +
-  "r2://BUCKET/PREFIX?account=…, nats://SERVER/BUCKET/PREFIX, file:///DIR. Credentials are $AWS_ACCESS_KEY_ID,\n" +
-  "$AWS_SECRET_ACCESS_KEY and $AWS_SESSION_TOKEN, and $AWS_REGION and $AWS_ENDPOINT_URL say the rest. PLACE#INDEX is\n" +
-  "one snapshot of it";
+export const PLACES: string = "a directory, an archive, what another system wrote, http(s)://SERVER, file:///DIR,\n" +
+  "s3://BUCKET/PREFIX?endpoint=…&region=…, r2://BUCKET/PREFIX?account=…, nats://SERVER/BUCKET/PREFIX. Credentials are\n" +
+  "$AWS_ACCESS_KEY_ID, $AWS_SECRET_ACCESS_KEY and $AWS_SESSION_TOKEN, and $AWS_REGION and $AWS_ENDPOINT_URL say the\n" +
+  "rest. PLACE#INDEX is one snapshot of it";
 
 /** A snapshot in a directory of braft's, or of ours, for which a storage is opened. */
 const STORED = /^snapshot_\d{20}$/;
@@ -66,7 +65,7 @@ export async function serverOf(address: string, invocation: Invocation): Promise
     ...(token !== undefined && !hasPassword && { headers: { Authorization: `Bearer ${token}` } }),
   };
   try {
-    checkSource(source, "URL"); // its message shows no password
+    for (const one of [address, source]) checkSource(one, "URL"); // their messages show no password
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
@@ -125,8 +124,9 @@ async function refuseForeign(path: string): Promise<void> {
   );
 }
 
-async function openPath(path: string, invocation: Invocation): Promise<Place> {
+async function openPath(named: string, invocation: Invocation): Promise<Place> {
   const disk = defaultDisk();
+  const path = await followed(named);
   const kind = (await disk.stat(path))?.kind;
   if (kind === undefined) throw new SnapshotError("NOT_FOUND", `There is nothing at ${path}`, { file: path });
   if (kind === "file" && await isArchive(path)) return await openArchive(path, invocation);
@@ -149,6 +149,14 @@ async function openPath(path: string, invocation: Invocation): Promise<Place> {
   throw new SnapshotError("UNSUPPORTED", `${path} is no snapshot of a system that this release knows`, { file: path });
 }
 
+/** Where a symbolic link leads that somebody names: only those that are found in a place are not followed. */
+export async function followed(path: string): Promise<string> {
+  if ((await defaultDisk().stat(path))?.kind !== "other") return path;
+  return await realpath(path).catch((cause) => {
+    throw new SnapshotError("NOT_FOUND", `${path} is a link that leads nowhere`, { file: path, cause });
+  });
+}
+
 async function openDirectory(path: string): Promise<Place> {
   const storage = await DirectoryStorage.open(path, { readOnly: true });
   const isBraft = (await storage.list()).map(({ meta }) => meta.createdAt);
@@ -161,19 +169,37 @@ async function openDirectory(path: string): Promise<Place> {
  * An archive is unpacked to be looked at: it is verified as a whole by that, and whatever can be done to a storage can
  * then be done to it.
  */
-async function openArchive(path: string, { signal, io }: Invocation): Promise<Place> {
+async function openArchive(path: string, invocation: Invocation): Promise<Place> {
+  return await unpack(path, readableOf(path), invocation);
+}
+
+/** What another system wrote, unpacked as an archive is, to be served. Closes it. */
+export async function unpackPlace(place: Place, invocation: Invocation): Promise<StoragePlace> {
+  try {
+    const reader = await place.open();
+    try {
+      return await unpack(place.name, archiveOf(reader as SnapshotReader), invocation);
+    } finally {
+      await reader.close();
+    }
+  } finally {
+    await place.close();
+  }
+}
+
+async function unpack(name: string, archive: ReadableStream<Uint8Array>, { signal, io }: Invocation) {
   const directory = await mkdtemp(join(tmpdir(), "snapstream-"));
   const remove = () => rm(directory, { recursive: true, force: true });
   return await closingIfFails(
     (async () => {
       const storage = await DirectoryStorage.open(directory, { durability: "none" });
       try {
-        await io.watch(unarchive(readableOf(path), storage, { signal }));
+        await io.watch(unarchive(archive, storage, { signal }));
       } catch (error) {
         await storage.close();
         throw error;
       }
-      return new StoragePlace(path, "snapstream", storage, [], remove);
+      return new StoragePlace(name, "snapstream", storage, [], remove);
     })(),
     remove,
   );

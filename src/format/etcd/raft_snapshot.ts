@@ -140,7 +140,7 @@ export const etcdSnap: Format = {
     const description = "etcd raft snapshot (.snap)";
     try {
       const { index, term } = await layoutOf(files, name);
-      if (index === 0n || term === 0n) return undefined;
+      if (index === 0n || term === 0n && !named) return undefined;
       return { system: "etcd-snap", sure: named ? "certain" : "likely", description };
     } catch (error) {
       if (!hasCode(error, "MALFORMED", "CORRUPT")) throw error;

@@ -25,7 +25,7 @@ function membersOf(reader: SnapshotReader, servers: readonly HashicorpServer[] |
   for (const id of [...voters, ...learners]) {
     if (MEMBER.test(id)) continue;
     throw new SnapshotError(
-      "MALFORMED",
+      "UNSUPPORTED",
       `${
         JSON.stringify(id)
       } is no member of etcd: name the servers, with the hexadecimal numbers of the members as ids`,

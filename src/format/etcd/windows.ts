@@ -8,11 +8,11 @@
 import { readExactly, type SourceFile } from "../files.ts";
 
 /** Bytes of a window, and how many are kept. */
-const [WINDOW, KEPT] = [256 * 1024, 64];
+const [WINDOW, KEPT] = [1024 * 1024, 16];
 /** The windows that are being read at a time, where all of them will be. */
 const READING = 4;
 /** The windows that are read in order for one that is further on. */
-const AHEAD = 16;
+const AHEAD = 4;
 /** Bytes that are read for a page that lies elsewhere. */
 const ELSEWHERE = 16 * 1024;
 

@@ -23,7 +23,7 @@ import type { Format } from "../format.ts";
 import { ForeignReader } from "../reader.ts";
 import { hashicorpDetails, type HashicorpMeta, parseHashicorpMeta, snapshotMetaOf } from "./meta.ts";
 import { META, STATE } from "./store.ts";
-import { damaged, gunzipped, nextEntry, paddingOf, type TarEntry } from "./tar.ts";
+import { damaged, gunzipped, isTarHeader, nextEntry, paddingOf, TAR_BLOCK, type TarEntry } from "./tar.ts";
 
 /** The digests of the files. */
 export const SUMS = "SHA256SUMS";
@@ -170,6 +170,19 @@ async function list(files: SourceFiles) {
   return [{ index, term, size, name: id }];
 }
 
+/** Reports whether a file that no archive can be read of may be a damaged one: gzip is for much else. */
+async function mayBeTar(files: SourceFiles, name: string): Promise<boolean> {
+  const reader = new PieceReader(gunzipped(files, name), name);
+  try {
+    return isTarHeader(await reader.exactly(TAR_BLOCK));
+  } catch (error) {
+    if (!hasCode(error, "CORRUPT")) throw error;
+    return error.cause !== undefined; // it cannot be decompressed; or it could, and is shorter than a header
+  } finally {
+    await reader.close();
+  }
+}
+
 /** The archives of Consul, Nomad and Vault. */
 export const consul: Format = {
   system: "consul",
@@ -186,7 +199,7 @@ export const consul: Format = {
       return known ? { system: "consul", sure: "certain", description } : undefined;
     } catch (error) {
       if (!hasCode(error, "CORRUPT")) throw error;
-      return { system: "consul", sure: "likely", description }; // gzip that is damaged at its beginning
+      return await mayBeTar(files, file.name) ? { system: "consul", sure: "likely", description } : undefined;
     } finally {
       await reader.close();
     }

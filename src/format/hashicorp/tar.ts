@@ -75,6 +75,11 @@ export async function nextEntry(reader: PieceReader, archive: string): Promise<T
   return { name: text(0, 100), size: sizeOf(header.subarray(124, 136), archive) };
 }
 
+/** Reports whether a block is a header, by the magic in it. */
+export function isTarHeader(block: Uint8Array): boolean {
+  return new TextDecoder().decode(block.subarray(257, 262)) === "ustar";
+}
+
 /** The size of an entry: octal digits, or (from 8 GiB on) big-endian with the first bit set. */
 function sizeOf(field: Uint8Array, archive: string): number {
   const digits = new TextDecoder().decode(field).replace(/[\0 ]+$/, "");

@@ -9,7 +9,7 @@ import { crc64, type RunningCrc } from "../bytes/crc.ts";
 import { PieceReader } from "../bytes/piece_reader.ts";
 import { readBlocks, readExactly, readStart, type SourceFiles, withFile } from "../files.ts";
 import type { Format, FormatEntry } from "../format.ts";
-import { ForeignReader, type Verification } from "../reader.ts";
+import { ForeignReader, type RunningCheck, type Verification } from "../reader.ts";
 import { MAX_VERSION, RdbParser } from "./rdb.ts";
 
 /** The name of the file in the snapshot. */
@@ -96,14 +96,30 @@ async function verify(files: SourceFiles, version: number, run: Verification): P
       await rdb.reader.close();
     }
     for (const [what, count] of counts) run.checked(`${what}: ${count} keys`);
-    const [expected, actual] = [await trailerOf(files, version), rdb.crc.value];
-    if (expected === 0n || expected === actual) return;
-    throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} does not have its CRC-64: it was changed or damaged`, {
-      file: name,
-      expected,
-      actual,
-    });
+    compareCrc(name, await trailerOf(files, version), rdb.crc.value);
   });
+}
+
+function compareCrc(name: string, expected: bigint, actual: bigint): void {
+  if (expected === 0n || expected === actual) return;
+  throw new SnapshotError("CORRUPT", `${JSON.stringify(name)} does not have its CRC-64: it was changed or damaged`, {
+    file: name,
+    expected,
+    actual,
+  });
+}
+
+/** Compares the CRC of all but the trailer with that. */
+function runningCrc(name: string, size: number, trailer: bigint): RunningCheck {
+  const crc = crc64("jones");
+  let left = size - TRAILER;
+  return {
+    update(bytes) {
+      crc.update(bytes.subarray(0, left));
+      left = Math.max(left - bytes.length, 0);
+    },
+    end: () => compareCrc(name, trailer, crc.value),
+  };
 }
 
 async function* entries(
@@ -151,11 +167,17 @@ export const redis: Format = {
       await keys.return();
       await rdb.reader.close();
     }
-    const hasCrc = size >= HEAD + TRAILER + 1 && await trailerOf(files, version) !== 0n;
+    const trailer = size >= HEAD + TRAILER + 1 ? await trailerOf(files, version) : 0n;
+    const hasCrc = trailer !== 0n;
     return await ForeignReader.of({
       system: "redis",
       meta: { lastIncludedIndex: 1n, lastIncludedTerm: 0n, peers: [] },
-      files: [{ name: FILE, size, read: (start, end, options) => readBlocks(files, name, start, end, options) }],
+      files: [{
+        name: FILE,
+        size,
+        read: (start, end, options) => readBlocks(files, name, start, end, options),
+        ...(hasCrc && { check: () => runningCrc(name, size, trailer) }),
+      }],
       details: { version, aux: rdb.parser.aux, hasCrc },
       checked: ["that all keys can be parsed", ...(hasCrc ? ["the CRC-64 at its end"] : [])],
       unchecked: hasCrc ? [] : ["keys and values: the CRC-64 was turned off, or is of before Redis 2.6"],

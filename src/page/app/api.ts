@@ -10,7 +10,9 @@ import type { ServerStatus } from "../../transfer/mod.ts";
 
 /** Gets an answer; an error says what the server said. */
 async function get(path: string, init: RequestInit = {}): Promise<Response> {
-  const response = await fetch(path, init);
+  const response = await fetch(path, init).catch((error) => {
+    throw new Error(`The server cannot be reached (${error.message})`);
+  });
   if (response.ok) return response;
   const said = await response.json().catch(() => ({})) as { readonly detail?: string };
   throw new Error(`The server answered ${response.status}${said.detail === undefined ? "" : `: ${said.detail}`}`);

@@ -12,7 +12,7 @@ import type { Progress } from "../../async/mod.ts";
 import type { ServerStatus } from "../../transfer/mod.ts";
 import { digestsOf, manifestOf, statusNow } from "./api.ts";
 import { type Shown, Snapshot, useLoaded } from "./snapshot.tsx";
-import { age, count, duration, size } from "./text.ts";
+import { age, count, duration, size, visible } from "./text.ts";
 import { type Moment, Timeline } from "./timeline.tsx";
 
 /** The time between two questions, in milliseconds; while something moves it is asked more often. */
@@ -49,7 +49,7 @@ function useStatus(isPaused: boolean): Live {
         } catch (error) {
           if (isOver) return;
           set(({ status }) => ({
-            error: error instanceof Error ? error.message : String(error),
+            error: `${error instanceof Error ? error.message : String(error)}; it is asked again`,
             ...(status !== undefined && { status }),
           }));
         }
@@ -135,7 +135,7 @@ function List({ status, shown, choose }: {
       {snapshots.length === 0
         ? <p>There is no snapshot yet.</p>
         : (
-          <div class="scroll" tabIndex={0} role="region" aria-label="List of snapshots">
+          <div class="scroll list" tabIndex={0} role="region" aria-label="List of snapshots">
             <table>
               <thead>
                 <tr>
@@ -261,7 +261,7 @@ function Log({ log }: { readonly log: NonNullable<ServerStatus["log"]> }): VNode
               <tbody>
                 {followers.map(({ name, index, silence }) => (
                   <tr key={name}>
-                    <th scope="row" class="name">{name}</th>
+                    <th scope="row" class="name">{visible(name)}</th>
                     <td class="number">{count(index)}</td>
                     <td class="number">{count(BigInt(last) > BigInt(index) ? BigInt(last) - BigInt(index) : 0n)}</td>
                     <td class="number">{age(0, silence)}</td>

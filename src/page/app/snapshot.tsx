@@ -12,7 +12,7 @@ import type { SnapshotManifest } from "../../snapshot/mod.ts";
 import { toHex } from "../../stream/mod.ts";
 import { digestsOf, fileUrl, heldOf, manifestOf, verify } from "./api.ts";
 import { ChunkMap, type ChunkState } from "./chunk_map.tsx";
-import { count, duration, size } from "./text.ts";
+import { count, duration, size, visible } from "./text.ts";
 
 /** The snapshot that is shown. */
 export interface Shown {
@@ -147,7 +147,9 @@ function Content({ manifest, before, held, isWhole }: {
             {manifest.files.map(({ name, chunks }) => (
               <tr key={name}>
                 <th scope="row" class="name">
-                  {isWhole ? <a href={fileUrl(digest, name)} download={name.split("/").at(-1)}>{name}</a> : name}
+                  {isWhole
+                    ? <a href={fileUrl(digest, name)} download={name.split("/").at(-1)}>{visible(name)}</a>
+                    : visible(name)}
                 </th>
                 <td class="number">{chunks === undefined ? "–" : size(chunks.size)}</td>
                 <td class="number wide">{chunks === undefined ? "–" : count(chunks.count)}</td>

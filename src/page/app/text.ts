@@ -28,6 +28,15 @@ export function age(at: number | undefined, now: number): string {
   return `${Math.floor(seconds / span)} ${name} ago`;
 }
 
+/** Characters that have no shape of their own, or change the direction of the text after them. */
+// deno-lint-ignore no-control-regex
+const UNSEEN = /[\0-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+
+/** A name as it is, and not as it wants to be seen. */
+export function visible(name: string): string {
+  return name.replace(UNSEEN, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
 /** A number of milliseconds. */
 export function duration(ms: number): string {
   return ms < 10 ? `${ms.toFixed(1)} ms` : ms < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;

@@ -103,7 +103,7 @@ function optionsOf(element: HTMLElement): uPlot.Options {
     height: 240,
     cursor: { drag: { x: false, y: false } },
     scales: {
-      x: { time: true, range: (_, min, max) => padded(min, max, min === max ? 60 : 0) },
+      x: { time: true, range: ({ data: [times] }) => padded(times[0]!, times.at(-1)!, times.length > 1 ? 1 : 60) },
       bytes: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] },
       index: { range: (_, min, max) => padded(min, max, min === max ? 1 : 0) },
       took: { range: (_, __, max) => [0, Math.max((max ?? 0) * 2, 1)] }, // below the indices, mostly

@@ -139,10 +139,11 @@ export async function* archiveRange(
   const { content } = manifest;
   const at = (chunk: number) => beginningSize(manifest) + content.offset(chunk) + chunk * PART_HEAD;
   const first = lastThat(content.count + 1, (chunk) => at(chunk) <= start); // its record has `start`, or is the END
+  const after = lastThat(content.count + 1, (chunk) => at(chunk) < end) + 1; // nothing is read ahead beyond the range
   let position = start < beginningSize(manifest) ? 0 : at(first);
   async function* from(): AsyncGenerator<Uint8Array, void, undefined> {
     if (position === 0) yield* beginning(manifest);
-    yield* parts(reader, first, content.count);
+    yield* parts(reader, first, Math.min(after, content.count));
     yield* encodeRecord(Type.END, endOf(manifest.files.length, content.size, manifest.digest));
   }
   for await (const piece of from()) {

@@ -5,12 +5,11 @@
  */
 
 import { checkTimeout, limitOf } from "../../checks.ts";
-import { cancelled, hasCode, messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { cancelled, hasCode, reasonOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
 import { onAbort, raceAbort } from "../../async/mod.ts";
 import { ChunkSet, fetchBytes, toHex } from "../../stream/mod.ts";
 import { type BodyWatch, discardBody, readBody, readLimited } from "../body.ts";
-import { type InstallNotification, notificationJson, type NotificationReply, parseReply } from "../notification.ts";
 import {
   JSON_TYPE,
   type ListedSnapshot,
@@ -38,8 +37,6 @@ export type ExchangeInit = Omit<RequestInit, "signal" | "headers"> & {
   readonly duplex?: "half";
 };
 
-/** The longest answer to a notification, in bytes. */
-const MAX_REPLY = 64 * 1024;
 /** The longest list of snapshots, in bytes. */
 const MAX_LIST = 1024 * 1024;
 /** The most further sources that are looked at. */
@@ -244,21 +241,6 @@ export class HttpSource {
     }
   }
 
-  /** Says that the log before an index is gone. */
-  async notify(notification: InstallNotification, signal: AbortSignal | undefined): Promise<NotificationReply> {
-    const body = JSON.stringify(notificationJson(notification));
-    const init = { method: "POST", body, headers: { "Content-Type": JSON_TYPE } };
-    return await this.exchange("/snapshots/notification", init, signal, async (response, watch) => {
-      if (response.status !== 200) throw await responseError(response, this.url, watch);
-      const bytes = await readLimited(response, MAX_REPLY, watch);
-      try {
-        return parseReply(bytes);
-      } catch (error) {
-        throw unexpected(response, this.url, "an answer to a notification", error);
-      }
-    });
-  }
-
   #get<T>(
     path: string,
     headers: Record<string, string>,
@@ -296,7 +278,7 @@ export class HttpSource {
       if (watch.signal.aborted) throw watch.signal.reason;
       if (error instanceof SnapshotError) throw error;
       this.#moved = undefined; // the new address may be the one that does not answer
-      throw new SnapshotError("UNAVAILABLE", `${this.url} cannot be reached, or broke off: ${messageOf(error)}`, {
+      throw new SnapshotError("UNAVAILABLE", `${this.url} cannot be reached, or broke off: ${reasonOf(error)}`, {
         source: this.url,
         cause: error,
       });

@@ -7,10 +7,21 @@
 import { checkOptions, checkSignal, checkTimeout, duration } from "../../checks.ts";
 import { throwIfCancelled } from "../../errors.ts";
 import { Operation, pause } from "../../async/mod.ts";
-import { checkNotification, type InstallNotification, type NotificationReply } from "../notification.ts";
+import {
+  checkNotification,
+  type InstallNotification,
+  notificationJson,
+  type NotificationReply,
+  parseReply,
+} from "../notification.ts";
+import { readLimited } from "../body.ts";
+import { JSON_TYPE, responseError, unexpected } from "../wire.ts";
 import { HttpSource } from "./http_source.ts";
 import { RETRY_FOR, RetryBudget } from "./retry_budget.ts";
 import type { Source } from "./source.ts";
+
+/** The longest answer to a notification, in bytes. */
+const MAX_REPLY = 64 * 1024;
 
 /**
  * Options of {@linkcode notifyInstall}.
@@ -73,7 +84,7 @@ export function notifyInstall(
       throwIfCancelled(signal);
       let wait = interval;
       try {
-        const reply = await server.notify(notification, signal);
+        const reply = await tell(server, notification, signal);
         budget.succeeded();
         if (reply.progress !== undefined) tracker.set(reply.progress);
         if (reply.result !== "IN_PROGRESS") return reply;
@@ -84,6 +95,25 @@ export function notifyInstall(
         wait = asked;
       }
       await pause(wait, signal);
+    }
+  });
+}
+
+/** Says that the log before an index is gone, once. */
+async function tell(
+  server: HttpSource,
+  notification: InstallNotification,
+  signal: AbortSignal | undefined,
+): Promise<NotificationReply> {
+  const body = JSON.stringify(notificationJson(notification));
+  const init = { method: "POST", body, headers: { "Content-Type": JSON_TYPE } };
+  return await server.exchange("/snapshots/notification", init, signal, async (response, watch) => {
+    if (response.status !== 200) throw await responseError(response, server.url, watch);
+    const bytes = await readLimited(response, MAX_REPLY, watch);
+    try {
+      return parseReply(bytes);
+    } catch (error) {
+      throw unexpected(response, server.url, "an answer to a notification", error);
     }
   });
 }

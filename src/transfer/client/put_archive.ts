@@ -4,7 +4,7 @@
  * @module
  */
 
-import { messageOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { messageOf, reasonOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { pause, type Tracker } from "../../async/mod.ts";
 import { progress, type Throttle, throttled } from "../../stream/mod.ts";
 import { type BodyWatch, readLimited } from "../body.ts";
@@ -57,7 +57,7 @@ export async function put(
       throw body.failure.error;
     }
     if (error instanceof SnapshotError) throw error;
-    throw new SnapshotError("UNAVAILABLE", `${server.url} broke off: ${messageOf(error)}`, {
+    throw new SnapshotError("UNAVAILABLE", `${server.url} broke off: ${reasonOf(error)}`, {
       source: server.url,
       cause: error,
     });

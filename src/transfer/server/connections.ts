@@ -50,6 +50,11 @@ export class Connections {
     return () => void connected.running--;
   }
 
+  /** Reports whether a request is being answered at a connection. */
+  isAnswering(socket: Socket): boolean {
+    return (this.#open.get(socket.remoteAddress ?? "")?.get(socket)?.running ?? 0) > 0;
+  }
+
   #evict(newest: Socket): void {
     let most = new Map<Socket, Connected>();
     for (const own of this.#open.values()) if (own.size > most.size) most = own;

@@ -66,6 +66,8 @@ export function nodeListener(handler: Handler): NodeListener {
   checkFunction(handler, "handler");
   return (request, response, next) => {
     const [incoming, outgoing] = [request as IncomingMessage, response as ServerResponse]; // HTTP/2's have the same
+    const address = withSlash(incoming);
+    if (address !== undefined) return void outgoing.writeHead(308, { Location: address }).end();
     if (!incoming.readableDidRead || !hasBody(incoming)) return void answer(handler, incoming, outgoing);
     const error = new SnapshotError(
       "UNAVAILABLE",
@@ -75,6 +77,18 @@ export function nodeListener(handler: Handler): NodeListener {
     if (next !== undefined) next(error);
     else outgoing.writeHead(500).end();
   };
+}
+
+/**
+ * Where the page is, for whoever asks for the place at which a framework mounted the handler without the slash that
+ * ends it: the page's own addresses are relative, and would lead elsewhere. The framework has taken the place away.
+ */
+function withSlash(incoming: IncomingMessage & { readonly originalUrl?: string }): string | undefined {
+  const { originalUrl = "", url = "" } = incoming;
+  const [path, query] = originalUrl.split(/(?=\?)/, 2);
+  if (hasBody(incoming) || path!.endsWith("/") || !/^\/(\?|$)/.test(url)) return undefined;
+  const name = path!.slice(path!.lastIndexOf("/") + 1);
+  return name === "" ? undefined : `./${name}/${query ?? ""}`;
 }
 
 function hasBody({ method }: IncomingMessage): boolean {

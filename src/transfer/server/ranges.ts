@@ -35,7 +35,18 @@ export function parseRanges(header: string | null, size: number): readonly Range
     if (range !== "unsatisfiable") ranges.push(range);
   }
   if (ranges.length === 0) return "unsatisfiable";
-  return ranges.length === 1 || total(ranges) <= size ? ranges : undefined;
+  return ranges.length === 1 || total(ranges) <= size ? coalesced(ranges) : undefined;
+}
+
+/** Joins each range that begins within the one before it: of one chunk, every range would read and hash all. */
+function coalesced(ranges: readonly Range[]): readonly Range[] {
+  const joined: Range[] = [];
+  for (const range of ranges) {
+    const last = joined.at(-1);
+    if (last === undefined || range.start < last.start || range.start >= last.end) joined.push(range);
+    else joined[joined.length - 1] = { start: last.start, end: Math.max(last.end, range.end) };
+  }
+  return joined;
 }
 
 function parseRange(item: string, size: number): Range | "unsatisfiable" | undefined {

@@ -338,7 +338,8 @@ function notFound(): Response {
   return problem(
     new SnapshotError(
       "NOT_FOUND",
-      "There is nothing at this address: all that there is begins with /snapshots or /log",
+      "There is nothing at this address: all that there is begins with /snapshots or /log, a prefix being taken away " +
+        "where the handler is mounted",
     ),
   );
 }

@@ -114,10 +114,12 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   );
   server.requestTimeout = 0; // five minutes otherwise, for the whole of a body
   server.headersTimeout = stallTimeout;
-  server.on("connection", (socket) => {
-    connections.add(socket);
-    // Idle is also who waits for a large body to be verified: only a client that does not take its answer has to go.
-    socket.setTimeout(stallTimeout, () => void (socket.writableLength > 0 && socket.destroy()));
+  server.on("connection", (socket) => connections.add(socket));
+  server.timeout = stallTimeout; // of each request at a connection: `socket.setTimeout` would be of the first one only
+  // Idle is also who waits for a large body to be verified: only a client that does not take its answer has to go, or
+  // that asks for nothing. Without a listener the server would end the connection of either.
+  server.on("timeout", (socket) => {
+    if (socket.writableLength > 0 || !connections.isAnswering(socket)) socket.destroy();
   });
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, hostname, resolve));
   return {

@@ -169,7 +169,8 @@ export class Uploads {
 
   async take(gap: string | null): Promise<Response> {
     const { target, creationGap = CREATION_GAP } = this.#options;
-    if (target === undefined) throw new SnapshotError("UNSUPPORTED", "Nothing takes snapshots here");
+    // Returned, not thrown: that somebody asks is no error of the server's.
+    if (target === undefined) return problem(new SnapshotError("UNSUPPORTED", "Nothing takes snapshots here"));
     if (gap !== null && !/^[0-9]{1,15}$/.test(gap)) {
       throw new SnapshotError("MALFORMED", `A gap is a number, not ${gap.slice(0, 100)}`);
     }

@@ -21,7 +21,7 @@ import org.apache.flink.streaming.api.functions.source.legacy.*;
 import org.apache.flink.util.Collector;
 
 /**
- * The job that wrote tests/fixtures/flink: DIR PARALLELISM KEYS (native|canonical) (plain|snappy), with 128 key groups,
+ * The job that wrote tests/fixtures/flink: DIR PARALLELISM KEYS (native|rocksdb|canonical) (plain|snappy), with 128 key groups,
  * or as many as MAXP says. Prints where the savepoint is.
  */
 public class Job {
@@ -157,7 +157,8 @@ public class Job {
     int parallelism = Integer.parseInt(args[1]);
     long keys = Long.parseLong(args[2]);
     Configuration c = new Configuration();
-    c.setString("state.backend.type", "hashmap");
+    c.setString("state.backend.type", args[3].equals("rocksdb") ? "rocksdb" : "hashmap");
+    c.setString("execution.checkpointing.incremental", "true");
     c.setString("execution.checkpointing.dir", "file://" + dir + "/checkpoints");
     c.setString("execution.checkpointing.data-inline-threshold", "0");
     c.setString("execution.checkpointing.snapshot-compression", String.valueOf(args[4].equals("snappy")));
@@ -174,7 +175,7 @@ public class Job {
         .uid("keyed").name("Keyed").returns(Types.STRING).addSink(new DiscardingSink<>());
     JobClient job = e.executeAsync("job");
     while (done.get() < keys || rules.get() < 2L * parallelism) Thread.sleep(50);
-    SavepointFormatType format = args[3].equals("native") ? SavepointFormatType.NATIVE : SavepointFormatType.CANONICAL;
+    SavepointFormatType format = args[3].equals("canonical") ? SavepointFormatType.CANONICAL : SavepointFormatType.NATIVE;
     String at = job.stopWithSavepoint(false, "file://" + dir + "/savepoints", format).get();
     System.out.println("{\"path\":\"" + at.replaceFirst("^file:/*", "/") + "\"}");
     System.exit(0);

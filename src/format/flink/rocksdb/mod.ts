@@ -4,12 +4,13 @@
  * @module
  */
 
-import { SnapshotError } from "../../../errors.ts";
+import { hasCode, messageOf, SnapshotError } from "../../../errors.ts";
 import { compareBytes, concat } from "../../../stream/mod.ts";
 import type { Handle, KeyedHandle, NamedHandle } from "../handles.ts";
 import type { Layout } from "../layout.ts";
+import { unsupported } from "./blocks.ts";
 import { type Families, familiesOf, recordsOf, type TableFile } from "./log.ts";
-import { Change, Table, type TableEntry } from "./table.ts";
+import { Change, type Deleted, Table, type TableEntry } from "./table.ts";
 
 /** The most bytes of a log that is read: it has a line for each table. */
 const MAX_LOG = 64 * 1024 * 1024;
@@ -40,13 +41,18 @@ export async function checkDatabaseFile(
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   if (handle === undefined) return undefined;
-  if (name.endsWith(TABLE)) return await (await Table.open(layout, handle, signal)).check(signal);
-  if (name.startsWith(LOG)) {
-    for (
-      const _ of recordsOf(await readLog(layout, handle, signal), layout.nameOf(handle))
-    );
+  try {
+    if (name.endsWith(TABLE)) await (await Table.open(layout, handle, signal)).check(signal);
+    if (name.startsWith(LOG)) {
+      for (
+        const _ of recordsOf(await readLog(layout, handle, signal), layout.nameOf(handle))
+      );
+    }
+    return undefined;
+  } catch (error) {
+    if (!hasCode(error, "UNSUPPORTED")) throw error;
+    return messageOf(error);
   }
-  return undefined;
 }
 
 async function readLog(layout: Layout, handle: Handle, signal: AbortSignal | undefined): Promise<Uint8Array> {
@@ -89,7 +95,9 @@ async function* changesOf(
         file: name,
       });
     }
-    for await (const entry of (await Table.open(layout, handle, signal)).entries(range.first, signal)) {
+    const table = await Table.open(layout, handle, signal);
+    if (table.deleted.some((it) => isBetween(it, range))) throw unsupported(name, "ranges of its keys were deleted");
+    for await (const entry of table.entries(range.first, signal)) {
       if (compareBytes(entry.key.subarray(0, range.last.length), range.last) > 0) break;
       if (compareBytes(entry.key, range.first) >= 0) yield entry;
     }
@@ -100,6 +108,11 @@ async function* changesOf(
 export interface KeyRange {
   readonly first: Uint8Array;
   readonly last: Uint8Array;
+}
+
+/** Whether keys of a range were deleted: Flink deletes those of other workers, which are outside of it. */
+function isBetween({ first, end }: Deleted, range: KeyRange): boolean {
+  return compareBytes(first.subarray(0, range.last.length), range.last) <= 0 && compareBytes(end, range.first) > 0;
 }
 
 /** The keys of a state in their order, each with what became of its changes. */

@@ -1,0 +1,25 @@
+/**
+ * What JSON has no form for, in objects that programs log.
+ *
+ * @module
+ */
+
+import { SnapshotError } from "../errors.ts";
+import { toHex } from "./bytes.ts";
+
+/** Adds `toJSON` to an object. It is not enumerable: the object can be cloned, compared and spread. */
+export function withJson<T extends object>(members: T): T & { toJSON(): Record<string, unknown> } {
+  const toJSON = () => plain(members) as Record<string, unknown>;
+  return Object.defineProperty({ ...members }, "toJSON", { value: toJSON }) as ReturnType<typeof withJson<T>>;
+}
+
+/** A value as one that JSON has. */
+function plain(value: unknown): unknown {
+  if (typeof value === "bigint") return String(value);
+  if (value instanceof Uint8Array) return toHex(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof SnapshotError) return value.toJSON();
+  if (value instanceof Error) return { name: value.name, message: value.message };
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, plain(member)]));
+}

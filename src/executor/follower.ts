@@ -143,12 +143,11 @@ export class Follower implements AsyncDisposable {
    *
    * @param options a higher term, if others may have been promoted that this one has not heard of
    * @returns the entry
-   * @throws {SnapshotError} `MALFORMED` if the term is not above all that are known; `BUSY` while it is being promoted;
-   *   `CLOSED`, `NO_SPACE`
+   * @throws {SnapshotError} `MALFORMED` if the term is not above all known, `BUSY` while it is promoted, or `NO_SPACE`
    */
   async promote(options: { readonly term?: bigint } = {}): Promise<LogEntry> {
     const { leadership } = this.#context;
-    const { term = leadership.term + 1n } = checkOptions(options, { term: checkIndex });
+    const { term = leadership.next } = checkOptions(options, { term: checkIndex });
     if (this.#isPromoting) throw new SnapshotError("BUSY", "This follower is being promoted already");
     this.#isPromoting = true; // else the entries of both would have the later one's term
     let entry: LogEntry;

@@ -17,6 +17,9 @@ import { LogSource, type Source } from "../transfer/mod.ts";
 /** The longest that an opening waits for its followers, in milliseconds. */
 const ASK_TIMEOUT = 3000;
 
+/** The term of a leader that nobody was before. */
+export const FIRST_TERM = 1n;
+
 /** The role of a replica. */
 export type Role = "leader" | "follower" | "superseded";
 
@@ -51,6 +54,11 @@ export class Leadership {
   get term(): bigint {
     const own = this.#ownTerm();
     return own > this.#heard ? own : this.#heard;
+  }
+
+  /** The term in which this one can lead: above that of a first leader, though nothing was heard of it. */
+  get next(): bigint {
+    return (this.term > FIRST_TERM ? this.term : FIRST_TERM) + 1n;
   }
 
   /** Notes that another one is followed. */

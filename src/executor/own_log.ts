@@ -10,6 +10,7 @@ import type { LogEntry } from "../state/mod.ts";
 import { batchesOf } from "./any_log.ts";
 import type { ExecutorEvent } from "./events.ts";
 import { closed, type FsmCaller } from "./fsm_caller.ts";
+import { FIRST_TERM } from "./leadership.ts";
 import { Turns } from "./turns.ts";
 
 /** The most proposals that are appended and applied in one go. */
@@ -120,7 +121,7 @@ export class OwnLogFollower {
   async propose(entry: Pick<LogEntry, "data" | "configuration">, validated?: unknown): Promise<LogEntry> {
     const [proposed] = await this.#enqueue([validated], (last) => {
       this.#context.checkLeads(); // here, so that nothing is appended that was queued before somebody else led
-      const term = this.#term ?? (last.term > 0n ? last.term : 1n);
+      const term = this.#term ?? (last.term > 0n ? last.term : FIRST_TERM);
       this.#time = Math.max(this.#time, this.#fsm.time, Math.floor(this.#context.now()));
       return [{ ...entry, index: last.index + 1n, term, time: this.#time }];
     });

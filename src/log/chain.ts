@@ -13,7 +13,7 @@
  */
 
 import { copyBytes, unfit } from "../checks.ts";
-import { SnapshotError } from "../errors.ts";
+import { hasCode, SnapshotError } from "../errors.ts";
 import { bytesOfText, concat, DIGEST_SIZE, sha256Now, u64 } from "../stream/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { yieldTurn } from "../async/mod.ts";
@@ -83,12 +83,12 @@ export class LogChain {
   }
 
   /**
-   * The digest at an index that the log has.
+   * The digest at an index that the log has; nothing if it was purged meanwhile.
    *
    * @param index the index
    * @param entries reads the log from an index on
    */
-  async at(index: bigint, entries: (from: bigint) => AsyncIterable<LogEntry>): Promise<Uint8Array> {
+  async at(index: bigint, entries: (from: bigint) => AsyncIterable<LogEntry>): Promise<Uint8Array | undefined> {
     const known = this.#known.get(index);
     if (known !== undefined) return known;
     let nearest = this.#base;
@@ -96,12 +96,17 @@ export class LogChain {
     let digest = this.#known.get(nearest)!;
     let [last, count] = [nearest, 0];
     const writer = new EntryWriter();
-    for await (const entry of entries(nearest + 1n)) {
-      digest = nextDigest(digest, writer.alone(entry));
-      last = entry.index;
-      if (last === index) break;
-      if (entry.index % SPACING === 0n) this.note(entry.index, digest);
-      if (++count % TURN === 0) await yieldTurn();
+    try {
+      for await (const entry of entries(nearest + 1n)) {
+        digest = nextDigest(digest, writer.alone(entry));
+        last = entry.index;
+        if (last === index) break;
+        if (entry.index % SPACING === 0n) this.note(entry.index, digest);
+        if (++count % TURN === 0) await yieldTurn();
+      }
+    } catch (error) {
+      if (!hasCode(error, "NOT_FOUND") || this.#base <= nearest) throw error;
+      return index < this.#base ? undefined : await this.at(index, entries); // a purge has passed by meanwhile
     }
     if (last !== index) throw new SnapshotError("UNAVAILABLE", `The log no longer has entry ${index}`, { index });
     this.note(index, digest);

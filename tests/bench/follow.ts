@@ -31,7 +31,8 @@ async function open(name: string) {
   const machine = new KeyValueMachine(utf8Codec());
   const log = await SqliteLog.open(`${root}/${name}.db`);
   const storage = await DirectoryStorage.open(`${root}/${name}`);
-  return await Replica.open({ machine, log, storage });
+  // No snapshots, behind which the log would be purged: it is what is measured.
+  return await Replica.open({ machine, log, storage, triggers: { interval: 0, entries: 0 } });
 }
 
 type Opened = Awaited<ReturnType<typeof open>>;

@@ -142,6 +142,24 @@ test("of two promotions at once one is refused, and the term is the other's", as
   });
 });
 
+test("one that is promoted, and has heard of nobody, leads in a term that is not the first leader's", async () => {
+  const purge = { gap: 1, upToSnapshotIndex: "newest" as const };
+  const [first, second] = [await node("first", { purge }), await node("second")];
+  await within([first, second], async () => {
+    await put(first, 3);
+    await first.replica.snapshot().result;
+    assert.equal(first.log.firstIndex, 4n); // of its history nothing but the last term is left to be compared
+    first.isUp = false;
+    assert.equal((await second.replica.follow([first.source]).promote()).term, 2n);
+    await put(second, 2, 10);
+    const { seen, onEvent } = until([], ({ type }) => type === "disconnected");
+    first.replica.follow([second.source], { onEvent });
+    const event = await seen;
+    assert.isTrue(event.type === "disconnected" && hasCode(event.error, "STALE"), JSON.stringify(event.type));
+    assert.equal(first.machine.get("k2"), "v2");
+  });
+});
+
 test("what only a former leader had is never mixed in, and is named", async () => {
   const [first, second] = [await node("first"), await node("second")];
   await within([first, second], async () => {

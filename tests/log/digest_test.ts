@@ -2,6 +2,8 @@
 
 import type { LogEntry } from "../../mod.ts";
 import { MemoryLog } from "../../mod.ts";
+import { baseDigest, LogChain } from "../../src/log/chain.ts";
+import { purged } from "../../src/log/mod.ts";
 import { assert, test } from "../support/harness.ts";
 import { Random } from "../support/random.ts";
 
@@ -52,4 +54,23 @@ test("purges at once leave the digest of the history as it was", async () => {
   await Promise.all([log, whole].map((one) => one.append(entries(1n, 5000))));
   await Promise.all([100n, 3000n, 2000n, 4000n].map((index) => log.purge(index)));
   assert.deepEqual([log.firstIndex, await log.digest(5000n)], [4001n, await whole.digest(5000n)]);
+});
+
+test("a purge that passes by while a history is digested spoils nothing", async () => {
+  const all = entries(1n, 4);
+  const whole = async function* (from: bigint) {
+    yield* all.slice(Number(from) - 1);
+  };
+  const before = baseDigest(0n, 0n);
+  const digestAt = (index: bigint) => new LogChain(0n, before).at(index, whole);
+  const second = (await digestAt(2n))!;
+  for (const [index, expected] of [[1n, undefined], [4n, await digestAt(4n)]] as const) {
+    const chain = new LogChain(0n, before);
+    const found = await chain.at(index, async function* (from) {
+      if (from > 2n) return yield* whole(from);
+      chain.rebase(2n, second); // the first two are purged, before they are read
+      throw purged(from, 3n);
+    });
+    assert.deepEqual(found, expected);
+  }
 });

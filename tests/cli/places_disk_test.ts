@@ -3,6 +3,7 @@
 import process from "node:process";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { DirectoryBucket } from "../../src/bucket/directory/mod.ts";
+import { SqliteLog } from "../../src/log/sqlite.ts";
 import { ObjectStorage } from "../../src/storage/object/mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory/mod.ts";
 import { assert, pieces, test } from "../support/harness.ts";
@@ -54,6 +55,17 @@ test("cli: archives and buckets are looked at like directories, and PLACE#INDEX 
       }
     }
     assert.isEmpty(await readdir(`${directory}/tmp`));
+  }));
+
+test("cli: the directory of a replica is looked at like the storage in it", () =>
+  inTemp(async (directory) => {
+    await saveParts(`${directory}/snapshots`, 3n, [1, 2]);
+    await (await SqliteLog.open(`${directory}/log.db`)).close();
+    for (const command of ["ls", "inspect", "verify"]) {
+      const [whole, storage] = [await run([command, directory]), await run([command, `${directory}/snapshots`])];
+      assert.strictEqual(whole.code, 0, whole.stderr);
+      assert.strictEqual(text(whole).replaceAll(/\d+ s ago/g, ""), text(storage).replaceAll(/\d+ s ago/g, ""));
+    }
   }));
 
 test("cli: what is no snapshot fails in a line, whatever it is", () =>

@@ -57,6 +57,7 @@ async function bundleForNode(root: string, { exports }: Manifest): Promise<void>
   await command(`${RUNTIMES}/esbuild/node_modules/.bin/esbuild`, [
     ...Object.values(exports).map((entry) => entry.default),
     ...["--bundle", "--splitting", "--format=esm", "--packages=external", "--platform=node", "--target=node22"],
+    "--keep-names", // a class that makes itself by a static method is `_Replica` otherwise, where somebody prints one
     ...["--sourcemap", "--log-level=warning", `--outdir=${NODE}`, "--outbase=.", "--chunk-names=chunks/[hash]"],
   ], root);
 }

@@ -133,6 +133,7 @@ async function openPath(named: string, invocation: Invocation): Promise<Place> {
   if (kind === "directory") {
     const entries = await disk.list(path);
     if (entries.some(({ name }) => STORED.test(name))) return await openDirectory(path);
+    if (await isReplica(path)) return await openDirectory(`${path}/snapshots`);
     if (await isBucketDirectory(path)) {
       return await openBucket({
         name: path,
@@ -155,6 +156,14 @@ export async function followed(path: string): Promise<string> {
   return await realpath(path).catch((cause) => {
     throw new SnapshotError("NOT_FOUND", `${path} is a link that leads nowhere`, { file: path, cause });
   });
+}
+
+/** Reports whether a directory is a replica's, as `follow` and `restore` make it: the log is beside the snapshots. */
+async function isReplica(path: string): Promise<boolean> {
+  const [log, snapshots] = await Promise.all(
+    ["log.db", "snapshots"].map((name) => defaultDisk().stat(`${path}/${name}`)),
+  );
+  return log?.kind === "file" && snapshots?.kind === "directory";
 }
 
 async function openDirectory(path: string): Promise<Place> {

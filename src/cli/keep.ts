@@ -4,7 +4,8 @@
  * @module
  */
 
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm, rmdir } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { copyBackup } from "../backup/restore.ts";
 import { SnapshotError } from "../errors.ts";
 import { DirectoryStorage } from "../storage/directory/mod.ts";
@@ -76,10 +77,27 @@ async function restoreBackup({ positionals, options, json, signal, io }: Invocat
     } finally {
       await files.log.close();
       await files.storage.close();
-      if (!isDone && made !== undefined) await rm(made, { recursive: true });
+      if (!isDone && made !== undefined) await removeBegun(resolve(path), resolve(made));
     }
   } finally {
     await close();
+  }
+}
+
+/**
+ * Removes what was begun to be restored, and the directories that were made for it: what others have put there stays.
+ *
+ * @param path the directory that it was restored into
+ * @param made that one, or one above it
+ */
+async function removeBegun(path: string, made: string): Promise<void> {
+  for (const name of await readdir(path)) {
+    if (name === "snapshots" || name.startsWith("log.db")) await rm(join(path, name), { recursive: true });
+  }
+  try {
+    for (let at = path; at.length >= made.length; at = dirname(at)) await rmdir(at);
+  } catch {
+    // It is not empty.
   }
 }
 

@@ -71,8 +71,17 @@ export const ranges: Target = {
     if (parsed === undefined) {
       return law(good.length > 1 && good.reduce((sum, [start, end]) => sum + end - start, 0) > size, say);
     }
-    law(typeof parsed === "object" && parsed.length === good.length, say);
-    good.forEach(([start, end], i) => law(parsed[i]!.start === start && parsed[i]!.end === end, say));
+    law(typeof parsed === "object", say);
+    if (typeof parsed !== "object") return;
+    let at = 0; // the one that has the last of the wanted; a further one begins outside of it
+    good.forEach(([start, end], i) => {
+      if (i > 0 && !(start >= parsed[at]!.start && start < parsed[at]!.end)) at++;
+      law(at < parsed.length && start >= parsed[at]!.start && end <= parsed[at]!.end, say);
+    });
+    law(at === parsed.length - 1, say);
+    for (const { start, end } of parsed) {
+      law(good.some((it) => it[0] === start) && good.some((it) => it[1] === end), say); // nothing more than was wanted
+    }
     law(good.length === 1 || total(parsed) <= size, say);
     const tags = Array.from({ length: random.below(4) }, () => random.pick(TAGS)).join(random.pick([",", ", "]));
     const seen = tags.split(",").map((tag) => tag.trim());

@@ -10,6 +10,7 @@ import { type Loot, writeLoot } from "./loot.ts";
 export class Crowd {
   readonly #process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
+  readonly #ended: Promise<void>;
 
   /**
    * @param seed chooses
@@ -19,6 +20,8 @@ export class Crowd {
   constructor(seed: number, count: number, ports: readonly number[]) {
     const [program, ...args] = commandOf("tests/siege/crowd_child.ts", ...[seed, count, ...ports].map(String));
     this.#process = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
+    this.#process.stdin!.on("error", () => {}); // it has ended: there is no answer
+    this.#ended = new Promise((resolve) => this.#process.once("close", () => resolve()));
     this.#lines = createInterface({ input: this.#process.stdout! })[Symbol.asyncIterator]();
   }
 
@@ -40,10 +43,8 @@ export class Crowd {
   }
 
   /** Ends their process. */
-  close(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#process.once("close", () => resolve());
-      this.#process.stdin!.end();
-    });
+  async close(): Promise<void> {
+    this.#process.stdin!.end();
+    await this.#ended;
   }
 }

@@ -22,6 +22,7 @@ export const CHILDREN: readonly string[] = [
   "tests/crash/full_disk_child.ts",
   "tests/crash/full_log_child.ts",
   "tests/chaos/child.ts",
+  "tests/siege/crowd_child.ts",
 ];
 
 /**

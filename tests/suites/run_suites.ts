@@ -1,5 +1,4 @@
-// Runs suites side by side: one more at a time than there are cores, each with its own output. A third of a suite's time
-// is waiting: for disks, for time-outs of real services, for processes to start.
+// Runs suites side by side: as many at a time as there are cores, each with its own output.
 
 import { ROOT } from "./program.ts";
 import type { Outcome, Suite } from "./suite.ts";
@@ -37,7 +36,7 @@ export async function runSuites(
       outcomes.push([suite.title, outcome]);
     }
   };
-  await Promise.all(Array.from({ length: navigator.hardwareConcurrency + 1 }, work));
+  await Promise.all(Array.from({ length: Math.max(navigator.hardwareConcurrency, 1) }, work));
   for (const [title, { failed, output }] of outcomes) {
     if (failed > 0 && suites.length > 1) {
       console.log(`\nFAILED, the end of ${title} once more:\n${output.trim().slice(-6000)}`);

@@ -60,7 +60,8 @@ export interface JetStreamBucketOptions {
   /** The name: letters, digits, `_` and `-`. Made if there is none. */
   readonly bucket: string;
   /**
-   * The number of servers that keep a new bucket: 1, 3 or 5.
+   * The number of servers that keep a new bucket: 1, 3 or 5. More than one need NATS 2.10 or newer, since those before
+   * do not heed conditions together.
    *
    * @default {1}
    */
@@ -107,7 +108,8 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
    *
    * @param connection a connection; stays the caller's, and is to be closed after the bucket
    * @param options which bucket
-   * @throws {SnapshotError} `UNSUPPORTED` if a package of NATS is not installed
+   * @throws {SnapshotError} `UNSUPPORTED` if a package of NATS is not installed, the stream keeps something else, or
+   *   is on several servers that are too old
    */
   static async open(connection: NatsConnection, options: JetStreamBucketOptions): Promise<JetStreamBucket> {
     checkConnection(connection, "connection");

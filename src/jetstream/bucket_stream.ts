@@ -18,6 +18,12 @@ import { loadNats, nats as packages } from "./nats.ts";
 /** The looks at a stream that is being made, and the pause before each, in milliseconds. */
 const MAKING_LOOKS = 10;
 const RETRY: Backoff = { first: 50, longest: 1000 };
+/**
+ * The first servers of which several heed a condition. Those before look at it before they agree on a message, and not
+ * when it is stored: of two puts on the same condition both may be acknowledged, and the first is lost
+ * (nats-server issue 4320).
+ */
+const HEEDING: readonly [number, number] = [2, 10];
 
 /** The subjects of a bucket. The stream keeps the last message of each. */
 export interface BucketSubjects {
@@ -170,6 +176,18 @@ export class BucketStream {
     }
   }
 
+  /** Refuses servers that together do not keep what a conditional put promises. */
+  #checkServers(replicas: number): void {
+    const { version = "" } = this.#connection.nats.info ?? {};
+    if (replicas === 1 || !isBefore(version, HEEDING)) return;
+    throw new SnapshotError(
+      "UNSUPPORTED",
+      `The stream ${this.#stream} is on ${replicas} servers of version ${version}, of which two puts on the same ` +
+        `condition may both succeed: snapshots would be lost. Use ${HEEDING.join(".")} or newer, or one replica`,
+      { source: this.#stream, actual: version, expected: HEEDING.join(".") },
+    );
+  }
+
   /** Finds the stream, or makes it. */
   async #find(replicas: number): Promise<StreamInfo> {
     const { DiscardPolicy, RetentionPolicy, StorageType } = packages().jetstream;
@@ -206,7 +224,7 @@ export class BucketStream {
     if (
       config.max_age === 0 && config.max_msgs_per_subject === 1 && config.storage === StorageType.File &&
       config.discard === DiscardPolicy.New && config.retention === RetentionPolicy.Limits
-    ) return;
+    ) return this.#checkServers(config.num_replicas);
     throw new SnapshotError(
       "UNSUPPORTED",
       `The stream ${this.#stream} cannot be a bucket: it keeps something else than the last message of each subject, ` +
@@ -214,6 +232,12 @@ export class BucketStream {
       { source: this.#stream },
     );
   }
+}
+
+/** Reports whether a version is before another. */
+function isBefore(version: string, [major, minor]: readonly [number, number]): boolean {
+  const [ownMajor = 0, ownMinor = 0] = version.split(".").map(Number);
+  return ownMajor < major || ownMajor === major && ownMinor < minor;
 }
 
 const NEVER: AbortSignal = new AbortController().signal;

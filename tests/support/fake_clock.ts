@@ -74,6 +74,11 @@ export class FakeClock implements Clock {
 
 /** So many turns of the event loop in which nothing happened say that nothing is going on but waiting. */
 const QUIET_TURNS = 40;
+/**
+ * Time passes by as much at once, in milliseconds, only after a while of real time, too: a page's bodies are read by
+ * tasks that come after any number of turns, and a time-out would else come before what is under way.
+ */
+const LONG = 1000;
 /** A test that takes so long hangs, in real milliseconds. The harness waits longer: the clock is to be put back first. */
 const HANGS = 180_000;
 type Work<T> = (clock: FakeClock) => T | Promise<T>;
@@ -115,7 +120,7 @@ export async function jumped<T>(milliseconds: number, work: () => Promise<T>): P
 
 async function withFakeTimers<T>(work: Work<T>, jump: number): Promise<T> {
   await Promise.resolve(); // the harness has set the timer that finds hangs by then
-  const real = { turn: realTurn(), now: performance.now.bind(performance) };
+  const real = { turn: realTurn(), rest: realRest(), now: performance.now.bind(performance) };
   const fake = new FakeTimers();
   const { clock } = fake;
   let settled = false;
@@ -128,7 +133,9 @@ async function withFakeTimers<T>(work: Work<T>, jump: number): Promise<T> {
       if (fake.wasBusy()) quiet = 0;
       // Who waits for no time waits for a turn. A wall clock that was set forward makes no timer due.
       if (clock.fire(clock.monotonic())) quiet = 0;
-      else if (quiet >= QUIET_TURNS && jump > 0 && clock.fire()) quiet = 0;
+      else if (quiet < QUIET_TURNS || jump === 0) continue;
+      else if (quiet === QUIET_TURNS && clock.waiting[0]! >= LONG) await real.rest();
+      else if (clock.fire()) quiet = 0;
       if (real.now() - begun > HANGS) throw new Error(`It hangs, after ${clock.passed} ms of fake time`);
     }
     return await done;
@@ -148,6 +155,12 @@ function realTurn(): () => Promise<void> {
       port1.onmessage = () => resolve();
       port2.postMessage(0);
     });
+}
+
+/** What lets a page do whatever it has to do; other runtimes do so in a turn. */
+function realRest(): () => Promise<void> {
+  const { setTimeout } = globalThis;
+  return () => "document" in globalThis ? new Promise((resolve) => setTimeout(resolve, 20)) : Promise.resolve();
 }
 
 /** A delay as timers take it: whole milliseconds. Part of one would be lost in the sum, and nobody come further. */

@@ -160,7 +160,7 @@ function realTurn(): () => Promise<void> {
 /** What lets a page do whatever it has to do; other runtimes do so in a turn. */
 function realRest(): () => Promise<void> {
   const { setTimeout } = globalThis;
-  return () => "document" in globalThis ? new Promise((resolve) => setTimeout(resolve, 20)) : Promise.resolve();
+  return () => "document" in globalThis ? new Promise((resolve) => setTimeout(resolve, 5)) : Promise.resolve();
 }
 
 /** A delay as timers take it: whole milliseconds. Part of one would be lost in the sum, and nobody come further. */

@@ -5,6 +5,7 @@
  */
 
 import type { LogBatch } from "../log/mod.ts";
+import { ENTRY_BYTES } from "./log_feed.ts";
 
 /** So many bytes are appended at once, about, and as many more may wait for it. */
 const MOST_BYTES = 1024 * 1024;
@@ -13,8 +14,6 @@ const MOST_BYTES = 1024 * 1024;
  * that waits too, such as a leader on the same machine. What comes after a pause is written at once.
  */
 const SPACING = 5;
-/** The approximate cost of an entry beside its data. */
-const ENTRY_BYTES = 64;
 
 /**
  * Appends batches in their order, one write after the other. A write to the disk costs about the same for one batch as

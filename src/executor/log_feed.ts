@@ -17,7 +17,7 @@ const RECENT_BYTES = 4 * 1024 * 1024;
 /** Digests are kept of so many batches. */
 const KEPT_DIGESTS = 1024;
 /** The approximate cost of an entry beside its data. */
-const ENTRY_BYTES = 64;
+export const ENTRY_BYTES = 64;
 
 /** Reads the log behind a replica. */
 export class LogFeed {

@@ -98,10 +98,10 @@ test("strangers: a connection is closed if its client reads nothing, or sends ha
 test("strangers: a client that waits for longer than it may stall is answered, as often as it asks", async () => {
   const serving = async (request: Request) => {
     const { length } = await request.bytes();
-    await new Promise((resolve) => setTimeout(resolve, 600)); // the verifying and loading of what it has sent
+    await new Promise((resolve) => setTimeout(resolve, 1500)); // the verifying and loading of what it has sent
     return new Response(`${length}`);
   };
-  const server = await serve(serving, { port: 0, stallTimeout: 200 });
+  const server = await serve(serving, { port: 0, stallTimeout: 1000 });
   for (let i = 0; i < 2; i++) {
     assert.strictEqual(await (await fetch(server.url, { method: "PUT", body: "12345" })).text(), "5");
   }
@@ -116,7 +116,7 @@ test("strangers: a connection is closed, too, if what its client does not read i
   };
   let asked = 0;
   const serving = () => new Response(asked++ === 0 ? "" : new ReadableStream(endless, { highWaterMark: 0 }));
-  const server = await serve(serving, { port: 0, stallTimeout: 200 });
+  const server = await serve(serving, { port: 0, stallTimeout: 1000 });
   const request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
   const socket = stranger(Number(new URL(server.url).port), request).resume();
   socket.once("data", () => void socket.pause().write(request));

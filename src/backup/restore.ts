@@ -98,7 +98,8 @@ export async function restoreBackup(
     load: (reader) => asReplica(() => machine.load(reader)),
     async take(entries) {
       for (const entry of entries) {
-        if (entry.configuration === undefined) await asReplica(() => machine.apply(entry));
+        const applying = entry.configuration === undefined ? asReplica(() => machine.apply(entry)) : undefined;
+        if (applying !== undefined) await applying; // most machines apply at once
       }
     },
   });

@@ -8,6 +8,7 @@ import { onAbort } from "../async/mod.ts";
 import { SnapshotError } from "../errors.ts";
 import { BATCH_BYTES, BATCH_ENTRIES, encodeBatch, type EncodedBatch, type LogStorage, purged } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
+import { batchesOf } from "./any_log.ts";
 import type { FsmCaller } from "./fsm_caller.ts";
 
 /** Batches are kept for other readers up to so many bytes. */
@@ -124,32 +125,33 @@ export class LogFeed {
   }
 
   async #make(from: bigint, last: bigint): Promise<EncodedBatch> {
+    const generation = this.#generation;
     const entries: LogEntry[] = [];
     let bytes = 0;
-    for await (const entry of this.#read(from)) {
-      if (entry.index > last) break;
-      bytes += entry.data.length + ENTRY_BYTES;
-      if (entries.length > 0 && bytes > BATCH_BYTES) break;
-      entries.push(entry);
-      if (entries.length === BATCH_ENTRIES) break;
+    reading: for await (const some of this.#read(from)) {
+      for (const entry of some) {
+        if (entry.index > last) break reading;
+        bytes += entry.data.length + ENTRY_BYTES;
+        if (entries.length > 0 && bytes > BATCH_BYTES) break reading;
+        entries.push(entry);
+        if (entries.length === BATCH_ENTRIES) break reading;
+      }
     }
-    const generation = this.#generation;
     const previous = await this.digest(from - 1n);
-    if (entries.length === 0 || previous === undefined) {
+    // What was read before the log was replaced, and what after it, need not be of one history.
+    if (entries.length === 0 || previous === undefined || this.#generation !== generation) {
       throw new SnapshotError("UNAVAILABLE", `The log no longer has entry ${from}`, { index: from });
     }
     const batch = encodeBatch(entries, previous);
-    if (this.#generation === generation) {
-      if (this.#digests.size === KEPT_DIGESTS) this.#digests.clear();
-      this.#digests.set(batch.last, batch.digest);
-    }
+    if (this.#digests.size === KEPT_DIGESTS) this.#digests.clear();
+    this.#digests.set(batch.last, batch.digest);
     return batch;
   }
 
-  #read(from: bigint): Iterable<LogEntry> | AsyncIterable<LogEntry> {
+  #read(from: bigint): Iterable<readonly LogEntry[]> | AsyncIterable<readonly LogEntry[]> {
     const first = this.#recent[0]?.index;
-    if (first === undefined || from < first) return this.#log.entries(from);
-    return this.#recent.slice(Number(from - first), Number(from - first) + BATCH_ENTRIES);
+    if (first === undefined || from < first) return batchesOf(this.#log, from);
+    return [this.#recent.slice(Number(from - first), Number(from - first) + BATCH_ENTRIES)];
   }
 
   #keep(entries: readonly LogEntry[]): void {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { neverThrowing } from "../async/mod.ts";
 import { SnapshotError } from "../errors.ts";
 import { toHex } from "./bytes.ts";
 
@@ -11,6 +12,11 @@ import { toHex } from "./bytes.ts";
 export function withJson<T extends object>(members: T): T & { toJSON(): Record<string, unknown> } {
   const toJSON = () => plain(members) as Record<string, unknown>;
   return Object.defineProperty({ ...members }, "toJSON", { value: toJSON }) as ReturnType<typeof withJson<T>>;
+}
+
+/** Wraps a listener, if there is one: what it is told of is JSON too, and an error that it throws is dropped. */
+export function listenerOf<T extends object>(listener: ((event: T) => void) | undefined): (event: T) => void {
+  return neverThrowing((event) => listener?.(withJson(event)));
 }
 
 /** A value as one that JSON has. */

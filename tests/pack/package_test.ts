@@ -39,6 +39,14 @@ test("package: it has what it needs, and nothing of the tests, of JSR, or of the
   assert.hasAllKeys(manifest.peerDependenciesMeta, Object.keys(manifest.peerDependencies));
 });
 
+test("package: what only Node has a use for is in the build for Node only", async () => {
+  const { root } = await packed();
+  const files = (await filesOf(root)).filter((file) => file.endsWith(".js"));
+  const having = [];
+  for (const file of files) if (/undici/.test(await Deno.readTextFile(`${root}/${file}`))) having.push(file);
+  assert.match(having.join(" "), /^node\/chunks\/\w+\.js$/);
+});
+
 /** The entries by the types that they need. */
 const ANYWHERE = ["", "/extend", "/object", "/durable-object", "/opfs", "/formats", "/cbor", "/page"];
 const ON_NODE = ["/fs", "/sqlite", "/serve", "/testing", "/cli", "/protobuf"];

@@ -59,6 +59,9 @@ test("JSON: what a save, an install and a pull give, and what a storage lists, i
   });
   checkInfo(logged(await other.install([source])).snapshot);
   checkInfo(logged(await other.install([source])).snapshot);
+  const empty = snapshotHandler(new MemoryStorage(), { allowWrites: true });
+  const sent = await replica.push({ url: "http://empty", fetch: empty });
+  assert.strictEqual(logged(sent).lastIncludedIndex, "1");
   const notified = snapshotHandler(other.storage, { target: other, allowWrites: true });
   const said = await notifyInstall({ url: "http://here", fetch: notified }, {
     term: 1n,
@@ -73,7 +76,7 @@ test("JSON: what a save, an install and a pull give, and what a storage lists, i
   checkInfo(written.find(({ type }) => type === "saved").result.snapshot);
   checkInfo(written.find(({ type }) => type === "installed").snapshot);
   assert.strictEqual(written.find(({ type }) => type === "replayed").lastIndex, "0");
-  await Promise.all([handler.close(), notified.close(), replica.close(), other.close()]);
+  await Promise.all([handler.close(), notified.close(), empty.close(), replica.close(), other.close()]);
 });
 
 test("JSON: a snapshot that was committed, and one that cannot be used, are written to a log", async () => {

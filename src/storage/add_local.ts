@@ -13,8 +13,11 @@ import { writeAll } from "./write_all.ts";
 
 /** A place and its writer, and the disk that the place is on. */
 export interface AddContext {
+  /** Where the files go. */
   readonly place: Place;
+  /** The writer of the place. */
   readonly writer: PlaceWriter;
+  /** The files of the disk that the place is on. */
   readonly local: LocalFiles;
 }
 

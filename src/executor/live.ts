@@ -22,8 +22,8 @@ const GRACE = 1000;
  */
 export interface ReplicaPushOptions extends LivePushOptions {
   /**
-   * Gives a writer in the place of the one that sends: {@linkcode encryptedWriter}, for a receiving storage that has the
-   * key, as in `through: (writer) => encryptedWriter(writer, key)`. By default none.
+   * Gives a writer in the place of the one that sends: {@linkcode encryptedWriter}, for a receiving storage that has
+   * the key, as in `through: (writer) => encryptedWriter(writer, key)`. By default none.
    */
   readonly through?: (writer: FileWriter) => FileWriter;
 }

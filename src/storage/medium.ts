@@ -178,8 +178,8 @@ export interface ReadablePlace {
 /** A place of a medium. It takes places of the same medium only. */
 export interface Place extends ReadablePlace {
   /**
-   * Adds all of the files at a path of the disk that the place is on, or none: see `SnapshotWriter.add`, and `addLocal`,
-   * which does it for a place that knows {@linkcode LocalFiles}. Absent where there is no disk.
+   * Adds all of the files at a path of the disk that the place is on, or none: see `SnapshotWriter.add`, and
+   * `addLocal`, which does it for a place that knows {@linkcode LocalFiles}. Absent where there is no disk.
    */
   add?(
     writer: PlaceWriter,

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { FileWriter, SnapshotMeta } from "../snapshot/mod.ts";
+import type { SnapshotMeta } from "../snapshot/mod.ts";
+import { encryptedWriter, type EncryptionKey } from "../storage/mod.ts";
 import { pause, type Tracker } from "../async/mod.ts";
 import { withJson } from "../stream/mod.ts";
 import { type LivePushOptions, pushLive, type Source } from "../transfer/mod.ts";
@@ -21,11 +22,8 @@ const GRACE = 1000;
  * @see {@linkcode Replica}
  */
 export interface ReplicaPushOptions extends LivePushOptions {
-  /**
-   * Gives a writer in the place of the one that sends: {@linkcode encryptedWriter}, for a receiving storage that has
-   * the key, as in `through: (writer) => encryptedWriter(writer, key)`. By default none.
-   */
-  readonly through?: (writer: FileWriter) => FileWriter;
+  /** Encrypts what is sent, for a receiving storage that has the key: see {@linkcode encryptedWriter}. */
+  readonly encryptionKey?: EncryptionKey;
 }
 
 /** The same, with the group of the snapshot; the signal is there in any case. */
@@ -45,7 +43,7 @@ export async function sendLive(
   options: GroupedPushOptions,
   tracker: Tracker,
 ): Promise<SnapshotMeta | undefined> {
-  const { through, group, ...rest } = options;
+  const { encryptionKey, group, ...rest } = options;
   const { task, saved, takenAt } = await fsm.prepare(options.signal);
   if (task === undefined) return undefined;
   let writing: Promise<void> | undefined;
@@ -60,7 +58,10 @@ export async function sendLive(
     const { upToDate } = await follow(
       pushLive(
         meta,
-        (writer, signal) => writing = (async () => await task.write(through?.(writer) ?? writer, signal))(),
+        (writer, signal) => {
+          const files = encryptionKey === undefined ? writer : encryptedWriter(writer, encryptionKey);
+          return writing = (async () => await task.write(files, signal))();
+        },
         target,
         rest,
       ),

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { bytesCodec, jsonCodec, keyGroupRange, KeyValueMachine, MemoryStorage, utf8Codec } from "../../mod.ts";
 import { concat } from "../../src/stream/mod.ts";
 import { assert, bytesOf, rejects, test } from "../support/harness.ts";
+import { runs } from "../support/random.ts";
 import { byGroups, commit, holding, saved } from "../support/states.ts";
 
 let index = 0n;
@@ -29,7 +30,7 @@ test("commands do to the machine what they say, and a save holds the same, in th
       await loaded.load(await saved(machine));
       assert.deepEqual([...loaded.entries()], byGroups(model));
     }),
-    { numRuns: 100 },
+    { numRuns: runs(100) },
   );
 });
 

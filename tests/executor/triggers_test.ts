@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { type RetryOptions, type TriggerOptions, Triggers, type TriggerState } from "../../src/executor/triggers.ts";
 import { assert, test } from "../support/harness.ts";
-import { runs } from "../support/random.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
 const MIB = 1024 * 1024;
@@ -69,7 +68,7 @@ test("triggers: the first interval is a random part of it, the others vary by th
         assert.deepEqual(clock.waiting, []);
       },
     ),
-    { numRuns: runs(100) },
+    { numRuns: 100 },
   );
   assert.isAbove(firsts.size, 90);
 });

@@ -1,5 +1,5 @@
-// The command line as its users meet it: a process with arguments, standard input and output, and an exit code. What only
-// looks at the result of a command that was run so before is run here.
+// The command line as its users meet it: a process with arguments, standard input and output, and an exit code. Other
+// uses of a command that was run so are run in the test's own process.
 
 import { cp, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import process from "node:process";

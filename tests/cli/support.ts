@@ -49,8 +49,8 @@ export async function run(
 }
 
 /**
- * Runs a command in this process, where only its code and what it says are looked at: a process takes a third of a second
- * to start. One at a time, and none that reads standard input.
+ * Runs a command in this process, where only its code and what it says are looked at: a process takes a third of a
+ * second to start. One at a time, and none that reads standard input.
  */
 export async function runHere(args: readonly string[]): Promise<Outcome> {
   const [stdout, restoreStdout] = captured(process.stdout);

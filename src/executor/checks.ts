@@ -25,7 +25,6 @@ import {
   withMembers,
 } from "../checks.ts";
 import { checkGroup, checkStorage, checkVerifier, limitChecks, type SnapshotLimits } from "../snapshot/mod.ts";
-import { checkKey } from "../storage/encrypted/mod.ts";
 import { checkSource, livePushChecks, pullChecks } from "../transfer/client/mod.ts";
 import type { ReplicaPushOptions } from "./live.ts";
 import { checkMachine } from "./machine_checks.ts";
@@ -103,7 +102,7 @@ export function checkInstallOptions(options: InstallOptions): InstallOptions {
 
 /** Checks the options of a live push. */
 export function checkPushOptions(options: ReplicaPushOptions): ReplicaPushOptions {
-  return checkOptions(options, { ...livePushChecks(), encryptionKey: checkKey });
+  return checkOptions(options, { ...livePushChecks(), through: checkFunction });
 }
 
 function checkLog(value: unknown, what: string): void {

@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { SnapshotMeta } from "../snapshot/mod.ts";
-import { encryptedWriter, type EncryptionKey } from "../storage/mod.ts";
+import type { FileWriter, SnapshotMeta } from "../snapshot/mod.ts";
 import { pause, type Tracker } from "../async/mod.ts";
+import { withJson } from "../stream/mod.ts";
 import { type LivePushOptions, pushLive, type Source } from "../transfer/mod.ts";
 import { follow } from "./receivers.ts";
 import type { FsmCaller } from "./fsm_caller.ts";
@@ -21,8 +21,11 @@ const GRACE = 1000;
  * @see {@linkcode Replica}
  */
 export interface ReplicaPushOptions extends LivePushOptions {
-  /** Encrypts what is sent, for a receiving storage that has the key: see {@linkcode encryptedWriter}. */
-  readonly encryptionKey?: EncryptionKey;
+  /**
+   * Gives a writer in the place of the one that sends: {@linkcode encryptedWriter}, for a receiving storage that has
+   * the key, as in `through: (writer) => encryptedWriter(writer, key)`. By default none.
+   */
+  readonly through?: (writer: FileWriter) => FileWriter;
 }
 
 /** The same, with the group of the snapshot; the signal is there in any case. */
@@ -42,7 +45,7 @@ export async function sendLive(
   options: GroupedPushOptions,
   tracker: Tracker,
 ): Promise<SnapshotMeta | undefined> {
-  const { encryptionKey, group, ...rest } = options;
+  const { through, group, ...rest } = options;
   const { task, saved, takenAt } = await fsm.prepare(options.signal);
   if (task === undefined) return undefined;
   let writing: Promise<void> | undefined;
@@ -57,16 +60,13 @@ export async function sendLive(
     const { upToDate } = await follow(
       pushLive(
         meta,
-        (writer, signal) => {
-          const files = encryptionKey === undefined ? writer : encryptedWriter(writer, encryptionKey);
-          return writing = (async () => await task.write(files, signal))();
-        },
+        (writer, signal) => writing = (async () => await task.write(through?.(writer) ?? writer, signal))(),
         target,
         rest,
       ),
       tracker,
     );
-    return upToDate ? undefined : meta;
+    return upToDate ? undefined : withJson(meta);
   } finally {
     // If the task still writes its streams have failed. It gets a moment to notice before its view is released.
     if (writing !== undefined) await pause(GRACE, undefined, writing.catch(() => {}));

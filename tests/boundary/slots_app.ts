@@ -253,7 +253,7 @@ const replicas: Slot[] = [
   ...members("Replica.install", ({ replica }, it) => replica.install([nowhere], it), PULL).slice(0, -1),
   parameter("Replica.push", "target", (v) => v instanceof URL, ({ replica }, v: Any) => replica.push(v)),
   ...members("Replica.push", ({ replica }, it) => replica.push(nowhere, it), {
-    ...{ ...PUSH, signer: isNothing, encryptionKey: isNothing },
+    ...{ ...PUSH, signer: isNothing, through: isFunction },
   }),
   parameter("Replica.notify", "notification", isNothing, ({ replica }, v: Any) => replica.notify(v)),
   parameter(

@@ -225,7 +225,9 @@ test("group: an encrypted one is refused as well, before it is looked at, and a 
     const replica = await open({ log: new MemoryLog(), storage }, {});
     assert.strictEqual(replica.status().group, group);
     const handler = snapshotHandler(storage, { allowWrites: true, target: replica });
-    const pushing = leader.push({ url: "http://here", fetch: handler }, { encryptionKey: key }).result;
+    const pushing = leader.push({ url: "http://here", fetch: handler }, {
+      through: (writer) => encryptedWriter(writer, key),
+    }).result;
     if (group === "users") assert.strictEqual((await pushing)?.group, "users");
     else await rejects(pushing, "FORBIDDEN");
     assert.strictEqual(replica.machine.state === leader.machine.state, group === "users");

@@ -1,5 +1,6 @@
 import {
   EncryptedStorage,
+  encryptedWriter,
   type EncryptionKey,
   KeyValueMachine,
   MemoryLog,
@@ -246,7 +247,10 @@ test("live push: incremental state is sent whole, and saved in parts after that 
     const copy = new KeyValueMachine(utf8Codec());
     const follower = await Replica.open({ machine: copy, storage: there, log: new MemoryLog(), triggers });
     const handler = snapshotHandler(there, { allowWrites: true, target: follower });
-    await replica.push({ url: "http://there", fetch: handler }, encrypted ? { encryptionKey: secret } : {}).result;
+    await replica.push(
+      { url: "http://there", fetch: handler },
+      encrypted ? { through: (writer) => encryptedWriter(writer, secret) } : {},
+    ).result;
     assert.strictEqual(copy.get("last"), "b");
     assert.strictEqual(copy.get("k1999"), "v1999");
     await handler.close();

@@ -30,7 +30,7 @@ export function nativeCrypto(): NativeCrypto | undefined {
  */
 const SHORT = 384;
 
-/** Room for the parts of a short input, and as much of it as the last one took: making either costs as much as hashing. */
+/** Room for the parts of a short input, and what the last one took of it: making either costs as much as hashing. */
 let room: Uint8Array | undefined;
 let taken: Uint8Array | undefined;
 const ROOM = 4096;
@@ -49,7 +49,7 @@ function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
 }
 
 type Hasher = ReturnType<typeof sha256.create>;
-/** A hasher that is used again and again, and what it is before the first byte: making one takes longer than hashing. */
+/** A hasher that is used again, and what it is before the first byte: making one takes longer than hashing. */
 let script: { readonly hasher: Hasher; readonly fresh: Hasher } | undefined;
 
 function inScript(parts: readonly Uint8Array[]): Uint8Array {

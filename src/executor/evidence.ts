@@ -88,11 +88,16 @@ export class SnapshotEvidence {
     }
   }
 
-  /** Lets the machine check a snapshot. A cancelled check must not read on while the next one begins. */
-  async check(reader: SnapshotReader, signal: AbortSignal): Promise<void> {
-    const checking = this.#context.fsm.check(reader);
+  /**
+   * Lets the machine check a snapshot. A cancelled check must not read on while the next one begins.
+   *
+   * @param keep lets the machine keep what it decodes, to load it
+   * @returns what it has kept
+   */
+  async check(reader: SnapshotReader, signal: AbortSignal, keep = false): Promise<unknown> {
+    const checking = this.#context.fsm.check(reader, keep);
     try {
-      await raceAbort(checking, signal);
+      return await raceAbort(checking, signal);
     } catch (error) {
       await reader.close();
       await pause(GRACE, undefined, checking.catch(() => {}));

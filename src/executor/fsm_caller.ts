@@ -257,10 +257,10 @@ export class FsmCaller {
     }
   }
 
-  /** Lets the machine check a snapshot; only if it {@linkcode canCheck}. */
-  async check(reader: SnapshotReader): Promise<void> {
+  /** Lets the machine check a snapshot, and keep it if it is to be loaded; only if it {@linkcode canCheck}. */
+  async check(reader: SnapshotReader, keep: boolean): Promise<unknown> {
     await this.trust(reader);
-    await asReplica(() => this.#machine.check!(reader));
+    return await asReplica(() => keep ? this.#machine.check!(reader, true) : this.#machine.check!(reader));
   }
 
   /**
@@ -283,10 +283,13 @@ export class FsmCaller {
 
   /**
    * Loads the machine. Its state is not that of {@linkcode applied} from then on, until {@linkcode loaded} is called.
+   *
+   * @param reader the snapshot
+   * @param checked what {@linkcode check} returned of it
    */
-  async load(reader: SnapshotReader): Promise<void> {
+  async load(reader: SnapshotReader, checked?: unknown): Promise<void> {
     await this.trust(reader);
-    await asReplica(() => this.#machine.load(reader));
+    await asReplica(() => checked === undefined ? this.#machine.load(reader) : this.#machine.load(reader, checked));
   }
 
   /**

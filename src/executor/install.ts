@@ -80,7 +80,7 @@ export class Installer {
       this.#unloaded = snapshot; // durable from here on, even if it cannot be loaded
       this.#onLoading();
       tracker.phase("load");
-      await this.#load(snapshot);
+      await this.#load(snapshot, trial.checked);
       this.#unloaded = undefined;
     }
     return snapshot;
@@ -114,8 +114,9 @@ export class Installer {
       if (trial.isLoaded) await trial.end({ cause: error });
       if (!hasCode(error, "STALE") || signal.aborted) throw error;
       const here = this.#unloadedAt(run.index ?? error.index); // the index may be known by the error only
-      if (here !== undefined) return here; // it was received before
-      throw error;
+      if (here === undefined) throw error;
+      trial.checked = undefined; // that was another, though of its index
+      return here; // it was received before
     } finally {
       unwatch();
     }
@@ -125,11 +126,12 @@ export class Installer {
   async #try(reader: SnapshotReader, signal: AbortSignal, tracker: Tracker, trial: TrialLoad): Promise<void> {
     const { lastIncludedIndex: index } = reader.meta;
     this.checkNewer(index);
+    const { index: applied } = this.#context.fsm.applied;
     if (this.#context.fsm.canCheck) {
       tracker.phase("check");
-      return await this.#evidence.check(reader, signal);
+      trial.checked = await this.#evidence.check(reader, signal, index > applied);
+      return;
     }
-    const { index: applied } = this.#context.fsm.applied;
     if (index <= applied) { // lost here, and the state is as new: without a check only an exact copy is accepted
       if (this.#evidence.counted.isCopyOfLost(index, reader.manifest.digest)) return;
       throw notNewer(index, applied);
@@ -146,23 +148,23 @@ export class Installer {
     return unloaded.meta.lastIncludedIndex === index ? unloaded : undefined;
   }
 
-  /** Replaces the machine's state, and aligns the log. */
-  #load(snapshot: SnapshotInfo): Promise<void> {
+  /** Replaces the machine's state, by what its check has kept of the snapshot if it has, and aligns the log. */
+  #load(snapshot: SnapshotInfo, checked: unknown): Promise<void> {
     const { fsm, log } = this.#context;
     return fsm.replace(() => this.#checkAhead(snapshot.meta.lastIncludedIndex), async () => {
-      const meta = await this.#loadMachine(snapshot);
+      const meta = await this.#loadMachine(snapshot, checked);
       this.#evidence.counted.add(snapshot);
       fsm.loaded(meta); // even if the log cannot be aligned
       await alignLog(fsm, log, meta);
     });
   }
 
-  async #loadMachine(snapshot: SnapshotInfo): Promise<SnapshotMeta> {
+  async #loadMachine(snapshot: SnapshotInfo, checked: unknown): Promise<SnapshotMeta> {
     const { fsm, storage } = this.#context;
     try {
       const reader = await openListed(storage, snapshot);
       try {
-        await fsm.load(reader);
+        await fsm.load(reader, checked);
         return reader.meta;
       } finally {
         await reader.close();

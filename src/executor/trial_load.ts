@@ -1,5 +1,5 @@
 /**
- * Loading a snapshot before it is committed, for machines that cannot check one.
+ * What a machine does with a snapshot before it is committed: it checks it, or, if it cannot, is loaded.
  *
  * @module
  */
@@ -16,6 +16,8 @@ type Outcome = { readonly snapshot: SnapshotInfo } | { readonly cause: unknown }
  * applied on a state that a crash would take back.
  */
 export class TrialLoad {
+  /** What the machine's check has kept of the snapshot. */
+  checked: unknown;
   readonly #context: ExecutorContext;
   #turn: Promise<void> | undefined;
   #end: ((outcome: Outcome) => void) | undefined;

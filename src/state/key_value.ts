@@ -164,13 +164,13 @@ export class KeyValueMachine<V> implements StateMachine {
    *
    * @param readers usually one; several if the state was spread over more machines
    */
-  async load(...readers: SnapshotReader[]): Promise<void> {
+  async load(...readers: (SnapshotReader | (() => void))[]): Promise<void> {
     await this.#state.load(...readers);
   }
 
   /** Checks that {@linkcode load} would load snapshots: see {@linkcode KeyedState.check}. */
-  async check(...readers: SnapshotReader[]): Promise<void> {
-    await this.#state.check(...readers);
+  async check(...given: (SnapshotReader | boolean | undefined)[]): Promise<(() => void) | undefined> {
+    return await this.#state.check(...given);
   }
 }
 

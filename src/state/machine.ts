@@ -118,17 +118,27 @@ export interface StateMachine {
    */
   save(): SaveTask | undefined;
 
-  /** Replaces all state by that of a snapshot; if it throws, the state is unchanged. */
-  load(reader: SnapshotReader): Promise<void>;
+  /**
+   * Replaces all state by that of a snapshot; if it throws, the state is unchanged.
+   *
+   * @param reader the snapshot
+   * @param checked what {@linkcode check} returned of this snapshot, if it was called with `keep` and returned
+   *   something: it need not be read again
+   */
+  load(reader: SnapshotReader, checked?: unknown): Promise<void>;
 
   /**
    * Checks that {@linkcode load} would load a snapshot: decodes all of it in bounded memory, and changes nothing.
    * Called before a snapshot of others becomes one here, possibly while other methods run. A machine without this
    * method loads the snapshot at that point instead, and nothing is applied until the snapshot is durable.
    *
+   * @param reader the snapshot
+   * @param keep true if it is loaded next, unless it is not wanted after all: what was decoded may then be kept, beside
+   *   the state, and returned
+   * @returns anything: {@linkcode load} gets it
    * @throws the error that `load` would throw
    */
-  check?(reader: SnapshotReader): Promise<void>;
+  check?(reader: SnapshotReader, keep?: boolean): Promise<unknown>;
 
   /**
    * The last entry that the storage of this machine has, for a machine with a storage of its own, such as a

@@ -9,7 +9,7 @@ import { copyFile, mkdir, open, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import process from "node:process";
 import { promisify } from "node:util";
-import { pull, push } from "../../mod.ts";
+import { MemoryLog, pull, push, Replica, type StateMachine } from "../../mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { inTemp } from "../support/temp.ts";
 import { firstLine, startModule } from "./child.ts";
@@ -115,6 +115,21 @@ async function save(root: string, block: Uint8Array): Promise<void> {
   await storage.close();
 }
 
+/** Installs into a replica whose machine takes all bytes, and keeps none. */
+async function installed(url: string, out: string): Promise<void> {
+  const machine: StateMachine = {
+    apply() {},
+    save: () => undefined,
+    async load(reader) {
+      for await (const _ of reader.file("state"));
+    },
+  };
+  const storage = await DirectoryStorage.open(out);
+  const replica = await Replica.open({ machine, log: new MemoryLog(), storage });
+  await replica.install([url]);
+  await replica.close();
+}
+
 /** Pushes to a node that was just started; how long that took. */
 async function pushOnce(source: string, out: string): Promise<number> {
   const storage = await DirectoryStorage.open(source, { readOnly: true });
@@ -152,6 +167,7 @@ await inTemp(async (directory) => {
       await pull(storage, [url]).result;
       await storage.close();
     },
+    "Replica.install": () => installed(url, out),
     "push": () => pushOnce(source, out),
     ...await isInstalled("curl") && {
       "curl from the same server + sync": async () => {
@@ -185,6 +201,7 @@ await inTemp(async (directory) => {
   compare("save", "Redis BGSAVE", 1);
   compare("pull", "HashiCorp InstallSnapshot", 1.6);
   compare("pull", "curl from the same server + sync", 1);
+  compare("Replica.install", "pull", 0.9);
   compare("push", "pull", 0.8);
   for (const theirs of ["rsync, on one machine", "casync make", "restic backup"]) compare("save", theirs, 1);
   rounds.reportNoise("peers");

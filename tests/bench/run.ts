@@ -9,13 +9,14 @@ import type { Finding } from "./report.ts";
 
 const HERE = new URL(".", import.meta.url).pathname;
 const ROOT = new URL("../..", import.meta.url).pathname;
-const BENCHES = "save files pull transfer pause cow memory state propose growth object follow versitygw peers formats"
-  .split(
-    " ",
-  );
+const BENCHES =
+  "save files pull transfer pause cow memory state propose growth object follow versitygw strangers peers formats"
+    .split(
+      " ",
+    );
 /** What is measured by several programs. */
 const PARTS: Readonly<Record<string, readonly string[]>> = { object: ["object", "durable_object", "jetstream"] };
-const CHILDREN = ["pull_server", "memory_child", "transfer_node", "follow_child", "formats_child"];
+const CHILDREN = ["pull_server", "memory_child", "transfer_node", "follow_child", "formats_child", "strangers_server"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -2,7 +2,7 @@
 
 import { SnapshotError, type SnapshotInfo } from "../../mod.ts";
 import { assert, gate, rejects, test, turns } from "../support/harness.ts";
-import { onBench } from "../support/probe.ts";
+import { onBench, readText } from "../support/probe.ts";
 
 test("saving: another save joins it, and has its result and progress", () =>
   onBench(async (bench) => {
@@ -408,6 +408,36 @@ for (const known of [true, false]) {
       await rejects(bench.executor.install(bench.receiver(9n, undefined, known)).result, "STALE");
     }));
 }
+
+test("install: what a check has kept is loaded, and not what applied entries have passed, nor what was refused", () =>
+  onBench(async (bench) => {
+    const kept: (boolean | undefined)[] = [];
+    let meanwhile: () => Promise<void> = async () => {};
+    bench.machine.check = async (reader, keep) => {
+      kept.push(keep);
+      const text = await readText(reader);
+      await meanwhile();
+      return text;
+    };
+    await bench.executor.install(bench.receiver(9n)).result;
+    assert.equal(bench.machine.state, "kept installed 9 ");
+
+    meanwhile = () => bench.apply(3); // entries 10 to 12
+    await bench.executor.install(bench.receiver(11n)).result.catch(() => {});
+    assert.match(bench.machine.state, /^kept installed 9 10:.* 11:.* 12:.* $/);
+    meanwhile = () => Promise.reject(new SnapshotError("UNSUPPORTED", "refused"));
+    await rejects(bench.executor.install(bench.receiver(20n)).result, "UNSUPPORTED");
+    assert.equal(bench.applied.index, 12n);
+
+    // One that was checked, and not loaded, is read when it is asked for again: nothing was kept of it until then.
+    meanwhile = async () => {};
+    bench.machine.onLoad = () => Promise.reject(new Error("no memory"));
+    await bench.executor.install(bench.receiver(30n)).result.catch(() => {});
+    bench.machine.onLoad = () => {};
+    await bench.executor.install(bench.receiver(30n)).result;
+    assert.equal(bench.machine.state, "installed 30 ");
+    assert.deepEqual(kept, [true, true, true, true]);
+  }));
 
 test("close: what is running ends with CLOSED, and nothing begins any more", () =>
   onBench(async (bench) => {

@@ -1,7 +1,20 @@
 import fc from "fast-check";
-import { bytesCodec, jsonCodec, keyGroupRange, KeyValueMachine, MemoryStorage, utf8Codec } from "../../mod.ts";
+import {
+  bytesCodec,
+  jsonCodec,
+  keyGroupRange,
+  KeyValueMachine,
+  MemoryLog,
+  MemoryStorage,
+  type ReadOptions,
+  Replica,
+  snapshotHandler,
+  type SnapshotReader,
+  utf8Codec,
+} from "../../mod.ts";
 import { concat } from "../../src/stream/mod.ts";
 import { assert, bytesOf, rejects, test } from "../support/harness.ts";
+import { overriding } from "../support/overriding.ts";
 import { byGroups, commit, holding, saved } from "../support/states.ts";
 
 let index = 0n;
@@ -212,3 +225,78 @@ function canPut(machine: KeyValueMachine<string>, key: string): boolean {
     return false;
   }
 }
+
+/** A machine that counts how often a file of a snapshot is read, and may know nothing of what a check keeps. */
+class Counted extends KeyValueMachine<string> {
+  reads = 0;
+  readonly passes: boolean;
+
+  constructor(passes: boolean) {
+    super(utf8Codec());
+    this.passes = passes;
+  }
+
+  override check(reader: SnapshotReader, keep?: boolean): Promise<(() => void) | undefined> {
+    return this.passes ? super.check(this.#counted(reader), keep) : super.check(this.#counted(reader));
+  }
+
+  override load(reader: SnapshotReader, kept?: unknown): Promise<void> {
+    return this.passes && kept !== undefined
+      ? super.load(reader, kept as () => void)
+      : super.load(this.#counted(reader));
+  }
+
+  #counted(reader: SnapshotReader): SnapshotReader {
+    return overriding(reader, {
+      file: (name: string, options?: ReadOptions) => {
+        this.reads++;
+        return reader.file(name, options);
+      },
+    });
+  }
+}
+
+for (const passes of [true, false]) {
+  test(`a snapshot that is installed is read ${passes ? "once" : "twice, by a machine that keeps nothing"}`, async () => {
+    const leader = await Replica.open({
+      machine: new KeyValueMachine(utf8Codec()),
+      log: new MemoryLog(),
+      storage: new MemoryStorage(),
+    });
+    for (let i = 0; i < 100; i++) await leader.propose(leader.machine.put(`key ${i}`, `value ${i}`));
+    await leader.snapshot();
+    const handler = snapshotHandler(leader.storage);
+    const machine = new Counted(passes);
+    const replica = await Replica.open({ machine, log: new MemoryLog(), storage: new MemoryStorage() });
+    await replica.propose(machine.put("old", "gone"));
+    await replica.install([{ url: "http://leader.example", fetch: handler }]);
+    const { reads } = machine;
+    await machine.load(await replica.storage.open());
+    assert.equal(reads, (passes ? 1 : 2) * (machine.reads - reads));
+    assert.deepEqual([...machine.entries()], [...leader.machine.entries()]);
+    assert.equal(replica.status().appliedIndex, 100n);
+    await replica.propose(machine.put("new", "kept"));
+    assert.equal(machine.get("new"), "kept");
+    await replica.close();
+    await leader.close();
+    await handler.close();
+  });
+}
+
+test("a check with `true` after the snapshots keeps their entries, beside the state, until a load takes them", async () => {
+  const machine = new KeyValueMachine(utf8Codec());
+  apply(machine, machine.put("a", "1"));
+  const reader = await saved(machine);
+  apply(machine, machine.put("a", "2"));
+  const kept = (await machine.check(reader, true))!;
+  assert.equal(machine.get("a"), "2");
+  assert.isUndefined(await machine.check(reader));
+  assert.isUndefined(await machine.check(reader, false));
+  await machine.load(reader, kept);
+  assert.equal(machine.get("a"), "1");
+  const other = new KeyValueMachine(utf8Codec());
+  await rejects(other.load(reader, kept), "MALFORMED"); // it would have replaced the entries of the first
+  await rejects(machine.load(reader, () => {}), "MALFORMED");
+  await rejects(machine.check(true), "MALFORMED");
+  await rejects(machine.check(reader, "yes" as never), "MALFORMED");
+});

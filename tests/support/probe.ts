@@ -34,7 +34,7 @@ export class Probe implements StateMachine {
   onRelease: () => void = () => {};
   onLoad: (reader: SnapshotReader) => void | Promise<void> = () => {};
   /** Absent, unless a test sets it: then a snapshot is tried by loading it. */
-  check?: (reader: SnapshotReader) => Promise<void>;
+  check?: (reader: SnapshotReader, keep?: boolean) => Promise<unknown>;
 
   apply(entry: LogEntry): void | Promise<void> {
     this.#enter("apply");
@@ -78,12 +78,12 @@ export class Probe implements StateMachine {
     };
   }
 
-  async load(reader: SnapshotReader): Promise<void> {
+  async load(reader: SnapshotReader, checked?: unknown): Promise<void> {
     this.#enter("load");
     try {
       this.calls.push("load");
       await this.onLoad(reader);
-      this.state = await readText(reader);
+      this.state = typeof checked === "string" ? `kept ${checked}` : await readText(reader);
     } finally {
       this.#inside = undefined;
     }

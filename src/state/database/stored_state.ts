@@ -18,7 +18,7 @@ import type { Codec, KeyCodec } from "../codecs/mod.ts";
 import { DeclaredStates } from "../declared.ts";
 import type { KeyGroupRange } from "../key_groups.ts";
 import { KeySpace } from "../key_space.ts";
-import { isReplicaCall } from "../replica_call.ts";
+import { isReplicaCall, toCheck } from "../replica_call.ts";
 import { SavedChanges } from "./saved_changes.ts";
 import { SaveTasks } from "../save_tasks.ts";
 import type { StoredList, StoredMap, StoredValue } from "../state_types.ts";
@@ -326,11 +326,11 @@ export class StoredState<K> implements AsyncDisposable {
    * Whether {@linkcode load} would load snapshots: decodes every entry as `load` does, one chunk in memory at a time,
    * and changes nothing. What is of the codec and version that this state has is copied by a load, and so not decoded.
    *
-   * @param readers the snapshots
+   * @param given the snapshots; nothing is kept of them, though a replica offers it
    * @throws {SnapshotError} as `KeyedState.load`
    */
-  async check(...readers: SnapshotReader[]): Promise<void> {
-    listOf(checkReader)(readers, "readers");
+  async check(...given: (SnapshotReader | boolean | undefined)[]): Promise<void> {
+    const { readers } = toCheck(given);
     this.#tasks.check();
     const undeclared = this.#states.undeclared();
     const loading = { space: this.#space, states: this.#states, undeclared };

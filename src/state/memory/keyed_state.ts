@@ -24,6 +24,7 @@ import type { KeyGroupRange } from "../key_groups.ts";
 import { KeySpace } from "../key_space.ts";
 import { KeyedChecker, KeyedLoader, KeyedView } from "./keyed_view.ts";
 import type { SaveTask } from "../machine.ts";
+import { toCheck } from "../replica_call.ts";
 import { SaveTasks } from "../save_tasks.ts";
 import type { ListState, MapState, ValueState } from "../state_types.ts";
 import { KeyedList, KeyedMap, KeyedValue } from "./states.ts";
@@ -117,6 +118,8 @@ export class KeyedState<K> {
   readonly #tasks = new SaveTasks("state");
   #groups: Groups;
   #committed: Committed | undefined;
+  /** What checks have kept, to be loaded. */
+  readonly #kept = new WeakSet<() => void>();
   /** True if all entries were cleared, or loaded, at some time. */
   #isReplaced = false;
 
@@ -237,11 +240,19 @@ export class KeyedState<K> {
    * Replaces all entries by those that snapshots have in the key groups of this state; or throws and leaves everything
    * as it is. Of other key groups nothing is read.
    *
-   * @param readers the snapshots; together they must have each key group of this state once
+   * @param readers the snapshots; together they must have each key group of this state once. Or, after them, what {@linkcode
+   *   check} has kept of them: then nothing is read
    * @throws {SnapshotError} `MALFORMED` if a key group is missing, or there twice; `CORRUPT`; `UNSUPPORTED` if a state
    *   with entries is neither declared here nor dropped, or is another one there, or was saved by a newer release
    */
-  async load(...readers: SnapshotReader[]): Promise<void> {
+  async load(...readers: (SnapshotReader | (() => void))[]): Promise<void> {
+    const kept = readers.at(-1);
+    if (typeof kept === "function" && this.#kept.has(kept)) kept();
+    else (await this.#read(readers as SnapshotReader[]))();
+  }
+
+  /** Reads all entries; returns what replaces those of the state by them. */
+  async #read(readers: readonly SnapshotReader[]): Promise<() => void> {
     listOf(checkReader)(readers, "readers");
     this.#tasks.check();
     const groups = this.#emptyGroups();
@@ -249,22 +260,31 @@ export class KeyedState<K> {
     const loading = { space: this.#space, states: this.#states, undeclared, groups };
     const chain = await restore(readers, this.#expected, (head, isOnly) => new KeyedLoader(loading, head, isOnly));
     undeclared.check();
-    this.#tasks.check();
-    this.#replace(groups);
-    // Upon files that have what was dropped nothing is built: it would come back with them.
-    if (this.#incremental === undefined || chain === undefined || undeclared.dropped) return;
-    this.#setCommitted({ chain, view: groups.view() });
+    return () => {
+      this.#tasks.check();
+      this.#replace(groups);
+      // Upon files that have what was dropped nothing is built: it would come back with them.
+      if (this.#incremental === undefined || chain === undefined || undeclared.dropped) return;
+      this.#setCommitted({ chain, view: groups.view() });
+    };
   }
 
   /**
    * Whether {@linkcode load} would load snapshots: decodes every entry of the key groups of this state, one chunk in
    * memory at a time, and changes nothing.
    *
-   * @param readers the snapshots
+   * @param given the snapshots; `true` after them keeps all entries, beside the state, as {@linkcode StateMachine.check}
+   *   may
+   * @returns what `load` takes in their place, if they were kept
    * @throws {SnapshotError} as `load`
    */
-  async check(...readers: SnapshotReader[]): Promise<void> {
-    listOf(checkReader)(readers, "readers");
+  async check(...given: (SnapshotReader | boolean | undefined)[]): Promise<(() => void) | undefined> {
+    const { readers, keep } = toCheck(given);
+    if (keep) {
+      const kept = await this.#read(readers);
+      this.#kept.add(kept);
+      return kept;
+    }
     this.#tasks.check();
     const undeclared = this.#states.undeclared();
     const checking = { space: this.#space, states: this.#states, undeclared };

@@ -30,7 +30,7 @@ const { values, positionals } = parseArgs({
 /** Those that start servers as Deno does. */
 const ON_DENO: readonly string[] = PARTS["object"]!;
 /** Those that are told how much, and how often. */
-const SIZED: readonly string[] = ["peers", "formats"];
+const SIZED: readonly string[] = ["peers", "formats", "versitygw"];
 const asked = positionals.length > 0 ? positionals : BENCHES;
 for (const name of asked) {
   if (!BENCHES.includes(name)) throw new Error(`There is no benchmark ${name}, but ${BENCHES.join(", ")}`);

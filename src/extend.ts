@@ -65,6 +65,8 @@ export {
   type StoredValue,
 } from "./state/mod.ts";
 export {
+  type AddContext,
+  addLocal,
   type LocalFile,
   type LocalFiles,
   type Medium,
@@ -74,6 +76,7 @@ export {
   type Place,
   type PlacedSnapshot,
   type Places,
+  type PlaceWriter,
   type QuarantinedPlace,
   type ReadablePlace,
   type ReceivedSnapshot,

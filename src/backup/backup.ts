@@ -6,12 +6,12 @@
 
 import { able } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../errors.ts";
-import { type Backoff, backoff, neverThrowing, pause } from "../async/mod.ts";
+import { type Backoff, backoff, pause } from "../async/mod.ts";
 import type { Bucket } from "../bucket/mod.ts";
 import { type EncodedBatch, encodeEnd, encodeHeader, type ServedLog } from "../log/mod.ts";
 import { checkStorage } from "../snapshot/mod.ts";
 import { ObjectStorage } from "../storage/object/mod.ts";
-import { concat, equal, withJson } from "../stream/mod.ts";
+import { concat, equal, listenerOf, withJson } from "../stream/mod.ts";
 import { BackupBucket, snapshotsPrefix } from "./layout.ts";
 import {
   type BackedUp,
@@ -94,7 +94,7 @@ export class Backup implements AsyncDisposable {
     this.#bucket = bucket;
     this.#snapshots = snapshots;
     this.#options = { interval, segmentBytes, compression };
-    this.#tell = neverThrowing(options.onEvent ?? (() => {}));
+    this.#tell = listenerOf(options.onEvent);
     this.#uploaded = uploaded;
     this.#flushed.promise.catch(() => {});
     this.#hold();

@@ -7,6 +7,7 @@
 import { able, checkIndex, checkOptions, type Checks, checkSignal, integer } from "../checks.ts";
 import { hasCode, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { yieldTurn } from "../async/mod.ts";
+import { withJson } from "../stream/mod.ts";
 import { type Bucket, checkKeyPrefix } from "../bucket/mod.ts";
 import { historyAt, type LogStorage, MAX_TIME } from "../log/mod.ts";
 import { checkStorage, type SnapshotInfo, type SnapshotReader, type SnapshotStorage } from "../snapshot/mod.ts";
@@ -268,5 +269,5 @@ async function follow(
       actual: index,
     });
   }
-  return { index, term, time, snapshot, entries: index - (first - 1n) };
+  return withJson({ index, term, time, snapshot, entries: index - (first - 1n) });
 }

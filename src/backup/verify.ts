@@ -7,6 +7,7 @@
 import { able, checkOptions, checkSignal } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { Operation, type Tracker, yieldTurn } from "../async/mod.ts";
+import { withJson } from "../stream/mod.ts";
 import { type Bucket, checkKeyPrefix } from "../bucket/mod.ts";
 import { historyAt } from "../log/mod.ts";
 import { ObjectStorage } from "../storage/object/mod.ts";
@@ -149,12 +150,12 @@ async function verify(
   const oldest = listed.at(-1)?.meta.lastIncludedIndex;
   const newest = listed[0]?.meta.lastIncludedIndex ?? 0n;
   const last = end === undefined ? newest : end.next - 1n;
-  return {
+  return withJson({
     snapshots: good,
     segments: right,
     entries,
     first: segments[0]?.first === 1n ? 1n : oldest,
     last: (last > newest ? last : newest) || undefined,
     problems,
-  };
+  });
 }

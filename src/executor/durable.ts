@@ -9,7 +9,7 @@ import { hasCode, SnapshotError } from "../errors.ts";
 import type { LogStorage } from "../log/mod.ts";
 import { boundGroup, groupOf, type SnapshotInfo, type SnapshotMeta } from "../snapshot/mod.ts";
 import type { DurablyApplied, StateMachine } from "../state/mod.ts";
-import { neverThrowing } from "../async/mod.ts";
+import { listenerOf } from "../stream/mod.ts";
 import { type AnyLog, isShared } from "./any_log.ts";
 import type { Beginning, UnusableSnapshot } from "./counted.ts";
 import { appliedOf, type FsmCaller } from "./fsm_caller.ts";
@@ -25,11 +25,11 @@ import type { ReplicaOptions } from "./replica_options.ts";
  *   has; `CORRUPT` if it begins after them
  */
 export async function begin(fsm: FsmCaller, options: ReplicaOptions<StateMachine>): Promise<Beginning> {
-  const { log, storage, configuration = { peers: [] }, signal, onEvent = () => {} } = options;
+  const { log, storage, configuration = { peers: [] }, signal, onEvent } = options;
   const durable = fsm.durable();
   await bind(fsm, durable?.group, options);
   const unusable: UnusableSnapshot[] = [];
-  const tell = neverThrowing(onEvent);
+  const tell = listenerOf(onEvent);
   const loaded = await loadNewest({
     fsm,
     storage,

@@ -8,15 +8,8 @@
 import { able, checkFunction, checkOptions, checkSignal, limitOf } from "../checks.ts";
 import { hasCode, throwIfCancelled } from "../errors.ts";
 import type { SnapshotInfo } from "../snapshot/mod.ts";
-import {
-  type FailingTask,
-  neverThrowing,
-  onEnd,
-  Operation,
-  type Progress,
-  raceAbort,
-  type Tracker,
-} from "../async/mod.ts";
+import { type FailingTask, onEnd, Operation, type Progress, raceAbort, type Tracker } from "../async/mod.ts";
+import { listenerOf } from "../stream/mod.ts";
 import { checkContext, checkSnapshotOptions, executorChecks } from "./checks.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { UnusableSnapshot } from "./counted.ts";
@@ -74,7 +67,7 @@ export class SnapshotExecutor {
     this.#context = context;
     this.#options = options;
     this.#clock = options.clock ?? systemClock();
-    this.#onEvent = neverThrowing(options.onEvent ?? (() => {})); // a listener's mistake must not stop a save
+    this.#onEvent = listenerOf(options.onEvent); // its mistake must not stop a save
     this.#runs = new OneAtATime(this.#onEvent, () => this.#triggers.applied(this.#triggerState()));
     this.#failures = new ExecutorFailures(context, this.#clock, this.#onEvent);
     this.#evidence = new SnapshotEvidence(context, this.#onEvent, (index) => this.#onLost(index));

@@ -6,10 +6,10 @@
 
 import { checkIndex, checkOptions, checkSignal } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { type Backoff, backoff, LinkedAbort, neverThrowing, pause, raceAbort } from "../async/mod.ts";
+import { type Backoff, backoff, LinkedAbort, pause, raceAbort } from "../async/mod.ts";
 import type { LogBatch, LogHeader, LogHeartbeat } from "../log/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { withJson } from "../stream/mod.ts";
+import { listenerOf, withJson } from "../stream/mod.ts";
 import { LogPurged, LogSource, type Source, sourceOptions } from "../transfer/mod.ts";
 import { Appends } from "./appends.ts";
 import { FollowerLag } from "./follower_lag.ts";
@@ -86,7 +86,7 @@ export class Follower implements AsyncDisposable {
       trustedFrom: 0,
     }));
     this.#name = options.name ?? crypto.randomUUID();
-    this.#tell = neverThrowing(options.onEvent ?? (() => {}));
+    this.#tell = listenerOf(options.onEvent);
     context.leadership.follow(this.#source.log.url);
     context.onMoved(() => this.#moved());
     this.#running = this.#run();

@@ -7,6 +7,7 @@
 import type { SnapshotMeta } from "../snapshot/mod.ts";
 import { encryptedWriter, type EncryptionKey } from "../storage/mod.ts";
 import { pause, type Tracker } from "../async/mod.ts";
+import { withJson } from "../stream/mod.ts";
 import { type LivePushOptions, pushLive, type Source } from "../transfer/mod.ts";
 import { follow } from "./receivers.ts";
 import type { FsmCaller } from "./fsm_caller.ts";
@@ -66,7 +67,7 @@ export async function sendLive(
       ),
       tracker,
     );
-    return upToDate ? undefined : meta;
+    return upToDate ? undefined : withJson(meta);
   } finally {
     // If the task still writes its streams have failed. It gets a moment to notice before its view is released.
     if (writing !== undefined) await pause(GRACE, undefined, writing.catch(() => {}));

@@ -10,8 +10,8 @@ import { checkIndex, checkOptions, copyBytes, isReadable, listOf, required, unfi
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import { ownConfiguration, ownContent, type ServedLog } from "../log/mod.ts";
 import { isPassed, type SnapshotInfo, type SnapshotMeta, type SnapshotStorage } from "../snapshot/mod.ts";
-import { withJson } from "../stream/mod.ts";
-import { neverThrowing, onEnd, Operation } from "../async/mod.ts";
+import { listenerOf, withJson } from "../stream/mod.ts";
+import { onEnd, Operation } from "../async/mod.ts";
 import { checkNotification, type InstallNotification, type NotificationReply, type Source } from "../transfer/mod.ts";
 import { checkSource } from "../transfer/client/mod.ts";
 import { checkInstallOptions, checkPushOptions, checkReplicaOptions } from "./checks.ts";
@@ -138,10 +138,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
   static async open<M extends StateMachine>(options: ReplicaOptions<M>): Promise<Replica<M>> {
     let replica: Replica<M> | undefined;
     try {
-      const { machine, signal, onEvent = () => {} } = checkReplicaOptions(options);
+      const { machine, signal, onEvent } = checkReplicaOptions(options);
       const fsm = new FsmCaller(machine, options.verifier);
       replica = new Replica(options, fsm, await begin(fsm, options));
-      await replica.#follower.start(signal, neverThrowing(onEvent));
+      await replica.#follower.start(signal, listenerOf(onEvent));
       await askFollowers(replica.#leadership, options.followers ?? [], signal);
       return replica;
     } catch (error) {
@@ -276,11 +276,11 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     const install = this.#install(from, options);
     return new Operation(async (tracker) => {
       try {
-        return { upToDate: false, snapshot: await follow(install, tracker) };
+        return withJson({ upToDate: false, snapshot: await follow(install, tracker) });
       } catch (error) {
         if (!isPassed(error, this.#fsm.applied.index)) throw error;
         const { newest } = this.#executor;
-        return { upToDate: true, ...(newest !== undefined && { snapshot: newest }) };
+        return withJson({ upToDate: true, ...(newest !== undefined && { snapshot: newest }) });
       }
     });
   }
@@ -328,7 +328,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    */
   async notify(notification: InstallNotification): Promise<NotificationReply> {
     checkNotification(notification);
-    return this.#notified?.notify(notification) ?? { result: "CONF_MISMATCH" };
+    return withJson(this.#notified?.notify(notification) ?? { result: "CONF_MISMATCH" });
   }
 
   /** Returns its state, which is JSON too: see {@linkcode ReplicaStatus.toJSON}. */

@@ -8,6 +8,7 @@ import { hasCode, throwIfCancelled } from "../errors.ts";
 import { type CreateOptions, type SnapshotInfo, type SnapshotWriter, stale } from "../snapshot/mod.ts";
 import type { Applied, SaveTask } from "../state/mod.ts";
 import { raceAbort, type Tracker } from "../async/mod.ts";
+import { withJson } from "../stream/mod.ts";
 import { isShared } from "./any_log.ts";
 import type { Clock } from "./clock.ts";
 import type { SaveResult } from "./events.ts";
@@ -80,7 +81,7 @@ export class Saver {
       if (snapshot === undefined) return notTaken(this.#evidence.counted.newest, duration);
       const { bytes, reused } = tracker.progress;
       const figures = { bytes: bytes - reused, chunks: snapshot.chunks - reusedChunks, reused };
-      return { taken: true, snapshot, syncDuration: duration, asyncDuration, ...figures };
+      return withJson({ taken: true, snapshot, syncDuration: duration, asyncDuration, ...figures });
     } finally {
       await writer.abort(); // does nothing if it was committed
     }
@@ -170,7 +171,7 @@ export class Saver {
 /** The result if nothing was taken: nothing is there to save, or a snapshot has it already. */
 export function notTaken(snapshot: SnapshotInfo | undefined, syncDuration = 0): SaveResult {
   const nothing = { taken: false, syncDuration, asyncDuration: 0, bytes: 0, chunks: 0, reused: 0 };
-  return { ...nothing, ...(snapshot !== undefined && { snapshot }) };
+  return withJson({ ...nothing, ...(snapshot !== undefined && { snapshot }) });
 }
 
 /** Waits until a promise has settled, for the grace period at most. */

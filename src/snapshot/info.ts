@@ -8,7 +8,8 @@ import type { SnapshotError } from "../errors.ts";
 import type { SnapshotMeta } from "./meta.ts";
 
 /**
- * A snapshot in a storage.
+ * A snapshot in a storage. `JSON.stringify` writes it with indices as decimal strings and digests in hexadecimal; so it
+ * does with the results and events of replicas, pulls and backups.
  *
  * @category Storage
  * @see {@linkcode MemoryStorage}

@@ -14,7 +14,7 @@
 import { able, checkBytes, checkOptions, checkString, integer, listOf, required } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { InFlight, yieldTurn } from "../async/mod.ts";
-import { checkChunkMap, compareBytes, concat, equal, sha256, toHex, u32 } from "../stream/mod.ts";
+import { checkChunkMap, compareBytes, concat, equal, sha256, toHex, u32, withJson } from "../stream/mod.ts";
 import { SnapshotContent } from "./content.ts";
 import { attributeChecks, checkEncryption, checkMeta, type FileInfo, type SnapshotMeta } from "./meta.ts";
 import { checkKeyGroups } from "./key_groups.ts";
@@ -72,7 +72,7 @@ export class SnapshotManifest {
   #content: SnapshotContent | undefined;
 
   private constructor(meta: SnapshotMeta, files: readonly FileInfo[], digest: Uint8Array, bytes: Uint8Array) {
-    this.meta = meta;
+    this.meta = withJson(meta);
     this.files = files;
     this.digest = digest;
     this.bytes = bytes;

@@ -8,22 +8,28 @@ import { checkPath, checkString } from "../checks.ts";
 import { hasCode, SnapshotError } from "../errors.ts";
 import { type AddOptions, checkAddOptions, type FileInfo, type FileOptions } from "../snapshot/mod.ts";
 import { InPlaceFile } from "./in_place_file.ts";
-import type { LocalFile, LocalFiles, MediumFile, Place } from "./medium.ts";
+import type { LocalFile, LocalFiles, MediumFile, Place, PlaceWriter } from "./medium.ts";
 import { writeAll } from "./write_all.ts";
 
-/** A writer, as far as adding files needs it. */
+/** A place and its writer, and the disk that the place is on. */
 export interface AddContext {
+  /** Where the files go. */
   readonly place: Place;
+  /** The writer of the place. */
+  readonly writer: PlaceWriter;
+  /** The files of the disk that the place is on. */
   readonly local: LocalFiles;
-  isOpen(): boolean;
-  /** A file of the snapshot, which `open` makes once its name is taken. */
-  stream(name: string, options: FileOptions, open: () => Promise<MediumFile>): WritableStream<Uint8Array>;
-  /** Takes a file out again. */
-  withdraw(name: string, reason: unknown): Promise<void>;
-  info(name: string): FileInfo;
 }
 
-/** Adds all of the files at a path, or none: see `SnapshotWriter.add`. */
+/**
+ * Adds all of the files at a path, or none: what {@linkcode Place.add} of a place on a disk does.
+ *
+ * @param context the place, its writer, and the disk
+ * @param path a file or a directory
+ * @param name its name in the snapshot: see `SnapshotWriter.add`
+ * @param options whether it may be linked, or only referred to
+ * @throws {SnapshotError} as `SnapshotWriter.add`
+ */
 export async function addLocal(
   context: AddContext,
   path: string,
@@ -33,8 +39,7 @@ export async function addLocal(
   checkPath(path, "path");
   if (name !== undefined) checkString(name, "name");
   const { immutable = false, reference = false } = checkAddOptions(options);
-  const { local } = context;
-  if (!context.isOpen()) throw closed();
+  const { local, writer } = context;
   if (reference && local.refer === undefined) throw nobodyKnows(path);
   const added: string[] = [];
   try {
@@ -43,10 +48,10 @@ export async function addLocal(
       else await addFile(context, file, immutable);
       added.push(file.name);
     }
-    return added.map((as) => context.info(as));
+    return added.map((as) => writer.info(as));
   } catch (error) {
     for (const as of added) {
-      if (context.isOpen()) await context.withdraw(as, error);
+      if (writer.isOpen()) await writer.withdraw(as, error);
     }
     throw error;
   }
@@ -79,7 +84,7 @@ interface Target {
 }
 
 async function takeIn(
-  { local, stream, withdraw }: AddContext,
+  { local, writer }: AddContext,
   { path, name }: LocalFile,
   options: FileOptions,
   target: Target,
@@ -87,7 +92,7 @@ async function takeIn(
   const source = await local.open(path);
   try {
     let begun = false; // false still if the name is not allowed, or that of another file
-    const file = stream(name, { ...options, size: source.size }, () => {
+    const file = writer.stream(name, { ...options, size: source.size }, () => {
       begun = true;
       return target.open();
     });
@@ -95,7 +100,7 @@ async function takeIn(
       await writeAll(file, () => target.readFrom() ?? source, source.size);
       await source.checkUnchanged();
     } catch (error) {
-      if (begun) await withdraw(name, error);
+      if (begun) await writer.withdraw(name, error);
       throw error;
     }
   } finally {
@@ -125,9 +130,4 @@ function nobodyKnows(path: string): SnapshotError {
     `${path} cannot be added as a reference: the storage has no \`resolve\`, so nobody could find it again`,
     { file: path },
   );
-}
-
-/** The error for a snapshot that is not being written any more. */
-export function closed(): SnapshotError {
-  return new SnapshotError("CLOSED", "This snapshot is not being written any more: it was committed or aborted");
 }

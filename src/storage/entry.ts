@@ -18,6 +18,7 @@ import {
 } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import { checkManifest, type SnapshotInfo, type UnreadableSnapshot } from "../snapshot/mod.ts";
+import { withJson } from "../stream/mod.ts";
 import type { Place, StoredSnapshot } from "./medium.ts";
 import type { StoredReader } from "./reader.ts";
 
@@ -72,12 +73,12 @@ export function newestFirst(a: Entry, b: Entry): number {
 
 /** Returns a snapshot as a storage lists it. */
 export function infoOf({ manifest, size, readers }: Entry): SnapshotInfo {
-  return {
+  return withJson({
     meta: manifest.meta,
     digest: manifest.digest,
     size,
     files: manifest.files.length,
     chunks: manifest.files.reduce((sum, { chunks }) => sum + (chunks?.count ?? 0), 0),
     pinned: readers.size > 0,
-  };
+  });
 }

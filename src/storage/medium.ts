@@ -4,7 +4,15 @@
  * @module
  */
 
-import type { ByteRange, FileInfo, SnapshotInfo, SnapshotManifest, SnapshotMeta } from "../snapshot/mod.ts";
+import type {
+  AddOptions,
+  ByteRange,
+  FileInfo,
+  FileOptions,
+  SnapshotInfo,
+  SnapshotManifest,
+  SnapshotMeta,
+} from "../snapshot/mod.ts";
 
 /** A chunk that is written. */
 export interface WrittenChunk {
@@ -134,6 +142,18 @@ export interface LocalFiles {
   refer?(path: string): Promise<MediumFile>;
 }
 
+/** The writer of a place, as far as adding files needs it. */
+export interface PlaceWriter {
+  /** Reports whether the snapshot is still being written. */
+  isOpen(): boolean;
+  /** A file of the snapshot, which `open` makes once its name is taken. */
+  stream(name: string, options: FileOptions, open: () => Promise<MediumFile>): WritableStream<Uint8Array>;
+  /** Takes a file out again. */
+  withdraw(name: string, reason: unknown): Promise<void>;
+  /** The description of a file that was written to its end. */
+  info(name: string): FileInfo;
+}
+
 /** A place that is read: it has the files of a snapshot, complete or being built. */
 export interface ReadablePlace {
   /** Its name, which its medium chose. */
@@ -157,8 +177,16 @@ export interface ReadablePlace {
 
 /** A place of a medium. It takes places of the same medium only. */
 export interface Place extends ReadablePlace {
-  /** The files on the disk that the place is on. Absent where there is no disk. */
-  readonly local?: LocalFiles;
+  /**
+   * Adds all of the files at a path of the disk that the place is on, or none: see `SnapshotWriter.add`, and
+   * `addLocal`, which does it for a place that knows {@linkcode LocalFiles}. Absent where there is no disk.
+   */
+  add?(
+    writer: PlaceWriter,
+    path: string,
+    name: string | undefined,
+    options: AddOptions | undefined,
+  ): Promise<FileInfo[]>;
   /** Makes it an empty place; removes everything that was there. */
   clear(): Promise<void>;
   /** Writes the manifest, before or after the files. */

@@ -29,6 +29,7 @@ import {
   type VerifyOptions,
 } from "../snapshot/mod.ts";
 import { neverThrowing } from "../async/mod.ts";
+import { withJson } from "../stream/mod.ts";
 import { examine, isProof, readAll } from "./evidence.ts";
 import { Entries } from "./entries.ts";
 import { type Entry, infoOf } from "./entry.ts";
@@ -184,7 +185,7 @@ export class MediumStorage implements SnapshotStorage {
   async unreadable(): Promise<UnreadableSnapshot[]> {
     this.#work.check();
     await this.#entries.lookAgain();
-    return this.#entries.unlisted.map(({ index, error }) => ({ index, error }));
+    return this.#entries.unlisted.map(({ index, error }) => withJson({ index, error }));
   }
 
   get installing(): SnapshotInstall | undefined {
@@ -249,7 +250,7 @@ export class MediumStorage implements SnapshotStorage {
   async quarantined(): Promise<QuarantinedSnapshot[]> {
     this.#work.check();
     await this.#entries.settled();
-    return (await this.#entries.quarantined()).map(({ index, at }) => ({ index, at }));
+    return (await this.#entries.quarantined()).map(({ index, at }) => withJson({ index, at }));
   }
 
   async restore(index: bigint, options: VerifyOptions = {}): Promise<SnapshotInfo> {

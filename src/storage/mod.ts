@@ -4,7 +4,8 @@
  * @module
  */
 
-export { checkKey, decryptedReader, EncryptedStorage, encryptedWriter, type EncryptionKey } from "./encrypted/mod.ts";
+export { type AddContext, addLocal } from "./add_local.ts";
+export { decryptedReader, EncryptedStorage, encryptedWriter, type EncryptionKey } from "./encrypted/mod.ts";
 export { MemoryStorage } from "./memory.ts";
 export type * from "./medium.ts";
 export { MediumStorage } from "./medium_storage.ts";

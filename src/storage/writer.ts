@@ -31,12 +31,11 @@ import {
 } from "../snapshot/mod.ts";
 import { mapAhead } from "../async/mod.ts";
 import { DIGEST_SIZE, equal, toHex } from "../stream/mod.ts";
-import { type AddContext, addLocal, closed } from "./add_local.ts";
 import { chooseChunkSize } from "./chunk_size.ts";
 import { FileSink } from "./file_sink.ts";
 import { FileSyncs } from "./file_syncs.ts";
 import { PacedFile } from "./paced_file.ts";
-import type { MediumFile, Place, PlacedSnapshot, Published } from "./medium.ts";
+import type { MediumFile, Place, PlacedSnapshot, PlaceWriter, Published } from "./medium.ts";
 import { chunkWritten, readChunk } from "./read_chunk.ts";
 import { Trial } from "./trial.ts";
 import { type WholeFile, wholeFiles } from "./whole_files.ts";
@@ -96,17 +95,17 @@ export class StoredWriter implements SnapshotWriter {
   constructor(place: Place, owner: WriterOwner) {
     this.#place = place;
     this.#owner = owner;
-    const { local } = place;
-    if (local === undefined) return;
-    const context: AddContext = {
-      place,
-      local,
+    if (place.add === undefined) return;
+    const writer: PlaceWriter = {
       isOpen: () => this.#state === "open",
       stream: (name, options, open) => this.#stream(name, options, open),
       withdraw: (name, reason) => this.#withdraw(name, reason),
       info: (name) => this.info(name),
     };
-    this.add = (path, name, options) => addLocal(context, path, name, options);
+    this.add = async (path, name, options) => {
+      this.#checkOpen();
+      return await place.add!(writer, path, name, options);
+    };
   }
 
   file(name: string, options: FileOptions = {}): WritableStream<Uint8Array> {
@@ -119,7 +118,7 @@ export class StoredWriter implements SnapshotWriter {
     const sink = new FileSink(
       () => {
         // Checked here, so that a wrong name fails the stream, as every other error does.
-        if (this.#state !== "open") throw closed();
+        this.#checkOpen();
         this.#names.add(name);
         this.#open.set(name, sink);
         return open();
@@ -155,7 +154,7 @@ export class StoredWriter implements SnapshotWriter {
 
   async remove(name: string): Promise<void> {
     checkString(name, "The name of a file");
-    if (this.#state !== "open") throw closed();
+    this.#checkOpen();
     if (!this.#open.has(name) && !this.#files.has(name)) throw notWritten(name);
     await this.#withdraw(name, removed(name));
   }
@@ -190,7 +189,7 @@ export class StoredWriter implements SnapshotWriter {
 
   async reuse(files: readonly FileInfo[]): Promise<boolean> {
     checkFiles(files);
-    if (this.#state !== "open") throw closed();
+    this.#checkOpen();
     const whole = wholeFiles(this.#owner.snapshots());
     const found: [FileInfo, WholeFile][] = [];
     for (const file of files) {
@@ -288,6 +287,10 @@ export class StoredWriter implements SnapshotWriter {
     }
   }
 
+  #checkOpen(): void {
+    if (this.#state !== "open") throw closed();
+  }
+
   /** A commit waits for what is being reused; an abort does not. */
   #checkNotGivenUp(): void {
     if (this.#state === "done") throw closed();
@@ -305,7 +308,7 @@ export class StoredWriter implements SnapshotWriter {
   }
 
   async commit(meta: SnapshotMeta, options: CommitOptions = {}): Promise<SnapshotInfo> {
-    if (this.#state !== "open") throw closed();
+    this.#checkOpen();
     this.#state = "committing";
     return await (this.#committing = this.#commit(meta, options));
   }
@@ -380,6 +383,10 @@ export class StoredWriter implements SnapshotWriter {
   [Symbol.asyncDispose](): Promise<void> {
     return this.abort();
   }
+}
+
+function closed(): SnapshotError {
+  return new SnapshotError("CLOSED", "This snapshot is not being written any more: it was committed or aborted");
 }
 
 function notWritten(name: string): SnapshotError {

@@ -38,6 +38,7 @@ const REASONS: Readonly<Record<string, readonly string[]>> = {
     ...["FsmCaller.release", "FsmCaller.callBack", "FsmCaller.check", "FsmCaller.replace", "FsmCaller.load"],
     ...["FsmCaller.loaded", "FsmCaller.bindGroup", "FsmCaller.trust"],
   ],
+  "a place calls it, with what the `add` of its writer was given, and it checks that": ["addLocal"],
   "it needs a server: tests/jetstream/boundary_test.ts": [
     ...["JetStreamBucket.get", "JetStreamBucket.put", "JetStreamBucket.delete", "JetStreamBucket.list"],
     ...["JetStreamLog.propose", "JetStreamLog.follow", "JetStreamLog.term", "JetStreamLog.purge"],

@@ -36,6 +36,13 @@ const INSTEAD: Readonly<Record<string, (names: string) => string>> = {
 };
 
 const ESBUILD = { esbuild: "esbuild@0.28.2" };
+/**
+ * Modules that do something of their own on Node only, which has a build of its own: what they are for everybody else,
+ * so that no page and no Worker has to load it.
+ */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  "src/stream/fetch_bytes.js": "export const fetchBytes = (request) => fetch(request);",
+};
 /** The folder of what is made for Node. */
 const NODE = "node";
 /** Says which Node is needed, where an older one would say that some module of its own is not there. */
@@ -83,6 +90,7 @@ export async function makePackage(directory: string): Promise<string> {
     await mendReadme(`${root}/README.md`);
     const manifest = JSON.parse(await Deno.readTextFile(`${root}/package.json`)) as Manifest;
     await bundleForNode(root, manifest);
+    for (const [module, source] of Object.entries(ELSEWHERE)) await replace(`${root}/${module}`, source);
     await Deno.mkdir(`${root}/bin`);
     await Deno.writeTextFile(`${root}/bin/snapstream.js`, BIN);
     await Deno.chmod(`${root}/bin/snapstream.js`, 0o755);
@@ -139,6 +147,17 @@ async function mend(path: string): Promise<void> {
     source += `\n//# sourceMappingURL=${name}.map\n`;
   }
   await Deno.writeTextFile(path, source);
+}
+
+/** Puts another source in the place of a module's; nothing of it is in the sources of the library. */
+async function replace(path: string, source: string): Promise<void> {
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  await Deno.stat(path); // it is called otherwise, if it is not there
+  await Deno.writeTextFile(path, `${source}\n//# sourceMappingURL=${name}.map\n`);
+  await Deno.writeTextFile(
+    `${path}.map`,
+    JSON.stringify({ version: 3, file: name, sources: [], names: [], mappings: "" }),
+  );
 }
 
 /** The guides of a module are in the types that it has in the package; what is not in the package is no link. */

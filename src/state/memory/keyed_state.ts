@@ -240,8 +240,8 @@ export class KeyedState<K> {
    * Replaces all entries by those that snapshots have in the key groups of this state; or throws and leaves everything
    * as it is. Of other key groups nothing is read.
    *
-   * @param readers the snapshots; together they must have each key group of this state once. Or, after them, what {@linkcode
-   *   check} has kept of them: then nothing is read
+   * @param readers the snapshots; together they must have each key group of this state once. Or, after them, what
+   *   {@linkcode check} has kept of them: then nothing is read
    * @throws {SnapshotError} `MALFORMED` if a key group is missing, or there twice; `CORRUPT`; `UNSUPPORTED` if a state
    *   with entries is neither declared here nor dropped, or is another one there, or was saved by a newer release
    */
@@ -273,8 +273,8 @@ export class KeyedState<K> {
    * Whether {@linkcode load} would load snapshots: decodes every entry of the key groups of this state, one chunk in
    * memory at a time, and changes nothing.
    *
-   * @param given the snapshots; `true` after them keeps all entries, beside the state, as {@linkcode StateMachine.check}
-   *   may
+   * @param given the snapshots; `true` after them keeps all entries, beside the state, as
+   *   {@linkcode StateMachine.check} may
    * @returns what `load` takes in their place, if they were kept
    * @throws {SnapshotError} as `load`
    */

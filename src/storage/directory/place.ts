@@ -9,8 +9,10 @@ import { dirname } from "@std/path";
 import { hasCode, SnapshotError } from "../../errors.ts";
 import type { DiskFile } from "../../fs/mod.ts";
 import {
+  type AddOptions,
   checkName,
   directoriesOf,
+  type FileInfo,
   MANIFEST_NAME,
   MANIFEST_TEMP_NAME,
   MAX_MANIFEST_BYTES,
@@ -18,7 +20,8 @@ import {
 } from "../../snapshot/mod.ts";
 import { decodeManifest } from "../evidence.ts";
 import { trashDirectory } from "../layout.ts";
-import type { LocalFile, LocalFiles, MediumFile, Place } from "../medium.ts";
+import { addLocal } from "../add_local.ts";
+import type { LocalFile, LocalFiles, MediumFile, Place, PlaceWriter } from "../medium.ts";
 import { missing } from "../reader.ts";
 import { listLocal, openLocal } from "./local_files.ts";
 import { RereadFile, UnsyncedFile } from "./medium_files.ts";
@@ -46,14 +49,20 @@ export class DirectoryPlace implements Place {
     if (resolver !== undefined) this.reference = (file, snapshot) => openReference(root.disk, resolver, file, snapshot);
   }
 
-  get local(): LocalFiles {
+  add(
+    writer: PlaceWriter,
+    path: string,
+    name: string | undefined,
+    options: AddOptions | undefined,
+  ): Promise<FileInfo[]> {
     const { disk, sync } = this.#root;
-    return {
+    const local: LocalFiles = {
       list: (path, name) => this.#listLocal(path, name),
       open: (path) => openLocal(disk, path),
       put: (path, name, link) => this.#put(path, name, link),
       ...(this.reference !== undefined && { refer: (path) => openToRefer(disk, sync, path) }),
     };
+    return addLocal({ place: this, writer, local }, path, name, options);
   }
 
   /** The path of the directory, or of a file in it. */

@@ -10,7 +10,7 @@
 
 import { messageOf, SnapshotError } from "../../errors.ts";
 import { groupOfManifest, type SnapshotInfo, SnapshotManifest, type SnapshotMeta } from "../../snapshot/mod.ts";
-import { concat, DIGEST_SIZE, equal, sha256, toHex } from "../../stream/mod.ts";
+import { concat, DIGEST_SIZE, equal, sha256, toHex, withJson } from "../../stream/mod.ts";
 import { type KeptMessage, type LeaseMessage, OBJECT_INDEX } from "./messages.ts";
 
 /** The version that this release writes, and the highest that it reads. */
@@ -131,7 +131,7 @@ export async function infoOf(kept: KeptSnapshot, pinned: boolean): Promise<Snaps
     });
   }
   const { digest, size, files, chunks } = kept;
-  return { meta, digest, size, files, chunks, pinned };
+  return withJson({ meta, digest, size, files, chunks, pinned });
 }
 
 const KINDS = ["write", "install", "read"] as const;

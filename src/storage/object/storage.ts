@@ -8,6 +8,7 @@ import { type FailingTask, neverThrowing, raceAbort } from "../../async/mod.ts";
 import { type Bucket, checkBucket, RetryingBucket } from "../../bucket/mod.ts";
 import { checkIndex, checkOptions, checkSignal, checkString } from "../../checks.ts";
 import { hasCode, SnapshotError } from "../../errors.ts";
+import { withJson } from "../../stream/mod.ts";
 import {
   checkChoice,
   checkCreateOptions,
@@ -308,7 +309,7 @@ export class ObjectStorage implements SnapshotStorage {
   async quarantined(): Promise<QuarantinedSnapshot[]> {
     this.#work.check();
     const { quarantined } = await this.#store.read();
-    return quarantined.map(({ index, reason }) => ({ index, ...(reason !== undefined && { reason }) }));
+    return quarantined.map(({ index, reason }) => withJson({ index, ...(reason !== undefined && { reason }) }));
   }
 
   async restore(index: bigint, options: VerifyOptions = {}): Promise<SnapshotInfo> {

@@ -228,19 +228,6 @@ export class HttpSource {
     });
   }
 
-  /**
-   * Finds out, before a stream is sent that cannot be sent twice, whether the server has moved.
-   *
-   * @throws {SnapshotError} `FORBIDDEN` if it redirects to where the caller's requests may not go
-   */
-  async settle(path: string, signal: AbortSignal | undefined): Promise<void> {
-    try {
-      await this.exchange(path, { method: "OPTIONS" }, signal, () => Promise.resolve());
-    } catch (error) {
-      if (hasCode(error, "FORBIDDEN", "CANCELLED")) throw error; // the request itself will say the rest
-    }
-  }
-
   #get<T>(
     path: string,
     headers: Record<string, string>,

@@ -14,6 +14,7 @@ import {
   type NotificationReply,
   parseReply,
 } from "../notification.ts";
+import { withJson } from "../../stream/mod.ts";
 import { readLimited } from "../body.ts";
 import { JSON_TYPE, responseError, unexpected } from "../wire.ts";
 import { HttpSource } from "./http_source.ts";
@@ -111,7 +112,7 @@ async function tell(
     if (response.status !== 200) throw await responseError(response, server.url, watch);
     const bytes = await readLimited(response, MAX_REPLY, watch);
     try {
-      return parseReply(bytes);
+      return withJson(parseReply(bytes));
     } catch (error) {
       throw unexpected(response, server.url, "an answer to a notification", error);
     }

@@ -32,7 +32,7 @@ import {
   stale,
 } from "../../snapshot/mod.ts";
 import { neverThrowing, Operation, type Tracker } from "../../async/mod.ts";
-import { checkThrottle, type Throttle, toHex } from "../../stream/mod.ts";
+import { checkThrottle, type Throttle, toHex, withJson } from "../../stream/mod.ts";
 import { Fetching } from "./fetching.ts";
 import { HttpSource } from "./http_source.ts";
 import { Peer } from "./peer.ts";
@@ -213,7 +213,7 @@ export function pull(
       const { index = options.at === undefined ? undefined : (error as SnapshotError).fields.index } = options;
       const snapshot = index === undefined ? here[0] : here.find(({ meta }) => meta.lastIncludedIndex === index);
       if (snapshot === undefined || !isPassed(error, here[0]!.meta.lastIncludedIndex)) throw error;
-      return { upToDate: true, snapshot, fetched: 0, reused: 0, sources: [] };
+      return withJson({ upToDate: true, snapshot, fetched: 0, reused: 0, sources: [] });
     }
   });
 }
@@ -270,7 +270,7 @@ class Pull {
       const { snapshot, failure, reused, came } = await this.#install(found);
       fetched += came;
       if (snapshot !== undefined) {
-        return { upToDate: false, snapshot, fetched, reused, sources: this.#peers.map(reportOf) };
+        return withJson({ upToDate: false, snapshot, fetched, reused, sources: this.#peers.map(reportOf) });
       }
       fruitless = came > 0 ? 0 : fruitless + 1;
       first ??= failure;

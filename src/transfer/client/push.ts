@@ -130,10 +130,23 @@ export function pushLive(
     tracker.phase("send");
     const content = streamedArchive(own, write, { signal, signer });
     const server = new HttpSource(target, timeout);
-    await server.settle(`/snapshots/${own.lastIncludedIndex}`, signal);
+    await settle(server, `/snapshots/${own.lastIncludedIndex}`, signal);
     const { upToDate } = await put(server, own.lastIncludedIndex, content, options, tracker);
     return { upToDate };
   });
+}
+
+/**
+ * Finds out, before a stream is sent that cannot be sent twice, whether the server has moved.
+ *
+ * @throws {SnapshotError} `FORBIDDEN` if it redirects to where the caller's requests may not go
+ */
+async function settle(server: HttpSource, path: string, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await server.exchange(path, { method: "OPTIONS" }, signal, () => Promise.resolve());
+  } catch (error) {
+    if (hasCode(error, "FORBIDDEN", "CANCELLED")) throw error; // the request itself will say the rest
+  }
 }
 
 class Push {

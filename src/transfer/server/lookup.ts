@@ -28,16 +28,34 @@ export interface Served {
  *
  * @throws {SnapshotError} `NOT_FOUND`
  */
-export async function find(storage: SnapshotStorage, leases: DownloadLeases, which: Selector): Promise<Served> {
-  try {
+export function find(storage: SnapshotStorage, leases: DownloadLeases, which: Selector): Promise<Served> {
+  return hereOrComing<Served>(storage, which, async () => {
     const { manifest, reader, release } = await leases.lend(which);
     return { manifest, complete: true, files: reader, has: () => true, close: release };
+  }, (install) => ({
+    manifest: install.manifest,
+    complete: false,
+    files: install,
+    has: (start, end) => hasRange(install, start, end),
+    close: () => Promise.resolve(),
+  }));
+}
+
+/** What is known of a snapshot that is here, or, if there is none, of the one that is being received. */
+async function hereOrComing<T>(
+  storage: SnapshotStorage,
+  which: Selector,
+  here: () => Promise<T>,
+  coming: (install: SnapshotInstall) => T,
+): Promise<T> {
+  try {
+    return await here();
   } catch (error) {
     const install = storage.installing;
-    if (!hasCode(error, "NOT_FOUND") || install === undefined || !isMeant(install.manifest, which)) throw error;
-    const { manifest } = install;
-    const has = (start: number, end: number) => hasRange(install, start, end);
-    return { manifest, complete: false, files: install, has, close: () => Promise.resolve() };
+    if (hasCode(error, "NOT_FOUND") && install !== undefined && isMeant(install.manifest, which)) {
+      return coming(install);
+    }
+    throw error;
   }
 }
 
@@ -58,16 +76,16 @@ export interface Holding {
  *
  * @throws {SnapshotError} `NOT_FOUND`
  */
-export async function heldOf(storage: SnapshotStorage, leases: DownloadLeases, which: Selector): Promise<Holding> {
-  try {
+export function heldOf(storage: SnapshotStorage, leases: DownloadLeases, which: Selector): Promise<Holding> {
+  return hereOrComing<Holding>(storage, which, async () => {
     const manifest = await leases.renew(which);
     return { manifest, complete: true, held: allChunks(manifest.content.count) };
-  } catch (error) {
-    const install = storage.installing;
-    if (!hasCode(error, "NOT_FOUND") || install === undefined || !isMeant(install.manifest, which)) throw error;
-    const { manifest } = install;
-    return { manifest, complete: false, held: install.held(), expected: install.expected() };
-  }
+  }, (install) => ({
+    manifest: install.manifest,
+    complete: false,
+    held: install.held(),
+    expected: install.expected(),
+  }));
 }
 
 /** A part of a snapshot whose size is not known now. */

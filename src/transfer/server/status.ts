@@ -6,7 +6,7 @@
 
 import type { ServedLog } from "../../log/mod.ts";
 import type { SnapshotInstall, SnapshotStorage } from "../../snapshot/mod.ts";
-import { toHex } from "../../stream/mod.ts";
+import { plain, toHex } from "../../stream/mod.ts";
 import { listed, type ServerStatus, type ServerTransfer } from "../wire.ts";
 import type { Place } from "./fair_semaphore.ts";
 import type { SnapshotTarget } from "./uploads.ts";
@@ -66,7 +66,9 @@ export async function statusOfServer(
     unfinished: (await storage.unfinished()).map(({ index, size }) => ({ index: String(index), size })),
     transfers: transfers.running,
     ...(target?.log !== undefined && { log: logOf(target.log) }),
-    ...(target?.status !== undefined && { target: plainOf(target.status()) as Record<string, unknown> }),
+    ...(target?.status !== undefined && {
+      target: plain(target.status(), codeOf, TEXTS, MAX_DEPTH) as Record<string, unknown>,
+    }),
   };
 }
 
@@ -98,17 +100,7 @@ const MAX_DEPTH = 6;
 /** Texts about errors, which speak of the server's disk. */
 const TEXTS = ["reason", "message", "stack"];
 
-/** A value as JSON has it: numbers that are too large as text, bytes in hexadecimal, of errors only the code. */
-function plainOf(value: unknown, depth = 0): unknown {
-  if (typeof value === "bigint") return String(value);
-  if (typeof value === "function" || typeof value === "symbol" || depth > MAX_DEPTH) return undefined;
-  if (value instanceof Error) return { code: (value as { readonly code?: unknown }).code ?? "UNKNOWN" };
-  if (value instanceof Uint8Array) return toHex(value);
-  if (Array.isArray(value)) return value.map((one) => plainOf(one, depth + 1));
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).filter(([name]) => !TEXTS.includes(name)).map((
-      [name, one],
-    ) => [name, plainOf(one, depth + 1)]),
-  );
+/** Of errors only the code is told. */
+function codeOf(error: Error): unknown {
+  return { code: (error as { readonly code?: unknown }).code ?? "UNKNOWN" };
 }

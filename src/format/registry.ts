@@ -40,7 +40,7 @@ export const SYSTEMS: readonly System[] = FORMATS.map(({ system }) => system);
  */
 export async function detectFormat(files: SourceFiles): Promise<Detection | undefined> {
   checkFiles(files);
-  const outside = outsideOfBraft(files); // what is in a snapshot of braft's layout is its content, whatever it looks like
+  const outside = outsideOfBraft(files); // what is in a snapshot of braft's layout is its content
   const all: Detection[] = [];
   for (const format of FORMATS) {
     const found = await format.detect(format === braft || format === jraft ? files : outside);
@@ -92,8 +92,8 @@ export async function listFormat(
  * @param files the file, or the directory
  * @param options the system and the index, if they are known
  * @returns the snapshot: to archive, to serve, to push, to verify, to list its entries
- * @throws {SnapshotError} `UNSUPPORTED` if no known system wrote it, or several did and none is named; `NOT_FOUND` if it
- *   has no such snapshot; `MALFORMED`, `CORRUPT` if it is damaged
+ * @throws {SnapshotError} `UNSUPPORTED` if no known system wrote it, or several did and none is named; `NOT_FOUND` if
+ *   it has no such snapshot; `MALFORMED`, `CORRUPT` if it is damaged
  *
  * @example
  * ```ts

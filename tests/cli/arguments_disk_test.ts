@@ -6,7 +6,7 @@ import { mkdir, open, readdir } from "node:fs/promises";
 import process from "node:process";
 import { assert, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
-import { command, run, saveParts, serving, start, text } from "./support.ts";
+import { command, run, runHere, saveParts, serving, start, text } from "./support.ts";
 
 const COMMANDS = ["ls", "inspect", "verify", "cat", "extract", "diff", "copy", "pull", "push", "archive", "unarchive"]
   .concat(["convert", "restore", "prune", "serve", "log", "follow", "backup", "take", "status", "watch"])
@@ -15,15 +15,16 @@ const COMMANDS = ["ls", "inspect", "verify", "cat", "extract", "diff", "copy", "
 const NO_JSON = ["cat", "archive", "completions"];
 
 test("cli: the help of a command says what each option does, and the exit codes", async () => {
-  const helps = await Promise.all(COMMANDS.map(async (name) => text(await run(["help", name]))));
-  for (const [i, help] of helps.entries()) {
+  for (const [i, name] of COMMANDS.entries()) {
+    const help = text(await runHere(["help", name]));
+    if (i === 0) assert.strictEqual(text(await run(["help", name])), help, "a process says the same");
     const [usage = "", ...lines] = help.split("\n");
     for (const [, option] of usage.matchAll(/--([a-z-]+)/g)) {
-      assert.isTrue(lines.some((line) => line.startsWith(`  --${option} `)), `${COMMANDS[i]} --${option}`);
+      assert.isTrue(lines.some((line) => line.startsWith(`  --${option} `)), `${name} --${option}`);
     }
-    assert.strictEqual(usage.includes("[--json]"), !NO_JSON.includes(COMMANDS[i]!), usage);
+    assert.strictEqual(usage.includes("[--json]"), !NO_JSON.includes(name), usage);
     assert.match(help, /\nExit codes: 0 .* 1 .* 2 .* 3 .* 130 .*\n$/);
-    assert.isEmpty(help.split("\n").filter((line) => line.length > 120), COMMANDS[i]);
+    assert.isEmpty(help.split("\n").filter((line) => line.length > 120), name);
   }
 });
 
@@ -48,14 +49,11 @@ test("cli: wrong arguments are named, what was meant is guessed, and nothing is 
     const place = `${directory}/a`;
     await saveParts(place, 1n, [1]);
     await saveParts(place, 2n, [2]);
-    const outcomes = await Promise.all(
-      WRONG.map(([, ...args]) =>
-        run(args.map((one) => one === "PLACE" ? place : one === "NEW" ? `${directory}/new` : one))
-      ),
-    );
-    for (const [i, { code, stderr }] of outcomes.entries()) {
-      assert.strictEqual(code, 2, WRONG[i]!.slice(1).join(" "));
-      assert.match(stderr, WRONG[i]![0]);
+    for (const [i, [message, ...args]] of WRONG.entries()) {
+      const given = args.map((one) => one === "PLACE" ? place : one === "NEW" ? `${directory}/new` : one);
+      const { code, stderr } = await (i === 0 ? run : runHere)(given);
+      assert.strictEqual(code, 2, args.join(" "));
+      assert.match(stderr, message);
       assert.lengthOf(stderr.trimEnd().split("\n"), 1);
     }
     assert.deepEqual(await readdir(directory), ["a"]);
@@ -76,10 +74,10 @@ test("cli: with --json a failure is JSON, too", () =>
       ["WRONG_USE", 2, "inspect", "--json"],
       ["MALFORMED", 3, "unarchive", `${directory}/b`, "--json"],
     ] as const;
-    const outcomes = await Promise.all(failures.map(([, , ...args]) => run(args)));
-    for (const [i, outcome] of outcomes.entries()) {
+    for (const [name, code, ...args] of failures) {
+      const outcome = await (args[0] === "unarchive" ? run : runHere)(args); // it reads standard input
       const { error } = JSON.parse(text(outcome));
-      assert.deepEqual([error.code, outcome.code], [failures[i]![0], failures[i]![1]], outcome.stderr);
+      assert.deepEqual([error.code, outcome.code], [name, code], outcome.stderr);
       assert.strictEqual(outcome.stderr, `snapstream: ${error.message}\n`);
     }
   }));

@@ -1,11 +1,12 @@
-// The command line as its users meet it: a process with arguments, standard input and output, and an exit code.
+// The command line as its users meet it: a process with arguments, standard input and output, and an exit code. Other
+// uses of a command that was run so are run in the test's own process.
 
 import { cp, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, noise, pieces, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
-import { run, start, text } from "./support.ts";
+import { run, runHere, start, text } from "./support.ts";
 
 /** Everything in a directory, with sizes and times of change. */
 async function listing(directory: string): Promise<string> {
@@ -39,12 +40,12 @@ test("cli: what a terminal would obey is escaped, in names and in errors", () =>
     // deno-lint-ignore no-control-regex
     const obeyed = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]/;
     for (const args of [["inspect", root], ["inspect", root, "--json"], ["verify", root], ["ls", `${root}\x1b[2J`]]) {
-      const outcome = await run(args);
+      const outcome = await runHere(args);
       assert.notMatch(text(outcome) + outcome.stderr, obeyed, args.join());
     }
     const lines = text(await run(["inspect", root])).split("\n");
     assert.include(lines.find((line) => line.includes("\\u001b[2J"))!, "\\nb");
-    const [{ files }] = JSON.parse(text(await run(["inspect", root, "--json"]))).snapshots;
+    const [{ files }] = JSON.parse(text(await runHere(["inspect", root, "--json"]))).snapshots;
     assert.strictEqual(files[0].name, name);
   }));
 
@@ -58,29 +59,28 @@ test("cli: what is quarantined is named by ls, and restored if it is good", () =
     const storage = await DirectoryStorage.open(root);
     assert.isTrue(await storage.quarantine(2n, "a test"));
     await storage.close();
-    const listed = await run(["ls", root]);
+    const listed = await runHere(["ls", root]);
     assert.match(listed.stderr, /^snapshot 2 is quarantined since 20/);
-    assert.equal(JSON.parse(text(await run(["ls", root, "--json"]))).quarantined[0].index, "2");
-    assert.equal((await run(["restore", root, "2"])).code, 3); // it is bad still
+    assert.equal(JSON.parse(text(await runHere(["ls", root, "--json"]))).quarantined[0].index, "2");
+    assert.equal((await runHere(["restore", root, "2"])).code, 3); // it is bad still
     const [name] = (await readdir(root)).filter((name) => name.startsWith("corrupt-2-"));
     await writeFile(`${root}/${name}/a/state`, good);
     const restored = await run(["restore", root, "2"]);
     assert.deepEqual([restored.code, text(restored)], [0, "snapshot 2: 1000 bytes\n"]);
-    assert.equal((await run(["verify", root])).code, 0);
-    assert.match(text(await run(["ls", root])), /^INDEX .*\n *2 /);
-    assert.equal((await run(["restore", root, "2"])).code, 1);
-    assert.equal((await run(["restore", root])).code, 2);
+    assert.equal((await runHere(["verify", root])).code, 0);
+    assert.match(text(await runHere(["ls", root])), /^INDEX .*\n *2 /);
+    assert.equal((await runHere(["restore", root, "2"])).code, 1);
+    assert.equal((await runHere(["restore", root])).code, 2);
   }));
 
 const ALL = ["ls", "inspect", "verify", "cat", "extract", "diff", "copy", "pull", "push", "archive", "unarchive"]
   .concat(["convert", "restore", "prune", "serve", "take", "status", "watch", "completions"]);
 
 test("cli: help", async () => {
-  const names = ["", ...ALL];
-  const helps = await Promise.all(names.map((name) => run(name === "" ? ["--help"] : [name, "--help"])));
-  for (const [i, help] of helps.entries()) {
+  for (const name of ["", ...ALL]) {
+    const help = name === "" ? await run(["--help"]) : await runHere([name, "--help"]);
     assert.equal(help.code, 0);
-    assert.include(text(help), `snapstream ${names[i]}`);
+    assert.include(text(help), `snapstream ${name}`);
   }
 });
 
@@ -105,9 +105,9 @@ const WRONG = [
 ];
 
 test("cli: wrong use", async () => {
-  const outcomes = await Promise.all(WRONG.map((args) => run(args)));
-  for (const [i, { code, stdout, stderr }] of outcomes.entries()) {
-    assert.equal(code, 2, WRONG[i]!.join(" "));
+  for (const [i, args] of WRONG.entries()) {
+    const { code, stdout, stderr } = await (i === 0 ? run : runHere)(args);
+    assert.equal(code, 2, args.join(" "));
     assert.equal(stdout.length, 0);
     assert.notEqual(stderr, "");
   }
@@ -131,11 +131,11 @@ test("cli: looking changes nothing, and says what is there", async () => {
       verified: "none",
       files: [{ name: "state", size: 16, checksum: null }],
     });
-    for (const command of ["ls", "inspect", "verify"]) assert.equal((await run([command, root])).code, 0);
+    for (const command of ["ls", "inspect", "verify"]) assert.equal((await runHere([command, root])).code, 0);
     assert.equal((await run(["archive", root])).code, 0);
     assert.equal(await listing(directory), before);
-    assert.equal((await run(["ls", `${directory}/none`])).code, 1);
-    assert.equal((await run(["verify", root, "5"])).code, 1);
+    assert.equal((await runHere(["ls", `${directory}/none`])).code, 1);
+    assert.equal((await runHere(["verify", root, "5"])).code, 1);
   });
 });
 
@@ -148,7 +148,7 @@ test("cli: newest first; damage is exit code 3, and stays where it is", async ()
     assert.equal(inspected.format, "snapstream");
     assert.deepEqual(inspected.snapshots.map(({ index }: { index: string }) => index), ["6", "5"]);
     assert.match(inspected.snapshots[0].files[0].checksum, /^chunks-sha256:[0-9a-f]{64}$/);
-    assert.equal((await run(["verify", root])).code, 0);
+    assert.equal((await runHere(["verify", root])).code, 0);
     const file = `${root}/snapshot_00000000000000000006/a/state`;
     const bytes = await readFile(file);
     bytes[290_000]! ^= 1;
@@ -158,7 +158,7 @@ test("cli: newest first; damage is exit code 3, and stays where it is", async ()
     assert.equal(verified.code, 3);
     const [newest, older] = JSON.parse(text(verified)).snapshots;
     assert.deepEqual([newest.ok, older.ok, newest.bad[0].file, newest.bad[0].chunk], [false, true, "a/state", 1]);
-    assert.equal((await run(["verify", root, "5"])).code, 0);
+    assert.equal((await runHere(["verify", root, "5"])).code, 0);
     await writeFile(`${root}/snapshot_00000000000000000006/__raft_snapshot_meta`, "rubbish");
     assert.equal((await run(["ls", root])).code, 3);
     assert.notEqual(await listing(root), before); // by this test alone
@@ -174,15 +174,15 @@ test("cli: groups are told, also where there are several", async () => {
     await writer.commit({ lastIncludedIndex: 5n, lastIncludedTerm: 2n, peers: [] });
     await storage.close();
     await save(root, 6n, 10);
-    const { snapshots } = JSON.parse(text(await run(["ls", root, "--json"])));
+    const { snapshots } = JSON.parse(text(await runHere(["ls", root, "--json"])));
     assert.deepEqual(snapshots.map(({ group }: { group: string }) => group), Array(2).fill("users\t\u001b[31m"));
     for (const command of ["ls", "inspect"]) {
-      const said = text(await run([command, root]));
+      const said = text(await runHere([command, root]));
       assert.include(said, JSON.stringify("users\t\u001b[31m"));
       assert.notInclude(said, "\u001b");
     }
     assert.strictEqual(
-      JSON.parse(text(await run(["inspect", root, "5", "--json"]))).snapshots[0].group,
+      JSON.parse(text(await runHere(["inspect", root, "5", "--json"]))).snapshots[0].group,
       "users\t\u001b[31m",
     );
   });
@@ -197,7 +197,7 @@ test("cli: archive, unarchive, and what is cut short", async () => {
     const cut = await run(["unarchive", `${directory}/b`], { input: archive.stdout.slice(0, 900_000) });
     assert.equal(cut.code, 3);
     assert.equal((await run(["unarchive", `${directory}/b`, "--json"], { input: archive.stdout })).code, 0);
-    assert.equal((await run(["verify", `${directory}/b`])).code, 0);
+    assert.equal((await runHere(["verify", `${directory}/b`])).code, 0);
     assert.equal((await run(["unarchive", `${directory}/b`], { input: archive.stdout })).code, 1); // stale
     assert.deepEqual((await readdir(`${directory}/b`)).sort(), [".lock", "snapshot_00000000000000000007"]);
   });
@@ -222,7 +222,7 @@ test("cli: serve, pull, and Ctrl-C", async () => {
     assert.deepEqual(JSON.parse(text(pulled)), result);
     const again = await run(["pull", url, `${directory}/b`, "--token", "secret"]);
     assert.deepEqual([again.code, text(again)], [0, "snapshot 8: up to date\n"]);
-    assert.equal((await run(["verify", `${directory}/b`])).code, 0);
+    assert.equal((await runHere(["verify", `${directory}/b`])).code, 0);
     const put = await fetch(`${url}/snapshots/9`, {
       method: "PUT",
       body: "x",
@@ -248,11 +248,11 @@ for (
   test(`cli: snapshots of other systems are listed, shown, verified and archived: ${format}`, () =>
     inTemp(async (directory) => {
       const whole = `tests/fixtures/${path}`;
-      const verified = await run(["verify", whole, "--json"]);
+      const verified = await runHere(["verify", whole, "--json"]);
       assert.strictEqual(verified.code, 0, verified.stderr);
       assert.deepInclude(JSON.parse(text(verified)), { format });
-      assert.deepInclude(JSON.parse(text(await run(["inspect", whole, "--json"]))).snapshots[0], { index });
-      assert.match(text(await run(["ls", whole])), new RegExp(`^ *INDEX .*\n *${index} `));
+      assert.deepInclude(JSON.parse(text(await runHere(["inspect", whole, "--json"]))).snapshots[0], { index });
+      assert.match(text(await runHere(["ls", whole])), new RegExp(`^ *INDEX .*\n *${index} `));
       const archived = await run(["archive", whole]);
       const taken = await run(["unarchive", `${directory}/${format}`], { input: archived.stdout });
       assert.match(text(taken), new RegExp(`^snapshot ${index}: `), taken.stderr);
@@ -268,7 +268,7 @@ test("cli: verify of what is damaged ends with 3, of what is no snapshot with 1"
     await writeFile(`${directory}/none`, noise(1000, 1));
     await mkdir(`${directory}/empty`);
     for (const name of ["none", "nowhere", "empty"]) {
-      const { code, stderr } = await run(["verify", `${directory}/${name}`]);
+      const { code, stderr } = await runHere(["verify", `${directory}/${name}`]);
       assert.strictEqual(code, 1, stderr);
     }
   }));
@@ -280,9 +280,13 @@ test("cli: convert writes for another system, all or nothing", () =>
       const to = `${directory}/${format}`;
       const converted = await run(["convert", `${directory}/ours`, to, "--format", format]);
       assert.strictEqual(converted.code, 0, converted.stderr);
-      assert.strictEqual((await run(["verify", to])).code, 0);
-      assert.strictEqual((await run(["convert", `${directory}/ours`, to, "--format", format])).code, 1, "it is there");
+      assert.strictEqual((await runHere(["verify", to])).code, 0);
+      assert.strictEqual(
+        (await runHere(["convert", `${directory}/ours`, to, "--format", format])).code,
+        1,
+        "it is there",
+      );
     }
-    assert.strictEqual((await run(["convert", `${directory}/ours`, `${directory}/x`, "--format", "y"])).code, 2);
+    assert.strictEqual((await runHere(["convert", `${directory}/ours`, `${directory}/x`, "--format", "y"])).code, 2);
     assert.sameMembers(await readdir(directory), ["ours", "hashicorp", "ratis"]);
   }));

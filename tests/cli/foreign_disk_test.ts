@@ -9,7 +9,7 @@ import { sourceFiles } from "../../src/fs.ts";
 import { FIXTURES } from "../support/format_files.ts";
 import { assert, closing, test } from "../support/harness.ts";
 import { inTemp } from "../support/temp.ts";
-import { run, serving, text } from "./support.ts";
+import { run, runHere, serving, text } from "./support.ts";
 
 const RDB = `${FIXTURES}/redis/small.rdb`;
 
@@ -32,14 +32,14 @@ test("cli: what another system wrote is served, and pulled; of a node of braft w
 test("cli: what cannot be written for another system is no damage, and is not made", () =>
   inTemp(async (directory) => {
     const convert = (from: string, format: string) =>
-      run(["convert", `${FIXTURES}/${from}`, `${directory}/${format}`, "--format", format]);
+      runHere(["convert", `${FIXTURES}/${from}`, `${directory}/${format}`, "--format", format]);
     const several = await convert("flink/2.1-heap", "ratis");
     assert.deepEqual([several.code, /has 4 files/.test(several.stderr)], [1, true], several.stderr);
     const members = await convert("consul/small.snap", "etcd-snap");
     assert.deepEqual([members.code, /is no member of etcd/.test(members.stderr)], [1, true], members.stderr);
     assert.isEmpty(await readdir(directory));
     assert.strictEqual((await convert("redis/small.rdb", "etcd-snap")).code, 0);
-    assert.strictEqual((await run(["verify", `${directory}/etcd-snap`])).code, 0, "though Redis has no terms");
+    assert.strictEqual((await runHere(["verify", `${directory}/etcd-snap`])).code, 0, "though Redis has no terms");
   }));
 
 test("cli: a directory with snapshots of two systems is opened as neither; each of its parts is", () =>
@@ -67,17 +67,17 @@ test("cli: damage ends with 3 and nothing is made of it; what is only packed, or
     for (const [name, content] of Object.entries(files)) await writeFile(`${directory}/${name}`, content);
     await symlink("/nowhere", `${directory}/link`);
     for (const name of [...Object.keys(files), "link"]) {
-      const { code, stderr } = await run(["verify", `${directory}/${name}`]);
+      const { code, stderr } = await runHere(["verify", `${directory}/${name}`]);
       assert.strictEqual(code, 1, `${name}: ${stderr}`);
     }
     await writeFile(`${directory}/damaged`, bytes.with(60, 0xff));
     await mkdir(`${directory}/made`);
     for (const args of [["extract", `${directory}/made/x`], ["convert", `${directory}/made/y`, "--format", "ratis"]]) {
       const [name, ...more] = args;
-      assert.strictEqual((await run([name!, `${directory}/damaged`, ...more])).code, 3, name);
+      assert.strictEqual((await runHere([name!, `${directory}/damaged`, ...more])).code, 3, name);
     }
     assert.strictEqual((await run(["archive", `${directory}/damaged`])).code, 3);
     assert.isEmpty(await readdir(`${directory}/made`));
     await symlink(`${process.cwd()}/${RDB}`, `${directory}/dump.rdb`);
-    assert.strictEqual((await run(["verify", `${directory}/dump.rdb`])).code, 0, "a link that somebody names");
+    assert.strictEqual((await runHere(["verify", `${directory}/dump.rdb`])).code, 0, "a link that somebody names");
   }));

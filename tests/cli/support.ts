@@ -1,7 +1,9 @@
 // Runs the program as its users do: a process with arguments, standard input and output, and an exit code.
 
+import { Buffer } from "node:buffer";
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import process from "node:process";
+import { runCli } from "../../src/cli/mod.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { projectFlags } from "../support/child.ts";
 import { noise, pieces } from "../support/harness.ts";
@@ -44,6 +46,40 @@ export async function run(
   child.stderr.on("data", (part: Uint8Array) => stderr += new TextDecoder().decode(part));
   const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
   return { code, stdout: new Uint8Array(await new Blob(stdout as Uint8Array<ArrayBuffer>[]).arrayBuffer()), stderr };
+}
+
+/**
+ * Runs a command in this process, where only its code and what it says are looked at: a process takes a third of a
+ * second to start. One at a time, and none that reads standard input.
+ */
+export async function runHere(args: readonly string[]): Promise<Outcome> {
+  const [stdout, restoreStdout] = captured(process.stdout);
+  const [stderr, restoreStderr] = captured(process.stderr);
+  try {
+    const code = await runCli(args);
+    return { code, stdout: new Uint8Array(Buffer.concat(stdout)), stderr: Buffer.concat(stderr).toString() };
+  } finally {
+    restoreStdout();
+    restoreStderr();
+  }
+}
+
+/** Takes what is written to a stream, and its new listeners, until it is restored. */
+function captured(stream: NodeJS.WriteStream): [pieces: Uint8Array[], restore: () => void] {
+  const pieces: Uint8Array[] = [];
+  const { write } = stream;
+  const before = stream.listeners("error");
+  stream.write = (piece: string | Uint8Array, ...rest: unknown[]) => {
+    pieces.push(Buffer.from(piece as string)); // a copy: the buffer may be used again
+    (rest.at(-1) as (() => void) | undefined)?.();
+    return true;
+  };
+  return [pieces, () => {
+    stream.write = write;
+    for (const listener of stream.listeners("error")) {
+      if (!before.includes(listener)) stream.off("error", listener as () => void);
+    }
+  }];
 }
 
 /** What a run printed. */

@@ -28,6 +28,57 @@ export interface Bounds {
   readonly random: number;
 }
 
+/** A state whose disk is made when it is asked for: of fifty states one is looked at. */
+class ChosenState<M> implements CrashState<M> {
+  readonly at: number;
+  readonly #choice: readonly boolean[];
+  readonly #marks: readonly M[];
+  readonly #promised: number;
+  readonly #base: Image;
+  readonly #effects: readonly Effect[];
+
+  /** @param marks what is promised; more may be added to it later */
+  constructor(at: number, choice: readonly boolean[], marks: readonly M[], base: Image, effects: readonly Effect[]) {
+    this.at = at;
+    this.#choice = choice;
+    this.#marks = marks;
+    this.#promised = marks.length;
+    this.#base = base;
+    this.#effects = effects;
+  }
+
+  get chosen(): string {
+    return this.#choice.map((is) => is ? "1" : "0").join("");
+  }
+
+  get marks(): readonly M[] {
+    return this.#marks.slice(0, this.#promised);
+  }
+
+  get image(): Image {
+    return applied(this.#base, this.#effects);
+  }
+}
+
+/** Numbers of changes: all below one, and some above it. */
+class Numbers {
+  #below = 0;
+  readonly #above = new Set<number>();
+
+  add(number: number): void {
+    this.#above.add(number);
+    while (this.#above.delete(this.#below)) this.#below++;
+  }
+
+  /** Names these and some more. */
+  with(more: readonly number[]): string {
+    const above = new Set(this.#above).union(new Set(more));
+    let below = this.#below;
+    while (above.delete(below)) below++;
+    return `${below} ${[...above].sort((a, b) => a - b).join()}`;
+  }
+}
+
 /** A change that may be lost: its number among all, and whether a failed sync gave it up. */
 interface Pending {
   readonly number: number;
@@ -52,7 +103,7 @@ export function* crashStates<M>(
   from: number = 0,
 ): Generator<CrashState<M>, void, undefined> {
   const marks: M[] = [];
-  const durableNumbers = new Set<number>();
+  const durableNumbers = new Numbers();
   let durable = base;
   let pending: Pending[] = [];
   let count = 0;
@@ -62,11 +113,10 @@ export function* crashStates<M>(
       close(choice, pending);
       const chosen = pending.filter((_, i) => choice[i]);
       // Two ways to the same disk with the same promises are one state.
-      const key = `${marks.length} ${keyOf(durableNumbers, chosen)}`;
+      const key = `${marks.length} ${durableNumbers.with(chosen.map(({ number }) => number))}`;
       if (seen.has(key)) continue;
       seen.add(key);
-      const image = applied(durable, chosen.map(({ effect }) => effect));
-      yield { at, chosen: choice.map((is) => is ? "1" : "0").join(""), marks: [...marks], image };
+      yield new ChosenState(at, choice, marks, durable, chosen.map(({ effect }) => effect));
     }
     const entry = journal[at];
     if (entry?.kind === "mark") marks.push(entry.mark);
@@ -122,14 +172,6 @@ function covers(later: Pending, earlier: Pending): boolean {
   const [a, b] = [later.effect, earlier.effect];
   return later.number > earlier.number && a.node === b.node && a.kind === "block" && b.kind === "block" &&
     a.at === b.at;
-}
-
-/** Which changes are on the disk: those up to one, and some after it. */
-function keyOf(durable: ReadonlySet<number>, chosen: readonly Pending[]): string {
-  const numbers = new Set([...durable, ...chosen.map(({ number }) => number)]);
-  let first = 0;
-  while (numbers.delete(first)) first++;
-  return `${first} ${[...numbers].sort((a, b) => a - b).join()}`;
 }
 
 /** Which of so many changes are there. */

@@ -80,6 +80,7 @@ export async function crash<M>(
   for (const state of crashStates(image, disk.journal, again, AGAIN)) {
     if (!again.chance(AGAIN_SHARE)) continue;
     counts.secondCrashes++;
-    await crash(flow, { ...state, marks: [...marks, ...state.marks] }, undefined, counts, here);
+    const { at, chosen, image } = state;
+    await crash(flow, { at, chosen, image, marks: [...marks, ...state.marks] }, undefined, counts, here);
   }
 }

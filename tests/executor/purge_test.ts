@@ -2,6 +2,7 @@ import fc from "fast-check";
 import type { Member, PurgeOptions } from "../../mod.ts";
 import { purgeIndex, type PurgeState } from "../../src/extend.ts";
 import { assert, test } from "../support/harness.ts";
+import { runs } from "../support/random.ts";
 
 const NOW = 10_000_000;
 const MINUTE = 60_000;
@@ -102,6 +103,6 @@ test("purge: never beyond any limit, and as far as they all allow", () => {
       for (const limit of limits) assert.isTrue(purged <= limit);
       assert.isTrue(limits.includes(purged));
     }),
-    { numRuns: 3000 },
+    { numRuns: runs(3000) },
   );
 });

@@ -11,6 +11,7 @@ import {
   snapshotHandler,
 } from "../../mod.ts";
 import { assert, gate, pieces, rejects, test, turns } from "../support/harness.ts";
+import { runs } from "../support/random.ts";
 import { bytes, entries, fill, open, type Parts, parts } from "../support/parts.ts";
 import { commit, Probe, readText } from "../support/probe.ts";
 
@@ -267,7 +268,7 @@ test("saves while proposing: a snapshot is exactly the state at its index, howev
       assert.equal(again.machine.state, text);
       await again.close();
     }),
-    { numRuns: 60 },
+    { numRuns: runs(60) },
   );
 });
 

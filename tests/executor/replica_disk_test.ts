@@ -6,6 +6,7 @@ import { jsonCodec, KeyValueMachine, Replica, type ReplicaOptions } from "../../
 import { SqliteLog } from "../../src/log/sqlite.ts";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { assert, rejects, test, turns } from "../support/harness.ts";
+import { runs } from "../support/random.ts";
 import { byGroups } from "../support/states.ts";
 import { inTemp } from "../support/temp.ts";
 import { FakeClock } from "../support/fake_clock.ts";
@@ -174,7 +175,7 @@ for (const incremental of [false, true]) {
           assert.deepEqual([...replica.machine.entries()], byGroups(model));
           await replica.close();
         }),
-        { numRuns: 25 },
+        { numRuns: runs(25) },
       );
     }));
 }

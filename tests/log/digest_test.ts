@@ -5,7 +5,7 @@ import { MemoryLog } from "../../mod.ts";
 import { baseDigest, LogChain } from "../../src/log/chain.ts";
 import { purged } from "../../src/log/mod.ts";
 import { assert, test } from "../support/harness.ts";
-import { Random } from "../support/random.ts";
+import { Random, runs } from "../support/random.ts";
 
 function entries(from: bigint, count: number): LogEntry[] {
   return Array.from({ length: count }, (_, i) => ({
@@ -16,7 +16,7 @@ function entries(from: bigint, count: number): LogEntry[] {
 }
 
 test("digests are those of a log that nobody purges, whatever happens at once", async () => {
-  for (let seed = 1; seed <= 12; seed++) {
+  for (let seed = 1; seed <= runs(12); seed++) {
     const random = new Random(seed);
     const [log, whole] = [new MemoryLog(), new MemoryLog()];
     if (random.chance(0.7)) await log.digest(0n); // else it is asked for while something is purged

@@ -5,6 +5,7 @@ import { archiveMagic, type ArchiveRecord, decodeRecords, encodeRecord } from ".
 import { concat, toHex, u32 } from "../../src/stream/mod.ts";
 import { inFakeTime } from "../support/fake_clock.ts";
 import { assert, bytesOf, noise, pieces, rejects, test, turns } from "../support/harness.ts";
+import { runs } from "../support/random.ts";
 import { save, storageWith } from "../support/samples.ts";
 
 const META = { lastIncludedIndex: 5n, lastIncludedTerm: 1n, peers: ["p1", "p2"] };
@@ -75,7 +76,7 @@ test("archive: records that are dropped, doubled, moved, mixed and changed give 
         }
         assert.include(["CORRUPT", "MALFORMED", "UNSUPPORTED", digest], await taken(records));
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     );
   }
 });

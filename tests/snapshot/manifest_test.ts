@@ -5,6 +5,7 @@ import { LocalSnapshotPbMetaSchema, SnapshotExtensionSchema } from "../gen/manif
 import { ChunkMap, concat, DIGEST_SIZE, sha256, toHex } from "../../src/stream/mod.ts";
 import { SnapshotError } from "../../src/errors.ts";
 import { assert, noise, rejects, test } from "../support/harness.ts";
+import { runs } from "../support/random.ts";
 
 const META: SnapshotMeta = { lastIncludedIndex: 1000n, lastIncludedTerm: 3n, peers: ["p1"], createdAt: 1234 };
 
@@ -67,7 +68,7 @@ test("manifest: whatever is said of a snapshot is read back", async () => {
         assert.strictEqual(toHex(file.chunks!.root), toHex(chunks!.root));
       }
     }),
-    { numRuns: 200 },
+    { numRuns: runs(200) },
   );
 });
 

@@ -6,6 +6,7 @@ import { protobufCodec } from "../../src/protobuf.ts";
 import { type StateHead, StateHeadSchema } from "../gen/state_head_pb.ts";
 import { Block } from "../../src/state/codecs/block.ts";
 import { assert, rejects, test } from "../support/harness.ts";
+import { runs } from "../support/random.ts";
 
 const text = fc.string({ unit: "binary" }).filter((it) => it.isWellFormed());
 const cborValue = fc.letrec((tie) => ({
@@ -55,7 +56,7 @@ for (const [codec, values] of CODECS) {
         assert.deepEqual(read as unknown, value);
         if (codec.decodeFrom !== undefined) assert.deepEqual(direct as unknown, value);
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 }
@@ -119,7 +120,7 @@ test("codec cbor: random bytes give a value or MALFORMED", () => {
         assert.equal((error as { code?: string }).code, "MALFORMED");
       }
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   );
 });
 

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { CowMap, type CowView } from "../../mod.ts";
 import { assert, rejects, test } from "../support/harness.ts";
+import { runs } from "../support/random.ts";
 
 type Key = number;
 type Value = number | undefined;
@@ -49,7 +50,7 @@ for (const [part, walking] of [false, true, false, true].entries()) {
         same(map, model);
         for (const { view, copy } of open) same(view, new Map(copy), copy);
       }),
-      { numRuns: 250 },
+      { numRuns: runs(250) },
     );
   });
 }
@@ -86,9 +87,9 @@ for (const part of [1, 2, 3, 4]) {
           }
         }
       }),
-      { numRuns: 375 },
+      { numRuns: runs(375) },
     );
-    assert.isAbove(compared, 250);
+    assert.isAbove(compared, runs(100));
   });
 }
 
@@ -192,7 +193,7 @@ test("a live iteration gives what is there all the time exactly once, whatever i
         for (const { view, copy } of open) same(view, new Map(copy), copy);
       },
     ),
-    { numRuns: 2000 },
+    { numRuns: runs(2000) },
   );
 });
 

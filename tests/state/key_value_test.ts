@@ -15,6 +15,7 @@ import {
 import { concat } from "../../src/stream/mod.ts";
 import { assert, bytesOf, rejects, test } from "../support/harness.ts";
 import { overriding } from "../support/overriding.ts";
+import { runs } from "../support/random.ts";
 import { byGroups, commit, holding, saved } from "../support/states.ts";
 
 let index = 0n;
@@ -42,7 +43,7 @@ test("commands do to the machine what they say, and a save holds the same, in th
       await loaded.load(await saved(machine));
       assert.deepEqual([...loaded.entries()], byGroups(model));
     }),
-    { numRuns: 100 },
+    { numRuns: runs(100) },
   );
 });
 

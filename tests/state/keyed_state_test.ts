@@ -20,6 +20,7 @@ import {
 } from "../../mod.ts";
 import { SpoiledStorage } from "../support/faulty_medium.ts";
 import { assert, rejects, test } from "../support/harness.ts";
+import { runs } from "../support/random.ts";
 import { commit, saved, saveTo } from "../support/states.ts";
 
 /** Three states, and what they should be. */
@@ -181,9 +182,9 @@ for (const [type, keys, key] of TYPES) {
         await bench.state.close();
         await storage.close();
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     );
-    assert.isAbove(deltas, 50);
+    assert.isAbove(deltas, runs(50));
   });
 }
 
@@ -223,7 +224,7 @@ test("keyed state: 3 workers become 5, then 2, then 1, and nothing is lost or do
         assert.deepEqual(workers[0]!.content, whole.content);
       },
     ),
-    { numRuns: 25 },
+    { numRuns: runs(25) },
   );
 });
 

@@ -13,6 +13,7 @@ import { StateDecoder } from "../../src/state/format/decoder.ts";
 import { StateEncoder } from "../../src/state/format/encoder.ts";
 import { concat } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
+import { runs } from "../support/random.ts";
 import { fileOfTexts, holding, saved, saveTo, STATE_FILE, texts } from "../support/states.ts";
 
 const text = fc.string({ unit: "binary", maxLength: 200 }).filter((text) => text.isWellFormed());
@@ -70,7 +71,7 @@ for (const [i, [codec, value]] of codecs.entries()) {
       fc.asyncProperty(entries, fc.integer({ min: 1, max: 50 }), async (entries, cut) => {
         assert.deepEqual(await roundTrip(entries, codec, cut), entries);
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     );
   });
 }

@@ -19,6 +19,7 @@ import {
 import { storageConformance } from "../../src/testing/mod.ts";
 import { equal, toHex } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, pieces, rejects, test, testAll } from "../support/harness.ts";
+import { runs } from "../support/random.ts";
 import { save } from "../support/samples.ts";
 
 const key = (id: string): EncryptionKey => ({ id, secret: noise(32, id.charCodeAt(0)) });
@@ -70,7 +71,7 @@ test("encrypted: any ranges of any files, in chunks of one size or in pieces", a
         await storage.close();
       },
     ),
-    { numRuns: 60 },
+    { numRuns: runs(60) },
   );
 });
 

@@ -28,6 +28,7 @@ import {
 import { MemoryBucket, ObjectStorage } from "../../src/object.ts";
 import { equal, toHex } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, pieces, rejects, test } from "../support/harness.ts";
+import { runs } from "../support/random.ts";
 
 const KEY: EncryptionKey = { id: "2026", secret: noise(32, 1) };
 const OTHER: EncryptionKey = { id: "2026", secret: noise(32, 2) };
@@ -183,7 +184,7 @@ test("sealed: a snapshot is read and taken in as it was sealed; no other mixture
       },
     ),
     {
-      numRuns: 300,
+      numRuns: runs(300),
       examples: [[{
         index: 0,
         term: 0,

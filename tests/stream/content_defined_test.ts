@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { contentDefined } from "../../mod.ts";
 import { concat, sha256, toHex } from "../../src/stream/mod.ts";
 import { assert, bytesOf, noise, pieces, rejects, test } from "../support/harness.ts";
+import { runs } from "../support/random.ts";
 
 async function cut(bytes: Uint8Array, average: number, piece = 100_000): Promise<Uint8Array[]> {
   const chunks: Uint8Array[] = [];
@@ -34,7 +35,7 @@ test("content-defined chunks: the same whatever the pieces, within their bounds,
         assert.isTrue(chunks.every(({ length }) => length > 0 && length <= 65_536));
       },
     ),
-    { numRuns: 60 },
+    { numRuns: runs(60) },
   );
 });
 

@@ -289,6 +289,7 @@ const CODES: Readonly<Record<string, SnapshotError["code"]>> = {
   10022: "MALFORMED", // the limit
   10029: "MALFORMED", // anything else, a cursor for one
   10042: "FORBIDDEN", // no subscription
+  10069: "FORBIDDEN", // a rule of the bucket keeps the object as it is
   100100: "UNSUPPORTED", // too large
 };
 

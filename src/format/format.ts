@@ -29,6 +29,8 @@ export interface Detection {
   readonly sure: "certain" | "likely";
   /** Its description, for a person. */
   readonly description: string;
+  /** Other systems of which a directory has snapshots, as surely: one of all these is to be named to open it. */
+  readonly others?: readonly System[];
 }
 
 /** A snapshot among those of a directory. */

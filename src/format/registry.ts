@@ -8,7 +8,7 @@ import { able, checkIndex, checkOptions, listOf, oneOf } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
 import type { SourceFiles } from "./files.ts";
 import type { Detection, Format, FormatReader, FormatSnapshot, OpenFormatOptions, System } from "./format.ts";
-import { braft, jraft } from "./braft/mod.ts";
+import { braft, jraft, outsideOfBraft } from "./braft/mod.ts";
 import { etcd, etcdSnap } from "./etcd/mod.ts";
 import { flink } from "./flink/mod.ts";
 import { consul, hashicorp } from "./hashicorp/mod.ts";
@@ -26,7 +26,8 @@ export const SYSTEMS: readonly System[] = FORMATS.map(({ system }) => system);
  * Says which system wrote something, from its first bytes and its layout.
  *
  * @param files the file, or the directory
- * @returns the system, or nothing if it is of none that this release knows
+ * @returns the system, and those that a directory has snapshots of as well; or nothing if it is of none that this
+ *   release knows
  * @throws {SnapshotError} `UNAVAILABLE`, `FORBIDDEN` if it cannot be read
  *
  * @example A file that a page was given
@@ -39,13 +40,35 @@ export const SYSTEMS: readonly System[] = FORMATS.map(({ system }) => system);
  */
 export async function detectFormat(files: SourceFiles): Promise<Detection | undefined> {
   checkFiles(files);
-  let likely: Detection | undefined;
+  const outside = outsideOfBraft(files); // what is in a snapshot of braft's layout is its content
+  const all: Detection[] = [];
   for (const format of FORMATS) {
-    const found = await format.detect(files);
-    if (found?.sure === "certain") return found;
-    likely ??= found;
+    const found = await format.detect(format === braft || format === jraft ? files : outside);
+    if (found !== undefined) all.push(found);
+    if (found?.sure === "certain" && !files.isDirectory) break;
   }
-  return likely;
+  const certain = all.filter(({ sure }) => sure === "certain");
+  const [first, ...others] = certain.length > 0 ? certain : all;
+  if (first === undefined || others.length === 0 || !files.isDirectory) return certain[0] ?? first;
+  return { ...first, others: others.map(({ system }) => system) };
+}
+
+/**
+ * The error for a directory with snapshots of several systems: none of them is meant more than another.
+ *
+ * @param name its name
+ * @param detection the systems
+ */
+export function severalSystems(name: string, { system, others = [] }: Detection): SnapshotError {
+  const systems = [system, ...others];
+  return new SnapshotError(
+    "UNSUPPORTED",
+    `${JSON.stringify(name)} has snapshots of several systems, ${
+      systems.join(" and ")
+    }: name the directory of one of ` +
+      "them, or its system",
+    { file: name, actual: systems.join(", ") },
+  );
 }
 
 /**
@@ -53,7 +76,8 @@ export async function detectFormat(files: SourceFiles): Promise<Detection | unde
  *
  * @param files the file, or the directory
  * @param options the system, if it is known
- * @throws {SnapshotError} `UNSUPPORTED` if no known system wrote it; `MALFORMED`, `CORRUPT` if all are damaged
+ * @throws {SnapshotError} `UNSUPPORTED` if no known system wrote it, or several did; `MALFORMED`, `CORRUPT` if all are
+ *   damaged
  */
 export async function listFormat(
   files: SourceFiles,
@@ -68,8 +92,8 @@ export async function listFormat(
  * @param files the file, or the directory
  * @param options the system and the index, if they are known
  * @returns the snapshot: to archive, to serve, to push, to verify, to list its entries
- * @throws {SnapshotError} `UNSUPPORTED` if no known system wrote it, `NOT_FOUND` if it has no such snapshot,
- *   `MALFORMED`, `CORRUPT` if it is damaged
+ * @throws {SnapshotError} `UNSUPPORTED` if no known system wrote it, or several did and none is named; `NOT_FOUND` if
+ *   it has no such snapshot; `MALFORMED`, `CORRUPT` if it is damaged
  *
  * @example
  * ```ts
@@ -91,8 +115,9 @@ export async function openFormat(files: SourceFiles, options: OpenFormatOptions 
 async function formatOf(files: SourceFiles, options: OpenFormatOptions): Promise<Format> {
   checkFiles(files);
   const { system } = checkOptions(options, { system: oneOf(...SYSTEMS), index: checkIndex });
-  const found = system ?? (await detectFormat(files))?.system;
-  const format = FORMATS.find((it) => it.system === found);
+  const detected = system === undefined ? await detectFormat(files) : undefined;
+  if (detected?.others !== undefined) throw severalSystems(files.name, detected);
+  const format = FORMATS.find((it) => it.system === (system ?? detected?.system));
   if (format !== undefined) return format;
   throw new SnapshotError(
     "UNSUPPORTED",

@@ -24,6 +24,8 @@ const RETRY: Backoff = { first: 50, longest: 1000 };
  * (nats-server issue 4320).
  */
 const HEEDING: readonly [number, number] = [2, 10];
+/** The bytes that a message may have at least, or the parts of an object would be too many. */
+const LEAST_MESSAGE = 16 * 1024;
 
 /** The subjects of a bucket. The stream keeps the last message of each. */
 export interface BucketSubjects {
@@ -43,6 +45,7 @@ export class BucketStream {
   readonly #client: JetStreamClient;
   readonly #manager: JetStreamManager;
   readonly #stream: string;
+  #maxMessage = Infinity;
 
   private constructor(connection: JetStreamConnection, manager: JetStreamManager, name: string) {
     this.#connection = connection;
@@ -69,9 +72,9 @@ export class BucketStream {
     }
   }
 
-  /** The largest message that the server takes. */
+  /** The largest message that the server and the stream take. */
   get maxPayload(): number {
-    return this.#connection.nats.info?.max_payload ?? 1024 * 1024;
+    return Math.min(this.#connection.nats.info?.max_payload ?? 1024 * 1024, this.#maxMessage);
   }
 
   /**
@@ -188,6 +191,17 @@ export class BucketStream {
     );
   }
 
+  /** Refuses a server or a stream whose messages are too short for the parts of an object. */
+  #checkMessages(): void {
+    if (this.maxPayload >= LEAST_MESSAGE) return;
+    throw new SnapshotError(
+      "UNSUPPORTED",
+      `The stream ${this.#stream} takes messages of ${this.maxPayload} bytes only: raise max_payload of the server and ` +
+        `max_msg_size of the stream to ${LEAST_MESSAGE} or more`,
+      { source: this.#stream, actual: this.maxPayload, expected: LEAST_MESSAGE },
+    );
+  }
+
   /** Finds the stream, or makes it. */
   async #find(replicas: number): Promise<StreamInfo> {
     const { DiscardPolicy, RetentionPolicy, StorageType } = packages().jetstream;
@@ -224,7 +238,11 @@ export class BucketStream {
     if (
       config.max_age === 0 && config.max_msgs_per_subject === 1 && config.storage === StorageType.File &&
       config.discard === DiscardPolicy.New && config.retention === RetentionPolicy.Limits
-    ) return this.#checkServers(config.num_replicas);
+    ) {
+      if (config.max_msg_size > 0) this.#maxMessage = config.max_msg_size;
+      this.#checkMessages();
+      return this.#checkServers(config.num_replicas);
+    }
     throw new SnapshotError(
       "UNSUPPORTED",
       `The stream ${this.#stream} cannot be a bucket: it keeps something else than the last message of each subject, ` +

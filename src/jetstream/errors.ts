@@ -18,6 +18,8 @@ const API = {
   sequenceInFlight: 10164,
   serverOff: 10076,
   noMessage: 10037,
+  noConsumerLeft: 10026,
+  messageTooLarge: 10054,
   nameInUse: 10058,
   subjectsOverlap: 10065,
   sealed: 10109,
@@ -59,6 +61,10 @@ function codeOf(error: unknown): readonly [SnapshotErrorCode, hint: string] {
       return ["UNSUPPORTED", ". Start the server with JetStream, and enable it for the account"];
     case API.sealed:
       return ["UNSUPPORTED", ". It was sealed, for good: nothing can be appended to it, deleted or purged"];
+    case API.noConsumerLeft:
+      return ["UNAVAILABLE", ". As many read as the account or the stream allows: retry it later, or allow more"];
+    case API.messageTooLarge:
+      return ["UNSUPPORTED", ". Its max_msg_size is too small: raise it"];
     case API.wrongLastSequence:
     case API.sequenceInFlight:
       return ["STALE", ". Something else was appended first"];
@@ -95,6 +101,11 @@ export function isSilent(error: unknown): boolean {
 /** Reports whether there is no such stream. */
 export function isNoStream(error: unknown): boolean {
   return isApi(error, API.streamNotFound);
+}
+
+/** Reports whether as many read already as are allowed; one that does so no more may count for a few seconds. */
+export function isNoConsumerLeft(error: unknown): boolean {
+  return isApi(error, API.noConsumerLeft);
 }
 
 /** Reports whether there is no such message. */

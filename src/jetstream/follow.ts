@@ -10,7 +10,7 @@ import { type Backoff, backoff } from "../async/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { StreamConsumer } from "./consumer.ts";
 import { type Delivered, entryOf, type Received } from "./entry.ts";
-import { Interrupted, isNoMessage, isNoStream, passes, wrap } from "./errors.ts";
+import { Interrupted, isNoConsumerLeft, isNoMessage, isNoStream, passes, wrap } from "./errors.ts";
 import type { JetStreamConnection } from "./connection.ts";
 import type { StreamBounds } from "./log_stream.ts";
 import { purged } from "../log/mod.ts";
@@ -19,6 +19,8 @@ import { purged } from "../log/mod.ts";
 const RETRY: Backoff = { first: 50, longest: 5000 };
 /** The time that a stream may be gone, or shorter than it was, before that counts: servers start. In milliseconds. */
 const PATIENCE = 10_000;
+/** The same while as many consumers as are allowed read: longer than one counts whose reader was lost. */
+const CONSUMER_PATIENCE = 90_000;
 
 /** The surroundings of a {@linkcode followStream}. */
 export interface FollowContext {
@@ -64,9 +66,11 @@ export async function* followStream(
       }
     } catch (error) {
       if (signal.aborted) throw cancelled(signal);
-      const suspect = error instanceof Shortened || isNoStream(error);
+      const isFull = isNoConsumerLeft(error);
+      const suspect = error instanceof Shortened || isNoStream(error) || isFull;
       if (suspect) doubtSince ??= performance.now();
-      const waits = suspect ? performance.now() - doubtSince! < PATIENCE : passes(error);
+      const patience = isFull ? CONSUMER_PATIENCE : PATIENCE;
+      const waits = suspect ? performance.now() - doubtSince! < patience : passes(error);
       if (!waits) {
         throw error instanceof Shortened ? reading.rewritten(error.message) : wrap(error, "read", context.stream);
       }

@@ -1,6 +1,8 @@
 // `deno task bench [name] [--runtime deno|node|bun|all] [--size MIB] [--rounds N] [--json]`
 
 import { parseArgs } from "node:util";
+import { versitygw } from "../support/s3_kinds.ts";
+import { newS3Bucket, type S3Server } from "../support/s3_where.ts";
 import { bundle, LOCK } from "../suites/program.ts";
 import { linkNativePackages, runtime } from "../suites/runtimes.ts";
 import type { Finding } from "./report.ts";
@@ -26,14 +28,21 @@ const { values, positionals } = parseArgs({
   },
 });
 /** Those that start servers as Deno does. */
-const ON_DENO: readonly string[] = ["versitygw", ...PARTS["object"]!];
+const ON_DENO: readonly string[] = PARTS["object"]!;
 /** Those that are told how much, and how often. */
-const SIZED: readonly string[] = ["peers", "formats"];
+const SIZED: readonly string[] = ["peers", "formats", "versitygw"];
 const asked = positionals.length > 0 ? positionals : BENCHES;
 for (const name of asked) {
   if (!BENCHES.includes(name)) throw new Error(`There is no benchmark ${name}, but ${BENCHES.join(", ")}`);
 }
 const names = asked.flatMap((name) => PARTS[name] ?? [name]);
+
+/** The server that a benchmark reads from, which is told where it is. */
+async function serverFor(name: string): Promise<S3Server | undefined> {
+  if (name !== "versitygw") return undefined;
+  if (!versitygw.installed()) await versitygw.install();
+  return await versitygw.start();
+}
 
 /** The command that runs a module on a runtime. */
 async function commandFor(name: string, on: string): Promise<[program: string, args: string[]]> {
@@ -64,6 +73,8 @@ const runs = names.flatMap((name) => (ON_DENO.includes(name) ? ["deno"] : runtim
 for (const { name, on } of runs) {
   const [program, args] = await commandFor(name, on);
   if (SIZED.includes(name)) args.push(values.size, values.rounds);
+  const server = await serverFor(name);
+  if (server !== undefined) args.push(JSON.stringify(await newS3Bucket(server)));
   const child = new Deno.Command(program, { args, cwd: ROOT, stdout: "piped", stderr: "inherit" }).spawn();
   let rest = "";
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
@@ -82,5 +93,6 @@ for (const { name, on } of runs) {
     }
   }
   if (!(await child.status).success) failed = true;
+  await server?.stop();
 }
 Deno.exit(failed ? 1 : 0);

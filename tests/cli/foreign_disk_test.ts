@@ -1,6 +1,6 @@
 // Snapshots of other systems on the command line, as the clumsiest of its users names them.
 
-import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { gzipSync } from "node:zlib";
 import { serveBraft } from "../../src/braft.ts";
@@ -40,6 +40,20 @@ test("cli: what cannot be written for another system is no damage, and is not ma
     assert.isEmpty(await readdir(directory));
     assert.strictEqual((await convert("redis/small.rdb", "etcd-snap")).code, 0);
     assert.strictEqual((await runHere(["verify", `${directory}/etcd-snap`])).code, 0, "though Redis has no terms");
+  }));
+
+test("cli: a directory with snapshots of two systems is opened as neither; each of its parts is", () =>
+  inTemp(async (directory) => {
+    for (const part of ["flink/2.1-heap", "hashicorp/small"]) {
+      await cp(`${FIXTURES}/${part}`, `${directory}/${part.split("/")[0]}`, { recursive: true });
+    }
+    const { code, stderr } = await run(["ls", directory]);
+    assert.deepEqual(
+      [code, /several systems, flink and hashicorp: name the directory/.test(stderr)],
+      [1, true],
+      stderr,
+    );
+    for (const part of ["flink", "hashicorp"]) assert.strictEqual((await run(["ls", `${directory}/${part}`])).code, 0);
   }));
 
 test("cli: damage ends with 3 and nothing is made of it; what is only packed, or a link to nothing, with 1", () =>

@@ -5,7 +5,12 @@ import { braft, braftShared } from "./targets/braft.ts";
 import { braftFrames } from "./targets/braft_frames.ts";
 import { directory } from "./targets/directory.ts";
 import { formats } from "./targets/formats.ts";
+import { rocksdb } from "./targets/rocksdb.ts";
 import { sqliteLog } from "./targets/sqlite_log.ts";
 
 /** The targets that need a disk. */
-export const diskTargets: readonly Target[] = [directory, sqliteLog, formats, braft, braftFrames, ...braftShared];
+export const diskTargets: readonly Target[] = [
+  ...[directory, sqliteLog, rocksdb, braft, braftFrames],
+  ...formats,
+  ...braftShared,
+];

@@ -1,6 +1,7 @@
-// `deno task fuzz [--long] [--seed N] [--target T] [--case K] [--json]`: hostile input for everything that takes input.
-// Some 20,000 cases; with `--long` a million. With a target, that one alone; with a case, that one alone. The same seed,
-// target and number are the same case each time. Ends with 1 if there is a finding, and says how to repeat it.
+// `deno task fuzz [--long] [--seed N] [--target T] [--cases N] [--case K] [--json]`: hostile input for everything that
+// takes input. Some 20,000 cases; with `--long` a million. With a target, that one alone, with so many cases as its share
+// is or as are said; with a case, that one alone. The same seed, target and number are the same case each time. Ends with
+// 1 if there is a finding, and says how to repeat it.
 
 import { parseArgs } from "node:util";
 import { diskTargets } from "./disk.ts";
@@ -13,6 +14,7 @@ const { values } = parseArgs({
     long: { type: "boolean" },
     seed: { type: "string" },
     target: { type: "string" },
+    cases: { type: "string" },
     case: { type: "string" },
     json: { type: "boolean" },
   },
@@ -87,7 +89,7 @@ try {
     const command = commandOf(seed, target.name, 0).slice(0, -1);
     Atomics.store(current, 0, -1);
     watchdog.postMessage({ running, command, limit: 4 * HANGS });
-    const share = Math.ceil(CASES * target.share / shares);
+    const share = Number(values.cases ?? Math.ceil(CASES * target.share / shares));
     reports.push(await run(target, Number(values.case ?? 0), values.case === undefined ? share : 1));
   }
 } catch (error) { // not a case's: its target cannot be prepared

@@ -4,7 +4,23 @@ import type { Random } from "../support/random.ts";
 import { concat } from "../../src/stream/mod.ts";
 
 /** Bytes at which something ends, or turns over. */
-const BYTES: readonly number[] = [0, 1, 2, 0x0a, 0x2e, 0x2f, 0x5c, 0x7f, 0x80, 0x81, 0xbf, 0xc0, 0xed, 0xfe, 0xff];
+export const BYTES: readonly number[] = [
+  0,
+  1,
+  2,
+  0x0a,
+  0x2e,
+  0x2f,
+  0x5c,
+  0x7f,
+  0x80,
+  0x81,
+  0xbf,
+  0xc0,
+  0xed,
+  0xfe,
+  0xff,
+];
 
 /** Numbers at which something turns over. */
 export const NUMBERS: readonly bigint[] = [

@@ -7,13 +7,24 @@ import { ObjectStorage } from "../../src/object.ts";
 import { toHex } from "../../src/stream/mod.ts";
 import { noise } from "../support/harness.ts";
 import { save } from "../support/object_storage.ts";
+import { passing } from "../support/passing_bucket.ts";
 import { openBucket } from "./buckets.ts";
 import type { Line, Task } from "./history.ts";
 
 const task: Task = JSON.parse(process.argv[2]!);
 const say = (line: Line) => console.log(JSON.stringify(line));
 const { bucket, close } = await openBucket(task.where);
-const storage = await ObjectStorage.open(bucket, { retain: task.retain, grace: task.grace });
+/** How often this process has written the index. */
+let indexWrites = 0;
+const counting = passing(bucket, {
+  async put(key, body, options) {
+    const put = await bucket.put(key, body, options);
+    if (key === "index" && put !== undefined) indexWrites++;
+    return put;
+  },
+});
+const storage = await ObjectStorage.open(counting, { retain: task.retain, grace: task.grace });
+const shared = noise(100_000, 1);
 const errors: Record<string, number> = {};
 /** The digests of the snapshots that this process has seen. */
 const seen = new Map<number, string>();
@@ -47,15 +58,18 @@ async function readNewest(): Promise<void> {
 }
 
 try {
+  let hasLooked = false;
   for (let round = 1;; round++) {
-    await look(); // an index that is being replaced is no failure of it
+    if (!hasLooked) await look(); // an index that is being replaced is no failure of it
     if (newest >= task.commits) break;
+    hasLooked = false;
     const index = newest + 1;
-    const content = { shared: noise(100_000, 1), own: noise(3000, index * 64 + task.writer) };
+    const content = { shared, own: noise(3000, index * 64 + task.writer) };
     try {
       const { digest } = await save(storage, BigInt(index), content);
       say({ acknowledged: index, digest: toHex(digest) });
       await look();
+      hasLooked = true;
       if (newest < index) throw new Error(`Lost: ${index} was acknowledged, and the newest is ${newest}`);
       if (round % 10 === 0) await readNewest();
       if (round % 50 === 0) await storage.collect();
@@ -66,7 +80,7 @@ try {
       if (["CORRUPT", "UNSUPPORTED", "FORBIDDEN"].includes(error.code)) throw error;
     }
   }
-  say({ errors });
+  say({ errors, indexWrites });
 } finally {
   await storage.close();
   await close();

@@ -20,7 +20,7 @@ export type Line =
   | { readonly acknowledged: number; readonly digest: string }
   | { readonly saw: number; readonly digest: string }
   | { readonly failed: string }
-  | { readonly errors: Readonly<Record<string, number>> };
+  | { readonly errors: Readonly<Record<string, number>>; readonly indexWrites: number };
 
 /** What came of it. */
 export interface History {
@@ -33,6 +33,8 @@ export interface History {
   readonly shares: readonly number[];
   /** Errors by their codes: `STALE` are races that were lost. */
   readonly errors: Readonly<Record<string, number>>;
+  /** Writes of the index, those of leases and collections too. */
+  readonly indexWrites: number;
   /** The first of other errors. */
   readonly failures: readonly string[];
   /** What must not be; none, if all is well. */
@@ -55,6 +57,7 @@ export async function playHistory(where: Where, options: HistoryOptions): Promis
   const acknowledged = new Set<number>();
   const shares = Array.from({ length: processes }, () => 0);
   const errors: Record<string, number> = {};
+  let indexWrites = 0;
   const [failures, violations]: [string[], string[]] = [[], []];
 
   const take = (line: Line, writer: number) => {
@@ -64,6 +67,7 @@ export async function playHistory(where: Where, options: HistoryOptions): Promis
     }
     if ("errors" in line) {
       for (const [code, count] of Object.entries(line.errors)) errors[code] = (errors[code] ?? 0) + count;
+      indexWrites += line.indexWrites;
       return;
     }
     const index = "saw" in line ? line.saw : line.acknowledged;
@@ -93,5 +97,6 @@ export async function playHistory(where: Where, options: HistoryOptions): Promis
     if (!digests.has(index)) violations.push(`Snapshot ${index} was never seen`);
   }
   const seconds = Math.round((performance.now() - start) / 100) / 10;
-  return { commits, acknowledged: acknowledged.size, processes, seconds, shares, errors, failures, violations };
+  const counted = { commits, acknowledged: acknowledged.size, processes, seconds, shares, errors, indexWrites };
+  return { ...counted, failures, violations };
 }

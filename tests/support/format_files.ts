@@ -2,6 +2,7 @@
 
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { blobFiles, type FormatVerifyResult, openFormat, type SourceFiles } from "../../src/formats.ts";
+import { absent } from "../../src/format/files.ts";
 import { SnapshotError } from "../../mod.ts";
 import { bytesOf } from "./harness.ts";
 
@@ -27,6 +28,26 @@ export function filesOf(contents: Contents, name: string): SourceFiles {
   const blob = (bytes: Uint8Array) => new Blob([bytes as Uint8Array<ArrayBuffer>]);
   if (contents instanceof Uint8Array) return blobFiles(blob(contents), name);
   return blobFiles(Object.fromEntries(Object.entries(contents).map(([name, bytes]) => [name, blob(bytes)])), name);
+}
+
+/** As {@linkcode filesOf}, without a `Blob`, which costs more than most parsers do. */
+export function inMemory(contents: Contents, name: string): SourceFiles {
+  const isDirectory = !(contents instanceof Uint8Array);
+  const all = new Map(isDirectory ? Object.entries(contents) : [[name, contents]]);
+  return {
+    name,
+    isDirectory,
+    entries: [...all].map(([name, { length }]) => ({ name, size: length })),
+    open(path) {
+      const bytes = all.get(path);
+      if (bytes === undefined) return Promise.reject(absent(path));
+      return Promise.resolve({
+        size: bytes.length,
+        read: (start, end) => Promise.resolve(bytes.slice(start, end)),
+        close: () => Promise.resolve(),
+      });
+    },
+  };
 }
 
 /** The last part of a path. */

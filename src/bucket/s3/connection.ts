@@ -60,6 +60,8 @@ export interface S3Request {
 const MAX_ANSWER = 8 * 1024 * 1024;
 /** The redirects that a request follows, one after the other. */
 const MAX_REDIRECTS = 3;
+/** Codes of a refusal for a clock that is not the service's; the second is R2's. */
+const SKEWED: ReadonlySet<string> = new Set(["RequestTimeTooSkewed", "ExpiredRequest"]);
 /** The most bytes that are read of an answer that is no success. */
 const MAX_FAILURE = 64 * 1024;
 /** The SHA-256 of an empty body. */
@@ -130,7 +132,7 @@ export class S3Connection {
       const text = await this.#text(request, response, MAX_FAILURE, true);
       throwIfCancelled(request.signal);
       const refusal = this.#refusal(request, response, text);
-      if (!isFirst || refusal.said !== "RequestTimeTooSkewed") throw refusal;
+      if (!isFirst || !SKEWED.has(refusal.said ?? "")) throw refusal;
       if (!(this.#client instanceof SigningClient) || !this.#client.setClock(response.headers.get("Date"))) {
         throw refusal;
       }

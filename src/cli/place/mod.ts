@@ -12,7 +12,7 @@ import { DirectoryBucket } from "../../bucket/directory/mod.ts";
 import type { Bucket } from "../../bucket/mod.ts";
 import { hasCode, SnapshotError } from "../../errors.ts";
 import { sourceFiles } from "../../format/disk/mod.ts";
-import { detectFormat } from "../../format/mod.ts";
+import { detectFormat, severalSystems } from "../../format/mod.ts";
 import { defaultDisk } from "../../fs/mod.ts";
 import { archive as archiveOf, archiveMagic, type SnapshotReader, unarchive } from "../../snapshot/mod.ts";
 import { DirectoryStorage } from "../../storage/directory/mod.ts";
@@ -145,6 +145,7 @@ async function openPath(named: string, invocation: Invocation): Promise<Place> {
   }
   const files = await sourceFiles(path);
   const detected = await detectFormat(files);
+  if (detected?.others !== undefined) throw severalSystems(path, detected);
   if (detected !== undefined) return new ForeignPlace(path, files, detected);
   if (kind === "directory") return await openDirectory(path); // perhaps an empty storage, or one with quarantined ones
   throw new SnapshotError("UNSUPPORTED", `${path} is no snapshot of a system that this release knows`, { file: path });

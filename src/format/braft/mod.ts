@@ -40,6 +40,17 @@ function placesOf({ entries, name: root }: SourceFiles): Place[] {
     .filter(({ path, name }) => path === "" || DIRECTORY.test(name));
 }
 
+/** The files without those of snapshots in this layout, which may be anything. */
+export function outsideOfBraft(files: SourceFiles): SourceFiles {
+  const places = placesOf(files);
+  if (places.length === 0) return files;
+  const { name, isDirectory, entries } = files;
+  return {
+    ...{ name, isDirectory, open: (path) => files.open(path) },
+    entries: entries.filter(({ name }) => !places.some(({ path }) => name.startsWith(path))),
+  };
+}
+
 async function isJraft(files: SourceFiles, { path }: Place): Promise<boolean> {
   const start = await readStart(files, path + MANIFEST_NAME, 4 + JRAFT.length);
   return new TextDecoder().decode(start.subarray(4)) === JRAFT;

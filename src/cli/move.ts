@@ -17,7 +17,7 @@ import { pump, toHex } from "../stream/mod.ts";
 import { pull as fetchInto, push as sendTo, type SourceOptions } from "../transfer/mod.ts";
 import { type Command, Exit, INDEX_OPTION, type Invocation, JSON_OPTION, parseIndex, UsageError } from "./command.ts";
 import { withReader } from "./files.ts";
-import { openTarget, parseNamed, pathOf, type PlaceReader, PLACES, serverOf } from "./place/mod.ts";
+import { checkBucket, openTarget, parseNamed, pathOf, type PlaceReader, PLACES, serverOf } from "./place/mod.ts";
 import { TOKEN_OPTIONS } from "./secrets.ts";
 import { sizeText } from "./text.ts";
 
@@ -75,6 +75,7 @@ export const copy: Command = {
     const named = parseNamed(from!, options["index"]);
     const fromServer = await serverOf(named.place, invocation);
     if (fromServer !== undefined) return await fetchTo(to!, [fromServer], named.index, invocation); // it can resume
+    await checkBucket(to!);
     return await fromPlace(invocation, (reader) => into(reader, to!, invocation));
   },
 };

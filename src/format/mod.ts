@@ -15,7 +15,7 @@ export type {
   OpenFormatOptions,
   System,
 } from "./format.ts";
-export { detectFormat, listFormat, openFormat, severalSystems, SYSTEMS } from "./registry.ts";
+export { detectFormat, listFormat, openFormat, SYSTEMS } from "./registry.ts";
 export type { HashicorpServer } from "./hashicorp/mod.ts";
 export {
   WRITABLE_SYSTEMS,

@@ -59,15 +59,13 @@ export async function detectFormat(files: SourceFiles): Promise<Detection | unde
  * @param name its name
  * @param detection the systems
  */
-export function severalSystems(name: string, { system, others = [] }: Detection): SnapshotError {
-  const systems = [system, ...others];
+function severalSystems(name: string, { system, others = [] }: Detection): SnapshotError {
+  const systems = [system, ...others].join(" and ");
   return new SnapshotError(
     "UNSUPPORTED",
-    `${JSON.stringify(name)} has snapshots of several systems, ${
-      systems.join(" and ")
-    }: name the directory of one of ` +
-      "them, or its system",
-    { file: name, actual: systems.join(", ") },
+    `${JSON.stringify(name)} has snapshots of several systems, ${systems}: name the directory of one of them, or its ` +
+      "system",
+    { file: name, actual: systems },
   );
 }
 

@@ -12,7 +12,7 @@ import { DirectoryBucket } from "../../bucket/directory/mod.ts";
 import type { Bucket } from "../../bucket/mod.ts";
 import { hasCode, SnapshotError } from "../../errors.ts";
 import { sourceFiles } from "../../format/disk/mod.ts";
-import { detectFormat, severalSystems } from "../../format/mod.ts";
+import { detectFormat, listFormat } from "../../format/mod.ts";
 import { defaultDisk } from "../../fs/mod.ts";
 import { archive as archiveOf, archiveMagic, type SnapshotReader, unarchive } from "../../snapshot/mod.ts";
 import { DirectoryStorage } from "../../storage/directory/mod.ts";
@@ -85,6 +85,11 @@ export async function openPlace(address: string, invocation: Invocation): Promis
   return await openPath(pathOf(address), invocation);
 }
 
+/** Refuses what is no address of a bucket: wrong use is told before what another place has. Asks for nothing. */
+export async function checkBucket(address: string): Promise<void> {
+  if (/^(s3|r2):/i.test(address)) await bucketOf(address, "write");
+}
+
 /** Opens a place for writing: a directory or a bucket, which is made if there is none. */
 export async function openTarget(address: string, invocation: Invocation, retain?: number): Promise<StoragePlace> {
   const { io } = invocation;
@@ -145,7 +150,7 @@ async function openPath(named: string, invocation: Invocation): Promise<Place> {
   }
   const files = await sourceFiles(path);
   const detected = await detectFormat(files);
-  if (detected?.others !== undefined) throw severalSystems(path, detected);
+  if (detected?.others !== undefined) await listFormat(files); // refuses to choose, and says among which
   if (detected !== undefined) return new ForeignPlace(path, files, detected);
   if (kind === "directory") return await openDirectory(path); // perhaps an empty storage, or one with quarantined ones
   throw new SnapshotError("UNSUPPORTED", `${path} is no snapshot of a system that this release knows`, { file: path });

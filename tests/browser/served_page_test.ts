@@ -127,6 +127,7 @@ test("page: names are shown as they are, many snapshots leave room for the rest,
     }
     await page.evaluate(`document.dispatchEvent(new Event("visibilitychange"))`);
     await until(page, `document.querySelector("#snapshot").innerText === "Snapshot 2040"`);
+    await until(page, `document.querySelector("th.name") !== null`);
     assert.strictEqual(await textOf(page, "th.name"), "a<b>\\u202egnp.exe");
     assert.strictEqual(await page.evaluate(`document.querySelectorAll("tbody button").length`), 42);
     assert.isAtMost(await page.evaluate<number>(`document.querySelector(".list").clientHeight`), 500);

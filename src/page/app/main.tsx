@@ -93,7 +93,7 @@ function App(): VNode {
         {status !== undefined && <List status={status} shown={shown} choose={choose} />}
         {status !== undefined && <Activity status={status} before={before} />}
         {status !== undefined && status.snapshots.length > 0 && <Past status={status} />}
-        {shown !== undefined && <Snapshot shown={shown} />}
+        {shown !== undefined && <Snapshot key={shown.digest} shown={shown} />}
       </main>
     </div>
   );

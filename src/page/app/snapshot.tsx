@@ -38,7 +38,7 @@ export function useLoaded<T>(load: () => Promise<T>, keys: readonly unknown[]): 
   return state;
 }
 
-/** Its section. */
+/** Its section, anew for each snapshot: what was loaded of another is not of this one. */
 export function Snapshot({ shown }: { readonly shown: Shown }): VNode {
   const { index, digest, before, receiving } = shown;
   const manifest = useLoaded(() => manifestOf(digest), [digest]);
@@ -54,7 +54,6 @@ export function Snapshot({ shown }: { readonly shown: Shown }): VNode {
       {manifest.error !== undefined && <p class="bad" role="alert">{manifest.error}</p>}
       {manifest.value !== undefined && (
         <Content
-          key={digest}
           manifest={manifest.value}
           before={old.value}
           held={held.value}

@@ -24,8 +24,8 @@ const RETRY: Backoff = { first: 50, longest: 1000 };
  * (nats-server issue 4320).
  */
 const HEEDING: readonly [number, number] = [2, 10];
-/** The bytes that a message may have at least, or the parts of an object would be too many. */
-const LEAST_MESSAGE = 16 * 1024;
+/** The bytes that a message may have at least: its headers take up to 4,096, and a part of an object the rest. */
+const LEAST_MESSAGE = 4096 + 512;
 
 /** The subjects of a bucket. The stream keeps the last message of each. */
 export interface BucketSubjects {

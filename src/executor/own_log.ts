@@ -132,8 +132,8 @@ export class OwnLogFollower {
   async append(entries: readonly LogEntry[]): Promise<void> {
     const validated: unknown[] = [];
     await this.#enqueue(validated, (last) => {
-      const known = entries.findIndex(({ index }) => index > last.index);
-      const fresh = known < 0 ? [] : entries.slice(known);
+      const first = entries.findIndex(({ index }) => index > last.index);
+      const fresh = first < 0 ? [] : entries.slice(first);
       for (const entry of fresh) validated.push(this.#fsm.checkUnderstood(entry));
       return fresh;
     });

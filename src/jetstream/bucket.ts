@@ -34,7 +34,7 @@ import {
   streamOf,
 } from "../bucket/mod.ts";
 import { Intent, sweep } from "./intent.ts";
-import { BucketStream } from "./bucket_stream.ts";
+import { BucketStream, HEADROOM } from "./bucket_stream.ts";
 import { filterOf, keyOf, subjectOf } from "./subjects.ts";
 import { nats } from "./nats.ts";
 
@@ -42,8 +42,6 @@ import { nats } from "./nats.ts";
 const INLINE = 64 * 1024;
 /** Bytes of a chunk, if the server takes messages so large. */
 const CHUNK = 512 * 1024;
-/** Bytes of a message that are left for its headers. */
-const HEADROOM = 4096;
 /** Chunks in flight at once. */
 const AHEAD = 4;
 /** Deletes at once. */

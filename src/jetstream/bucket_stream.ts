@@ -24,8 +24,10 @@ const RETRY: Backoff = { first: 50, longest: 1000 };
  * (nats-server issue 4320).
  */
 const HEEDING: readonly [number, number] = [2, 10];
-/** The bytes that a message may have at least: its headers take up to 4,096, and a part of an object the rest. */
-const LEAST_MESSAGE = 4096 + 512;
+/** Bytes of a message that are left for its headers. */
+export const HEADROOM = 4096;
+/** The bytes that a message may have at least: its headers, and some for a part of an object. */
+const LEAST_MESSAGE = HEADROOM + 512;
 
 /** The subjects of a bucket. The stream keeps the last message of each. */
 export interface BucketSubjects {

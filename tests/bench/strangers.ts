@@ -30,7 +30,7 @@ const KINDS: Readonly<Record<string, (socket: Socket) => void>> = {
     });
   },
   "uploading slowly": (socket) => {
-    socket.write("PUT /snapshots/9 HTTP/1.1\r\nHost: h\r\nX-Snapstream: 1\r\nContent-Length: 1000000\r\n\r\n");
+    socket.write("PUT /snapshots/9 HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
     const timer = setInterval(() => void socket.write("x"), 1000);
     socket.once("close", () => clearInterval(timer));
   },

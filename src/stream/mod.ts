@@ -22,6 +22,7 @@ export * from "./byte_buffer.ts";
 export * from "./progress.ts";
 export * from "./pump.ts";
 export * from "./search.ts";
+export * from "./native_crypto.ts";
 export * from "./sha256_now.ts";
 export * from "./throttle.ts";
 export * from "./verified.ts";

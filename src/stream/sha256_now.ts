@@ -5,24 +5,9 @@
  */
 
 import { sha256 } from "@noble/hashes/sha2.js";
-import { builtinModule } from "./builtin_module.ts";
 import { concat } from "./bytes.ts";
 import { DIGEST_SIZE } from "./digest.ts";
-
-/** What is used of `node:crypto`. */
-interface NativeCrypto {
-  createHash(name: string): { update(bytes: Uint8Array): unknown; digest(): Uint8Array };
-  /** Since Node 21.7: one call, half the time. As hexadecimal, since a `Buffer` of 32 bytes costs more than hashing. */
-  hash?(name: string, bytes: Uint8Array, encoding: "hex"): string;
-}
-
-let native: NativeCrypto | null | undefined;
-
-/** The runtime's own module, where there is one. */
-export function nativeCrypto(): NativeCrypto | undefined {
-  if (native === undefined) native = builtinModule<NativeCrypto>("node:crypto") ?? null;
-  return native ?? undefined;
-}
+import { nativeCrypto, nativeSha256 } from "./native_crypto.ts";
 
 /**
  * Shorter inputs are hashed in script on Deno, where a call of its `node:crypto` takes three microseconds, which is as
@@ -72,22 +57,5 @@ export function sha256Now(...parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of parts) length += part.length;
   if (crypto === undefined || length < SHORT && "Deno" in globalThis) return inScript(parts);
-  if (crypto.hash !== undefined) return fromDigits(crypto.hash("sha256", joined(parts, length), "hex"));
-  const hash = crypto.createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
-}
-
-/** The bytes of a digest in hexadecimal, of lower case as `node:crypto` writes it. */
-function fromDigits(digits: string): Uint8Array {
-  const bytes = new Uint8Array(DIGEST_SIZE);
-  for (let i = 0; i < DIGEST_SIZE; i++) {
-    bytes[i] = nibble(digits.charCodeAt(2 * i)) << 4 | nibble(digits.charCodeAt(2 * i + 1));
-  }
-  return bytes;
-}
-
-/** The value of `0` to `9` (48 to 57) and `a` to `f` (97 to 102). */
-function nibble(code: number): number {
-  return code < 97 ? code - 48 : code - 87;
+  return nativeSha256(crypto, joined(parts, length));
 }

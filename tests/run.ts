@@ -6,7 +6,7 @@ import { serviceOf, testFiles } from "./suites/files.ts";
 import { allGroups, jsrGroup, ready } from "./suites/groups.ts";
 import { ROOT } from "./suites/program.ts";
 import { runSuites } from "./suites/run_suites.ts";
-import type { Group, Suite } from "./suites/suite.ts";
+import type { Group, Planned } from "./suites/suite.ts";
 import { countTests } from "./suites/table.ts";
 
 const USAGE = `deno task test [GROUP or FILE …] [--runtime NAME] [--filter WORDS] [--slow]
@@ -21,7 +21,7 @@ const USAGE = `deno task test [GROUP or FILE …] [--runtime NAME] [--filter WOR
 /** What was asked for. */
 interface Request {
   /** The suites, with the files of each. */
-  readonly suites: readonly (readonly [suite: Suite, files: readonly string[]])[];
+  readonly suites: readonly Planned[];
   /** Tests that do not run, since what they need is not here. */
   readonly skipped: number;
 }
@@ -42,10 +42,10 @@ const files = await testFiles();
 
 /** Everything that is here, or the groups that are named: what these need is installed. */
 async function suitesOf(names: readonly string[]): Promise<Request> {
-  const suites: [Suite, readonly string[]][] = [];
+  const suites: Planned[] = [];
   let skipped = 0;
   for (const group of names.length === 0 ? groups : names.map(groupOf)) {
-    const { name, needs, installed } = group;
+    const { name, needs, installed, waits = false } = group;
     if (names.length > 0) await ready(group);
     if (await installed?.() === false) {
       const count = await sumOf(files.filter((file) => serviceOf(file) === name));
@@ -55,7 +55,7 @@ async function suitesOf(names: readonly string[]): Promise<Request> {
     }
     for (const suite of group.suites(files)) {
       const lacks = suite.lacks?.();
-      if (lacks === undefined) suites.push([suite, suite.files]);
+      if (lacks === undefined) suites.push({ suite, files: suite.files, waits });
       else {
         const count = await sumOf(suite.files);
         console.log(`-- ${suite.title}: ${count} tests not run. ${lacks}`);
@@ -72,7 +72,7 @@ async function sumOf(files: readonly string[]): Promise<number> {
 
 /** The tests of some files, each by the suites of its group that run on a runtime. */
 async function suitesWith(chosen: readonly string[], runtime: string): Promise<Request> {
-  const suites: [Suite, readonly string[]][] = [];
+  const suites: Planned[] = [];
   let skipped = 0;
   const byGroup = Map.groupBy(chosen, (file) => serviceOf(file));
   for (const [service, files] of byGroup) {
@@ -91,7 +91,7 @@ async function suitesWith(chosen: readonly string[], runtime: string): Promise<R
       if (lacks !== undefined && own.length > 0) {
         console.log(`-- ${suite.title}: not run. ${lacks}`);
         skipped += await sumOf(own);
-      } else if (own.length > 0) suites.push([suite, own]);
+      } else if (own.length > 0) suites.push({ suite, files: own, waits: false });
     }
   }
   return { suites, skipped };

@@ -13,12 +13,16 @@ const FIRST_PIECES = 16;
  */
 export class ByteBuffer {
   readonly #limit: number;
-  #bytes = new Uint8Array(0);
+  #bytes: Uint8Array;
   #length = 0;
 
-  /** @param limit the most bytes that it can hold; no more may be added */
-  constructor(limit: number) {
+  /**
+   * @param limit the most bytes that it can hold; no more may be added
+   * @param into memory to begin with
+   */
+  constructor(limit: number, into: Uint8Array = new Uint8Array(0)) {
     this.#limit = limit;
+    this.#bytes = into;
   }
 
   /** The number of bytes. */

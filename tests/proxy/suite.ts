@@ -25,6 +25,7 @@ function lacks(): string | undefined {
 /** The group. Its suites are skipped, and counted, where the programs cannot be had. */
 export const suite: Group = {
   name: "proxy",
+  waits: true,
   needs: "nginx, curl, wget and aria2 (Debian's packages)",
   installed: async () => lacks() !== undefined || await programsInstalled(),
   async install() {

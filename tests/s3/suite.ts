@@ -21,6 +21,7 @@ const OTHERS = [versitygw, seaweedfs, s3rver];
 /** The group. Each of its suites has a server of its own. */
 export const suite: Group = {
   name: "s3",
+  waits: true,
   needs: "moto's S3 server (pip install moto)",
   installed: () => Promise.resolve(moto.installed() && OTHERS.every((kind) => kind.installed() || lacks(kind))),
   async install() {

@@ -1,7 +1,8 @@
-// Runs suites side by side: as many at a time as there are cores, each with its own output.
+// Runs suites side by side: as many at a time as there are cores, and one that mostly waits beside them, each with its
+// own output.
 
 import { ROOT } from "./program.ts";
-import type { Outcome, Suite } from "./suite.ts";
+import type { Outcome, Planned } from "./suite.ts";
 
 /** So many of the slowest tests are shown. */
 const SLOWEST = 20;
@@ -16,15 +17,16 @@ export interface RunOptions {
 
 /** Runs suites, each with its files; shows what each printed when it ends, and failures once more at the end. */
 export async function runSuites(
-  suites: readonly (readonly [suite: Suite, files: readonly string[]])[],
+  suites: readonly Planned[],
   { filter, slow }: RunOptions,
 ): Promise<{ readonly passed: number; readonly failed: number }> {
   const outcomes: (readonly [title: string, outcome: Outcome])[] = [];
-  const waiting = [...suites];
+  const [idle = [], busy = []] = [true, false].map((waits) => suites.filter((it) => it.waits === waits));
   const start = performance.now();
-  const work = async () => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const [suite, files] = next;
+  const work = async (...queues: Planned[][]) => {
+    const next = () => queues.find((queue) => queue.length > 0)?.shift();
+    for (let planned = next(); planned !== undefined; planned = next()) {
+      const { suite, files } = planned;
       const begun = performance.now();
       if (suites.length > 1) console.log(`-- ${suite.title} begins`);
       const outcome = await suite.run({ files, filter, times: slow }, runProgram)
@@ -36,7 +38,8 @@ export async function runSuites(
       outcomes.push([suite.title, outcome]);
     }
   };
-  await Promise.all(Array.from({ length: Math.max(navigator.hardwareConcurrency, 1) }, work));
+  const cores = Array.from({ length: Math.max(navigator.hardwareConcurrency, 1) }, () => work(busy, idle));
+  await Promise.all([work(idle), ...cores]);
   for (const [title, { failed, output }] of outcomes) {
     if (failed > 0 && suites.length > 1) {
       console.log(`\nFAILED, the end of ${title} once more:\n${output.trim().slice(-6000)}`);

@@ -37,6 +37,15 @@ export interface Suite {
   run(selection: Selection, run: Run): Promise<Outcome>;
 }
 
+/** A suite that is to be run. */
+export interface Planned {
+  readonly suite: Suite;
+  /** Its files, or some of them. */
+  readonly files: readonly string[];
+  /** See {@linkcode Group.waits}. */
+  readonly waits: boolean;
+}
+
 /** Suites that are asked for by one name, `deno task test:NAME`, and what they need beside the runtimes. */
 export interface Group {
   readonly name: string;
@@ -48,6 +57,8 @@ export interface Group {
   install?(): Promise<void>;
   /** Gets it only where the group is named: it takes too long for a run of all. */
   readonly onRequest?: boolean;
+  /** Its suites mostly wait, for servers: one of them at a time runs beside those that keep the processors busy. */
+  readonly waits?: boolean;
   /** Its suites, of all test files. */
   suites(files: readonly string[]): readonly Suite[];
 }

@@ -20,6 +20,8 @@ import { ByteBuffer, concat, equal, u32 } from "../../stream/mod.ts";
 const MAGIC: readonly number[] = [0x89, 0x53, 0x4e, 0x41, 0x50, 0x53, 0x54, 0x0a];
 const VERSION = 1;
 const HEAD_SIZE = 5;
+/** The size of a payload from which on its memory is used again. */
+const WORTH_KEEPING = 16 * 1024;
 
 /** One record of an archive. */
 export interface ArchiveRecord {
@@ -27,6 +29,8 @@ export interface ArchiveRecord {
   readonly type: number;
   /** Its content. */
   readonly payload: Uint8Array;
+  /** True if its memory is large, and nothing else lies in it: it may be used again when nobody needs it any more. */
+  readonly isAlone: boolean;
 }
 
 /** The bytes with which an archive begins. */
@@ -48,6 +52,7 @@ export function* encodeRecord(type: number, ...payload: Uint8Array[]): Generator
  * @param limit the largest payload that a record of this type may have; -1 for a type that is not known
  * @param signal stops it, also while a read is stalled
  * @param onPiece called with each piece that comes, as small as it is
+ * @param free memory for large payloads, taken from here: new memory costs more than filling it
  * @throws {SnapshotError} `MALFORMED` if it is none, or a record is over its limit; `UNSUPPORTED` for another version;
  *   `CORRUPT` if it ends within a record
  */
@@ -56,6 +61,7 @@ export async function* decodeRecords(
   limit: (type: number) => number,
   signal?: AbortSignal,
   onPiece: () => void = () => {},
+  free: Uint8Array[] = [],
 ): AsyncGenerator<ArchiveRecord, void, undefined> {
   const source = new ByteSource(stream, signal, onPiece);
   const unlink = onAbort(signal, (reason) => void source.cancel(reason));
@@ -86,9 +92,10 @@ export async function* decodeRecords(
           { expected: limit(type), actual: length },
         );
       }
-      const payload = length === 0 ? new Uint8Array(0) : await source.take(length);
+      const isAlone = length >= WORTH_KEEPING && !source.has(length);
+      const payload = length === 0 ? new Uint8Array(0) : await source.take(length, isAlone ? free.pop() : undefined);
       if (payload === undefined) throw cutShort();
-      yield { type, payload };
+      yield { type, payload, isAlone };
     }
   } finally {
     unlink();
@@ -114,10 +121,15 @@ class ByteSource {
     this.#signal = signal;
   }
 
-  /** Takes so many bytes; nothing at the end of the stream. */
-  async take(length: number): Promise<Uint8Array | undefined> {
-    if (this.#piece.length >= length) return this.#cut(length);
-    const buffer = new ByteBuffer(length);
+  /** Reports whether so many bytes have come, in one piece. */
+  has(length: number): boolean {
+    return this.#piece.length >= length;
+  }
+
+  /** Takes so many bytes, into memory that is given if they fit; nothing at the end of the stream. */
+  async take(length: number, into?: Uint8Array): Promise<Uint8Array | undefined> {
+    if (this.has(length)) return this.#cut(length);
+    const buffer = new ByteBuffer(length, into);
     for (;;) {
       if (this.#piece.length > 0) buffer.add(this.#cut(Math.min(length - buffer.length, this.#piece.length)));
       if (buffer.length === length) return buffer.bytes;

@@ -72,22 +72,41 @@ export async function readChunk(
 }
 
 /**
- * Reads one chunk for somebody who verifies it. One that cannot be read whole is read as {@linkcode readChunk} does,
- * which proves what is wrong.
+ * Reads a run of chunks with one call of the file: each costs more than what it reads. A chunk that is wrong, or did not
+ * come whole, is read as {@linkcode readChunk} does, which proves what is wrong, and fails by itself.
+ *
+ * @param first the first chunk
+ * @param end the chunk before which the run ends
+ * @param unverified whether the digests are somebody else's affair
  */
-export async function readUnverified(
+export async function readRun(
   file: MediumFile,
   name: string,
   chunks: ChunkMap,
-  i: number,
-): Promise<Uint8Array> {
-  const bytes = new Uint8Array(chunks.length(i));
+  first: number,
+  end: number,
+  unverified: boolean,
+): Promise<Promise<Uint8Array>[]> {
+  const start = chunks.offset(first);
+  const bytes = new Uint8Array(chunks.offset(end - 1) + chunks.length(end - 1) - start);
+  let length = 0;
   try {
-    if (await file.read(bytes, chunks.offset(i)) === bytes.length) return bytes;
+    length = await file.read(bytes, start);
   } catch (error) {
     if (!hasCode(error, "CORRUPT")) throw error;
   }
-  return await readChunk(file, name, chunks, i);
+  return Array.from({ length: end - first }, (_, at) => {
+    const chunk = rightOf(first + at);
+    chunk.catch(() => {}); // whoever comes to it gets the error
+    return chunk;
+  });
+
+  async function rightOf(i: number): Promise<Uint8Array> {
+    const stop = chunks.offset(i) - start + chunks.length(i);
+    const chunk = bytes.subarray(chunks.offset(i) - start, stop);
+    const isRight = stop <= length && (unverified || equal(await sha256(chunk), chunks.digest(i)));
+    return isRight ? chunk : await readChunk(file, name, chunks, i);
+  }
 }
 
 /** Reads one chunk, once. Returns nothing if it is not right, which does not prove that it is bad. */

@@ -20,7 +20,7 @@ import {
 import { InFlight, Operation, raceAbort } from "../async/mod.ts";
 import { type ChunkMap, streamFrom } from "../stream/mod.ts";
 import type { MediumFile, PlacedSnapshot, ReadablePlace } from "./medium.ts";
-import { blocks, readChunk, readUnverified } from "./read_chunk.ts";
+import { blocks, readRun } from "./read_chunk.ts";
 import { verifyFiles } from "./verify.ts";
 
 /** The most chunks that are read and hashed ahead. */
@@ -82,21 +82,29 @@ export class StoredReader implements SnapshotReader {
     const { chunks } = this.info(name);
     const { start, end, unverified } = checkReadOptions(options);
     const file = await this.#open(name, { start, end });
-    const running = new InFlight<Uint8Array>();
+    const running = new InFlight<readonly Promise<Uint8Array>[]>();
     try {
-      const plan = chunks === undefined
-        ? blocks(file, name, start, Math.min(end, await file.size()))
-        : chunkParts(file, name, chunks, start, Math.min(end, chunks.size), unverified ? readUnverified : readChunk);
       const fit = chunks === undefined ? READ_AHEAD : Math.floor(READ_AHEAD_BYTES * chunks.count / chunks.size);
       const most = Math.min(READ_AHEAD, Math.max(fit, 2));
       let ahead = 1; // one more with each chunk that is taken: many may ask for content, and take none of it
-      for (const part of plan) {
-        running.add(part());
-        if (running.size < ahead) continue;
-        yield await this.#whileOpen(running.next());
-        ahead = Math.min(ahead + 1, most);
+      let held = 0;
+      const plan = chunks === undefined
+        ? oneByOne(blocks(file, name, start, Math.min(end, await file.size())))
+        : chunkRuns(file, name, chunks, start, Math.min(end, chunks.size), unverified, () => {
+          return file.callsAreDear ? Math.max(ahead >> 1, 1) : 1; // half of them: the next are read while these are hashed
+        });
+      for (const { count, read } of plan) {
+        running.add(read());
+        held += count;
+        while (held >= ahead) {
+          for (const part of await running.next()) {
+            yield await this.#whileOpen(part);
+            ahead = Math.min(ahead + 1, most);
+            held--;
+          }
+        }
       }
-      while (running.size > 0) yield await this.#whileOpen(running.next());
+      while (running.size > 0) for (const part of await running.next()) yield await this.#whileOpen(part);
     } catch (error) {
       if (this.#closed !== undefined) throw closed();
       if (hasCode(error, "CORRUPT")) this.#owner.found(error);
@@ -204,22 +212,42 @@ export class StoredReader implements SnapshotReader {
   }
 }
 
+/** Chunks that are read with one call. */
+interface Run {
+  readonly count: number;
+  read(): Promise<readonly Promise<Uint8Array>[]>;
+}
+
 /** Reads the chunks that a range touches, each as a whole, and cuts off the bytes outside the range. */
-function* chunkParts(
+function* chunkRuns(
   file: MediumFile,
   name: string,
   chunks: ChunkMap,
   start: number,
   end: number,
-  read: typeof readUnverified,
-): Generator<() => Promise<Uint8Array>, void, undefined> {
-  for (let i = chunks.at(start); i < chunks.count && chunks.offset(i) < end; i++) {
-    const offset = chunks.offset(i);
-    yield async () => {
-      const bytes = await read(file, name, chunks, i);
-      return bytes.subarray(Math.max(start - offset, 0), Math.min(end - offset, bytes.length));
+  unverified: boolean,
+  most: () => number,
+): Generator<Run, void, undefined> {
+  for (let next = start < end ? chunks.at(start) : chunks.count; next < chunks.count && chunks.offset(next) < end;) {
+    const first = next++;
+    for (const limit = first + most(); next < Math.min(limit, chunks.count) && chunks.offset(next) < end;) next++;
+    const count = next - first;
+    yield {
+      count,
+      async read() {
+        const run = await readRun(file, name, chunks, first, first + count, unverified);
+        return run.map(async (chunk, i) => {
+          const offset = chunks.offset(first + i);
+          const bytes = await chunk;
+          return bytes.subarray(Math.max(start - offset, 0), Math.min(end - offset, bytes.length));
+        });
+      },
     };
   }
+}
+
+function* oneByOne(parts: Iterable<() => Promise<Uint8Array>>): Generator<Run, void, undefined> {
+  for (const part of parts) yield { count: 1, read: async () => [part()] };
 }
 
 /** Returns the error for a file of a snapshot that is not where it should be. */

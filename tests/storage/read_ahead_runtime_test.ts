@@ -8,7 +8,7 @@ import { assert, pieces, test, turns } from "../support/harness.ts";
 const KiB = 1024;
 
 /** Takes pieces of a file with ten chunks, one after the other, and tells how many chunks were read after each. */
-async function readAfterEach(chunkSize: number): Promise<number[]> {
+async function readAfterEach(chunkSize: number, callsAreDear = false): Promise<number[]> {
   const storage = new MemoryStorage();
   const bytes = new Uint8Array(10 * chunkSize);
   const writer = await storage.create();
@@ -17,8 +17,9 @@ async function readAfterEach(chunkSize: number): Promise<number[]> {
   const { manifest } = await storage.open();
   let reads = 0;
   const file: Partial<MediumFile> = {
+    callsAreDear,
     read(buffer, position) {
-      reads++;
+      reads += buffer.length / chunkSize;
       buffer.set(bytes.subarray(position, position + buffer.length));
       return Promise.resolve(buffer.length);
     },
@@ -45,4 +46,7 @@ test("a reader reads ahead as far as its chunks are taken, and no more than a me
   assert.deepEqual(await readAfterEach(256 * KiB), [0, 1, 3, 5, 7, 8, 9]);
   assert.deepEqual(await readAfterEach(512 * KiB), [0, 1, 3, 4, 5, 6, 7]);
   assert.deepEqual(await readAfterEach(2048 * KiB), [0, 1, 3, 4, 5, 6, 7]);
+  // Two with one call, once four are ahead.
+  assert.deepEqual(await readAfterEach(256 * KiB, true), [0, 1, 3, 5, 7, 9, 9]);
+  assert.deepEqual(await readAfterEach(2048 * KiB, true), [0, 1, 3, 4, 5, 6, 7]);
 });

@@ -30,7 +30,7 @@ export interface ArchiveRecord {
   /** Its content. */
   readonly payload: Uint8Array;
   /** True if its memory is large, and nothing else lies in it: it may be used again when nobody needs it any more. */
-  readonly isAlone: boolean;
+  readonly isAlone?: boolean;
 }
 
 /** The bytes with which an archive begins. */
@@ -95,7 +95,7 @@ export async function* decodeRecords(
       const isAlone = length >= WORTH_KEEPING && !source.has(length);
       const payload = length === 0 ? new Uint8Array(0) : await source.take(length, isAlone ? free.pop() : undefined);
       if (payload === undefined) throw cutShort();
-      yield { type, payload, isAlone };
+      yield { type, payload, ...(isAlone && { isAlone }) };
     }
   } finally {
     unlink();

@@ -40,6 +40,7 @@ export class UnsyncedFile implements MediumFile {
 
 /** A file that is read only, and can be read again through a new handle. */
 export class RereadFile extends UnsyncedFile {
+  readonly callsAreDear = true;
   readonly #open: () => Promise<DiskFile>;
   readonly #name: string;
 

@@ -15,7 +15,6 @@ const REREADS = 2;
  * Reads one chunk and verifies it. A wrong chunk is read again: only the same wrong bytes each time prove that it is
  * bad.
  *
- * @param into a buffer that is large enough and may be used for it; by default a new one
  * @throws {SnapshotError} `CORRUPT` if it is bad, `UNAVAILABLE` if the reads differ from each other
  */
 export async function readChunk(
@@ -23,9 +22,8 @@ export async function readChunk(
   name: string,
   chunks: ChunkMap,
   i: number,
-  into?: Uint8Array,
 ): Promise<Uint8Array> {
-  const bytes = await readIfRight(file, chunks, i, into);
+  const bytes = await readIfRight(file, chunks, i);
   if (bytes !== undefined) return bytes;
   const again = new Uint8Array(chunks.length(i));
   let seen: { readonly length: number; readonly digest: Uint8Array } | undefined;
@@ -72,12 +70,14 @@ export async function readChunk(
 }
 
 /**
- * Reads a run of chunks with one call of the file: each costs more than what it reads. A chunk that is wrong, or did not
- * come whole, is read as {@linkcode readChunk} does, which proves what is wrong, and fails by itself.
+ * Reads a run of chunks with one call of the file: each costs more than what it reads. A chunk that is wrong, or did
+ * not come whole, is read as {@linkcode readChunk} does, which proves what is wrong, and fails by itself.
  *
  * @param first the first chunk
  * @param end the chunk before which the run ends
  * @param unverified whether the digests are somebody else's affair
+ * @param into memory that is large enough; by default new memory
+ * @returns the chunks, of which each may fail
  */
 export async function readRun(
   file: MediumFile,
@@ -85,15 +85,17 @@ export async function readRun(
   chunks: ChunkMap,
   first: number,
   end: number,
-  unverified: boolean,
+  unverified = false,
+  into?: Uint8Array,
 ): Promise<Promise<Uint8Array>[]> {
   const start = chunks.offset(first);
-  const bytes = new Uint8Array(chunks.offset(end - 1) + chunks.length(end - 1) - start);
+  const size = chunks.offset(end - 1) + chunks.length(end - 1) - start;
+  const bytes = into?.subarray(0, size) ?? new Uint8Array(size);
   let length = 0;
   try {
     length = await file.read(bytes, start);
   } catch (error) {
-    if (!hasCode(error, "CORRUPT")) throw error;
+    if (end - first === 1 && !hasCode(error, "CORRUPT")) throw error; // else it is one chunk's, which will say so
   }
   return Array.from({ length: end - first }, (_, at) => {
     const chunk = rightOf(first + at);
@@ -114,9 +116,8 @@ export async function readIfRight(
   file: MediumFile,
   chunks: ChunkMap,
   i: number,
-  into: Uint8Array = new Uint8Array(chunks.length(i)),
 ): Promise<Uint8Array | undefined> {
-  const bytes = into.subarray(0, chunks.length(i));
+  const bytes = new Uint8Array(chunks.length(i));
   try {
     if (await file.read(bytes, chunks.offset(i)) < bytes.length) return undefined;
   } catch (error) {

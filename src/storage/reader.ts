@@ -91,7 +91,7 @@ export class StoredReader implements SnapshotReader {
       const plan = chunks === undefined
         ? oneByOne(blocks(file, name, start, Math.min(end, await file.size())))
         : chunkRuns(file, name, chunks, start, Math.min(end, chunks.size), unverified, () => {
-          return file.callsAreDear ? Math.max(ahead >> 1, 1) : 1; // half of them: the next are read while these are hashed
+          return file.callsAreDear ? Math.max(ahead >> 1, 1) : 1; // the other half is read while these are hashed
         });
       for (const { count, read } of plan) {
         running.add(read());

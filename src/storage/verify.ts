@@ -8,12 +8,14 @@ import { hasCode, type SnapshotError } from "../errors.ts";
 import { type BadChunk, type FileInfo, MAX_LISTED_BAD } from "../snapshot/mod.ts";
 import { mapAhead, Semaphore, type Tracker } from "../async/mod.ts";
 import type { MediumFile } from "./medium.ts";
-import { blocks, readChunk } from "./read_chunk.ts";
+import { blocks, readRun } from "./read_chunk.ts";
 
 /** Files that are open at the same time: of small ones none would keep the disk and the processors busy. */
 const FILES_AT_A_TIME = 4;
-/** Chunks of all of them that are read or hashed at the same time, each in a buffer that is used again. */
-const CHUNKS_AT_A_TIME = 6;
+/** Parts of all of them that are read or hashed at the same time, each in a buffer that is used again. */
+const PARTS_AT_A_TIME = 6;
+/** The most bytes of a part with several chunks. */
+const PART_BYTES = 512 * 1024;
 
 /** The snapshot, as far as verifying it needs it. */
 export interface VerifyContext {
@@ -38,7 +40,7 @@ export interface Verified {
 export async function verifyFiles(context: VerifyContext): Promise<Verified> {
   const bad: BadChunk[] = [];
   let worst: SnapshotError | undefined;
-  const chunks = new ChunkPlaces();
+  const chunks = new PartPlaces();
   for await (const found of mapAhead(context.files, FILES_AT_A_TIME, (file) => verifyFile(context, file, chunks))) {
     bad.push(...found.bad.slice(0, MAX_LISTED_BAD - bad.length));
     worst ??= found.worst;
@@ -46,7 +48,7 @@ export async function verifyFiles(context: VerifyContext): Promise<Verified> {
   return { bad, worst };
 }
 
-async function verifyFile(context: VerifyContext, info: FileInfo, places: ChunkPlaces): Promise<Verified> {
+async function verifyFile(context: VerifyContext, info: FileInfo, places: PartPlaces): Promise<Verified> {
   const { name, source } = info;
   const bad: BadChunk[] = [];
   let worst: SnapshotError | undefined;
@@ -61,13 +63,14 @@ async function verifyFile(context: VerifyContext, info: FileInfo, places: ChunkP
     await context.withFile(name, async (file) => {
       const parts = partsOf(file, info, info.chunks === undefined ? await file.size() : 0);
       let chunk = 0;
-      for await (
-        const error of mapAhead(parts, CHUNKS_AT_A_TIME, (part) => {
-          return places.use(part.length, (buffer) => verifyPart(context, name, () => part.read(buffer)));
-        })
-      ) {
-        if (error !== undefined) note(error, chunk);
-        chunk++;
+      const verifying = mapAhead(parts, PARTS_AT_A_TIME, (part) => {
+        return places.use(part.length, (buffer) => verifyPart(context, name, () => part.read(buffer)));
+      });
+      for await (const errors of verifying) {
+        for (const error of errors) {
+          if (error !== undefined) note(error, chunk);
+          chunk++;
+        }
       }
     });
   } catch (error) {
@@ -80,33 +83,52 @@ async function verifyFile(context: VerifyContext, info: FileInfo, places: ChunkP
   return { bad, worst };
 }
 
-/** A part of a file: reads it into a buffer of that length, or one of its own, and returns how many bytes it has. */
+/** A part of a file: reads it into a buffer of that length, or its own. Each of its chunks may fail. */
 interface Part {
   readonly length: number;
-  read(buffer: Uint8Array): Promise<number>;
+  read(buffer: Uint8Array): Promise<readonly Promise<Uint8Array>[]>;
 }
 
-/** The chunks of a file; of one that has no digests, blocks of it. */
+/** The chunks of a file, by one or more; of one that has no digests, blocks of it. */
 function* partsOf(file: MediumFile, { name, chunks }: FileInfo, size: number): Generator<Part, void, undefined> {
   if (chunks === undefined) {
-    for (const read of blocks(file, name, 0, size)) yield { length: 0, read: async () => (await read()).length };
+    for (const read of blocks(file, name, 0, size)) yield { length: 0, read: async () => [read()] };
     return;
   }
-  for (let i = 0; i < chunks.count; i++) {
-    const read = async (buffer: Uint8Array) => (await readChunk(file, name, chunks, i, buffer)).length;
-    yield { length: chunks.length(i), read };
+  const most = file.callsAreDear ? PART_BYTES : 0;
+  const lengthTo = (first: number, last: number) => chunks.offset(last) + chunks.length(last) - chunks.offset(first);
+  for (let end = 0; end < chunks.count;) {
+    const first = end++;
+    while (end < chunks.count && lengthTo(first, end) <= most) end++;
+    const stop = end;
+    const read = (buffer: Uint8Array) => readRun(file, name, chunks, first, stop, false, buffer);
+    yield { length: lengthTo(first, stop - 1), read };
   }
 }
 
-/** Reads a part. Returns the error if it is bad, or cannot be read: those after it mostly can. */
+/** Reads a part. Returns the errors of the chunks that are bad, or cannot be read: those after them mostly can. */
 async function verifyPart(
+  context: VerifyContext,
+  name: string,
+  read: () => Promise<readonly Promise<Uint8Array>[]>,
+): Promise<readonly (SnapshotError | undefined)[]> {
+  context.check();
+  const chunks = await read().catch((error) => [Promise.reject(error)]);
+  const found = await Promise.allSettled(chunks.map((chunk) => verifyChunk(context, name, chunk)));
+  return found.map((it) => { // all of them have ended: the buffer may be used again
+    if (it.status === "rejected") throw it.reason;
+    return it.value;
+  });
+}
+
+/** Waits for a chunk. Returns the error if it is bad, or cannot be read. */
+async function verifyChunk(
   { check, tracker, unreadable }: VerifyContext,
   name: string,
-  read: () => Promise<number>,
+  chunk: Promise<Uint8Array>,
 ): Promise<SnapshotError | undefined> {
-  check();
   try {
-    const length = await read();
+    const { length } = await chunk;
     check();
     tracker.add(length);
     return undefined;
@@ -118,9 +140,9 @@ async function verifyPart(
   }
 }
 
-/** Room for a few chunks. */
-class ChunkPlaces {
-  readonly #semaphore = new Semaphore(CHUNKS_AT_A_TIME);
+/** Room for a few parts. */
+class PartPlaces {
+  readonly #semaphore = new Semaphore(PARTS_AT_A_TIME);
   readonly #buffers: Uint8Array[] = [];
 
   /** Runs work with a buffer of at least a length, which must not be used afterwards. */

@@ -10,7 +10,9 @@ import {
   snapshotHandler,
   utf8Codec,
 } from "../../mod.ts";
-import { assert, test } from "../support/harness.ts";
+import { MemoryBucket } from "../../src/object.ts";
+import { assert, noise, test } from "../support/harness.ts";
+import { openStorage, save, spoil } from "../support/object_storage.ts";
 
 /** What a log has of a value. */
 // deno-lint-ignore no-explicit-any
@@ -96,4 +98,15 @@ test("JSON: a snapshot that was committed, and one that cannot be used, are writ
   const [event] = unfit.map(logged);
   assert.strictEqual(event.type, "unusable");
   checkInfo(event.snapshot);
+});
+
+test("JSON: what is quarantined is written to a log", async () => {
+  const bucket = new MemoryBucket();
+  const storage = await openStorage(bucket);
+  await save(storage, 1n, { state: noise(1000, 1) });
+  await save(storage, 2n, { state: noise(1000, 2) });
+  await spoil(bucket, 1n);
+  assert.isTrue(await storage.quarantine(1n, "a test"));
+  assert.deepEqual(logged(await storage.quarantined()).map(({ index }: { index: string }) => index), ["1"]);
+  await storage.close();
 });

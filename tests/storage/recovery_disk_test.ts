@@ -125,6 +125,8 @@ for (const [what, name] of Object.entries(AWAY)) {
       assert.deepEqual((await storage.unreadable()).map(({ index, error }) => [index, error.code as string]), [
         [2n, "UNAVAILABLE"],
       ]);
+      const [logged] = JSON.parse(JSON.stringify(await storage.unreadable()));
+      assert.deepEqual([logged.index, logged.error.code], ["2", "UNAVAILABLE"]);
       await rejects(storage.open(2n), "UNAVAILABLE");
       await rejects(save(storage, 2n), "STALE"); // nothing is written over it
       const older = await DirectoryStorage.open(`${root}/../other`);

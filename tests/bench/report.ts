@@ -126,6 +126,14 @@ export async function warmPages(path: string, size: number): Promise<void> {
   await rm(path);
 }
 
+/** Several at a time, so many in all. */
+export async function inParallel(at_once: number, count: number, work: (i: number) => Promise<unknown>): Promise<void> {
+  let next = 0;
+  await Promise.all(Array.from({ length: at_once }, async () => {
+    while (next < count) await work(next++);
+  }));
+}
+
 /** Random bytes. */
 export function randomBytes(length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);

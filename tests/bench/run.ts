@@ -10,7 +10,7 @@ import type { Finding } from "./report.ts";
 const HERE = new URL(".", import.meta.url).pathname;
 const ROOT = new URL("../..", import.meta.url).pathname;
 const BENCHES =
-  "save files pull transfer pause cow memory state propose growth object follow versitygw strangers peers formats"
+  "save verify files pull transfer pause cow memory state propose growth object follow versitygw strangers peers formats"
     .split(
       " ",
     );

@@ -5,20 +5,12 @@ import { open, rm } from "node:fs/promises";
 import { DirectoryStorage } from "../../src/storage/directory/storage.ts";
 import { sha256 } from "../../src/stream/mod.ts";
 import { inTemp } from "../support/temp.ts";
-import { randomBytes, repeated, report, seconds, warmPages } from "./report.ts";
+import { inParallel, randomBytes, repeated, report, seconds, warmPages } from "./report.ts";
 
 const MiB = 1024 * 1024;
 const SIZE = 1024 * MiB;
 const ROUNDS = 9;
 const block = randomBytes(16 * MiB);
-
-/** Several at a time, so many in all. */
-async function inParallel(at_once: number, count: number, work: (i: number) => Promise<unknown>): Promise<void> {
-  let next = 0;
-  await Promise.all(Array.from({ length: at_once }, async () => {
-    while (next < count) await work(next++);
-  }));
-}
 
 async function rawWrite(path: string): Promise<void> {
   const file = await open(path, "w");

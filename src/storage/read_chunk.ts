@@ -97,18 +97,13 @@ export async function readRun(
   } catch (error) {
     if (end - first === 1 && !hasCode(error, "CORRUPT")) throw error; // else it is one chunk's, which will say so
   }
-  return Array.from({ length: end - first }, (_, at) => {
-    const chunk = rightOf(first + at);
-    chunk.catch(() => {}); // whoever comes to it gets the error
-    return chunk;
-  });
-
-  async function rightOf(i: number): Promise<Uint8Array> {
+  return Array.from({ length: end - first }, async (_, at) => {
+    const i = first + at;
     const stop = chunks.offset(i) - start + chunks.length(i);
     const chunk = bytes.subarray(chunks.offset(i) - start, stop);
     const isRight = stop <= length && (unverified || equal(await sha256(chunk), chunks.digest(i)));
     return isRight ? chunk : await readChunk(file, name, chunks, i);
-  }
+  });
 }
 
 /** Reads one chunk, once. Returns nothing if it is not right, which does not prove that it is bad. */

@@ -82,29 +82,24 @@ export class StoredReader implements SnapshotReader {
     const { chunks } = this.info(name);
     const { start, end, unverified } = checkReadOptions(options);
     const file = await this.#open(name, { start, end });
-    const running = new InFlight<readonly Promise<Uint8Array>[]>();
+    const running = new InFlight<Uint8Array>();
     try {
       const fit = chunks === undefined ? READ_AHEAD : Math.floor(READ_AHEAD_BYTES * chunks.count / chunks.size);
       const most = Math.min(READ_AHEAD, Math.max(fit, 2));
       let ahead = 1; // one more with each chunk that is taken: many may ask for content, and take none of it
-      let held = 0;
       const plan = chunks === undefined
         ? oneByOne(blocks(file, name, start, Math.min(end, await file.size())))
         : chunkRuns(file, name, chunks, start, Math.min(end, chunks.size), unverified, () => {
           return file.callsAreDear ? Math.max(ahead >> 1, 1) : 1; // the other half is read while these are hashed
         });
-      for (const { count, read } of plan) {
-        running.add(read());
-        held += count;
-        while (held >= ahead) {
-          for (const part of await running.next()) {
-            yield await this.#whileOpen(part);
-            ahead = Math.min(ahead + 1, most);
-            held--;
-          }
+      for (const read of plan) {
+        for (const part of read()) running.add(part);
+        while (running.size >= ahead) {
+          yield await this.#whileOpen(running.next());
+          ahead = Math.min(ahead + 1, most);
         }
       }
-      while (running.size > 0) for (const part of await running.next()) yield await this.#whileOpen(part);
+      while (running.size > 0) yield await this.#whileOpen(running.next());
     } catch (error) {
       if (this.#closed !== undefined) throw closed();
       if (hasCode(error, "CORRUPT")) this.#owner.found(error);
@@ -212,11 +207,8 @@ export class StoredReader implements SnapshotReader {
   }
 }
 
-/** Chunks that are read with one call. */
-interface Run {
-  readonly count: number;
-  read(): Promise<readonly Promise<Uint8Array>[]>;
-}
+/** Reads chunks with one call. */
+type ReadRun = () => readonly Promise<Uint8Array>[];
 
 /** Reads the chunks that a range touches, each as a whole, and cuts off the bytes outside the range. */
 function* chunkRuns(
@@ -227,27 +219,24 @@ function* chunkRuns(
   end: number,
   unverified: boolean,
   most: () => number,
-): Generator<Run, void, undefined> {
+): Generator<ReadRun, void, undefined> {
   for (let next = start < end ? chunks.at(start) : chunks.count; next < chunks.count && chunks.offset(next) < end;) {
     const first = next++;
     for (const limit = first + most(); next < Math.min(limit, chunks.count) && chunks.offset(next) < end;) next++;
-    const count = next - first;
-    yield {
-      count,
-      async read() {
-        const run = await readRun(file, name, chunks, first, first + count, unverified);
-        return run.map(async (chunk, i) => {
-          const offset = chunks.offset(first + i);
-          const bytes = await chunk;
-          return bytes.subarray(Math.max(start - offset, 0), Math.min(end - offset, bytes.length));
-        });
-      },
+    const stop = next;
+    yield () => {
+      const run = readRun(file, name, chunks, first, stop, unverified);
+      return Array.from({ length: stop - first }, async (_, i) => {
+        const bytes = await (await run)[i]!;
+        const offset = chunks.offset(first + i);
+        return bytes.subarray(Math.max(start - offset, 0), Math.min(end - offset, bytes.length));
+      });
     };
   }
 }
 
-function* oneByOne(parts: Iterable<() => Promise<Uint8Array>>): Generator<Run, void, undefined> {
-  for (const part of parts) yield { count: 1, read: async () => [part()] };
+function* oneByOne(parts: Iterable<() => Promise<Uint8Array>>): Generator<ReadRun, void, undefined> {
+  for (const part of parts) yield () => [part()];
 }
 
 /** Returns the error for a file of a snapshot that is not where it should be. */

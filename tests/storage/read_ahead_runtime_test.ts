@@ -1,6 +1,6 @@
 // How much of a file is in memory for somebody who takes little of it, or nothing.
 
-import { MemoryStorage } from "../../mod.ts";
+import { MemoryStorage, SnapshotError } from "../../mod.ts";
 import type { MediumFile, Place } from "../../src/storage/medium.ts";
 import { StoredReader } from "../../src/storage/reader.ts";
 import { assert, pieces, test, turns } from "../support/harness.ts";
@@ -8,7 +8,7 @@ import { assert, pieces, test, turns } from "../support/harness.ts";
 const KiB = 1024;
 
 /** Takes pieces of a file with ten chunks, one after the other, and tells how many chunks were read after each. */
-async function readAfterEach(chunkSize: number, callsAreDear = false): Promise<number[]> {
+async function readAfterEach(chunkSize: number, callsAreDear = false, broken = Infinity): Promise<number[]> {
   const storage = new MemoryStorage();
   const bytes = new Uint8Array(10 * chunkSize);
   const writer = await storage.create();
@@ -20,6 +20,7 @@ async function readAfterEach(chunkSize: number, callsAreDear = false): Promise<n
     callsAreDear,
     read(buffer, position) {
       reads += buffer.length / chunkSize;
+      if (position + buffer.length > broken) return Promise.reject(new SnapshotError("UNAVAILABLE", "It is broken"));
       buffer.set(bytes.subarray(position, position + buffer.length));
       return Promise.resolve(buffer.length);
     },
@@ -31,7 +32,7 @@ async function readAfterEach(chunkSize: number, callsAreDear = false): Promise<n
   const stream = reader.file("state").getReader();
   await turns();
   const counted = [reads];
-  for (let taken = 1; taken <= 6; taken++) {
+  for (let taken = 1; taken <= Math.min(6, broken / chunkSize); taken++) {
     await stream.read();
     await turns();
     counted.push(reads);
@@ -49,4 +50,11 @@ test("a reader reads ahead as far as its chunks are taken, and no more than a me
   // Two with one call, once four are ahead.
   assert.deepEqual(await readAfterEach(256 * KiB, true), [0, 1, 3, 5, 7, 9, 9]);
   assert.deepEqual(await readAfterEach(2048 * KiB, true), [0, 1, 3, 4, 5, 6, 7]);
+});
+
+test("a chunk that was read ahead, and is broken, is nobody's affair when the reader is closed before", async () => {
+  for (const callsAreDear of [false, true]) {
+    // What is left of the ten is broken; the two or more that fail are nobody's, and no rejection is left alone.
+    for (let good = 0; good <= 6; good++) await readAfterEach(256 * KiB, callsAreDear, good * 256 * KiB);
+  }
 });

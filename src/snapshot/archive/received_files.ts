@@ -7,7 +7,6 @@
 import { SnapshotError } from "../../errors.ts";
 import { InFlight, type Tracker } from "../../async/mod.ts";
 import { closeSink, DIGEST_SIZE, equal, sha256, toHex } from "../../stream/mod.ts";
-import type { ArchiveRecord } from "./records.ts";
 import { malformed, MAX_OPEN_FILES, view } from "./format.ts";
 import { LimitedSize, type SnapshotLimits } from "../limits.ts";
 import { SnapshotManifest } from "../manifest.ts";
@@ -21,14 +20,11 @@ const CHUNKS_IN_FLIGHT = 4;
 /** With more open files than this, which a peer can have at will, each is read ahead less. */
 const FEW_FILES = 4;
 
-/** The bytes of a CHUNK before its content: the number of its file, and the digest. */
-const CHUNK_HEAD = 4 + DIGEST_SIZE;
-
 /** A file of a streamed archive while it comes. */
 interface ReceivedFile {
   readonly name: string;
   readonly sink: WritableStreamDefaultWriter<Uint8Array>;
-  readonly checked: InFlight<ArchiveRecord>;
+  readonly checked: InFlight<Uint8Array>;
   size: number;
   chunks: number;
   trailer: FileTrailer;
@@ -41,7 +37,6 @@ export class ReceivedFiles {
   readonly #tracker: Tracker;
   readonly #open = new Map<number, ReceivedFile>();
   readonly #size: LimitedSize;
-  readonly #free: Uint8Array[];
   #described = 0;
   /** The number of files that have begun. */
   count = 0;
@@ -52,13 +47,11 @@ export class ReceivedFiles {
     writer: SnapshotWriter,
     { createdAt: _, ...bare }: SnapshotMeta,
     tracker: Tracker,
-    free: Uint8Array[],
     limits?: SnapshotLimits,
   ) {
     this.#writer = writer;
     this.#bare = bare;
     this.#tracker = tracker;
-    this.#free = free;
     this.#size = new LimitedSize(limits);
   }
 
@@ -86,25 +79,22 @@ export class ReceivedFiles {
     }).getWriter();
     sink.closed.catch(() => {});
     const inFlight = () => this.#open.size > FEW_FILES ? 2 : CHUNKS_IN_FLIGHT;
-    const checked = new InFlight<ArchiveRecord>(inFlight, async ({ payload, isAlone }) => {
+    const checked = new InFlight<Uint8Array>(inFlight, async (bytes) => {
       await sink.ready;
-      const bytes = payload.subarray(CHUNK_HEAD);
-      // A failed write rejects `ready` and `close`.
-      sink.write(bytes).then(() => isAlone && this.#free.push(payload), () => {});
+      sink.write(bytes).catch(() => {}); // a failed write rejects `ready` and `close`
       this.#tracker.add(bytes.length);
     });
     const file: ReceivedFile = { name, sink, checked, size: 0, chunks: 0, trailer: {} };
     this.#open.set(this.count++, file);
   }
 
-  async chunk(record: ArchiveRecord): Promise<void> {
-    const length = record.payload.length - CHUNK_HEAD;
-    if (length <= 0) throw malformed("a CHUNK without bytes");
-    const file = this.#file(record.payload);
-    this.#size.addBytes(length);
-    file.size += length;
-    this.bytes += length;
-    await file.checked.add(checkChunk(file.name, file.chunks++, record));
+  async chunk(payload: Uint8Array): Promise<void> {
+    if (payload.length <= 4 + DIGEST_SIZE) throw malformed("a CHUNK without bytes");
+    const file = this.#file(payload);
+    this.#size.addBytes(payload.length - 4 - DIGEST_SIZE);
+    file.size += payload.length - 4 - DIGEST_SIZE;
+    this.bytes += payload.length - 4 - DIGEST_SIZE;
+    await file.checked.add(checkChunk(file.name, file.chunks++, payload.subarray(4)));
   }
 
   async end(payload: Uint8Array): Promise<void> {
@@ -149,13 +139,13 @@ export class ReceivedFiles {
   }
 }
 
-async function checkChunk(file: string, chunk: number, record: ArchiveRecord): Promise<ArchiveRecord> {
-  const expected = record.payload.subarray(4, CHUNK_HEAD);
-  const digest = await sha256(record.payload.subarray(CHUNK_HEAD));
-  if (equal(digest, expected)) return record;
+async function checkChunk(file: string, chunk: number, payload: Uint8Array): Promise<Uint8Array> {
+  const bytes = payload.subarray(DIGEST_SIZE);
+  const digest = await sha256(bytes);
+  if (equal(digest, payload.subarray(0, DIGEST_SIZE))) return bytes;
   throw new SnapshotError(
     "CORRUPT",
     `Chunk ${chunk} of ${JSON.stringify(file)} in the archive does not have its SHA-256`,
-    { file, chunk, expected: toHex(expected), actual: toHex(digest) },
+    { file, chunk, expected: toHex(payload.subarray(0, DIGEST_SIZE)), actual: toHex(digest) },
   );
 }

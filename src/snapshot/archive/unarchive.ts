@@ -93,7 +93,7 @@ class Unarchiver {
   readonly #storage: SnapshotStorage;
   readonly #options: UnarchiveOptions;
   readonly #tracker: Tracker;
-  /** The memory of chunks that were written, for those to come. */
+  /** The memory of chunks that an install has written, for those to come. A writer's stream may keep what it gets. */
   readonly #free: Uint8Array[] = [];
 
   constructor(storage: SnapshotStorage, options: UnarchiveOptions, tracker: Tracker) {
@@ -103,7 +103,8 @@ class Unarchiver {
   }
 
   async run(stream: ReadableStream<Uint8Array>): Promise<SnapshotInfo> {
-    const records = decodeRecords(stream, limitOf, this.#options.signal, () => this.#tracker.moved(), this.#free);
+    const { signal } = this.#options;
+    const records = decodeRecords(stream, limitOf, signal, () => this.#tracker.moved(), this.#free);
     try {
       const { verifier = this.#storage.verifier, limits } = this.#options;
       const { meta, manifest } = await decodeHead((await records.next()).value, verifier, limits?.files);
@@ -173,7 +174,7 @@ class Unarchiver {
     const writer = await this.#storage.create({ raw: true });
     const unlink = onAbort(signal, (reason) => void writer.abort(reason).catch(() => {}));
     try {
-      const received = new ReceivedFiles(writer, meta, this.#tracker, this.#free, limits);
+      const received = new ReceivedFiles(writer, meta, this.#tracker, limits);
       const { digest, signature = meta.signature, seal = meta.seal } = await this.#receive(records, received);
       const whole = { ...meta, ...(signature !== undefined && { signature }), ...(seal !== undefined && { seal }) };
       await verifier?.verify({ index: meta.lastIncludedIndex, digest, meta: whole });
@@ -203,7 +204,7 @@ class Unarchiver {
         if (seal !== undefined) throw malformed("something else than the END follows its SEAL");
         if (record.type === Type.SEAL) seal = sealOf(record.payload);
         else if (record.type === Type.FILE) await received.begin(record.payload);
-        else if (record.type === Type.CHUNK) await received.chunk(record);
+        else if (record.type === Type.CHUNK) await received.chunk(record.payload);
         else if (record.type === Type.FILE_END) await received.end(record.payload);
         else throw malformed(`a record of type ${record.type} where a FILE or the END should be`);
       }

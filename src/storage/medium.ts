@@ -26,7 +26,7 @@ export interface WrittenChunk {
 export interface MediumFile {
   /** True if its bytes are not the storage's own: wrong ones prove nothing about the snapshot. */
   readonly isElsewhere?: boolean;
-  /** True if a call takes longer than what it reads or writes, as on a disk: several chunks are read with one. */
+  /** True if a call takes longer than what it reads, as on a disk: several chunks are read with one. */
   readonly callsAreDear?: boolean;
   /** Reads until the buffer is full or the file ends, and returns the number of bytes read. */
   read(buffer: Uint8Array, position: number): Promise<number>;

@@ -106,6 +106,12 @@ export async function readRun(
   });
 }
 
+/** Takes a buffer that was left for others; one that is too short is left to the collector, and a new one made. */
+export function takeBuffer(free: Uint8Array[], length: number): Uint8Array {
+  const found = free.pop();
+  return found !== undefined && found.length >= length ? found : new Uint8Array(length);
+}
+
 /** Reads one chunk, once. Returns nothing if it is not right, which does not prove that it is bad. */
 export async function readIfRight(
   file: MediumFile,

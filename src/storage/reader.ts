@@ -20,7 +20,7 @@ import {
 import { InFlight, Operation, raceAbort } from "../async/mod.ts";
 import { type ChunkMap, streamFrom } from "../stream/mod.ts";
 import type { MediumFile, PlacedSnapshot, ReadablePlace } from "./medium.ts";
-import { blocks, readRun } from "./read_chunk.ts";
+import { blocks, readRun, takeBuffer } from "./read_chunk.ts";
 import { verifyFiles } from "./verify.ts";
 
 /** The most chunks that are read and hashed ahead. */
@@ -236,8 +236,7 @@ function* chunkRuns(
       }
       // Each goes out in memory of its own: whoever gets it may give that away, to another thread or a byte stream.
       const size = chunks.offset(stop - 1) + chunks.length(stop - 1) - chunks.offset(first);
-      const found = free.pop();
-      const memory = found !== undefined && found.length >= size ? found : new Uint8Array(size);
+      const memory = takeBuffer(free, size);
       const run = readRun(file, name, chunks, first, stop, unverified, memory);
       const parts = Array.from({ length: stop - first }, async (_, i) => {
         return (await (await run)[i]!).slice(...cut(first + i));

@@ -8,7 +8,7 @@ import { hasCode, type SnapshotError } from "../errors.ts";
 import { type BadChunk, type FileInfo, MAX_LISTED_BAD } from "../snapshot/mod.ts";
 import { mapAhead, Semaphore, type Tracker } from "../async/mod.ts";
 import type { MediumFile } from "./medium.ts";
-import { blocks, readRun } from "./read_chunk.ts";
+import { blocks, readRun, takeBuffer } from "./read_chunk.ts";
 
 /** Files that are open at the same time: of small ones none would keep the disk and the processors busy. */
 const FILES_AT_A_TIME = 4;
@@ -40,8 +40,8 @@ export interface Verified {
 export async function verifyFiles(context: VerifyContext): Promise<Verified> {
   const bad: BadChunk[] = [];
   let worst: SnapshotError | undefined;
-  const chunks = new PartPlaces();
-  for await (const found of mapAhead(context.files, FILES_AT_A_TIME, (file) => verifyFile(context, file, chunks))) {
+  const places = new PartPlaces();
+  for await (const found of mapAhead(context.files, FILES_AT_A_TIME, (file) => verifyFile(context, file, places))) {
     bad.push(...found.bad.slice(0, MAX_LISTED_BAD - bad.length));
     worst ??= found.worst;
   }
@@ -148,8 +148,7 @@ class PartPlaces {
   /** Runs work with a buffer of at least a length, which must not be used afterwards. */
   async use<T>(length: number, work: (buffer: Uint8Array) => Promise<T>): Promise<T> {
     await this.#semaphore.take(undefined);
-    const free = this.#buffers.pop();
-    const buffer = free !== undefined && free.length >= length ? free : new Uint8Array(length);
+    const buffer = takeBuffer(this.#buffers, length);
     try {
       return await work(buffer);
     } finally {

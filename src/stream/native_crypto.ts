@@ -6,7 +6,7 @@
 
 import { builtinModule } from "./builtin_module.ts";
 
-/** What is used of `node:crypto`. */
+/** The part of `node:crypto` that is used. */
 export interface NativeCrypto {
   createHash(name: string): { update(bytes: Uint8Array): unknown; digest(): Uint8Array };
   /** Since Node 21.7: one call, half the time. As hexadecimal, since a `Buffer` of 32 bytes costs more than hashing. */

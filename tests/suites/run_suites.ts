@@ -21,7 +21,8 @@ export async function runSuites(
   { filter, slow }: RunOptions,
 ): Promise<{ readonly passed: number; readonly failed: number }> {
   const outcomes: (readonly [title: string, outcome: Outcome])[] = [];
-  const [idle = [], busy = []] = [true, false].map((waits) => suites.filter((it) => it.waits === waits));
+  const idle = suites.filter(({ waits }) => waits);
+  const busy = suites.filter(({ waits }) => !waits);
   const start = performance.now();
   const work = async (...queues: Planned[][]) => {
     const next = () => queues.find((queue) => queue.length > 0)?.shift();

@@ -129,7 +129,7 @@ export class Backup implements AsyncDisposable {
       ...(group !== undefined && { group }),
     });
     try {
-      const snapshots = new BackupSnapshots({ from: storage, to: copies, objects, log }, { retain, keep });
+      const snapshots = new BackupSnapshots({ from: storage, to: copies, objects, log }, retain);
       await snapshots.check();
       const uploaded = await lastUploaded(objects, log);
       return new Backup(replica, log, objects, snapshots, uploaded, options);

@@ -17,7 +17,8 @@ import { Backup, type BackupEvent, copyBackup, restoreBackup, verifyBackup } fro
 import { hasZstd } from "../../src/backup/segment.ts";
 import { type Bucket, MemoryBucket } from "../../src/object.ts";
 import { passing } from "../support/passing_bucket.ts";
-import { assert, noise, rejects, test } from "../support/harness.ts";
+import { inFakeTime } from "../support/fake_clock.ts";
+import { assert, noise, rejects, test, turns } from "../support/harness.ts";
 
 type Machine = KeyValueMachine<string>;
 
@@ -229,6 +230,45 @@ test("the log is not purged past what is in the bucket", async () => {
     assert.equal((await restored(bucket)).point.index, 100n);
   }, { purge: { gap: 1, upToSnapshotIndex: "newest" } });
 });
+
+test("snapshots that cannot be copied, or collected, are in the status, and it is tried again", () =>
+  inFakeTime(async () => {
+    let isUp = false;
+    let deletes = 0;
+    const collected = Promise.withResolvers<void>();
+    const down = () => Promise.reject(new SnapshotError("UNAVAILABLE", "down"));
+    await within(async ({ replica, bucket }) => {
+      const flaky = passing(bucket, {
+        put: (key, body, options) => isUp || !key.startsWith("a/snapshots/") ? bucket.put(key, body, options) : down(),
+        async delete(keys, options) {
+          if (!keys.some((key) => key.startsWith("a/log/"))) return await bucket.delete(keys, options);
+          if (++deletes < 3) return await down();
+          await bucket.delete(keys, options);
+          collected.resolve();
+        },
+      });
+      const failed = Promise.withResolvers<void>();
+      const onEvent = (event: BackupEvent) => event.type === "failed" && event.what === "snapshot" && failed.resolve();
+      const backup = await Backup.start(replica, flaky, { prefix: "a/", interval: 0, retain: 1, onEvent });
+      for (let i = 0; i < 3; i++) {
+        await put(replica, 10, 10 * i);
+        while (backup.status().uploadedIndex < replica.status().lastIndex) await turns(1);
+      }
+      await replica.snapshot().result;
+      await failed.promise;
+      const { failures, problem } = backup.status();
+      assert.isAbove(failures, 0);
+      assert.strictEqual(problem?.code, "UNAVAILABLE");
+      isUp = true;
+      await collected.promise; // though there is no newer snapshot
+      while (backup.status().failures > 0) await turns(1);
+      assert.isUndefined(backup.status().problem);
+      await backup.close();
+      assert.equal((await restored(bucket, { prefix: "a/" })).point.index, 30n);
+      const { objects } = await bucket.list({ prefix: "a/log/" });
+      assert.lengthOf(objects, 1, "the newest segment stays");
+    });
+  }));
 
 test("a backup that passes over entries that were purged goes on, and is flushed and closed", async () => {
   await within(async ({ replica, bucket }) => {

@@ -5,6 +5,7 @@
  */
 
 import type { Socket } from "node:net";
+import { withoutSecret } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
 import { backoff, IdleTimer, LinkedAbort, pause } from "../async/mod.ts";
 import { MANIFEST_NAME, MAX_MANIFEST_BYTES, SnapshotManifest } from "../snapshot/mod.ts";
@@ -35,7 +36,8 @@ export function parseAddress(uri: string): BraftAddress {
   if (reader !== undefined && Number(port) > 0 && Number(port) < 65_536 && BigInt.asIntN(64, reader) === reader) {
     return { host: host!.replace(/^\[|\]$/g, ""), port: Number(port), reader };
   }
-  throw new SnapshotError("MALFORMED", `The uri ${JSON.stringify(uri)} is not remote://HOST:PORT/ID`, { source: uri });
+  const source = withoutSecret(uri);
+  throw new SnapshotError("MALFORMED", `The uri ${JSON.stringify(source)} is not remote://HOST:PORT/ID`, { source });
 }
 
 /** A part of a file that came. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkTimeout, limitOf } from "../../checks.ts";
+import { checkTimeout, isHttp, limitOf } from "../../checks.ts";
 import { cancelled, hasCode, reasonOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
 import { onAbort, raceAbort } from "../../async/mod.ts";
@@ -21,15 +21,7 @@ import {
 } from "../wire.ts";
 import { ExchangeWatch } from "./exchange_watch.ts";
 import { isRedirect, MOST_REDIRECTS, redirectOf } from "./redirects.ts";
-import {
-  checkSource,
-  headersOf,
-  isHttp,
-  type Source,
-  type SourceOptions,
-  sourceOptions,
-  withoutSecrets,
-} from "./source.ts";
+import { checkSource, headersOf, type Source, type SourceOptions, sourceOptions, withoutSecrets } from "./source.ts";
 
 /** The parts of a request, beside its address and the headers of its source. */
 export type ExchangeInit = Omit<RequestInit, "signal" | "headers"> & {

@@ -100,8 +100,8 @@ export class Routes {
   async #answer(request: Request, connection: unknown): Promise<Response> {
     const { pathname, searchParams } = urlOf(request);
     const [, root, which, what, ...rest] = pathname.split("/");
-    const { client: name = clientOf } = this.#options;
-    const client = name(request, connection);
+    const { client: name } = this.#options;
+    const client = name === undefined ? this.#clientOf(request, connection) : name(request, connection);
     if (root === "log" && what === undefined) return await this.#answerLog(request, which, searchParams, client);
     if (root !== "snapshots") return this.#options.page?.(request) ?? notFound();
     type Answer = (place: Place) => Promise<Response>;
@@ -201,6 +201,17 @@ export class Routes {
     });
   }
 
+  /**
+   * The client, as the server's description of the connection names it: by its address, mostly. An `Authorization` that
+   * nobody has looked at names nobody: a stranger could send another with each request.
+   */
+  #clientOf(request: Request, connection: unknown): string {
+    const { client, remoteAddr } = (connection ?? {}) as { client?: unknown; remoteAddr?: { hostname?: unknown } };
+    const said = client ?? remoteAddr?.hostname;
+    if (typeof said === "string") return said;
+    return this.#options.authorize === undefined ? "" : request.headers.get("Authorization") ?? "";
+  }
+
   /** True if clients are trusted with more than reading. */
   get #allowsWrites(): boolean {
     const { authorize, allowWrites = authorize !== undefined } = this.#options;
@@ -289,13 +300,6 @@ function urlOf({ url }: Request): URL {
   } catch (error) {
     throw new SnapshotError("MALFORMED", "The request has no right address", { cause: error });
   }
-}
-
-/** The client, as the server's description of the connection names it: by its address, mostly. */
-function clientOf(request: Request, connection: unknown): string {
-  const { client, remoteAddr } = (connection ?? {}) as { client?: unknown; remoteAddr?: { hostname?: unknown } };
-  const said = client ?? remoteAddr?.hostname;
-  return typeof said === "string" ? said : request.headers.get("Authorization") ?? "";
 }
 
 type Method = "GET" | "PUT" | "POST";

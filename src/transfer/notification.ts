@@ -24,6 +24,8 @@ import { tellable } from "./wire.ts";
 
 /** The longest name of a leader, in bytes. */
 const MAX_LEADER = 255;
+/** The most sources: each of them is asked, whoever names them. */
+const MAX_SOURCES = 64;
 
 /**
  * The message of a leader.
@@ -53,7 +55,7 @@ export interface InstallNotification {
   };
   /** The leader's group, if it has one: a replica of another group takes no notice. */
   readonly group?: string;
-  /** Where the leader would get a snapshot from, as addresses; the follower decides. */
+  /** Where the leader would get a snapshot from, as at most 64 addresses; the follower decides. */
   readonly sources?: readonly string[];
 }
 
@@ -119,8 +121,14 @@ export function checkNotification(notification: InstallNotification): InstallNot
       silentFor: required(duration()),
     }),
     group: checkGroup,
-    sources: listOf(checkString),
+    sources: checkSourceList,
   }, "notification");
+}
+
+/** Checks the sources. */
+function checkSourceList(value: unknown, what: string): void {
+  listOf(checkString)(value, what);
+  if ((value as readonly string[]).length > MAX_SOURCES) throw unfit(what, `at most ${MAX_SOURCES} addresses`, value);
 }
 
 /** Checks the name of a leader. */
@@ -153,9 +161,7 @@ function finite(ms: number): number {
 export function parseNotification(bytes: Uint8Array): InstallNotification {
   const { term, firstAvailable, leader, group, sources } = parseObject(bytes);
   const { index, term: entryTerm } = (firstAvailable ?? {}) as Record<string, unknown>;
-  if (sources !== undefined && !(Array.isArray(sources) && sources.every((source) => typeof source === "string"))) {
-    throw wrong("sources");
-  }
+  if (sources !== undefined) checkSourceList(sources, "sources");
   return {
     term: numberOf(term, "term"),
     firstAvailable: {

@@ -264,15 +264,15 @@ test("survey: an answer that is too long is named by address, status and content
   const source = { url: "http://long", fetch };
   const notification = { term: 1n, firstAvailable: { index: 5n, term: 1n } };
   for (
-    const asking of [
-      listRemote(source),
-      remoteStatus(source),
-      takeRemote(source),
-      notifyInstall(source, notification, { retryFor: 0 }).result,
-      new LogSource(source, 1000).status(undefined),
+    const ask of [
+      () => listRemote(source),
+      () => remoteStatus(source),
+      () => takeRemote(source),
+      () => notifyInstall(source, notification, { retryFor: 0 }).result,
+      () => new LogSource(source, 1000).status(undefined),
     ]
   ) {
-    const error = await rejects(asking, "MALFORMED");
+    const error = await rejects(ask, "MALFORMED");
     assert.match(error.message, /^http:\/\/long answered 200 with no Content-Type, which is not /);
     assert.deepEqual([error.source, error.fields.status], ["http://long", 200]);
   }

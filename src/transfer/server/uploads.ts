@@ -32,7 +32,7 @@ import { Overload, type Place } from "./fair_semaphore.ts";
 import { IncomingBody } from "./incoming.ts";
 import { Installs } from "./installs.ts";
 import { notWanted } from "./lookup.ts";
-import { checkNames, runtimeLookUp } from "./names.ts";
+import { NameChecks, runtimeLookUp } from "./names.ts";
 import { BYTES_TYPE, isOfService, listed, problem } from "../wire.ts";
 
 /**
@@ -85,6 +85,7 @@ export class Uploads {
   readonly #options: UploadsOptions;
   readonly #admission: Admission;
   readonly #installs = new Installs();
+  readonly #names = new NameChecks(runtimeLookUp());
 
   /**
    * @param storage where to, unless a target sees to that
@@ -187,7 +188,7 @@ export class Uploads {
     try {
       const notification = parseNotification(await readLimited(bodyOf(body), MAX_NOTIFICATION));
       checkSources(notification, isSource ?? isUsual);
-      if (isSource === undefined) await checkNames(notification.sources ?? [], runtimeLookUp());
+      if (isSource === undefined) await this.#names.check(notification.sources ?? []);
       const reply: NotificationReply = await target?.notify?.(notification) ?? { result: "CONF_MISMATCH" };
       return Response.json(replyJson(reply));
     } catch (error) {

@@ -16,6 +16,7 @@ import {
   unarchive,
   type UnarchiveOptions,
 } from "../../snapshot/mod.ts";
+import { neverThrowing } from "../../async/mod.ts";
 import type { ServedLog } from "../../log/mod.ts";
 import { type Throttle, throttled } from "../../stream/mod.ts";
 import { readLimited } from "../body.ts";
@@ -77,6 +78,8 @@ export interface UploadsOptions {
   readonly isSource?: (source: URL) => boolean;
   /** The longest time for which a client may send nothing, in milliseconds. */
   readonly stallTimeout: number;
+  /** Told of the server's own errors that no answer tells. */
+  readonly onError?: (error: unknown, request: Request) => void;
 }
 
 /** Takes in what is sent to a handler. */
@@ -101,7 +104,12 @@ export class Uploads {
     if (request.body === null) throw new SnapshotError("MALFORMED", "The request has no archive in its body");
     const sent = this.#incoming(request.body, place);
     const isAsync = /\brespond-async\b/i.test(request.headers.get("Prefer") ?? "");
-    return await this.#installs.answer(index, isAsync, sent.received, this.#install(index, sent));
+    const { onError } = this.#options;
+    const report = (error: unknown) => {
+      const isOwn = !(error instanceof Overload) && problem(error).status >= 500;
+      if (isOwn && onError !== undefined) neverThrowing(onError)(error, request);
+    };
+    return await this.#installs.answer(index, isAsync, sent.received, this.#install(index, sent), report);
   }
 
   /** Answers how an install ended that was answered with 202. */

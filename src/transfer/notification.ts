@@ -277,7 +277,8 @@ export function isUsual({ hostname, username, password }: URL): boolean {
 export function checkSources({ sources = [] }: InstallNotification, isAllowed: (source: URL) => boolean): void {
   for (const [i, source] of sources.entries()) {
     const url = URL.canParse(source) ? new URL(source) : undefined;
-    if (url !== undefined && (url.protocol === "http:" || url.protocol === "https:") && isAllowed(url)) continue;
+    const isWeb = url?.protocol === "http:" || url?.protocol === "https:";
+    if (isWeb && isAllowed(url!) === true) continue; // a promise, of one that is async, is not true
     throw new SnapshotError(
       "FORBIDDEN",
       `Source ${i + 1} of the notification is not one that is asked here: name servers of the group, by http or https`,

@@ -72,6 +72,21 @@ test("names: a notification names 64 sources at most", async () => {
   await storage.close();
 });
 
+test("names: only true allows a source", async () => {
+  const storage = new MemoryStorage();
+  const headers = { "Content-Type": "application/json" };
+  const named = ["http://127.0.0.1:1/"];
+  const body = JSON.stringify({ term: "1", firstAvailable: { index: "1", term: "1" }, sources: named });
+  for (const said of [true, false, undefined, "no", Promise.resolve(false)]) {
+    const handler = snapshotHandler(storage, { allowWrites: true, isSource: () => said as boolean });
+    const response = await handler(new Request("http://h/snapshots/notification", { method: "POST", headers, body }));
+    await response.body?.cancel();
+    assert.strictEqual(response.status, said === true ? 200 : 403, String(said));
+    await handler.close();
+  }
+  await storage.close();
+});
+
 test("names: a notification whose sources are names or addresses is taken", async () => {
   const storage = new MemoryStorage();
   const taken: string[] = [];

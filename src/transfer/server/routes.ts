@@ -83,10 +83,12 @@ export class Routes {
     const { authorize, cors, onError } = this.#options;
     try {
       if (cors !== undefined && isPreflight(request)) return preflight(request);
-      const allowed = await (authorize?.(request) ?? true);
+      // Only `true` lets it pass: JavaScript's `authorize` may forget to return anything.
+      const allowed = authorize === undefined || await authorize(request);
       if (allowed === true) return await this.#answer(request, connection);
       await discard(request);
-      return allowed || problem(new SnapshotError("FORBIDDEN", "This request is not allowed"), 403);
+      if (allowed && allowed.status >= 200) return allowed;
+      return problem(new SnapshotError("FORBIDDEN", "This request is not allowed"), 403);
     } catch (error) {
       await discard(request);
       if (error instanceof Overload) return problem(error, error.status, { "Retry-After": String(error.seconds) });
@@ -227,9 +229,9 @@ export class Routes {
   }
 
   async #checkLeader(request: Request): Promise<void> {
-    if (await (this.#options.authorizeLeader?.(request) ?? true) !== true) {
-      throw refused("This request is not allowed: it is not the leader's", 403);
-    }
+    const { authorizeLeader } = this.#options;
+    if (authorizeLeader === undefined || await authorizeLeader(request) === true) return;
+    throw refused("This request is not allowed: it is not the leader's", 403);
   }
 
   /** Answers when there is room, and keeps the room until the answer was sent. */

@@ -73,7 +73,7 @@ export function checkAddress(value: unknown, what: string): URL {
   throw new SnapshotError("MALFORMED", `${what} ${why}: ${JSON.stringify(source)}`, { source });
 }
 
-/** The part of an address that certainly is no secret: all of a short and plain one, else what stands for a protocol. */
+/** The part of an address that surely is no secret: all of a short and plain one, else what stands for a protocol. */
 export function withoutSecret(text: string): string {
   const [, protocol = "", rest] = /^([a-z][a-z0-9+.-]{0,20}:\/*)?([^]*)$/i.exec(text.slice(0, 100))!;
   return text.length <= 60 && !/[@?#:&=]/.test(rest!) ? text : `${protocol}…`;

@@ -75,6 +75,8 @@ export interface FormatEntry {
   readonly namespace?: unknown;
   /** The key group, where the format has them. */
   readonly keyGroup?: number;
+  /** When it expires, if it does, in milliseconds since 1970: it is listed however long ago that was. */
+  readonly expires?: bigint;
 }
 
 /** Options of {@linkcode FormatReader.entries}. */

@@ -1,7 +1,7 @@
 // HashiCorp raft's stores and archives, written by the real programs.
 
 import { archive, MemoryStorage, unarchive } from "../../mod.ts";
-import { detectFormat, listFormat, openFormat } from "../../src/formats.ts";
+import { detectFormat, listFormat, openFormat, type SourceFiles } from "../../src/formats.ts";
 import { sourceFiles } from "../../src/fs.ts";
 import { encodeTarHeader, paddingOf } from "../../src/format/hashicorp/tar.ts";
 import { sha256, toHex } from "../../src/stream/mod.ts";
@@ -183,6 +183,29 @@ test("formats, consul: the size of a state of 8 GiB or more stands before its he
   assert.isTrue(await isFoundBad(await pack("18 path=meta.json\n10 size=5\n")));
   assert.isTrue(await isFoundBad(await pack("10 size=5\n", "g")), "what is said of all files that follow");
   assert.isTrue(await isFoundBad(await pack("10 size=5\n", "L")), "a long name of GNU's");
+});
+
+test("formats, consul: zeros that become many more than an archive ends with are not read to find out what it is", async () => {
+  const zeros = new Uint8Array(64 * 1024 * 1024);
+  const packed = await bytesOf(new Blob([zeros]).stream().pipeThrough(new CompressionStream("gzip")));
+  let read = 0;
+  const files = filesOf(packed, "zeros.gz");
+  const counting: SourceFiles = {
+    ...files,
+    async open(name) {
+      const file = await files.open(name);
+      return {
+        ...file,
+        async read(start, end) {
+          const bytes = await file.read(start, end);
+          read += bytes.length;
+          return bytes;
+        },
+      };
+    },
+  };
+  assert.isUndefined(await detectFormat(counting));
+  assert.isBelow(read, packed.length);
 });
 
 test("formats: a snapshot of another system is archived, and taken in, as any other", async () => {

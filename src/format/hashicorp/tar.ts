@@ -13,6 +13,8 @@ import { readBlocks, type SourceFiles } from "../files.ts";
 export const TAR_BLOCK = 512;
 /** The types of entries: a file, as two programs say it, and what PAX says of the next one. */
 const Type = { OLD_FILE: 0, FILE: 0x30, PAX: 0x78 } as const;
+/** The most bytes of zeros with which an archive ends: programs fill up a record, of 10 KiB mostly. */
+const MAX_END = 1024 * 1024;
 /** The most bytes of what PAX says. */
 const MAX_PAX = 8192;
 /** Bytes that are decompressed at a time, to a thousand times as many at the most. */
@@ -84,9 +86,9 @@ interface TarHeader extends TarEntry {
 async function nextHeader(reader: PieceReader, archive: string): Promise<TarHeader | undefined> {
   const header = await reader.exactly(TAR_BLOCK);
   if (header.every((byte) => byte === 0)) {
-    const second = await reader.exactly(TAR_BLOCK);
+    const [second, end] = [await reader.exactly(TAR_BLOCK), reader.position + MAX_END];
     for (let rest: Uint8Array | undefined = second; rest !== undefined; rest = await reader.some(TAR_BLOCK)) {
-      if (rest.some((byte) => byte !== 0)) throw damaged(archive, "something follows its end");
+      if (reader.position > end || rest.some((byte) => byte !== 0)) throw damaged(archive, "something follows its end");
     }
     return undefined;
   }

@@ -110,7 +110,8 @@ export interface FormatReader extends SnapshotReader {
    */
   verify(options?: VerifyOptions): Operation<FormatVerifyResult>;
   /**
-   * Its keys and values, one after the other; nothing is held but a page or a block.
+   * Its keys and values, one after the other; nothing is held but a page or a block. A state that cannot be read is
+   * passed over, and {@linkcode verify} names it, unless it was asked for by its name.
    *
    * @throws {SnapshotError} `UNSUPPORTED` where the state is opaque
    */

@@ -230,6 +230,25 @@ async function* held(
   if (before !== undefined) yield before;
 }
 
+/**
+ * Refuses snapshots of several groups, jobs or nodes: by their indices they are in no order, and none is meant more than
+ * another.
+ *
+ * @param found the snapshots
+ * @param pathOf their paths, of which all but the last part is to be the same
+ * @param system names them in errors
+ */
+export function ofOnePlace<T>(found: T[], pathOf: (one: T) => string, system: System): T[] {
+  const [first, second] = new Set(found.map((one) => pathOf(one).replace(/[^/]*\/?$/, "")));
+  if (first === undefined || second === undefined) return found;
+  const places = `${JSON.stringify(first)} and ${JSON.stringify(second)}`;
+  throw new SnapshotError(
+    "UNSUPPORTED",
+    `There are snapshots of ${system} in several directories, ${places}: name the one that is meant`,
+    { actual: places },
+  );
+}
+
 /** The snapshot of an index among those that are listed, or the first. */
 export function chosen<T extends { readonly index: bigint }>(
   found: readonly T[],

@@ -172,6 +172,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * Changes the membership: appends an entry that says so.
    *
    * @param configuration the members from that entry on; snapshots say who they were
+   * @throws {SnapshotError} as {@linkcode propose}; `MALFORMED`
    */
   async reconfigure(configuration: Configuration): Promise<LogEntry> {
     if (configuration === undefined) throw unfit("configuration", "an object", configuration);
@@ -196,7 +197,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     await this.#follower.append(own);
   }
 
-  /** The entries of the log from an index on, to be given to other replicas. */
+  /** The entries of the log from an index on, to be given to other replicas; throws `NOT_FOUND` if it was purged. */
   entries(from: bigint): AsyncIterable<LogEntry> {
     checkIndex(from, "from");
     return entriesOf(this.#log, from);

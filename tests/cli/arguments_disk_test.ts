@@ -42,6 +42,10 @@ const WRONG: readonly (readonly [message: RegExp, ...args: string[]])[] = [
   [/for backups/, "restore", "PLACE", "5", "--time", "2026-01-01T00:00:00Z"],
   [/There is no option --json /, "cat", "PLACE", "info.txt", "--json"],
   [/URL is no address of a server/, "pull", "http://", "NEW"],
+  [/Argument 1 is empty/, "ls", ""],
+  [/Argument 2 is empty/, "extract", "PLACE", ""],
+  [/Argument 2 is empty/, "copy", "PLACE", "", "--json"],
+  [/Argument 1 is empty/, "unarchive", ""],
 ];
 
 test("cli: wrong arguments are named, what was meant is guessed, and nothing is done", () =>

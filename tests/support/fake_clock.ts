@@ -1,6 +1,7 @@
 // Time that is a thing of the test: a clock to hand to what takes one, and the runtime's own clock and timers, replaced.
 
 import type { Clock } from "../../mod.ts";
+import { bodiesInTurns } from "./page_bodies.ts";
 import { IN_THREADS } from "./threads.ts";
 
 interface Timer {
@@ -74,11 +75,6 @@ export class FakeClock implements Clock {
 
 /** So many turns of the event loop in which nothing happened say that nothing is going on but waiting. */
 const QUIET_TURNS = 40;
-/**
- * Time passes by as much at once, in milliseconds, only after a while of real time, too: a page's bodies are read by
- * tasks that come after any number of turns, and a time-out would else come before what is under way.
- */
-const LONG = 1000;
 /** A test that takes so long hangs, in real milliseconds. The harness waits longer: the clock is to be put back first. */
 const HANGS = 180_000;
 type Work<T> = (clock: FakeClock) => T | Promise<T>;
@@ -120,7 +116,7 @@ export async function jumped<T>(milliseconds: number, work: () => Promise<T>): P
 
 async function withFakeTimers<T>(work: Work<T>, jump: number): Promise<T> {
   await Promise.resolve(); // the harness has set the timer that finds hangs by then
-  const real = { turn: realTurn(), rest: realRest(), now: performance.now.bind(performance) };
+  const real = { turn: realTurn(), now: performance.now.bind(performance) };
   const fake = new FakeTimers();
   const { clock } = fake;
   let settled = false;
@@ -134,7 +130,6 @@ async function withFakeTimers<T>(work: Work<T>, jump: number): Promise<T> {
       // Who waits for no time waits for a turn. A wall clock that was set forward makes no timer due.
       if (clock.fire(clock.monotonic())) quiet = 0;
       else if (quiet < QUIET_TURNS || jump === 0) continue;
-      else if (quiet === QUIET_TURNS && clock.waiting[0]! >= LONG) await real.rest();
       else if (clock.fire()) quiet = 0;
       if (real.now() - begun > HANGS) throw new Error(`It hangs, after ${clock.passed} ms of fake time`);
     }
@@ -144,23 +139,21 @@ async function withFakeTimers<T>(work: Work<T>, jump: number): Promise<T> {
   }
 }
 
+function inPage(): boolean {
+  return "document" in globalThis;
+}
+
 /** What lets the event loop take a turn; in a page a `setTimeout` for that would take four milliseconds. */
 function realTurn(): () => Promise<void> {
   const { setImmediate, setTimeout } = globalThis as typeof globalThis & { setImmediate?: (work: () => void) => void };
   if (setImmediate !== undefined) return () => new Promise((resolve) => setImmediate(resolve));
-  if (!("document" in globalThis)) return () => new Promise((resolve) => setTimeout(resolve, 0));
+  if (!inPage()) return () => new Promise((resolve) => setTimeout(resolve, 0));
   const { port1, port2 } = new MessageChannel();
   return () =>
     new Promise((resolve) => {
       port1.onmessage = () => resolve();
       port2.postMessage(0);
     });
-}
-
-/** What lets a page do whatever it has to do; other runtimes do so in a turn. */
-function realRest(): () => Promise<void> {
-  const { setTimeout } = globalThis;
-  return () => "document" in globalThis ? new Promise((resolve) => setTimeout(resolve, 5)) : Promise.resolve();
 }
 
 /** A delay as timers take it: whole milliseconds. Part of one would be lost in the sum, and nobody come further. */
@@ -221,6 +214,7 @@ class FakeTimers {
       const original = subtle[name].bind(subtle) as (...args: unknown[]) => Promise<unknown>;
       this.#replace(subtle, name, (...args: unknown[]) => this.#count(original(...args)));
     }
+    if (inPage()) { for (const [target, name, value] of bodiesInTurns()) this.#replace(target, name as never, value); }
   }
 
   /** Whether anything but turns went on since it was asked last. */

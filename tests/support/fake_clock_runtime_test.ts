@@ -1,7 +1,7 @@
 import { pause } from "../../src/async/mod.ts";
-import { sha256 } from "../../src/stream/mod.ts";
+import { equal, sha256 } from "../../src/stream/mod.ts";
 import { inFakeTime, inFrozenTime } from "./fake_clock.ts";
-import { assert, noise, test, turns } from "./harness.ts";
+import { assert, bytesOf, noise, test, turns } from "./harness.ts";
 
 test("fake time: an hour is over at once, and the clocks say so", async () => {
   const { setTimeout, clearTimeout } = globalThis;
@@ -38,6 +38,34 @@ test("fake time: it stands still while digests are computed, and while turns are
     await pause(1, undefined);
     assert.deepEqual(timedOut, [1]);
   }));
+
+test("fake time: it stands still while bodies are read, of which a page reads some in other threads", () => {
+  const text = "x".repeat(3_000_000);
+  const [ofText, ofJson] = [new Response(text), Response.json({})].map(({ headers }) => headers.get("Content-Type"));
+  return inFakeTime(async (clock) => {
+    const timedOut: number[] = [];
+    globalThis.setTimeout(() => timedOut.push(clock.passed), 1);
+    const bytes = noise(3_000_000, 1);
+    const response = new Response(bytes, { status: 201, headers: { "X-Kept": "yes" } });
+    assert.deepEqual([response.status, response.headers.get("X-Kept")], [201, "yes"]);
+    const again = new Response(await response.bytes(), response);
+    assert.deepEqual([again.status, again.headers.get("X-Kept")], [201, "yes"]);
+    assert.isTrue(equal(await bytesOf(again.body!), bytes));
+    const request = new Request("http://there/", { method: "PUT", body: bytes, headers: { "X-Kept": "yes" } });
+    assert.deepEqual([request.method, request.headers.get("X-Kept")], ["PUT", "yes"]);
+    assert.isTrue(equal(await bytesOf(new Request(request).body!), bytes));
+    const said = new Response(text);
+    assert.strictEqual(said.headers.get("Content-Type"), ofText);
+    assert.strictEqual(await said.text(), text);
+    const json = Response.json({ text }, { status: 500 });
+    assert.deepEqual([json.status, json.headers.get("Content-Type")], [500, ofJson]);
+    assert.strictEqual((await json.json()).text, text);
+    assert.isTrue(again instanceof Response && json instanceof Response && request instanceof Request);
+    assert.deepEqual(timedOut, []);
+    await pause(1, undefined);
+    assert.deepEqual(timedOut, [1]);
+  });
+});
 
 test("fake time: what fails while it runs fails, and the clock is back", async () => {
   const { setTimeout } = globalThis;

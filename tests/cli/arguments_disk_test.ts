@@ -51,6 +51,10 @@ const WRONG: readonly (readonly [message: RegExp, ...args: string[]])[] = [
   [/"wss:\/\/…" is an address of a kind that is not known here/, "ls", "wss://user:secret@127.0.0.1/b"],
   [/"gs:\/\/…" is an address of a kind that is not known here/, "copy", "PLACE", "gs://key:secret@b/p"],
   [/"file:\/\/…" is no address of a file here/, "ls", "file://user:secret@host/x"],
+  [/Argument 1 is empty/, "ls", ""],
+  [/Argument 2 is empty/, "extract", "PLACE", ""],
+  [/Argument 2 is empty/, "copy", "PLACE", "", "--json"],
+  [/Argument 1 is empty/, "unarchive", ""],
 ];
 
 test("cli: wrong arguments are named, what was meant is guessed, and nothing is done", () =>

@@ -50,8 +50,7 @@ export interface Named {
 
 /** Splits `PLACE#INDEX`. */
 export function parseNamed(text: string, index?: string): Named {
-  const [, place, own] = /^([^]+?)(?:#([1-9][0-9]{0,18}))?$/.exec(text) ?? [];
-  if (place === undefined) throw new UsageError("A place has a name");
+  const [, place = text, own] = /^([^]+?)(?:#([1-9][0-9]{0,18}))?$/.exec(text) ?? [];
   if (own !== undefined && index !== undefined) throw new UsageError(`${text} has an index: another one is too many`);
   return { place, index: parseIndex(index ?? own) };
 }

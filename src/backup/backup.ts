@@ -33,6 +33,15 @@ const SEGMENT_BYTES = 4 * 1024 * 1024;
 /** The waits after a failure. */
 const RETRY: Backoff = { first: 250, longest: 30_000, jitter: [0.75, 1.25], longestAsked: 60_000 };
 
+/** What a backup writes. */
+type Part = "segment" | "snapshot";
+
+/** Failures in a row of a part, and the last one. */
+interface Trouble {
+  readonly failures: number;
+  readonly problem?: SnapshotError;
+}
+
 /**
  * Keeps a copy of a replica in a bucket: each entry within a second (`interval`), and each snapshot. The log is not
  * purged past what is in the bucket. One writer a prefix: another one, or another history, ends it.
@@ -70,12 +79,13 @@ export class Backup implements AsyncDisposable {
   /** The last entry in the bucket, and the digest of the history there; absent before the first segment. */
   #uploaded: Uploaded;
   #taken: number | undefined;
-  /** The snapshot that was copied last. */
+  /** The snapshot that was copied last, and the one after which was collected last. */
   #copied: bigint | undefined;
+  #collected: bigint | undefined;
   #segments = 0;
   #bytes = 0;
-  #failures = 0;
-  #problem: SnapshotError | undefined;
+  readonly #trouble: Record<Part, Trouble> = { segment: { failures: 0 }, snapshot: { failures: 0 } };
+  #ended: SnapshotError | undefined;
   #flushing = 0;
   #flushed = Promise.withResolvers<void>();
   #progress = Promise.withResolvers<void>();
@@ -129,7 +139,7 @@ export class Backup implements AsyncDisposable {
       ...(group !== undefined && { group }),
     });
     try {
-      const snapshots = new BackupSnapshots({ from: storage, to: copies, objects, log }, { retain, keep });
+      const snapshots = new BackupSnapshots({ from: storage, to: copies, objects, log }, retain);
       await snapshots.check();
       const uploaded = await lastUploaded(objects, log);
       return new Backup(replica, log, objects, snapshots, uploaded, options);
@@ -142,6 +152,9 @@ export class Backup implements AsyncDisposable {
   /** Returns its state. */
   status(): BackupStatus {
     const { last } = this.#log.status();
+    const { segment, snapshot } = this.#trouble;
+    const failures = segment.failures + snapshot.failures;
+    const problem = this.#ended ?? segment.problem ?? snapshot.problem;
     return withJson({
       uploadedIndex: this.#uploaded.index,
       lastIndex: last,
@@ -149,8 +162,8 @@ export class Backup implements AsyncDisposable {
       lag: this.#taken === undefined ? 0 : performance.now() - this.#taken,
       segments: this.#segments,
       bytes: this.#bytes,
-      failures: this.#failures,
-      ...(this.#problem !== undefined && { problem: this.#problem }),
+      failures,
+      ...(problem !== undefined && { problem }),
     });
   }
 
@@ -180,7 +193,7 @@ export class Backup implements AsyncDisposable {
       this.#flushing++;
       this.#flushed.resolve();
       const { last } = this.#log.status();
-      while (this.#uploaded.index < last && this.#failures === 0 && !this.#stop.signal.aborted) {
+      while (this.#uploaded.index < last && this.#trouble.segment.failures === 0 && !this.#stop.signal.aborted) {
         await this.#progress.promise;
       }
       this.#stop.abort(new SnapshotError("CLOSED", "The backup was closed"));
@@ -206,7 +219,7 @@ export class Backup implements AsyncDisposable {
   }
 
   #end(error: SnapshotError): void {
-    this.#problem = error;
+    this.#ended = error;
     this.#log.hold(this.#holder, undefined); // nothing is written any more, whatever is kept
     this.#tell({ type: "ended", error });
     this.#stop.abort(error);
@@ -234,26 +247,32 @@ export class Backup implements AsyncDisposable {
         )
           .catch(() => {}); // what is there by now is written, though it is to end
         await this.#upload(await this.#gather(index + 1n));
-        this.#failures = 0;
-        this.#problem = undefined;
+        this.#trouble.segment = { failures: 0 };
         if (this.#log.status().last <= this.#uploaded.index) this.#taken = undefined; // the rest does not wait again
       } catch (error) {
         if (signal.aborted) return;
         if (hasCode(error, "NOT_FOUND") && await this.#passOver()) continue;
         this.#failed("segment", error);
-        await pause(backoff(this.#failures - 1, RETRY, error), signal).catch(() => {});
+        await this.#pauseAfter("segment", error);
       }
       this.#moved();
     }
   }
 
-  #failed(what: "segment" | "snapshot", error: unknown): void {
-    this.#failures++;
-    this.#problem = error instanceof SnapshotError
+  #failed(what: Part, error: unknown): void {
+    const failures = this.#trouble[what].failures + 1;
+    const problem = error instanceof SnapshotError
       ? error
       : new SnapshotError("UNAVAILABLE", `The backup fails: ${messageOf(error)}`, { cause: error });
-    this.#tell({ type: "failed", what, error, failures: this.#failures });
+    this.#trouble[what] = { failures, problem };
+    this.#tell({ type: "failed", what, error, failures });
     this.#moved();
+  }
+
+  /** Waits after a failure, or for somebody else. */
+  async #pauseAfter(what: Part, error?: unknown): Promise<void> {
+    const failures = Math.max(this.#trouble[what].failures, 1);
+    await pause(backoff(failures - 1, RETRY, error), this.#stop.signal).catch(() => {});
   }
 
   /** The next entries: as many as make a segment. */
@@ -318,12 +337,15 @@ export class Backup implements AsyncDisposable {
     const { first } = this.#log.status();
     const { index } = this.#uploaded;
     if (first <= index + 1n) return false;
-    const copied = await this.#snapshots.copy().catch((error) => {
-      this.#failed("snapshot", error);
-      return undefined;
-    });
+    const { signal } = this.#stop;
+    let copied: bigint | undefined;
+    try {
+      copied = await this.#snapshots.copy(signal);
+    } catch (error) {
+      if (!signal.aborted) this.#failed("snapshot", error);
+    }
     if (copied === undefined || copied + 1n < this.#log.status().first) {
-      await pause(backoff(this.#failures, RETRY), this.#stop.signal).catch(() => {});
+      await this.#pauseAfter("snapshot");
       return true; // once more
     }
     if (copied <= index) return false;
@@ -337,29 +359,30 @@ export class Backup implements AsyncDisposable {
   /** Copies the newest snapshot, if it is not in the bucket, and collects what is not needed any more. */
   async #copyNewest(): Promise<void> {
     const copied = await this.#snapshots.copy(this.#stop.signal);
-    if (copied === undefined || copied === this.#copied) return;
-    this.#copied = copied;
-    this.#tell({ type: "copied", index: copied });
+    if (copied === undefined) return;
+    if (copied !== this.#copied) {
+      this.#copied = copied;
+      this.#tell({ type: "copied", index: copied });
+    }
+    if (copied === this.#collected) return;
     await this.#snapshots.collect(this.#uploaded.index);
+    this.#collected = copied;
   }
 
   /** Copies snapshots as they are taken, and collects what is not needed any more. */
   async #copy(): Promise<void> {
     const { signal } = this.#stop;
-    let failures = 0;
     while (!signal.aborted) {
       try {
         await this.#copyNewest();
-        failures = 0;
+        this.#trouble.snapshot = { failures: 0 };
+        const isNew = () => (this.#newest() ?? 0n) > (this.#snapshots.newest ?? 0n);
+        do await pause(LOOK, signal).catch(() => {}); while (!signal.aborted && !isNew());
       } catch (error) {
         if (signal.aborted) return;
-        failures++;
-        this.#tell({ type: "failed", what: "snapshot", error, failures });
+        this.#failed("snapshot", error);
+        await this.#pauseAfter("snapshot", error);
       }
-      const isNew = () => (this.#newest() ?? 0n) > (this.#snapshots.newest ?? 0n);
-      do await pause(failures > 0 ? backoff(failures - 1, RETRY) : LOOK, signal).catch(() => {}); while (
-        !signal.aborted && failures === 0 && !isNew()
-      );
     }
   }
 }

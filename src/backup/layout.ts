@@ -39,7 +39,7 @@ export interface HistoryOf {
 
 /** The prefix of the snapshots. */
 export function snapshotsPrefix(prefix: string): string {
-  return `${checkKeyPrefix(prefix, "prefix")}snapshots/`;
+  return `${prefix}snapshots/`;
 }
 
 /** The objects of a backup beside its snapshots. */

@@ -97,9 +97,9 @@ export interface BackupStatus {
   readonly segments: number;
   /** Bytes written. */
   readonly bytes: number;
-  /** Failures in a row. */
+  /** Failures in a row: of segments, and of snapshots that are copied or collected. */
   readonly failures: number;
-  /** Why nothing is written just now, or ever again. */
+  /** Why segments or snapshots are not written just now, or nothing ever again. */
   readonly problem?: SnapshotError;
   /** Returns what `JSON.stringify` writes of it: indices as strings, errors as their code, message and fields. */
   toJSON(): Record<string, unknown>;

@@ -44,18 +44,18 @@ export function keptFor(snapshots: readonly SnapshotInfo[], { retain, keep }: Sn
 /** Copies snapshots into a bucket. */
 export class BackupSnapshots {
   readonly #parts: BackupSnapshotsParts;
-  readonly #retention: SnapshotRetention;
+  readonly #retain: number;
   #newest: bigint | undefined;
   /** One copy after the other: a storage takes one install at a time. */
   #copying: Promise<unknown> = Promise.resolve();
 
   /**
    * @param parts from where to where
-   * @param retention how many are kept
+   * @param retain how many are kept at least
    */
-  constructor(parts: BackupSnapshotsParts, retention: SnapshotRetention) {
+  constructor(parts: BackupSnapshotsParts, retain: number) {
     this.#parts = parts;
-    this.#retention = retention;
+    this.#retain = retain;
   }
 
   /** The newest one that is known to be in the bucket. */
@@ -115,15 +115,15 @@ export class BackupSnapshots {
   }
 
   /**
-   * Deletes the segments that no snapshot needs, and snapshots that are too many or too old.
+   * Deletes the segments that none of the snapshots needs: those that are too many went with a copy.
    *
    * @param uploaded the last entry in the bucket
    */
   async collect(uploaded: bigint): Promise<void> {
     const { to, objects } = this.#parts;
     const snapshots = await to.list();
-    const oldest = keptFor(snapshots, this.#retention).at(-1);
-    if (oldest === undefined || snapshots.length < this.#retention.retain) return;
+    const oldest = snapshots.at(-1);
+    if (oldest === undefined || snapshots.length < this.#retain) return;
     const { lastIncludedIndex: base } = oldest.meta;
     if (base > uploaded) return; // the segments up to there are still to come
     const segments = await objects.segments();

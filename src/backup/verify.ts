@@ -97,7 +97,9 @@ async function verify(
     try {
       const reader = await storage.open(index);
       try {
-        await reader.verify(signal === undefined ? {} : { signal }).result;
+        const { bad } = await reader.verify(signal === undefined ? {} : { signal }).result;
+        // What was bad is read again: the error says whether that is proven, or cannot be read now.
+        for (const name of new Set(bad.map(({ file }) => file))) for await (const _ of reader.file(name));
       } finally {
         await reader.close();
       }
@@ -105,11 +107,18 @@ async function verify(
       if (history !== undefined) histories.set(index, history);
       good++;
     } catch (error) {
-      note(error);
+      note(
+        error instanceof SnapshotError
+          ? new SnapshotError(error.code, `Snapshot ${index}: ${error.message}`, { ...error.fields, index })
+          : error,
+      );
     }
     tracker.add(size);
   }
   for (const { error } of await storage.unreadable()) note(error);
+  const oldest = listed.at(-1)?.meta.lastIncludedIndex;
+  const [start] = segments;
+  if (start !== undefined && start.first > (oldest ?? 0n) + 1n) note(missing((oldest ?? 0n) + 1n, start.first - 1n));
   let [right, entries] = [0, 0n];
   let end: { readonly next: bigint; readonly digest: Uint8Array } | undefined;
   for (const { first, key, size } of segments) {
@@ -147,14 +156,13 @@ async function verify(
     tracker.add(size);
     await yieldTurn();
   }
-  const oldest = listed.at(-1)?.meta.lastIncludedIndex;
   const newest = listed[0]?.meta.lastIncludedIndex ?? 0n;
   const last = end === undefined ? newest : end.next - 1n;
   return withJson({
     snapshots: good,
     segments: right,
     entries,
-    first: segments[0]?.first === 1n ? 1n : oldest,
+    first: start?.first === 1n ? 1n : oldest,
     last: (last > newest ? last : newest) || undefined,
     problems,
   });

@@ -102,7 +102,8 @@ export class JetStreamBucket implements Bucket, AsyncDisposable {
   }
 
   /**
-   * Opens a bucket; removes the chunks of puts that crashed an hour ago or earlier.
+   * Opens a bucket; removes the chunks of puts that crashed an hour ago or earlier. Waits for servers that start, or
+   * elect a leader, half a minute at the most.
    *
    * @param connection a connection; stays the caller's, and is to be closed after the bucket
    * @param options which bucket

@@ -6,18 +6,14 @@
 
 import type { JetStreamClient, JetStreamManager, StoredMsg, StreamInfo } from "@nats-io/jetstream";
 import type { MsgHdrs, NatsConnection } from "@nats-io/nats-core";
-import { type Backoff, backoff } from "../async/mod.ts";
 import { SnapshotError } from "../errors.ts";
 import { StreamConsumer } from "./consumer.ts";
 import type { Delivered } from "./entry.ts";
 import { isNameInUse, isNoMessage, isNoStream, isSilent, isWrongSequence, wrap } from "./errors.ts";
 import { JetStreamConnection } from "./connection.ts";
-import { madeTogether } from "./made_together.ts";
 import { loadNats, nats as packages } from "./nats.ts";
+import { opened } from "./opening.ts";
 
-/** The looks at a stream that is being made, and the pause before each, in milliseconds. */
-const MAKING_LOOKS = 10;
-const RETRY: Backoff = { first: 50, longest: 1000 };
 /**
  * The first servers of which several heed a condition. Those before look at it before they agree on a message, and not
  * when it is stored: of two puts on the same condition both may be acknowledged, and the first is lost
@@ -58,16 +54,16 @@ export class BucketStream {
     this.subjects = { objects: `${base}.o`, chunks: `${base}.c`, intents: `${base}.i` };
   }
 
-  /** Finds the stream; makes it if there is none. */
+  /** Finds the stream; makes it if there is none. Waits for servers that start, or elect a leader. */
   static async open(nats: NatsConnection, name: string, replicas: number): Promise<BucketStream> {
     const { jetstream: { jetstreamManager } } = await loadNats();
     const connection = new JetStreamConnection(nats);
-    let manager: JetStreamManager;
     try {
-      manager = await jetstreamManager(nats);
-      const store = new BucketStream(connection, manager, name);
-      await store.#ensure(replicas);
-      return store;
+      return await opened(connection, async () => {
+        const store = new BucketStream(connection, await jetstreamManager(nats), name);
+        await store.#ensure(replicas);
+        return store;
+      });
     } catch (error) {
       await connection.close();
       throw bucketError(error, "open", `bucket_${name}`);
@@ -169,18 +165,6 @@ export class BucketStream {
     await this.#connection.close();
   }
 
-  /** Looks at a stream that another is making: not every server of a cluster knows it at once. */
-  async #made(): Promise<StreamInfo> {
-    for (let tries = 0;; tries++) {
-      try {
-        return await this.#manager.streams.info(this.#stream);
-      } catch (error) {
-        if (!isNoStream(error) || tries >= MAKING_LOOKS) throw error;
-        await this.#connection.pause(backoff(tries, RETRY), undefined);
-      }
-    }
-  }
-
   /** Refuses servers that together do not keep what a conditional put promises. */
   #checkServers(replicas: number): void {
     const { version = "" } = this.#connection.nats.info ?? {};
@@ -230,13 +214,13 @@ export class BucketStream {
       });
     } catch (error) {
       if (!isNameInUse(error)) throw error;
-      return await this.#made();
+      return await this.#manager.streams.info(this.#stream);
     }
   }
 
   async #ensure(replicas: number): Promise<void> {
     const { DiscardPolicy, RetentionPolicy, StorageType } = packages().jetstream;
-    const { config } = await madeTogether(() => this.#find(replicas));
+    const { config } = await this.#find(replicas);
     if (
       config.max_age === 0 && config.max_msgs_per_subject === 1 && config.storage === StorageType.File &&
       config.discard === DiscardPolicy.New && config.retention === RetentionPolicy.Limits

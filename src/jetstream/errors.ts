@@ -88,7 +88,7 @@ export function passes(error: unknown): boolean {
 
 function isOfConnection(error: unknown): boolean {
   const names = namesOf(error);
-  return ["RequestError", "NoRespondersError", "JetStreamNotEnabled", "ConnectionError", "Interrupted"].some((name) =>
+  return ["RequestError", "NoResponders", "JetStreamNotEnabled", "ConnectionError", "Interrupted"].some((name) =>
     names.includes(name)
   );
 }

@@ -19,14 +19,15 @@ import {
 } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
 import type { LogEntry } from "../state/mod.ts";
-import { type Backoff, backoff, type FailingTask, Failures, raceAbort } from "../async/mod.ts";
+import { type FailingTask, Failures, raceAbort } from "../async/mod.ts";
 import { MESSAGE_ID, TERM } from "./entry.ts";
-import { isNoMessage, isNoStream, isSilent, passes, wrap } from "./errors.ts";
+import { isNoMessage, isSilent, wrap } from "./errors.ts";
 import { followStream } from "./follow.ts";
 import { checkConnection, JetStreamConnection } from "./connection.ts";
 import { Members } from "./members.ts";
 import { Proposals } from "./proposals.ts";
 import { boundsOf, checkStream, ensureStream, type LogStream, type StreamBounds } from "./log_stream.ts";
+import { opened } from "./opening.ts";
 import type { LogProposeOptions, SharedLog } from "../log/mod.ts";
 import { loadNats, nats as packages } from "./nats.ts";
 
@@ -60,19 +61,12 @@ export interface JetStreamLogOptions {
 
 /** See {@linkcode JetStreamLogOptions.memberTimeout}. */
 const MEMBER_TIMEOUT = 600_000;
-/** The longest wait for an election, or a server that starts, when a log is opened, in milliseconds. */
-const PATIENCE = 30_000;
-/** The longest wait if nobody answers for JetStream at all, in milliseconds. */
-const SILENT = 2000;
 /** An entry that this log knows to be in its stream: by the id of its message, or by the server's time of it. */
 interface Witness {
   readonly index: bigint;
   readonly id?: string;
   readonly time?: string;
 }
-
-/** The pause before a retry: the first one, and the longest, in milliseconds. */
-const RETRY: Backoff = { first: 50, longest: 1000 };
 
 /**
  * A log that any number of replicas share. The index of an entry is the sequence of its message; all replicas apply the
@@ -159,21 +153,11 @@ export class JetStreamLog implements SharedLog {
     checkName("member", member);
     await raceAbort(loadNats(), signal);
     const connection = new JetStreamConnection(nats);
-    const start = performance.now();
-    for (let tries = 0;; tries++) {
-      try {
-        return await JetStreamLog.#try(connection, options);
-      } catch (error) {
-        const passed = performance.now() - start;
-        // A stream that another member makes is, for a moment, neither to be made nor found on every server.
-        const comes = passes(error) || isNoStream(error);
-        const waits = comes && passed < (isSilent(error) ? SILENT : PATIENCE) && !signal?.aborted;
-        if (!waits) {
-          await connection.close();
-          throw isSilent(error) ? noJetStream(name, error) : wrap(error, "open", name);
-        }
-        await connection.pause(backoff(tries, RETRY), signal).catch(() => {}); // thrown below
-      }
+    try {
+      return await opened(connection, () => JetStreamLog.#try(connection, options), signal);
+    } catch (error) {
+      await connection.close();
+      throw isSilent(error) ? noJetStream(name, error) : wrap(error, "open", name);
     }
   }
 

@@ -6,8 +6,7 @@
 
 import type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import { SnapshotError } from "../errors.ts";
-import { Interrupted, isNameInUse, isNoStream, isOverlap, wrap } from "./errors.ts";
-import { madeTogether } from "./made_together.ts";
+import { Interrupted, isNameInUse, isNoStream, wrap } from "./errors.ts";
 import { nats } from "./nats.ts";
 
 /** The time that the server remembers the id of a message, in milliseconds: its own default. */
@@ -52,19 +51,13 @@ export async function ensureStream(
   name: string,
   replicas: number,
 ): Promise<LogStream> {
-  return checkStream(
-    await madeTogether(async () => {
-      try {
-        return await manager.streams.info(name);
-      } catch (error) {
-        if (!isNoStream(error)) throw wrap(error, "look at", name);
-      }
-      await make(manager, name, replicas);
-      return await manager.streams.info(name);
-    }).catch((error) => {
-      throw isOverlap(error) ? wrap(error, "make", name) : error;
-    }),
-  );
+  try {
+    return checkStream(await manager.streams.info(name));
+  } catch (error) {
+    if (!isNoStream(error)) throw wrap(error, "look at", name);
+  }
+  await make(manager, name, replicas);
+  return checkStream(await manager.streams.info(name));
 }
 
 async function make(manager: JetStreamManager, name: string, replicas: number): Promise<void> {
@@ -88,7 +81,6 @@ async function make(manager: JetStreamManager, name: string, replicas: number): 
       allow_rollup_hdrs: false,
     });
   } catch (error) {
-    if (isOverlap(error)) throw error;
     if (!isNameInUse(error)) throw wrap(error, "make", name); // in use: another replica was faster
   }
 }

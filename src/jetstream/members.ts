@@ -9,7 +9,6 @@ import type { KV } from "@nats-io/kv";
 import { SnapshotError } from "../errors.ts";
 import { isNoMessage, wrap } from "./errors.ts";
 import type { LogStream } from "./log_stream.ts";
-import { madeTogether } from "./made_together.ts";
 import { nats } from "./nats.ts";
 
 /** The record of a member, as JSON. */
@@ -66,7 +65,7 @@ export class Members {
     try {
       // No direct reads: a server that lags may not know a new member yet, and its entries would be purged.
       const options = { history: 1, replicas: stream.replicas, allow_direct: false };
-      const bucket = await madeTogether(() => new (nats().kv.Kvm)(client).create(name, options));
+      const bucket = await new (nats().kv.Kvm)(client).create(name, options);
       return new Members(manager, bucket, name, self, timeout);
     } catch (error) {
       throw wrap(error, "find the members of", stream.name);

@@ -14,7 +14,8 @@ import { Backup, type BackupEvent, copyBackup, restoreBackup, verifyBackup } fro
 import { hasZstd } from "../../src/backup/segment.ts";
 import { type Bucket, MemoryBucket } from "../../src/object.ts";
 import { passing } from "../support/passing_bucket.ts";
-import { assert, rejects, test } from "../support/harness.ts";
+import { inFakeTime } from "../support/fake_clock.ts";
+import { assert, rejects, test, turns } from "../support/harness.ts";
 
 type Machine = KeyValueMachine<string>;
 
@@ -227,6 +228,48 @@ test("the log is not purged past what is in the bucket", async () => {
   }, { purge: { gap: 1, upToSnapshotIndex: "newest" } });
 });
 
+test("snapshots that cannot be copied, or collected, are in the status, and it is tried again", () =>
+  inFakeTime(async () => {
+    let isUp = false;
+    let deletes = 0;
+    const collected = Promise.withResolvers<void>();
+    const down = () => Promise.reject(new SnapshotError("UNAVAILABLE", "down"));
+    await within(async ({ replica, bucket }) => {
+      const flaky = passing(bucket, {
+        put: (key, body, options) => isUp || !key.startsWith("a/snapshots/") ? bucket.put(key, body, options) : down(),
+        async delete(keys, options) {
+          if (!keys.some((key) => key.startsWith("a/log/"))) return await bucket.delete(keys, options);
+          if (++deletes < 3) return await down();
+          await bucket.delete(keys, options);
+          collected.resolve();
+        },
+      });
+      const failed = Promise.withResolvers<void>();
+      const onEvent = (event: BackupEvent) => event.type === "failed" && event.what === "snapshot" && failed.resolve();
+      const backup = await Backup.start(replica, flaky, {
+        ...{ prefix: "a/", interval: 0, retain: 1, onEvent },
+        compression: "none", // the fake clock knows nothing of what gzip does in other threads
+      });
+      for (let i = 0; i < 3; i++) {
+        await put(replica, 10, 10 * i);
+        while (backup.status().uploadedIndex < replica.status().lastIndex) await turns(1);
+      }
+      await replica.snapshot().result;
+      await failed.promise;
+      const { failures, problem } = backup.status();
+      assert.isAbove(failures, 0);
+      assert.strictEqual(problem?.code, "UNAVAILABLE");
+      isUp = true;
+      await collected.promise; // though there is no newer snapshot
+      while (backup.status().failures > 0) await turns(1);
+      assert.isUndefined(backup.status().problem);
+      await backup.close();
+      assert.equal((await restored(bucket, { prefix: "a/" })).point.index, 30n);
+      const { objects } = await bucket.list({ prefix: "a/log/" });
+      assert.lengthOf(objects, 1, "the newest segment stays");
+    });
+  }));
+
 test("a backup that passes over entries that were purged goes on, and is flushed and closed", async () => {
   await within(async ({ replica, bucket }) => {
     await put(replica, 10);
@@ -415,4 +458,74 @@ test("segments are collected once a snapshot makes them unneeded", async () => {
     assert.equal((await restored(bucket)).point.index, 35n);
     await rejects(restored(bucket, { index: 5n }), "NOT_FOUND");
   });
+});
+
+test("segments stay as long as a snapshot that is there needs them, also after a start with a smaller retention", async () => {
+  await within(async ({ replica, bucket }) => {
+    let backup = await Backup.start(replica, bucket, { interval: 0, retain: 3 });
+    for (let i = 0; i < 3; i++) {
+      await put(replica, 10, 10 * i);
+      await replica.snapshot().result;
+      await backup.flush();
+    }
+    await backup.close();
+    backup = await Backup.start(replica, bucket, { interval: 0, retain: 1 });
+    await backup.flush();
+    await backup.close();
+    assert.equal((await restored(bucket, { index: 15n })).point.index, 15n);
+    assert.deepEqual((await verifyBackup(bucket)).problems, []);
+  });
+});
+
+test("a snapshot of a backup that is damaged, and entries that are missing behind one, are found", async () => {
+  await within(async ({ replica, bucket }) => {
+    const backup = await Backup.start(replica, bucket, { interval: 0, retain: 1 });
+    await put(replica, 10);
+    await replica.snapshot().result;
+    await backup.flush();
+    await put(replica, 10, 10);
+    await backup.flush();
+    await put(replica, 10, 20);
+    await backup.close();
+    const segments = (await bucket.list({ prefix: "log/" })).objects.map(({ key }) => key);
+    assert.deepEqual(segments.map((key) => Number(key.slice("log/".length))), [1, 11, 21]);
+    const found = async () => {
+      const { snapshots, problems } = await verifyBackup(bucket);
+      return [snapshots, ...problems.map(({ code, index, chunk }) => [code, index, chunk])];
+    };
+    assert.deepEqual(await found(), [1]);
+
+    await bucket.delete(segments.slice(0, 1)); // the snapshot has all of it
+    assert.deepEqual(await found(), [1]);
+    await bucket.delete(segments.slice(1, 2));
+    assert.deepEqual(await found(), [1, ["CORRUPT", 11n, undefined]]);
+    await bucket.delete(segments);
+    const [pack] = (await bucket.list({ prefix: "snapshots/packs/" })).objects;
+    const bytes = new Uint8Array(await new Response((await bucket.get(pack!.key))!.body as BodyInit).arrayBuffer());
+    bytes[0]! ^= 1;
+    await bucket.put(pack!.key, bytes);
+    assert.deepEqual(await found(), [0, ["CORRUPT", 10n, 0]]);
+  });
+});
+
+test("a backup has all its objects below its prefix, and another one beside it in the bucket is its own", async () => {
+  const bucket = new MemoryBucket();
+  for (const [prefix, count] of [["", 10], ["a/", 30], ["b/", 20]] as const) {
+    await within(async ({ replica }) => {
+      const backup = await Backup.start(replica, bucket, { prefix, interval: 0 });
+      await put(replica, count);
+      await replica.snapshot().result;
+      await put(replica, 1, count);
+      await backup.flush();
+      await backup.close();
+    });
+  }
+  const keys = (await bucket.list()).objects.map(({ key }) => key);
+  assert.deepEqual(keys.filter((key) => !/^([ab]\/)?(log|history|snapshots)\//.test(key)), []);
+  for (const [prefix, count] of [["", 10n], ["a/", 30n], ["b/", 20n]] as const) {
+    const { machine, point } = await restored(bucket, { prefix });
+    assert.deepEqual([point.index, point.snapshot?.meta.lastIncludedIndex], [count + 1n, count]);
+    assert.equal(BigInt(machine.size), count + 1n);
+    assert.deepEqual((await verifyBackup(bucket, { prefix })).problems, []);
+  }
 });

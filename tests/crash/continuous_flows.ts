@@ -170,7 +170,7 @@ export function backupFlow(): Flow<bigint> {
   const backUp = (disk: SimulatedDisk<bigint>, upTo: readonly bigint[]): Promise<void> =>
     inFakeTime(() =>
       leader.with(async (replica) => {
-        const bucket = await DirectoryBucket.open(BUCKET, { disk });
+        const bucket = await twice(() => DirectoryBucket.open(BUCKET, { disk }));
         const failed = Promise.withResolvers<never>();
         failed.promise.catch(() => {});
         const backup = await twice(() =>

@@ -1,7 +1,6 @@
 // The buckets that processes share, as what one process can tell another.
 
 import { connect } from "@nats-io/transport-node";
-import { hasCode } from "../../mod.ts";
 import { S3Bucket, type S3BucketOptions } from "../../src/bucket/s3/bucket.ts";
 import type { Bucket } from "../../src/bucket/mod.ts";
 import { DirectoryBucket } from "../../src/fs.ts";
@@ -13,17 +12,6 @@ export type Where =
   | { readonly nats: readonly string[]; readonly bucket: string; readonly replicas?: number }
   | { readonly directory: string };
 
-/** Opens a bucket of servers that have only just found each other, and answer nothing as long as none leads. */
-async function opened<T>(open: () => Promise<T>): Promise<T> {
-  for (let tries = 0;; tries++) {
-    try {
-      return await open();
-    } catch (error) {
-      if (tries === 10 || !hasCode(error, "TIMEOUT", "UNAVAILABLE")) throw error;
-    }
-  }
-}
-
 /** Opens it, in a process of its own. */
 export async function openBucket(where: Where): Promise<{ readonly bucket: Bucket; close(): Promise<void> }> {
   if ("s3" in where) return { bucket: new S3Bucket(where.s3), close: () => Promise.resolve() };
@@ -32,7 +20,7 @@ export async function openBucket(where: Where): Promise<{ readonly bucket: Bucke
   }
   const { nats, bucket: name, replicas = 1 } = where;
   const connection = await connect({ servers: [...nats], maxReconnectAttempts: -1 });
-  const bucket = await opened(() => JetStreamBucket.open(connection, { bucket: name, replicas }));
+  const bucket = await JetStreamBucket.open(connection, { bucket: name, replicas });
   return {
     bucket,
     async close() {

@@ -7,6 +7,7 @@ import {
   jetstreamManager,
   type StreamConfig,
 } from "@nats-io/jetstream";
+import { NoRespondersError, TimeoutError } from "@nats-io/nats-core";
 import { assert, rejects, test } from "../support/harness.ts";
 import { JetStreamBucket, JetStreamLog } from "../../src/jetstream.ts";
 import { isWrongSequence, passes, wrap } from "../../src/jetstream/errors.ts";
@@ -111,6 +112,32 @@ test("a stream of a log, of its members and of a bucket is said to overlap with 
     await bucket.close();
     const other = await rejects(JetStreamLog.open(refuse(Infinity), { stream: "taken", member: "a" }), "UNAVAILABLE");
     assert.match(other.message, /subjects overlap/);
+    await connection.close();
+  }));
+
+test("opening waits for servers that do not answer in time, or have no leader, and asks again", () =>
+  withNats(async (server) => {
+    const connection = await server.connect();
+    const failures = [new TimeoutError(), new NoRespondersError("$JS.API.INFO"), new TimeoutError()];
+    let failed = 0;
+    const failing = () => { // every other request, at first
+      let requests = 0;
+      return overriding(connection, {
+        request(...args) {
+          const failure = failures[requests++ / 2];
+          if (failure === undefined) return connection.request(...args);
+          failed++;
+          return Promise.reject(failure);
+        },
+      });
+    };
+    const log = await JetStreamLog.open(failing(), { stream: STREAM, member: "a" });
+    const bucket = await JetStreamBucket.open(failing(), { bucket: "late" });
+    assert.equal(failed, 2 * failures.length);
+    assert.equal((await log.propose({ data: bytes("1") })).index, 1n);
+    assert.isDefined(await bucket.put("a", bytes("1"), { ifNoneMatch: "*" }));
+    await log.close();
+    await bucket.close();
     await connection.close();
   }));
 

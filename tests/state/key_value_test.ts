@@ -295,6 +295,9 @@ test("a check with `true` after the snapshots keeps their entries, beside the st
   assert.isUndefined(await machine.check(reader, false));
   await machine.load(reader, kept);
   assert.equal(machine.get("a"), "1");
+  apply(machine, machine.put("a", "3"));
+  await rejects(machine.load(reader, kept), "MALFORMED"); // it is the state, and not that of the snapshot any more
+  assert.equal(machine.get("a"), "3");
   const other = new KeyValueMachine(utf8Codec());
   await rejects(other.load(reader, kept), "MALFORMED"); // it would have replaced the entries of the first
   await rejects(machine.load(reader, () => {}), "MALFORMED");

@@ -118,7 +118,7 @@ export class KeyedState<K> {
   readonly #tasks = new SaveTasks("state");
   #groups: Groups;
   #committed: Committed | undefined;
-  /** What checks have kept, to be loaded. */
+  /** What checks have kept, to be loaded once: it is the state then, and no snapshot any more. */
   readonly #kept = new WeakSet<() => void>();
   /** True if all entries were cleared, or loaded, at some time. */
   #isReplaced = false;
@@ -247,7 +247,7 @@ export class KeyedState<K> {
    */
   async load(...readers: (SnapshotReader | (() => void))[]): Promise<void> {
     const kept = readers.at(-1);
-    if (typeof kept === "function" && this.#kept.has(kept)) kept();
+    if (typeof kept === "function" && this.#kept.delete(kept)) kept();
     else (await this.#read(readers as SnapshotReader[]))();
   }
 

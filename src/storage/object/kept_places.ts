@@ -58,6 +58,7 @@ export class KeptPlace implements ReadablePlace {
 
   /** Drops the chunks that it fetched ahead. */
   drop(): void {
+    this.#content?.close();
     this.#content = undefined;
   }
 }

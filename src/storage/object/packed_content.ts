@@ -5,7 +5,7 @@
  */
 
 import type { SnapshotManifest } from "../../snapshot/mod.ts";
-import type { SnapshotError } from "../../errors.ts";
+import { SnapshotError } from "../../errors.ts";
 import type { LocatedManifest, Pack } from "./located_manifest.ts";
 import type { RetryingBucket } from "../../bucket/mod.ts";
 
@@ -26,7 +26,7 @@ interface Part {
   readonly bytes: Promise<Uint8Array>;
 }
 
-/** A run of chunks of the content that is being fetched. Its last holder frees its memory. */
+/** A run of chunks of the content that is being fetched. Its last holder cancels it, and frees its memory. */
 export class Window {
   /** The number of its first chunk in the content. */
   readonly first: number;
@@ -119,7 +119,7 @@ export class PackedContent {
    * @param fileEnd the chunk before which its file ends: if that is the limit, and the file before was read to its end
    *   too, the window extends into the next files
    */
-  fetch(first: number, limit: number, fileEnd: number, signal: AbortSignal): Window {
+  fetch(first: number, limit: number, fileEnd: number): Window {
     const { content } = this.#located.manifest;
     if (this.#ahead?.has(first)) return this.#ahead.hold();
     const isGoingOn = limit === fileEnd && this.#next === content.firstChunk(content.locate(first).file.name);
@@ -130,12 +130,14 @@ export class PackedContent {
       if (size > this.#windowSize && end > first) break;
     }
     const taken: Uint8Array[] = [];
+    const unwanted = new AbortController(); // not one of a file: others may hold the window when that is closed
     const parts = this.#ranges(first, end).map(({ pack, start, end }) => {
       const buffer = this.#buffer(end - start);
       if (buffer !== undefined) taken.push(buffer);
-      return { pack, start, end, bytes: this.#read(pack, start, end, signal, buffer) };
+      return { pack, start, end, bytes: this.#read(pack, start, end, unwanted.signal, buffer) };
     });
     const window = new Window(first, end, parts, () => {
+      unwanted.abort(new SnapshotError("CLOSED", "Nobody reads this any more"));
       // A request may still be writing to them until it has ended.
       void Promise.allSettled(parts.map(({ bytes }) => bytes)).then(() => {
         this.#buffers.push(...taken.slice(0, MAX_FREE - this.#buffers.length));
@@ -144,6 +146,11 @@ export class PackedContent {
     if (end > fileEnd) this.#goAhead(window.hold());
     window.onFailure(() => this.#ahead === window && this.#goAhead(undefined));
     return window;
+  }
+
+  /** Lets go of what was fetched ahead. */
+  close(): void {
+    this.#goAhead(undefined);
   }
 
   #goAhead(window: Window | undefined): void {

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { SnapshotError } from "../../errors.ts";
+import { raceAbort } from "../../async/mod.ts";
+import { SnapshotError, throwIfCancelled } from "../../errors.ts";
 import type { ByteRange } from "../../snapshot/mod.ts";
 import type { ChunkMap } from "../../stream/mod.ts";
 import type { MediumFile } from "../medium.ts";
@@ -49,6 +50,8 @@ export class PackedFile implements MediumFile {
   }
 
   async read(buffer: Uint8Array, position: number): Promise<number> {
+    const { signal } = this.#closing;
+    throwIfCancelled(signal);
     const end = Math.min(position + buffer.length, this.#chunks.size);
     const parts: [chunk: number, window: Window][] = [];
     // All windows are held before the first await: the next read may release them.
@@ -57,7 +60,7 @@ export class PackedFile implements MediumFile {
     }
     try {
       for (const [i, window] of parts) {
-        this.#copy(await this.#content.chunk(window, this.#base + i), i, buffer, position);
+        this.#copy(await raceAbort(this.#content.chunk(window, this.#base + i), signal), i, buffer, position);
       }
     } finally {
       for (const [, window] of parts) window.release();
@@ -120,7 +123,7 @@ export class PackedFile implements MediumFile {
   }
 
   #begin(first: number, limit: number): Window {
-    const window = this.#content.fetch(first, limit, this.#base + this.#chunks.count, this.#closing.signal);
+    const window = this.#content.fetch(first, limit, this.#base + this.#chunks.count);
     this.#windows.push(window);
     window.onFailure(() => {
       const at = this.#windows.indexOf(window);

@@ -71,6 +71,9 @@ function checkRestoreOptions(options: RestoreBackupOptions): RestoreBackupOption
  * Restores a machine to any point of a backup: by default the newest. Every byte was verified before the machine sees
  * it, and that the entries follow the snapshot. If it fails, the machine may have a part of it: use a new one.
  *
+ * Of a replica with an `EncryptedStorage` the snapshots are encrypted, and the machine gets them so: its `load` has to
+ * read a `decryptedReader` of them, or the backup is copied ({@linkcode copyBackup}) into an `EncryptedStorage`.
+ *
  * @param machine the machine; it has no state yet
  * @param bucket has the backup
  * @param options which point

@@ -124,10 +124,9 @@ async function fetchSpan(
   const { file: { name, chunks }, chunk: first } = receiving.manifest.content.locate(span.first);
   const end = Math.min(first + span.end - span.first, chunks.count);
   const writes = new InFlight<void>(() => Math.max(Math.floor(WRITE_BYTES / chunks.length(first)), 1));
-  const stop = chunks.offset(end - 1) + chunks.length(end - 1);
   let [chunk, buffer, filled] = [first, new Uint8Array(chunks.length(first)), 0];
   try {
-    for await (const bytes of client.file(name, chunks.offset(first), stop, signal)) {
+    for await (const bytes of client.file(name, chunks.offset(first), chunks.offset(end), signal)) {
       for (let at = 0; at < bytes.length;) {
         const part = bytes.subarray(at, at + buffer.length - filled);
         buffer.set(part, filled);

@@ -72,10 +72,21 @@ export class Leadership {
     if (term > this.#heard) this.#heard = term;
   }
 
-  /** Notes that this one leads. */
-  lead(): void {
+  /**
+   * Leads. If the first entry cannot be appended it follows as before: nobody was told, and another may be promoted.
+   *
+   * @param append appends that entry
+   */
+  async lead<T>(append: () => Promise<T>): Promise<T> {
+    const leader = this.#leader;
     this.#role = "leader";
     this.#leader = undefined;
+    try {
+      return await append();
+    } catch (error) {
+      if (this.#role === "leader") this.follow(leader);
+      throw error;
+    }
   }
 
   /** Is told of another leader; a term that is not higher changes nothing. */

@@ -239,11 +239,10 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
         onMoved: (listener) => this.#onMoved = listener,
         append: (entries) => applier.append(entries),
         install: (sources, options) => this.install(sources, options),
-        lead: async (term) => {
+        lead: (term) => {
           applier.term = term;
-          leadership.lead();
           const { configuration } = this.#fsm.applied;
-          return await applier.propose({ data: new Uint8Array(0), configuration });
+          return leadership.lead(() => applier.propose({ data: new Uint8Array(0), configuration }));
         },
       },
       sources,

@@ -51,7 +51,7 @@ export async function readChunk(
     );
   }
   if (seen!.length === again.length) throw chunks.corrupt(i, name, seen!.digest);
-  if (await file.size() >= chunks.offset(i) + again.length) {
+  if (await file.size() >= chunks.offset(i + 1)) {
     throw new SnapshotError(
       "UNAVAILABLE",
       `${JSON.stringify(name)} is read to chunk ${i} only, and is said to be longer`,
@@ -89,7 +89,7 @@ export async function readRun(
   into?: Uint8Array,
 ): Promise<Promise<Uint8Array>[]> {
   const start = chunks.offset(first);
-  const size = chunks.offset(end - 1) + chunks.length(end - 1) - start;
+  const size = chunks.offset(end) - start;
   const bytes = into?.subarray(0, size) ?? new Uint8Array(size);
   let length = 0;
   try {
@@ -99,7 +99,7 @@ export async function readRun(
   }
   return Array.from({ length: end - first }, async (_, at) => {
     const i = first + at;
-    const stop = chunks.offset(i) - start + chunks.length(i);
+    const stop = chunks.offset(i + 1) - start;
     const chunk = bytes.subarray(chunks.offset(i) - start, stop);
     const isRight = stop <= length && (unverified || equal(await sha256(chunk), chunks.digest(i)));
     return isRight ? chunk : await readChunk(file, name, chunks, i);

@@ -235,8 +235,7 @@ function* chunkRuns(
         return [one.then(async ([chunk]) => (await chunk!).subarray(...cut(first)))];
       }
       // Each goes out in memory of its own: whoever gets it may give that away, to another thread or a byte stream.
-      const size = chunks.offset(stop - 1) + chunks.length(stop - 1) - chunks.offset(first);
-      const memory = takeBuffer(free, size);
+      const memory = takeBuffer(free, chunks.offset(stop) - chunks.offset(first));
       const run = readRun(file, name, chunks, first, stop, unverified, memory);
       const parts = Array.from({ length: stop - first }, async (_, i) => {
         return (await (await run)[i]!).slice(...cut(first + i));

@@ -96,13 +96,13 @@ function* partsOf(file: MediumFile, { name, chunks }: FileInfo, size: number): G
     return;
   }
   const most = file.callsAreDear ? PART_BYTES : 0;
-  const lengthTo = (first: number, last: number) => chunks.offset(last) + chunks.length(last) - chunks.offset(first);
+  const length = (first: number, stop: number) => chunks.offset(stop) - chunks.offset(first);
   for (let end = 0; end < chunks.count;) {
     const first = end++;
-    while (end < chunks.count && lengthTo(first, end) <= most) end++;
+    while (end < chunks.count && length(first, end + 1) <= most) end++;
     const stop = end;
     const read = (buffer: Uint8Array) => readRun(file, name, chunks, first, stop, false, buffer);
-    yield { length: lengthTo(first, stop - 1), read };
+    yield { length: length(first, stop), read };
   }
 }
 

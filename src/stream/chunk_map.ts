@@ -66,16 +66,17 @@ export class ChunkMap {
     return new ChunkMap(size, own.chunking, own.digests, await sha256(concat([u64(size), own.digests])));
   }
 
-  /** The offset of chunk `i` in bytes. */
+  /** The offset of chunk `i` in bytes; for `count` the size of the file. */
   offset(i: number): number {
     checkInteger(i, "The number of a chunk", 0, this.count);
+    if (i === this.count) return this.size;
     return this.#offsets === undefined ? i * (this.chunking as { chunkSize: number }).chunkSize : this.#offsets[i]!;
   }
 
   /** The length of chunk `i` in bytes. */
   length(i: number): number {
     checkInteger(i, "The number of a chunk", 0, this.count - 1);
-    return (i + 1 === this.count ? this.size : this.offset(i + 1)) - this.offset(i);
+    return this.offset(i + 1) - this.offset(i);
   }
 
   /** The SHA-256 that chunk `i` must have. */
@@ -110,7 +111,7 @@ export class ChunkMap {
   corrupt(i: number, file: string, actual: Uint8Array): SnapshotError {
     return new SnapshotError(
       "CORRUPT",
-      `Chunk ${i} of ${JSON.stringify(file)} (bytes ${this.offset(i)} to ${this.offset(i) + this.length(i)}) does ` +
+      `Chunk ${i} of ${JSON.stringify(file)} (bytes ${this.offset(i)} to ${this.offset(i + 1)}) does ` +
         `not have its SHA-256: the bytes are not those that were saved`,
       { file, chunk: i, expected: toHex(this.digest(i)), actual: toHex(actual) },
     );

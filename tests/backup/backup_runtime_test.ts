@@ -1,6 +1,9 @@
 // Backups of a replica in a bucket, and what is restored out of them.
 
 import {
+  decryptedReader,
+  EncryptedStorage,
+  type EncryptionKey,
   KeyValueMachine,
   type LogEntry,
   MemoryLog,
@@ -15,7 +18,7 @@ import { hasZstd } from "../../src/backup/segment.ts";
 import { type Bucket, MemoryBucket } from "../../src/object.ts";
 import { passing } from "../support/passing_bucket.ts";
 import { inFakeTime } from "../support/fake_clock.ts";
-import { assert, rejects, test, turns } from "../support/harness.ts";
+import { assert, noise, rejects, test, turns } from "../support/harness.ts";
 
 type Machine = KeyValueMachine<string>;
 
@@ -432,6 +435,33 @@ test("a backup is copied into a storage and a log, from which a replica goes on"
     await rejects(copyBackup(bucket, to), "STALE");
     await again.close();
   });
+});
+
+test("a backup of a replica whose snapshots are encrypted is restored by who has the key", async () => {
+  const keys: EncryptionKey[] = [{ id: "2026", secret: noise(32, 1) }];
+  await within(async ({ replica, bucket }) => {
+    const backup = await Backup.start(replica, bucket, { interval: 0, retain: 1 });
+    for (let i = 0; i < 2; i++) {
+      await put(replica, 10, 10 * i);
+      await replica.snapshot().result;
+      await backup.flush();
+    }
+    await put(replica, 1, 20);
+    await backup.close();
+    const machine: Machine = new KeyValueMachine(utf8Codec());
+    const { index } = await restoreBackup({
+      load: (reader) => machine.load(decryptedReader(reader, keys)),
+      apply: (entry) => machine.apply(entry),
+    }, bucket);
+    assert.deepEqual([index, machine.size], [21n, 21]);
+    await rejects(restored(bucket), "MALFORMED");
+
+    const to = { storage: new EncryptedStorage(new MemoryStorage(), keys), log: new MemoryLog() };
+    await copyBackup(bucket, to);
+    const again = await Replica.open({ machine: new KeyValueMachine(utf8Codec()), ...to });
+    assert.equal(again.machine.size, 21);
+    await again.close();
+  }, { storage: new EncryptedStorage(new MemoryStorage(), keys) });
 });
 
 test("segments are collected once a snapshot makes them unneeded", async () => {

@@ -1,6 +1,6 @@
 // Replicas that follow another one: the log over fetch, installs, promotion, and histories that are not one.
 
-import { hasCode, KeyValueMachine, MemoryLog, MemoryStorage, Replica, utf8Codec } from "../../mod.ts";
+import { hasCode, KeyValueMachine, MemoryLog, MemoryStorage, Replica, SnapshotError, utf8Codec } from "../../mod.ts";
 import type { FollowerEvent } from "../../src/extend.ts";
 import { assert, rejects, test } from "../support/harness.ts";
 import { node, put, within } from "../support/log_nodes.ts";
@@ -139,6 +139,25 @@ test("of two promotions at once one is refused, and the term is the other's", as
     assert.equal((await second.replica.propose(second.machine.put("new", "one"))).term, 7n);
     assert.equal(second.log.lastIndex, 7n);
     assert.equal((await follower.promote()).term, 8n);
+  });
+});
+
+test("one that cannot be promoted, since its log has no room, does not lead", async () => {
+  const [leader, second] = [await node("leader"), await node("second")];
+  await within([leader, second], async () => {
+    await put(leader, 3);
+    const follower = second.replica.follow([leader.source]);
+    await follower.caughtUp();
+    const { log } = second;
+    const append = log.append.bind(log);
+    log.append = () => Promise.reject(new SnapshotError("NO_SPACE", "It is full"));
+    await rejects(follower.promote(), "NO_SPACE");
+    log.append = append;
+    const error = await rejects(second.replica.propose(second.machine.put("a", "b")), "FORBIDDEN");
+    assert.deepEqual([error.source, second.replica.status().role], ["http://leader", "follower"]);
+    await put(leader, 1, 3);
+    assert.equal((await follower.promote()).term, 2n);
+    await second.replica.propose(second.machine.put("a", "b"));
   });
 });
 

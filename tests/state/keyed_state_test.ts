@@ -19,7 +19,7 @@ import {
   utf8Codec,
 } from "../../mod.ts";
 import { SpoiledStorage } from "../support/faulty_medium.ts";
-import { assert, rejects, test } from "../support/harness.ts";
+import { assert, pieces, rejects, test } from "../support/harness.ts";
 import { runs } from "../support/random.ts";
 import { commit, saved, saveTo } from "../support/states.ts";
 
@@ -373,8 +373,8 @@ test("keyed state: an update that begins a save, or clears the state, comes afte
   assert.equal(bench.state.size, 1);
 });
 
-test("keyed state: two states in one snapshot, the name of the one beginning like that of the other", async () => {
-  const names = ["a", "a/b", "a/b/c"];
+test("keyed state: several in one snapshot, the name of the one beginning like that of the other, and other files", async () => {
+  const names = ["a", "a/b", "a/b/c", "ab/c"];
   const open = () => names.map((name) => new Bench({ keys: stringKeys(), name, incremental: true }));
   const benches = open();
   const storage = new MemoryStorage();
@@ -386,6 +386,7 @@ test("keyed state: two states in one snapshot, the name of the one beginning lik
       await task.write(writer, new AbortController().signal);
       task.release();
     }
+    for (const name of ["ab0", "a0", "b", "ab/d"]) await pieces(new Uint8Array(9)).pipeTo(writer.file(name));
     await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: [] });
   }
   const reader = await storage.open();

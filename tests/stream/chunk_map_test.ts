@@ -32,6 +32,7 @@ test("ChunkMap: chunks of one size, as lengths say the same", async () => {
       const b = await ChunkMap.of(size, { chunkLengths: Uint32Array.from(lengths) }, digests);
       assert.strictEqual(toHex(a.root), toHex(b.root));
       for (let i = 0; i < count; i++) assert.deepEqual([a.offset(i), a.length(i)], [b.offset(i), b.length(i)]);
+      assert.deepEqual([a.offset(count), b.offset(count)], [size, size]);
       for (let at = 0; at <= size; at += 37) assert.strictEqual(a.at(at), b.at(at));
     }),
   );

@@ -74,7 +74,9 @@ export async function restore(
 async function openPart(reader: SnapshotReader, expected: Expected): Promise<Part> {
   const { name } = expected;
   // A file in a deeper directory belongs to a state whose name begins with this one's.
-  const infos = reader.manifest.files.filter((file) => file.name.slice(0, file.name.lastIndexOf("/")) === name);
+  const infos = reader.manifest.files.filter((file) => {
+    return file.name.startsWith(name) && file.name.lastIndexOf("/") === name.length;
+  });
   const [base] = infos;
   if (base === undefined) {
     throw new SnapshotError(

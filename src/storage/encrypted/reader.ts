@@ -89,7 +89,7 @@ export class EncryptedReader implements SnapshotReader {
     if (start >= stop) return;
     const first = chunkAt(chunks, start);
     const last = chunkAt(chunks, stop - 1);
-    const stored = { start: chunks.offset(first), end: chunks.offset(last) + chunks.length(last), raw: true };
+    const stored = { start: chunks.offset(first), end: chunks.offset(last + 1), raw: true };
     const running = new InFlight<Uint8Array>();
     let next = first;
     let at = plainOffset(chunks, first);

@@ -197,7 +197,7 @@ class RemoteReader implements SnapshotReader {
             if (!(error instanceof SnapshotError && error.code === "CORRUPT" && error.chunk !== undefined)) throw error;
             const { chunk, message } = error;
             if (bad.length < MAX_LISTED_BAD) bad.push({ file: name, chunk, message });
-            start = chunks!.offset(chunk) + chunks!.length(chunk); // the rest may be right
+            start = chunks!.offset(chunk + 1); // the rest may be right
           }
         }
       }

@@ -133,7 +133,7 @@ export class RemoteContent {
       }
     };
     const base = this.#manifest.content.start(name);
-    const [from, to] = [base + chunks.offset(first), base + chunks.offset(end - 1) + chunks.length(end - 1)];
+    const [from, to] = [base + chunks.offset(first), base + chunks.offset(end)];
     const fetching = server.content(this.#manifest, from, to, signal, take)
       .then(() => ended = {}, (error) => ended = { error })
       .then(() => wake());

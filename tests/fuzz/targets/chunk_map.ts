@@ -32,6 +32,7 @@ export function checkMap(map: ChunkMap, random: Random): void {
     sum += map.length(i);
   }
   law(!steps || sum === map.size, "the chunks make up the file");
+  law(map.offset(map.count) === map.size, "the last chunk ends where the file does");
   law(map.digests.length === map.count * 32, "each chunk has a digest");
   for (let times = 0; map.size > 0 && times < 3; times++) {
     const position = Math.floor(random.next() * map.size);

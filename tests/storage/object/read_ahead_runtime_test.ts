@@ -58,7 +58,7 @@ test("object storage: a reader that waits for its bucket has more windows under 
 test("object storage: what was fetched ahead for several files is there for the next when the first is closed", async () => {
   const inner = new MemoryBucket();
   let late = gate();
-  let held: string | undefined;
+  let held = "";
   let [asked, cancelled] = [0, 0];
   const bucket = passing(inner, {
     async get(key, options) {

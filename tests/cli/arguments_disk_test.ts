@@ -71,8 +71,12 @@ test("cli: wrong arguments are named, what was meant is guessed, and nothing is 
       assert.lengthOf(stderr.trimEnd().split("\n"), 1);
     }
     assert.deepEqual(await readdir(directory), ["a"]);
-    assert.lengthOf(JSON.parse(text(await run(["ls", place, "--json"]))).snapshots, 2);
-    assert.strictEqual((await run(["restore", `${directory}/a`, `${directory}/new/below`])).code, 1, "it is no backup");
+    assert.lengthOf(JSON.parse(text(await runHere(["ls", place, "--json"]))).snapshots, 2);
+    assert.strictEqual(
+      (await runHere(["restore", `${directory}/a`, `${directory}/new/below`])).code,
+      1,
+      "it is no backup",
+    );
     assert.deepEqual(await readdir(directory), ["a"], "what was made for it is gone");
   }));
 
@@ -102,7 +106,7 @@ test("cli: names that are options, and names of any other sort, are names behind
     await mkdir(place);
     await saveParts(`${place}/--json`, 1n, [1]);
     for (const name of [`${place}/--json`, `file://${encodeURI(place).replace("#", "%23")}/--json`]) {
-      const listed = await run(["ls", "--json", "--", name]);
+      const listed = await runHere(["ls", "--json", "--", name]);
       assert.strictEqual(listed.code, 0, listed.stderr);
       assert.lengthOf(JSON.parse(text(listed)).snapshots, 1);
     }

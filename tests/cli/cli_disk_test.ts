@@ -43,7 +43,7 @@ test("cli: what a terminal would obey is escaped, in names and in errors", () =>
       const outcome = await runHere(args);
       assert.notMatch(text(outcome) + outcome.stderr, obeyed, args.join());
     }
-    const lines = text(await run(["inspect", root])).split("\n");
+    const lines = text(await runHere(["inspect", root])).split("\n");
     assert.include(lines.find((line) => line.includes("\\u001b[2J"))!, "\\nb");
     const [{ files }] = JSON.parse(text(await runHere(["inspect", root, "--json"]))).snapshots;
     assert.strictEqual(files[0].name, name);
@@ -132,7 +132,7 @@ test("cli: looking changes nothing, and says what is there", async () => {
       files: [{ name: "state", size: 16, checksum: null }],
     });
     for (const command of ["ls", "inspect", "verify"]) assert.equal((await runHere([command, root])).code, 0);
-    assert.equal((await run(["archive", root])).code, 0);
+    assert.equal((await runHere(["archive", root])).code, 0);
     assert.equal(await listing(directory), before);
     assert.equal((await runHere(["ls", `${directory}/none`])).code, 1);
     assert.equal((await runHere(["verify", root, "5"])).code, 1);
@@ -144,7 +144,7 @@ test("cli: newest first; damage is exit code 3, and stays where it is", async ()
     const root = `${directory}/storage`;
     await save(root, 5n, 300_000);
     await save(root, 6n, 300_000);
-    const inspected = JSON.parse(text(await run(["inspect", root, "--json"])));
+    const inspected = JSON.parse(text(await runHere(["inspect", root, "--json"])));
     assert.equal(inspected.format, "snapstream");
     assert.deepEqual(inspected.snapshots.map(({ index }: { index: string }) => index), ["6", "5"]);
     assert.match(inspected.snapshots[0].files[0].checksum, /^chunks-sha256:[0-9a-f]{64}$/);
@@ -160,7 +160,7 @@ test("cli: newest first; damage is exit code 3, and stays where it is", async ()
     assert.deepEqual([newest.ok, older.ok, newest.bad[0].file, newest.bad[0].chunk], [false, true, "a/state", 1]);
     assert.equal((await runHere(["verify", root, "5"])).code, 0);
     await writeFile(`${root}/snapshot_00000000000000000006/__raft_snapshot_meta`, "rubbish");
-    assert.equal((await run(["ls", root])).code, 3);
+    assert.equal((await runHere(["ls", root])).code, 3);
     assert.notEqual(await listing(root), before); // by this test alone
     assert.include(await listing(root), "snapshot_00000000000000000006/a/state");
   });
@@ -210,7 +210,7 @@ test("cli: serve, pull, and Ctrl-C", async () => {
     const server = start(["serve", `${directory}/a`, "--port", "0", "--json", "--token", "secret"]);
     const line = await new Promise<string>((resolve) => server.stdout.once("data", (part) => resolve(String(part))));
     const { url } = JSON.parse(line) as { url: string };
-    assert.equal((await run(["pull", url, `${directory}/b`])).code, 1); // no token
+    assert.equal((await runHere(["pull", url, `${directory}/b`])).code, 1); // no token
     for (const given of [undefined, "", "Bearer ", "Bearer secrex", "Bearer secret more", "Bearer sécret", "secret"]) {
       const headers: HeadersInit = given === undefined ? {} : { Authorization: given };
       const refused = await fetch(`${url}/snapshots`, { headers });
@@ -220,7 +220,7 @@ test("cli: serve, pull, and Ctrl-C", async () => {
     const pulled = await run(["pull", url, `${directory}/b`, "--token", "secret", "--json"]);
     const result = { index: "8", size: 2_000_000, fetched: 2_000_000, reused: 0, upToDate: false };
     assert.deepEqual(JSON.parse(text(pulled)), result);
-    const again = await run(["pull", url, `${directory}/b`, "--token", "secret"]);
+    const again = await runHere(["pull", url, `${directory}/b`, "--token", "secret"]);
     assert.deepEqual([again.code, text(again)], [0, "snapshot 8: up to date\n"]);
     assert.equal((await runHere(["verify", `${directory}/b`])).code, 0);
     const put = await fetch(`${url}/snapshots/9`, {
@@ -253,7 +253,7 @@ for (
       assert.deepInclude(JSON.parse(text(verified)), { format });
       assert.deepInclude(JSON.parse(text(await runHere(["inspect", whole, "--json"]))).snapshots[0], { index });
       assert.match(text(await runHere(["ls", whole])), new RegExp(`^ *INDEX .*\n *${index} `));
-      const archived = await run(["archive", whole]);
+      const archived = await runHere(["archive", whole]);
       const taken = await run(["unarchive", `${directory}/${format}`], { input: archived.stdout });
       assert.match(text(taken), new RegExp(`^snapshot ${index}: `), taken.stderr);
     }));
@@ -264,7 +264,7 @@ test("cli: verify of what is damaged ends with 3, of what is no snapshot with 1"
     const bytes = new Uint8Array(await readFile("tests/fixtures/consul/small.snap"));
     bytes[700]! ^= 1;
     await writeFile(`${directory}/damaged.snap`, bytes);
-    assert.strictEqual((await run(["verify", `${directory}/damaged.snap`])).code, 3);
+    assert.strictEqual((await runHere(["verify", `${directory}/damaged.snap`])).code, 3);
     await writeFile(`${directory}/none`, noise(1000, 1));
     await mkdir(`${directory}/empty`);
     for (const name of ["none", "nowhere", "empty"]) {

@@ -56,7 +56,7 @@ test("cli: a standby is kept on the disk, and a program goes on with it", () =>
     assert.deepEqual(lines.map((line) => line.split("  ")[0]), ["22", "23", "24", "25"]);
     assert.strictEqual(json(await run(["follow", url, `${root}/standby`, "--once", "--json"])).index, "25");
     await put(3);
-    assert.strictEqual(json(await run(["follow", url, `${root}/standby`, "--once", "--json"])).index, "28");
+    assert.strictEqual(json(await runHere(["follow", url, `${root}/standby`, "--once", "--json"])).index, "28");
     const entry = JSON.parse(text(await runHere(["log", `${root}/standby`, "--from", "28", "--json"])));
     assert.deepEqual([entry.index, entry.term, typeof entry.time], ["28", "1", "string"]);
     const standby = await openReplica(`${root}/standby`);
@@ -95,8 +95,8 @@ test("cli: a server is backed up from beside, again and again, and restored to a
     await put(5);
     assert.deepEqual(json(await run(["backup", url, bucket, "--once", "--json"])), { index: "25", snapshot: "20" });
     await put(5);
-    assert.strictEqual(json(await run(["backup", url, bucket, "--once", "--json"])).index, "30");
-    assert.strictEqual(json(await run(["restore", bucket, `${root}/a`, "--json"])).index, "30");
+    assert.strictEqual(json(await runHere(["backup", url, bucket, "--once", "--json"])).index, "30");
+    assert.strictEqual(json(await runHere(["restore", bucket, `${root}/a`, "--json"])).index, "30");
     const point = json(await runHere(["restore", bucket, `${root}/b`, "--index", "27", "--json"]));
     assert.strictEqual(point.index, "27");
     const restored = await openReplica(`${root}/b`);

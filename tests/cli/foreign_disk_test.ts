@@ -22,10 +22,10 @@ test("cli: what another system wrote is served, and pulled; of a node of braft w
     const reader = await openFormat(await sourceFiles(`${FIXTURES}/braft/names/storage`));
     const node = closing(await serveBraft({ port: 0 }));
     const uri = node.offer(reader);
-    const copied = await run(["pull", uri, `${directory}/copied`, "--json"]);
+    const copied = await runHere(["pull", uri, `${directory}/copied`, "--json"]);
     assert.deepInclude(JSON.parse(text(copied)), { index: "77" }, copied.stderr);
-    assert.strictEqual((await run(["verify", `${directory}/copied`])).code, 0);
-    assert.strictEqual((await run(["pull", uri, uri, `${directory}/both`])).code, 2);
+    assert.strictEqual((await runHere(["verify", `${directory}/copied`])).code, 0);
+    assert.strictEqual((await runHere(["pull", uri, uri, `${directory}/both`])).code, 2);
     await reader.close();
   }));
 
@@ -47,13 +47,15 @@ test("cli: a directory with snapshots of two systems is opened as neither; each 
     for (const part of ["flink/2.1-heap", "hashicorp/small"]) {
       await cp(`${FIXTURES}/${part}`, `${directory}/${part.split("/")[0]}`, { recursive: true });
     }
-    const { code, stderr } = await run(["ls", directory]);
+    const { code, stderr } = await runHere(["ls", directory]);
     assert.deepEqual(
       [code, /several systems, flink and hashicorp: name the directory/.test(stderr)],
       [1, true],
       stderr,
     );
-    for (const part of ["flink", "hashicorp"]) assert.strictEqual((await run(["ls", `${directory}/${part}`])).code, 0);
+    for (const part of ["flink", "hashicorp"]) {
+      assert.strictEqual((await runHere(["ls", `${directory}/${part}`])).code, 0);
+    }
   }));
 
 test("cli: damage ends with 3 and nothing is made of it; what is only packed, or a link to nothing, with 1", () =>
@@ -76,7 +78,7 @@ test("cli: damage ends with 3 and nothing is made of it; what is only packed, or
       const [name, ...more] = args;
       assert.strictEqual((await runHere([name!, `${directory}/damaged`, ...more])).code, 3, name);
     }
-    assert.strictEqual((await run(["archive", `${directory}/damaged`])).code, 3);
+    assert.strictEqual((await runHere(["archive", `${directory}/damaged`])).code, 3);
     assert.isEmpty(await readdir(`${directory}/made`));
     await symlink(`${process.cwd()}/${RDB}`, `${directory}/dump.rdb`);
     assert.strictEqual((await runHere(["verify", `${directory}/dump.rdb`])).code, 0, "a link that somebody names");

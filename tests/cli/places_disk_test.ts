@@ -24,7 +24,7 @@ test("cli: archives and buckets are looked at like directories, and PLACE#INDEX 
     const [root, file, bucket] = [`${directory}/a`, `${directory}/a.snap`, `${directory}/bucket`];
     await saveParts(root, 1n, [1, 2]);
     await saveParts(root, 2n, [1, 3]);
-    assert.strictEqual((await run(["copy", `${root}#1`, file])).code, 0);
+    assert.strictEqual((await runHere(["copy", `${root}#1`, file])).code, 0);
     const storage = await ObjectStorage.open(await DirectoryBucket.open(bucket));
     const writer = await storage.create();
     await pieces(new TextEncoder().encode("hello\n")).pipeTo(writer.file("info.txt"));
@@ -36,9 +36,12 @@ test("cli: archives and buckets are looked at like directories, and PLACE#INDEX 
       assert.strictEqual(typeof listed.snapshots[0].size, "number");
       assert.deepEqual(json(await runHere(["verify", `${place}#1`, "--json"])).snapshots.length, 1);
       assert.lengthOf(json(await runHere(["inspect", place, "--json"])).snapshots, indices.length);
-      assert.match(text(await run(["cat", `${place}#1`, "info.txt"])), /^(index 1|hello)\n$/);
+      assert.match(
+        text(await (place === root ? run : runHere)(["cat", `${place}#1`, "info.txt"])),
+        /^(index 1|hello)\n$/,
+      );
     }
-    const lines = text(await run(["ls", `file://${root}`])).split("\n");
+    const lines = text(await runHere(["ls", `file://${root}`])).split("\n");
     assert.match(lines[0]!, /^INDEX +TERM +SIZE +FILES +AGE +GROUP$/);
     assert.match(lines[1]!, /^ +2 +2 +512 KiB +2 +\d+ \w+ ago +-$/);
     // An archive that is cut short, or changed, is damaged, and nothing of it is left in the temporary directory.
@@ -88,7 +91,7 @@ test("cli: what is no snapshot fails in a line, whatever it is", () =>
       }
     }
     await saveParts(`${directory}/a`, 1n, [1]);
-    const into = await run(["copy", `${directory}/a`, `${directory}/other`]);
+    const into = await runHere(["copy", `${directory}/a`, `${directory}/other`]);
     assert.strictEqual(into.code, 1, "a storage in the middle of something else");
     assert.sameMembers(await readdir(`${directory}/other`), ["below"]);
     assert.strictEqual((await runHere(["cat", `${directory}/a`, "nothing"])).code, 1);
@@ -135,27 +138,27 @@ test("cli: copy between directories, archives, buckets and servers; what is ther
     await saveParts(root, 1n, [1, 2]);
     await (await ObjectStorage.open(await DirectoryBucket.open(bucket))).close();
     await writeFile(`${bucket}/x`, ""); // other things in it, and no index yet: not a place for a storage
-    assert.strictEqual((await run(["copy", root, bucket])).code, 1);
+    assert.strictEqual((await runHere(["copy", root, bucket])).code, 1);
     const server = await serving([root], { SNAPSTREAM_TOKEN: "secret" });
     const env = { SNAPSTREAM_TOKEN: "secret" };
     await writeFile(`${directory}/token`, "secret\n");
-    assert.strictEqual((await run(["ls", server.url])).code, 1, "without the token");
+    assert.strictEqual((await runHere(["ls", server.url])).code, 1, "without the token");
     assert.strictEqual(json(await run(["ls", server.url, "--json"], { env })).snapshots[0].index, "1");
-    assert.strictEqual((await run(["verify", server.url, "--token-file", `${directory}/token`])).code, 0);
+    assert.strictEqual((await runHere(["verify", server.url, "--token-file", `${directory}/token`])).code, 0);
     for (const [from, to] of [[root, "b"], ["b", "c.snap"], ["c.snap", "d"], [server.url, "e"]] as const) {
       const path = from.includes("/") ? from : `${directory}/${from}`;
-      const copied = await run(["copy", path, `${directory}/${to}`], { env });
+      const copied = await (from === root ? run : runHere)(["copy", path, `${directory}/${to}`], { env });
       assert.strictEqual(copied.code, 0, `${from} to ${to}: ${copied.stderr}`);
       assert.strictEqual((await runHere(["verify", `${directory}/${to}`])).code, 0);
       if (to.endsWith(".snap")) continue;
-      const again = await run(["copy", path, `${directory}/${to}`, "--json"], { env });
+      const again = await runHere(["copy", path, `${directory}/${to}`, "--json"], { env });
       assert.isTrue(json(again).upToDate, to);
     }
-    assert.isTrue(json(await run(["pull", server.url, `${directory}/e`, "--json"], { env })).upToDate);
+    assert.isTrue(json(await runHere(["pull", server.url, `${directory}/e`, "--json"], { env })).upToDate);
     const refused = await run(["push", root, server.url], { env });
     assert.strictEqual(refused.code, 1);
     assert.match(refused.stderr, /^snapstream: [^\n]+\n$/);
-    const barred = await run(["pull", server.url, `${directory}/f`]);
+    const barred = await runHere(["pull", server.url, `${directory}/f`]);
     assert.strictEqual(barred.code, 1);
     assert.match(barred.stderr, /^snapstream: [^\n]+\n$/, "one line a failure");
     assert.strictEqual(await server.stop(), 0);
@@ -186,7 +189,7 @@ test("cli: prune of a bucket retires what is too much", () =>
       await writer.commit({ lastIncludedIndex: index, lastIncludedTerm: 1n, peers: [] });
     }
     await storage.close();
-    assert.deepInclude(json(await run(["prune", `${directory}/bucket`, "--keep", "1", "--json"])), { kept: 1 });
+    assert.deepInclude(json(await runHere(["prune", `${directory}/bucket`, "--keep", "1", "--json"])), { kept: 1 });
     assert.lengthOf(json(await runHere(["ls", `${directory}/bucket`, "--json"])).snapshots, 1);
   }));
 

@@ -52,7 +52,12 @@ export async function run(
  * Runs a command in this process, where only its code and what it says are looked at: a process takes a third of a
  * second to start. One at a time, and none that reads standard input.
  */
-export async function runHere(args: readonly string[]): Promise<Outcome> {
+export async function runHere(
+  args: readonly string[],
+  { env = {} }: { readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<Outcome> {
+  const before = Object.keys(env).map((name) => [name, process.env[name]] as const);
+  Object.assign(process.env, env);
   const [stdout, restoreStdout] = captured(process.stdout);
   const [stderr, restoreStderr] = captured(process.stderr);
   try {
@@ -61,6 +66,10 @@ export async function runHere(args: readonly string[]): Promise<Outcome> {
   } finally {
     restoreStdout();
     restoreStderr();
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
   }
 }
 

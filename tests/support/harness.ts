@@ -7,6 +7,18 @@ import { threadsIdle, threadsSettled, watchThreads } from "./threads.ts";
 
 export { assert };
 
+// Chai asks for each byte whether the two are deeply equal: only what differs is for it, to say where.
+const { deepEqual } = assert;
+assert.deepEqual = (actual: unknown, expected: unknown, message?: string) => {
+  if (!isSameBytes(actual, expected)) deepEqual(actual, expected, message);
+};
+
+function isSameBytes(a: unknown, b: unknown): boolean {
+  if (!(a instanceof Uint8Array && b instanceof Uint8Array) || a.constructor !== b.constructor) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return a.length === b.length;
+}
+
 export interface Case {
   readonly name: string;
   readonly run: () => void | Promise<void>;

@@ -59,7 +59,7 @@ async function* pieces(blocks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
   }
 }
 
-/** The next file; nothing at the end of the archive. Go says the size of one of 8 GiB or more before it, as PAX. */
+/** The next file; nothing at the end of the archive. Of 8 GiB or more Go says the size before it, as PAX does. */
 export async function nextEntry(reader: PieceReader, archive: string): Promise<TarEntry | undefined> {
   const entry = await nextHeader(reader, archive);
   if (entry?.type !== Type.PAX) return entry;

@@ -57,6 +57,28 @@ function shown(value: unknown): string {
   }
 }
 
+/** Reports whether a server can have this address. Chromium takes any host, and escapes what none can have. */
+export function isHttp({ protocol, hostname }: URL): boolean {
+  return (protocol === "http:" || protocol === "https:") && !hostname.includes("%");
+}
+
+/** Checks the address of a server. Of an address that is none, the message shows nothing that may be a secret. */
+export function checkAddress(value: unknown, what: string): URL {
+  const text = typeof value === "string" || isOf(value, URL) ? String(value) : undefined;
+  if (text === undefined) throw unfit(what, "the address of a server: a string or a URL", value);
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url !== undefined && isHttp(url) && url.hash === "") return url;
+  const why = url?.hash ? "has a fragment, which no server sees" : "is no address of a server (http: or https:)";
+  const source = withoutSecret(text);
+  throw new SnapshotError("MALFORMED", `${what} ${why}: ${JSON.stringify(source)}`, { source });
+}
+
+/** The part of an address that surely is no secret: all of a short and plain one, else what stands for a protocol. */
+export function withoutSecret(text: string): string {
+  const [, protocol = "", rest] = /^([a-z][a-z0-9+.-]{0,20}:\/*)?([^]*)$/i.exec(text.slice(0, 100))!;
+  return text.length <= 60 && !/[@?#:&=]/.test(rest!) ? text : `${protocol}…`;
+}
+
 /** The kind of an object, by its tag and its class. */
 function kindOf(value: object): string {
   const tag = tagOf(value);

@@ -113,15 +113,14 @@ export class SnapshotError extends Error {
     super(message, cause === undefined ? undefined : { cause });
     this.name = code === "CANCELLED" ? "AbortError" : "SnapshotError";
     this.code = code;
-    this.fields = fields;
+    this.fields = Object.defineProperty(fields, "toJSON", { value: () => plainFields(fields) });
   }
 
   /** Returns what `JSON.stringify` writes of it: code, message and fields, bigints as strings; and what caused it. */
   toJSON(): Record<string, unknown> {
     const { name, code, message, fields, cause } = this;
-    const plain = Object.entries(fields).map(([key, value]) => [key, typeof value === "bigint" ? `${value}` : value]);
     return {
-      ...{ name, code, message, ...Object.fromEntries(plain) },
+      ...{ name, code, message, ...plainFields(fields) },
       ...cause !== undefined && { cause: cause instanceof SnapshotError ? cause.toJSON() : messageOf(cause) },
     };
   }
@@ -160,6 +159,11 @@ export class SnapshotError extends Error {
   get actual(): string | number | bigint | undefined {
     return this.fields.actual;
   }
+}
+
+function plainFields(fields: SnapshotErrorFields): Record<string, unknown> {
+  const plain = Object.entries(fields).map(([key, value]) => [key, typeof value === "bigint" ? `${value}` : value]);
+  return Object.fromEntries(plain);
 }
 
 /**

@@ -1,37 +1,9 @@
 // What the package exports: each name from one entry; and each name of `.` where its documentation shows its use.
 
+import { type Documented, entries, symbolsOf } from "./support/exported.ts";
 import { assert, test } from "./support/harness.ts";
 
-const ROOT = new URL("../", import.meta.url);
 const CATEGORIES = ["Errors", "Replica", "State", "Storage", "Streams", "Transfer"];
-
-interface Documented {
-  readonly name: string;
-  readonly declarations: readonly {
-    readonly jsDoc?: {
-      readonly doc?: string;
-      readonly tags?: readonly { readonly kind: string; readonly doc?: string }[];
-    };
-  }[];
-}
-
-async function entries(): Promise<[name: string, path: string][]> {
-  const { exports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
-  return Object.entries(exports as Record<string, string>);
-}
-
-/** Returns the symbols that an entry exports. */
-async function symbolsOf(path: string): Promise<Documented[]> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["doc", "--json", "--no-lock", path],
-    cwd: ROOT,
-  }).output();
-  assert.isTrue(success, new TextDecoder().decode(stderr));
-  const { nodes } = JSON.parse(new TextDecoder().decode(stdout)) as {
-    nodes: Record<string, { symbols: Documented[] }>;
-  };
-  return Object.values(nodes).flatMap(({ symbols }) => symbols);
-}
 
 function tagsOf({ declarations }: Documented, kind: string): string[] {
   return declarations.flatMap(({ jsDoc }) => jsDoc?.tags ?? [])

@@ -57,14 +57,17 @@ export class BackupBucket {
     this.#bucket = new RetryingBucket(bucket, prefix);
   }
 
-  /** Lists the segments, by their first entries. */
+  /**
+   * Lists the segments, by their first entries: each once, and in their order, whatever the bucket's is (that of S3's
+   * directory buckets is none). What is collected depends on it.
+   */
   async segments(signal?: AbortSignal): Promise<ListedSegment[]> {
-    const found: ListedSegment[] = [];
+    const found = new Map<string, ListedSegment>();
     for await (const { key, size } of this.#bucket.list("log/", signal)) {
       const digits = key.slice("log/".length);
-      if (new RegExp(`^[0-9]{${INDEX_DIGITS}}$`).test(digits)) found.push({ key, first: BigInt(digits), size });
+      if (new RegExp(`^[0-9]{${INDEX_DIGITS}}$`).test(digits)) found.set(key, { key, first: BigInt(digits), size });
     }
-    return found; // in the order of their keys
+    return [...found.values()].sort((a, b) => a.first < b.first ? -1 : 1);
   }
 
   /** The full key of an object, for messages. */

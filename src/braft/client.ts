@@ -5,10 +5,12 @@
  */
 
 import type { Socket } from "node:net";
+import { withoutSecret } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import { backoff, IdleTimer, LinkedAbort, pause } from "../async/mod.ts";
+import { backoff, onAbort, pause } from "../async/mod.ts";
 import { MANIFEST_NAME, MAX_MANIFEST_BYTES, SnapshotManifest } from "../snapshot/mod.ts";
 import type { Throttle } from "../stream/mod.ts";
+import { ExchangeWatch } from "../transfer/mod.ts";
 import { CODES, decodePart, decodeSegments, encodeGetFile, type Frame, FrameReader } from "./frames.ts";
 
 /** Bytes that are asked for at a time: as braft's followers do. */
@@ -35,7 +37,8 @@ export function parseAddress(uri: string): BraftAddress {
   if (reader !== undefined && Number(port) > 0 && Number(port) < 65_536 && BigInt.asIntN(64, reader) === reader) {
     return { host: host!.replace(/^\[|\]$/g, ""), port: Number(port), reader };
   }
-  throw new SnapshotError("MALFORMED", `The uri ${JSON.stringify(uri)} is not remote://HOST:PORT/ID`, { source: uri });
+  const source = withoutSecret(uri);
+  throw new SnapshotError("MALFORMED", `The uri ${JSON.stringify(source)} is not remote://HOST:PORT/ID`, { source });
 }
 
 /** A part of a file that came. */
@@ -167,14 +170,18 @@ export class BraftClient {
     most: number,
     signal: AbortSignal | undefined,
   ): Promise<Frame> {
-    const abort = new LinkedAbort(signal);
-    const silence = new IdleTimer(this.#timeout, () => abort.abort(this.#late()));
-    silence.resume();
+    const watch = new ExchangeWatch(this.#uri, this.#timeout);
+    const unlink = onAbort(signal, (reason) => watch.stop(reason));
     const stop = () => this.#drop();
-    abort.signal.addEventListener("abort", stop);
+    watch.signal.addEventListener("abort", stop);
     try {
-      const { socket, frames } = this.#connection ??= await this.#connect();
-      if (abort.signal.aborted) throw this.#late();
+      watch.resume();
+      const { socket, frames } = this.#connection ??= await this.#connect(watch.signal);
+      watch.signal.throwIfAborted();
+      frames.onBytes = (bytes) => { // they are progress, however many are still to come
+        watch.received(bytes);
+        watch.resume();
+      };
       const correlation = ++this.#correlation;
       socket.write(encodeGetFile(correlation, {
         ...{ reader: this.#address.reader, name, count, offset: BigInt(offset), partly: true },
@@ -185,17 +192,13 @@ export class BraftClient {
       return frame;
     } catch (error) {
       throwIfCancelled(signal);
-      if (abort.signal.aborted) throw this.#late();
+      watch.signal.throwIfAborted();
       throw error instanceof SnapshotError && error.code !== "MALFORMED" ? error : this.#gone(error);
     } finally {
-      abort.signal.removeEventListener("abort", stop);
-      abort.unlink();
-      silence.pause();
+      watch.signal.removeEventListener("abort", stop);
+      watch.pause();
+      unlink();
     }
-  }
-
-  #late(): SnapshotError {
-    return new SnapshotError("TIMEOUT", `${this.#uri} has not answered for ${this.#timeout} ms`, { source: this.#uri });
   }
 
   #gone(cause: unknown): SnapshotError {
@@ -204,16 +207,15 @@ export class BraftClient {
     });
   }
 
-  async #connect(): Promise<{ readonly socket: Socket; readonly frames: FrameReader }> {
+  async #connect(signal: AbortSignal): Promise<{ readonly socket: Socket; readonly frames: FrameReader }> {
     const { connect } = await import("node:net");
     const { host, port } = this.#address;
     const socket = connect({ host, port, noDelay: true });
-    const silence = new IdleTimer(this.#timeout, () => socket.destroy(this.#late()));
-    silence.resume();
+    const unlink = onAbort(signal, () => socket.destroy(new Error("nobody waits for it any more")));
     try {
       await new Promise<void>((resolve, reject) => socket.once("error", reject).once("connect", resolve));
     } finally {
-      silence.pause();
+      unlink();
     }
     socket.on("error", () => {}); // the reading fails with it
     return { socket, frames: new FrameReader(socket) };

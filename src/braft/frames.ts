@@ -218,6 +218,8 @@ export function decodeSegments(
 
 /** Cuts frames out of what a connection sends. */
 export class FrameReader {
+  /** Is told of the bytes that come. */
+  onBytes: (bytes: number) => void = () => {};
   readonly #pieces: AsyncIterator<Uint8Array>;
   #bytes: Uint8Array = new Uint8Array(0);
 
@@ -255,6 +257,7 @@ export class FrameReader {
     while (length < count) {
       const { done, value } = await this.#pieces.next();
       if (done === true) break;
+      this.onBytes(value.length);
       parts.push(value);
       length += value.length;
     }

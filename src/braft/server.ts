@@ -10,6 +10,7 @@ import { checkOptions, checkString, checkTimeout, integer, limitOf, required } f
 import { hasCode, messageOf, SnapshotError } from "../errors.ts";
 import { checkReader, MANIFEST_NAME, SnapshotManifest, type SnapshotReader } from "../snapshot/mod.ts";
 import { checkThrottle, type Throttle } from "../stream/mod.ts";
+import { Connections } from "../transfer/mod.ts";
 import { CODES, decodeGetFile, encodeError, encodePart, type Frame, FrameReader, type GetFile } from "./frames.ts";
 import { FileCursor } from "./file_cursor.ts";
 
@@ -17,6 +18,7 @@ import { FileCursor } from "./file_cursor.ts";
 const MAX_REQUEST = 64 * 1024;
 /** The most bytes of an answer, whatever is asked for; a follower asks for 128 KiB. */
 const MAX_PART = 4 * 1024 * 1024;
+/** Connections at a time: of too many one goes, of the address that has the most. */
 const MAX_CONNECTIONS = 1024;
 /** How long a throttle may hold an answer; a follower waits ten seconds. */
 const MAX_HELD = 5000;
@@ -109,15 +111,18 @@ export async function serveBraft(options: BraftServerOptions): Promise<BraftServ
   const { createServer } = await import("node:net");
   const offers = new Map<bigint, SnapshotReader>();
   const sockets = new Set<Socket>();
+  const connections = new Connections(MAX_CONNECTIONS);
   const server = createServer((socket) => {
     sockets.add(socket);
+    connections.add(socket);
     socket.once("close", () => sockets.delete(socket));
     socket.on("error", () => {}); // it is closed then, which the reading sees
     if (stallLimit < Infinity) socket.setTimeout(Math.min(stallLimit, LONGEST_WAIT), () => void socket.destroy());
     socket.setNoDelay(true);
-    answerAll(socket, offers, throttle).catch(() => {}).finally(() => socket.destroy());
+    answerAll(socket, offers, throttle, () => connections.answering(socket)).catch(() => {}).finally(() =>
+      socket.destroy()
+    );
   });
-  server.maxConnections = MAX_CONNECTIONS;
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, hostname, resolve));
   const actual = (server.address() as AddressInfo).port;
   const prefix = `remote://${hostname}:${actual}/`;
@@ -151,6 +156,7 @@ async function answerAll(
   socket: Socket,
   offers: ReadonlyMap<bigint, SnapshotReader>,
   throttle: Throttle | undefined,
+  answering: () => () => void,
 ): Promise<void> {
   const frames = new FrameReader(socket);
   const cursor = new FileCursor();
@@ -158,6 +164,7 @@ async function answerAll(
     for (;;) {
       const frame = await frames.next(MAX_REQUEST);
       if (frame === undefined) return;
+      const answered = answering();
       const answer = await answerOf(frame, offers, cursor, throttle);
       await new Promise<void>((resolve, reject) => {
         socket.once("close", reject);
@@ -167,6 +174,7 @@ async function answerAll(
           else reject(error);
         });
       });
+      answered();
     }
   } finally {
     await cursor.close();

@@ -37,6 +37,9 @@ export function parseArguments(command: Command, args: readonly string[]): Given
   try {
     const { values, positionals } = parseArgs(config);
     if (values["help"] === true) return "help";
+    // What an unset variable of a shell gives: as the name of a directory it would be the one that one is in.
+    const empty = (positionals as string[]).indexOf("");
+    if (empty >= 0) throw new UsageError(`Argument ${empty + 1} is empty`);
     const texts: Record<string, string> = {};
     const flags = new Set<string>();
     for (const [name, value] of Object.entries(values)) {

@@ -6,7 +6,7 @@
 
 import { able, checkFunction } from "../checks.ts";
 import type { SnapshotError } from "../errors.ts";
-import type { LogEntry } from "../state/mod.ts";
+import { Entry, type LogEntry } from "../state/mod.ts";
 import { DataParts, FIRST_PART } from "./data_parts.ts";
 import {
   type EntryRow,
@@ -167,7 +167,8 @@ class DurableObjectTables implements SqlTables<DurableRow> {
   }
 
   whole(entry: LogEntry, { rest }: DurableRow): LogEntry {
-    return rest === 0 ? entry : { ...entry, data: this.#parts.read(entry.index, entry.data, rest) };
+    const { index, term, data, time, configuration } = entry;
+    return rest === 0 ? entry : new Entry(index, term, this.#parts.read(index, data, rest), time, configuration);
   }
 
   term(index: bigint): unknown {

@@ -5,6 +5,7 @@
  */
 
 import type { KnownFollower } from "../log/mod.ts";
+import { withJson } from "../stream/mod.ts";
 import type { Clock } from "./clock.ts";
 import type { Member } from "./purge.ts";
 
@@ -62,11 +63,9 @@ export class LogFollowers {
   /** Returns all with their names, the one that was heard of last first. */
   named(): readonly KnownFollower[] {
     const now = this.#clock.monotonic();
-    return [...this.#members].reverse().map(([name, { matchIndex, lastSeen }]) => ({
-      name,
-      matchIndex,
-      silence: Math.max(now - lastSeen, 0),
-    }));
+    return [...this.#members].reverse().map(([name, { matchIndex, lastSeen }]) =>
+      withJson({ name, matchIndex, silence: Math.max(now - lastSeen, 0) })
+    );
   }
 
   /**

@@ -6,7 +6,7 @@
 
 import { hasCode, throwIfCancelled } from "../errors.ts";
 import { checkOrder, type LogStorage } from "../log/mod.ts";
-import type { LogEntry } from "../state/mod.ts";
+import { Entry, type LogEntry } from "../state/mod.ts";
 import { batchesOf } from "./any_log.ts";
 import type { ExecutorEvent } from "./events.ts";
 import { closed, type FsmCaller } from "./fsm_caller.ts";
@@ -119,11 +119,12 @@ export class OwnLogFollower {
 
   /** Appends an entry, of which the machine has validated the data; resolves once it was applied. */
   async propose(entry: Pick<LogEntry, "data" | "configuration">, validated?: unknown): Promise<LogEntry> {
+    const { data, configuration } = entry;
     const [proposed] = await this.#enqueue([validated], (last) => {
       this.#context.checkLeads(); // here, so that nothing is appended that was queued before somebody else led
       const term = this.#term ?? (last.term > 0n ? last.term : FIRST_TERM);
       this.#time = Math.max(this.#time, this.#fsm.time, Math.floor(this.#context.now()));
-      return [{ ...entry, index: last.index + 1n, term, time: this.#time }];
+      return [new Entry(last.index + 1n, term, data, this.#time, configuration)];
     });
     return proposed!;
   }

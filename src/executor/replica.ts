@@ -8,7 +8,7 @@ import { checkConfiguration, checkEntry, type Configuration, type LogEntry, type
 import type { ReplicaOptions } from "./replica_options.ts";
 import { checkIndex, checkOptions, copyBytes, isReadable, listOf, required, unfit } from "../checks.ts";
 import { SnapshotError, throwIfCancelled } from "../errors.ts";
-import { ownConfiguration, ownContent, type ServedLog } from "../log/mod.ts";
+import { ownConfiguration, ownEntry, type ServedLog } from "../log/mod.ts";
 import { isPassed, type SnapshotInfo, type SnapshotMeta, type SnapshotStorage } from "../snapshot/mod.ts";
 import { listenerOf, withJson } from "../stream/mod.ts";
 import { onEnd, Operation } from "../async/mod.ts";
@@ -94,7 +94,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     }, options);
     this.#executor = executor;
     const install = async (notification: InstallNotification, signal: AbortSignal) => {
-      const found = await onNotification?.(notification, signal);
+      const found = await onNotification?.(withJson(notification), signal);
       throwIfCancelled(signal); // it was cancelled meanwhile: nobody would see what is installed now
       return found && found.sources.length > 0 ? { install: this.#install(found.sources, found.options) } : undefined;
     };
@@ -172,6 +172,7 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
    * Changes the membership: appends an entry that says so.
    *
    * @param configuration the members from that entry on; snapshots say who they were
+   * @throws {SnapshotError} as {@linkcode propose}; `MALFORMED`
    */
   async reconfigure(configuration: Configuration): Promise<LogEntry> {
     if (configuration === undefined) throw unfit("configuration", "an object", configuration);
@@ -191,12 +192,12 @@ export class Replica<M extends StateMachine> implements AsyncDisposable {
     if (!Array.isArray(entries)) throw unfit("entries", "an array", entries);
     const own = Array.from(entries as readonly LogEntry[], (entry, i): LogEntry => {
       checkEntry(entry, `entries[${i}]`);
-      return { index: entry.index, term: entry.term, ...ownContent(entry, `entries[${i}]`) };
+      return ownEntry(entry, `entries[${i}]`);
     });
     await this.#follower.append(own);
   }
 
-  /** The entries of the log from an index on, to be given to other replicas. */
+  /** The entries of the log from an index on, to be given to other replicas; throws `NOT_FOUND` if it was purged. */
   entries(from: bigint): AsyncIterable<LogEntry> {
     checkIndex(from, "from");
     return entriesOf(this.#log, from);

@@ -6,6 +6,7 @@
 
 import { SnapshotError } from "../errors.ts";
 import type { EncodedBatch, KnownFollower, LogAnswers, LogStatus, LogStorage, ServedLog } from "../log/mod.ts";
+import { withJson } from "../stream/mod.ts";
 import { LogRoute } from "../transfer/server/mod.ts";
 import type { Leadership } from "./leadership.ts";
 import type { LogFeed } from "./log_feed.ts";
@@ -48,7 +49,8 @@ export class ReplicaLog implements ServedLog {
 
   status(): LogStatus {
     const { role, leader, term } = this.#leadership;
-    return { first: this.#log.firstIndex, last: this.#feed.last, term, group: this.#group(), role, leader };
+    const { firstIndex: first } = this.#log;
+    return withJson({ first, last: this.#feed.last, term, group: this.#group(), role, leader });
   }
 
   async digest(index: bigint): Promise<Uint8Array | undefined> {

@@ -46,6 +46,11 @@ export interface SourceFiles {
    * @throws {SnapshotError} `NOT_FOUND`, `UNAVAILABLE`, `FORBIDDEN`
    */
   open(name: string): Promise<SourceFile>;
+  /**
+   * Opens the file beside one that stands alone whose name is that of this one and `suffix`; nothing if there is none.
+   * Absent where nobody can look beside it.
+   */
+  beside?(suffix: string): Promise<SourceFile | undefined>;
 }
 
 /**

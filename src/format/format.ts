@@ -75,6 +75,8 @@ export interface FormatEntry {
   readonly namespace?: unknown;
   /** The key group, where the format has them. */
   readonly keyGroup?: number;
+  /** When it expires, if it does, in milliseconds since 1970: it is listed however long ago that was. */
+  readonly expires?: bigint;
 }
 
 /** Options of {@linkcode FormatReader.entries}. */
@@ -108,7 +110,8 @@ export interface FormatReader extends SnapshotReader {
    */
   verify(options?: VerifyOptions): Operation<FormatVerifyResult>;
   /**
-   * Its keys and values, one after the other; nothing is held but a page or a block.
+   * Its keys and values, one after the other; nothing is held but a page or a block. A state that cannot be read is
+   * passed over, and {@linkcode verify} names it, unless it was asked for by its name.
    *
    * @throws {SnapshotError} `UNSUPPORTED` where the state is opaque
    */

@@ -18,7 +18,7 @@ import {
   type SnapshotMeta,
   type VerifyOptions,
 } from "../snapshot/mod.ts";
-import { streamFrom } from "../stream/mod.ts";
+import { streamFrom, withJson } from "../stream/mod.ts";
 import type { BlockOptions } from "./files.ts";
 import type { FormatEntriesOptions, FormatEntry, FormatReader, FormatVerifyResult, System } from "./format.ts";
 
@@ -76,6 +76,7 @@ export interface ForeignSnapshot {
 /** A snapshot of another system. */
 export class ForeignReader implements FormatReader {
   readonly manifest: SnapshotManifest;
+  readonly details: Readonly<Record<string, unknown>>;
   readonly #snapshot: ForeignSnapshot;
   readonly #files: ReadonlyMap<string, FormatFile>;
   readonly #closing = new AbortController();
@@ -83,6 +84,7 @@ export class ForeignReader implements FormatReader {
   private constructor(snapshot: ForeignSnapshot, manifest: SnapshotManifest) {
     this.#snapshot = snapshot;
     this.manifest = manifest;
+    this.details = withJson(snapshot.details);
     this.#files = new Map(snapshot.files.map((file) => [file.name, file]));
   }
 
@@ -94,10 +96,6 @@ export class ForeignReader implements FormatReader {
 
   get system(): System {
     return this.#snapshot.system;
-  }
-
-  get details(): Readonly<Record<string, unknown>> {
-    return this.#snapshot.details;
   }
 
   get meta(): SnapshotMeta {
@@ -195,7 +193,7 @@ export class ForeignReader implements FormatReader {
     for await (const entry of entries(options)) {
       throwIfCancelled(options.signal);
       this.#checkOpen();
-      if (options.space === undefined || entry.space === options.space) yield entry;
+      if (options.space === undefined || entry.space === options.space) yield withJson(entry);
     }
   }
 
@@ -228,6 +226,25 @@ async function* held(
   }
   check.end();
   if (before !== undefined) yield before;
+}
+
+/**
+ * Refuses snapshots of several groups, jobs or nodes: by their indices they are in no order, and none is meant more than
+ * another.
+ *
+ * @param found the snapshots
+ * @param pathOf their paths, of which all but the last part is to be the same
+ * @param system names them in errors
+ */
+export function ofOnePlace<T>(found: T[], pathOf: (one: T) => string, system: System): T[] {
+  const [first, second] = new Set(found.map((one) => pathOf(one).replace(/[^/]*\/?$/, "")));
+  if (first === undefined || second === undefined) return found;
+  const places = `${JSON.stringify(first)} and ${JSON.stringify(second)}`;
+  throw new SnapshotError(
+    "UNSUPPORTED",
+    `There are snapshots of ${system} in several directories, ${places}: name the one that is meant`,
+    { actual: places },
+  );
 }
 
 /** The snapshot of an index among those that are listed, or the first. */

@@ -6,6 +6,7 @@
 
 import { able, checkIndex, checkOptions, listOf, oneOf } from "../checks.ts";
 import { SnapshotError } from "../errors.ts";
+import { withJson } from "../stream/mod.ts";
 import type { SourceFiles } from "./files.ts";
 import type { Detection, Format, FormatReader, FormatSnapshot, OpenFormatOptions, System } from "./format.ts";
 import { braft, jraft, outsideOfBraft } from "./braft/mod.ts";
@@ -81,7 +82,8 @@ export async function listFormat(
   files: SourceFiles,
   options: OpenFormatOptions = {},
 ): Promise<readonly FormatSnapshot[]> {
-  return await (await formatOf(files, options)).list(files);
+  const listed = await (await formatOf(files, options)).list(files);
+  return listed.map(({ index, term, size, name }) => withJson({ index, term, size, name }));
 }
 
 /**

@@ -6,7 +6,7 @@
 
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import { SnapshotError } from "../errors.ts";
-import type { Configuration, LogEntry } from "../state/mod.ts";
+import { type Configuration, Entry, type LogEntry } from "../state/mod.ts";
 import { nats } from "./nats.ts";
 
 /** The header that marks a message as an entry; its value is the version. */
@@ -81,8 +81,8 @@ export function entryOf({ sequence: index, message }: Delivered, stream: string)
   const id = all!.get(MESSAGE_ID);
   const text = all!.get(CONFIGURATION);
   // A copy: received messages share one buffer, and a machine that keeps a command would keep all of it.
-  const entry = { index, term: TERM, data: data.slice() };
-  return { entry: text === "" ? entry : { ...entry, configuration: configurationOf(text, index, stream) }, id };
+  const configuration = text === "" ? undefined : configurationOf(text, index, stream);
+  return { entry: new Entry(index, TERM, data.slice(), undefined, configuration), id };
 }
 
 function configurationOf(text: string, index: bigint, stream: string): Configuration {

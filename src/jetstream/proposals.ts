@@ -8,7 +8,7 @@ import type { JetStreamManager } from "@nats-io/jetstream";
 import type { Subscription } from "@nats-io/nats-core";
 import { checkIndex, checkOptions, checkSignal } from "../checks.ts";
 import { cancelled, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import type { LogEntry } from "../state/mod.ts";
+import { Entry, type LogEntry } from "../state/mod.ts";
 import { headersOf, MESSAGE_ID, type Received, TERM } from "./entry.ts";
 import { acknowledged, Interrupted, isNoMessage, isSilent, isWrongSequence, passes, wrap } from "./errors.ts";
 import type { JetStreamConnection } from "./connection.ts";
@@ -96,7 +96,7 @@ export class Proposals {
     try {
       const key = String(++this.#count);
       const index = await this.#send(key, entry, options);
-      return { entry: { ...entry, index, term: TERM }, id: this.#idOf(key) };
+      return { entry: new Entry(index, TERM, entry.data, entry.time, entry.configuration), id: this.#idOf(key) };
     } finally {
       this.#semaphore.leave();
     }

@@ -21,7 +21,7 @@
 
 import { MAX_INDEX } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
-import type { Configuration, LogEntry } from "../state/mod.ts";
+import { type Configuration, Entry, type LogEntry } from "../state/mod.ts";
 import { equal, list, message, one } from "../stream/mod.ts";
 import { MAX_TIME } from "./log.ts";
 
@@ -175,10 +175,7 @@ class EntryReader {
         { index },
       );
     }
-    if (members !== undefined) {
-      return { index, term, data, configuration: members, ...(time !== undefined && { time }) };
-    }
-    return time === undefined ? { index, term, data } : { index, term, data, time };
+    return new Entry(index, term, data, time, members);
   }
 
   #has(tag: number): boolean {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkConfiguration, type Configuration, type LogEntry } from "../state/mod.ts";
+import { checkConfiguration, type Configuration, Entry, type LogEntry } from "../state/mod.ts";
 import { checkBytes, checkIndex, copyBytes, integer, unfit } from "../checks.ts";
 import { messageOf, SnapshotError } from "../errors.ts";
 
@@ -175,6 +175,12 @@ export function ownContent(
     ...(configuration !== undefined && { configuration: ownConfiguration(configuration) }),
     ...(time !== undefined && { time }),
   };
+}
+
+/** An entry, as {@linkcode ownContent}; its index and term were checked. */
+export function ownEntry(entry: LogEntry, what: string): LogEntry {
+  const { data, time, configuration } = ownContent(entry, what);
+  return new Entry(entry.index, entry.term, data, time, configuration);
 }
 
 /** A copy of a checked configuration. */

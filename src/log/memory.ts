@@ -9,7 +9,7 @@ import { SnapshotError } from "../errors.ts";
 import { boundGroup } from "../snapshot/mod.ts";
 import type { LogEntry } from "../state/mod.ts";
 import { baseDigest, checkDigest, LogChain } from "./chain.ts";
-import { checkFollows, type LogStorage, ownContent, purged } from "./log.ts";
+import { checkFollows, type LogStorage, ownEntry, purged } from "./log.ts";
 
 /**
  * Keeps entries in memory: for tests, and where another node stores them.
@@ -51,7 +51,7 @@ export class MemoryLog implements LogStorage {
   async append(entries: readonly LogEntry[]): Promise<void> {
     const lastTerm = this.#entries.at(-1)?.term ?? this.#termBefore;
     for (const entry of checkFollows(entries, this.lastIndex, lastTerm)) {
-      this.#entries.push({ index: entry.index, term: entry.term, ...ownContent(entry, "entry") });
+      this.#entries.push(ownEntry(entry, "entry"));
       this.#byteLength += entry.data.length;
     }
   }

@@ -6,7 +6,7 @@
 
 import { messageOf, SnapshotError } from "../errors.ts";
 import { checkGroup, MAX_INDEX } from "../snapshot/mod.ts";
-import type { Configuration, LogEntry } from "../state/mod.ts";
+import { type Configuration, Entry, type LogEntry } from "../state/mod.ts";
 import { MAX_TIME } from "./log.ts";
 
 /**
@@ -57,14 +57,14 @@ export function entryOf(row: EntryRow | undefined, index: bigint, leastTerm: big
   if (!isNumber(term, leastTerm)) throw damaged(path, `the term of entry ${index} is ${String(written)}`);
   if (!(data instanceof Uint8Array)) throw damaged(path, `entry ${index} has no bytes`, index);
   if (time !== null && !isTime(time)) throw damaged(path, `the time of entry ${index} is ${String(time)}`);
-  if (configuration === null) return time === null ? { index, term, data } : { index, term, data, time: Number(time) };
-  return {
+  const at = time === null ? undefined : Number(time);
+  return new Entry(
     index,
     term,
     data,
-    configuration: configurationOf(configuration, index, path),
-    ...(time !== null && { time: Number(time) }),
-  };
+    at,
+    configuration === null ? undefined : configurationOf(configuration, index, path),
+  );
 }
 
 /** The name of the group, if there is a row with one. */

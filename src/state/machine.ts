@@ -21,7 +21,8 @@ export interface Configuration {
 }
 
 /**
- * An entry of a replicated log.
+ * An entry of a replicated log. Logs and replicas give entries that are JSON, too: index and term as strings, the data
+ * in hexadecimal.
  *
  * @category State
  * @see {@linkcode commandCodec}

@@ -7,6 +7,7 @@
 export * from "./bytes_machine.ts";
 export * from "./codecs/mod.ts";
 export * from "./database/mod.ts";
+export * from "./entry.ts";
 export type { IncrementalOptions } from "./format/mod.ts";
 export * from "./key_groups.ts";
 export * from "./key_value.ts";

@@ -8,9 +8,13 @@ import { neverThrowing } from "../async/mod.ts";
 import { SnapshotError } from "../errors.ts";
 import { toHex } from "./bytes.ts";
 
+/** What `JSON.stringify` writes of an object: large numbers as text, bytes in hexadecimal, all that errors say. */
+export function toJSON(this: object): Record<string, unknown> {
+  return plain(this, said) as Record<string, unknown>;
+}
+
 /** Adds `toJSON` to an object. It is not enumerable: the object can be cloned, compared and spread. */
 export function withJson<T extends object>(members: T): T & { toJSON(): Record<string, unknown> } {
-  const toJSON = () => plain(members, said) as Record<string, unknown>;
   return Object.defineProperty({ ...members }, "toJSON", { value: toJSON }) as ReturnType<typeof withJson<T>>;
 }
 

@@ -16,7 +16,7 @@ export * from "./digest.ts";
 export * from "./digest_index.ts";
 export { fetchBytes } from "./fetch_bytes.ts";
 export * from "./from.ts";
-export { listenerOf, plain, withJson } from "./json.ts";
+export { listenerOf, plain, toJSON, withJson } from "./json.ts";
 export * from "./message.ts";
 export * from "./byte_buffer.ts";
 export * from "./progress.ts";

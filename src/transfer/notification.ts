@@ -24,6 +24,8 @@ import { tellable } from "./wire.ts";
 
 /** The longest name of a leader, in bytes. */
 const MAX_LEADER = 255;
+/** The most sources: each of them is asked, whoever names them. */
+const MAX_SOURCES = 64;
 
 /**
  * The message of a leader.
@@ -53,7 +55,7 @@ export interface InstallNotification {
   };
   /** The leader's group, if it has one: a replica of another group takes no notice. */
   readonly group?: string;
-  /** Where the leader would get a snapshot from, as addresses; the follower decides. */
+  /** Where the leader would get a snapshot from, as at most 64 addresses; the follower decides. */
   readonly sources?: readonly string[];
 }
 
@@ -119,8 +121,14 @@ export function checkNotification(notification: InstallNotification): InstallNot
       silentFor: required(duration()),
     }),
     group: checkGroup,
-    sources: listOf(checkString),
+    sources: checkSourceList,
   }, "notification");
+}
+
+/** Checks the sources. */
+function checkSourceList(value: unknown, what: string): void {
+  listOf(checkString)(value, what);
+  if ((value as readonly string[]).length > MAX_SOURCES) throw unfit(what, `at most ${MAX_SOURCES} addresses`, value);
 }
 
 /** Checks the name of a leader. */
@@ -153,9 +161,7 @@ function finite(ms: number): number {
 export function parseNotification(bytes: Uint8Array): InstallNotification {
   const { term, firstAvailable, leader, group, sources } = parseObject(bytes);
   const { index, term: entryTerm } = (firstAvailable ?? {}) as Record<string, unknown>;
-  if (sources !== undefined && !(Array.isArray(sources) && sources.every((source) => typeof source === "string"))) {
-    throw wrong("sources");
-  }
+  if (sources !== undefined) checkSourceList(sources, "sources");
   return {
     term: numberOf(term, "term"),
     firstAvailable: {
@@ -271,7 +277,8 @@ export function isUsual({ hostname, username, password }: URL): boolean {
 export function checkSources({ sources = [] }: InstallNotification, isAllowed: (source: URL) => boolean): void {
   for (const [i, source] of sources.entries()) {
     const url = URL.canParse(source) ? new URL(source) : undefined;
-    if (url !== undefined && (url.protocol === "http:" || url.protocol === "https:") && isAllowed(url)) continue;
+    const isWeb = url?.protocol === "http:" || url?.protocol === "https:";
+    if (isWeb && isAllowed(url!) === true) continue; // a promise, of one that is async, is not true
     throw new SnapshotError(
       "FORBIDDEN",
       `Source ${i + 1} of the notification is not one that is asked here: name servers of the group, by http or https`,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
+import { hasCode, messageOf, SnapshotError, type SnapshotErrorCode } from "../errors.ts";
 import type { SnapshotInfo, SnapshotManifest } from "../snapshot/mod.ts";
 import { type ChunkMap, toBase64, toHex } from "../stream/mod.ts";
 import { type BodyWatch, readLimited } from "./body.ts";
@@ -258,6 +258,8 @@ export async function responseError(response: Response, source: string, watch?: 
     const text = new TextDecoder().decode(await readLimited(response, MAX_PROBLEM, watch));
     const said = JSON.parse(text) as { code?: unknown; detail?: unknown };
     if (typeof said.code === "string" && Object.hasOwn(STATUS, said.code)) code = said.code as SnapshotErrorCode;
+    // What was closed or cancelled there is not the caller's own, which it would be taken for.
+    if (code === "CLOSED" || code === "CANCELLED") code = "UNAVAILABLE";
     if (typeof said.detail === "string") detail = `: ${said.detail.slice(0, 1000)}`;
   } catch {
     // No problem document, but the page of a proxy: its status and its type say most.
@@ -288,6 +290,37 @@ export function unexpected(response: Response, source: string, what: string, cau
     status,
     cause,
   });
+}
+
+/**
+ * Reads the whole of an answer, and makes something of it.
+ *
+ * @param response the answer
+ * @param source who answered
+ * @param what was asked for
+ * @param limit the most bytes that it may have
+ * @param watch keeps an eye on the reading
+ * @param read makes something of it, or throws if it is something else
+ * @throws {SnapshotError} `MALFORMED` if it is longer, or something else
+ */
+export async function readAnswer<T>(
+  response: Response,
+  source: string,
+  what: string,
+  limit: number,
+  watch: BodyWatch,
+  read: (bytes: Uint8Array) => T | Promise<T>,
+): Promise<T> {
+  const bytes = await readLimited(response, limit, watch).catch((error) => {
+    throw hasCode(error, "MALFORMED") ? unexpected(response, source, what, error) : error;
+  });
+  try {
+    return await read(bytes);
+  } catch (error) {
+    throw error instanceof SnapshotError && error.code !== "MALFORMED"
+      ? error
+      : unexpected(response, source, what, error);
+  }
 }
 
 /** The media type of an answer, as far as it can be shown. */

@@ -15,7 +15,7 @@ import {
 } from "../../mod.ts";
 import { Backup, type BackupEvent, copyBackup, restoreBackup, verifyBackup } from "../../src/backup.ts";
 import { hasZstd } from "../../src/backup/segment.ts";
-import { type Bucket, MemoryBucket } from "../../src/object.ts";
+import { type Bucket, type BucketObject, MemoryBucket } from "../../src/object.ts";
 import { passing } from "../support/passing_bucket.ts";
 import { inFakeTime } from "../support/fake_clock.ts";
 import { assert, noise, rejects, test, turns } from "../support/harness.ts";
@@ -488,6 +488,37 @@ test("segments are collected once a snapshot makes them unneeded", async () => {
     assert.equal((await restored(bucket)).point.index, 35n);
     await rejects(restored(bucket, { index: 5n }), "NOT_FOUND");
   });
+});
+
+test("a list in no order, or with a segment twice, has nothing collected that is needed", async () => {
+  const orders: readonly ((objects: readonly BucketObject[]) => BucketObject[])[] = [
+    (objects) => [...objects].reverse(),
+    (objects) => objects.flatMap((object) => [object, object]),
+  ];
+  for (const order of orders) {
+    await within(async ({ replica, bucket }) => {
+      const listing = passing(bucket, {
+        async list(options) {
+          const page = await bucket.list(options);
+          return options?.prefix?.startsWith("log/") ? { ...page, objects: order(page.objects) } : page;
+        },
+      });
+      let copied = Promise.withResolvers<void>();
+      const onEvent = ({ type }: BackupEvent) => void (type === "copied" && copied.resolve());
+      const backup = await Backup.start(replica, listing, { interval: 0, retain: 2, onEvent });
+      for (let i = 0; i < 4; i++) {
+        await put(replica, 10, 10 * i);
+        await backup.flush();
+        copied = Promise.withResolvers<void>();
+        await replica.snapshot().result;
+        await copied.promise;
+      }
+      await put(replica, 5, 40);
+      await backup.close();
+      for (const index of [30n, 35n, 45n]) assert.equal((await restored(listing, { index })).point.index, index);
+      assert.deepEqual((await verifyBackup(listing).result).problems, []);
+    });
+  }
 });
 
 test("segments stay as long as a snapshot that is there needs them, also after a start with a smaller retention", async () => {

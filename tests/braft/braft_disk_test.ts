@@ -278,3 +278,58 @@ test("braft: a rate holds a copy, on either side", async () => {
   assert.isAtLeast(sum, 2 * 700_040, "each byte was asked for twice: by who sends it, and by who takes it");
   assert.isAtMost(Math.max(...taken), 131_072);
 });
+
+test("braft: strangers that open all connections there may be, and ask for nothing, keep no follower out", async () => {
+  const storage = closing(await sample());
+  const reader = closing(await storage.open());
+  const server = closing(await serveBraft({ port: 0 }));
+  const strangers: Socket[] = [];
+  let closed = 0;
+  for (let i = 0; i < 1024; i++) {
+    const socket = connect({ port: server.port, host: "127.0.0.1" });
+    socket.on("error", () => {}).once("close", () => closed++);
+    await new Promise<void>((resolve) => socket.once("connect", resolve));
+    socket.write("PRPC"); // the head of a frame that never ends
+    strangers.push(socket);
+  }
+  assert.strictEqual(closed, 0);
+  const copies = closing(new MemoryStorage());
+  assert.deepEqual((await pullBraft(server.offer(reader), copies).result).digest, reader.manifest.digest);
+  for (const socket of strangers) socket.destroy();
+});
+
+test("braft: bytes are progress, however many are still to come", async () => {
+  const timeout = 54_321;
+  const storage = closing(await sample());
+  const reader = closing(await storage.open());
+  const stop = new AbortController();
+  const { setTimeout: set } = globalThis;
+  let waits = 0;
+  let begun = () => {};
+  globalThis.setTimeout = ((callback: () => void, ms: number) => {
+    if (ms > timeout / 2 && ms <= timeout && waits++ >= 0) set(() => begun(), 0);
+    return set(callback, ms);
+  }) as typeof setTimeout;
+  const node = createServer((socket) => {
+    socket.on("error", () => {}).once("data", async () => {
+      const answer = encodePart(1n, 0n, true, [reader.manifest.bytes]);
+      for (let at = 0; at < answer.length; at += 100) {
+        const before = waits;
+        const seen = new Promise<void>((resolve) => begun = () => waits > before && resolve());
+        socket.write(answer.subarray(at, at + 100));
+        if (at + 100 < answer.length) await seen; // it is waited for anew
+      }
+      socket.once("data", () => stop.abort()); // the manifest was read
+    });
+  });
+  try {
+    await new Promise<void>((resolve) => node.listen(0, "127.0.0.1", resolve));
+    const uri = `remote://127.0.0.1:${(node.address() as { port: number }).port}/1`;
+    const copies = closing(new MemoryStorage());
+    await rejects(pullBraft(uri, copies, { timeout, signal: stop.signal }).result, "CANCELLED");
+    assert.isAtLeast(waits, reader.manifest.bytes.length / 100);
+  } finally {
+    globalThis.setTimeout = set;
+    await new Promise((resolve) => node.close(resolve));
+  }
+});

@@ -29,6 +29,17 @@ test("formats, etcd: members, revision and index of a snapshot", async () => {
   await reader.close();
 });
 
+test("formats, etcd: a learner is a member that does not vote, and no peer", async () => {
+  const reader = await openFormat(await sourceFiles(`${FIXTURES}/etcd/learner.db`)); // of etcd 3.5.17
+  assert.deepEqual(reader.meta.peers, ["http://localhost:2380"]);
+  const members = reader.details.members as { peerUrls: string[]; suffrage: string }[];
+  assert.deepEqual(members.map(({ peerUrls, suffrage }) => [...peerUrls, suffrage]), [
+    ["http://127.0.0.1:9", "nonvoter"],
+    ["http://localhost:2380", "voter"],
+  ]);
+  await reader.close();
+});
+
 test("formats, etcd: keys come revision by revision, a deleted one without a value", async () => {
   const reader = await openFormat(await sourceFiles(`${FIXTURES}/etcd/snap.db`));
   const text = (bytes: unknown) => bytes === undefined ? undefined : new TextDecoder().decode(bytes as Uint8Array);

@@ -3,7 +3,8 @@
 import { archive, MemoryStorage, unarchive } from "../../mod.ts";
 import { detectFormat, listFormat, openFormat } from "../../src/formats.ts";
 import { sourceFiles } from "../../src/fs.ts";
-import { encodeTarHeader, paddingOf } from "../../src/format/hashicorp/tar.ts";
+import { PieceReader } from "../../src/format/bytes/piece_reader.ts";
+import { encodeTarHeader, nextEntry, paddingOf } from "../../src/format/hashicorp/tar.ts";
 import { sha256, toHex } from "../../src/stream/mod.ts";
 import {
   type Contents,
@@ -145,6 +146,54 @@ test("formats, consul: what is packed right and does not fit together is refused
   assert.isFalse(await ok(await pack(["meta.json", meta], ["state.bin", state], ["SHA256SUMS", sums], ["x", state])));
   const less = encoder.encode(`${await hex(meta)}  meta.json\n`);
   assert.isFalse(await ok(await pack(["meta.json", meta], ["state.bin", state], ["SHA256SUMS", less])));
+});
+
+test("formats, consul: the size of a state of 8 GiB or more stands before its header, as Go writes it", async () => {
+  const whole = await openFormat(await sourceFiles(`${FIXTURES}/consul/large-head.snap`)); // of Go's archive/tar, cut
+  assert.strictEqual(await whole.size("state.bin"), 9 * 2 ** 30);
+  assert.include((await whole.verify().result).bad[0]?.message, "cut short");
+  await whole.close();
+  const encoder = new TextEncoder();
+  const header = (name: string, size: number, type?: string) => {
+    const bytes = encodeTarHeader(name, size, 0);
+    if (type === undefined) return bytes;
+    bytes[156] = type.charCodeAt(0);
+    bytes.set(encoder.encode("        "), 148);
+    bytes.set(encoder.encode(`${bytes.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, "0")}\0 `), 148);
+    return bytes;
+  };
+  const pack = async (said: string, type = "x") => {
+    const meta = encoder.encode('{"Version":1,"ID":"2-9-1","Index":9,"Term":2,"Size":5}');
+    const state = encoder.encode("state");
+    const sums = encoder.encode(`${toHex(await sha256(state))}  state.bin\n${toHex(await sha256(meta))}  meta.json\n`);
+    const padded = (bytes: Uint8Array) => [bytes, new Uint8Array(paddingOf(bytes.length))];
+    const parts = [
+      ...[header("meta.json", meta.length), ...padded(meta)],
+      ...[header("PaxHeaders.0/state.bin", said.length, type), ...padded(encoder.encode(said))],
+      ...[header("state.bin", 0), ...padded(state)],
+      ...[header("SHA256SUMS", sums.length), ...padded(sums), new Uint8Array(1024)],
+    ];
+    const tar = new Blob(parts as Uint8Array<ArrayBuffer>[]);
+    return filesOf(await bytesOf(tar.stream().pipeThrough(new CompressionStream("gzip"))), "a.snap");
+  };
+  const reader = await openFormat(await pack("30 mtime=1795289823.123456789\n10 size=5\n"));
+  assert.deepEqual(await bytesOf(reader.file("state.bin")), encoder.encode("state"));
+  assert.isTrue((await reader.verify().result).ok);
+  await reader.close();
+  assert.isTrue(await isFoundBad(await pack("10 size=4\n")));
+  assert.isTrue(await isFoundBad(await pack("18 path=meta.json\n10 size=5\n")));
+  assert.isTrue(await isFoundBad(await pack("10 size=5\n", "g")), "what is said of all files that follow");
+  assert.isTrue(await isFoundBad(await pack("10 size=5\n", "L")), "a long name of GNU's");
+});
+
+test("formats, consul: zeros behind an archive's end are not read for ever to find out what it is", async () => {
+  let blocks = 0;
+  const zeros = async function* () {
+    for (; blocks < 100; blocks++) yield await Promise.resolve(new Uint8Array(64 * 1024));
+    throw new Error("All of them are read");
+  };
+  await rejects(nextEntry(new PieceReader(zeros(), "zeros.gz"), "zeros.gz"), "CORRUPT");
+  assert.isAtMost(blocks, 17);
 });
 
 test("formats: a snapshot of another system is archived, and taken in, as any other", async () => {

@@ -45,6 +45,34 @@ test("formats, redis: strings and hashes, as texts, integers, compressed and pac
   await reader.close();
 });
 
+test("formats, redis: a group of a stream that has not counted what it read, and an identifier of 64 bits", async () => {
+  const reader = await openFormat(await sourceFiles(`${FIXTURES}/redis/streams.rdb`));
+  const { ok, checked, bad } = await reader.verify().result;
+  assert.isTrue(ok, JSON.stringify(bad)); // of Redis 7.0.15, whose redis-check-rdb approves of it
+  assert.includeMembers([...checked], ["database 0, stream: 2 keys", "database 5, string: 1 keys"]);
+  const found = await Array.fromAsync(reader.entries());
+  assert.deepEqual(found.find(({ key }) => text(key) === "e")?.expires, 9_999_999_999_999n);
+  assert.notProperty(found.find(({ key }) => text(key) === "a"), "expires");
+  await reader.close();
+});
+
+test("formats, redis: fields that expire, packed or not, and what modules wrote", async () => {
+  const reader = await openFormat(await sourceFiles(`${FIXTURES}/redis/modules.rdb`)); // of Redis 8
+  const { ok, checked, bad } = await reader.verify().result;
+  assert.isTrue(ok, JSON.stringify(bad));
+  assert.includeMembers([...checked], ["database 0, hash: 2 keys", "database 0, module: 2 keys"]);
+  const found = new Map((await Array.fromAsync(reader.entries())).map((entry) => [text(entry.key), entry]));
+  for (const name of ["h", "h2"]) {
+    const fields = found.get(name)!.value as [Uint8Array, Uint8Array, bigint?][];
+    assert.sameDeepMembers(fields.map(([field, value, expires]) => [text(field), text(value), expires]), [
+      ...[["a", "1", 4_102_444_800_000n], ["b", "2", 4_102_444_800_500n], ["c", "3", undefined]],
+    ]);
+  }
+  assert.strictEqual(found.get("plain")?.expires, 4_102_444_800_000n);
+  await reader.close();
+  assert.deepEqual(await flipsThatPass(fixture("redis/modules.rdb") as Uint8Array, undefined, "modules.rdb"), []);
+});
+
 test("formats, redis: every change is found, and each length that it is cut to", async () => {
   const contents = fixture("redis/small.rdb") as Uint8Array;
   assert.deepEqual(await flipsThatPass(contents, undefined, "small.rdb"), []);

@@ -1,5 +1,7 @@
 // Services that are like S3, and what stands between: redirects, clocks, weak ETags, headers that one does not take.
 
+import { S3Bucket } from "../../src/object.ts";
+import { SnapshotError } from "../../mod.ts";
 import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
 import { refusal, withAnswers, xml } from "./wrong_s3.ts";
 
@@ -47,6 +49,39 @@ test("S3: a redirect that leads elsewhere, nowhere, or on and on ends with what 
     async (bucket) => void await rejects(() => bucket.put("key", BODY), "UNAVAILABLE"),
   );
   assert.equal(asked.length, 4);
+});
+
+test("S3: of an endpoint nothing is dropped in silence, and no message has a secret", () => {
+  const credentials = { accessKeyId: "key", secretAccessKey: "secret" };
+  const wrong = [
+    ...["https://key:secret@host:99999", "https://key:secret@host/", "https://host/?token=secret", "host:9000"],
+    ...["https://host/#secret", "ftp://key:secret@host/", "file:///x", `https://host${"/".repeat(60_000)}?secret`],
+  ];
+  for (const endpoint of wrong) {
+    let error: unknown;
+    try {
+      new S3Bucket({ endpoint, bucket: "bucket", credentials });
+    } catch (thrown) {
+      error = thrown;
+    }
+    assert.instanceOf(error, SnapshotError, endpoint.slice(0, 60));
+    assert.equal((error as SnapshotError).code, "MALFORMED");
+    assert.notInclude(JSON.stringify(error), "secret");
+  }
+});
+
+test("S3: a path of 300,000 slashes in an endpoint is looked at once", async () => {
+  const asked: string[] = [];
+  const client = {
+    fetch(url: string) {
+      asked.push(url);
+      return Promise.resolve(new Response(null, { headers: { ETag: '"e"' } }));
+    },
+  };
+  const slashes = "/".repeat(300_000); // each looked at again and again would take minutes
+  const bucket = new S3Bucket({ endpoint: `https://host/a${slashes}b${slashes}`, bucket: "bucket", client });
+  await bucket.put("key", BODY);
+  assert.deepEqual(asked, [`https://host/a${slashes}b/bucket/key`]);
 });
 
 test("S3: a clock that is wrong is corrected by the service's, once", async () => {

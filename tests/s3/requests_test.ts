@@ -242,3 +242,16 @@ test("S3: nothing is left of an upload that failed", async () => {
   assert.equal(await bucket.put("key", ReadableStream.from([noise(20 * MIB, 1)]), { ifNoneMatch: "*" }), undefined);
   assert.deepEqual(await bytesOf((await bucket.get("key"))!.body), noise(10, 1));
 });
+
+test("S3: a key that a stranger has put, and that no address can have, is deleted with the others", async () => {
+  const asked = await withAnswers(
+    () => xml("DeleteResult", ""),
+    async (bucket) => {
+      await bucket.delete(["checks/../a", "checks/b"]);
+      await rejects(() => bucket.delete(["checks/../\x01"]), "MALFORMED");
+    },
+  );
+  assert.deepEqual(asked.map(({ method, target }) => `${method} ${target}`), ["POST /bucket/?delete="]);
+  const sent = new TextDecoder().decode(asked[0]!.body);
+  assert.include(sent, "<Key>checks/../a</Key></Object><Object><Key>checks/b</Key>");
+});

@@ -249,6 +249,26 @@ test("handler: authorize gates every route, with an answer of its own if it has 
   }, { authorize: () => new Response("no", { status: 401, headers: { "WWW-Authenticate": "Bearer" } }) });
 });
 
+test("handler: an authorize that returns anything but true, or an answer, refuses", async () => {
+  const storage = await storageWith(9n, { state: noise(10, 1) });
+  for (const said of [undefined, null, false, 0, 1, "yes", {}, Response.error()]) {
+    for (const authorize of [() => said, () => Promise.resolve(said)]) {
+      const handler = snapshotHandler(storage, { authorize: authorize as unknown as () => boolean, cors: "*" });
+      const response = await handler(new Request("http://host/snapshots"));
+      assert.deepEqual([response.status, (await response.json()).code], [403, "FORBIDDEN"], String(said));
+      await handler.close();
+      const authorizeLeader = authorize as unknown as () => boolean;
+      const led = snapshotHandler(storage, { allowWrites: true, authorizeLeader });
+      const headers = { "Content-Type": "application/json" };
+      const body = JSON.stringify({ term: "1", firstAvailable: { index: "1", term: "1" } });
+      const notified = await led(new Request("http://host/snapshots/notification", { method: "POST", headers, body }));
+      assert.deepEqual([notified.status, (await notified.json()).code], [403, "FORBIDDEN"], String(said));
+      await led.close();
+    }
+  }
+  await storage.close();
+});
+
 test("handler: what goes wrong inside is reported inside, and tells the client nothing", async () => {
   const secret = "/var/lib/secret-path/snapshot_7/state";
   for (const code of ["CORRUPT", "FORBIDDEN", "UNAVAILABLE", "NOT_FOUND", "BUSY", "NO_SPACE", "CLOSED"] as const) {

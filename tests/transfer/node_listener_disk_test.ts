@@ -55,6 +55,19 @@ test("node listener: below a prefix a handler is pulled from and pushed to, and 
   await handler.close();
 });
 
+test("node listener: an answer of authorize keeps each of its cookies", async () => {
+  const headers = new Headers([["Set-Cookie", "a=1; Secure"], ["Set-Cookie", "b=2"], ["WWW-Authenticate", "Basic"]]);
+  const authorize = () => new Response("no", { status: 401, headers });
+  const handler = snapshotHandler(new MemoryStorage(), { authorize });
+  await listening(nodeListener(handler), async (url) => {
+    const response = await fetch(`${url}/snapshots`);
+    assert.strictEqual(await response.text(), "no");
+    assert.deepEqual(response.headers.getSetCookie(), ["a=1; Secure", "b=2"]);
+    assert.deepEqual([response.status, response.headers.get("WWW-Authenticate")], [401, "Basic"]);
+  });
+  await handler.close();
+});
+
 test("node listener: who asks for the page where it is mounted, without the slash, is led to where its addresses are right", async () => {
   const handler = snapshotHandler(new MemoryStorage(), { page });
   const listener = nodeListener(handler);

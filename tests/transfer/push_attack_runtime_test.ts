@@ -25,6 +25,52 @@ test("push: a low rate is not taken for a stall, and a stall is", () =>
     await Promise.all([here.close(), there.close()]);
   }));
 
+test("push: how far the other side is, nobody says, and it goes on all the same", () =>
+  inFakeTime(async () => {
+    const here = await storageWith(9n, { state: noise(20_000_000, 1) });
+    const there = new MemoryStorage();
+    const handler = snapshotHandler(there, { allowWrites: true });
+    const reader = await here.open();
+    const fetch = (request: Request) => request.method === "HEAD" ? new Promise<Response>(() => {}) : handler(request);
+    await push(reader, { url: "http://there", fetch }, { timeout: 0 }).result;
+    assert.deepEqual((await there.list())[0]!.digest, reader.manifest.digest);
+    await handler.close();
+    await Promise.all([here.close(), there.close()]);
+  }));
+
+test("push: one wrong answer to the offer is doubted; what is none is named by address, status and type", async () => {
+  const here = await storageWith(9n, { state: noise(70_000, 1) });
+  const reader = await here.open();
+  for (const wrong of [1, 2]) {
+    const there = new MemoryStorage();
+    const handler = snapshotHandler(there, { allowWrites: true });
+    let offers = 0;
+    const fetch = (request: Request) =>
+      request.url.endsWith("/manifest") && ++offers <= wrong
+        ? Promise.resolve(new Response("<html>", { headers: { "Content-Type": "text/html" } }))
+        : handler(request);
+    const pushing = push(reader, { url: "http://there", fetch }).result;
+    if (wrong === 1) await pushing;
+    else {
+      const { message } = await rejects(pushing, "MALFORMED");
+      assert.match(message, /^http:\/\/there answered 200 with text\/html, which is not a set of chunks: /);
+    }
+    assert.lengthOf(await there.list(), 2 - wrong);
+    assert.strictEqual(offers, 2);
+    const lying = () => Promise.resolve(Response.json({ index: 9 }, { status: 201 }));
+    const lie = (request: Request) => request.url.endsWith("/9") ? lying() : handler(request);
+    const { message } = await rejects(
+      push(reader, { url: "http://there", fetch: lie }, { retryFor: 0 }).result,
+      "UNAVAILABLE",
+    );
+    assert.match(message, /^http:\/\/there answered 201 with application\/json, which does not say that/);
+    await handler.close();
+    await there.close();
+  }
+  await reader.close();
+  await here.close();
+});
+
 test("push: the answer was lost, and the install ends only after the next offer", () =>
   inFakeTime(async () => {
     const here = await storageWith(9n, { state: noise(200_000, 1) });

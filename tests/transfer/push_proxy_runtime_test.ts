@@ -14,6 +14,8 @@ interface World {
   readonly clock: FakeClock;
   /** Requests, as `METHOD path`. */
   readonly asked: string[];
+  /** What the target's server was told of its own errors. */
+  readonly reported: unknown[];
   /** The target behind a proxy that answers 504. */
   readonly target: { url: string; fetch(request: Request): Promise<Response> };
 }
@@ -34,7 +36,9 @@ function behindProxy(loads: number, outcome: SnapshotError | undefined, work: (w
         return unarchive(archive, there, { ...options, check }).then((snapshot) => ({ snapshot }));
       },
     };
-    const handler = snapshotHandler(there, { target: replica, allowWrites: true });
+    const reported: unknown[] = [];
+    const onError = (error: unknown) => void reported.push(error);
+    const handler = snapshotHandler(there, { target: replica, allowWrites: true, onError });
     const asked: string[] = [];
     const fetch = async (request: Request) => {
       asked.push(`${request.method} ${new URL(request.url).pathname}`);
@@ -46,7 +50,7 @@ function behindProxy(loads: number, outcome: SnapshotError | undefined, work: (w
       clearTimeout(timer);
       return response;
     };
-    await work({ reader, there, clock, asked, target: { url: "http://proxy", fetch } });
+    await work({ reader, there, clock, asked, reported, target: { url: "http://proxy", fetch } });
     await handler.close();
     await reader.close();
     await Promise.all([from.close(), there.close()]);
@@ -66,13 +70,28 @@ test("push: … also if it fails", () =>
   behindProxy(
     PROXY_TIMEOUT,
     new SnapshotError("MALFORMED", "It does not load"),
-    async ({ reader, there, asked, target }) => {
+    async ({ reader, there, asked, reported, target }) => {
       const error = await rejects(push(reader, target).result, "MALFORMED");
       assert.include(error.message, "It does not load");
       assert.lengthOf(asked.filter((line) => line === "PUT /snapshots/9"), 1);
       assert.deepEqual(await there.list(), []);
+      assert.isEmpty(reported, "it is the snapshot's fault");
     },
   ));
+
+test("push: … and the server is told if it was its own fault, though nobody asks any more", () => {
+  const own = new SnapshotError("UNAVAILABLE", "The disk fails", { file: "/disk" });
+  return behindProxy(PROXY_TIMEOUT, own, async ({ reader, clock, reported, target }) => {
+    const stop = new AbortController();
+    const fetch = async (request: Request) => {
+      if (request.url.endsWith("/install")) stop.abort();
+      return await target.fetch(request);
+    };
+    await rejects(push(reader, { ...target, fetch }, { signal: stop.signal }).result, "CANCELLED");
+    while (clock.passed < 2 * PROXY_TIMEOUT) await new Promise((resolve) => setTimeout(resolve, 1000));
+    assert.deepEqual(reported, [own]);
+  });
+});
 
 test("push: a quick one is answered at once", () =>
   behindProxy(100, undefined, async ({ reader, asked, target }) => {

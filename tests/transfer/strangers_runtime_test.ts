@@ -304,6 +304,37 @@ test("strangers: who polls all snapshots keeps two of them, and all pollers toge
   }
 });
 
+test("strangers: names of clients cost nothing, and what is remembered of them is bounded", async () => {
+  const { setTimeout: set, clearTimeout: clear } = globalThis;
+  const pending = new Set<unknown>();
+  globalThis.setTimeout = ((callback: () => void, ms: number) => {
+    const timer = set(() => (pending.delete(timer), callback()), ms);
+    pending.add(timer);
+    return timer;
+  }) as typeof setTimeout;
+  globalThis.clearTimeout = ((timer?: ReturnType<typeof set>) => (pending.delete(timer), clear(timer))) as typeof clear;
+  try {
+    const storage = await storageWith(9n, { state: noise(10, 1) });
+    const handler = snapshotHandler(storage);
+    const poll = async (headers: HeadersInit, client?: string) => {
+      const request = new Request("http://host/snapshots/9/manifest", { headers });
+      await (await handler(request, { client })).body?.cancel();
+      await turns(1);
+      return pending.size;
+    };
+    for (let i = 0; i < 20; i++) {
+      assert.isAtMost(await poll({ Authorization: `Bearer ${i}` }), 1, "nobody looked at it");
+    }
+    for (let i = 0; i < 1500; i++) assert.isAtMost(await poll({}, `address ${i}`), 1024);
+    await handler.close();
+    assert.strictEqual(pending.size, 0);
+    await storage.close();
+  } finally {
+    globalThis.setTimeout = set;
+    globalThis.clearTimeout = clear;
+  }
+});
+
 test("strangers: a lease is not renewed for ever, unless something is downloaded", () =>
   inFakeTime(async () => {
     for (const downloads of [false, true]) {

@@ -1,6 +1,7 @@
 // Sources of which some lag, drip, lie or are away: a pull takes the newest that one of them has.
 
-import { MemoryStorage, pull, type SnapshotError, type SourceOptions } from "../../mod.ts";
+import { MemoryStorage, notifyInstall, pull, type SnapshotError, type SourceOptions } from "../../mod.ts";
+import { listRemote, LogSource, remoteStatus, takeRemote } from "../../src/transfer/mod.ts";
 import { equal, toHex } from "../../src/stream/mod.ts";
 import { type FakeClock, inFakeTime } from "../support/fake_clock.ts";
 import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
@@ -247,6 +248,35 @@ test("survey: what is no answer is named by address, status and content type", (
     const range = await rejects(pull([await from("cafe", 9n, content)]).result, "UNSUPPORTED");
     assert.match(range.message, /^http:\/\/cafe answered 200 with text\/html to a request for a range/);
   }));
+
+test("survey: what was closed or cancelled at the source is not the caller's, and is asked for again", () =>
+  inWorld(async ({ from, here, pull, errors }) => {
+    const codes = ["CANCELLED", "CLOSED"];
+    const said: Twist = (_request, count) =>
+      count <= 2 ? Response.json({ code: codes[count - 1] }, { status: 503 }) : undefined;
+    await pull([await from("s", 9n, said)]).result;
+    assert.deepEqual(errors.map(({ code, name }) => [code, name]), Array(2).fill(["UNAVAILABLE", "SnapshotError"]));
+    await isWhole(here, 9n);
+  }));
+
+test("survey: an answer that is too long is named by address, status and content type, whatever was asked for", async () => {
+  const fetch = () => Promise.resolve(new Response(new Uint8Array(5 * 1024 * 1024), { status: 200 }));
+  const source = { url: "http://long", fetch };
+  const notification = { term: 1n, firstAvailable: { index: 5n, term: 1n } };
+  for (
+    const ask of [
+      () => listRemote(source),
+      () => remoteStatus(source),
+      () => takeRemote(source),
+      () => notifyInstall(source, notification, { retryFor: 0 }).result,
+      () => new LogSource(source, 1000).status(undefined),
+    ]
+  ) {
+    const error = await rejects(ask, "MALFORMED");
+    assert.match(error.message, /^http:\/\/long answered 200 with no Content-Type, which is not /);
+    assert.deepEqual([error.source, error.fields.status], ["http://long", 200]);
+  }
+});
 
 test("survey: bytes are progress, though a chunk takes minutes", () =>
   inFakeTime(async () => {

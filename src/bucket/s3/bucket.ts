@@ -42,7 +42,7 @@ export interface S3BucketOptions extends S3Address {
  * Every body goes up with its SHA-256, and S3 refuses it if another one arrives. A clock that is wrong is corrected by
  * the service's; a temporary redirect within the service is followed. Conditions are S3's own
  * (`If-None-Match`, `If-Match`): find out whether a service that is like S3 heeds them; one that does not overwrites. A
- * key with `.` or `..` as a part between slashes has no address, and is `MALFORMED`.
+ * key with `.` or `..` as a part between slashes has no address, and is `MALFORMED`; one that is listed can be deleted.
  *
  * @example
  * ```ts
@@ -147,7 +147,8 @@ export class S3Bucket implements Bucket {
   /** Deletes objects, a thousand at a time. */
   async delete(keys: readonly string[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     checkDelete(keys, options);
-    for (const key of keys) checkAddress(key);
+    // Others are named in XML, so that a key of a stranger's does not keep the rest from being deleted.
+    for (const key of keys) if (!fitsXml(key)) checkAddress(key);
     const { signal } = options;
     const listed = keys.filter(fitsXml);
     throwIfCancelled(signal);

@@ -4,7 +4,16 @@
  * @module
  */
 
-import { able, checkBoolean, checkOptions, checkString, oneOf, required, withMembers } from "../../checks.ts";
+import {
+  able,
+  checkAddress,
+  checkBoolean,
+  checkOptions,
+  checkString,
+  oneOf,
+  required,
+  withMembers,
+} from "../../checks.ts";
 import { cancelled, reasonOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { raceAbort } from "../../async/mod.ts";
 import { ByteBuffer, sha256, toHex } from "../../stream/mod.ts";
@@ -272,13 +281,12 @@ export function strongEtag(etag: string | null | undefined): string | undefined 
 
 /** The address of a bucket, with a slash at the end. */
 function addressOf(endpoint: string, bucket: string, style: "path" | "virtual-host"): string {
-  let url: URL;
-  try {
-    url = new URL(endpoint);
-  } catch (error) {
-    throw new SnapshotError("MALFORMED", `${JSON.stringify(endpoint)} is no address of an S3`, { cause: error });
+  const url = checkAddress(endpoint, "options.endpoint");
+  if (url.username + url.password + url.search !== "") {
+    const why = "has a user, a password or a query, which S3 does not know: give the credentials as such";
+    throw new SnapshotError("MALFORMED", `options.endpoint ${why}`, { source: url.origin });
   }
-  const path = url.pathname.replace(/\/+$/, "");
+  const [path = ""] = /^.*[^/]/.exec(url.pathname) ?? []; // without the slashes at its end
   if (style === "path") return `${url.origin}${path}/${bucket}/`;
   return `${url.protocol}//${bucket}.${url.host}${path}/`;
 }

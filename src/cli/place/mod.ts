@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DirectoryBucket } from "../../bucket/directory/mod.ts";
 import type { Bucket } from "../../bucket/mod.ts";
+import { withoutSecret } from "../../checks.ts";
 import { hasCode, SnapshotError } from "../../errors.ts";
 import { sourceFiles } from "../../format/disk/mod.ts";
 import { detectFormat, listFormat } from "../../format/mod.ts";
@@ -49,8 +50,7 @@ export interface Named {
 
 /** Splits `PLACE#INDEX`. */
 export function parseNamed(text: string, index?: string): Named {
-  const [, place, own] = /^([^]+?)(?:#([1-9][0-9]{0,18}))?$/.exec(text) ?? [];
-  if (place === undefined) throw new UsageError("A place has a name");
+  const [, place = text, own] = /^([^]+?)(?:#([1-9][0-9]{0,18}))?$/.exec(text) ?? [];
   if (own !== undefined && index !== undefined) throw new UsageError(`${text} has an index: another one is too many`);
   return { place, index: parseIndex(index ?? own) };
 }
@@ -295,18 +295,34 @@ async function bucketHasNothing(bucket: Bucket, prefix: string): Promise<boolean
 }
 
 async function bucketOf(address: string, purpose: "look" | "write"): Promise<NamedBucket | undefined> {
-  const scheme = /^(s3|r2|nats|tls|ws|wss):/i.exec(address)?.[1]?.toLowerCase();
+  const scheme = /^(s3|r2|nats|tls):/i.exec(address)?.[1]?.toLowerCase();
   if (scheme === undefined) return undefined;
-  if (!URL.canParse(address) || new URL(address).hostname === "") {
-    throw new UsageError(`${JSON.stringify(address.slice(0, 100))} is no address of a bucket`);
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  if (url === undefined || url.hostname === "") {
+    throw new UsageError(`${JSON.stringify(withoutSecret(address))} is no address of a bucket`);
   }
-  const url = new URL(address);
-  return scheme === "s3" || scheme === "r2" ? await s3Bucket(url) : await natsBucket(url, purpose);
+  const isS3 = scheme === "s3" || scheme === "r2";
+  // A part that is not read would be dropped in silence: it may be a secret, or lead elsewhere.
+  const unread = isS3 ? url.username + url.password + url.port + url.hash : url.search + url.hash;
+  if (unread !== "") {
+    const parts = isS3 ? "no user, port or fragment: credentials are in the environment" : "no query or fragment";
+    throw new UsageError(`The address of a bucket at ${url.hostname} has ${parts}`);
+  }
+  return isS3 ? await s3Bucket(url) : await natsBucket(url, purpose);
+}
+
+/** Decodes a part of an address. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw new UsageError("A percent sign in an address of a bucket is %25");
+  }
 }
 
 /** A prefix ends with a slash, so that `room-1` is not also `room-17`. */
 function prefixOf(path: string): string {
-  const prefix = path.split("/").filter((part) => part !== "").map(decodeURIComponent).join("/");
+  const prefix = path.split("/").filter((part) => part !== "").map(decoded).join("/");
   return prefix === "" ? "" : `${prefix}/`;
 }
 
@@ -338,18 +354,23 @@ async function natsBucket(url: URL, purpose: "look" | "write"): Promise<NamedBuc
     const packages = "@nats-io/jetstream @nats-io/kv @nats-io/nats-core @nats-io/transport-node";
     throw new SnapshotError("UNSUPPORTED", `NATS wants packages of its own: npm install ${packages}`, { cause: error });
   });
-  const connection = await connectNats(url, name, purpose === "look");
   const prefix = prefixOf(rest.join("/"));
+  const login = { user: decoded(url.username), pass: decoded(url.password) };
+  const connection = await connectNats(url, login, name, purpose === "look");
   return { name: `nats://${url.host}/${name}/${prefix}`, prefix, ...connection };
 }
 
 /** The path that an address stands for. */
 export function pathOf(address: string): string {
-  if (!/^file:/i.test(address)) return address;
+  const said = JSON.stringify(withoutSecret(address));
+  if (!/^file:/i.test(address)) {
+    if (!/^[a-z][a-z0-9+.-]+:\/\//i.test(address)) return address;
+    throw new UsageError(`${said} is an address of a kind that is not known here`);
+  }
   try {
     return fileURLToPath(address);
   } catch {
-    throw new UsageError(`${JSON.stringify(address)} is no address of a file here: file:///DIR`);
+    throw new UsageError(`${said} is no address of a file here: file:///DIR`);
   }
 }
 

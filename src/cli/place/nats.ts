@@ -13,20 +13,22 @@ import { JetStreamBucket } from "../../jetstream/bucket.ts";
 /**
  * Connects to a bucket.
  *
- * @param url the server, with a user and a password if it wants them
+ * @param url the server; `tls:` refuses one without TLS
+ * @param login a user and a password, or a token alone; the user is empty if there is none
  * @param name the bucket
  * @param mustExist whether it is not made if there is none
  */
 export async function connectNats(
-  url: URL,
+  { protocol, host }: URL,
+  { user, pass }: { readonly user: string; readonly pass: string },
   name: string,
   mustExist: boolean,
 ): Promise<{ readonly bucket: Bucket; close(): Promise<void> }> {
-  const { host, username, password } = url;
   const connection = await connect({
     servers: host,
     maxReconnectAttempts: 3,
-    ...(username !== "" && { user: decodeURIComponent(username), pass: decodeURIComponent(password) }),
+    ...(protocol === "tls:" && { tls: {} }),
+    ...(user !== "" && (pass === "" ? { token: user } : { user, pass })),
   }).catch((error) => {
     throw new SnapshotError("UNAVAILABLE", `NATS cannot be reached at ${host}: ${messageOf(error)}`, { cause: error });
   });

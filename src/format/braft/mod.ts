@@ -12,7 +12,7 @@
  * @module
  */
 
-import { SnapshotError } from "../../errors.ts";
+import { hasCode, SnapshotError } from "../../errors.ts";
 import { type FileInfo, MANIFEST_NAME, MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
 import { equal } from "../../stream/mod.ts";
 import { Cursor, protobufFields } from "../bytes/cursor.ts";
@@ -20,7 +20,7 @@ import { runningHash } from "../bytes/hash.ts";
 import { readBlocks, readSmall, readStart, type SourceFiles } from "../files.ts";
 import type { Format, FormatSnapshot, System } from "../format.ts";
 import { JRAFT } from "./jraft_writer.ts";
-import { chosen, ForeignReader, type FormatFile, type RunningCheck } from "../reader.ts";
+import { chosen, ForeignReader, type FormatFile, ofOnePlace, type RunningCheck } from "../reader.ts";
 
 /** The directory of a snapshot: braft's has twenty digits. */
 const DIRECTORY = /^snapshot_(\d{1,20})$/;
@@ -32,22 +32,42 @@ interface Place {
   readonly name: string;
 }
 
-/** The directories that have a manifest; of a storage, those that are not being written or on their way out. */
-function placesOf({ entries, name: root }: SourceFiles): Place[] {
-  return entries.filter(({ name }) => name === MANIFEST_NAME || name.endsWith(`/${MANIFEST_NAME}`))
+/** The directories in which a file is, each with a slash at its end. */
+function* directoriesOf(name: string): Generator<string, void, undefined> {
+  yield "";
+  for (let at = name.indexOf("/"); at >= 0; at = name.indexOf("/", at + 1)) yield name.slice(0, at + 1);
+}
+
+/** The snapshot that a file is in, if it is in one: what looks like another inside of it is its content. */
+function placeOf(name: string, places: ReadonlyMap<string, Place>): Place | undefined {
+  for (const directory of directoriesOf(name)) {
+    const place = places.get(directory);
+    if (place !== undefined) return place;
+  }
+  return undefined;
+}
+
+/**
+ * The directories that have a manifest, by their paths; of a storage, those that are not being written or on their way
+ * out.
+ */
+function placesOf({ entries, name: root }: SourceFiles): Map<string, Place> {
+  const all = entries.filter(({ name }) => name === MANIFEST_NAME || name.endsWith(`/${MANIFEST_NAME}`))
     .map(({ name }) => name.slice(0, -MANIFEST_NAME.length))
     .map((path) => ({ path, name: path === "" ? root : path.slice(0, -1).split("/").at(-1)! }))
     .filter(({ path, name }) => path === "" || DIRECTORY.test(name));
+  const places = new Map(all.map((place) => [place.path, place]));
+  return new Map([...places].filter(([path, place]) => placeOf(path, places) === place));
 }
 
 /** The files without those of snapshots in this layout, which may be anything. */
 export function outsideOfBraft(files: SourceFiles): SourceFiles {
   const places = placesOf(files);
-  if (places.length === 0) return files;
+  if (places.size === 0) return files;
   const { name, isDirectory, entries } = files;
   return {
     ...{ name, isDirectory, open: (path) => files.open(path) },
-    entries: entries.filter(({ name }) => !places.some(({ path }) => name.startsWith(path))),
+    entries: entries.filter(({ name }) => placeOf(name, places) === undefined),
   };
 }
 
@@ -67,20 +87,46 @@ async function readMessage(files: SourceFiles, { path }: Place, jraft: boolean):
   return cursor.bytes(length);
 }
 
+/** What a manifest says of the last entry; nothing good if it is damaged, as opening it says. */
+async function lastIncludedOf(
+  files: SourceFiles,
+  place: Place,
+  jraft: boolean,
+): Promise<{ index: bigint; term: bigint }> {
+  const found = new Map<number, bigint>();
+  try {
+    for (const { number, bytes } of protobufFields(await readMessage(files, place, jraft), MANIFEST_NAME)) {
+      if (number !== 1) continue;
+      for (const { number, value } of protobufFields(bytes, MANIFEST_NAME)) found.set(number, value);
+    }
+  } catch (error) {
+    if (!hasCode(error, "MALFORMED", "CORRUPT")) throw error;
+  }
+  return { index: found.get(1) ?? 0n, term: found.get(2) ?? 0n };
+}
+
 interface Found extends FormatSnapshot {
   readonly place: Place;
 }
 
 async function list(files: SourceFiles, system: "braft" | "jraft"): Promise<Found[]> {
   const found: Found[] = [];
-  for (const place of placesOf(files)) {
-    if (await isJraft(files, place) !== (system === "jraft")) continue;
-    const { path, name } = place;
-    const index = BigInt(DIRECTORY.exec(name)?.[1] ?? 0n);
-    const inside = files.entries.filter((entry) => entry.name.startsWith(path) && entry.name !== path + MANIFEST_NAME);
-    found.push({ index, term: 0n, size: inside.reduce((sum, { size }) => sum + size, 0), name, place });
+  const places = placesOf(files);
+  const sizes = new Map<Place, number>();
+  for (const { name, size } of files.entries) {
+    const place = placeOf(name, places);
+    if (place === undefined || name === place.path + MANIFEST_NAME) continue;
+    sizes.set(place, (sizes.get(place) ?? 0) + size);
   }
-  return found.sort((a, b) => a.index < b.index ? 1 : a.index > b.index ? -1 : 0);
+  for (const place of places.values()) {
+    if (await isJraft(files, place) !== (system === "jraft")) continue;
+    const said = await lastIncludedOf(files, place, system === "jraft");
+    const index = BigInt(DIRECTORY.exec(place.name)?.[1] ?? said.index);
+    found.push({ index, term: said.term, size: sizes.get(place) ?? 0, name: place.name, place });
+  }
+  return ofOnePlace(found, ({ place }) => place.path, system).sort((a, b) =>
+    a.index < b.index ? 1 : a.index > b.index ? -1 : 0
+  );
 }
 
 /** The members that only JRaft has. */
@@ -182,7 +228,7 @@ function formatOf(system: System & ("braft" | "jraft"), description: string): Fo
   return {
     system,
     async detect(files) {
-      for (const place of placesOf(files)) {
+      for (const place of placesOf(files).values()) {
         if (await isJraft(files, place) === (system === "jraft")) return { system, sure: "certain", description };
       }
       return undefined;

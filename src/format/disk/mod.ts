@@ -49,6 +49,10 @@ export async function sourceFiles(path: string, options: SourceFilesOptions = {}
     isDirectory,
     entries: isDirectory ? await entriesOf(disk, path) : [{ name, size: found.size }],
     open: (entry) => openFile(disk, isDirectory ? `${path}/${entry}` : path),
+    ...(!isDirectory && {
+      beside: async (suffix) =>
+        (await disk.stat(path + suffix))?.kind === "file" ? await openFile(disk, path + suffix) : undefined,
+    }),
   };
 }
 

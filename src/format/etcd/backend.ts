@@ -49,7 +49,7 @@ async function withBolt<T>(files: SourceFiles, use: (bolt: Bolt) => Promise<T>):
 /** The facts that are known without reading the keys. */
 async function describe(bolt: Bolt) {
   const buckets: string[] = [];
-  const members: unknown[] = [];
+  const members: EtcdMember[] = [];
   let [consistentIndex, term] = [0n, 0n];
   let clusterVersion: string | undefined;
   let revision = 0n;
@@ -77,19 +77,28 @@ async function describe(bolt: Bolt) {
   return { buckets, members, consistentIndex, term, clusterVersion, revision, leases };
 }
 
+/** A member of the cluster. */
+interface EtcdMember {
+  readonly id: string;
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  readonly clientUrls: readonly string[];
+  /** Whether it votes. */
+  readonly suffrage: "voter" | "nonvoter";
+}
+
 /** A member: its identifier is a number of 64 bits, which JSON would round, so that the key says it. */
-function memberOf(
-  id: string,
-  value: Uint8Array,
-): { id: string; name: string; peerUrls: string[]; clientUrls: string[] } {
-  let json: { name?: unknown; peerURLs?: unknown; clientURLs?: unknown } = {};
+function memberOf(id: string, value: Uint8Array): EtcdMember {
+  let json: { name?: unknown; peerURLs?: unknown; clientURLs?: unknown; isLearner?: unknown } = {};
   try {
     json = JSON.parse(textOf(value)) ?? {};
   } catch {
     // It is listed by its identifier alone.
   }
   const texts = (list: unknown) => Array.isArray(list) ? list.map(String) : [];
-  return { id, name: String(json.name ?? ""), peerUrls: texts(json.peerURLs), clientUrls: texts(json.clientURLs) };
+  const suffrage = json.isLearner === true ? "nonvoter" : "voter";
+  const [peerUrls, clientUrls] = [texts(json.peerURLs), texts(json.clientURLs)];
+  return { id, name: String(json.name ?? ""), peerUrls, clientUrls, suffrage };
 }
 
 /** Compares all but the last 32 bytes with those. */
@@ -202,7 +211,7 @@ export const etcd: Format = {
     const { name, size, database } = partsOf(files);
     const found = await withBolt(files, async (bolt) => ({ ...await describe(bolt), ...bolt.meta }));
     const { consistentIndex, term, members } = found;
-    if (index !== undefined && index !== consistentIndex) {
+    if (index !== undefined && index !== (consistentIndex || 1n)) {
       throw new SnapshotError("NOT_FOUND", `It is of index ${consistentIndex}, not ${index}`, { index });
     }
     const hasDigest = size > database;
@@ -212,7 +221,7 @@ export const etcd: Format = {
       meta: {
         lastIncludedIndex: consistentIndex || 1n,
         lastIncludedTerm: term,
-        peers: (members as { peerUrls: string[] }[]).flatMap(({ peerUrls }) => peerUrls),
+        peers: members.flatMap(({ peerUrls, suffrage }) => suffrage === "voter" ? peerUrls : []),
       },
       files: [{
         name: FILE,

@@ -14,7 +14,7 @@ import { crc32c } from "../bytes/crc.ts";
 import { Cursor, protobufFields } from "../bytes/cursor.ts";
 import { readBlocks, readExactly, type SourceFile, type SourceFiles, withFile } from "../files.ts";
 import type { Format, FormatSnapshot } from "../format.ts";
-import { chosen, ForeignReader, type RunningCheck } from "../reader.ts";
+import { chosen, ForeignReader, ofOnePlace, type RunningCheck } from "../reader.ts";
 
 /** The name of the state in the snapshot. */
 export const STATE = "state";
@@ -127,7 +127,7 @@ async function list(files: SourceFiles): Promise<Found[]> {
     }
   }
   if (found.length === 0 && first !== undefined) throw first;
-  return found;
+  return ofOnePlace(found, ({ name }) => name, "etcd-snap");
 }
 
 /** The `.snap` files of etcd. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { hasCode, messageOf } from "../../errors.ts";
+import { hasCode, messageOf, SnapshotError } from "../../errors.ts";
 import type { FormatEntriesOptions, FormatEntry } from "../format.ts";
 import type { Verification } from "../reader.ts";
 import type { Handle, KeyedHandle } from "./handles.ts";
@@ -136,13 +136,23 @@ export class Checkpoint {
     for (const [operator, subtask] of this.#subtasks()) {
       const name = operatorName(operator);
       if (space !== undefined && !space.startsWith(`${name}/`)) continue;
+      let isOperator = false;
       for (const handle of keyGroups === undefined ? subtask.operator : []) {
         const head = await openOperator(this.#layout, handle, signal);
         if (head === undefined) continue;
         const wanted = handle.states.filter((it) => space === undefined || space === `${name}/${it.name}`);
+        isOperator ||= wanted.length > 0;
         for await (const record of operatorRecords(this.#layout, handle, wanted, head, signal)) {
-          if (!record.opaque) yield { space: `${name}/${record.name}`, key: record.key, value: record.value };
+          const of = `${name}/${record.name}`;
+          if (isReadable(record.opaque, of, space)) yield { space: of, key: record.key, value: record.value };
         }
+      }
+      if (subtask.keyed.some((it) => it.kind === "changelog" && it.changes.length > 0)) {
+        if (space === undefined || isOperator) continue; // what is before the changes would be an older state
+        throw new SnapshotError(
+          "UNSUPPORTED",
+          `The state of ${name} is older than a log of changes, which is not read: take a savepoint of the job`,
+        );
       }
       for (const database of databasesOf(subtask.keyed)) {
         const first = Math.max(database.first, keyGroups?.first ?? 0);
@@ -150,7 +160,7 @@ export class Checkpoint {
         const open = first <= last && await KeyedDatabase.open(this.#layout, database, operator.maxParallelism, signal);
         for await (const { state, keyGroup, opaque, ...record } of open ? open.records(first, last, signal) : []) {
           const of = `${name}/${state?.name}`;
-          if (!opaque && (space === undefined || of === space)) yield { space: of, keyGroup, ...pair(record) };
+          if (isReadable(opaque, state && of, space)) yield { space: of, keyGroup, ...pair(record) };
         }
       }
       for (const groups of groupsOf(subtask.keyed)) {
@@ -162,7 +172,7 @@ export class Checkpoint {
           for await (const batch of file.group(group, signal)) {
             for (const { state, keyGroup, opaque, ...record } of batch) {
               const of = `${name}/${state?.name}`;
-              if (!opaque && (space === undefined || of === space)) yield { space: of, keyGroup, ...pair(record) };
+              if (isReadable(opaque, state && of, space)) yield { space: of, keyGroup, ...pair(record) };
             }
           }
         }
@@ -219,7 +229,9 @@ export class Checkpoint {
       run.unchecked("the log of changes since the state was written in full, but for its size");
     }
     for (const [space, number] of counts) run.checked(`${space}: ${number} records`);
-    for (const space of opaque) run.unchecked(`${space}: its serializers are not known`);
+    for (const space of opaque) {
+      run.unchecked(`${space}: serializers of it, or of what stands before it, are not known`);
+    }
   }
 
   /** Checks each block of the tables, and that the records in them can be read. */
@@ -256,6 +268,22 @@ export class Checkpoint {
       if (unreadable !== undefined) run.unchecked(`keys and values in tables of RocksDB: ${unreadable}`);
     }
   }
+}
+
+/**
+ * Whether a record is handed on: of a state that was asked for by name nothing is passed over in silence.
+ *
+ * @param opaque whether it cannot be read
+ * @param of the state that it is of, if that is known
+ * @param space the state that was asked for
+ */
+function isReadable(opaque: boolean, of: string | undefined, space: string | undefined): boolean {
+  if (!opaque) return space === undefined || of === space;
+  if (space === undefined || of !== undefined && of !== space) return false;
+  throw new SnapshotError(
+    "UNSUPPORTED",
+    `Not all of ${JSON.stringify(space)} can be read: it has a serializer that is not known`,
+  );
 }
 
 function pair(

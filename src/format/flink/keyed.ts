@@ -16,7 +16,7 @@
  * @module
  */
 
-import { SnapshotError } from "../../errors.ts";
+import { hasCode, SnapshotError } from "../../errors.ts";
 import { keyGroupOf } from "../../state/mod.ts";
 import { concat } from "../../stream/mod.ts";
 import type { Handle } from "./handles.ts";
@@ -150,17 +150,20 @@ export class KeyedFile {
       const found = await raw.take((cursor) => cursor.i32());
       if (found !== keyGroup) throw this.#damaged(`the group ${found} is where the group ${keyGroup} should be`);
       if (this.head.compressed) records = new Records(unframe(raw.rest(), this.#name), this.#name);
+      const unread = new Set(this.#readers);
       for (let left = this.head.partial ? Infinity : this.#readers.length; left > 0; left--) {
         const { number, count } = await records.take((cursor) => ({ number: cursor.u16(), count: cursor.i32() }));
         if (count < 0) throw this.#damaged(`a state has ${count} records`);
         const readers = this.#readersOf(number);
         if (readers?.readable !== true) {
-          if (count === 0 && readers !== undefined) continue;
-          return yield [{ state: readers?.state, keyGroup, opaque: true }]; // where it ends is not known
+          if (count === 0 && readers !== undefined && unread.delete(readers)) continue;
+          return yield this.#lost(unread, keyGroup);
         }
         const { state } = readers;
         for (let left = count; left > 0;) {
-          const found = await records.some(Math.min(left, BATCH), (cursor) => readHeap(cursor, readers));
+          const some = records.some(Math.min(left, BATCH), (cursor) => readHeap(cursor, readers));
+          const found = await some.catch(unlessUnknown);
+          if (found === undefined) return yield this.#lost(unread, keyGroup);
           left -= found.length;
           const batch: KeyedRecord[] = [];
           for (const record of found) {
@@ -169,12 +172,19 @@ export class KeyedFile {
           }
           yield batch;
         }
+        unread.delete(readers);
       }
       if (!await records.atEnd()) throw this.#damaged(`the group ${keyGroup} is longer than it should be`);
     } finally {
       await records.close();
       await raw.close();
     }
+  }
+
+  /** Where a state that cannot be read ends is not known, and neither where those behind it are. */
+  #lost(unread: ReadonlySet<Readers>, keyGroup: number): KeyedRecord[] {
+    const states = [...unread].map(({ state }) => state);
+    return (this.head.partial ? [...states, undefined] : states).map((state) => ({ state, keyGroup, opaque: true }));
   }
 
   /** A record of the full layout, and what stands behind it. */
@@ -201,15 +211,11 @@ export class KeyedFile {
         // Behind the end of a group nothing parses: it is the last of a batch.
         for (const { key, value, next } of await records.some(BATCH, (cursor) => this.#fullRecord(cursor, keyGroup))) {
           if (ended) throw this.#damaged(`the group ${keyGroup} is longer than it should be`);
-          if (readers?.readable === true) {
-            const record = readFull(
-              new JavaCursor(key, this.#name, this.#prefix),
-              new JavaCursor(value, this.#name),
-              readers,
-            );
-            this.#checkGroup(record.key, keyGroup);
-            batch.push({ state: readers.state, keyGroup, opaque: false, ...record });
-          } else batch.push({ state: readers?.state, keyGroup, opaque: true });
+          const cursors = () =>
+            [new JavaCursor(key, this.#name, this.#prefix), new JavaCursor(value, this.#name)] as const;
+          const record = readers?.readable === true ? readFull(...cursors(), readers) : undefined;
+          if (record !== undefined) this.#checkGroup(record.key, keyGroup);
+          batch.push({ state: readers?.state, keyGroup, opaque: record === undefined, ...record });
           if (next === END_OF_GROUP) ended = true;
           else if (next !== undefined) readers = this.#readersOf(next);
         }
@@ -295,8 +301,21 @@ function unfold(record: KeyedRecord, into: KeyedRecord[]): void {
   else for (const [field, value] of record.value) into.push({ ...record, field, value });
 }
 
-/** A record of the full layout, out of its key behind the group, and its value. */
-export function readFull(key: JavaCursor, value: JavaCursor, readers: Readers): Plain {
+/** Nothing for a value that has no serializer; other errors are thrown. */
+function unlessUnknown(error: unknown): undefined {
+  if (!hasCode(error, "UNSUPPORTED")) throw error;
+}
+
+/** A record of the full layout, out of its key behind the group, and its value; nothing if it has no serializer. */
+export function readFull(key: JavaCursor, value: JavaCursor, readers: Readers): Plain | undefined {
+  try {
+    return readPlain(key, value, readers);
+  } catch (error) {
+    return unlessUnknown(error);
+  }
+}
+
+function readPlain(key: JavaCursor, value: JavaCursor, readers: Readers): Plain {
   const { state, key: keys, namespace, value: values } = readers;
   let plain: Plain;
   if (state.type === "priority-queue") {

@@ -74,6 +74,10 @@ export class KeyedDatabase {
         if (key.length < length) throw new JavaCursor(key, name).malformed("a key has no group");
         const keyGroup = length === 1 ? key[0]! : key[0]! << 8 | key[1]!;
         const record = readFull(new JavaCursor(key, name, length), new JavaCursor(value, name), readers);
+        if (record === undefined) {
+          yield { state, keyGroup, opaque: true };
+          continue;
+        }
         checkGroup(record.key, keyGroup, { head: this.head, maxParallelism: this.#maxParallelism, name });
         yield { state, keyGroup, opaque: false, ...record };
       }

@@ -16,7 +16,7 @@
 import { hasCode } from "../../errors.ts";
 import { readBlocks, readSmall, readStart, type SourceFiles } from "../files.ts";
 import type { Format, FormatSnapshot } from "../format.ts";
-import { chosen, ForeignReader, type FormatFile } from "../reader.ts";
+import { chosen, ForeignReader, type FormatFile, ofOnePlace } from "../reader.ts";
 import { Checkpoint } from "./checkpoint.ts";
 import { JavaCursor } from "./java.ts";
 import { Layout, METADATA, type Place } from "./layout.ts";
@@ -61,7 +61,9 @@ async function list(files: SourceFiles): Promise<Found[]> {
     }
   }
   if (found.length === 0 && first !== undefined) throw first;
-  return found.sort((a, b) => a.index < b.index ? 1 : a.index > b.index ? -1 : 0);
+  return ofOnePlace(found, ({ place }) => place.path, "flink").sort((a, b) =>
+    a.index < b.index ? 1 : a.index > b.index ? -1 : 0
+  );
 }
 
 /** The files of a checkpoint, by their names in it. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { SnapshotError } from "../../errors.ts";
+import { hasCode, SnapshotError } from "../../errors.ts";
 import type { OperatorHandle } from "./handles.ts";
 import type { Layout } from "./layout.ts";
 import { Records } from "./records.ts";
@@ -87,6 +87,9 @@ export async function* operatorRecords(
         throw new SnapshotError("CORRUPT", `${JSON.stringify(what)} is damaged: an element of ${name} is too long`, {
           file: what,
         });
+      } catch (error) {
+        if (!hasCode(error, "UNSUPPORTED")) throw error;
+        yield { name, state, opaque: true, key: i }; // a value in it has no serializer
       } finally {
         await records.close();
       }

@@ -11,6 +11,7 @@
  * @module
  */
 
+import { SnapshotError } from "../../errors.ts";
 import { JavaCursor } from "./java.ts";
 import type { Serializer } from "./serializer.ts";
 
@@ -49,7 +50,8 @@ export function pojoOf(cursor: JavaCursor, nested: (cursor: JavaCursor) => Seria
     if ((flags & (SUBCLASS | TAGGED)) !== 0) {
       const [of, subclass] = (flags & SUBCLASS) !== 0 ? byName(cursor.utf()) : registered[cursor.u8()] ?? [];
       if (subclass?.read !== undefined) return subclass.read(cursor);
-      throw cursor.malformed(`there is no serializer of ${of}, a subclass of ${className}`);
+      // A heap writes its head before it has met all subclasses: then nothing says what a value of one consists of.
+      throw new SnapshotError("UNSUPPORTED", `There is no serializer of ${of}, a subclass of ${className}`);
     }
     const object = Object.create(null) as Record<string, unknown>;
     for (const [field, part] of fields) object[field] = cursor.bool() ? null : part.read!(cursor);

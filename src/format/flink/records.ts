@@ -51,10 +51,9 @@ export class Records {
     for (let start = cursor.at; found.length < most; start = cursor.at) {
       try {
         found.push(parse(cursor));
-      } catch (error) {
+      } catch {
         cursor.at = start;
-        if (!cursor.ended) throw error;
-        break; // it is read again, with what follows
+        break; // it is read again, with what follows: what is wrong then is told
       }
     }
     return found;

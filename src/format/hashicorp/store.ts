@@ -14,7 +14,7 @@ import { hasCode, SnapshotError } from "../../errors.ts";
 import { crc64 } from "../bytes/crc.ts";
 import { readBlocks, readSmall, type SourceFiles } from "../files.ts";
 import type { Format, FormatSnapshot } from "../format.ts";
-import { chosen, ForeignReader, type RunningCheck } from "../reader.ts";
+import { chosen, ForeignReader, ofOnePlace, type RunningCheck } from "../reader.ts";
 import { hashicorpDetails, type HashicorpMeta, MAX_META_BYTES, parseHashicorpMeta, snapshotMetaOf } from "./meta.ts";
 
 /** The file of the state. */
@@ -68,7 +68,7 @@ async function list(files: SourceFiles): Promise<Found[]> {
     }
   }
   if (found.length === 0 && failure !== undefined) throw failure;
-  return found.sort((a, b) =>
+  return ofOnePlace(found, ({ state }) => state.slice(0, -STATE.length), "hashicorp").sort((a, b) =>
     compare(b.term, a.term) || compare(b.index, a.index) || (b.name < a.name ? -1 : b.name > a.name ? 1 : 0)
   );
 }

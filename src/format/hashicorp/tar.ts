@@ -11,6 +11,12 @@ import { readBlocks, type SourceFiles } from "../files.ts";
 
 /** The bytes of a header, to which content is padded too. */
 export const TAR_BLOCK = 512;
+/** The types of entries: a file, as two programs say it, and what PAX says of the next one. */
+const Type = { OLD_FILE: 0, FILE: 0x30, PAX: 0x78 } as const;
+/** The most bytes of zeros with which an archive ends: programs fill up a record, of 10 KiB mostly. */
+const MAX_END = 1024 * 1024;
+/** The most bytes of what PAX says. */
+const MAX_PAX = 8192;
 /** Bytes that are decompressed at a time, to a thousand times as many at the most. */
 const PIECE = 16 * 1024;
 
@@ -53,13 +59,36 @@ async function* pieces(blocks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
   }
 }
 
-/** The next header; nothing at the end of the archive. */
+/** The next file; nothing at the end of the archive. Go says the size of one of 8 GiB or more before it, as PAX does. */
 export async function nextEntry(reader: PieceReader, archive: string): Promise<TarEntry | undefined> {
+  const entry = await nextHeader(reader, archive);
+  if (entry?.type !== Type.PAX) return entry;
+  if (entry.size > MAX_PAX) throw damaged(archive, `what PAX says of a file has ${entry.size} bytes`);
+  const records = new TextDecoder().decode(await reader.exactly(entry.size));
+  await reader.skip(paddingOf(entry.size));
+  const file = await nextHeader(reader, archive);
+  if (file === undefined || file.type === Type.PAX) throw damaged(archive, "what PAX says is of no file");
+  return { ...file, ...paxOf(records, archive) };
+}
+
+/** What is said in lines, each with its length before it: nothing but a name and a size matters here. */
+function paxOf(records: string, archive: string): Partial<TarEntry> {
+  const size = /(?:^|\n)\d+ size=(\d{1,15})\n/.exec(records)?.[1];
+  const other = /(?:^|\n)\d+ (?!size=|[amc]time=)([^=]*)=/.exec(records)?.[1];
+  if (other !== undefined) throw damaged(archive, `PAX says the ${JSON.stringify(other)} of a file`);
+  return size === undefined ? {} : { size: Number(size) };
+}
+
+interface TarHeader extends TarEntry {
+  readonly type: number;
+}
+
+async function nextHeader(reader: PieceReader, archive: string): Promise<TarHeader | undefined> {
   const header = await reader.exactly(TAR_BLOCK);
   if (header.every((byte) => byte === 0)) {
-    const second = await reader.exactly(TAR_BLOCK);
+    const [second, end] = [await reader.exactly(TAR_BLOCK), reader.position + MAX_END];
     for (let rest: Uint8Array | undefined = second; rest !== undefined; rest = await reader.some(TAR_BLOCK)) {
-      if (rest.some((byte) => byte !== 0)) throw damaged(archive, "something follows its end");
+      if (reader.position > end || rest.some((byte) => byte !== 0)) throw damaged(archive, "something follows its end");
     }
     return undefined;
   }
@@ -71,8 +100,12 @@ export async function nextEntry(reader: PieceReader, archive: string): Promise<T
   const sum = header.reduce((sum, byte, i) => sum + (i >= 148 && i < 156 ? 0x20 : byte), 0);
   if (Number.parseInt(text(148, 8), 8) !== sum) throw damaged(archive, "a header of tar does not have its checksum");
   const type = header[156]!;
-  if (type !== 0 && type !== 0x30) throw damaged(archive, `it has an entry of type ${String.fromCharCode(type)}`);
-  return { name: text(0, 100), size: sizeOf(header.subarray(124, 136), archive) };
+  if (!Object.values<number>(Type).includes(type)) {
+    throw damaged(archive, `it has an entry of type ${JSON.stringify(String.fromCharCode(type))}`);
+  }
+  const prefix = text(257, 6) === "ustar" ? text(345, 155) : "";
+  const name = prefix === "" ? text(0, 100) : `${prefix}/${text(0, 100)}`;
+  return { name, type, size: sizeOf(header.subarray(124, 136), archive) };
 }
 
 /** Reports whether a block is a header, by the magic in it. */

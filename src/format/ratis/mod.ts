@@ -19,7 +19,7 @@ import { protobufFields } from "../bytes/cursor.ts";
 import { runningHash } from "../bytes/hash.ts";
 import { readBlocks, readSmall, type SourceFiles } from "../files.ts";
 import type { Format, FormatSnapshot } from "../format.ts";
-import { chosen, ForeignReader, type RunningCheck } from "../reader.ts";
+import { chosen, ForeignReader, ofOnePlace, type RunningCheck } from "../reader.ts";
 
 /** The name of a snapshot. */
 const SNAPSHOT = /^snapshot\.(\d{1,19})_(\d{1,19})$/;
@@ -37,7 +37,7 @@ interface Found extends FormatSnapshot {
 }
 
 /** The snapshots, those with a digest first, as one that is being written has none. */
-function list({ entries }: SourceFiles): Found[] {
+function snapshotsOf({ entries }: SourceFiles): Found[] {
   const names = new Set(entries.map(({ name }) => name));
   return entries.flatMap(({ name: path, size }) => {
     const name = path.split("/").at(-1)!;
@@ -76,19 +76,23 @@ function md5Check(expected: string, file: string): RunningCheck {
   };
 }
 
+const list = (files: SourceFiles) => ofOnePlace(snapshotsOf(files), ({ path }) => path, "ratis");
+
 /** A peer of the configuration. */
 interface RatisPeer {
   readonly id: string;
   readonly address: string;
 }
 
+/** The path of the files of a snapshot's group. */
+const currentOf = ({ path }: Found) => path.replace(/(sm\/)?[^/]*$/, "current/");
+
 /** The path of the configuration, of which a snapshot itself has none. */
-function configurationOf(files: SourceFiles): string | undefined {
-  return files.entries.find(({ name }) => /(^|\/)current\/raft-meta\.conf$/.test(name))?.name;
+function configurationOf({ entries }: SourceFiles, found: Found): string | undefined {
+  return entries.find(({ name }) => name === `${currentOf(found)}raft-meta.conf`)?.name;
 }
 
-async function peersOf(files: SourceFiles): Promise<RatisPeer[]> {
-  const path = configurationOf(files);
+async function peersOf(files: SourceFiles, path: string | undefined): Promise<RatisPeer[]> {
   if (path === undefined) return [];
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   const peers: RatisPeer[] = [];
@@ -108,22 +112,29 @@ async function peersOf(files: SourceFiles): Promise<RatisPeer[]> {
   return peers;
 }
 
-/** Apache Ratis: a group's directory, its `sm`, or a storage of several groups. */
+/** Apache Ratis: a group's directory, its `sm`, or a storage in which one group has snapshots. */
 export const ratis: Format = {
   system: "ratis",
   detect(files) {
-    const found = list(files);
+    const found = snapshotsOf(files);
     if (found.length === 0) return Promise.resolve(undefined);
     const sure = found.some(({ digest }) => digest !== undefined) ? "certain" : "likely";
     return Promise.resolve({ system: "ratis", sure, description: "Apache Ratis SimpleStateMachineStorage" });
   },
-  list: (files) => Promise.resolve(list(files)),
+  async list(files) {
+    return await Promise.resolve(list(files));
+  },
   async open(files, index) {
     const found = list(files);
     const one = chosen(found, index, "ratis");
     const expected = await digestOf(files, one);
-    const peers = await peersOf(files);
-    const log = files.entries.filter(({ name }) => /(^|\/)log_(inprogress_)?\d+(-\d+)?$/.test(name));
+    const configuration = configurationOf(files, one);
+    const peers = await peersOf(files, configuration);
+    const current = currentOf(one);
+    const log = files.entries.filter(({ name }) => name.startsWith(current)).map(({ name }) =>
+      name.slice(current.length)
+    )
+      .filter((name) => /^log_(inprogress_)?\d+(-\d+)?$/.test(name));
     return await ForeignReader.of({
       system: "ratis",
       meta: {
@@ -141,13 +152,13 @@ export const ratis: Format = {
         md5: expected,
         peers,
         retained: found.map(({ name }) => name),
-        log: log.map(({ name }) => name.split("/").at(-1)!),
+        log,
       },
       checked: expected === undefined ? [] : ["the MD5 of the state"],
       unchecked: [
         ...(expected === undefined ? ["the state: it has no .md5, so it may not have been written to its end"] : []),
         "term and index are in the file's name only",
-        ...(configurationOf(files) !== undefined ? ["peers: raft-meta.conf has no checksum"] : []),
+        ...(configuration !== undefined ? ["peers: raft-meta.conf has no checksum"] : []),
       ],
     });
   },

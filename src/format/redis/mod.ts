@@ -129,15 +129,19 @@ async function* entries(
 ): AsyncGenerator<FormatEntry, void, undefined> {
   const rdb = new OpenRdb(files, version, signal);
   try {
-    for await (const { database, key, value } of rdb.parser.keys(true)) {
-      if (value !== undefined) yield { space: String(database), key, value };
+    for await (const { database, key, value, expires } of rdb.parser.keys(true)) {
+      if (value === undefined) continue;
+      yield { space: String(database), key, value, ...(expires !== undefined && { expires }) };
     }
   } finally {
     await rdb.reader.close();
   }
 }
 
-/** Redis's RDB files. `entries` gives strings as bytes, and hashes as pairs of bytes; others are passed over. */
+/**
+ * Redis's RDB files. `entries` gives strings as bytes, and hashes as pairs of bytes, behind which stands when the field
+ * expires, if it does; others are passed over.
+ */
 export const redis: Format = {
   system: "redis",
   async detect(files) {

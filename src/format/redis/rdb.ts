@@ -22,7 +22,7 @@ const MAX_FIELDS = 1_000_000;
 
 /** The opcodes beside the types of values. */
 const Op = {
-  ...{ SLOT: 0xf4, FUNCTION: 0xf5, MODULE_AUX: 0xf7, IDLE: 0xf8, FREQUENCY: 0xf9, AUX: 0xfa },
+  ...{ SLOT: 0xf4, FUNCTION: 0xf5, MODULE: 0xf7, IDLE: 0xf8, FREQUENCY: 0xf9, AUX: 0xfa },
   ...{ RESIZE: 0xfb, EXPIRE_MS: 0xfc, EXPIRE: 0xfd, DATABASE: 0xfe, END: 0xff },
 } as const;
 
@@ -34,6 +34,7 @@ const TYPES: ReadonlyMap<number, readonly [name: string, shape: Shape]> = new Ma
   [3, ["zset", "scores as text"]],
   [4, ["hash", "pairs"]],
   [5, ["zset", "scores"]],
+  [7, ["module", "module"]],
   [9, ["hash", "text"]],
   [10, ["list", "text"]],
   [11, ["set", "text"]],
@@ -47,6 +48,8 @@ const TYPES: ReadonlyMap<number, readonly [name: string, shape: Shape]> = new Ma
   [19, ["stream", "stream 2"]],
   [20, ["set", "text"]],
   [21, ["stream", "stream 3"]],
+  [24, ["hash", "expiring pairs"]],
+  [25, ["hash", "expiring text"]],
 ]);
 
 type Shape =
@@ -56,12 +59,25 @@ type Shape =
   | "nodes"
   | "scores"
   | "scores as text"
+  | "expiring pairs"
+  | "expiring text"
+  | "module"
   | "stream 1"
   | "stream 2"
   | "stream 3";
 
-/** A hash of pairs, and one in a listpack. */
-const [HASH, HASH_ZIPLIST, HASH_PACKED] = [4, 13, 16] as const;
+/** A hash of pairs, and those in one text. */
+const [HASH, HASH_ZIPMAP, HASH_ZIPLIST] = [4, 9, 13] as const;
+/** What a part of a module's value is. */
+const Part = { END: 0, SIGNED: 1, UNSIGNED: 2, FLOAT: 3, DOUBLE: 4, TEXT: 5 } as const;
+
+/** A field; one that does not expire has the time 0. */
+function fieldOf(name: Uint8Array, value: Uint8Array, expires: bigint): RdbField {
+  return expires === 0n ? [name, value] : [name, value, expires];
+}
+
+/** A field of a hash, its value, and when it expires, if it does: milliseconds since 1970. */
+export type RdbField = readonly [name: Uint8Array, value: Uint8Array, expires?: bigint];
 
 /** A key of a database. */
 export interface RdbKey {
@@ -71,7 +87,7 @@ export interface RdbKey {
   /** When it expires, in milliseconds since 1970. */
   readonly expires: bigint | undefined;
   /** A string, or the fields of a hash; nothing if it is of another type, or values were not asked for. */
-  readonly value: Uint8Array | readonly (readonly [Uint8Array, Uint8Array])[] | undefined;
+  readonly value: Uint8Array | readonly RdbField[] | undefined;
 }
 
 /** Reads an RDB file. */
@@ -139,12 +155,14 @@ export class RdbParser {
         return void await this.#byte();
       case Op.FUNCTION:
         return await this.#skipText();
+      case Op.MODULE:
+        return await this.#skipModule();
     }
     throw new SnapshotError(
       "UNSUPPORTED",
       `${
         JSON.stringify(this.#file)
-      } has a value or an opcode ${code}, which this release cannot read: a module's, or newer`,
+      } has a value or an opcode ${code}, which this release cannot read: of a release candidate, or newer`,
       { file: this.#file, actual: code },
     );
   }
@@ -160,16 +178,9 @@ export class RdbParser {
       return undefined;
     }
     if (type === "string") return await this.#text();
-    const items: Uint8Array[] = [];
-    if (code === HASH) {
-      const count = await this.#length();
-      if (count > MAX_FIELDS) throw this.#tooLarge(`a hash of ${count} fields`);
-      for (let i = 0; i < count * 2; i++) items.push(await this.#text());
-    } else if (code === HASH_PACKED) {
-      items.push(...packedItems(await this.#text(), this.#file));
-    } else if (code === HASH_ZIPLIST) {
-      items.push(...ziplistItems(await this.#text(), this.#file));
-    } else {
+    const least = shape.startsWith("expiring") ? (await this.#view(8)).getBigUint64(0, true) : undefined;
+    if (code === HASH || shape === "expiring pairs") return await this.#pairs(least);
+    if (code === HASH_ZIPMAP) {
       const name = JSON.stringify(new TextDecoder().decode(key.subarray(0, 100)));
       throw new SnapshotError(
         "UNSUPPORTED",
@@ -179,25 +190,64 @@ export class RdbParser {
         },
       );
     }
-    if (items.length % 2 !== 0) throw this.#malformed("a hash has a field without a value");
-    return Array.from({ length: items.length / 2 }, (_, i) => [items[2 * i]!, items[2 * i + 1]!] as const);
+    const itemsOf = code === HASH_ZIPLIST ? ziplistItems : packedItems;
+    const items = itemsOf(await this.#text(), this.#file);
+    const width = least === undefined ? 2 : 3;
+    if (items.length % width !== 0) throw this.#malformed("a hash has a field without a value");
+    return Array.from({ length: items.length / width }, (_, i) => {
+      const [name, value, expires] = items.slice(i * width, (i + 1) * width) as [Uint8Array, Uint8Array, Uint8Array?];
+      return expires === undefined ? [name, value] : fieldOf(name, value, this.#numberOf(expires));
+    });
+  }
+
+  /** Fields one by one; the times are those after the least one, and one millisecond more. */
+  async #pairs(least: bigint | undefined): Promise<RdbField[]> {
+    const count = await this.#length();
+    if (count > MAX_FIELDS) throw this.#tooLarge(`a hash of ${count} fields`);
+    const fields: RdbField[] = [];
+    for (let i = 0; i < count; i++) {
+      const after = least === undefined ? 0n : BigInt(await this.#length());
+      const [name, value] = [await this.#text(), await this.#text()];
+      fields.push(fieldOf(name, value, after === 0n ? 0n : least! + after - 1n));
+    }
+    return fields;
+  }
+
+  #numberOf(text: Uint8Array): bigint {
+    const digits = new TextDecoder().decode(text.subarray(0, 20));
+    if (/^\d{1,19}$/.test(digits)) return BigInt(digits);
+    throw this.#malformed("there is no time where one should be");
   }
 
   async #skip(shape: Shape): Promise<void> {
-    if (shape === "text") return await this.#skipText();
+    if (shape.startsWith("expiring")) await this.#reader.skip(8); // the least of the times
+    if (shape.endsWith("text") && shape !== "scores as text") return await this.#skipText();
+    if (shape === "module") return await this.#skipModule();
     if (shape === "stream 1" || shape === "stream 2" || shape === "stream 3") {
       return await this.#skipStream(Number(shape.at(-1)));
     }
     const count = await this.#length();
     for (let i = 0; i < count; i++) {
-      if (shape === "nodes") await this.#length(); // plain or packed
+      if (shape === "nodes" || shape === "expiring pairs") await this.#length(); // plain or packed; the time
       await this.#skipText();
-      if (shape === "pairs") await this.#skipText();
+      if (shape.endsWith("pairs")) await this.#skipText();
       if (shape === "scores") await this.#reader.skip(8);
       if (shape === "scores as text") {
         const length = await this.#byte();
         if (length < 253) await this.#reader.skip(length); // else not a number, or infinite
       }
+    }
+  }
+
+  /** Each part of what a module has written says what it is. */
+  async #skipModule(): Promise<void> {
+    await this.#length(); // the module
+    for (let part = await this.#length(); part !== Part.END; part = await this.#length()) {
+      if (part === Part.SIGNED || part === Part.UNSIGNED) await this.#length();
+      else if (part === Part.FLOAT) await this.#reader.skip(4);
+      else if (part === Part.DOUBLE) await this.#reader.skip(8);
+      else if (part === Part.TEXT) await this.#skipText();
+      else throw this.#malformed("a part of a module's value is of no kind");
     }
   }
 
@@ -265,11 +315,8 @@ export class RdbParser {
     if (kind === 0) return { length: first };
     if (kind === 1) return { length: (first & 0x3f) << 8 | await this.#byte() };
     if (first === 0x80) return { length: (await this.#view(4)).getUint32(0) };
-    if (first === 0x81) {
-      const length = (await this.#view(8)).getBigUint64(0);
-      if (length <= BigInt(Number.MAX_SAFE_INTEGER)) return { length: Number(length) };
-      throw this.#malformed("a number is too large"); // an identifier of a stream may be, which is milliseconds
-    }
+    // Rounded: over 2^53 are identifiers in streams and -1, which are passed over, and lengths that no file has.
+    if (first === 0x81) return { length: Number((await this.#view(8)).getBigUint64(0)) };
     if (kind === 3 && (first & 0x3f) < 4) return { length: 0, special: first & 0x3f };
     throw this.#malformed("a length begins with a byte that none does");
   }

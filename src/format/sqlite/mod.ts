@@ -5,6 +5,7 @@
  */
 
 import { SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { equal } from "../../stream/mod.ts";
 import { readBlocks, readStart, type SourceFiles, withFile } from "../files.ts";
 import type { Format, FormatEntriesOptions, FormatEntry } from "../format.ts";
 import { ForeignReader, type Verification } from "../reader.ts";
@@ -12,6 +13,38 @@ import { HEADER, MAGIC, parseHeader, SqliteDatabase, type SqliteTree } from "./d
 
 /** The name of the file in the snapshot. */
 const FILE = "database.sqlite";
+
+/** Where SQLite keeps what is not in the file yet, or what in it was not committed, and how many bytes say so. */
+const COMPANIONS = [
+  { suffix: "-wal", head: 56, has: "changes that may not be in it", isUsed: hasFrames },
+  { suffix: "-journal", head: 1, has: "what is to be taken back in it", isUsed: ([first]: Uint8Array) => first !== 0 },
+] as const;
+
+/** A write-ahead log has a frame of its own round: those of an earlier round have other salts. */
+function hasFrames(head: Uint8Array): boolean {
+  return equal(head.subarray(16, 24), head.subarray(40, 48));
+}
+
+/** Refuses a file that is not the whole of its database: it would be an older state, or one that never was. */
+async function checkAlone({ name, beside }: SourceFiles): Promise<void> {
+  for (const { suffix, head, has, isUsed } of COMPANIONS) {
+    const file = await beside?.(suffix);
+    if (file === undefined) continue;
+    try {
+      if (file.size < head || !isUsed(await file.read(0, head))) continue;
+    } finally {
+      await file.close();
+    }
+    throw new SnapshotError(
+      "UNSUPPORTED",
+      `${JSON.stringify(name)} is not all of its database: ${
+        JSON.stringify(name + suffix)
+      } beside it has ${has}. Have ` +
+        "SQLite make one file of both: VACUUM INTO, or opening and closing it",
+      { file: name + suffix },
+    );
+  }
+}
 
 async function headerOf(files: SourceFiles) {
   const { name, size } = files.entries[0]!;
@@ -56,7 +89,9 @@ async function* entries(
 
 /**
  * SQLite's database files. `entries` gives rows: the key is the number of the row, or all columns in a table without
- * them; a column that is the number itself is `null` among the columns, as it is in the file.
+ * them. Columns are as they are in the file: one that is the number itself is `null`, those that a table without
+ * numbers is sorted by come first, those that were added after the row was written are missing, computed ones that are
+ * not stored too, and a `REAL` that is whole is a `bigint`.
  */
 export const sqlite: Format = {
   system: "sqlite",
@@ -75,6 +110,7 @@ export const sqlite: Format = {
     if (index !== undefined && index !== 1n) {
       throw new SnapshotError("NOT_FOUND", "A database of SQLite has no index: it counts as 1", { index });
     }
+    await checkAlone(files);
     const { pageSize, pages, encoding, wal, userVersion, applicationId, freePages } = await headerOf(files);
     const trees: SqliteTree[] = await withFile(
       files,
@@ -92,7 +128,7 @@ export const sqlite: Format = {
       checked: ["the header, the number of pages, that all rows can be parsed and no page is in two places"],
       unchecked: [
         "the content of rows: SQLite has no checksums",
-        ...(wal ? ["its write-ahead log: what is in a file -wal beside it is not read"] : []),
+        ...(files.beside === undefined ? ["whether a -wal or -journal belongs to it: only the file was given"] : []),
       ],
       verify: (verification) => verify(files, verification),
       entries: (options) => entries(files, options),

@@ -51,5 +51,5 @@ function column(kind: number, bytes: Uint8Array, encoding: string): SqliteValue 
   if (kind < 7) {
     return BigInt.asIntN(bytes.length * 8, bytes.reduce((sum, byte) => sum << 8n | BigInt(byte), 0n));
   }
-  return kind % 2 === 0 ? bytes.slice() : new TextDecoder(encoding).decode(bytes);
+  return kind % 2 === 0 ? bytes.slice() : new TextDecoder(encoding, { ignoreBOM: true }).decode(bytes);
 }

@@ -9,6 +9,7 @@ import { checkFunction, listOf } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
 import { checkName, checkReader, type SnapshotReader } from "../../snapshot/mod.ts";
 import { raceAbort } from "../../async/mod.ts";
+import { withJson } from "../../stream/mod.ts";
 import { AppliedChanges } from "./applied_changes.ts";
 import { appliedBy, groupBy } from "./applied_record.ts";
 import { type Expected, incrementalOf, restore } from "../format/mod.ts";
@@ -205,14 +206,13 @@ export class StoredState<K> implements AsyncDisposable {
    * Up to which entry of a log the database has the state: {@linkcode StateMachine.durable}. Asked by a replica, it
    * also keeps out every change but those in {@linkcode apply}.
    *
-   * @returns index 0 if there is no state; nothing if there is one, and the database does not say: it was changed
-   *   outside of `apply`, or by an older release
+   * @returns index 0 if there is no state; nothing if the state was changed outside of `apply`, or by an older release
    */
   durable(): DurablyApplied | undefined {
     if (isReplicaCall()) this.#entries.isBound = true;
-    const { durable } = this.#log;
-    const [{ group }, synced] = [this.#database, this.#synced];
-    return durable && { ...durable, ...(group !== undefined && { group }), ...(synced !== undefined && { synced }) };
+    const [{ durable }, { group }, synced] = [this.#log, this.#database, this.#synced];
+    if (durable === undefined) return undefined;
+    return withJson({ ...durable, ...(group !== undefined && { group }), ...(synced !== undefined && { synced }) });
   }
 
   /**

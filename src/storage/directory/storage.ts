@@ -10,6 +10,7 @@ import { hasCode, SnapshotError } from "../../errors.ts";
 import { checkDisk, defaultDisk, type Disk } from "../../fs/mod.ts";
 import { neverThrowing } from "../../async/mod.ts";
 import type { CreateOptions, DamagedSnapshot, SnapshotWriter } from "../../snapshot/mod.ts";
+import { withJson } from "../../stream/mod.ts";
 import { DirectoryMedium } from "./medium.ts";
 import { DirectoryRoot } from "./root.ts";
 import { DirectorySync, type Durability } from "./sync.ts";
@@ -174,7 +175,7 @@ export class DirectoryStorage extends MediumStorage {
           // Only a snapshot that is proven bad is moved. An unreadable one may be good, and the newest.
           if (!isProof(error)) unreadable.push({ place, index, error });
           else {
-            damaged.push({ index, error });
+            damaged.push(withJson({ index, error }));
             await medium.quarantine(place, index).catch((error) => {
               unreadable.push({ place, index, error }); // as long as it stays in place
               warn(aboutSnapshot(error, index));

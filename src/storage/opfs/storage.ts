@@ -9,6 +9,7 @@ import { SnapshotError } from "../../errors.ts";
 import { openOpfs, type OpfsDirectory } from "../../opfs/mod.ts";
 import type { DamagedSnapshot, UnreadableSnapshot } from "../../snapshot/mod.ts";
 import { neverThrowing } from "../../async/mod.ts";
+import { withJson } from "../../stream/mod.ts";
 import { examine, isProof } from "../evidence.ts";
 import type { StoredSnapshot } from "../medium.ts";
 import { MediumStorage } from "../medium_storage.ts";
@@ -102,7 +103,7 @@ export class OpfsStorage extends MediumStorage {
           // Only a snapshot that is proven bad is quarantined. An unreadable one may be good, and the newest.
           if (!isProof(error)) unreadable.push({ index, error, place });
           else {
-            damaged.push({ index, error });
+            damaged.push(withJson({ index, error }));
             await medium.quarantine(place, index).catch(() => unreadable.push({ index, error, place }));
           }
         }

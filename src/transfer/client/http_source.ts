@@ -4,32 +4,24 @@
  * @module
  */
 
-import { checkTimeout, limitOf } from "../../checks.ts";
-import { cancelled, hasCode, reasonOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { checkTimeout, isHttp, limitOf } from "../../checks.ts";
+import { cancelled, reasonOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { MAX_MANIFEST_BYTES, SnapshotManifest } from "../../snapshot/mod.ts";
 import { onAbort, raceAbort } from "../../async/mod.ts";
 import { ChunkSet, fetchBytes, toHex } from "../../stream/mod.ts";
-import { type BodyWatch, discardBody, readBody, readLimited } from "../body.ts";
+import { type BodyWatch, discardBody, readBody } from "../body.ts";
 import {
   JSON_TYPE,
   type ListedSnapshot,
   PROTOBUF_TYPE,
+  readAnswer,
   responseError,
   typeOf,
-  unexpected,
   VERIFIED_BY_CLIENT,
 } from "../wire.ts";
 import { ExchangeWatch } from "./exchange_watch.ts";
 import { isRedirect, MOST_REDIRECTS, redirectOf } from "./redirects.ts";
-import {
-  checkSource,
-  headersOf,
-  isHttp,
-  type Source,
-  type SourceOptions,
-  sourceOptions,
-  withoutSecrets,
-} from "./source.ts";
+import { checkSource, headersOf, type Source, type SourceOptions, sourceOptions, withoutSecrets } from "./source.ts";
 
 /** The parts of a request, beside its address and the headers of its source. */
 export type ExchangeInit = Omit<RequestInit, "signal" | "headers"> & {
@@ -111,10 +103,8 @@ export class HttpSource {
     const path = `/snapshots/${index ?? "latest"}/manifest`;
     return await this.#get(path, { Accept: PROTOBUF_TYPE }, signal, async (response, watch) => {
       if (response.status !== 200) throw await responseError(response, this.url, watch);
-      const bytes = await readLimited(response, MAX_MANIFEST_BYTES, watch);
-      const manifest = await SnapshotManifest.decode(bytes).catch((error) => {
-        throw hasCode(error, "MALFORMED") ? unexpected(response, this.url, "a manifest", error) : error;
-      });
+      const decode = (bytes: Uint8Array) => SnapshotManifest.decode(bytes);
+      const manifest = await readAnswer(response, this.url, "a manifest", MAX_MANIFEST_BYTES, watch, decode);
       if (index === undefined || manifest.index === index) {
         return { manifest, further: duplicates(response.headers.get("Link"), this.url) };
       }
@@ -132,17 +122,14 @@ export class HttpSource {
   ): Promise<readonly Pick<ListedSnapshot, "index" | "digest" | "createdAt">[]> {
     return await this.#get("/snapshots", { Accept: JSON_TYPE }, signal, async (response, watch) => {
       if (response.status !== 200) throw await responseError(response, this.url, watch);
-      const bytes = await readLimited(response, MAX_LIST, watch);
-      try {
+      return await readAnswer(response, this.url, "a list of snapshots", MAX_LIST, watch, (bytes) => {
         const list = JSON.parse(new TextDecoder().decode(bytes)) as readonly ListedSnapshot[];
         return list.map(({ index, digest, createdAt }) => ({
           index: String(BigInt(index)),
           digest: String(digest),
           ...(typeof createdAt === "number" && { createdAt }),
         }));
-      } catch (error) {
-        throw unexpected(response, this.url, "a list of snapshots", error);
-      }
+      });
     });
   }
 
@@ -159,14 +146,10 @@ export class HttpSource {
     const size = Math.ceil(count / 8);
     return await this.#get(`${snapshotPath(manifest)}/held`, {}, signal, async (response, watch) => {
       if (response.status !== 200) throw await responseError(response, this.url, watch);
-      try {
-        const bytes = await readLimited(response, 2 * size, watch);
+      return await readAnswer(response, this.url, "a set of chunks", 2 * size, watch, (bytes) => {
         const held = new ChunkSet(count, bytes.subarray(0, size));
         return { held, expected: bytes.length > size ? new ChunkSet(count, bytes.subarray(size)) : held };
-      } catch (error) {
-        if (!hasCode(error, "MALFORMED")) throw error;
-        throw unexpected(response, this.url, "a set of chunks", error);
-      }
+      });
     });
   }
 
@@ -222,8 +205,10 @@ export class HttpSource {
         true,
       );
       if (left === 0) return;
-      throw new SnapshotError("UNAVAILABLE", `${this.url} sent ${left < 0 ? "more" : "less"} than was requested`, {
+      const sent = `${this.url} sent ${left < 0 ? "more" : "less"} than was requested`;
+      throw new SnapshotError("UNAVAILABLE", `${sent}, with ${typeOf(response) ?? "no Content-Type"}`, {
         source: this.url,
+        status,
       });
     });
   }

@@ -5,9 +5,7 @@
  */
 
 import { checkOptions, checkSignal, integer } from "../../checks.ts";
-import { SnapshotError } from "../../errors.ts";
-import { readLimited } from "../body.ts";
-import { JSON_TYPE, type ListedSnapshot, responseError, type ServerStatus, unexpected } from "../wire.ts";
+import { JSON_TYPE, type ListedSnapshot, readAnswer, responseError, type ServerStatus } from "../wire.ts";
 import { type ExchangeInit, HttpSource } from "./http_source.ts";
 import type { Source } from "./source.ts";
 
@@ -100,12 +98,9 @@ async function ask<T>(
   return await server.exchange(path, request, signal, async (response, watch) => {
     const { status } = response;
     if (status !== 200 && status !== 201) throw await responseError(response, server.url, watch);
-    const bytes = await readLimited(response, MAX_ANSWER, watch);
-    try {
-      return read(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)), status);
-    } catch (error) {
-      throw error instanceof SnapshotError ? error : unexpected(response, server.url, what, error);
-    }
+    const decode = (bytes: Uint8Array) =>
+      read(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)), status);
+    return await readAnswer(response, server.url, what, MAX_ANSWER, watch, decode);
   });
 }
 

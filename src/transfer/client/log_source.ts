@@ -5,12 +5,12 @@
  */
 
 import { checkIndex, limitOf } from "../../checks.ts";
-import { hasCode, messageOf, SnapshotError } from "../../errors.ts";
+import { hasCode, SnapshotError } from "../../errors.ts";
 import { LogReader, type LogRecord, type LogStatus } from "../../log/mod.ts";
 import { MAX_TAKEN } from "../../snapshot/mod.ts";
-import { type BodyWatch, readBody, readLimited } from "../body.ts";
+import { type BodyWatch, readBody } from "../body.ts";
 import { Pace } from "../pace.ts";
-import { JSON_TYPE, responseError, unexpected } from "../wire.ts";
+import { JSON_TYPE, readAnswer, responseError, unexpected } from "../wire.ts";
 import type { ExchangeWatch } from "./exchange_watch.ts";
 import { HttpSource } from "./http_source.ts";
 import type { Source } from "./source.ts";
@@ -185,8 +185,7 @@ export class LogSource {
     return await this.#http.exchange(`/log?index=${index}`, {}, signal, async (response, watch) => {
       if (response.status === 404) return undefined;
       if (response.status !== 200) throw await responseError(response, this.url, watch);
-      const { digest } = await this.#json(response, watch);
-      return String(digest);
+      return await this.#json(response, watch, ({ digest }) => String(digest));
     });
   }
 
@@ -218,8 +217,7 @@ export class LogSource {
   }
 
   async #statusOf(response: Response, watch: BodyWatch): Promise<LogStatus> {
-    const { first, last, term, group, role, leader } = await this.#json(response, watch);
-    try {
+    return await this.#json(response, watch, ({ first, last, term, group, role, leader }) => {
       this.#checkTerm(checkIndex(BigInt(String(term)), "term"));
       return {
         first: checkIndex(BigInt(String(first)), "first"),
@@ -229,20 +227,15 @@ export class LogSource {
         role: role === "follower" || role === "superseded" ? role : "leader",
         leader: typeof leader === "string" ? leader : undefined,
       };
-    } catch (error) {
-      throw unexpected(response, this.url, "the state of a log", error);
-    }
+    });
   }
 
-  async #json(response: Response, watch: BodyWatch): Promise<Record<string, unknown>> {
-    const bytes = await readLimited(response, MAX_STATUS, watch);
-    try {
+  async #json<T>(response: Response, watch: BodyWatch, read: (value: Record<string, unknown>) => T): Promise<T> {
+    return await readAnswer(response, this.url, "the state of a log", MAX_STATUS, watch, (bytes) => {
       const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
       if (typeof value !== "object" || value === null) throw new Error("it is no object");
-      return value as Record<string, unknown>;
-    } catch (error) {
-      throw unexpected(response, this.url, `the state of a log`, messageOf(error));
-    }
+      return read(value as Record<string, unknown>);
+    });
   }
 }
 

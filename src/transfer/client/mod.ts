@@ -4,6 +4,7 @@
  * @module
  */
 
+export { ExchangeWatch } from "./exchange_watch.ts";
 export * from "./inquiry.ts";
 export { type FollowerName, LogPurged, type LogRequest, LogSource } from "./log_source.ts";
 export * from "./notify.ts";

@@ -15,8 +15,7 @@ import {
   parseReply,
 } from "../notification.ts";
 import { withJson } from "../../stream/mod.ts";
-import { readLimited } from "../body.ts";
-import { JSON_TYPE, responseError, unexpected } from "../wire.ts";
+import { JSON_TYPE, readAnswer, responseError } from "../wire.ts";
 import { HttpSource } from "./http_source.ts";
 import { RETRY_FOR, RetryBudget } from "./retry_budget.ts";
 import type { Source } from "./source.ts";
@@ -110,11 +109,7 @@ async function tell(
   const init = { method: "POST", body, headers: { "Content-Type": JSON_TYPE } };
   return await server.exchange("/snapshots/notification", init, signal, async (response, watch) => {
     if (response.status !== 200) throw await responseError(response, server.url, watch);
-    const bytes = await readLimited(response, MAX_REPLY, watch);
-    try {
-      return withJson(parseReply(bytes));
-    } catch (error) {
-      throw unexpected(response, server.url, "an answer to a notification", error);
-    }
+    const decode = (bytes: Uint8Array) => withJson(parseReply(bytes));
+    return await readAnswer(response, server.url, "an answer to a notification", MAX_REPLY, watch, decode);
   });
 }

@@ -20,14 +20,13 @@ import {
   type StreamedArchiveOptions,
   type WriteFiles,
 } from "../../snapshot/mod.ts";
-import { Operation, pause, type Tracker } from "../../async/mod.ts";
+import { LinkedAbort, Operation, pause, type Tracker } from "../../async/mod.ts";
 import { checkThrottle, ChunkSet, streamFrom, type Throttle, toHex } from "../../stream/mod.ts";
-import { readLimited } from "../body.ts";
 import { HttpSource } from "./http_source.ts";
 import { put } from "./put_archive.ts";
 import { RETRY_FOR, RetryBudget } from "./retry_budget.ts";
 import type { Source } from "./source.ts";
-import { PROTOBUF_TYPE, responseError } from "../wire.ts";
+import { PROTOBUF_TYPE, readAnswer, responseError } from "../wire.ts";
 
 /** The most bytes that are sent ahead of those that the other side has written. */
 const WINDOW = 8 * 1024 * 1024;
@@ -149,6 +148,14 @@ async function settle(server: HttpSource, path: string, signal: AbortSignal | un
   }
 }
 
+/**
+ * Reports whether an answer was none of a server of snapshots: it may be a proxy's, just once. What the other side
+ * refuses it says in a problem document, in which nothing is wrong.
+ */
+function isNoAnswer(error: unknown): boolean {
+  return hasCode(error, "MALFORMED") && error.fields.status === 200 && error.cause !== undefined;
+}
+
 class Push {
   readonly #reader: SnapshotReader;
   readonly #server: HttpSource;
@@ -192,7 +199,11 @@ class Push {
         const { bytes } = this.#tracker.progress;
         if (bytes > sent) budget.succeeded(); // it came further than ever
         sent = Math.max(sent, bytes);
-        const wait = this.#failure === undefined ? budget.failed(error) : undefined;
+        const wait = this.#failure !== undefined
+          ? undefined
+          : isNoAnswer(error)
+          ? budget.failedAlone(error)
+          : budget.failed(error);
         if (wait === undefined) throw error;
         await pause(wait, signal);
       }
@@ -255,7 +266,7 @@ class Push {
       yield piece;
       sent += piece.length;
       while (sent - arrived > WINDOW) {
-        const now = await this.#arrived().catch(() => undefined);
+        const now = await this.#arrived();
         if (now !== undefined && now - reused > arrived) {
           arrived = now - reused;
           movedAt = performance.now();
@@ -269,13 +280,21 @@ class Push {
     }
   }
 
-  /** The number of bytes of the content that the other side has by now. */
-  #arrived(): Promise<number | undefined> {
+  /** The number of bytes of the content that the other side has by now; nothing if it does not say so at once. */
+  async #arrived(): Promise<number | undefined> {
     const path = `/snapshots/${toHex(this.#reader.manifest.digest)}`;
-    return this.#server.exchange(path, { method: "HEAD" }, this.#options.signal, ({ status, headers }) => {
+    const { signal } = this.#options;
+    const stop = new LinkedAbort(signal);
+    let arrived: number | undefined;
+    const asking = this.#server.exchange(path, { method: "HEAD" }, stop.signal, ({ status, headers }) => {
       const offset = Number(headers.get("Upload-Offset") ?? NaN);
-      return Promise.resolve(status === 200 && offset >= 0 ? offset : undefined);
-    });
+      if (status === 200 && offset >= 0) arrived = offset;
+      return Promise.resolve();
+    }).catch(() => {});
+    await pause(NO_NEWS, signal, asking);
+    stop.abort();
+    stop.unlink();
+    return arrived;
   }
 
   /** Reports whether the other side has all of it. */
@@ -296,7 +315,8 @@ class Push {
     const path = `/snapshots/${index}/manifest`;
     return this.#server.exchange(path, init, this.#options.signal, async (response, watch) => {
       if (response.status !== 200) throw await responseError(response, this.#server.url, watch);
-      return new ChunkSet(count, await readLimited(response, Math.ceil(count / 8), watch));
+      const read = (bytes: Uint8Array) => new ChunkSet(count, bytes);
+      return await readAnswer(response, this.#server.url, "a set of chunks", Math.ceil(count / 8), watch, read);
     });
   }
 }

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { messageOf, reasonOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
+import { hasCode, messageOf, reasonOf, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { pause, type Tracker } from "../../async/mod.ts";
 import { progress, type Throttle, throttled } from "../../stream/mod.ts";
 import { type BodyWatch, readLimited } from "../body.ts";
-import { BYTES_TYPE, PROBLEM_TYPE, responseError } from "../wire.ts";
+import { BYTES_TYPE, PROBLEM_TYPE, responseError, typeOf } from "../wire.ts";
 import type { HttpSource } from "./http_source.ts";
 import { RETRY_FOR, RetryBudget } from "./retry_budget.ts";
 
@@ -114,7 +114,17 @@ async function outcomeOf(
   if (response.status === 202) return undefined;
   // A proxy's 200 is not an acknowledgement: a server that has installed it says which snapshot.
   if (response.status === 201 || isUpToDate(response)) {
-    return parseInstalled(await readLimited(response, MAX_ANSWER, watch), index);
+    const bytes = await readLimited(response, MAX_ANSWER, watch).catch((error) => {
+      if (!hasCode(error, "MALFORMED")) throw error; // else it is too long
+    });
+    const installed = bytes && parseInstalled(bytes, index);
+    if (installed !== undefined) return installed;
+    const said = `${server.url} answered ${response.status} with ${typeOf(response) ?? "no Content-Type"}`;
+    throw new SnapshotError("UNAVAILABLE", `${said}, which does not say that the snapshot was installed`, {
+      source: server.url,
+      status: response.status,
+      index,
+    });
   }
   throw await responseError(response, server.url, watch);
 }
@@ -131,16 +141,16 @@ function isUpToDate({ status, headers }: Response): boolean {
   return status === 200 && headers.get("Content-Type")?.startsWith("application/json") === true;
 }
 
-/** Reads which snapshot the other side says that it has installed. */
-function parseInstalled(bytes: Uint8Array, index: bigint): Installed {
+/** Reads which snapshot the other side says that it has installed; nothing if it does not say. */
+function parseInstalled(bytes: Uint8Array, index: bigint): Installed | undefined {
   try {
     const { index: said, digest, upToDate } = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
     if (upToDate === true) return { digest, upToDate };
     if (said === String(index)) return { digest, upToDate: false };
   } catch {
-    // said below
+    // it is something else
   }
-  throw new SnapshotError("UNAVAILABLE", "The answer does not say that the snapshot was installed", { index });
+  return undefined;
 }
 
 /**

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { isHttp } from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
-import { isHttp, withoutSecrets } from "./source.ts";
+import { withoutSecrets } from "./source.ts";
 
 /** The longest chain of redirects that is followed. */
 export const MOST_REDIRECTS = 5;

@@ -21,7 +21,7 @@ const LONGEST_ASKED = 60_000;
  * wrong bytes.
  */
 export function isTransient(error: unknown): boolean {
-  return hasCode(error, "UNAVAILABLE", "TIMEOUT", "BUSY", "CLOSED");
+  return hasCode(error, "UNAVAILABLE", "TIMEOUT", "BUSY");
 }
 
 /**

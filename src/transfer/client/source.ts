@@ -4,7 +4,16 @@
  * @module
  */
 
-import { checkBoolean, checkFunction, checkOptions, isOf, listOf, required, unfit } from "../../checks.ts";
+import {
+  checkAddress,
+  checkBoolean,
+  checkFunction,
+  checkOptions,
+  isOf,
+  listOf,
+  required,
+  unfit,
+} from "../../checks.ts";
 import { SnapshotError } from "../../errors.ts";
 import { toBase64 } from "../../stream/mod.ts";
 
@@ -55,9 +64,9 @@ export interface SourceOptions {
 
 /** Checks a source. */
 export function checkSource(value: unknown, what: string): void {
-  if (typeof value === "string" || isOf(value, URL)) return void addressOf(value, what);
+  if (typeof value === "string" || isOf(value, URL)) return void checkAddress(value, what);
   const { url, headers } = checkOptions(value as SourceOptions, {
-    url: required(addressOf),
+    url: required(checkAddress),
     headers(value, what) {
       try {
         new Headers(value as HeadersInit);
@@ -67,39 +76,15 @@ export function checkSource(value: unknown, what: string): void {
     },
     fetch: checkFunction,
     chunksOnly: checkBoolean,
-    redirects: listOf(required(addressOf)),
+    redirects: listOf(required(checkAddress)),
   }, what);
   if (new URL(url).username + new URL(url).password === "" || !new Headers(headers).has("Authorization")) return;
   throw new SnapshotError("MALFORMED", `${what} has a password in its address, and Authorization in its headers`);
 }
 
-/** Parses the address of a server. Of an address that is none, the message shows nothing that may be a secret. */
-function addressOf(value: unknown, what: string): URL {
-  const text = typeof value === "string" || isOf(value, URL) ? String(value) : undefined;
-  if (text === undefined) throw unfit(what, "the address of a server: a string or a URL", value);
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url !== undefined && isHttp(url) && url.hash === "") return url;
-  const why = url?.hash ? "has a fragment, which no server sees" : "is no address of a server (http: or https:)";
-  const source = shown(text);
-  throw new SnapshotError("MALFORMED", `${what} ${why}: ${JSON.stringify(source)}`, { source });
-}
-
-/** The part of a text that certainly is no secret: all of a short and plain one, else what stands for a protocol. */
-function shown(text: string): string {
-  const [, protocol = "", rest] = /^([a-z][a-z0-9+.-]{0,20}:\/*)?([^]*)$/i.exec(text.slice(0, 100))!;
-  return text.length <= 60 && !/[@?:&=]/.test(rest!) ? text : `${protocol}…`;
-}
-
 /** The options of a source, of which perhaps only the address was given. */
 export function sourceOptions(source: Source): SourceOptions {
   return typeof source === "string" || source instanceof URL ? { url: source } : source;
-}
-
-/**
- * Reports whether a server of snapshots can have this address. Chromium takes any host, and escapes what none can have.
- */
-export function isHttp({ protocol, hostname }: URL): boolean {
-  return (protocol === "http:" || protocol === "https:") && !hostname.includes("%");
 }
 
 /** The address of a server, for messages: without password and query. */

@@ -28,6 +28,8 @@ export interface Selector {
 const MAX_OF_CLIENT = 2;
 /** The snapshots that all clients together keep at a time. */
 const MAX_LEASES = 8;
+/** The clients that are remembered of one lease: one client can have very many addresses. */
+const MAX_HOLDERS = 1024;
 /**
  * A lease can be renewed for so many times its duration, and longer if its client is sent something of the snapshot.
  */
@@ -183,6 +185,8 @@ export class DownloadLeases {
     this.#leases.set(digest, lease);
     lease.holders.delete(client);
     lease.holders.set(client, holder);
+    const [oldest] = lease.holders.keys();
+    if (lease.holders.size > MAX_HOLDERS) void this.#release(digest, oldest!);
     const own = [...this.#leases].filter(([, { holders }]) => holders.has(client)).map(([held]) => held);
     for (const held of own.slice(0, Math.max(own.length - MAX_OF_CLIENT, 0))) void this.#release(held, client);
     for (const held of this.#leases.keys()) {

@@ -25,12 +25,14 @@ export class Installs {
    * @param isAsync whether the client accepts 202 (`Prefer: respond-async`, RFC 7240)
    * @param received resolves when all of the request was read: no answer may come before
    * @param work gives what makes the answer, or throws the error that it is; never rejects
+   * @param report is told of the error with which an install failed that was answered with 202: nobody else may be
    */
   async answer(
     index: bigint,
     isAsync: boolean,
     received: Promise<void>,
     work: Promise<() => Response>,
+    report: (error: unknown) => void,
   ): Promise<Response> {
     await Promise.race([work, received]);
     if (!isAsync) return (await work)();
@@ -42,7 +44,14 @@ export class Installs {
     this.#outcomes.delete(index); // the newest is the last
     this.#outcomes.set(index, outcome);
     for (const old of this.#outcomes.keys()) if (this.#outcomes.size > MOST_REMEMBERED) this.#outcomes.delete(old);
-    void work.then((it) => outcome.answer = it);
+    void work.then((it) => {
+      outcome.answer = it;
+      try {
+        it();
+      } catch (error) {
+        report(error);
+      }
+    });
     return running(`${index}/install`);
   }
 

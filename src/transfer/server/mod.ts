@@ -4,6 +4,7 @@
  * @module
  */
 
+export { Connections } from "./connections.ts";
 export * from "./cors.ts";
 export * from "./handler.ts";
 export { LogRoute } from "./log_route.ts";

@@ -8,6 +8,7 @@ import { SnapshotError } from "../../errors.ts";
 import { pause } from "../../async/mod.ts";
 import { builtinModule } from "../../stream/mod.ts";
 import { isUsual } from "../notification.ts";
+import { Overload } from "./fair_semaphore.ts";
 
 /** The longest wait for all names of a notification, in milliseconds. */
 const PATIENCE = 5000;
@@ -36,21 +37,47 @@ export function runtimeLookUp(): LookUp | undefined {
  * passes: nothing can be fetched from it. One may lead elsewhere when it is fetched from; only a list of one's own
  * hosts (`isSource`) is safe against that.
  *
- * @param sources addresses
- * @param lookUp looks up names
- * @throws {SnapshotError} `FORBIDDEN`, also if nobody says in time where a name leads
+ * Names are looked up one at a time: a look-up cannot be cancelled, and takes a thread of the few that Node has for
+ * everything, files too.
  */
-export async function checkNames(sources: readonly string[], lookUp: LookUp | undefined): Promise<void> {
-  if (lookUp === undefined) return;
-  const names = new Set(sources.map((source) => new URL(source).hostname).filter((host) => !isAddress(host)));
-  if (names.size === 0) return;
-  let isKnown = false;
-  const looking = Promise.all([...names].map(async (name) => {
-    const addresses = await lookUp(name).catch(() => []);
-    if (!addresses.every((address) => isUsual(urlOf(address)))) throw refused("leads to an address that is not asked");
-  })).then(() => void (isKnown = true));
-  await pause(PATIENCE, undefined, looking);
-  if (!isKnown) throw refused("cannot be looked up");
+export class NameChecks {
+  readonly #lookUp: LookUp | undefined;
+  #last: Promise<void> = Promise.resolve();
+
+  /** @param lookUp looks up names */
+  constructor(lookUp: LookUp | undefined) {
+    this.#lookUp = lookUp;
+  }
+
+  /**
+   * Checks the names of sources.
+   *
+   * @param sources addresses
+   * @throws {SnapshotError} `FORBIDDEN`, also if nobody says in time where a name leads; `UNAVAILABLE` if those of
+   *   others take all of that time
+   */
+  async check(sources: readonly string[]): Promise<void> {
+    const lookUp = this.#lookUp;
+    if (lookUp === undefined) return;
+    const names = new Set(sources.map((source) => new URL(source).hostname).filter((host) => !isAddress(host)));
+    if (names.size === 0) return;
+    let [hasBegun, isOver] = [false, false];
+    let areUsual: boolean | undefined;
+    const looking = this.#last = this.#last.then(async () => {
+      for (const name of names) {
+        if (isOver) return;
+        hasBegun = true;
+        const addresses = await lookUp(name).catch(() => []);
+        if (!addresses.every((address) => isUsual(urlOf(address)))) return void (areUsual = false);
+      }
+      areUsual = true;
+    });
+    await pause(PATIENCE, undefined, looking);
+    isOver = true;
+    if (!hasBegun) throw new Overload(503);
+    if (areUsual === undefined) throw refused("cannot be looked up");
+    if (!areUsual) throw refused("leads to an address that is not asked");
+  }
 }
 
 function isAddress(host: string): boolean {

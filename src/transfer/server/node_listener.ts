@@ -107,7 +107,9 @@ export async function answer(handler: Handler, incoming: IncomingMessage, outgoi
     const response = request === undefined
       ? new Response(null, { status: 400, headers: { Connection: "close" } })
       : await handler(request, connection);
-    const headers = Object.fromEntries(response.headers);
+    const headers: Record<string, string | string[]> = Object.fromEntries(response.headers);
+    const cookies = response.headers.getSetCookie(); // the only header that there can be several of
+    if (cookies.length > 0) headers["set-cookie"] = cookies;
     if (incoming.httpVersionMajor > 1) delete headers["connection"]; // HTTP/2 refuses an answer that has one
     outgoing.writeHead(response.status, headers);
     if (response.body !== null) await send(response.body, outgoing, gone.signal);

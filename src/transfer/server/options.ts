@@ -97,7 +97,7 @@ export interface SnapshotHandlerOptions {
   readonly stallTimeout?: number;
   /**
    * Names the client, for fairness. By default this is what the server says of the connection (`serve` and `Deno.serve`
-   * say the address), and where it says nothing the `Authorization` header.
+   * say the address), and where it says nothing the `Authorization` header, if there is an `authorize`.
    */
   readonly client?: (request: Request, connection: unknown) => string;
   /**

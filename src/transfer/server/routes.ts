@@ -83,10 +83,12 @@ export class Routes {
     const { authorize, cors, onError } = this.#options;
     try {
       if (cors !== undefined && isPreflight(request)) return preflight(request);
-      const allowed = await (authorize?.(request) ?? true);
+      // Only `true` lets it pass: JavaScript's `authorize` may forget to return anything.
+      const allowed = authorize === undefined || await authorize(request);
       if (allowed === true) return await this.#answer(request, connection);
       await discard(request);
-      return allowed || problem(new SnapshotError("FORBIDDEN", "This request is not allowed"), 403);
+      if (allowed && allowed.status >= 200) return allowed;
+      return problem(new SnapshotError("FORBIDDEN", "This request is not allowed"), 403);
     } catch (error) {
       await discard(request);
       if (error instanceof Overload) return problem(error, error.status, { "Retry-After": String(error.seconds) });
@@ -100,8 +102,8 @@ export class Routes {
   async #answer(request: Request, connection: unknown): Promise<Response> {
     const { pathname, searchParams } = urlOf(request);
     const [, root, which, what, ...rest] = pathname.split("/");
-    const { client: name = clientOf } = this.#options;
-    const client = name(request, connection);
+    const { client: name } = this.#options;
+    const client = name === undefined ? this.#clientOf(request, connection) : name(request, connection);
     if (root === "log" && what === undefined) return await this.#answerLog(request, which, searchParams, client);
     if (root !== "snapshots") return this.#options.page?.(request) ?? notFound();
     type Answer = (place: Place) => Promise<Response>;
@@ -201,6 +203,17 @@ export class Routes {
     });
   }
 
+  /**
+   * The client, as the server's description of the connection names it: by its address, mostly. An `Authorization` that
+   * nobody has looked at names nobody: a stranger could send another with each request.
+   */
+  #clientOf(request: Request, connection: unknown): string {
+    const { client, remoteAddr } = (connection ?? {}) as { client?: unknown; remoteAddr?: { hostname?: unknown } };
+    const said = client ?? remoteAddr?.hostname;
+    if (typeof said === "string") return said;
+    return this.#options.authorize === undefined ? "" : request.headers.get("Authorization") ?? "";
+  }
+
   /** True if clients are trusted with more than reading. */
   get #allowsWrites(): boolean {
     const { authorize, allowWrites = authorize !== undefined } = this.#options;
@@ -216,9 +229,9 @@ export class Routes {
   }
 
   async #checkLeader(request: Request): Promise<void> {
-    if (await (this.#options.authorizeLeader?.(request) ?? true) !== true) {
-      throw refused("This request is not allowed: it is not the leader's", 403);
-    }
+    const { authorizeLeader } = this.#options;
+    if (authorizeLeader === undefined || await authorizeLeader(request) === true) return;
+    throw refused("This request is not allowed: it is not the leader's", 403);
   }
 
   /** Answers when there is room, and keeps the room until the answer was sent. */
@@ -289,13 +302,6 @@ function urlOf({ url }: Request): URL {
   } catch (error) {
     throw new SnapshotError("MALFORMED", "The request has no right address", { cause: error });
   }
-}
-
-/** The client, as the server's description of the connection names it: by its address, mostly. */
-function clientOf(request: Request, connection: unknown): string {
-  const { client, remoteAddr } = (connection ?? {}) as { client?: unknown; remoteAddr?: { hostname?: unknown } };
-  const said = client ?? remoteAddr?.hostname;
-  return typeof said === "string" ? said : request.headers.get("Authorization") ?? "";
 }
 
 type Method = "GET" | "PUT" | "POST";

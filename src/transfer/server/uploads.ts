@@ -16,6 +16,7 @@ import {
   unarchive,
   type UnarchiveOptions,
 } from "../../snapshot/mod.ts";
+import { neverThrowing } from "../../async/mod.ts";
 import type { ServedLog } from "../../log/mod.ts";
 import { type Throttle, throttled } from "../../stream/mod.ts";
 import { readLimited } from "../body.ts";
@@ -32,7 +33,7 @@ import { Overload, type Place } from "./fair_semaphore.ts";
 import { IncomingBody } from "./incoming.ts";
 import { Installs } from "./installs.ts";
 import { notWanted } from "./lookup.ts";
-import { checkNames, runtimeLookUp } from "./names.ts";
+import { NameChecks, runtimeLookUp } from "./names.ts";
 import { BYTES_TYPE, isOfService, listed, problem } from "../wire.ts";
 
 /**
@@ -77,6 +78,8 @@ export interface UploadsOptions {
   readonly isSource?: (source: URL) => boolean;
   /** The longest time for which a client may send nothing, in milliseconds. */
   readonly stallTimeout: number;
+  /** Told of the server's own errors that no answer tells. */
+  readonly onError?: (error: unknown, request: Request) => void;
 }
 
 /** Takes in what is sent to a handler. */
@@ -85,6 +88,7 @@ export class Uploads {
   readonly #options: UploadsOptions;
   readonly #admission: Admission;
   readonly #installs = new Installs();
+  readonly #names = new NameChecks(runtimeLookUp());
 
   /**
    * @param storage where to, unless a target sees to that
@@ -100,7 +104,12 @@ export class Uploads {
     if (request.body === null) throw new SnapshotError("MALFORMED", "The request has no archive in its body");
     const sent = this.#incoming(request.body, place);
     const isAsync = /\brespond-async\b/i.test(request.headers.get("Prefer") ?? "");
-    return await this.#installs.answer(index, isAsync, sent.received, this.#install(index, sent));
+    const { onError } = this.#options;
+    const report = (error: unknown) => {
+      const isOwn = !(error instanceof Overload) && problem(error).status >= 500;
+      if (isOwn && onError !== undefined) neverThrowing(onError)(error, request);
+    };
+    return await this.#installs.answer(index, isAsync, sent.received, this.#install(index, sent), report);
   }
 
   /** Answers how an install ended that was answered with 202. */
@@ -187,7 +196,7 @@ export class Uploads {
     try {
       const notification = parseNotification(await readLimited(bodyOf(body), MAX_NOTIFICATION));
       checkSources(notification, isSource ?? isUsual);
-      if (isSource === undefined) await checkNames(notification.sources ?? [], runtimeLookUp());
+      if (isSource === undefined) await this.#names.check(notification.sources ?? []);
       const reply: NotificationReply = await target?.notify?.(notification) ?? { result: "CONF_MISMATCH" };
       return Response.json(replyJson(reply));
     } catch (error) {

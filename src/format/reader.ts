@@ -229,8 +229,8 @@ async function* held(
 }
 
 /**
- * Refuses snapshots of several groups, jobs or nodes: by their indices they are in no order, and none is meant more than
- * another.
+ * Refuses snapshots of several groups, jobs or nodes: by their indices they are in no order, and none is meant more
+ * than another.
  *
  * @param found the snapshots
  * @param pathOf their paths, of which all but the last part is to be the same

@@ -8,8 +8,8 @@ import { toJSON } from "../stream/mod.ts";
 import type { Configuration, LogEntry } from "./machine.ts";
 
 /**
- * An entry. It is of a class, since entries come by the million: a `toJSON` of its own would cost each what it takes; so
- * would a field that is defined before it is set.
+ * An entry. It is of a class, since entries come by the million: a `toJSON` of its own would cost each what it takes;
+ * so would a field that is defined before it is set.
  */
 export class Entry implements LogEntry {
   declare readonly index: bigint;

@@ -59,7 +59,7 @@ async function* pieces(blocks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
   }
 }
 
-/** The next file; nothing at the end of the archive. Go says the size of one of 8 GiB or more before it, as PAX does. */
+/** The next file; nothing at the end of the archive. Go says the size of one of 8 GiB or more before it, as in PAX. */
 export async function nextEntry(reader: PieceReader, archive: string): Promise<TarEntry | undefined> {
   const entry = await nextHeader(reader, archive);
   if (entry?.type !== Type.PAX) return entry;

@@ -3,10 +3,13 @@
 
 import { DirectoryBucket } from "../../src/bucket/directory/bucket.ts";
 import { hasCode } from "../../mod.ts";
+import { crashStates } from "./crash_states.ts";
 import { explore, type Explored } from "./explore.ts";
 import type { Flow } from "./flows.ts";
+import { EMPTY } from "./image.ts";
 import { type DiskOperation, SimulatedDisk } from "./simulated_disk.ts";
-import { assert, bytesOf, noise, test } from "../support/harness.ts";
+import { assert, bytesOf, noise, rejects, test } from "../support/harness.ts";
+import { Random } from "../support/random.ts";
 
 const ROOT = "/volume/bucket";
 /** What is acknowledged: the object that a key has from then on, by its seed; nothing if it was deleted. */
@@ -131,5 +134,42 @@ test("DirectoryBucket: a disk that fails at any operation loses nothing", async 
         if (!happened) break;
       }
     }
+  }
+});
+
+test("DirectoryBucket: what is seen of a put that failed is as durable as what is put after it", async () => {
+  const looks: Readonly<Record<string, (bucket: DirectoryBucket) => Promise<boolean>>> = {
+    get: async (bucket) => await bucket.get("deep/first") !== undefined,
+    list: async (bucket) => (await bucket.list({ prefix: "deep/" })).objects.length > 0,
+    "conditional put": async (bucket) => await bucket.put("deep/first", body(9), { ifNoneMatch: "*" }) === undefined,
+  };
+  for (const [how, look] of Object.entries(looks)) {
+    let isFailing = false;
+    const disk: Disk = new SimulatedDisk(undefined, {
+      fault: ({ verb, path }) =>
+        isFailing && verb === "syncDirectory" && path.endsWith("/deep~") ? { code: "EIO", when: "before" } : undefined,
+    });
+    const first = await DirectoryBucket.open(ROOT, { disk });
+    await first.put("deep/other", body(1));
+    await first.put("b", body(1));
+    isFailing = true;
+    await rejects(first.put("deep/first", body(2)), "UNAVAILABLE");
+    isFailing = false;
+    const second = await DirectoryBucket.open(ROOT, { disk });
+    assert.isTrue(await look(second), how);
+    await second.put("b", body(3)); // which relies on it
+    let [states, relying] = [0, 0];
+    for (const { image } of crashStates(EMPTY, disk.journal, new Random(1), { all: 6, random: 20 })) {
+      states++;
+      const after = new SimulatedDisk<Mark>(image);
+      if (await after.stat(ROOT) === undefined) continue;
+      const bucket = await DirectoryBucket.open(ROOT, { disk: after });
+      const object = await bucket.get("b");
+      if (object?.size !== body(3).length) continue;
+      relying++;
+      assert.strictEqual((await bucket.get("deep/first"))?.size, body(2).length, how);
+    }
+    assert.isAbove(states, relying);
+    assert.isAbove(relying, 0);
   }
 });

@@ -18,9 +18,13 @@ import { checkDelete, checkGet, checkList, checkPut, keyBytes, rangeWithin } fro
 /** The beginning of a file; 16 bytes that no other put has, and the bytes of the object follow. */
 const MAGIC: readonly number[] = [0x73, 0x6e, 0x61, 0x70, 0x6f, 0x62, 0x6a, 0x31]; // snapobj1
 const HEADER_SIZE = 24;
-/** The lock of the root, and the prefix of a file that is being written. No key's name has a `.`. */
+/**
+ * The lock of the root, the prefix of a file that is being written, and what stands in a directory while a name in it is
+ * not durable. No key's name has a `.`.
+ */
 const LOCK = ".lock";
 const TEMP = ".put-";
+const UNSYNCED = ".unsynced";
 /** The size of the pieces that a body is read in. */
 const PIECE_SIZE = 256 * 1024;
 /** The pause between two attempts to take the lock from another process, in milliseconds. */
@@ -43,7 +47,8 @@ export interface DirectoryBucketOptions {
  * that has locks.
  *
  * A put is written and synced under a name of its own, and then renamed into its place, so that nobody sees a part of
- * it, nor loses one that was acknowledged. Conditions are checked, and the rename done, under a lock of the operating
+ * it, nor loses one that was acknowledged, or seen: meanwhile `.unsynced` stands beside it, so that who sees it makes its
+ * name durable, if its owner was killed. Conditions are checked, and the rename done, under a lock of the operating
  * system on the file `.lock`, which every put and every delete takes for just that; it is free when its owner dies. An
  * object's file begins with 24 bytes of this bucket's. The file of a put that was killed is removed by a list, a day
  * later or more.
@@ -93,6 +98,7 @@ export class DirectoryBucket implements Bucket {
     if (file === undefined) return undefined;
     try {
       const object = await objectIn(file, key, path);
+      await this.#settle(dirname(path));
       const { start, end } = rangeWithin(key, object.size, range);
       throwIfCancelled(signal);
       return { ...object, body: streamOf(new FilePieces(file, path, start + HEADER_SIZE, end + HEADER_SIZE), signal) };
@@ -119,10 +125,12 @@ export class DirectoryBucket implements Bucket {
     try {
       const size = await this.#write(temp, generation, piecesOf(checked.body, options.signal));
       return await this.#locked(options.signal, async (lock) => {
-        if (!await this.#holds(key, path, options)) return undefined;
+        if (!await this.#holds(key, path, options)) return void await this.#settle(directory);
         await this.#checkHeld(lock);
+        await this.#disk.makeDirectory(`${directory}/${UNSYNCED}`);
         await this.#disk.rename(temp, path);
         await this.#disk.syncDirectory(directory);
+        await this.#disk.remove(`${directory}/${UNSYNCED}`).catch(() => {}); // if it stays, readers sync once more
         await this.#checkHeld(lock); // else this rename may have replaced an object that another process put
         return { key, size, etag: etagOf(generation) };
       });
@@ -230,6 +238,14 @@ export class DirectoryBucket implements Bucket {
     }
   }
 
+  /**
+   * Makes durable what others may only just have seen in a directory: whoever put it may have been killed, or have
+   * failed, before it was, and what is written next may rely on it.
+   */
+  async #settle(directory: string): Promise<void> {
+    if (await this.#disk.stat(`${directory}/${UNSYNCED}`) !== undefined) await this.#disk.syncDirectory(directory);
+  }
+
   /** Makes a directory below the root, and makes its name, and those of its parents, durable. */
   async #makeDurable(directory: string): Promise<void> {
     if (this.#durable.has(directory)) return;
@@ -295,6 +311,7 @@ export class DirectoryBucket implements Bucket {
     after: Uint8Array,
   ): AsyncGenerator<{ readonly key: string; readonly path: string }, void, undefined> {
     const entries = await this.#disk.list(directory);
+    await this.#settle(directory);
     for (const { name } of entries) if (name.startsWith(TEMP)) await this.#sweep(`${directory}/${name}`);
     for (const { name, isObject, key } of namedEntries(entries, base)) {
       const path = `${directory}/${name}`;

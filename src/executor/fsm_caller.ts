@@ -5,7 +5,7 @@
  */
 
 import { hasCode, messageOf, SnapshotError, throwIfCancelled } from "../errors.ts";
-import type { SnapshotMeta, SnapshotReader, SnapshotVerifier } from "../snapshot/mod.ts";
+import { type SnapshotMeta, type SnapshotReader, type SnapshotVerifier, verifiedBy } from "../snapshot/mod.ts";
 import { type Applied, asReplica, type DurablyApplied, type LogEntry, type SaveTask } from "../state/mod.ts";
 import type { StateMachine } from "../state/mod.ts";
 import { raceAbort } from "../async/mod.ts";
@@ -298,7 +298,7 @@ export class FsmCaller {
    * @throws {SnapshotError} `FORBIDDEN`, `CORRUPT`
    */
   async trust({ manifest }: SnapshotReader): Promise<void> {
-    await this.verifier?.verify(manifest);
+    await verifiedBy(this.verifier, manifest);
   }
 
   /** Notes that the machine was loaded from a snapshot, which is durable. Call it between two applies. */

@@ -17,6 +17,7 @@ import {
 } from "./messages.ts";
 import type { FileInfo, SnapshotMeta } from "./meta.ts";
 import { encryptionOf, type FileTrailer, readTrailer, trailerFields } from "./trailer.ts";
+import { verifiedBy } from "./verified_by.ts";
 import { MAX_KEY_GROUPS_BYTES } from "./key_groups.ts";
 
 /** The largest manifest: 64 MiB, which is two million chunks. */
@@ -251,7 +252,7 @@ export async function checkTrusted(bytes: Uint8Array, verifier: ManifestVerifier
   const { meta } = parse(() => LOCAL_SNAPSHOT_PB_META.decode(concat(others)));
   const { lastIncludedIndex = 0n, lastIncludedTerm = 0n, peers = [] } = meta ?? {};
   const { fields, digest = new Uint8Array(DIGEST_SIZE) } = decodeSnapshotExtension(meta?.extension) ?? {};
-  await verifier.verify({
+  await verifiedBy(verifier, {
     index: lastIncludedIndex,
     digest,
     meta: { lastIncludedIndex, lastIncludedTerm, peers, ...fields },

@@ -28,6 +28,7 @@ export * from "./options.ts";
 export * from "./read_content.ts";
 export * from "./reader.ts";
 export * from "./signature.ts";
+export * from "./verified_by.ts";
 export * from "./stale.ts";
 export * from "./storage.ts";
 export * from "./writer.ts";

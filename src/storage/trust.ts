@@ -9,7 +9,7 @@
 
 import { able, checkIndex } from "../checks.ts";
 import { hasCode, messageOf, SnapshotError } from "../errors.ts";
-import type { SnapshotManifest, SnapshotVerifier } from "../snapshot/mod.ts";
+import { type SnapshotManifest, type SnapshotVerifier, verifiedBy } from "../snapshot/mod.ts";
 
 /**
  * Remembers the lowest index that is taken in or used, where nobody can lower it who can write to the storage.
@@ -74,7 +74,7 @@ export class StorageTrust {
       const message = `Snapshot ${manifest.index} is below ${floor}, the lowest that is taken: it is an old one`;
       throw new SnapshotError("FORBIDDEN", message, { index: manifest.index, expected: floor });
     }
-    await this.verifier?.verify(manifest);
+    await verifiedBy(this.verifier, manifest);
   }
 
   /** True if not every snapshot is trusted. */

@@ -5,6 +5,7 @@ import {
   MemoryStorage,
   openRemote,
   pull,
+  push,
   snapshotHandler,
   streamedArchive,
   type TrustedKey,
@@ -130,4 +131,33 @@ test("signature: of archives, described and streamed; refused by who takes them 
   const response = await handler(new Request("http://there/snapshots/9", init));
   assert.deepEqual([response.status, (await response.json()).code], [403, "FORBIDDEN"]);
   await Promise.all([handler.close(), there.close(), storage.close()]);
+});
+
+test("signature: a verifier that gives false, as Web Crypto does, has refused the snapshot wherever it is asked", async () => {
+  const { storage } = await signing();
+  const verifier = { verify: () => Promise.resolve(false) as Promise<unknown> as Promise<void> };
+  const handler = snapshotHandler(storage);
+  const source = { url: "http://there", fetch: handler };
+  const reader = await storage.open();
+  const [here, limited] = [new MemoryStorage(), new MemoryStorage({ verifier })];
+  const taking = snapshotHandler(here, { allowWrites: true, verifier });
+  const target = { url: "http://here", fetch: taking };
+  const meta = { lastIncludedIndex: 9n, lastIncludedTerm: 1n, peers: [] };
+  const write: Parameters<typeof streamedArchive>[1] = (writer) => pieces(noise(1000, 1)).pipeTo(writer.file("a"));
+  const ways: Readonly<Record<string, () => PromiseLike<unknown>>> = {
+    pull: () => pull(here, [source], { verifier }),
+    "pull into a storage that has it": () => pull(limited, [source]),
+    openRemote: () => openRemote(source, { verifier }),
+    push: () => push(reader, target, { verifier }),
+    "push to who has it": () => push(reader, target),
+    unarchive: () => unarchive(archive(reader), here, { verifier }),
+    "unarchive what is streamed": () => unarchive(streamedArchive(meta, write), here, { verifier }),
+    "unarchive into a storage that has it": () => unarchive(archive(reader), limited),
+  };
+  for (const [way, go] of Object.entries(ways)) {
+    const error: { code?: string } = await Promise.resolve(go()).then(() => ({}), (error) => error);
+    assert.strictEqual(error.code, "FORBIDDEN", way);
+  }
+  assert.deepEqual([await here.list(), await limited.list()], [[], []]);
+  for (const it of [reader, handler, taking, here, limited, storage]) await it.close();
 });

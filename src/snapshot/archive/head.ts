@@ -11,6 +11,7 @@ import { type ArchiveRecord, decodeRecords } from "./records.ts";
 import { SnapshotManifest } from "../manifest.ts";
 import type { SnapshotMeta } from "../meta.ts";
 import type { SnapshotVerifier } from "../signature.ts";
+import { verifiedBy } from "../verified_by.ts";
 
 /** The head of an archive. */
 export interface ArchiveHead {
@@ -90,7 +91,7 @@ export async function decodeHead(
     if (files.length > 0 || meta.createdAt === undefined || !equal(bytes, record.payload)) {
       throw malformed("its HEADER is not what an archive has there");
     }
-    await verifier?.verify({ index, meta, digest: await streamDigest(digest) });
+    await verifiedBy(verifier, { index, meta, digest: await streamDigest(digest) });
     return { meta, manifest: undefined };
   }
   throw malformed("it begins with neither a MANIFEST nor a HEADER");

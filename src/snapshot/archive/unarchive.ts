@@ -20,6 +20,7 @@ import { checkStorage, checkVerifier } from "../options.ts";
 import { ReceivedFiles } from "./received_files.ts";
 import type { SnapshotVerifier } from "../signature.ts";
 import { stale } from "../stale.ts";
+import { verifiedBy } from "../verified_by.ts";
 import type { SnapshotInfo } from "../info.ts";
 import type { SnapshotStorage } from "../storage.ts";
 import type { CheckOptions } from "../writer.ts";
@@ -177,7 +178,7 @@ class Unarchiver {
       const received = new ReceivedFiles(writer, meta, this.#tracker, limits);
       const { digest, signature = meta.signature, seal = meta.seal } = await this.#receive(records, received);
       const whole = { ...meta, ...(signature !== undefined && { signature }), ...(seal !== undefined && { seal }) };
-      await verifier?.verify({ index: meta.lastIncludedIndex, digest, meta: whole });
+      await verifiedBy(verifier, { index: meta.lastIncludedIndex, digest, meta: whole });
       await this.#options.onReceived?.();
       this.#tracker.phase("commit");
       return await writer.commit(whole, { digest, check: this.#options.check });

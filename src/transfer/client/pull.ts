@@ -30,6 +30,7 @@ import {
   type SnapshotStorage,
   type SnapshotVerifier,
   stale,
+  verifiedBy,
 } from "../../snapshot/mod.ts";
 import { neverThrowing, Operation, type Tracker } from "../../async/mod.ts";
 import { checkThrottle, type Throttle, toHex, withJson } from "../../stream/mod.ts";
@@ -302,7 +303,7 @@ class Pull {
     const here = await this.#storage.list();
     checkOffered(this.#storage.group, here, manifest.meta, source.url);
     if (this.#options.index === undefined) checkHeadroom(manifest.meta);
-    await verifier?.verify(manifest);
+    await verifiedBy(verifier, manifest);
     const newest = here[0]?.meta.lastIncludedIndex;
     if (newest !== undefined && manifest.index <= newest) throw stale(manifest.index, newest);
     for (const url of further) {

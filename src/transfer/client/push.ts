@@ -18,6 +18,7 @@ import {
   type SnapshotVerifier,
   streamedArchive,
   type StreamedArchiveOptions,
+  verifiedBy,
   type WriteFiles,
 } from "../../snapshot/mod.ts";
 import { LinkedAbort, Operation, pause, type Tracker } from "../../async/mod.ts";
@@ -183,7 +184,7 @@ class Push {
 
   async run(): Promise<{ readonly upToDate: boolean }> {
     const { signal, verifier, retryFor = RETRY_FOR } = this.#options;
-    await verifier?.verify(this.#reader.manifest);
+    await verifiedBy(verifier, this.#reader.manifest);
     const budget = new RetryBudget(retryFor);
     let sent = -1;
     for (let again = false;; again = true) {

@@ -18,6 +18,7 @@ import {
   type SnapshotMeta,
   type SnapshotReader,
   type SnapshotVerifier,
+  verifiedBy,
   type VerifyOptions,
   type VerifyResult,
 } from "../../snapshot/mod.ts";
@@ -101,7 +102,7 @@ export async function openRemote(
     signal,
     retryFor,
     excluded: new Set(),
-    accept: async (manifest) => await verifier?.verify(manifest),
+    accept: (manifest) => verifiedBy(verifier, manifest),
     report: () => {},
   });
   // Those that named it come first; the others may have it, too.

@@ -19,8 +19,8 @@ import { checkDelete, checkGet, checkList, checkPut, keyBytes, rangeWithin } fro
 const MAGIC: readonly number[] = [0x73, 0x6e, 0x61, 0x70, 0x6f, 0x62, 0x6a, 0x31]; // snapobj1
 const HEADER_SIZE = 24;
 /**
- * The lock of the root, the prefix of a file that is being written, and what stands in a directory while a name in it is
- * not durable. No key's name has a `.`.
+ * The lock of the root, the prefix of a file that is being written, and what stands in a directory while a name in it
+ * is not durable. No key's name has a `.`.
  */
 const LOCK = ".lock";
 const TEMP = ".put-";
@@ -47,11 +47,11 @@ export interface DirectoryBucketOptions {
  * that has locks.
  *
  * A put is written and synced under a name of its own, and then renamed into its place, so that nobody sees a part of
- * it, nor loses one that was acknowledged, or seen: meanwhile `.unsynced` stands beside it, so that who sees it makes its
- * name durable, if its owner was killed. Conditions are checked, and the rename done, under a lock of the operating
- * system on the file `.lock`, which every put and every delete takes for just that; it is free when its owner dies. An
- * object's file begins with 24 bytes of this bucket's. The file of a put that was killed is removed by a list, a day
- * later or more.
+ * it, nor loses one that was acknowledged. One that was seen is not lost either: `.unsynced` stands beside it until its
+ * name is durable, and tells who sees it, if its owner was killed, to make it so. Conditions are checked, and the
+ * rename done, under a lock of the operating system on the file `.lock`, which every put and every delete takes for
+ * just that; it is free when its owner dies. An object's file begins with 24 bytes of this bucket's. The file of a put
+ * that was killed is removed by a list, a day later or more.
  *
  * @example
  * ```ts

@@ -15,7 +15,7 @@
  */
 
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
-import { closeSync, existsSync, fsyncSync, openSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { yieldTurn } from "../async/mod.ts";
 import { checkOptions, checkPath } from "../checks.ts";
@@ -90,9 +90,9 @@ export class SqliteLog extends SqlLog {
     if (!existsSync(path)) await makeParents(path);
     let database: DatabaseSync | undefined;
     try {
-      syncWal(path);
       const opened = database = new DatabaseSync(path);
       const space = new LogSpace(opened, path);
+      space.settle();
       opened.exec(`
         BEGIN IMMEDIATE;
         CREATE TABLE IF NOT EXISTS entries
@@ -135,21 +135,6 @@ async function makeParents(path: string): Promise<void> {
     for (let at = directory; dirname(at) !== at; at = dirname(at)) await disk.syncDirectory(at);
   } catch (error) {
     if (!hasCode(error, "UNSUPPORTED", "FORBIDDEN")) throw error; // no such file system, or another user's directory
-  }
-}
-
-/**
- * Makes durable what is in the write-ahead log. SQLite takes for committed what a process wrote to it that was killed
- * before it had synced it; whoever opens it then acknowledges those entries, and others rely on them.
- */
-function syncWal(path: string): void {
-  const wal = `${path}-wal`;
-  if (!existsSync(wal)) return;
-  const file = openSync(wal, "r+");
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
   }
 }
 

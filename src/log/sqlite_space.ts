@@ -79,6 +79,18 @@ export class LogSpace {
   }
 
   /**
+   * Makes durable what an opening finds. SQLite takes for committed what a process wrote to the write-ahead log that
+   * was killed before it had synced it; and what is read is acknowledged, and relied on.
+   */
+  settle(): void {
+    try {
+      this.#checkpoint("PASSIVE");
+    } catch (error) {
+      if (!hasCode(error, "NO_SPACE")) throw error; // the write-ahead log is synced first, which takes no room
+    }
+  }
+
+  /**
    * Does what needs more room. On a full disk once again after the write-ahead log was emptied.
    *
    * @param work a transaction

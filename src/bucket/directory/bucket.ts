@@ -9,15 +9,13 @@ import { checkOptions, checkPath } from "../../checks.ts";
 import { hasCode, SnapshotError, throwIfCancelled } from "../../errors.ts";
 import { checkDisk, defaultDisk, type Disk, type DiskFile, type DiskLock } from "../../fs/mod.ts";
 import { pause, Semaphore } from "../../async/mod.ts";
-import { compareBytes, concat, equal, toHex } from "../../stream/mod.ts";
-import { type Pieces, piecesOf, streamOf } from "../bodies.ts";
+import { compareBytes, concat } from "../../stream/mod.ts";
+import { piecesOf, streamOf } from "../bodies.ts";
 import type { Bucket, BucketBody, BucketObject, GetOptions, ListOptions, ListPage, PutOptions } from "../bucket.ts";
 import { beginsWith, namedEntries, pathOf } from "./keys.ts";
+import { etagOf, FilePieces, HEADER_SIZE, MAGIC, objectIn } from "./object_file.ts";
 import { checkDelete, checkGet, checkList, checkPut, keyBytes, rangeWithin } from "../keys.ts";
 
-/** The beginning of a file; 16 bytes that no other put has, and the bytes of the object follow. */
-const MAGIC: readonly number[] = [0x73, 0x6e, 0x61, 0x70, 0x6f, 0x62, 0x6a, 0x31]; // snapobj1
-const HEADER_SIZE = 24;
 /**
  * The lock of the root, the prefix of a file that is being written, and what stands in a directory while a name in it
  * is not durable. No key's name has a `.`.
@@ -25,8 +23,6 @@ const HEADER_SIZE = 24;
 const LOCK = ".lock";
 const TEMP = ".put-";
 const UNSYNCED = ".unsynced";
-/** The size of the pieces that a body is read in. */
-const PIECE_SIZE = 256 * 1024;
 /** The pause between two attempts to take the lock from another process, in milliseconds. */
 const LOCK_PAUSE = 3;
 /** A file being written that did not change for so many milliseconds is abandoned. */
@@ -335,73 +331,4 @@ async function makeNameDurable(disk: Disk, directory: string): Promise<void> {
   } catch (error) {
     if (!hasCode(error, "FORBIDDEN")) throw error; // somebody else's, who made it for us
   }
-}
-
-/** A range of the bytes of a file. */
-class FilePieces implements Pieces {
-  readonly #file: DiskFile;
-  readonly #path: string;
-  readonly #end: number;
-  #at: number;
-  #reading: Promise<number> = Promise.resolve(0);
-
-  constructor(file: DiskFile, path: string, start: number, end: number) {
-    this.#file = file;
-    this.#path = path;
-    this.#at = start;
-    this.#end = end;
-  }
-
-  async next(): Promise<Uint8Array | undefined> {
-    if (this.#at >= this.#end) return undefined;
-    const piece = new Uint8Array(Math.min(PIECE_SIZE, this.#end - this.#at));
-    this.#reading = this.#file.read(piece, this.#at);
-    if (await this.#reading !== piece.length) {
-      throw new SnapshotError("UNAVAILABLE", `${this.#path} got shorter while it was read`, { file: this.#path });
-    }
-    this.#at += piece.length;
-    return piece;
-  }
-
-  async close(): Promise<void> {
-    await this.#reading.catch(() => {}); // else the read could hit another file that got the same descriptor
-    await this.#file.close();
-  }
-}
-
-/**
- * Reads the header of a file, and returns its object.
- *
- * A file is proven to be no object of ours if it has all of a header, or is too short for one, each time it is looked
- * at. A disk that gives less than the file has, or something else each time, proves nothing.
- */
-async function objectIn(file: DiskFile, key: string, path: string): Promise<BucketObject> {
-  const [header, size] = [await headerOf(file), await file.size()];
-  if (isHeader(header)) return { key, size: size - HEADER_SIZE, etag: etagOf(header.subarray(MAGIC.length)) };
-  const [again, sizeAgain] = [await headerOf(file), await file.size()];
-  if (!equal(header, again) || size !== sizeAgain || header.length < Math.min(size, HEADER_SIZE)) {
-    throw new SnapshotError(
-      "UNAVAILABLE",
-      `The beginning of ${path} cannot be read: the disk gives other bytes each time, or too few`,
-      {
-        file: path,
-      },
-    );
-  }
-  throw new SnapshotError("CORRUPT", `${path} is no object of a DirectoryBucket: something else wrote it`, {
-    file: path,
-  });
-}
-
-async function headerOf(file: DiskFile): Promise<Uint8Array> {
-  const header = new Uint8Array(HEADER_SIZE);
-  return header.subarray(0, await file.read(header, 0));
-}
-
-function isHeader(bytes: Uint8Array): boolean {
-  return bytes.length === HEADER_SIZE && equal(bytes.subarray(0, MAGIC.length), Uint8Array.from(MAGIC));
-}
-
-function etagOf(generation: Uint8Array): string {
-  return `"${toHex(generation)}"`;
 }
